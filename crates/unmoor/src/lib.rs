@@ -1,0 +1,1 @@
+//! Lets go of removable media safely.
