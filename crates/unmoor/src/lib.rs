@@ -1,1 +1,79 @@
 //! Lets go of removable media safely.
+//!
+//! `unmoor` flushes a storage volume's file cache, locks and dismounts it, ejects the medium or powers
+//! the device off, looks whether that really happened, and unlocks. If something is in the way it
+//! names what, and what would move it. It loads media back.
+//!
+//! The whole procedure is one call, [`release()`]; its [`Report`] says what was done, step by step:
+//!
+//! ```
+//! use unmoor::{Options, Outcome, Target, platform, release};
+//!
+//! let target: Target = "sim:stick".parse()?; // "/dev/sdb", "/media/stick", "LABEL=Holiday", "E:"
+//! let machine = platform::for_target(&target)?;
+//! let report = release(&*machine, &target, &Options::default(), &mut |_event| {});
+//! assert_eq!(report.outcome, Outcome::Released);
+//! for step in &report.steps {
+//!     println!("{:>9}: {:?}", step.step.name(), step.status);
+//! }
+//! # Ok::<(), unmoor::Error>(())
+//! ```
+//!
+//! A program that wants to do something in between takes the stages one by one, whose types keep the
+//! order: [`Opened`] → [`Locked`] → [`Dismounted`] → [`Ejected`].
+//!
+//! # What it is not for
+//! Unmounting file systems that are not on a drive (network, FUSE, tmpfs), or keeping a drive from
+//! being mounted again: whoever mounts it after the release is free to.
+//!
+//! # Platforms
+//! - **Linux**: needs root for most drives (unmounting, claiming and SCSI commands are privileged).
+//!   `diskseq`, to which a drive is bound, came with Linux 5.15; before that the device number and the
+//!   open descriptor do.
+//! - **Windows**: 7 and later.
+//! - **Simulated** drives ([`platform::simulated`]) work on every system and need nothing.
+#![warn(missing_docs)]
+
+mod blocker;
+mod drive;
+mod error;
+mod options;
+mod order;
+mod plan;
+pub mod platform;
+mod release;
+mod report;
+mod stages;
+mod target;
+mod verdict;
+mod wait;
+
+pub use blocker::{Blocker, BlockerKind, Process, Scan, Use, UseKind};
+pub use drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
+pub use error::{Error, ErrorKind, Result};
+pub use options::{Goal, Options};
+pub use order::{Undo, undo_order};
+pub use plan::{Action, Plan, PlannedStep, plan};
+pub use release::{Listener, dry_run, flush, load, release};
+pub use report::{Attempt, Done, Event, Outcome, Report, Status, Step, StepReport};
+pub use stages::{Dismounted, Ejected, Halted, Locked, Observer, Opened};
+pub use target::Target;
+pub use wait::{Cancel, Clock, Wait};
+
+use platform::Platform;
+
+/// The drives of this machine. `all` includes those whose medium and self both stay.
+///
+/// # Errors
+/// What the system says; a drive that vanishes meanwhile is left out.
+pub fn list(platform: &dyn Platform, all: bool) -> Result<Vec<Drive>> {
+    platform.list(all)
+}
+
+/// The drive that `target` means, as it is now.
+///
+/// # Errors
+/// As [`Platform::resolve`].
+pub fn status(platform: &dyn Platform, target: &Target) -> Result<Drive> {
+    platform.resolve(target).map_err(|e| e.at(Step::Resolve))
+}

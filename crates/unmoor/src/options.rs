@@ -1,0 +1,61 @@
+//! What the user wishes of a release.
+
+use crate::wait::Cancel;
+use std::time::Duration;
+
+/// What the user wishes of a release. The default is the careful one.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How far to go.
+    pub goal: Goal,
+    /// Dismount even what is in use: open handles then fail (Linux: EIO; Windows: ERROR_NOT_READY).
+    pub force: bool,
+    /// Go on although data could not be written. Not implied by [`Options::force`].
+    pub discard_unwritten: bool,
+    /// How long to retry while something is in the way. Even zero tries more than once within a
+    /// second, because system services look at drives for moments.
+    pub wait: Duration,
+    /// The longest the whole of it may take. `None`: [`Options::STEP_TIME`] for each step, and for
+    /// flushing as long as bytes still move.
+    pub timeout: Option<Duration>,
+    /// Look whether it really happened.
+    pub verify: bool,
+    /// Somebody else's wish to stop.
+    pub cancel: Cancel,
+}
+
+/// How far a release goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Goal {
+    /// Eject the medium, as far as this drive can.
+    #[default]
+    Eject,
+    /// Flush and dismount only.
+    Dismount,
+    /// Take the device off its bus.
+    PowerOff,
+}
+
+impl Options {
+    /// How long a step may take when no timeout is given: longer than the slowest tray and than a
+    /// drive that spins up, shorter than a person's patience.
+    pub const STEP_TIME: Duration = Duration::from_secs(30);
+
+    /// How long a refusal is retried at the least: a thumbnailer or a device manager's probe is over
+    /// sooner.
+    pub const LEAST_WAIT: Duration = Duration::from_millis(700);
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            goal: Goal::Eject,
+            force: false,
+            discard_unwritten: false,
+            wait: Duration::ZERO,
+            timeout: None,
+            verify: true,
+            cancel: Cancel::new(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! In which order a stack of mounts and volumes is undone.
+
+use crate::drive::{Drive, Mount, Volume};
+
+/// One thing to undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undo<'d> {
+    /// Take this mount of this volume away.
+    Unmount(&'d Volume, &'d Mount),
+    /// Take this volume down: its mounts and everything stacked on it are gone by then.
+    Dismount(&'d Volume),
+}
+
+/// Everything on the drive, ordered so that nothing is undone while something else lies on it.
+///
+/// A mount lies on its parent mount; a volume's mounts lie on the volume; a volume lies on the volumes
+/// it is [`on`](Volume::on), and on their mounts too when it is a loop device over a file there. Among
+/// what is free to go, the last one listed goes first, so that the order is the reverse of set-up.
+pub fn undo_order(drive: &Drive) -> Vec<Undo<'_>> {
+    let mut left: Vec<Undo<'_>> = drive
+        .volumes
+        .iter()
+        .flat_map(|v| {
+            std::iter::once(Undo::Dismount(v)).chain(v.mounts.iter().map(|m| Undo::Unmount(v, m)))
+        })
+        .collect();
+    let mut order = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let free = left.iter().rposition(|low| !left.iter().any(|high| lies_on(high, low)));
+        // A picture taken while things change may hold a ring; the system has the last word then.
+        order.push(left.remove(free.unwrap_or(left.len() - 1)));
+    }
+    order
+}
+
+/// Does `high` have to go before `low`.
+fn lies_on(high: &Undo<'_>, low: &Undo<'_>) -> bool {
+    match (high, low) {
+        (Undo::Unmount(_, h), Undo::Unmount(_, l)) => h.parent == l.id && h.id != l.id,
+        (Undo::Unmount(h, _), Undo::Dismount(l)) => h.name == l.name,
+        (Undo::Dismount(h), Undo::Unmount(l, _)) => h.name != l.name && h.on.contains(&l.name),
+        (Undo::Dismount(h), Undo::Dismount(l)) => h.name != l.name && h.on.contains(&l.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::VolumeKind;
+
+    fn volume(name: &str, on: &str, mounts: &[(u64, u64)]) -> Volume {
+        Volume {
+            name: name.into(),
+            path: name.into(),
+            device: 0,
+            kind: VolumeKind::Partition,
+            on: vec![on.into()],
+            label: None,
+            uuid: None,
+            file_system: None,
+            size: None,
+            read_only: false,
+            unwritten: None,
+            mounts: mounts
+                .iter()
+                .map(|&(id, parent)| Mount {
+                    path: format!("/{id}").into(),
+                    root: "/".into(),
+                    file_system: "ext4".into(),
+                    read_only: false,
+                    id,
+                    parent,
+                })
+                .collect(),
+        }
+    }
+
+    fn order(volumes: Vec<Volume>) -> String {
+        let drive = Drive { volumes, ..crate::drive::tests::drive() };
+        let names: Vec<String> = undo_order(&drive)
+            .iter()
+            .map(|u| match u {
+                Undo::Unmount(_, m) => m.id.to_string(),
+                Undo::Dismount(v) => v.name.clone(),
+            })
+            .collect();
+        names.join(" ")
+    }
+
+    #[test]
+    fn mounts_that_interleave_between_volumes_go_deepest_first() {
+        let a = volume("a", "sdb", &[(10, 1), (12, 11)]);
+        let b = volume("b", "sdb", &[(11, 10)]);
+        assert_eq!(order(vec![a, b]), "12 11 b 10 a");
+    }
+
+    #[test]
+    fn a_loop_device_over_a_file_goes_before_the_mount_that_holds_the_file() {
+        let stick = volume("sdb1", "sdb", &[(10, 1)]);
+        let image = volume("loop7", "sdb1", &[(11, 1)]);
+        assert_eq!(order(vec![stick, image]), "11 loop7 10 sdb1");
+    }
+
+    #[test]
+    fn a_ring_ends() {
+        let a = volume("a", "b", &[]);
+        let b = volume("b", "a", &[]);
+        assert_eq!(order(vec![a, b]).split(' ').count(), 2);
+    }
+}

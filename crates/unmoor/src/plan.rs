@@ -1,0 +1,183 @@
+//! Which steps a release will take on this drive: data, made before anything is touched.
+
+use crate::drive::{Drive, DriveKind, Medium};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::{Goal, Options};
+use crate::report::Step;
+
+/// What is done once everything is dismounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Eject the medium.
+    Eject,
+    /// Stop the drive, whose medium cannot leave it.
+    Stop,
+    /// Detach the image or the remote disk from its device.
+    Detach,
+    /// Take the device off its bus.
+    PowerOff,
+    /// Nothing: the user takes the medium out, or asked for no more.
+    Nothing,
+}
+
+impl Action {
+    /// Its name, as in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Eject => "eject",
+            Action::Stop => "stop",
+            Action::Detach => "detach",
+            Action::PowerOff => "power-off",
+            Action::Nothing => "nothing",
+        }
+    }
+}
+
+/// The steps of a release, before it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is done once everything is dismounted.
+    pub action: Action,
+    /// The steps, in order.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// Which.
+    pub step: Step,
+    /// What it concerns, in order: volumes, mounts, methods. Empty when there is nothing to do.
+    pub what: Vec<String>,
+    /// Why there is nothing to do, or what the user should know of it.
+    pub note: Option<String>,
+}
+
+/// Makes the plan for this drive, or says why it must not or cannot be released.
+///
+/// `methods` names what [`Session::let_go`](crate::platform::Session::let_go) would try.
+///
+/// # Errors
+/// `Refused` for a drive that carries the running system; `NoMedium`; `NotSupported` for a drive that
+/// cannot do what is wished.
+pub fn plan(
+    drive: &Drive,
+    options: &Options,
+    methods: impl Fn(Action) -> Vec<String>,
+) -> Result<Plan> {
+    refuse_system(drive)?;
+    refuse_empty(drive)?;
+    let action = action(drive, options)?;
+    let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];
+    match action {
+        Action::Nothing => steps.push(PlannedStep {
+            step: Step::Eject,
+            what: Vec::new(),
+            note: Some(nothing_to_eject(drive, options)),
+        }),
+        _ => steps.push(PlannedStep {
+            step: if action == Action::PowerOff { Step::PowerOff } else { Step::Eject },
+            what: methods(action),
+            note: None,
+        }),
+    }
+    steps.push(PlannedStep {
+        step: Step::Verify,
+        what: if options.verify { vec![drive.name.clone()] } else { Vec::new() },
+        note: (!options.verify).then(|| "left out at your wish".into()),
+    });
+    steps.push(PlannedStep { step: Step::Unlock, what: vec![drive.name.clone()], note: None });
+    Ok(Plan { action, steps })
+}
+
+/// A drive that carries the running system is never released, by no option.
+pub(crate) fn refuse_system(drive: &Drive) -> Result<()> {
+    if drive.system.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Refused,
+        &drive.name,
+        format!("carries the running system ({})", drive.system.join(", ")),
+    )
+    .with_help("unmoor never releases such a drive; swap must be switched off first"))
+}
+
+fn refuse_empty(drive: &Drive) -> Result<()> {
+    let why = match (drive.medium, drive.kind) {
+        (Medium::TrayOpen, _) => "the tray is open already",
+        (Medium::Absent, DriveKind::Loop) => "no image is attached to it",
+        (Medium::Absent, _) => "there is no medium in it",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::NoMedium, &drive.name, why))
+}
+
+fn action(drive: &Drive, options: &Options) -> Result<Action> {
+    match options.goal {
+        Goal::Dismount => Ok(Action::Nothing),
+        Goal::PowerOff if drive.hotplug => Ok(Action::PowerOff),
+        Goal::PowerOff => Err(Error::new(
+            ErrorKind::NotSupported,
+            &drive.name,
+            "cannot be powered off: it cannot leave this machine while it runs",
+        )
+        .with_help("leave --power-off out to eject the medium only")),
+        Goal::Eject => match drive.kind {
+            DriveKind::Loop | DriveKind::Network => Ok(Action::Detach),
+            DriveKind::Card => Ok(Action::Nothing),
+            DriveKind::Optical | DriveKind::Tape | DriveKind::Floppy => Ok(Action::Eject),
+            _ if drive.removable => Ok(Action::Eject),
+            _ if drive.hotplug => Ok(Action::Stop),
+            _ => Err(Error::new(
+                ErrorKind::NotSupported,
+                &drive.name,
+                "is built in: neither its medium nor the drive itself can be taken out",
+            )
+            .with_help("pass --dismount-only to flush and dismount it")),
+        },
+    }
+}
+
+pub(crate) fn nothing_to_eject(drive: &Drive, options: &Options) -> String {
+    match (options.goal, drive.kind) {
+        (Goal::Dismount, _) => "left out at your wish".into(),
+        (_, DriveKind::Card) => {
+            "nothing to eject: this kind of drive has no command for it; take the card out by hand"
+                .into()
+        }
+        _ => "nothing to eject".into(),
+    }
+}
+
+fn flush(drive: &Drive) -> PlannedStep {
+    let what: Vec<String> =
+        if drive.read_only { Vec::new() } else { volume_names(drive).collect() };
+    let note = drive.read_only.then(|| "nothing can be written to it".into());
+    PlannedStep { step: Step::Flush, what, note }
+}
+
+fn lock(drive: &Drive) -> PlannedStep {
+    let what = mount_names(drive);
+    let note = what.is_empty().then(|| "not mounted".into());
+    PlannedStep { step: Step::Lock, what, note }
+}
+
+fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
+    let what = mount_names(drive);
+    let note = match (what.is_empty(), options.force) {
+        (true, _) => Some("not mounted".into()),
+        (false, true) => Some("even while in use (--force): what is open then fails".into()),
+        _ => None,
+    };
+    PlannedStep { step: Step::Dismount, what, note }
+}
+
+fn volume_names(drive: &Drive) -> impl Iterator<Item = String> + '_ {
+    drive.volumes.iter().rev().map(|v| v.name.clone())
+}
+
+fn mount_names(drive: &Drive) -> Vec<String> {
+    drive.mounts().iter().map(|m| m.path.display().to_string()).collect()
+}

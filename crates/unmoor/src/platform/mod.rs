@@ -1,0 +1,130 @@
+//! The seam: what the procedure asks of an operating system.
+//!
+//! A platform knows one system's interfaces and no policy: it does not decide in which order things
+//! happen, whether to go on after a failure, or whether a drive may be released. A [`Session`] is one
+//! drive, opened and bound; it owns every handle and lock, and lets go of all of them when dropped.
+
+use crate::blocker::Scan;
+use crate::drive::{Drive, Mount, Presence, Volume};
+use crate::error::Result;
+use crate::plan::Action;
+use crate::report::Done;
+use crate::target::Target;
+use crate::wait::{Clock, Wait};
+
+#[cfg(target_os = "linux")]
+pub mod linux;
+pub mod simulated;
+#[cfg(windows)]
+pub mod windows;
+
+/// One operating system, or a simulated one.
+pub trait Platform: Clock {
+    /// The drives of this machine. `all` includes those whose medium and self both stay.
+    fn list(&self, all: bool) -> Result<Vec<Drive>>;
+
+    /// The one drive that `target` means, with everything on it.
+    ///
+    /// # Errors
+    /// `NoSuchTarget`; `NotPermitted` when the answer depends on something this user may not read;
+    /// `Refused` when it names the running system's own file systems.
+    fn resolve(&self, target: &Target) -> Result<Drive>;
+
+    /// Opens the drive and binds the session to it: everything later fails with `Gone` or `Replaced`
+    /// rather than touch another device. Changes nothing, and closes no tray.
+    fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>>;
+
+    /// Names of the methods that [`Session::let_go`] would try for this action, in order.
+    fn methods(&self, drive: &Drive, action: Action) -> Vec<String>;
+}
+
+/// One drive, opened and bound.
+///
+/// Dropping a session unlocks everything it has locked. No method waits past its [`Wait`].
+pub trait Session {
+    /// The drive as it is now.
+    ///
+    /// # Errors
+    /// `Gone` when it left, `Replaced` when another device has its name.
+    fn refresh(&mut self) -> Result<Drive>;
+
+    /// Cheap: is this still the device that was opened.
+    fn check(&mut self) -> Result<()>;
+
+    /// Writes what is in the cache for this volume. Data that could not be written is `Unwritten`,
+    /// and stays so: an error the system reports only once is remembered.
+    fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>;
+
+    /// Writes what is in the drive's own cache.
+    fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done>;
+
+    /// One attempt to find the volume idle, and to keep it so where the system can. Changes nothing
+    /// that a user would notice.
+    ///
+    /// # Errors
+    /// `Busy` (without a search for blockers: that is [`Session::blockers`]).
+    fn try_lock(&mut self, volume: &Volume) -> Result<Done>;
+
+    /// Takes one mount of the volume away, where the system mounts in more than one place (Linux). With
+    /// `force`, even while it is in use: what is open then fails.
+    fn unmount(
+        &mut self,
+        volume: &Volume,
+        mount: &Mount,
+        force: bool,
+        wait: &mut Wait<'_>,
+    ) -> Result<Done>;
+
+    /// Dismounts the volume itself, once its mounts are gone: Windows takes the file system down here;
+    /// Linux closes what is stacked (a mapping, an array, a loop device).
+    fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done>;
+
+    /// Takes the whole drive for ourselves once every volume is dismounted: the proof that nothing
+    /// uses it any more, and whatever dismounting wrote is flushed. With `force`, goes on without the
+    /// claim when handles that were cut off still exist.
+    fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done>;
+
+    /// Carries out the last action of the plan, trying one method after the other.
+    fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done>;
+
+    /// Takes the medium in.
+    fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done>;
+
+    /// Asks the drive itself, not the system's memory of it.
+    fn presence(&mut self) -> Result<Presence>;
+
+    /// Lets go of every lock and claim. Harmless when there is none.
+    fn unlock(&mut self) -> Result<Done>;
+
+    /// Searches for what keeps this drive's volumes busy.
+    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan;
+}
+
+/// The platform this program runs on.
+///
+/// # Errors
+/// `NotSupported` on a system that has no platform here: only simulated drives work there.
+pub fn native() -> Result<Box<dyn Platform>> {
+    #[cfg(target_os = "linux")]
+    return Ok(Box::new(linux::Linux::new()));
+    #[cfg(windows)]
+    return Ok(Box::new(windows::Windows::new()));
+    #[cfg(not(any(target_os = "linux", windows)))]
+    Err(crate::Error::new(
+        crate::ErrorKind::NotSupported,
+        std::env::consts::OS,
+        "unmoor knows no drives of this system",
+    )
+    .with_help("simulated drives work everywhere: try sim:stick"))
+}
+
+/// The platform that this target belongs to: simulated drives for `sim:NAME`, else the system's own.
+///
+/// # Errors
+/// As [`native`].
+pub fn for_target(target: &Target) -> Result<Box<dyn Platform>> {
+    match target {
+        Target::Simulated(_) => Ok(Box::new(simulated::Simulated::demo())),
+        _ => native(),
+    }
+}

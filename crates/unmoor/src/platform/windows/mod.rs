@@ -1,0 +1,42 @@
+//! Windows.
+use super::*;
+use crate::error::{Error, ErrorKind};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The Win32 storage interface.
+#[derive(Debug, Default)]
+pub struct Windows {}
+
+impl Windows {
+    /// Opens nothing yet.
+    pub fn new() -> Self {
+        Windows {}
+    }
+}
+impl Clock for Windows {
+    fn now(&self) -> Duration {
+        static S: OnceLock<Instant> = OnceLock::new();
+        S.get_or_init(Instant::now).elapsed()
+    }
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time)
+    }
+}
+fn later<T>() -> Result<T> {
+    Err(Error::new(ErrorKind::NotSupported, "windows", "not written yet"))
+}
+impl Platform for Windows {
+    fn list(&self, _all: bool) -> Result<Vec<Drive>> {
+        later()
+    }
+    fn resolve(&self, _t: &Target) -> Result<Drive> {
+        later()
+    }
+    fn open(&self, _d: &Drive) -> Result<Box<dyn Session + '_>> {
+        later()
+    }
+    fn methods(&self, _d: &Drive, _a: Action) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,245 @@
+//! What a release reports: its steps, while it runs (events) and when it is over (the report).
+
+use crate::drive::{Drive, Presence};
+use crate::error::Error;
+use crate::plan::Action;
+use std::time::Duration;
+
+/// The steps of the procedure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Step {
+    /// Find the one drive that the target means.
+    Resolve,
+    /// Write everything that is in the cache.
+    Flush,
+    /// Find every volume idle, and keep it so where the system can.
+    Lock,
+    /// Detach the file systems.
+    Dismount,
+    /// Eject the medium, stop the disk, or detach the loop device.
+    Eject,
+    /// Take the device off its bus.
+    PowerOff,
+    /// Take the medium in.
+    Load,
+    /// Look whether it really happened.
+    Verify,
+    /// Let go of every lock.
+    Unlock,
+}
+
+impl Step {
+    /// Its name, as in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Resolve => "resolve",
+            Step::Flush => "flush",
+            Step::Lock => "lock",
+            Step::Dismount => "dismount",
+            Step::Eject => "eject",
+            Step::PowerOff => "power-off",
+            Step::Load => "load",
+            Step::Verify => "verify",
+            Step::Unlock => "unlock",
+        }
+    }
+}
+
+/// One method that was tried, and what came of it: `CDROMEJECT`, `START STOP UNIT (LoEj)`, ….
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The system's or the standard's own name for it.
+    pub method: String,
+    /// It was accepted. Whether it had an effect is the verification's business.
+    pub ok: bool,
+    /// The system's answer, or what it was done to.
+    pub detail: Option<String>,
+}
+
+impl Attempt {
+    /// A method that was accepted.
+    pub fn accepted(method: impl Into<String>) -> Self {
+        Attempt { method: method.into(), ok: true, detail: None }
+    }
+
+    /// A method that failed, and why.
+    pub fn failed(method: impl Into<String>, why: impl Into<String>) -> Self {
+        Attempt { method: method.into(), ok: false, detail: Some(why.into()) }
+    }
+
+    /// Says more of it.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+/// What a step that did not fail has to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Why there was nothing to do; `None` when it was done.
+    pub skipped: Option<String>,
+    /// What it did, for a person.
+    pub note: Option<String>,
+    /// Every method tried.
+    pub attempts: Vec<Attempt>,
+    /// What the user should know all the same.
+    pub warnings: Vec<String>,
+}
+
+impl Done {
+    /// There was nothing to do, and why.
+    pub fn skipped(why: impl Into<String>) -> Self {
+        Done { skipped: Some(why.into()), ..Done::default() }
+    }
+
+    /// It was done by this method.
+    pub fn by(attempt: Attempt) -> Self {
+        Done { attempts: vec![attempt], ..Done::default() }
+    }
+
+    /// Says what it did.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+
+    /// Says what the user should know all the same.
+    #[must_use]
+    pub fn with_warning(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+
+    /// Takes in what another part of the same step has to say. The step counts as skipped only when
+    /// all its parts were.
+    pub fn add(&mut self, other: Done) {
+        let nothing_yet = *self == Done::default();
+        self.skipped = match (self.skipped.take(), other.skipped) {
+            (Some(mine), Some(_)) => Some(mine),
+            (None, theirs) if nothing_yet => theirs,
+            _ => None,
+        };
+        self.note = match (self.note.take(), other.note) {
+            (Some(mine), Some(theirs)) => Some(format!("{mine}; {theirs}")),
+            (mine, theirs) => mine.or(theirs),
+        };
+        self.attempts.extend(other.attempts);
+        self.warnings.extend(other.warnings);
+    }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Done.
+    Done,
+    /// Nothing to do, or left out at the user's wish: the reason says which.
+    Skipped,
+    /// Failed: the reason says how.
+    Failed,
+    /// Not carried out: `--dry-run`.
+    Planned,
+}
+
+/// One step, as it was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// Which.
+    pub step: Step,
+    /// How it ended.
+    pub status: Status,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it was skipped, how it failed, or what it did.
+    pub reason: Option<String>,
+    /// Every method tried.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What is told while a procedure runs. Every face of the program only listens.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The target was found: this is the drive, and this is what will be done with it at the end.
+    Resolved {
+        /// The drive.
+        drive: &'a Drive,
+        /// What the plan does once everything is dismounted.
+        action: Action,
+    },
+    /// A step begins.
+    Started(Step),
+    /// A step is over.
+    Finished(&'a StepReport),
+    /// Bytes still to be written, from the system's counters.
+    Flushing {
+        /// Bytes in the cache that the drive does not have yet.
+        left: u64,
+    },
+    /// Something is in the way, and is waited for.
+    Waiting {
+        /// The refusal.
+        error: &'a Error,
+        /// How long yet.
+        left: Duration,
+    },
+    /// What the user should know all the same.
+    Warning(&'a str),
+}
+
+/// What came of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The target, as it was given.
+    pub target: String,
+    /// The drive as it was before; `None` when the target was not found.
+    pub drive: Option<Drive>,
+    /// What the plan does once everything is dismounted.
+    pub action: Option<Action>,
+    /// The steps, in the order they were carried out.
+    pub steps: Vec<StepReport>,
+    /// What the verification saw.
+    pub medium_after: Option<Presence>,
+    /// What the user should know all the same.
+    pub warnings: Vec<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a procedure ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that was planned was done, and was seen to have happened.
+    Released,
+    /// Nothing was carried out: the steps are the plan.
+    Planned,
+    /// It stopped at an error.
+    Stopped(Error),
+}
+
+impl Report {
+    /// The exit code of a command that ends with it: see the README.
+    pub fn exit_code(&self) -> u8 {
+        match &self.outcome {
+            Outcome::Released | Outcome::Planned => 0,
+            Outcome::Stopped(error) => error.kind().exit_code(),
+        }
+    }
+
+    /// The error it stopped at.
+    pub fn error(&self) -> Option<&Error> {
+        match &self.outcome {
+            Outcome::Stopped(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The step of this name, if it was reached.
+    pub fn step(&self, step: Step) -> Option<&StepReport> {
+        self.steps.iter().find(|s| s.step == step)
+    }
+}
