@@ -1,1 +1,62 @@
-fn main() {}
+//! Developers' commands. `cargo xtask help` lists them.
+
+mod agent;
+mod bench;
+mod ci;
+mod demo;
+mod packages;
+mod paths;
+mod process;
+mod rig;
+mod setup;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developers' commands of unmoor")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the other commands need and this machine lacks
+    Setup,
+    /// Set up, build, and show one real release on a drive made for it
+    Demo,
+    /// Boot emulated drives in a virtual machine and hold the command to its promises
+    Vm(vm::Options),
+    /// Everything that must pass before a change lands
+    Ci(ci::Options),
+    /// Compare the command's whole-process cost with other programs'
+    Bench(bench::Options),
+    /// The rig's own half inside the virtual machine
+    #[command(hide = true)]
+    GuestAgent,
+    /// Run a program and print what it cost, as one line of JSON, to a file
+    #[command(hide = true)]
+    Measure(bench::measure::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup => setup::command(),
+        Command::Demo => demo::command(),
+        Command::Vm(options) => vm::command(&options),
+        Command::Ci(options) => ci::command(&options),
+        Command::Bench(options) => bench::command(&options),
+        Command::GuestAgent => agent::command(),
+        Command::Measure(options) => bench::measure::command(&options),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

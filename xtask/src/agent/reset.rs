@@ -1,0 +1,139 @@
+//! Between two tests: back to how the guest was after its boot, or an error that makes the rig boot anew.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+/// How often the undoing is tried: a killed process may still be on its way out.
+const TRIES: u32 = 20;
+
+/// The mounts the guest had at the start.
+pub struct Baseline {
+    mounts: BTreeSet<String>,
+}
+
+impl Baseline {
+    pub fn now() -> Result<Self> {
+        Ok(Self {
+            mounts: mounts()?.into_iter().collect(),
+        })
+    }
+
+    pub fn restore(&self) -> Result<()> {
+        for attempt in 1..=TRIES {
+            let left = self.left()?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            for thing in &left {
+                thing.undo(attempt > TRIES / 2);
+            }
+            if attempt > 2 {
+                sleep(Duration::from_millis(200));
+            }
+        }
+        let left = self.left()?;
+        if left.is_empty() {
+            Ok(())
+        } else {
+            bail!("cannot be undone: {left:?}")
+        }
+    }
+
+    /// What is there that was not, in the order in which it can be undone.
+    fn left(&self) -> Result<Vec<Thing>> {
+        let mut left = Vec::new();
+        let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+        left.extend(
+            swaps
+                .lines()
+                .skip(1)
+                .filter_map(first_word)
+                .map(Thing::Swap),
+        );
+        left.extend(
+            mounts()?
+                .into_iter()
+                .rev()
+                .filter(|point| !self.mounts.contains(point))
+                .map(Thing::Mount),
+        );
+        for entry in fs::read_dir("/sys/block")?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.path().join("dm").exists() {
+                let mapping = fs::read_to_string(entry.path().join("dm/name")).unwrap_or_default();
+                left.push(Thing::Mapping(mapping.trim().to_owned()));
+            } else if entry.path().join("loop/backing_file").exists() {
+                left.push(Thing::Loop(format!("/dev/{name}")));
+            } else if fs::read_to_string(entry.path().join("md/array_state"))
+                .is_ok_and(|state| state.trim() != "clear")
+            {
+                left.push(Thing::Array(format!("/dev/{name}")));
+            }
+        }
+        if fs::exists("/sys/module/scsi_debug")? {
+            left.push(Thing::Module("scsi_debug"));
+        }
+        for entry in fs::read_dir("/mnt")?.flatten() {
+            left.push(Thing::Directory(
+                entry.path().to_string_lossy().into_owned(),
+            ));
+        }
+        Ok(left)
+    }
+}
+
+#[derive(Debug)]
+enum Thing {
+    Swap(String),
+    Mount(String),
+    Mapping(String),
+    Loop(String),
+    Array(String),
+    Module(&'static str),
+    Directory(String),
+}
+
+impl Thing {
+    fn undo(&self, roughly: bool) {
+        let words: Vec<&str> = match self {
+            Self::Swap(path) => vec!["swapoff", path],
+            Self::Mount(point) if roughly => vec!["umount", "-l", point],
+            Self::Mount(point) => vec!["umount", point],
+            Self::Mapping(name) => vec!["dmsetup", "remove", "--force", name],
+            Self::Loop(path) => vec!["losetup", "-d", path],
+            Self::Array(path) => vec!["mdadm", "--stop", path],
+            Self::Module(name) => vec!["rmmod", name],
+            // A mount point that is still busy answers EBUSY here, and nothing is lost.
+            Self::Directory(path) => vec!["rm", "-rf", "--one-file-system", path],
+        };
+        let _ = Command::new(words[0]).args(&words[1..]).output();
+    }
+}
+
+fn first_word(line: &str) -> Option<String> {
+    line.split_whitespace().next().map(str::to_owned)
+}
+
+/// Mount points in the order they were mounted. A point mounted over is there twice.
+fn mounts() -> Result<Vec<String>> {
+    let text = fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(unescape)
+        .collect())
+}
+
+/// The kernel writes space, tab, newline and backslash in octal.
+fn unescape(text: &str) -> String {
+    ["\\040 ", "\\011\t", "\\012\n", "\\134\\"]
+        .iter()
+        .fold(text.to_owned(), |text, pair| {
+            text.replace(&pair[..4], &pair[4..])
+        })
+}

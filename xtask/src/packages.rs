@@ -1,0 +1,35 @@
+//! The Debian packages that each kind of work needs, as data.
+
+/// Packages that one kind of work needs.
+pub struct PackageSet {
+    pub name: &'static str,
+    pub why: &'static str,
+    pub packages: &'static [&'static str],
+}
+
+/// The virtual machine, and what its guest tests call (the guest sees this machine's programs).
+pub const VM: PackageSet = PackageSet {
+    name: "vm",
+    why: "the virtual machine with emulated drives, and the programs its tests compare with",
+    packages: &[
+        "qemu-system-x86",
+        "busybox-static",
+        "cpio",
+        "kmod",
+        "genisoimage",
+        "dosfstools",
+        "e2fsprogs",
+        "exfatprogs",
+        "mtools",
+        "fdisk",
+        "util-linux",
+        "mount",
+        "eject",
+        "psmisc",
+        "lsof",
+        "strace",
+    ],
+};
+
+/// Every set, in the order they are installed. A new kind of work adds its own here.
+pub const ALL: &[&PackageSet] = &[&VM];

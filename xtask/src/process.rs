@@ -1,0 +1,69 @@
+//! Running other programs, with errors that say which program and what it said.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A command that also finds administrators' programs: Debian keeps `/usr/sbin` out of a user's `PATH`.
+pub fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
+    command
+}
+
+/// Runs it quietly; its output is shown only in the error.
+pub fn run(command: &mut Command) -> Result<String> {
+    let shown = line(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start: {shown}"))?;
+    if !output.status.success() {
+        bail!(
+            "{shown}: {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs it with its output going where ours goes.
+pub fn run_visibly(command: &mut Command) -> Result<()> {
+    let shown = line(command);
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start: {shown}"))?;
+    if !status.success() {
+        bail!("{shown}: {status}");
+    }
+    Ok(())
+}
+
+/// The command as a person would type it.
+pub fn line(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    words.extend(
+        command
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned()),
+    );
+    words.join(" ")
+}
+
+/// Builds the command for use (release profile) and says where it is.
+pub fn build_unmoor() -> Result<PathBuf> {
+    let mut cargo = Command::new(cargo());
+    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
+    run_visibly(cargo.current_dir(crate::paths::repository()))?;
+    Ok(crate::paths::target().join("release/unmoor"))
+}
+
+/// The cargo that runs us.
+pub fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}

@@ -1,0 +1,138 @@
+//! The host's side of the conversation with the agent in the guest.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::agent::protocol::{Answer, Ask, Ended, Program, Request, Response};
+
+/// The guest did not answer: nothing it was asked can be trusted, and it must be booted anew.
+#[derive(Debug)]
+pub struct Hung(pub String);
+
+impl std::fmt::Display for Hung {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the guest hangs: {}", self.0)
+    }
+}
+
+impl std::error::Error for Hung {}
+
+/// How much longer than a program the agent may take to say that it ended.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A program that runs in the guest.
+#[derive(Clone, Copy, Debug)]
+pub struct Job(u64);
+
+/// The connection to the agent.
+pub struct Guest {
+    writer: UnixStream,
+    reader: BufReader<UnixStream>,
+    next: u64,
+}
+
+impl Guest {
+    pub fn new(stream: UnixStream) -> Result<Self> {
+        Ok(Self {
+            writer: stream.try_clone()?,
+            reader: BufReader::new(stream),
+            next: 0,
+        })
+    }
+
+    /// Waits until the agent listens.
+    pub fn await_boot(&mut self, patience: Duration) -> Result<()> {
+        self.ask(Ask::Hello, patience).map(drop)
+    }
+
+    /// Runs a program to its end, or kills it when the time is over.
+    pub fn run(&mut self, program: Program, patience: Duration) -> Result<Ended> {
+        let job = self.start(program)?;
+        self.wait(job, patience)
+    }
+
+    pub fn start(&mut self, program: Program) -> Result<Job> {
+        match self.ask(Ask::Start(program), GRACE)? {
+            Answer::Started { job } => Ok(Job(job)),
+            other => bail!("the agent answered {other:?}"),
+        }
+    }
+
+    /// Waits for a program to end, and kills it when the time is over.
+    pub fn wait(&mut self, job: Job, patience: Duration) -> Result<Ended> {
+        let milliseconds = u64::try_from(patience.as_millis())?;
+        let ask = Ask::Wait {
+            job: job.0,
+            milliseconds,
+            kill: true,
+        };
+        match self.ask(ask, patience + GRACE)? {
+            Answer::Ended(ended) => Ok(ended),
+            other => bail!("the agent answered {other:?}"),
+        }
+    }
+
+    /// What a program has written so far.
+    pub fn peek(&mut self, job: Job) -> Result<Ended> {
+        match self.ask(
+            Ask::Wait {
+                job: job.0,
+                milliseconds: 0,
+                kill: false,
+            },
+            GRACE,
+        )? {
+            Answer::Ended(ended) => Ok(ended),
+            other => bail!("the agent answered {other:?}"),
+        }
+    }
+
+    pub fn signal(&mut self, job: Job, signal: i32) -> Result<()> {
+        self.ask(Ask::Signal { job: job.0, signal }, GRACE)
+            .map(drop)
+    }
+
+    pub fn find(&mut self, parts: &[&str]) -> Result<Option<String>> {
+        let parts = parts.iter().map(|part| (*part).to_owned()).collect();
+        match self.ask(Ask::Find { parts }, GRACE)? {
+            Answer::Found(name) => Ok(name),
+            other => bail!("the agent answered {other:?}"),
+        }
+    }
+
+    pub fn reset(&mut self) -> Result<()> {
+        self.ask(Ask::Reset, GRACE * 2).map(drop)
+    }
+
+    fn ask(&mut self, ask: Ask, patience: Duration) -> Result<Answer> {
+        self.next += 1;
+        let shown = format!("{ask:?}");
+        let line = serde_json::to_string(&Request { id: self.next, ask })?;
+        self.writer
+            .write_all(format!("{line}\n").as_bytes())
+            .map_err(|error| anyhow::Error::new(Hung(format!("{shown}: {error}"))))?;
+        let until = Instant::now() + patience;
+        loop {
+            let left = until
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1));
+            self.reader.get_ref().set_read_timeout(Some(left))?;
+            let mut line = String::new();
+            match self.reader.read_line(&mut line) {
+                Ok(0) => return Err(Hung(format!("{shown}: it is gone")).into()),
+                Ok(_) => {}
+                Err(error) => return Err(Hung(format!("{shown}: {error}")).into()),
+            }
+            let response: Response =
+                serde_json::from_str(&line).with_context(|| format!("from the agent: {line}"))?;
+            if response.id == self.next {
+                return response
+                    .answer
+                    .map_err(|error| anyhow::anyhow!("{shown}: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! One running virtual machine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use serde_json::json;
+
+use super::drives::Drive;
+use super::guest::Guest;
+use super::media::{self, Medium};
+use super::qmp::Qmp;
+use super::{initramfs, kernel};
+use crate::process::program;
+
+/// Emulation is slow and the machine may be busy: this long for a boot that takes some ten seconds.
+const BOOT: Duration = Duration::from_secs(240);
+
+/// What a machine is made of.
+#[derive(Debug)]
+pub struct Hardware {
+    pub name: &'static str,
+    pub memory_mb: u32,
+    pub drives: &'static [&'static Drive],
+}
+
+/// The programs under test, and where this run keeps its files.
+pub struct Rig {
+    directory: PathBuf,
+    kernel: kernel::Kernel,
+    archive: PathBuf,
+}
+
+impl Rig {
+    /// Makes everything a machine needs, except the machine. `binary` becomes `unmoor` in the guest.
+    pub fn prepare(binary: &Path) -> Result<Self> {
+        let kernel = kernel::ensure()?;
+        let directory = crate::paths::rig().join("run");
+        let programs = crate::paths::rig().join("bin");
+        fs::create_dir_all(&directory)?;
+        fs::create_dir_all(&programs)?;
+        // Copies, so that a build during the run does not change what the guest is looking at.
+        let agent = programs.join("xtask");
+        replace(&std::env::current_exe()?, &agent)?;
+        replace(binary, &programs.join("unmoor"))?;
+        let path = programs.to_string_lossy().into_owned();
+        let archive = initramfs::build(&kernel, &directory, &agent, &path)?;
+        Ok(Self {
+            directory,
+            kernel,
+            archive,
+        })
+    }
+
+    pub fn boot(&self, hardware: &'static Hardware) -> Result<Machine> {
+        Machine::boot(self, hardware)
+    }
+}
+
+fn replace(from: &Path, to: &Path) -> Result<()> {
+    let _ = fs::remove_file(to);
+    fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
+    Ok(())
+}
+
+/// The machine, its control channel, and the agent inside it.
+pub struct Machine {
+    pub qmp: Qmp,
+    pub guest: Guest,
+    process: Child,
+    directory: PathBuf,
+    images: BTreeMap<&'static str, PathBuf>,
+    generation: u32,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Machine {
+    fn boot(rig: &Rig, hardware: &'static Hardware) -> Result<Self> {
+        let directory = rig.directory.join(hardware.name);
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory)?;
+        let (control, control_end) = channel()?;
+        let (agent, agent_end) = channel()?;
+        let mut command = program("qemu-system-x86_64");
+        command.current_dir(&directory).stdin(Stdio::null());
+        command.args(["-nodefaults", "-display", "none", "-no-reboot", "-M", "q35"]);
+        // Emulated on every host alike: a /dev/kvm that is there need not work (seen: QEMU aborts on it, or
+        // the guest never says a word). max,-smap: with SMAP, Wine dies at its first iretq.
+        command.args(["-accel", "tcg", "-cpu", "max,-smap", "-smp", "2"]);
+        command.arg("-m").arg(hardware.memory_mb.to_string());
+        command
+            .arg("-kernel")
+            .arg(&rig.kernel.image)
+            .arg("-initrd")
+            .arg(&rig.archive);
+        command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
+        command.args(["-serial", "file:console.log"]);
+        command.args(["-virtfs", HOST_ROOT]);
+        command
+            .arg("-chardev")
+            .arg(format!("socket,id=qmp,fd={}", control_end.as_raw_fd()));
+        command.args(["-mon", "chardev=qmp,mode=control"]);
+        command
+            .arg("-chardev")
+            .arg(format!("socket,id=agent,fd={}", agent_end.as_raw_fd()));
+        command.args(["-device", "virtio-serial-pci"]);
+        command.arg("-device").arg(format!(
+            "virtserialport,chardev=agent,name={}",
+            crate::agent::PORT
+        ));
+        let mut images = BTreeMap::new();
+        let mut controllers: Vec<&str> = Vec::new();
+        for drive in hardware.drives {
+            for controller in drive.controllers {
+                if !controllers.contains(controller) {
+                    controllers.push(controller);
+                    command.args(["-device", controller]);
+                }
+            }
+            let mut argument = format!("if=none,id={}", drive.id);
+            if let Some(medium) = drive.medium {
+                let image = fresh(&directory, medium, drive.id, 0)?;
+                argument.push_str(&format!(",format=raw,file={}", image.display()));
+                if medium.read_only() {
+                    argument.push_str(",readonly=on");
+                }
+                images.insert(drive.id, image);
+            }
+            command.arg("-drive").arg(argument);
+            command.arg("-device").arg(device(drive));
+        }
+        let log = fs::File::create(directory.join("qemu.log"))?;
+        command.stdout(log.try_clone()?).stderr(log);
+        let process = command.spawn().context("cannot start qemu-system-x86_64")?;
+        drop((control_end, agent_end));
+        let started = Started(Some(process));
+        let qmp = Qmp::new(control).with_context(|| said(&directory))?;
+        let mut guest = Guest::new(agent)?;
+        guest.await_boot(BOOT).with_context(|| said(&directory))?;
+        let process = started.keep();
+        Ok(Self {
+            qmp,
+            guest,
+            process,
+            directory,
+            images,
+            generation: 0,
+        })
+    }
+
+    /// The image file of what is in the drive now.
+    pub fn image(&self, drive: &Drive) -> Result<PathBuf> {
+        self.images
+            .get(drive.id)
+            .cloned()
+            .with_context(|| format!("nothing is in {}", drive.id))
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Puts an untouched medium into the drive, whatever was there and whatever the tray did.
+    pub fn insert(&mut self, drive: &Drive) -> Result<()> {
+        let Some(medium) = drive.medium else {
+            return Ok(());
+        };
+        if drive.fixed {
+            // Nothing can be changed in it; nothing of it is in use now, so the guest will read it anew.
+            return overwrite(&self.template(medium)?, &self.image(drive)?);
+        }
+        self.generation += 1;
+        let image = fresh(&self.directory, medium, drive.id, self.generation)?;
+        let arguments = json!({
+            "device": drive.id,
+            "filename": image,
+            "format": "raw",
+            "force": true,
+            "read-only-mode": if medium.read_only() { "read-only" } else { "retain" },
+        });
+        self.qmp.ask("blockdev-change-medium", arguments)?;
+        if let Some(old) = self.images.insert(drive.id, image) {
+            let _ = fs::remove_file(old);
+        }
+        Ok(())
+    }
+
+    fn template(&self, medium: Medium) -> Result<PathBuf> {
+        template(&self.directory, medium)
+    }
+
+    /// Pulls the drive out, as a hand would, without a word to the guest beforehand.
+    pub fn yank(&mut self, drive: &Drive) -> Result<()> {
+        let mark = self.qmp.mark();
+        self.qmp
+            .ask("device_del", json!({ "id": device_id(drive) }))?;
+        self.qmp.await_event(mark, |event| {
+            event.name == "DEVICE_DELETED" && event.data["device"] == device_id(drive)
+        })?;
+        Ok(())
+    }
+
+    /// Plugs a drive in that was yanked, or that the guest powered off.
+    pub fn plug(&mut self, drive: &Drive) -> Result<()> {
+        self.generation += 1;
+        let mut backend = format!("if=none,id={}", drive.id);
+        if let Some(medium) = drive.medium {
+            let image = fresh(&self.directory, medium, drive.id, self.generation)?;
+            backend.push_str(&format!(",format=raw,file={}", image.display()));
+            self.images.insert(drive.id, image);
+        }
+        // The machine protocol cannot make a backend that is called by its drive's name, as the ones made
+        // at the start are, and a usb-storage's medium can be changed by that name alone.
+        let line = format!("drive_add dummy {backend}");
+        let said = self
+            .qmp
+            .ask("human-monitor-command", json!({ "command-line": line }))?;
+        anyhow::ensure!(
+            said.as_str().is_some_and(|said| said.trim() == "OK"),
+            "{line}: {said}"
+        );
+        let mut arguments = json!({});
+        for (index, part) in device(drive).split(',').enumerate() {
+            match part.split_once('=') {
+                Some((name, value)) if name == "removable" => {
+                    arguments[name] = json!(value == "on")
+                }
+                Some((name, value)) => arguments[name] = json!(value),
+                None if index == 0 => arguments["driver"] = json!(part),
+                None => {}
+            }
+        }
+        self.qmp.ask("device_add", arguments)?;
+        Ok(())
+    }
+
+    /// The last lines that the guest's kernel wrote.
+    pub fn console(&self) -> String {
+        said(&self.directory)
+    }
+}
+
+/// The host's whole tree, for reading only; `remap` keeps file numbers apart where it spans file systems.
+const HOST_ROOT: &str =
+    "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap,id=host";
+
+fn device(drive: &Drive) -> String {
+    format!(
+        "{},drive={},id={}",
+        drive.device,
+        drive.id,
+        device_id(drive)
+    )
+}
+
+fn device_id(drive: &Drive) -> String {
+    format!("{}-device", drive.id)
+}
+
+fn fresh(directory: &Path, medium: Medium, id: &str, generation: u32) -> Result<PathBuf> {
+    let image = directory.join(format!("{id}.{generation}.img"));
+    media::copy(&template(directory, medium)?, &image)?;
+    Ok(image)
+}
+
+fn template(directory: &Path, medium: Medium) -> Result<PathBuf> {
+    let template = directory.join(format!("{medium:?}.template"));
+    if !template.exists() {
+        media::make(medium, &template)?;
+    }
+    Ok(template)
+}
+
+fn overwrite(from: &Path, to: &Path) -> Result<()> {
+    let mut target = fs::OpenOptions::new().write(true).open(to)?;
+    std::io::copy(&mut fs::File::open(from)?, &mut target)?;
+    Ok(())
+}
+
+/// Our end, and QEMU's, which alone is inherited by the program we start.
+fn channel() -> Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::empty(),
+        None,
+    )?;
+    rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::CLOEXEC)?;
+    Ok((UnixStream::from(ours), theirs))
+}
+
+fn said(directory: &Path) -> String {
+    let mut text = String::new();
+    for name in ["qemu.log", "console.log"] {
+        let content = fs::read(directory.join(name)).unwrap_or_default();
+        let content = String::from_utf8_lossy(&content);
+        let lines: Vec<&str> = content.lines().collect();
+        for line in &lines[lines.len().saturating_sub(25)..] {
+            text.push_str(&format!("  {name}: {line}\n"));
+        }
+    }
+    text
+}
+
+/// A started process that ends with us if the rest of the boot fails.
+struct Started(Option<Child>);
+
+impl Started {
+    #[allow(
+        clippy::expect_used,
+        reason = "it is taken here only, and this consumes it"
+    )]
+    fn keep(mut self) -> Child {
+        self.0.take().expect("kept once")
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `cargo xtask setup`: installs what is missing, and nothing else.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::packages::{self, PackageSet};
+use crate::process;
+
+pub fn command() -> Result<ExitCode> {
+    ensure(packages::ALL)?;
+    println!("set up: nothing is missing");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Installs the missing packages of these sets.
+pub fn ensure(sets: &[&PackageSet]) -> Result<()> {
+    let missing = missing(sets)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for set in sets {
+        let wanted: Vec<_> = set
+            .packages
+            .iter()
+            .copied()
+            .filter(|p| missing.contains(p))
+            .collect();
+        if !wanted.is_empty() {
+            println!("{}: {} ({})", set.name, wanted.join(" "), set.why);
+        }
+    }
+    let by_hand = format!(
+        "apt-get install --no-install-recommends {}",
+        missing.iter().copied().collect::<Vec<_>>().join(" ")
+    );
+    let Some(prefix) = privilege() else {
+        bail!("installing needs root, and sudo is not usable here; as root, run:\n    {by_hand}");
+    };
+    // A bare machine may have no package lists yet, or old ones that name versions no longer served.
+    if apt(prefix, &install(&missing)).is_err() {
+        apt(prefix, &["update".into()])?;
+        apt(prefix, &install(&missing)).with_context(|| format!("try by hand: {by_hand}"))?;
+    }
+    Ok(())
+}
+
+fn install(packages: &BTreeSet<&str>) -> Vec<String> {
+    let mut words = vec![
+        "install".into(),
+        "--yes".into(),
+        "--no-install-recommends".into(),
+    ];
+    words.extend(packages.iter().map(|package| (*package).to_owned()));
+    words
+}
+
+fn apt(prefix: &[&str], words: &[String]) -> Result<()> {
+    let mut all: Vec<&str> = prefix.to_vec();
+    // Another installation may be under way: wait for its lock instead of failing.
+    all.extend([
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-qq",
+        "-o",
+        "DPkg::Lock::Timeout=600",
+    ]);
+    all.extend(words.iter().map(String::as_str));
+    process::run(Command::new(all[0]).args(&all[1..])).map(drop)
+}
+
+/// How to become root: not at all, by sudo, or (`None`) not possible.
+fn privilege() -> Option<&'static [&'static str]> {
+    if rustix::process::geteuid().is_root() {
+        return Some(&[]);
+    }
+    let silent = Command::new("sudo").args(["-n", "true"]).output();
+    match silent {
+        Ok(output) if output.status.success() => Some(&["sudo", "-n"]),
+        Ok(_) if std::io::stdin().is_terminal() => Some(&["sudo"]),
+        _ => None,
+    }
+}
+
+fn missing(sets: &[&PackageSet]) -> Result<BTreeSet<&'static str>> {
+    let wanted: BTreeSet<&'static str> = sets
+        .iter()
+        .flat_map(|set| set.packages.iter().copied())
+        .collect();
+    // dpkg-query exits 1 when it does not know one of the names: its output is the answer.
+    let output = Command::new("dpkg-query")
+        .args([
+            "--show",
+            "--showformat",
+            "${Package} ${db:Status-Status}\\n",
+        ])
+        .args(&wanted)
+        .output();
+    let Ok(output) = output else {
+        let names = wanted.into_iter().collect::<Vec<_>>().join(" ");
+        bail!("set-up knows Debian's packages only; here, install what corresponds to: {names}");
+    };
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let present: BTreeSet<&str> = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(" installed"))
+        .collect();
+    Ok(wanted
+        .into_iter()
+        .filter(|name| !present.contains(name))
+        .collect())
+}
