@@ -1,0 +1,149 @@
+//! Runs tests one after another on as few boots as possible, so that none can spoil the next.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::trial::Trial;
+use super::{Skip, Test};
+use crate::rig::guest::Hung;
+use crate::rig::machine::{Machine, Rig};
+
+/// No test takes a tenth of this; one that does not end by then never will.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+enum Verdict {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+#[derive(Default)]
+pub struct Summary {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Summary {
+    /// A run that ran nothing has shown nothing.
+    pub fn good(&self) -> bool {
+        self.failed == 0 && self.passed > 0
+    }
+}
+
+/// Runs the tests and prints a line for each, then the closing line.
+pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
+    let logs = crate::paths::rig().join("log");
+    let _ = fs::remove_dir_all(&logs);
+    let _ = fs::create_dir_all(&logs);
+    let mut summary = Summary::default();
+    let mut failures = Vec::new();
+    let mut machine: Option<Machine> = None;
+    let mut booted = "";
+    for test in grouped(tests) {
+        if booted != test.machine.name {
+            machine = None;
+        }
+        booted = test.machine.name;
+        let start = Instant::now();
+        let (verdict, transcript) = one(rig, test, &mut machine);
+        let seconds = start.elapsed().as_secs_f32();
+        let log = logs.join(format!("{}.log", test.name));
+        let word = match &verdict {
+            Verdict::Passed => "pass",
+            Verdict::Failed(_) => "FAIL",
+            Verdict::Skipped(_) => "skip",
+        };
+        println!("{word}  {:32} {seconds:5.1} s  {}", test.name, test.promise);
+        let mut text = transcript;
+        match verdict {
+            Verdict::Passed => summary.passed += 1,
+            Verdict::Skipped(why) => {
+                println!("      {why}");
+                summary.skipped += 1;
+            }
+            Verdict::Failed(why) => {
+                summary.failed += 1;
+                text.push_str(&format!("FAILED: {why}\n"));
+                for line in why.lines() {
+                    println!("      {line}");
+                }
+                println!("      see {}", log.display());
+                failures.push(test.name);
+            }
+        }
+        let _ = fs::write(log, text);
+    }
+    if !failures.is_empty() {
+        println!("failed: {}", failures.join(" "));
+    }
+    println!(
+        "{} passed, {} failed, {} skipped",
+        summary.passed, summary.failed, summary.skipped
+    );
+    summary
+}
+
+/// Tests of the same machine together, otherwise in the order given.
+fn grouped<'a>(tests: &[&'a Test]) -> Vec<&'a Test> {
+    let mut order = tests.to_vec();
+    order.sort_by_key(|test| test.machine.name);
+    order
+}
+
+fn one(rig: &Rig, test: &Test, slot: &mut Option<Machine>) -> (Verdict, String) {
+    let mut machine = match prepared(rig, test, slot.take()) {
+        Ok(machine) => machine,
+        Err(error) => {
+            return (
+                Verdict::Failed(format!("not prepared: {error:#}")),
+                String::new(),
+            );
+        }
+    };
+    let mut trial = Trial::new(&mut machine, Instant::now() + DEADLINE);
+    let result = (test.run)(&mut trial);
+    let mut transcript = trial.transcript();
+    let verdict = match result {
+        Ok(()) => Verdict::Passed,
+        Err(error) if error.is::<Skip>() => Verdict::Skipped(format!("{error:#}")),
+        Err(error) => {
+            transcript.push_str(&machine.console());
+            if error.is::<Hung>() {
+                return (Verdict::Failed(format!("{error:#}")), transcript);
+            }
+            Verdict::Failed(format!("{error:#}"))
+        }
+    };
+    *slot = Some(machine);
+    (verdict, transcript)
+}
+
+/// The machine as the test needs it: the one there is, tidied up, or a new one if that does not succeed.
+fn prepared(rig: &Rig, test: &Test, machine: Option<Machine>) -> Result<Machine> {
+    if let Some(mut machine) = machine {
+        match ready(&mut machine, test) {
+            Ok(()) => return Ok(machine),
+            Err(error) => println!("      booting anew: {error:#}"),
+        }
+    }
+    let mut machine = rig.boot(test.machine)?;
+    ready(&mut machine, test).context("right after boot")?;
+    Ok(machine)
+}
+
+fn ready(machine: &mut Machine, test: &Test) -> Result<()> {
+    machine.guest.reset()?;
+    for drive in test.drives {
+        if drive.hotplug && machine.guest.find(drive.place)?.is_none() {
+            // Powered off by the guest it is still in its socket; yanked by a test it is not.
+            let _ = machine.yank(drive);
+            machine.plug(drive)?;
+        } else {
+            machine.insert(drive)?;
+        }
+    }
+    Trial::new(machine, Instant::now() + DEADLINE).await_media(test.drives)
+}

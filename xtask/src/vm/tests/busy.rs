@@ -1,0 +1,171 @@
+//! Something is in the way: nothing is dismounted, everything stays usable, and waiting helps.
+
+use anyhow::{Result, ensure};
+
+use super::stick::{mount_both, write_both};
+use crate::rig::drives::{CD, STICK};
+use crate::vm::trial::{Trial, document, expect_code, unmoor};
+use crate::vm::{STANDARD, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "busy.second-partition",
+        promise: "a file held open on the second partition: exit 3, both still mounted and usable",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: second_partition,
+    },
+    Test {
+        name: "busy.working-directory",
+        promise: "a working directory on the stick: exit 3, and its process is not disturbed",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: working_directory,
+    },
+    Test {
+        name: "busy.wait",
+        promise: "--wait succeeds when the holder leaves after three seconds",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: wait,
+    },
+    Test {
+        name: "busy.wait-in-vain",
+        promise: "--wait that is not long enough: exit 3, nothing dismounted",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: wait_in_vain,
+    },
+    Test {
+        name: "busy.interrupted",
+        promise: "Ctrl-C while waiting: exit 130, everything still mounted and usable",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: interrupted,
+    },
+    Test {
+        name: "busy.terminated",
+        promise: "SIGTERM while waiting: exit 130, everything still mounted and usable",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: |trial| signalled(trial, libc::SIGTERM),
+    },
+    Test {
+        name: "busy.device-held",
+        promise: "a program that has the unmounted device open exclusively: exit 3, medium stays in",
+        drives: &[&CD],
+        machine: &STANDARD,
+        run: device_held,
+    },
+    Test {
+        name: "busy.other-namespace",
+        promise: "a mount that lives on in another mount namespace: exit 3, the medium stays in",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: other_namespace,
+    },
+];
+
+const HOLD: &str = "exec 9>/mnt/fat/held; echo held; exec sleep 1000";
+
+fn hold(trial: &mut Trial, script: &str) -> Result<()> {
+    let job = trial.start_sh(script)?;
+    while !trial.machine.guest.peek(job)?.stdout.contains("held") {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// Fails unless both partitions are mounted and take new files.
+fn expect_usable(trial: &mut Trial) -> Result<()> {
+    for directory in ["/mnt/ext", "/mnt/fat"] {
+        trial.expect_mounted(directory, true)?;
+        trial.sh(&format!(
+            "echo on >{directory}/still && sync -f {directory}/still"
+        ))?;
+    }
+    Ok(())
+}
+
+fn second_partition(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    write_both(trial)?;
+    hold(trial, HOLD)?;
+    let mark = trial.machine.qmp.mark();
+    let document = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
+    ensure!(document["targets"][0]["outcome"] == "busy", "{document}");
+    expect_usable(trial)?;
+    trial.expect_untouched(mark, &STICK)
+}
+
+fn working_directory(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    hold(trial, "cd /mnt/ext; echo held; exec sleep 1000")?;
+    trial.unmoor(3, &["eject", "/mnt/ext"])?;
+    expect_usable(trial)
+}
+
+fn wait(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    let written = write_both(trial)?;
+    hold(trial, "exec 9>/mnt/fat/held; echo held; sleep 3")?;
+    let mark = trial.machine.qmp.mark();
+    // 10 s is what a person would say; emulated, starting a program may take seconds by itself.
+    trial.unmoor(0, &["eject", "--wait", "60s", "/mnt/ext"])?;
+    let image = trial.snapshot(&STICK)?;
+    trial.expect_tray(mark, &STICK, true)?;
+    written.expect_on(&image)
+}
+
+fn wait_in_vain(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    hold(trial, HOLD)?;
+    trial.unmoor(3, &["eject", "--wait", "1s", "/mnt/ext"])?;
+    expect_usable(trial)
+}
+
+fn interrupted(trial: &mut Trial) -> Result<()> {
+    signalled(trial, libc::SIGINT)
+}
+
+fn signalled(trial: &mut Trial, signal: i32) -> Result<()> {
+    mount_both(trial)?;
+    hold(trial, HOLD)?;
+    let job = trial.start(unmoor(&["eject", "--wait", "120s", "--json", "/mnt/ext"]))?;
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    ensure!(trial.machine.guest.peek(job)?.running, "it did not wait");
+    trial.machine.guest.signal(job, signal)?;
+    let ended = trial.wait(job)?;
+    expect_code(&ended, 130)?;
+    let document = document(&ended, 130)?;
+    ensure!(
+        document["targets"][0]["outcome"] == "interrupted",
+        "{document}"
+    );
+    expect_usable(trial)
+}
+
+fn device_held(trial: &mut Trial) -> Result<()> {
+    let node = trial.node(&CD)?;
+    // A mount in a namespace of its own claims the device as O_EXCL does, and needs no program for it.
+    hold(
+        trial,
+        &format!(
+            "exec unshare -m sh -c 'mkdir -p /mnt/far; mount -o ro {node} /mnt/far; echo held; exec sleep 1000'"
+        ),
+    )?;
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(3, &["eject", &node])?;
+    trial.expect_untouched(mark, &CD)
+}
+
+fn other_namespace(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    hold(
+        trial,
+        "exec unshare -m --propagation private sh -c 'echo held; exec sleep 1000'",
+    )?;
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(3, &["eject", "/mnt/ext"])?;
+    trial.expect_untouched(mark, &STICK)
+}

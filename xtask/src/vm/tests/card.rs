@@ -1,0 +1,46 @@
+//! The SD card: nothing to eject, and it says so; what there is to do is done.
+
+use anyhow::{Result, ensure};
+
+use crate::rig::drives::CARD;
+use crate::rig::media::{FileSystem, ONE, check, checksum};
+use crate::vm::trial::Trial;
+use crate::vm::{STANDARD, Test};
+
+pub const TESTS: &[Test] = &[Test {
+    name: "card.released",
+    promise: "exit 0, dismounted, every byte on the card, and it says that there is nothing to eject",
+    drives: &[&CARD],
+    machine: &STANDARD,
+    run: released,
+}];
+
+fn released(trial: &mut Trial) -> Result<()> {
+    let node = trial.partition(&CARD, 1)?;
+    trial.mount(&node, "/mnt/card")?;
+    let sum = trial.sh(
+        "head -c 5000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/card/data.bin && sha256sum </tmp/data",
+    )?;
+    let document = trial.unmoor_json(0, &["eject", "/mnt/card"])?;
+    let image = trial.snapshot(&CARD)?;
+    let target = &document["targets"][0];
+    ensure!(target["outcome"] == "released", "{target}");
+    ensure!(
+        target["action"] == "nothing",
+        "the action is {}",
+        target["action"]
+    );
+    let message = target["message"].as_str().unwrap_or_default();
+    ensure!(
+        message.contains("nothing to eject"),
+        "the message does not say it: {message}"
+    );
+    trial.expect_mounted("/mnt/card", false)?;
+    let part = image.partition(ONE)?;
+    let found = checksum(FileSystem::Vfat, &part, "data.bin")?;
+    ensure!(
+        sum.starts_with(&found),
+        "the card has other bytes than were written"
+    );
+    check(FileSystem::Vfat, &part)
+}

@@ -1,0 +1,33 @@
+//! The tests, one file a subject. To add one: a function, and a line in its file's table.
+
+mod busy;
+mod card;
+mod document;
+mod loops;
+mod optical;
+mod refusals;
+mod rig;
+mod several;
+mod stick;
+mod targets;
+
+use super::Test;
+
+const ALL: &[&[Test]] = &[
+    rig::TESTS,
+    optical::TESTS,
+    stick::TESTS,
+    busy::TESTS,
+    card::TESTS,
+    loops::TESTS,
+    refusals::TESTS,
+    targets::TESTS,
+    several::TESTS,
+    document::TESTS,
+];
+
+/// The tests whose name or promise contains the filter.
+pub fn chosen(filter: &str) -> Vec<&'static Test> {
+    let matches = |test: &&Test| test.name.contains(filter) || test.promise.contains(filter);
+    ALL.iter().copied().flatten().filter(matches).collect()
+}
