@@ -14,8 +14,40 @@ pub struct Blocker {
     pub uses: Vec<Use>,
     /// One line that says what it is. May hold text from strangers: escape it before it is shown.
     pub description: String,
-    /// What would move it: a command, or an action of the user.
+    /// What would move it, in words.
     pub remedy: Option<String>,
+    /// A command that moves it when a shell runs it as it stands; `None` where only the user can, or
+    /// where the name of something cannot be written in a command.
+    pub command: Option<String>,
+}
+
+impl Blocker {
+    /// Something in the way that is not a process.
+    pub fn new(kind: BlockerKind, description: impl Into<String>) -> Self {
+        Blocker {
+            kind,
+            process: None,
+            uses: Vec::new(),
+            description: description.into(),
+            remedy: None,
+            command: None,
+        }
+    }
+
+    /// Adds a use.
+    #[must_use]
+    pub fn with_use(mut self, used: Use) -> Self {
+        self.uses.push(used);
+        self
+    }
+
+    /// Says what would move it, and with which command.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>, command: Option<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self.command = command;
+        self
+    }
 }
 
 /// What sort of thing is in the way.
@@ -57,6 +89,8 @@ pub struct Process {
     pub user: Option<String>,
     /// What started it: a systemd unit, a container, a Windows service.
     pub unit: Option<String>,
+    /// When it started, in the system's own measure; tells it from the next one of the same number.
+    pub started: u64,
 }
 
 /// One use that a blocker makes of a volume.
@@ -70,16 +104,47 @@ pub struct Use {
     pub fd: Option<u64>,
     /// Name of the volume.
     pub volume: String,
+    /// Something can be written through it.
+    pub writing: bool,
+    /// The file has no name any more; the path is the one it had.
+    pub deleted: bool,
+    /// The thread, where it uses what its process as a whole does not.
+    pub thread: Option<u32>,
 }
 
-/// How a volume is used.
+impl Use {
+    /// This use of the volume of that name.
+    pub fn new(kind: UseKind, volume: impl Into<String>) -> Self {
+        Use {
+            kind,
+            path: None,
+            fd: None,
+            volume: volume.into(),
+            writing: kind == UseKind::OpenForWriting,
+            deleted: kind == UseKind::DeletedFile,
+            thread: None,
+        }
+    }
+
+    /// Says which file or directory.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+}
+
+/// How a volume is used. The order is the one in which a person looks at it: what may lose data comes
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum UseKind {
     /// A file open for writing.
     OpenForWriting,
-    /// A file or directory open.
+    /// A file open for reading only.
     OpenFile,
+    /// A directory open.
+    Directory,
     /// A deleted file open.
     DeletedFile,
     /// The working directory.
