@@ -1,0 +1,126 @@
+//! Text from strangers, made harmless before it reaches a terminal.
+//!
+//! Labels, file names, process names and what drives say of themselves may hold escape sequences that
+//! repaint the screen, newlines that forge a line of ours, and bidirectional controls that turn a
+//! name around. Everything that is printed for people goes through [`escape`] at the last moment, so
+//! nothing has to be remembered where a sentence is made.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Write;
+
+/// The text on one line, with everything that a terminal would obey or not show written out:
+/// `\n`, `\x1b`, `\u{202e}`. Backslashes stay, since Windows paths are full of them.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if !is_harmful(c) => out.push(c),
+            c if c.is_ascii() => _ = write!(out, "\\x{:02x}", u32::from(c)),
+            c => _ = write!(out, "\\u{{{:x}}}", u32::from(c)),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// As [`escape`], for what need not be UTF-8: a byte that is not appears as `\xff`.
+pub fn escape_os(text: impl AsRef<OsStr>) -> String {
+    let text = text.as_ref();
+    match text.to_str() {
+        Some(text) => escape(text).into_owned(),
+        None => escape_unreadable(text),
+    }
+}
+
+#[cfg(unix)]
+fn escape_unreadable(text: &OsStr) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let mut out = String::new();
+    for chunk in text.as_bytes().utf8_chunks() {
+        out.push_str(&escape(chunk.valid()));
+        for byte in chunk.invalid() {
+            _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+/// Windows: names are UTF-16 in which a surrogate may stand alone; it becomes U+FFFD.
+#[cfg(not(unix))]
+fn escape_unreadable(text: &OsStr) -> String {
+    escape(&text.to_string_lossy()).into_owned()
+}
+
+/// Control characters (C0, DEL, C1), line and paragraph separators, and the invisible format
+/// characters. Not the two joiners, without which some languages and emoji cannot be written.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(escape("a\x1b[2Jb\nc\td\r"), "a\\x1b[2Jb\\nc\\td\\r");
+        assert_eq!(escape("\u{9b}31m\u{7f}"), "\\u{9b}31m\\x7f");
+        assert_eq!(escape("exe.\u{202e}txt"), "exe.\\u{202e}txt");
+    }
+
+    #[test]
+    fn ordinary_names_of_all_languages_stay() {
+        for name in ["E:\\letter.txt", "Ferien 2026", "写真", "صور", "👩\u{200d}🚀", "café"]
+        {
+            assert_eq!(escape(name), name);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_no_text_are_shown_as_bytes() {
+        use std::os::unix::ffi::OsStrExt;
+        assert_eq!(escape_os(OsStr::from_bytes(b"a\xff\x1b\xc3")), "a\\xff\\x1b\\xc3");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_harmful_is_left(text in any::<String>()) {
+            let escaped = escape(&text);
+            prop_assert!(!escaped.contains(is_harmful));
+            prop_assert!(escaped.chars().all(|c| !c.is_control()));
+        }
+
+        #[test]
+        fn escaping_again_changes_nothing(text in any::<String>()) {
+            let once = escape(&text);
+            prop_assert_eq!(&escape(&once), &once);
+        }
+
+        #[cfg(unix)]
+        #[test]
+        fn any_bytes_become_one_harmless_line(bytes in any::<Vec<u8>>()) {
+            use std::os::unix::ffi::OsStrExt;
+            let escaped = escape_os(OsStr::from_bytes(&bytes));
+            prop_assert!(!escaped.contains(is_harmful));
+        }
+    }
+}
