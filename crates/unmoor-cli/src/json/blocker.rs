@@ -1,0 +1,97 @@
+//! What is in the way, in the JSON document.
+
+use super::names;
+use super::os_text::{bytes_of, plain};
+use serde::Serialize;
+use unmoor::{Blocker, Process, Scan, Use};
+
+#[derive(Serialize)]
+pub struct ScanDto<'a> {
+    complete: bool,
+    unseen_processes: usize,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+pub struct BlockerDto<'a> {
+    kind: &'static str,
+    process: Option<ProcessDto<'a>>,
+    uses: Vec<UseDto<'a>>,
+    description: &'a str,
+    remedy: Option<&'a str>,
+    command: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ProcessDto<'a> {
+    pid: u32,
+    name: String,
+    command_line: Vec<String>,
+    user: Option<&'a str>,
+    unit: Option<&'a str>,
+    started: u64,
+}
+
+#[derive(Serialize)]
+struct UseDto<'a> {
+    kind: &'static str,
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    fd: Option<u64>,
+    volume: &'a str,
+    writing: bool,
+    deleted: bool,
+    thread: Option<u32>,
+}
+
+impl<'a> From<&'a Scan> for ScanDto<'a> {
+    fn from(scan: &'a Scan) -> Self {
+        ScanDto {
+            complete: scan.complete,
+            unseen_processes: scan.unseen_processes,
+            notes: &scan.notes,
+        }
+    }
+}
+
+impl<'a> From<&'a Blocker> for BlockerDto<'a> {
+    fn from(blocker: &'a Blocker) -> Self {
+        BlockerDto {
+            kind: names::blocker(blocker.kind),
+            process: blocker.process.as_ref().map(ProcessDto::from),
+            uses: blocker.uses.iter().map(UseDto::from).collect(),
+            description: &blocker.description,
+            remedy: blocker.remedy.as_deref(),
+            command: blocker.command.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Process> for ProcessDto<'a> {
+    fn from(process: &'a Process) -> Self {
+        ProcessDto {
+            pid: process.pid,
+            name: plain(&process.name),
+            command_line: process.command_line.iter().map(plain).collect(),
+            user: process.user.as_deref(),
+            unit: process.unit.as_deref(),
+            started: process.started,
+        }
+    }
+}
+
+impl<'a> From<&'a Use> for UseDto<'a> {
+    fn from(one: &'a Use) -> Self {
+        UseDto {
+            kind: names::usage(one.kind),
+            path: one.path.as_ref().map(plain),
+            path_bytes: one.path.as_ref().and_then(bytes_of),
+            fd: one.fd,
+            volume: &one.volume,
+            writing: one.writing,
+            deleted: one.deleted,
+            thread: one.thread,
+        }
+    }
+}

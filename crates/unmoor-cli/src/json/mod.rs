@@ -1,0 +1,169 @@
+//! The JSON document of docs/json.md: a contract, kept apart from the library's own types, which may
+//! change without it.
+
+mod blocker;
+mod drive;
+mod names;
+mod os_text;
+
+use crate::answer::Answer;
+use blocker::{BlockerDto, ScanDto};
+use drive::DriveDto;
+use os_text::{bytes_of, plain};
+use serde::Serialize;
+use unmoor::{Attempt, Drive, Error, StepReport};
+
+/// Grows by new fields only; another number would mean that old ones changed.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    unmoor: &'static str,
+    command: &'a str,
+    exit_code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    targets: Option<Vec<TargetDto<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drives: Option<Vec<DriveDto<'a>>>,
+    error: Option<ErrorDto>,
+}
+
+#[derive(Serialize)]
+struct TargetDto<'a> {
+    target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_bytes: Option<String>,
+    outcome: &'static str,
+    exit_code: u8,
+    message: &'a str,
+    help: Option<&'a str>,
+    drive: Option<DriveDto<'a>>,
+    action: Option<&'static str>,
+    medium_after: Option<&'static str>,
+    steps: Vec<StepDto<'a>>,
+    blockers: Vec<BlockerDto<'a>>,
+    scan: Option<ScanDto<'a>>,
+    warnings: &'a [String],
+    error: Option<ErrorDto>,
+}
+
+#[derive(Serialize)]
+struct StepDto<'a> {
+    step: &'static str,
+    status: &'static str,
+    ms: f64,
+    reason: Option<&'a str>,
+    attempts: Vec<AttemptDto<'a>>,
+}
+
+#[derive(Serialize)]
+struct AttemptDto<'a> {
+    method: &'a str,
+    ok: bool,
+    detail: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ErrorDto {
+    kind: &'static str,
+    message: String,
+    step: Option<&'static str>,
+    os_code: Option<i32>,
+}
+
+/// The document of a command that works on targets.
+pub fn of_targets(command: &str, exit_code: u8, answers: &[Answer]) -> String {
+    let targets = Some(answers.iter().map(TargetDto::from).collect());
+    print(&Document {
+        schema: SCHEMA,
+        unmoor: env!("CARGO_PKG_VERSION"),
+        command,
+        exit_code,
+        targets,
+        drives: None,
+        error: None,
+    })
+}
+
+/// The document of `list`.
+pub fn of_drives(exit_code: u8, drives: &[Drive], error: Option<&Error>) -> String {
+    print(&Document {
+        schema: SCHEMA,
+        unmoor: env!("CARGO_PKG_VERSION"),
+        command: "list",
+        exit_code,
+        targets: None,
+        drives: Some(drives.iter().map(DriveDto::from).collect()),
+        error: error.map(ErrorDto::from),
+    })
+}
+
+fn print(document: &Document<'_>) -> String {
+    serde_json::to_string_pretty(document).expect("strings, numbers and lists are always JSON")
+}
+
+impl<'a> From<&'a Answer> for TargetDto<'a> {
+    fn from(answer: &'a Answer) -> Self {
+        TargetDto {
+            target: plain(&answer.target),
+            target_bytes: bytes_of(&answer.target),
+            outcome: answer.outcome.name(),
+            exit_code: answer.outcome.exit_code(),
+            message: &answer.message,
+            help: answer.help.as_deref(),
+            drive: answer.drive.as_ref().map(DriveDto::from),
+            action: answer.action.map(|a| a.name()),
+            medium_after: answer.medium_after.map(names::presence),
+            steps: answer.steps.iter().map(StepDto::from).collect(),
+            blockers: answer
+                .scan
+                .iter()
+                .flat_map(|scan| &scan.blockers)
+                .map(BlockerDto::from)
+                .collect(),
+            scan: answer.scan.as_ref().map(ScanDto::from),
+            warnings: &answer.warnings,
+            error: answer.error.as_ref().map(ErrorDto::from),
+        }
+    }
+}
+
+impl<'a> From<&'a StepReport> for StepDto<'a> {
+    fn from(step: &'a StepReport) -> Self {
+        StepDto {
+            step: step.step.name(),
+            status: names::status(&step.status),
+            ms: step.took.as_micros() as f64 / 1000.0,
+            reason: step.reason.as_deref(),
+            attempts: step.attempts.iter().map(AttemptDto::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Attempt> for AttemptDto<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        AttemptDto { method: &attempt.method, ok: attempt.ok, detail: attempt.detail.as_deref() }
+    }
+}
+
+impl From<&Error> for ErrorDto {
+    fn from(error: &Error) -> Self {
+        ErrorDto {
+            kind: names::error(error.kind()),
+            message: error.to_string(),
+            step: error.step().map(|s| s.name()),
+            os_code: error.os_code(),
+        }
+    }
+}
+
+/// The contract's word for what sort of drive this is.
+pub fn kind_of(drive: &Drive) -> &'static str {
+    names::drive_kind(drive.kind)
+}
+
+/// The contract's word for how it is attached.
+pub fn bus_of(drive: &Drive) -> &'static str {
+    names::bus(drive.bus)
+}

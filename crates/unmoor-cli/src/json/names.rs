@@ -1,0 +1,128 @@
+//! The words of the contract for the library's kinds. What a newer library adds is `other` here until
+//! the contract names it.
+
+use unmoor::{
+    BlockerKind, Bus, DriveKind, ErrorKind, Medium, Presence, Status, UseKind, VolumeKind,
+};
+
+pub fn drive_kind(kind: DriveKind) -> &'static str {
+    match kind {
+        DriveKind::Optical => "optical",
+        DriveKind::Disk => "disk",
+        DriveKind::Card => "card",
+        DriveKind::Loop => "loop",
+        DriveKind::Floppy => "floppy",
+        DriveKind::Tape => "tape",
+        DriveKind::Network => "network",
+        _ => "other",
+    }
+}
+
+pub fn bus(bus: Bus) -> &'static str {
+    match bus {
+        Bus::Usb => "usb",
+        Bus::Scsi => "scsi",
+        Bus::Ata => "ata",
+        Bus::Mmc => "mmc",
+        Bus::Nvme => "nvme",
+        Bus::Virtio => "virtio",
+        Bus::Thunderbolt => "thunderbolt",
+        Bus::Virtual => "virtual",
+        _ => "other",
+    }
+}
+
+pub fn medium(medium: Medium) -> &'static str {
+    match medium {
+        Medium::Present => "present",
+        Medium::Absent => "absent",
+        Medium::TrayOpen => "tray-open",
+        _ => "unknown",
+    }
+}
+
+pub fn presence(presence: Presence) -> &'static str {
+    match presence {
+        Presence::Present => "present",
+        Presence::Stopped => "stopped",
+        Presence::Absent => "absent",
+        Presence::TrayOpen => "tray-open",
+        Presence::Gone => "gone",
+        _ => "unknown",
+    }
+}
+
+pub fn volume_kind(kind: VolumeKind) -> &'static str {
+    match kind {
+        VolumeKind::Disk => "disk",
+        VolumeKind::Partition => "partition",
+        VolumeKind::Crypt => "crypt",
+        VolumeKind::Lvm => "lvm",
+        VolumeKind::Raid => "raid",
+        VolumeKind::Mapping => "mapping",
+        VolumeKind::Loop => "loop",
+        _ => "other",
+    }
+}
+
+pub fn status(status: &Status) -> &'static str {
+    match status {
+        Status::Done => "done",
+        Status::Skipped => "skipped",
+        Status::Failed => "failed",
+        Status::Planned => "planned",
+    }
+}
+
+pub fn blocker(kind: BlockerKind) -> &'static str {
+    match kind {
+        BlockerKind::Process => "process",
+        BlockerKind::Mount => "mount",
+        BlockerKind::Namespace => "namespace",
+        BlockerKind::Loop => "loop",
+        BlockerKind::Swap => "swap",
+        BlockerKind::Mapping => "mapping",
+        BlockerKind::Raid => "raid",
+        BlockerKind::Overlay => "overlay",
+        BlockerKind::Export => "export",
+        BlockerKind::Unknown => "unknown",
+        _ => "other",
+    }
+}
+
+pub fn usage(kind: UseKind) -> &'static str {
+    match kind {
+        UseKind::OpenForWriting => "open-for-writing",
+        UseKind::OpenFile => "open-file",
+        UseKind::Directory => "directory",
+        UseKind::DeletedFile => "deleted-file",
+        UseKind::WorkingDirectory => "cwd",
+        UseKind::Root => "root",
+        UseKind::Executable => "exe",
+        UseKind::MappedFile => "mmap",
+        UseKind::Device => "device",
+        UseKind::MountPoint => "mount",
+        UseKind::Kernel => "kernel",
+        _ => "other",
+    }
+}
+
+pub fn error(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Busy => "busy",
+        ErrorKind::NoMedium => "no-medium",
+        ErrorKind::NotPermitted => "not-permitted",
+        ErrorKind::NoSuchTarget => "no-such-target",
+        ErrorKind::InvalidTarget => "invalid-target",
+        ErrorKind::NotSupported => "not-supported",
+        ErrorKind::Refused => "refused",
+        ErrorKind::Gone => "gone",
+        ErrorKind::Replaced => "replaced",
+        ErrorKind::TimedOut => "timed-out",
+        ErrorKind::Unwritten => "unwritten",
+        ErrorKind::NotEjected => "not-ejected",
+        ErrorKind::Vetoed => "vetoed",
+        ErrorKind::Interrupted => "interrupted",
+        _ => "failed",
+    }
+}
