@@ -1,1 +1,75 @@
-fn main() {}
+//! The command: arguments in, library calls, words out. It has no procedure of its own.
+
+mod answer;
+mod args;
+mod blockers;
+mod commands;
+mod console;
+mod demo;
+mod duration;
+mod json;
+mod machines;
+mod outcome;
+mod progress;
+mod signals;
+mod steps;
+mod table;
+mod text;
+mod words;
+
+use args::Command;
+use clap::Parser;
+use commands::{list, release, status, who};
+use console::{Tone, say, tell};
+use outcome::Outcome;
+use std::process::ExitCode;
+use unmoor::{Error, ErrorKind};
+
+/// The exit code of a command line that cannot be understood.
+const WRONG_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    // A panic has said where on standard error; every lock was a guard and is gone. Its exit code is
+    // one of the documented.
+    let code = std::panic::catch_unwind(run).unwrap_or(Outcome::Failed.exit_code());
+    ExitCode::from(code)
+}
+
+fn run() -> u8 {
+    let words = args::with_command_first(std::env::args_os().collect());
+    let command = match args::Cli::try_parse_from(words) {
+        Ok(cli) => cli.command,
+        Err(error) => return explain(&error),
+    };
+    match carry_out(command) {
+        Ok(code) => code,
+        Err(error) => {
+            tell(Tone::Bad, &format!("unmoor: {}", words::failure(None, &error)));
+            match error.kind() {
+                ErrorKind::InvalidTarget => WRONG_USAGE,
+                _ => Outcome::from(&error).exit_code(),
+            }
+        }
+    }
+}
+
+/// Help and version go to standard output with 0, the rest to standard error with 2. What was typed
+/// is repeated there: scripts pass names on that come from strangers, so it is escaped too.
+fn explain(error: &clap::Error) -> u8 {
+    let text = error.render().to_string();
+    let print = if error.use_stderr() { tell } else { say };
+    text.lines().for_each(|line| print(Tone::Plain, line));
+    if error.use_stderr() { WRONG_USAGE } else { 0 }
+}
+
+fn carry_out(command: Command) -> Result<u8, Error> {
+    match command {
+        Command::Eject(args) => release::eject(args),
+        Command::Load(args) => release::load(args),
+        Command::Flush(args) => release::flush(args),
+        Command::List(args) => Ok(list::run(args)),
+        Command::Status(args) => status::run(args),
+        Command::Who(args) => who::run(args),
+        Command::Demo(args) => demo::run(args),
+    }
+}

@@ -1,0 +1,99 @@
+//! What the command has to say about one target, whether to a person or in JSON.
+
+use crate::outcome::Outcome;
+use crate::words;
+use std::ffi::OsString;
+use unmoor::{Action, Drive, Error, Goal, Presence, Report, Scan, StepReport};
+
+/// What came of one target.
+pub struct Answer {
+    /// As it was given.
+    pub target: OsString,
+    pub outcome: Outcome,
+    /// One sentence.
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
+    /// The drive as it was before.
+    pub drive: Option<Drive>,
+    pub action: Option<Action>,
+    pub medium_after: Option<Presence>,
+    pub steps: Vec<StepReport>,
+    /// What is in the way, where that was looked for.
+    pub scan: Option<Scan>,
+    pub warnings: Vec<String>,
+    pub error: Option<Error>,
+}
+
+/// What was asked for: it decides what success is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Eject(Goal),
+    Load,
+    Flush,
+    Status,
+    Who,
+}
+
+impl Verb {
+    /// Its name on the command line and in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Eject(_) => "eject",
+            Verb::Load => "load",
+            Verb::Flush => "flush",
+            Verb::Status => "status",
+            Verb::Who => "who",
+        }
+    }
+}
+
+impl Answer {
+    /// Puts the library's report into words.
+    pub fn from_report(target: OsString, verb: Verb, report: Report) -> Answer {
+        let outcome = match &report.outcome {
+            unmoor::Outcome::Planned => Outcome::Planned,
+            unmoor::Outcome::Released if matches!(verb, Verb::Eject(_)) => Outcome::Released,
+            unmoor::Outcome::Released => Outcome::Done,
+            unmoor::Outcome::Stopped(error) => Outcome::from(error),
+        };
+        let message = words::message(verb, &report);
+        let Report { drive, action, steps, medium_after, warnings, outcome: end, .. } = report;
+        let error = match end {
+            unmoor::Outcome::Stopped(error) => Some(error),
+            _ => None,
+        };
+        let help = error.as_ref().and_then(|e| words::help(verb, &target, e));
+        let scan = error.as_ref().and_then(|e| e.scan().cloned());
+        Answer {
+            target,
+            outcome,
+            message,
+            help,
+            drive,
+            action,
+            medium_after,
+            steps,
+            scan,
+            warnings,
+            error,
+        }
+    }
+
+    /// An answer without a report: it stopped at this error, or was never begun.
+    pub fn from_error(target: OsString, verb: Verb, drive: Option<Drive>, error: Error) -> Answer {
+        Answer {
+            outcome: Outcome::from(&error),
+            message: words::failure(drive.as_ref(), &error),
+            help: words::help(verb, &target, &error),
+            target,
+            drive,
+            action: None,
+            medium_after: None,
+            steps: Vec::new(),
+            scan: error.scan().cloned(),
+            warnings: Vec::new(),
+            error: Some(error),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One file a command: library calls in, words or JSON out.
+
+pub mod list;
+pub mod release;
+pub mod status;
+pub mod who;
+
+use crate::answer::{Answer, Verb};
+use crate::args::Output;
+use crate::console::{Tone, say, tell};
+use crate::outcome::Outcome;
+use crate::{blockers, json, steps};
+use std::ffi::OsString;
+use std::io::Write;
+use unmoor::{Cancel, Error, ErrorKind, Target};
+
+/// A target that cannot be understood stops the whole command before anything is done: it is a slip
+/// in the command line, not a drive's answer.
+pub fn parse(targets: Vec<OsString>) -> Result<Vec<(OsString, Target)>, Error> {
+    targets.into_iter().map(|given| Target::parse(&given).map(|t| (given, t))).collect()
+}
+
+/// Handles one target after the other and prints each answer; returns the worst exit code. One bad
+/// target does not stop the others; the wish to stop does.
+pub fn each(
+    verb: Verb,
+    targets: Vec<(OsString, Target)>,
+    output: &Output,
+    cancel: &Cancel,
+    mut handle: impl FnMut(OsString, &Target) -> Answer,
+) -> u8 {
+    let mut answers = Vec::with_capacity(targets.len());
+    for (given, target) in targets {
+        let answer = match cancel.is_cancelled() {
+            true => Answer::from_error(given, verb, None, not_begun(&target)),
+            false => handle(given, &target),
+        };
+        if !output.json {
+            print(verb, &answer, output);
+        }
+        answers.push(answer);
+    }
+    let code = Outcome::worst(answers.iter().map(|a| a.outcome.exit_code()));
+    match output.json {
+        true => print_document(&json::of_targets(verb.name(), code, &answers), code),
+        false => code,
+    }
+}
+
+fn not_begun(target: &Target) -> Error {
+    Error::new(ErrorKind::Interrupted, target.to_string(), "not begun: stopped at your wish")
+}
+
+/// The answer in words: what went well to standard output, the rest to standard error.
+fn print(verb: Verb, answer: &Answer, output: &Output) {
+    if !output.quiet {
+        for warning in &answer.warnings {
+            tell(Tone::Warning, &format!("warning: {warning}"));
+        }
+    }
+    if answer.outcome.is_good() {
+        if !output.quiet {
+            print_good(answer);
+        }
+        return;
+    }
+    // For `who`, what is in the way is the result that was asked for, even with -q.
+    let asked = verb == Verb::Who;
+    let line = |tone, text: &str| if asked { say(tone, text) } else { tell(tone, text) };
+    line(Tone::Bad, &answer.message);
+    for text in answer.scan.iter().flat_map(|s| blockers::lines(s, asked || output.verbose)) {
+        line(Tone::Plain, &text);
+    }
+    if let Some(error) = answer.error.as_ref().filter(|e| output.verbose && e.os_code().is_some()) {
+        tell(Tone::Dim, &format!("  system error {}", error.os_code().unwrap_or_default()));
+    }
+    if let Some(help) = &answer.help {
+        tell(Tone::Plain, &format!("  {help}"));
+    }
+}
+
+fn print_good(answer: &Answer) {
+    let planned = answer.outcome == Outcome::Planned;
+    say(if planned { Tone::Plain } else { Tone::Good }, &answer.message);
+    if planned {
+        for (number, step) in
+            answer.steps.iter().filter(|s| s.status != unmoor::Status::Done).enumerate()
+        {
+            say(Tone::Plain, &steps::planned(number + 1, step));
+        }
+    }
+    for text in answer.scan.iter().flat_map(|s| blockers::lines(s, true)) {
+        say(Tone::Plain, &text);
+    }
+}
+
+/// Prints the document. One that could not be written is a failure: whoever reads it must not take
+/// silence for success.
+pub fn print_document(document: &str, code: u8) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{document}").and_then(|()| out.flush()) {
+        Ok(()) => code,
+        Err(error) => {
+            tell(Tone::Bad, &format!("the JSON document could not be written: {error}"));
+            Outcome::worst([code, Outcome::Failed.exit_code()])
+        }
+    }
+}

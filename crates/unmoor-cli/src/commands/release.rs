@@ -1,0 +1,71 @@
+//! `eject`, `load`, `flush`: the procedures that change something.
+
+use super::{each, parse};
+use crate::answer::{Answer, Verb};
+use crate::args::{Eject, Flush, Load, Output};
+use crate::machines::Machines;
+use crate::progress::Progress;
+use crate::signals;
+use std::ffi::OsString;
+use std::time::Duration;
+use unmoor::platform::Platform;
+use unmoor::{Error, Goal, Listener, Options, Report, Target};
+
+pub fn eject(args: Eject) -> Result<u8, Error> {
+    let goal = match (args.dismount_only, args.power_off) {
+        (true, _) => Goal::Dismount,
+        (_, true) => Goal::PowerOff,
+        _ => Goal::Eject,
+    };
+    let options = Options {
+        goal,
+        force: args.force,
+        discard_unwritten: args.discard_unwritten,
+        wait: args.wait.unwrap_or_default(),
+        timeout: args.timeout,
+        verify: !args.no_verify,
+        cancel: signals::cancel(),
+    };
+    let verb = Verb::Eject(goal);
+    if args.dry_run {
+        return run(verb, args.targets, &args.output, &options, |machine, target, options, _| {
+            unmoor::dry_run(machine, target, options)
+        });
+    }
+    run(verb, args.targets, &args.output, &options, unmoor::release)
+}
+
+pub fn load(args: Load) -> Result<u8, Error> {
+    let options = only_timeout(args.timeout);
+    run(Verb::Load, args.targets, &args.output, &options, unmoor::load)
+}
+
+pub fn flush(args: Flush) -> Result<u8, Error> {
+    let options = only_timeout(args.timeout);
+    run(Verb::Flush, args.targets, &args.output, &options, unmoor::flush)
+}
+
+fn only_timeout(timeout: Option<Duration>) -> Options {
+    Options { timeout, cancel: signals::cancel(), ..Options::default() }
+}
+
+fn run(
+    verb: Verb,
+    targets: Vec<OsString>,
+    output: &Output,
+    options: &Options,
+    procedure: impl Fn(&dyn Platform, &Target, &Options, Listener<'_>) -> Report,
+) -> Result<u8, Error> {
+    let targets = parse(targets)?;
+    let machines = Machines::default();
+    Ok(each(verb, targets, output, &options.cancel, |given, target| {
+        let machine = match machines.of(target) {
+            Ok(machine) => machine,
+            Err(error) => return Answer::from_error(given, verb, None, error),
+        };
+        let mut progress = Progress::new(&given, output, options.wait);
+        let report = procedure(machine, target, options, &mut |event| progress.hear(event));
+        drop(progress);
+        Answer::from_report(given, verb, report)
+    }))
+}

@@ -1,0 +1,69 @@
+//! Where words go: results to standard output, everything else to standard error, all of it escaped.
+//!
+//! Nothing here asks the system anything before there is something to colour or to measure.
+
+use crate::text::escape;
+use console::Style;
+use std::io::{self, IsTerminal, Write};
+
+/// What a line is about, which decides its colour on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Good,
+    Bad,
+    Warning,
+    Dim,
+    Strong,
+}
+
+/// Prints one line on standard output.
+pub fn say(tone: Tone, line: &str) {
+    let styled = style(tone).for_stdout().apply_to(escape(line)).to_string();
+    // A reader who left (`unmoor list | head -1`) is no reason to stop, still less to panic.
+    _ = writeln!(io::stdout().lock(), "{styled}");
+}
+
+/// Prints one line on standard error.
+pub fn tell(tone: Tone, line: &str) {
+    let styled = style(tone).for_stderr().apply_to(escape(line)).to_string();
+    _ = writeln!(io::stderr().lock(), "{styled}");
+}
+
+fn style(tone: Tone) -> Style {
+    match tone {
+        Tone::Plain => Style::new(),
+        Tone::Good => Style::new().green(),
+        Tone::Bad => Style::new().red(),
+        Tone::Warning => Style::new().yellow(),
+        Tone::Dim => Style::new().dim(),
+        Tone::Strong => Style::new().bold(),
+    }
+}
+
+/// Is somebody watching standard error.
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// The width of the terminal that standard output goes to; `None` when it goes elsewhere.
+pub fn width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
+}
+
+/// Can the reader's system show line-drawing characters.
+pub fn has_lines() -> bool {
+    if cfg!(windows) {
+        return true;
+    }
+    // The order in which setlocale(3) looks.
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(set).and_then(std::env::var_os);
+    locale.is_some_and(|l| {
+        let l = l.to_string_lossy().to_ascii_lowercase();
+        l.contains("utf-8") || l.contains("utf8")
+    })
+}

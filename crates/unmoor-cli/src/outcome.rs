@@ -1,0 +1,116 @@
+//! How it went with one target: the words and exit codes of docs/json.md.
+
+use unmoor::{Error, ErrorKind};
+
+/// How it went with one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Released,
+    Done,
+    Planned,
+    Failed,
+    Refused,
+    Busy,
+    NoMedium,
+    NotPermitted,
+    NoSuchTarget,
+    NotSupported,
+    Interrupted,
+}
+
+/// From the worst to the best; 2 (wrong usage) stops before anything is done.
+const WORST_FIRST: [u8; 8] = [130, 1, 3, 5, 7, 6, 4, 0];
+
+impl Outcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Released => "released",
+            Outcome::Done => "done",
+            Outcome::Planned => "planned",
+            Outcome::Failed => "failed",
+            Outcome::Refused => "refused",
+            Outcome::Busy => "busy",
+            Outcome::NoMedium => "no-medium",
+            Outcome::NotPermitted => "not-permitted",
+            Outcome::NoSuchTarget => "no-such-target",
+            Outcome::NotSupported => "not-supported",
+            Outcome::Interrupted => "interrupted",
+        }
+    }
+
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Outcome::Released | Outcome::Done | Outcome::Planned => 0,
+            Outcome::Failed | Outcome::Refused => 1,
+            Outcome::Busy => 3,
+            Outcome::NoMedium => 4,
+            Outcome::NotPermitted => 5,
+            Outcome::NoSuchTarget => 6,
+            Outcome::NotSupported => 7,
+            Outcome::Interrupted => 130,
+        }
+    }
+
+    pub fn is_good(self) -> bool {
+        self.exit_code() == 0
+    }
+
+    /// The worst of several exit codes; 0 for none.
+    pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+        let rank = |code: &u8| WORST_FIRST.iter().position(|c| c == code).unwrap_or(1);
+        codes.into_iter().min_by_key(rank).unwrap_or(0)
+    }
+}
+
+impl From<&Error> for Outcome {
+    fn from(error: &Error) -> Outcome {
+        match error.kind() {
+            ErrorKind::Busy | ErrorKind::Vetoed => Outcome::Busy,
+            ErrorKind::NoMedium => Outcome::NoMedium,
+            ErrorKind::NotPermitted => Outcome::NotPermitted,
+            // What cannot be understood at all was refused as usage; this one the system knows not.
+            ErrorKind::NoSuchTarget | ErrorKind::InvalidTarget => Outcome::NoSuchTarget,
+            ErrorKind::NotSupported => Outcome::NotSupported,
+            ErrorKind::Refused => Outcome::Refused,
+            ErrorKind::Interrupted => Outcome::Interrupted,
+            _ => Outcome::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_several_is_the_exit_code() {
+        assert_eq!(Outcome::worst([0, 0]), 0);
+        assert_eq!(Outcome::worst([0, 4, 6]), 6);
+        assert_eq!(Outcome::worst([3, 1, 5]), 1);
+        assert_eq!(Outcome::worst([3, 130]), 130);
+        assert_eq!(Outcome::worst([]), 0);
+    }
+
+    #[test]
+    fn exit_codes_agree_with_the_library() {
+        for kind in [
+            ErrorKind::Failed,
+            ErrorKind::Busy,
+            ErrorKind::NoMedium,
+            ErrorKind::NotPermitted,
+            ErrorKind::NoSuchTarget,
+            ErrorKind::NotSupported,
+            ErrorKind::Refused,
+            ErrorKind::Gone,
+            ErrorKind::Replaced,
+            ErrorKind::TimedOut,
+            ErrorKind::Unwritten,
+            ErrorKind::NotEjected,
+            ErrorKind::Vetoed,
+            ErrorKind::Interrupted,
+        ] {
+            let error = Error::new(kind, "sdb", "");
+            assert_eq!(Outcome::from(&error).exit_code(), kind.exit_code(), "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The steps of a procedure, line by line, for `-v` and `--dry-run`: complete enough for a bug report.
+
+use crate::duration;
+use unmoor::{Status, StepReport};
+
+/// The step, what came of it, and below it every method that was tried.
+pub fn lines(drive: &str, step: &StepReport) -> Vec<String> {
+    let status = match step.status {
+        Status::Done => "done",
+        Status::Skipped => "skipped",
+        Status::Failed => "FAILED",
+        Status::Planned => "planned",
+    };
+    let took = duration::words(step.took);
+    let reason = step.reason.as_deref().unwrap_or_default();
+    let line = format!("{drive}: {:<9} {status:<7} {took:>8}  {reason}", step.step.name());
+    let mut lines = vec![line.trim_end().to_string()];
+    for attempt in &step.attempts {
+        let ok = if attempt.ok { "ok" } else { "failed" };
+        let detail = attempt.detail.as_ref().map(|d| format!(": {d}")).unwrap_or_default();
+        lines.push(format!("{drive}:     {} {ok}{detail}", attempt.method));
+    }
+    lines
+}
+
+/// A step that is only planned.
+pub fn planned(number: usize, step: &StepReport) -> String {
+    let reason = step.reason.as_deref().unwrap_or_default();
+    let what = match step.status {
+        Status::Skipped => format!("nothing: {reason}"),
+        _ => reason.to_string(),
+    };
+    format!("  {number}. {:<9} {what}", step.step.name()).trim_end().to_string()
+}

@@ -1,0 +1,91 @@
+//! Columns under each other, as wide as they need to be, cut to the terminal where there is one.
+
+use crate::text::escape;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Rows of cells; the last cell of a row may be as long as it likes.
+#[derive(Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    /// Columns whose text stands to the right: numbers.
+    right: Vec<usize>,
+}
+
+impl Table {
+    pub fn new(right: &[usize]) -> Table {
+        Table { rows: Vec::new(), right: right.to_vec() }
+    }
+
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().map(|c| escape(&c).into_owned()).collect());
+    }
+
+    /// The rows as lines, each at most `width` columns wide.
+    pub fn lines(&self, width: Option<usize>) -> Vec<String> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widest = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|c: &String| c.width()).max()
+        };
+        let widths: Vec<usize> = (0..columns).map(|c| widest(c).unwrap_or(0)).collect();
+        self.rows.iter().map(|row| self.line(row, &widths, width)).collect()
+    }
+
+    fn line(&self, row: &[String], widths: &[usize], limit: Option<usize>) -> String {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let space = " ".repeat(widths[column] - cell.width());
+            match self.right.contains(&column) {
+                true => line.extend([&space, cell.as_str()]),
+                false => line.extend([cell.as_str(), &space]),
+            }
+            line.push_str("  ");
+        }
+        let line = line.trim_end();
+        limit.map_or_else(|| line.to_string(), |limit| cut(line, limit))
+    }
+}
+
+/// The text, at most `limit` columns wide; what is missing shows as `…`.
+fn cut(text: &str, limit: usize) -> String {
+    if text.width() <= limit {
+        return text.to_string();
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used >= limit {
+            break;
+        }
+        out.push(c);
+    }
+    if limit > 0 {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn columns_stand_under_each_other_whatever_the_script() {
+        let mut table = Table::new(&[1]);
+        table.row(["sdb".into(), "16.0 GB".into(), "写真".into(), "x".into()]);
+        table.row(["└─ sdb1".into(), "8 B".into(), "AB".into(), "y".into()]);
+        assert_eq!(table.lines(None), ["sdb      16.0 GB  写真  x", "└─ sdb1      8 B  AB    y"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_terminal(cells in prop::collection::vec(any::<String>(), 1..5), limit in 1usize..100) {
+            let mut table = Table::new(&[]);
+            table.row(cells);
+            for line in table.lines(Some(limit)) {
+                prop_assert!(line.width() <= limit, "{line:?}");
+            }
+        }
+    }
+}

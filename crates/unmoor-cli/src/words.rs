@@ -1,0 +1,166 @@
+//! Sentences: what happened, to which drive, why, and what to do next.
+//!
+//! They may hold text from strangers; whoever prints them escapes it (`text`).
+
+use crate::answer::Verb;
+use std::ffi::OsStr;
+use unmoor::{
+    Action, Drive, DriveKind, Error, ErrorKind, Goal, Outcome, Presence, Report, Status, Step,
+};
+
+/// The drive, so that a person knows it: `sdb (SanDisk Cruzer, 16.0 GB)`.
+pub fn describe(drive: &Drive) -> String {
+    let what = match &drive.backing_file {
+        Some(file) => Some(crate::text::escape_os(file)),
+        None => model(drive),
+    };
+    let size = drive.size.filter(|s| *s > 0).map(size);
+    let parts: Vec<String> = what.into_iter().chain(size).collect();
+    match parts.is_empty() {
+        true => drive.name.clone(),
+        false => format!("{} ({})", drive.name, parts.join(", ")),
+    }
+}
+
+/// Vendor and model, as the drive says.
+pub fn model(drive: &Drive) -> Option<String> {
+    let given = [&drive.vendor, &drive.model];
+    let parts: Vec<&str> = given.into_iter().flatten().map(|s| s.trim()).collect();
+    let text = parts.join(" ").trim().to_string();
+    (!text.is_empty()).then_some(text)
+}
+
+/// A number of bytes in the units that are printed on the stick itself: 1 GB is 10⁹ bytes.
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB", "TB", "PB"] {
+        // 999.96 would be rounded to 1000.0.
+        if value < 999.95 {
+            return match unit {
+                "B" => format!("{bytes} B"),
+                _ => format!("{value:.1} {unit}"),
+            };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} EB")
+}
+
+/// One sentence about how it ended.
+pub fn message(verb: Verb, report: &Report) -> String {
+    let drive = report.drive.as_ref();
+    let named = drive.map_or_else(|| report.target.clone(), describe);
+    match (&report.outcome, verb) {
+        (Outcome::Stopped(error), _) => failure(drive, error),
+        (Outcome::Planned, _) => {
+            format!("{named}: nothing was touched; this is what would be done")
+        }
+        (Outcome::Released, Verb::Load) => format!("{named}: loaded; {}.", seen(report)),
+        (Outcome::Released, Verb::Eject(goal)) => format!("{named}: {}", released(goal, report)),
+        (Outcome::Released, _) => format!("{named}: flushed; everything written is on the drive."),
+    }
+}
+
+/// One sentence about an error. The drive's description replaces its bare name.
+pub fn failure(drive: Option<&Drive>, error: &Error) -> String {
+    let Some(drive) = drive else { return sentence(error.to_string()) };
+    let named = describe(drive);
+    let text = match error.subject() {
+        "" => format!("{named}: {}", error.detail()),
+        subject if subject == drive.name => format!("{named}: {}", error.detail()),
+        _ => format!("{named}: {error}"),
+    };
+    sentence(match (error.kind(), error.step()) {
+        (ErrorKind::Busy, Some(Step::Lock)) => format!("{text}; nothing was dismounted"),
+        (ErrorKind::Interrupted, Some(step)) => format!("{text} (while at {})", step.name()),
+        _ => text,
+    })
+}
+
+fn sentence(text: String) -> String {
+    if text.ends_with(['.', '!', '?']) { text } else { text + "." }
+}
+
+fn seen(report: &Report) -> &'static str {
+    report.medium_after.map_or("not verified", Presence::sentence)
+}
+
+fn released(goal: Goal, report: &Report) -> String {
+    let verified = report.step(Step::Verify).is_some_and(|s| s.status == Status::Done);
+    let doubt = if verified { "" } else { " (not verified)" };
+    let kind = report.drive.as_ref().map_or(DriveKind::Other, |d| d.kind);
+    let medium = match kind {
+        DriveKind::Optical => "disc",
+        DriveKind::Card => "card",
+        DriveKind::Tape => "tape",
+        _ => "medium",
+    };
+    match (report.action, report.medium_after) {
+        (Some(Action::Nothing), _) if goal == Goal::Dismount => {
+            format!("flushed and dismounted{doubt}; left in the drive, as you asked.")
+        }
+        (Some(Action::Nothing), _) => format!(
+            "flushed and dismounted{doubt}; nothing to eject: this kind of drive has no command for \
+             it. Take the {medium} out."
+        ),
+        (Some(Action::PowerOff), _) => format!("powered off{doubt}. You can unplug it."),
+        (Some(Action::Stop), _) => format!("released and stopped{doubt}. You can unplug it."),
+        (Some(Action::Detach), _) => format!("released and detached{doubt}."),
+        (_, Some(Presence::TrayOpen)) => {
+            format!("released{doubt}; the tray is open. Take the {medium} out.")
+        }
+        _ if kind == DriveKind::Optical => format!("released{doubt}. Take the {medium} out."),
+        _ => format!("released{doubt}. You can take it out."),
+    }
+}
+
+/// What to do next: the library's own advice, or what this command can add.
+pub fn help(verb: Verb, target: &OsStr, error: &Error) -> Option<String> {
+    if let Some(help) = error.help() {
+        return Some(help.to_string());
+    }
+    match error.kind() {
+        ErrorKind::NotPermitted if cfg!(windows) => {
+            Some("run it as administrator, from an elevated prompt".into())
+        }
+        ErrorKind::NotPermitted => {
+            Some(format!("try: sudo unmoor {} {}", verb.name(), quoted(target)))
+        }
+        ErrorKind::NoSuchTarget => Some("`unmoor list --all` shows what there is".into()),
+        ErrorKind::Busy if matches!(verb, Verb::Eject(_)) => Some(
+            "close what is open there, or pass --wait 30s to wait for it, or --force to cut it off"
+                .into(),
+        ),
+        _ => None,
+    }
+}
+
+/// The word as a shell takes it back.
+fn quoted(word: &OsStr) -> String {
+    let text = crate::text::escape_os(word);
+    let plain = |c: char| c.is_alphanumeric() || "/._-:=+,@%".contains(c);
+    match text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_the_units_of_the_label() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(999_999), "1.0 MB");
+        assert_eq!(size(16_008_609_792), "16.0 GB");
+        assert_eq!(size(u64::MAX), "18.4 EB");
+    }
+
+    #[test]
+    fn a_command_to_try_can_be_pasted() {
+        assert_eq!(quoted(OsStr::new("/media/stick")), "/media/stick");
+        assert_eq!(quoted(OsStr::new("LABEL=My Stick's")), "'LABEL=My Stick'\\''s'");
+    }
+}
