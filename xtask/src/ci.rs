@@ -25,37 +25,18 @@ enum What {
     /// Something this program does itself.
     Call(fn() -> Result<()>),
     /// cargo with these words and these variables.
-    Cargo(
-        &'static [&'static str],
-        &'static [(&'static str, &'static str)],
-    ),
+    Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
 }
 
 use What::{Call, Cargo};
 
 const STEPS: &[Step] = &[
-    Step {
-        name: "setup",
-        what: Call(|| setup::ensure(packages::ALL)),
-        needed: true,
-    },
-    Step {
-        name: "format",
-        what: Cargo(&["fmt", "--all", "--check"], &[]),
-        needed: false,
-    },
+    Step { name: "setup", what: Call(|| setup::ensure(packages::ALL)), needed: true },
+    Step { name: "format", what: Cargo(&["fmt", "--all", "--check"], &[]), needed: false },
     Step {
         name: "lints",
         what: Cargo(
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ],
+            &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
             &[],
         ),
         needed: true,
@@ -70,17 +51,10 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "tests",
-        what: Cargo(
-            &["test", "--workspace", "--all-features", "--no-fail-fast"],
-            &[],
-        ),
+        what: Cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &[]),
         needed: false,
     },
-    Step {
-        name: "vm",
-        what: Cargo(&["xtask", "vm"], &[]),
-        needed: false,
-    },
+    Step { name: "vm", what: Cargo(&["xtask", "vm"], &[]), needed: false },
 ];
 
 struct Outcome {
@@ -105,11 +79,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
             println!("{}: {error:#}", step.name);
         }
         let stop = result.is_err() && step.needed;
-        outcomes.push(Outcome {
-            name: step.name,
-            result,
-            time,
-        });
+        outcomes.push(Outcome { name: step.name, result, time });
         if stop {
             println!("the rest needs {}: stopping here", step.name);
             break;
@@ -117,35 +87,18 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     }
     println!("\n=== summary ===");
     for outcome in &outcomes {
-        let word = if outcome.result.is_ok() {
-            "ok  "
-        } else {
-            "FAIL"
-        };
-        println!(
-            "{word}  {:16} {:6.1} s",
-            outcome.name,
-            outcome.time.as_secs_f32()
-        );
+        let word = if outcome.result.is_ok() { "ok  " } else { "FAIL" };
+        println!("{word}  {:16} {:6.1} s", outcome.name, outcome.time.as_secs_f32());
     }
-    let failed = outcomes
-        .iter()
-        .filter(|outcome| outcome.result.is_err())
-        .count();
+    let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     println!("all steps: {:.0} s", start.elapsed().as_secs_f32());
     let good = failed == 0 && !outcomes.is_empty();
-    Ok(if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn cargo(words: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     let mut command = Command::new(process::cargo());
     command.args(words).envs(variables.iter().copied());
-    command
-        .current_dir(crate::paths::repository())
-        .stdin(Stdio::null());
+    command.current_dir(crate::paths::repository()).stdin(Stdio::null());
     process::run_visibly(&mut command)
 }

@@ -14,7 +14,5 @@ pub fn command() -> Result<ExitCode> {
     let binary = process::build_unmoor()?;
     println!("$ unmoor demo");
     let status = Command::new(binary).arg("demo").status()?;
-    Ok(ExitCode::from(
-        u8::try_from(status.code().unwrap_or(1)).unwrap_or(1),
-    ))
+    Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)))
 }

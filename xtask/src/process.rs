@@ -17,10 +17,8 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
 /// Runs it quietly; its output is shown only in the error.
 pub fn run(command: &mut Command) -> Result<String> {
     let shown = line(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start: {shown}"))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start: {shown}"))?;
     if !output.status.success() {
         bail!(
             "{shown}: {}\n{}{}",
@@ -35,9 +33,7 @@ pub fn run(command: &mut Command) -> Result<String> {
 /// Runs it with its output going where ours goes.
 pub fn run_visibly(command: &mut Command) -> Result<()> {
     let shown = line(command);
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start: {shown}"))?;
+    let status = command.status().with_context(|| format!("cannot start: {shown}"))?;
     if !status.success() {
         bail!("{shown}: {status}");
     }
@@ -47,11 +43,7 @@ pub fn run_visibly(command: &mut Command) -> Result<()> {
 /// The command as a person would type it.
 pub fn line(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(
-        command
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned()),
-    );
+    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }
 

@@ -22,12 +22,7 @@ pub fn ensure(sets: &[&PackageSet]) -> Result<()> {
         return Ok(());
     }
     for set in sets {
-        let wanted: Vec<_> = set
-            .packages
-            .iter()
-            .copied()
-            .filter(|p| missing.contains(p))
-            .collect();
+        let wanted: Vec<_> = set.packages.iter().copied().filter(|p| missing.contains(p)).collect();
         if !wanted.is_empty() {
             println!("{}: {} ({})", set.name, wanted.join(" "), set.why);
         }
@@ -48,11 +43,7 @@ pub fn ensure(sets: &[&PackageSet]) -> Result<()> {
 }
 
 fn install(packages: &BTreeSet<&str>) -> Vec<String> {
-    let mut words = vec![
-        "install".into(),
-        "--yes".into(),
-        "--no-install-recommends".into(),
-    ];
+    let mut words = vec!["install".into(), "--yes".into(), "--no-install-recommends".into()];
     words.extend(packages.iter().map(|package| (*package).to_owned()));
     words
 }
@@ -86,17 +77,11 @@ fn privilege() -> Option<&'static [&'static str]> {
 }
 
 fn missing(sets: &[&PackageSet]) -> Result<BTreeSet<&'static str>> {
-    let wanted: BTreeSet<&'static str> = sets
-        .iter()
-        .flat_map(|set| set.packages.iter().copied())
-        .collect();
+    let wanted: BTreeSet<&'static str> =
+        sets.iter().flat_map(|set| set.packages.iter().copied()).collect();
     // dpkg-query exits 1 when it does not know one of the names: its output is the answer.
     let output = Command::new("dpkg-query")
-        .args([
-            "--show",
-            "--showformat",
-            "${Package} ${db:Status-Status}\\n",
-        ])
+        .args(["--show", "--showformat", "${Package} ${db:Status-Status}\\n"])
         .args(&wanted)
         .output();
     let Ok(output) = output else {
@@ -104,12 +89,7 @@ fn missing(sets: &[&PackageSet]) -> Result<BTreeSet<&'static str>> {
         bail!("set-up knows Debian's packages only; here, install what corresponds to: {names}");
     };
     let listed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let present: BTreeSet<&str> = listed
-        .lines()
-        .filter_map(|line| line.strip_suffix(" installed"))
-        .collect();
-    Ok(wanted
-        .into_iter()
-        .filter(|name| !present.contains(name))
-        .collect())
+    let present: BTreeSet<&str> =
+        listed.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
+    Ok(wanted.into_iter().filter(|name| !present.contains(name)).collect())
 }

@@ -22,10 +22,6 @@ const DRIVERS: &[&str] = &[
 
 pub fn load() -> Result<()> {
     let output = Command::new("modprobe").arg("-a").args(DRIVERS).output()?;
-    ensure!(
-        output.status.success(),
-        "modprobe: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "modprobe: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

@@ -40,9 +40,7 @@ fn output(number: u64, stream: &str) -> PathBuf {
 impl Jobs {
     pub fn new() -> Result<Self> {
         fs::create_dir_all(DIRECTORY)?;
-        Ok(Self {
-            table: Mutex::new((0, BTreeMap::new())),
-        })
+        Ok(Self { table: Mutex::new((0, BTreeMap::new())) })
     }
 
     pub fn start(&self, program: &Program) -> Result<u64> {
@@ -53,10 +51,7 @@ impl Jobs {
         };
         let (name, arguments) = program.words.split_first().context("no program")?;
         let mut command = Command::new(name);
-        command
-            .args(arguments)
-            .envs(program.environment.iter().cloned())
-            .process_group(0);
+        command.args(arguments).envs(program.environment.iter().cloned()).process_group(0);
         command.current_dir(program.directory.as_deref().unwrap_or("/"));
         if let Some(user) = program.user {
             command.uid(user).gid(user);
@@ -64,16 +59,9 @@ impl Jobs {
         command.stdin(Stdio::null());
         command.stdout(File::create(output(number, "out"))?);
         command.stderr(File::create(output(number, "err"))?);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let pid = child.id();
-        let job = Arc::new(Job {
-            pid,
-            number,
-            status: Mutex::new(None),
-            ended: Condvar::new(),
-        });
+        let job = Arc::new(Job { pid, number, status: Mutex::new(None), ended: Condvar::new() });
         lock(&self.table).1.insert(number, Arc::clone(&job));
         std::thread::spawn(move || {
             if let Ok(status) = child.wait() {
@@ -125,11 +113,7 @@ impl Jobs {
     }
 
     fn job(&self, number: u64) -> Result<Arc<Job>> {
-        lock(&self.table)
-            .1
-            .get(&number)
-            .cloned()
-            .context("no such job")
+        lock(&self.table).1.get(&number).cloned().context("no such job")
     }
 }
 
@@ -146,11 +130,8 @@ impl Job {
             if left.is_zero() {
                 break;
             }
-            status = self
-                .ended
-                .wait_timeout(status, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            status =
+                self.ended.wait_timeout(status, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         *status
     }
@@ -158,11 +139,7 @@ impl Job {
     fn running(&self) -> Option<Pid> {
         let status = lock(&self.status);
         let pid = i32::try_from(self.pid).ok()?;
-        if status.is_some() {
-            None
-        } else {
-            Pid::from_raw(pid)
-        }
+        if status.is_some() { None } else { Pid::from_raw(pid) }
     }
 
     fn kill(&self) {

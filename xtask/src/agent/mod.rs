@@ -35,13 +35,7 @@ pub fn command() -> Result<ExitCode> {
         // One thread a request: a program may be waited for while another is started.
         std::thread::spawn(move || {
             let answer = answer(request.ask, &jobs, &state).map_err(|error| format!("{error:#}"));
-            reply(
-                &writer,
-                &Response {
-                    id: request.id,
-                    answer,
-                },
-            );
+            reply(&writer, &Response { id: request.id, answer });
         });
     }
     Ok(ExitCode::SUCCESS)
@@ -62,15 +56,9 @@ fn answer(ask: Ask, jobs: &Jobs, baseline: &reset::Baseline) -> Result<Answer> {
             let job = jobs.start(&program)?;
             Ok(Answer::Started { job })
         }
-        Ask::Wait {
-            job,
-            milliseconds,
-            kill,
-        } => Ok(Answer::Ended(jobs.wait(
-            job,
-            Duration::from_millis(milliseconds),
-            kill,
-        )?)),
+        Ask::Wait { job, milliseconds, kill } => {
+            Ok(Answer::Ended(jobs.wait(job, Duration::from_millis(milliseconds), kill)?))
+        }
         Ask::Signal { job, signal } => {
             jobs.signal(job, signal)?;
             Ok(Answer::Done)
@@ -88,11 +76,7 @@ fn answer(ask: Ask, jobs: &Jobs, baseline: &reset::Baseline) -> Result<Answer> {
 fn port() -> Result<PathBuf> {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
-        for entry in fs::read_dir("/sys/class/virtio-ports")
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for entry in fs::read_dir("/sys/class/virtio-ports").into_iter().flatten().flatten() {
             let name = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
             if name.trim() == PORT {
                 return Ok(PathBuf::from("/dev").join(entry.file_name()));

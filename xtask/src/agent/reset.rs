@@ -18,9 +18,7 @@ pub struct Baseline {
 
 impl Baseline {
     pub fn now() -> Result<Self> {
-        Ok(Self {
-            mounts: mounts()?.into_iter().collect(),
-        })
+        Ok(Self { mounts: mounts()?.into_iter().collect() })
     }
 
     pub fn restore(&self) -> Result<()> {
@@ -37,24 +35,14 @@ impl Baseline {
             }
         }
         let left = self.left()?;
-        if left.is_empty() {
-            Ok(())
-        } else {
-            bail!("cannot be undone: {left:?}")
-        }
+        if left.is_empty() { Ok(()) } else { bail!("cannot be undone: {left:?}") }
     }
 
     /// What is there that was not, in the order in which it can be undone.
     fn left(&self) -> Result<Vec<Thing>> {
         let mut left = Vec::new();
         let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-        left.extend(
-            swaps
-                .lines()
-                .skip(1)
-                .filter_map(first_word)
-                .map(Thing::Swap),
-        );
+        left.extend(swaps.lines().skip(1).filter_map(first_word).map(Thing::Swap));
         left.extend(
             mounts()?
                 .into_iter()
@@ -79,9 +67,7 @@ impl Baseline {
             left.push(Thing::Module("scsi_debug"));
         }
         for entry in fs::read_dir("/mnt")?.flatten() {
-            left.push(Thing::Directory(
-                entry.path().to_string_lossy().into_owned(),
-            ));
+            left.push(Thing::Directory(entry.path().to_string_lossy().into_owned()));
         }
         Ok(left)
     }
@@ -122,18 +108,12 @@ fn first_word(line: &str) -> Option<String> {
 /// Mount points in the order they were mounted. A point mounted over is there twice.
 fn mounts() -> Result<Vec<String>> {
     let text = fs::read_to_string("/proc/self/mountinfo")?;
-    Ok(text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(unescape)
-        .collect())
+    Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect())
 }
 
 /// The kernel writes space, tab, newline and backslash in octal.
 fn unescape(text: &str) -> String {
     ["\\040 ", "\\011\t", "\\012\n", "\\134\\"]
         .iter()
-        .fold(text.to_owned(), |text, pair| {
-            text.replace(&pair[..4], &pair[4..])
-        })
+        .fold(text.to_owned(), |text, pair| text.replace(&pair[..4], &pair[4..]))
 }

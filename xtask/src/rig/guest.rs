@@ -36,11 +36,7 @@ pub struct Guest {
 
 impl Guest {
     pub fn new(stream: UnixStream) -> Result<Self> {
-        Ok(Self {
-            writer: stream.try_clone()?,
-            reader: BufReader::new(stream),
-            next: 0,
-        })
+        Ok(Self { writer: stream.try_clone()?, reader: BufReader::new(stream), next: 0 })
     }
 
     /// Waits until the agent listens.
@@ -64,11 +60,7 @@ impl Guest {
     /// Waits for a program to end, and kills it when the time is over.
     pub fn wait(&mut self, job: Job, patience: Duration) -> Result<Ended> {
         let milliseconds = u64::try_from(patience.as_millis())?;
-        let ask = Ask::Wait {
-            job: job.0,
-            milliseconds,
-            kill: true,
-        };
+        let ask = Ask::Wait { job: job.0, milliseconds, kill: true };
         match self.ask(ask, patience + GRACE)? {
             Answer::Ended(ended) => Ok(ended),
             other => bail!("the agent answered {other:?}"),
@@ -77,22 +69,14 @@ impl Guest {
 
     /// What a program has written so far.
     pub fn peek(&mut self, job: Job) -> Result<Ended> {
-        match self.ask(
-            Ask::Wait {
-                job: job.0,
-                milliseconds: 0,
-                kill: false,
-            },
-            GRACE,
-        )? {
+        match self.ask(Ask::Wait { job: job.0, milliseconds: 0, kill: false }, GRACE)? {
             Answer::Ended(ended) => Ok(ended),
             other => bail!("the agent answered {other:?}"),
         }
     }
 
     pub fn signal(&mut self, job: Job, signal: i32) -> Result<()> {
-        self.ask(Ask::Signal { job: job.0, signal }, GRACE)
-            .map(drop)
+        self.ask(Ask::Signal { job: job.0, signal }, GRACE).map(drop)
     }
 
     pub fn find(&mut self, parts: &[&str]) -> Result<Option<String>> {
@@ -116,9 +100,8 @@ impl Guest {
             .map_err(|error| anyhow::Error::new(Hung(format!("{shown}: {error}"))))?;
         let until = Instant::now() + patience;
         loop {
-            let left = until
-                .saturating_duration_since(Instant::now())
-                .max(Duration::from_millis(1));
+            let left =
+                until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.reader.get_ref().set_read_timeout(Some(left))?;
             let mut line = String::new();
             match self.reader.read_line(&mut line) {
@@ -129,9 +112,7 @@ impl Guest {
             let response: Response =
                 serde_json::from_str(&line).with_context(|| format!("from the agent: {line}"))?;
             if response.id == self.next {
-                return response
-                    .answer
-                    .map_err(|error| anyhow::anyhow!("{shown}: {error}"));
+                return response.answer.map_err(|error| anyhow::anyhow!("{shown}: {error}"));
             }
         }
     }

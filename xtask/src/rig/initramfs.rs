@@ -10,13 +10,7 @@ use super::kernel::Kernel;
 use crate::process::run;
 
 /// What must be inserted before the real root can be seen, and before the agent can be spoken to.
-const MODULES: &[&str] = &[
-    "virtio_pci",
-    "9pnet_virtio",
-    "9p",
-    "overlay",
-    "virtio_console",
-];
+const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"];
 
 /// Runs as the guest's first process. The names in `/rig` are written by [`build`].
 const INIT: &str = include_str!("init.sh");
@@ -25,14 +19,10 @@ const INIT: &str = include_str!("init.sh");
 pub fn build(kernel: &Kernel, directory: &Path, agent: &Path, path: &str) -> Result<PathBuf> {
     let root = directory.join("initramfs");
     let _ = fs::remove_dir_all(&root);
-    for name in [
-        "bin", "modules", "proc", "sys", "dev", "lower", "upper", "root",
-    ] {
+    for name in ["bin", "modules", "proc", "sys", "dev", "lower", "upper", "root"] {
         fs::create_dir_all(root.join(name))?;
     }
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
-        .into_iter()
-        .find(|p| Path::new(p).exists());
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
     fs::copy(busybox.unwrap_or("/bin/busybox"), root.join("bin/busybox"))?;
     let mut order = String::new();
     for file in kernel.module_files(MODULES)? {
@@ -42,10 +32,7 @@ pub fn build(kernel: &Kernel, directory: &Path, agent: &Path, path: &str) -> Res
     }
     fs::write(root.join("modules/order"), order)?;
     fs::create_dir(root.join("rig"))?;
-    fs::write(
-        root.join("rig/modules"),
-        kernel.modules.as_os_str().as_encoded_bytes(),
-    )?;
+    fs::write(root.join("rig/modules"), kernel.modules.as_os_str().as_encoded_bytes())?;
     fs::write(root.join("rig/agent"), agent.as_os_str().as_encoded_bytes())?;
     fs::write(root.join("rig/path"), path)?;
     let init = root.join("init");
@@ -53,11 +40,7 @@ pub fn build(kernel: &Kernel, directory: &Path, agent: &Path, path: &str) -> Res
     run(Command::new("chmod").arg("755").arg(&init))?;
     let archive = directory.join("initramfs.cpio.gz");
     run(Command::new("sh")
-        .args([
-            "-c",
-            "find . | cpio --quiet -o -H newc | gzip -1 > \"$1\"",
-            "sh",
-        ])
+        .args(["-c", "find . | cpio --quiet -o -H newc | gzip -1 > \"$1\"", "sh"])
         .arg(&archive)
         .current_dir(&root))?;
     Ok(archive)

@@ -29,18 +29,13 @@ pub fn ensure() -> Result<Kernel> {
     fs::create_dir_all(&unfinished)?;
     let package = package_name()?;
     println!("fetching {package}");
-    run(Command::new("apt-get")
-        .args(["-qq", "download", &package])
-        .current_dir(&unfinished))?;
+    run(Command::new("apt-get").args(["-qq", "download", &package]).current_dir(&unfinished))?;
     let archive = fs::read_dir(&unfinished)?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
         .context("apt-get download left no package")?;
-    run(Command::new("dpkg")
-        .arg("-x")
-        .arg(&archive)
-        .arg(&unfinished))?;
+    run(Command::new("dpkg").arg("-x").arg(&archive).arg(&unfinished))?;
     fs::remove_file(archive)?;
     let release = find(&unfinished)?.release;
     run(program("depmod").arg("-b").arg(&unfinished).arg(release))?;
@@ -70,11 +65,7 @@ fn find(directory: &Path) -> Result<Kernel> {
     if !image.exists() {
         bail!("no {} in the kernel package", image.display());
     }
-    Ok(Kernel {
-        image,
-        modules,
-        release,
-    })
+    Ok(Kernel { image, modules, release })
 }
 
 impl Kernel {
@@ -85,18 +76,14 @@ impl Kernel {
         let mut dependencies = BTreeMap::new();
         let mut by_name = BTreeMap::new();
         for line in text.lines() {
-            let (file, needs) = line
-                .split_once(':')
-                .context("modules.dep: no colon in a line")?;
+            let (file, needs) = line.split_once(':').context("modules.dep: no colon in a line")?;
             by_name.insert(module_name(file), file);
             dependencies.insert(file, needs.split_whitespace().collect::<Vec<_>>());
         }
         let mut order = Vec::new();
         let mut seen = BTreeSet::new();
         for name in names {
-            let file = by_name
-                .get(*name)
-                .with_context(|| format!("no module {name}"))?;
+            let file = by_name.get(*name).with_context(|| format!("no module {name}"))?;
             // modules.dep lists all a module needs, transitively, what is needed first coming last.
             let needs = dependencies.get(file).into_iter().flatten().rev();
             for file in needs.chain([file]) {

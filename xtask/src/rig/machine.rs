@@ -51,11 +51,7 @@ impl Rig {
         replace(binary, &programs.join("unmoor"))?;
         let path = programs.to_string_lossy().into_owned();
         let archive = initramfs::build(&kernel, &directory, &agent, &path)?;
-        Ok(Self {
-            directory,
-            kernel,
-            archive,
-        })
+        Ok(Self { directory, kernel, archive })
     }
 
     pub fn boot(&self, hardware: &'static Hardware) -> Result<Machine> {
@@ -100,26 +96,17 @@ impl Machine {
         // the guest never says a word). max,-smap: with SMAP, Wine dies at its first iretq.
         command.args(["-accel", "tcg", "-cpu", "max,-smap", "-smp", "2"]);
         command.arg("-m").arg(hardware.memory_mb.to_string());
-        command
-            .arg("-kernel")
-            .arg(&rig.kernel.image)
-            .arg("-initrd")
-            .arg(&rig.archive);
+        command.arg("-kernel").arg(&rig.kernel.image).arg("-initrd").arg(&rig.archive);
         command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
         command.args(["-serial", "file:console.log"]);
         command.args(["-virtfs", HOST_ROOT]);
-        command
-            .arg("-chardev")
-            .arg(format!("socket,id=qmp,fd={}", control_end.as_raw_fd()));
+        command.arg("-chardev").arg(format!("socket,id=qmp,fd={}", control_end.as_raw_fd()));
         command.args(["-mon", "chardev=qmp,mode=control"]);
-        command
-            .arg("-chardev")
-            .arg(format!("socket,id=agent,fd={}", agent_end.as_raw_fd()));
+        command.arg("-chardev").arg(format!("socket,id=agent,fd={}", agent_end.as_raw_fd()));
         command.args(["-device", "virtio-serial-pci"]);
-        command.arg("-device").arg(format!(
-            "virtserialport,chardev=agent,name={}",
-            crate::agent::PORT
-        ));
+        command
+            .arg("-device")
+            .arg(format!("virtserialport,chardev=agent,name={}", crate::agent::PORT));
         let mut images = BTreeMap::new();
         let mut controllers: Vec<&str> = Vec::new();
         for drive in hardware.drives {
@@ -150,22 +137,12 @@ impl Machine {
         let mut guest = Guest::new(agent)?;
         guest.await_boot(BOOT).with_context(|| said(&directory))?;
         let process = started.keep();
-        Ok(Self {
-            qmp,
-            guest,
-            process,
-            directory,
-            images,
-            generation: 0,
-        })
+        Ok(Self { qmp, guest, process, directory, images, generation: 0 })
     }
 
     /// The image file of what is in the drive now.
     pub fn image(&self, drive: &Drive) -> Result<PathBuf> {
-        self.images
-            .get(drive.id)
-            .cloned()
-            .with_context(|| format!("nothing is in {}", drive.id))
+        self.images.get(drive.id).cloned().with_context(|| format!("nothing is in {}", drive.id))
     }
 
     pub fn directory(&self) -> &Path {
@@ -204,8 +181,7 @@ impl Machine {
     /// Pulls the drive out, as a hand would, without a word to the guest beforehand.
     pub fn yank(&mut self, drive: &Drive) -> Result<()> {
         let mark = self.qmp.mark();
-        self.qmp
-            .ask("device_del", json!({ "id": device_id(drive) }))?;
+        self.qmp.ask("device_del", json!({ "id": device_id(drive) }))?;
         self.qmp.await_event(mark, |event| {
             event.name == "DEVICE_DELETED" && event.data["device"] == device_id(drive)
         })?;
@@ -224,13 +200,8 @@ impl Machine {
         // The machine protocol cannot make a backend that is called by its drive's name, as the ones made
         // at the start are, and a usb-storage's medium can be changed by that name alone.
         let line = format!("drive_add dummy {backend}");
-        let said = self
-            .qmp
-            .ask("human-monitor-command", json!({ "command-line": line }))?;
-        anyhow::ensure!(
-            said.as_str().is_some_and(|said| said.trim() == "OK"),
-            "{line}: {said}"
-        );
+        let said = self.qmp.ask("human-monitor-command", json!({ "command-line": line }))?;
+        anyhow::ensure!(said.as_str().is_some_and(|said| said.trim() == "OK"), "{line}: {said}");
         let mut arguments = json!({});
         for (index, part) in device(drive).split(',').enumerate() {
             match part.split_once('=') {
@@ -257,12 +228,7 @@ const HOST_ROOT: &str =
     "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap,id=host";
 
 fn device(drive: &Drive) -> String {
-    format!(
-        "{},drive={},id={}",
-        drive.device,
-        drive.id,
-        device_id(drive)
-    )
+    format!("{},drive={},id={}", drive.device, drive.id, device_id(drive))
 }
 
 fn device_id(drive: &Drive) -> String {
@@ -291,12 +257,8 @@ fn overwrite(from: &Path, to: &Path) -> Result<()> {
 
 /// Our end, and QEMU's, which alone is inherited by the program we start.
 fn channel() -> Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::empty(),
-        None,
-    )?;
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::empty(), None)?;
     rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::CLOEXEC)?;
     Ok((UnixStream::from(ours), theirs))
 }
@@ -318,10 +280,7 @@ fn said(directory: &Path) -> String {
 struct Started(Option<Child>);
 
 impl Started {
-    #[allow(
-        clippy::expect_used,
-        reason = "it is taken here only, and this consumes it"
-    )]
+    #[allow(clippy::expect_used, reason = "it is taken here only, and this consumes it")]
     fn keep(mut self) -> Child {
         self.0.take().expect("kept once")
     }

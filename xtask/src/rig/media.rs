@@ -50,18 +50,9 @@ pub struct Partition {
     pub size: u64,
 }
 
-pub const STICK_EXT4: Partition = Partition {
-    start: MIB,
-    size: 63 * MIB,
-};
-pub const STICK_VFAT: Partition = Partition {
-    start: 64 * MIB,
-    size: 64 * MIB,
-};
-pub const ONE: Partition = Partition {
-    start: MIB,
-    size: 63 * MIB,
-};
+pub const STICK_EXT4: Partition = Partition { start: MIB, size: 63 * MIB };
+pub const STICK_VFAT: Partition = Partition { start: 64 * MIB, size: 64 * MIB };
+pub const ONE: Partition = Partition { start: MIB, size: 63 * MIB };
 
 pub const STICK_EXT4_UUID: &str = "5e1f0000-0000-4000-8000-00000000e074";
 /// As `blkid` writes it; `mkfs.vfat -i` wants it without the hyphen.
@@ -75,12 +66,7 @@ pub fn make(medium: Medium, path: &Path) -> Result<()> {
         Medium::Stick => {
             partitioned(path, 128 * MIB, &[(STICK_EXT4, "83"), (STICK_VFAT, "c")])?;
             ext4(path, STICK_EXT4, "RIGEXT", STICK_EXT4_UUID)?;
-            vfat(
-                path,
-                STICK_VFAT,
-                "RIGFAT",
-                &STICK_VFAT_UUID.replace('-', ""),
-            )
+            vfat(path, STICK_VFAT, "RIGFAT", &STICK_VFAT_UUID.replace('-', ""))
         }
         Medium::Plain => {
             partitioned(path, 64 * MIB, &[(ONE, "c")])?;
@@ -91,17 +77,9 @@ pub fn make(medium: Medium, path: &Path) -> Result<()> {
             vfat(path, ONE, "RIGCARD", "5E1F0003")
         }
         Medium::Own => {
-            let whole = Partition {
-                start: 0,
-                size: 64 * MIB,
-            };
+            let whole = Partition { start: 0, size: 64 * MIB };
             empty(path, whole.size)?;
-            ext4(
-                path,
-                whole,
-                "RIGOWN",
-                "5e1f0000-0000-4000-8000-000000000001",
-            )
+            ext4(path, whole, "RIGOWN", "5e1f0000-0000-4000-8000-000000000001")
         }
     }
 }
@@ -116,9 +94,7 @@ fn disc(path: &Path, label: &str) -> Result<()> {
     let tree = path.with_extension("tree");
     fs::create_dir_all(&tree)?;
     let mut data = Vec::new();
-    File::open("/dev/urandom")?
-        .take(4 * MIB)
-        .read_to_end(&mut data)?;
+    File::open("/dev/urandom")?.take(4 * MIB).read_to_end(&mut data)?;
     File::create(tree.join("data.bin"))?.write_all(&data)?;
     fs::write(tree.join("hello.txt"), format!("{label}\n"))?;
     run(program("genisoimage")
@@ -139,10 +115,7 @@ fn partitioned(path: &Path, size: u64, partitions: &[(Partition, &str)]) -> Resu
     let table = path.with_extension("sfdisk");
     fs::write(&table, script)?;
     let shell = "sfdisk --quiet --no-reread --no-tell-kernel \"$1\" < \"$2\"";
-    run(program("sh")
-        .args(["-c", shell, "sh"])
-        .arg(path)
-        .arg(&table))?;
+    run(program("sh").args(["-c", shell, "sh"]).arg(path).arg(&table))?;
     fs::remove_file(table)?;
     Ok(())
 }
@@ -150,10 +123,7 @@ fn partitioned(path: &Path, size: u64, partitions: &[(Partition, &str)]) -> Resu
 fn ext4(path: &Path, partition: Partition, label: &str, uuid: &str) -> Result<()> {
     run(program("mkfs.ext4")
         .args(["-q", "-F", "-L", label, "-U", uuid, "-E"])
-        .arg(format!(
-            "offset={},lazy_itable_init=0,lazy_journal_init=0",
-            partition.start
-        ))
+        .arg(format!("offset={},lazy_itable_init=0,lazy_journal_init=0", partition.start))
         .arg(path)
         .arg(format!("{}k", partition.size / 1024)))?;
     Ok(())
@@ -187,9 +157,7 @@ impl Snapshot {
 
     /// The partition alone, as a file that file system tools take.
     pub fn partition(&self, partition: Partition) -> Result<PathBuf> {
-        let path = self
-            .path
-            .with_extension(format!("{}.part", partition.start));
+        let path = self.path.with_extension(format!("{}.part", partition.start));
         run(Command::new("dd")
             .args(["status=none", "bs=1M", "conv=sparse"])
             .arg(format!("if={}", self.path.display()))
@@ -232,10 +200,7 @@ pub fn check(file_system: FileSystem, path: &Path) -> Result<()> {
 
 /// Replays the journal of the ext4 file system in this file, as the next mount would.
 pub fn recover(path: &Path) -> Result<()> {
-    run(program("e2fsck")
-        .args(["-E", "journal_only", "-y"])
-        .arg(path))
-    .map(drop)
+    run(program("e2fsck").args(["-E", "journal_only", "-y"]).arg(path)).map(drop)
 }
 
 /// The sha256 of a file inside the file system in this file, read without mounting it.
@@ -247,11 +212,9 @@ pub fn checksum(file_system: FileSystem, path: &Path, name: &str) -> Result<Stri
             .arg("-R")
             .arg(format!("dump /{name} {}", copy.display()))
             .arg(path))?,
-        FileSystem::Vfat => run(program("mcopy")
-            .args(["-n", "-i"])
-            .arg(path)
-            .arg(format!("::{name}"))
-            .arg(&copy))?,
+        FileSystem::Vfat => {
+            run(program("mcopy").args(["-n", "-i"]).arg(path).arg(format!("::{name}")).arg(&copy))?
+        }
     };
     let sum = run(Command::new("sha256sum").arg(&copy))
         .with_context(|| format!("{name} is not on it"))?;

@@ -41,11 +41,7 @@ impl Qmp {
         let heard = Arc::new((Mutex::new(Heard::default()), Condvar::new()));
         let (reader, shared) = (stream.try_clone()?, Arc::clone(&heard));
         std::thread::spawn(move || listen(reader, &shared));
-        let mut qmp = Self {
-            stream,
-            heard,
-            next: 0,
-        };
+        let mut qmp = Self { stream, heard, next: 0 };
         qmp.ask("qmp_capabilities", json!({}))?;
         Ok(qmp)
     }
@@ -55,9 +51,7 @@ impl Qmp {
         self.next += 1;
         let id = self.next;
         let line = json!({ "execute": command, "arguments": arguments, "id": id }).to_string();
-        self.stream
-            .write_all(format!("{line}\n").as_bytes())
-            .context("QEMU is gone")?;
+        self.stream.write_all(format!("{line}\n").as_bytes()).context("QEMU is gone")?;
         let answer = self
             .wait(|heard| {
                 let found = heard.answers.iter().position(|answer| answer["id"] == id)?;
@@ -65,10 +59,7 @@ impl Qmp {
             })
             .with_context(|| format!("QEMU did not answer {command}"))?;
         if let Some(error) = answer.get("error") {
-            bail!(
-                "QEMU, asked {line}: {}",
-                error["desc"].as_str().unwrap_or("failed")
-            );
+            bail!("QEMU, asked {line}: {}", error["desc"].as_str().unwrap_or("failed"));
         }
         Ok(answer["return"].clone())
     }
@@ -85,12 +76,7 @@ impl Qmp {
 
     /// Waits for an event that was said after the mark.
     pub fn await_event(&self, mark: usize, wanted: impl Fn(&Event) -> bool) -> Result<Event> {
-        self.wait(|heard| {
-            heard.events[mark..]
-                .iter()
-                .find(|event| wanted(event))
-                .cloned()
-        })
+        self.wait(|heard| heard.events[mark..].iter().find(|event| wanted(event)).cloned())
     }
 
     fn wait<T>(&self, mut look: impl FnMut(&mut Heard) -> Option<T>) -> Result<T> {
@@ -107,12 +93,8 @@ impl Qmp {
             if left.is_zero() {
                 bail!("waited {PATIENCE:?} for QEMU in vain");
             }
-            heard = self
-                .heard
-                .1
-                .wait_timeout(heard, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            heard =
+                self.heard.1.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -124,10 +106,7 @@ fn listen(stream: UnixStream, shared: &(Mutex<Heard>, Condvar)) {
         };
         let mut heard = lock(&shared.0);
         if let Some(name) = value["event"].as_str() {
-            heard.events.push(Event {
-                name: name.to_owned(),
-                data: value["data"].clone(),
-            });
+            heard.events.push(Event { name: name.to_owned(), data: value["data"].clone() });
         } else if value.get("id").is_some() {
             heard.answers.push(value);
         }

@@ -47,11 +47,8 @@ impl std::fmt::Display for Skip {
 impl std::error::Error for Skip {}
 
 /// The machine with every drive that most tests need.
-pub static STANDARD: Hardware = Hardware {
-    name: "standard",
-    memory_mb: 1536,
-    drives: drives::STANDARD,
-};
+pub static STANDARD: Hardware =
+    Hardware { name: "standard", memory_mb: 1536, drives: drives::STANDARD };
 
 pub fn command(options: &Options) -> Result<ExitCode> {
     let chosen = tests::chosen(options.filter.as_deref().unwrap_or_default());
@@ -65,9 +62,5 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let binary = process::build_unmoor()?;
     let rig = rig::machine::Rig::prepare(&binary)?;
     let summary = run::all(&rig, &chosen);
-    Ok(if summary.good() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -79,10 +79,7 @@ pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
     if !failures.is_empty() {
         println!("failed: {}", failures.join(" "));
     }
-    println!(
-        "{} passed, {} failed, {} skipped",
-        summary.passed, summary.failed, summary.skipped
-    );
+    println!("{} passed, {} failed, {} skipped", summary.passed, summary.failed, summary.skipped);
     summary
 }
 
@@ -97,10 +94,7 @@ fn one(rig: &Rig, test: &Test, slot: &mut Option<Machine>) -> (Verdict, String) 
     let mut machine = match prepared(rig, test, slot.take()) {
         Ok(machine) => machine,
         Err(error) => {
-            return (
-                Verdict::Failed(format!("not prepared: {error:#}")),
-                String::new(),
-            );
+            return (Verdict::Failed(format!("not prepared: {error:#}")), String::new());
         }
     };
     let mut trial = Trial::new(&mut machine, Instant::now() + DEADLINE);

@@ -23,12 +23,7 @@ pub struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     pub fn new(machine: &'a mut Machine, deadline: Instant) -> Self {
-        Self {
-            machine,
-            deadline,
-            transcript: String::new(),
-            snapshots: 0,
-        }
+        Self { machine, deadline, transcript: String::new(), snapshots: 0 }
     }
 
     pub fn transcript(self) -> String {
@@ -74,12 +69,7 @@ impl<'a> Trial<'a> {
     /// Runs a shell script that must succeed, and returns what it printed.
     pub fn sh(&mut self, script: &str) -> Result<String> {
         let ended = self.try_sh(script)?;
-        ensure!(
-            ended.code == Some(0),
-            "in the guest, {script}: {}{}",
-            ended.stdout,
-            ended.stderr
-        );
+        ensure!(ended.code == Some(0), "in the guest, {script}: {}{}", ended.stdout, ended.stderr);
         Ok(ended.stdout.trim_end().to_owned())
     }
 
@@ -122,44 +112,27 @@ impl<'a> Trial<'a> {
     /// The drive's device node in the guest.
     pub fn node(&mut self, drive: &Drive) -> Result<String> {
         let name = self.machine.guest.find(drive.place)?;
-        Ok(format!(
-            "/dev/{}",
-            name.with_context(|| format!("the guest has no {}", drive.id))?
-        ))
+        Ok(format!("/dev/{}", name.with_context(|| format!("the guest has no {}", drive.id))?))
     }
 
     pub fn partition(&mut self, drive: &Drive, number: u32) -> Result<String> {
         let node = self.node(drive)?;
-        let separator = if node.ends_with(|c: char| c.is_ascii_digit()) {
-            "p"
-        } else {
-            ""
-        };
+        let separator = if node.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
         Ok(format!("{node}{separator}{number}"))
     }
 
     /// Mounts a device of the guest at a directory that is made for it.
     pub fn mount(&mut self, device: &str, directory: &str) -> Result<()> {
-        self.sh(&format!(
-            "mkdir -p {directory} && mount {device} {directory}"
-        ))
-        .map(drop)
+        self.sh(&format!("mkdir -p {directory} && mount {device} {directory}")).map(drop)
     }
 
     pub fn is_mounted(&mut self, directory: &str) -> Result<bool> {
-        Ok(self
-            .try_sh(&format!("grep -q ' {directory} ' /proc/self/mounts"))?
-            .code
-            == Some(0))
+        Ok(self.try_sh(&format!("grep -q ' {directory} ' /proc/self/mounts"))?.code == Some(0))
     }
 
     pub fn expect_mounted(&mut self, directory: &str, wanted: bool) -> Result<()> {
         let is = self.is_mounted(directory)?;
-        ensure!(
-            is == wanted,
-            "{directory} is {}mounted",
-            if is { "" } else { "not " }
-        );
+        ensure!(is == wanted, "{directory} is {}mounted", if is { "" } else { "not " });
         Ok(())
     }
 
@@ -171,11 +144,7 @@ impl<'a> Trial<'a> {
             // Without udev nobody looks at a drive unasked: opening it makes the kernel look.
             while !self.medium_seen(drive, medium.partitions())? {
                 tries += 1;
-                ensure!(
-                    tries < 60,
-                    "the guest does not see the medium in {}",
-                    drive.id
-                );
+                ensure!(tries < 60, "the guest does not see the medium in {}", drive.id);
                 std::thread::sleep(Duration::from_millis(250));
             }
         }
@@ -187,11 +156,7 @@ impl<'a> Trial<'a> {
             return Ok(false);
         }
         let node = self.node(drive)?;
-        let last = if partitions > 0 {
-            self.partition(drive, partitions)?
-        } else {
-            node.clone()
-        };
+        let last = if partitions > 0 { self.partition(drive, partitions)? } else { node.clone() };
         let script = format!(
             "test $(blockdev --getsize64 {node}) -gt 0 || exit 1; test -b {last} || \
              {{ blockdev --rereadpt {node}; test -b {last}; }} && blkid -p {last} >/dev/null"
@@ -204,11 +169,7 @@ impl<'a> Trial<'a> {
     /// Whether QEMU has the drive's tray open, which for a stick means: ejected.
     pub fn tray_is_open(&mut self, drive: &Drive) -> Result<bool> {
         let all = self.machine.qmp.ask("query-block", json!({}))?;
-        let found = all
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|one| one["device"] == drive.id);
+        let found = all.as_array().into_iter().flatten().find(|one| one["device"] == drive.id);
         let found = found.with_context(|| format!("QEMU has no drive {}", drive.id))?;
         Ok(found["tray_open"].as_bool().unwrap_or(false))
     }
@@ -222,11 +183,7 @@ impl<'a> Trial<'a> {
         });
         let way = if open { "open" } else { "closed" };
         ensure!(moved, "QEMU saw no tray of {} move {way}", drive.id);
-        ensure!(
-            self.tray_is_open(drive)? == open,
-            "the tray of {} is not {way}",
-            drive.id
-        );
+        ensure!(self.tray_is_open(drive)? == open, "the tray of {} is not {way}", drive.id);
         Ok(())
     }
 
@@ -239,11 +196,7 @@ impl<'a> Trial<'a> {
             .into_iter()
             .any(|event| event.name == "DEVICE_TRAY_MOVED" && event.data["device"] == drive.id);
         ensure!(!moved, "the tray of {} moved", drive.id);
-        ensure!(
-            !self.tray_is_open(drive)?,
-            "the tray of {} is open",
-            drive.id
-        );
+        ensure!(!self.tray_is_open(drive)?, "the tray of {} is open", drive.id);
         Ok(())
     }
 
@@ -255,39 +208,27 @@ impl<'a> Trial<'a> {
     }
 
     fn snapshot_path(&self, id: &str) -> PathBuf {
-        self.machine
-            .directory()
-            .join(format!("{id}.snapshot.{}", self.snapshots))
+        self.machine.directory().join(format!("{id}.snapshot.{}", self.snapshots))
     }
 }
 
 /// A program to run as root.
 pub fn words(words: &[&str]) -> Program {
-    Program {
-        words: words.iter().map(|word| (*word).to_owned()).collect(),
-        ..Program::default()
-    }
+    Program { words: words.iter().map(|word| (*word).to_owned()).collect(), ..Program::default() }
 }
 
 /// The command under test, to run as root.
 pub fn unmoor(arguments: &[&str]) -> Program {
     let mut program = words(&["unmoor"]);
-    program
-        .words
-        .extend(arguments.iter().map(|word| (*word).to_owned()));
+    program.words.extend(arguments.iter().map(|word| (*word).to_owned()));
     program
 }
 
 pub fn expect_code(ended: &Ended, code: i32) -> Result<()> {
     if ended.code != Some(code) {
-        let how = ended
-            .code
-            .map_or_else(|| format!("signal {:?}", ended.signal), |c| c.to_string());
-        bail!(
-            "exit code {how}, not {code}:\n{}{}",
-            ended.stdout,
-            ended.stderr
-        );
+        let how =
+            ended.code.map_or_else(|| format!("signal {:?}", ended.signal), |c| c.to_string());
+        bail!("exit code {how}, not {code}:\n{}{}", ended.stdout, ended.stderr);
     }
     Ok(())
 }
@@ -296,16 +237,9 @@ pub fn expect_code(ended: &Ended, code: i32) -> Result<()> {
 pub fn document(ended: &Ended, code: i32) -> Result<Value> {
     let value: Value = serde_json::from_str(&ended.stdout)
         .with_context(|| format!("not JSON: {}", ended.stdout))?;
-    ensure!(
-        ended.stdout.ends_with('\n'),
-        "the document does not end with a newline"
-    );
+    ensure!(ended.stdout.ends_with('\n'), "the document does not end with a newline");
     ensure!(value["schema"] == 1, "schema is {}", value["schema"]);
-    ensure!(
-        value["exit_code"] == code,
-        "exit_code says {}",
-        value["exit_code"]
-    );
+    ensure!(value["exit_code"] == code, "exit_code says {}", value["exit_code"]);
     ensure!(value["unmoor"].is_string(), "no version");
     Ok(value)
 }

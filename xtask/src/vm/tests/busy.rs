@@ -80,9 +80,7 @@ fn hold(trial: &mut Trial, script: &str) -> Result<()> {
 fn expect_usable(trial: &mut Trial) -> Result<()> {
     for directory in ["/mnt/ext", "/mnt/fat"] {
         trial.expect_mounted(directory, true)?;
-        trial.sh(&format!(
-            "echo on >{directory}/still && sync -f {directory}/still"
-        ))?;
+        trial.sh(&format!("echo on >{directory}/still && sync -f {directory}/still"))?;
     }
     Ok(())
 }
@@ -138,10 +136,7 @@ fn signalled(trial: &mut Trial, signal: i32) -> Result<()> {
     let ended = trial.wait(job)?;
     expect_code(&ended, 130)?;
     let document = document(&ended, 130)?;
-    ensure!(
-        document["targets"][0]["outcome"] == "interrupted",
-        "{document}"
-    );
+    ensure!(document["targets"][0]["outcome"] == "interrupted", "{document}");
     expect_usable(trial)
 }
 
@@ -161,10 +156,7 @@ fn device_held(trial: &mut Trial) -> Result<()> {
 
 fn other_namespace(trial: &mut Trial) -> Result<()> {
     mount_both(trial)?;
-    hold(
-        trial,
-        "exec unshare -m --propagation private sh -c 'echo held; exec sleep 1000'",
-    )?;
+    hold(trial, "exec unshare -m --propagation private sh -c 'echo held; exec sleep 1000'")?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(3, &["eject", "/mnt/ext"])?;
     trial.expect_untouched(mark, &STICK)

@@ -25,22 +25,12 @@ fn released(trial: &mut Trial) -> Result<()> {
     let image = trial.snapshot(&CARD)?;
     let target = &document["targets"][0];
     ensure!(target["outcome"] == "released", "{target}");
-    ensure!(
-        target["action"] == "nothing",
-        "the action is {}",
-        target["action"]
-    );
+    ensure!(target["action"] == "nothing", "the action is {}", target["action"]);
     let message = target["message"].as_str().unwrap_or_default();
-    ensure!(
-        message.contains("nothing to eject"),
-        "the message does not say it: {message}"
-    );
+    ensure!(message.contains("nothing to eject"), "the message does not say it: {message}");
     trial.expect_mounted("/mnt/card", false)?;
     let part = image.partition(ONE)?;
     let found = checksum(FileSystem::Vfat, &part, "data.bin")?;
-    ensure!(
-        sum.starts_with(&found),
-        "the card has other bytes than were written"
-    );
+    ensure!(sum.starts_with(&found), "the card has other bytes than were written");
     check(FileSystem::Vfat, &part)
 }

@@ -103,50 +103,33 @@ const VOLUME: &[&str] = &[
 ];
 
 fn expect_fields(what: &str, value: &Value, fields: &[&str]) -> Result<()> {
-    let object = value
-        .as_object()
-        .with_context(|| format!("{what} is not an object: {value}"))?;
+    let object = value.as_object().with_context(|| format!("{what} is not an object: {value}"))?;
     for field in fields {
-        ensure!(
-            object.contains_key(*field),
-            "{what} has no {field}: {value}"
-        );
+        ensure!(object.contains_key(*field), "{what} has no {field}: {value}");
     }
     Ok(())
 }
 
 fn steps(target: &Value) -> Vec<String> {
     let steps = target["steps"].as_array().into_iter().flatten();
-    steps
-        .map(|step| format!("{}:{}", step["step"], step["status"]).replace('"', ""))
-        .collect()
+    steps.map(|step| format!("{}:{}", step["step"], step["status"]).replace('"', "")).collect()
 }
 
 fn eject(trial: &mut Trial) -> Result<()> {
     mount_both(trial)?;
     let document = trial.unmoor_json(0, &["eject", "/mnt/ext"])?;
-    ensure!(
-        document["command"] == "eject",
-        "the command is {}",
-        document["command"]
-    );
+    ensure!(document["command"] == "eject", "the command is {}", document["command"]);
     let target = &document["targets"][0];
     expect_fields("the target", target, TARGET)?;
     expect_fields("the drive", &target["drive"], DRIVE)?;
     expect_fields("the volume", &target["drive"]["volumes"][0], VOLUME)?;
     ensure!(target["outcome"] == "released", "{target}");
-    ensure!(
-        target["action"] == "eject",
-        "the action is {}",
-        target["action"]
-    );
+    ensure!(target["action"] == "eject", "the action is {}", target["action"]);
     ensure!(
         target["drive"]["bus"] == "usb" && target["drive"]["serial"] == "RIGSTICK1",
         "{target}"
     );
-    let done = [
-        "resolve", "flush", "lock", "dismount", "eject", "verify", "unlock",
-    ];
+    let done = ["resolve", "flush", "lock", "dismount", "eject", "verify", "unlock"];
     let wanted: Vec<String> = done.iter().map(|step| format!("{step}:done")).collect();
     let found = steps(target);
     ensure!(found == wanted, "the steps were {found:?}");
@@ -160,56 +143,34 @@ fn dry_run(trial: &mut Trial) -> Result<()> {
     let document = trial.unmoor_json(0, &["eject", "--dry-run", "/mnt/ext"])?;
     let target = &document["targets"][0];
     ensure!(target["outcome"] == "planned", "{target}");
-    ensure!(
-        steps(target).iter().any(|step| step == "eject:planned"),
-        "{:?}",
-        steps(target)
-    );
+    ensure!(steps(target).iter().any(|step| step == "eject:planned"), "{:?}", steps(target));
     trial.expect_mounted("/mnt/ext", true)?;
     trial.expect_mounted("/mnt/fat", true)?;
     trial.expect_untouched(mark, &STICK)
 }
 
 fn listed<'a>(document: &'a Value, node: &str) -> Option<&'a Value> {
-    document["drives"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|drive| drive["path"] == node)
+    document["drives"].as_array().into_iter().flatten().find(|drive| drive["path"] == node)
 }
 
 fn list(trial: &mut Trial) -> Result<()> {
     mount_both(trial)?;
-    let nodes = [
-        trial.node(&CD)?,
-        trial.node(&STICK)?,
-        trial.node(&CARD)?,
-        trial.node(&OWN)?,
-    ];
+    let nodes = [trial.node(&CD)?, trial.node(&STICK)?, trial.node(&CARD)?, trial.node(&OWN)?];
     trial.unmoor(0, &["list"])?;
     let document = trial.unmoor_json(0, &["list"])?;
     let stick = listed(&document, &nodes[1]).context("the stick is not listed")?;
     expect_fields("the drive", stick, DRIVE)?;
     let volumes = stick["volumes"].as_array().cloned().unwrap_or_default();
-    let fat = volumes
-        .iter()
-        .find(|v| v["label"] == "RIGFAT")
-        .context("no volume RIGFAT")?;
+    let fat = volumes.iter().find(|v| v["label"] == "RIGFAT").context("no volume RIGFAT")?;
     ensure!(fat["file_system"] == "vfat", "{fat}");
     ensure!(fat["mounts"][0]["path"] == "/mnt/fat", "{fat}");
     let cd = listed(&document, &nodes[0]).context("the CD is not listed")?;
     ensure!(cd["kind"] == "optical" && cd["medium"] == "present", "{cd}");
     let card = listed(&document, &nodes[2]).context("the card is not listed")?;
     ensure!(card["kind"] == "card" && card["bus"] == "mmc", "{card}");
-    ensure!(
-        listed(&document, &nodes[3]).is_none(),
-        "the fixed disk is listed among the removable"
-    );
+    ensure!(listed(&document, &nodes[3]).is_none(), "the fixed disk is listed among the removable");
     let all = trial.unmoor_json(0, &["list", "--all"])?;
-    ensure!(
-        listed(&all, &nodes[3]).is_some(),
-        "--all does not list the fixed disk"
-    );
+    ensure!(listed(&all, &nodes[3]).is_some(), "--all does not list the fixed disk");
     Ok(())
 }
 
@@ -217,10 +178,7 @@ fn status(trial: &mut Trial) -> Result<()> {
     let node = trial.node(&STICK)?;
     let mark = trial.machine.qmp.mark();
     let document = trial.unmoor_json(0, &["status", &node])?;
-    ensure!(
-        document["targets"][0]["drive"]["medium"] == "present",
-        "{document}"
-    );
+    ensure!(document["targets"][0]["drive"]["medium"] == "present", "{document}");
     trial.expect_untouched(mark, &STICK)
 }
 

@@ -30,13 +30,9 @@ pub const TESTS: &[Test] = &[
 ];
 
 fn attach(trial: &mut Trial) -> Result<()> {
-    trial.sh(
-        "rm -f /tmp/loop.img; truncate -s 32M /tmp/loop.img; mkfs.ext4 -q /tmp/loop.img; \
-         mkdir -p /mnt/image; mount $(losetup --show -f /tmp/loop.img) /mnt/image",
-    )?;
-    trial
-        .sh("head -c 8000000 /dev/urandom >/tmp/data; cp /tmp/data /mnt/image/data.bin")
-        .map(drop)
+    trial.sh("rm -f /tmp/loop.img; truncate -s 32M /tmp/loop.img; mkfs.ext4 -q /tmp/loop.img; \
+         mkdir -p /mnt/image; mount $(losetup --show -f /tmp/loop.img) /mnt/image")?;
+    trial.sh("head -c 8000000 /dev/urandom >/tmp/data; cp /tmp/data /mnt/image/data.bin").map(drop)
 }
 
 fn released(trial: &mut Trial, target: &str) -> Result<()> {

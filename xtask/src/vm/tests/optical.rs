@@ -14,11 +14,7 @@ pub const TESTS: &[Test] = &[
         promise: "eject /dev/srN dismounts the disc and opens the tray (virtio-scsi CD, SATA DVD)",
         drives: BOTH,
         machine: &STANDARD,
-        run: |trial| {
-            each(trial, |trial, drive| {
-                device_opens_tray(trial, drive, &["eject"])
-            })
-        },
+        run: |trial| each(trial, |trial, drive| device_opens_tray(trial, drive, &["eject"])),
     },
     Test {
         name: "optical.without-verb",
@@ -33,9 +29,7 @@ pub const TESTS: &[Test] = &[
         drives: BOTH,
         machine: &STANDARD,
         run: |trial| {
-            each(trial, |trial, drive| {
-                opens_tray(trial, drive, true, &["eject", "/mnt/disc"])
-            })
+            each(trial, |trial, drive| opens_tray(trial, drive, true, &["eject", "/mnt/disc"]))
         },
     },
     Test {
@@ -105,19 +99,14 @@ fn load(trial: &mut Trial, drive: &Drive) -> Result<()> {
     trial.unmoor(0, &["load", &node])?;
     trial.expect_tray(mark, drive, false)?;
     trial.mount(&format!("-o ro {node}"), "/mnt/disc")?;
-    trial
-        .sh("cat /mnt/disc/hello.txt && umount /mnt/disc")
-        .map(drop)
+    trial.sh("cat /mnt/disc/hello.txt && umount /mnt/disc").map(drop)
 }
 
 fn empty(trial: &mut Trial) -> Result<()> {
     let node = trial.node(&EMPTY)?;
     let mark = trial.machine.qmp.mark();
     let document = trial.unmoor_json(4, &["eject", &node])?;
-    ensure!(
-        document["targets"][0]["outcome"] == "no-medium",
-        "{document}"
-    );
+    ensure!(document["targets"][0]["outcome"] == "no-medium", "{document}");
     trial.expect_untouched(mark, &EMPTY)
 }
 

@@ -105,9 +105,6 @@ fn not_permitted(trial: &mut Trial) -> Result<()> {
     let document = document(&ended, 5)?;
     let target = &document["targets"][0];
     ensure!(target["outcome"] == "not-permitted", "{target}");
-    ensure!(
-        target["help"].as_str().is_some_and(|help| !help.is_empty()),
-        "no help: {target}"
-    );
+    ensure!(target["help"].as_str().is_some_and(|help| !help.is_empty()), "no help: {target}");
     trial.expect_untouched(mark, &CD)
 }

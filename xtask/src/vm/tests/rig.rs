@@ -65,17 +65,10 @@ fn drives(trial: &mut Trial) -> Result<()> {
         ensure!(found == label, "{} has {found}", drive.id);
     }
     let node = trial.node(&EMPTY)?;
-    ensure!(
-        trial.try_sh(&format!("blkid -p {node}"))?.code != Some(0),
-        "{node} is not empty"
-    );
+    ensure!(trial.try_sh(&format!("blkid -p {node}"))?.code != Some(0), "{node} is not empty");
     let modules =
         "scsi_debug dm_mod dm_crypt dm_flakey raid1 vfat exfat udf xfs btrfs f2fs nbd fuse";
-    trial
-        .sh(&format!(
-            "for m in {modules}; do modprobe --dry-run $m || exit 1; done"
-        ))
-        .map(drop)
+    trial.sh(&format!("for m in {modules}; do modprobe --dry-run $m || exit 1; done")).map(drop)
 }
 
 fn other_eject(trial: &mut Trial) -> Result<()> {
@@ -90,10 +83,7 @@ fn other_eject(trial: &mut Trial) -> Result<()> {
 
 fn judge_says_no(trial: &mut Trial) -> Result<()> {
     let judged = device_opens_tray(trial, &CD, &["eject", "--dismount-only"]);
-    let error = judged
-        .err()
-        .map(|error| format!("{error:#}"))
-        .unwrap_or_default();
+    let error = judged.err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(
         error.contains("QEMU saw no tray"),
         "the judge was content, or for another reason: {error}"
@@ -103,9 +93,7 @@ fn judge_says_no(trial: &mut Trial) -> Result<()> {
 
 fn remove(trial: &mut Trial) -> Result<()> {
     let name = trial.node(&STICK)?.replace("/dev/", "");
-    trial.sh(&format!(
-        "echo 1 > $(realpath /sys/block/{name}/device)/../../../../remove"
-    ))?;
+    trial.sh(&format!("echo 1 > $(realpath /sys/block/{name}/device)/../../../../remove"))?;
     ensure!(trial.node(&STICK).is_err(), "it is still there");
     Ok(())
 }

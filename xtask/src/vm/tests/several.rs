@@ -43,9 +43,7 @@ fn all_good(trial: &mut Trial) -> Result<()> {
     let (cd, second) = (trial.node(&CD)?, trial.node(&STICK2)?);
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", "/mnt/ext", &cd, &second])?;
-    [&CD, &STICK, &STICK2]
-        .into_iter()
-        .try_for_each(|drive| trial.expect_tray(mark, drive, true))
+    [&CD, &STICK, &STICK2].into_iter().try_for_each(|drive| trial.expect_tray(mark, drive, true))
 }
 
 fn one_bad(trial: &mut Trial) -> Result<()> {
@@ -53,9 +51,7 @@ fn one_bad(trial: &mut Trial) -> Result<()> {
     let second = trial.node(&STICK2)?;
     let mark = trial.machine.qmp.mark();
     let document = trial.unmoor_json(6, &["eject", "/mnt/ext", "/dev/sdzz", &second])?;
-    let codes: Vec<_> = (0..3)
-        .map(|n| document["targets"][n]["exit_code"].clone())
-        .collect();
+    let codes: Vec<_> = (0..3).map(|n| document["targets"][n]["exit_code"].clone()).collect();
     ensure!(codes == [0, 6, 0], "the targets' codes are {codes:?}");
     trial.expect_tray(mark, &STICK, true)?;
     trial.expect_tray(mark, &STICK2, true)
@@ -68,9 +64,7 @@ fn worst_code(trial: &mut Trial) -> Result<()> {
     let second = trial.node(&STICK2)?;
     let mark = trial.machine.qmp.mark();
     let document = trial.unmoor_json(3, &["eject", "/mnt/ext", "/dev/sdzz", &second])?;
-    let codes: Vec<_> = (0..3)
-        .map(|n| document["targets"][n]["exit_code"].clone())
-        .collect();
+    let codes: Vec<_> = (0..3).map(|n| document["targets"][n]["exit_code"].clone()).collect();
     ensure!(codes == [3, 6, 0], "the targets' codes are {codes:?}");
     trial.expect_mounted("/mnt/ext", true)?;
     trial.expect_untouched(mark, &STICK)?;

@@ -91,25 +91,18 @@ pub fn write_both(trial: &mut Trial) -> Result<Written> {
         let sum = trial.sh(&script)?;
         Ok(sum.split_whitespace().next().unwrap_or_default().to_owned())
     };
-    Ok(Written {
-        ext4: write("/mnt/ext/data.bin")?,
-        vfat: write("/mnt/fat/data.bin")?,
-    })
+    Ok(Written { ext4: write("/mnt/ext/data.bin")?, vfat: write("/mnt/fat/data.bin")? })
 }
 
 impl Written {
     /// Fails unless the image has it all and both file systems are clean.
     pub fn expect_on(&self, image: &Snapshot) -> Result<()> {
-        for (file_system, place, wanted) in [
-            (FileSystem::Ext4, STICK_EXT4, &self.ext4),
-            (FileSystem::Vfat, STICK_VFAT, &self.vfat),
-        ] {
+        for (file_system, place, wanted) in
+            [(FileSystem::Ext4, STICK_EXT4, &self.ext4), (FileSystem::Vfat, STICK_VFAT, &self.vfat)]
+        {
             let part = image.partition(place)?;
             let sum = checksum(file_system, &part, "data.bin").context("on the image")?;
-            ensure!(
-                sum == *wanted,
-                "{file_system:?}: the image has other bytes than were written"
-            );
+            ensure!(sum == *wanted, "{file_system:?}: the image has other bytes than were written");
             check(file_system, &part)?;
         }
         Ok(())
@@ -163,17 +156,12 @@ fn power_off(trial: &mut Trial) -> Result<()> {
     let written = write_both(trial)?;
     trial.unmoor(0, &["eject", "--power-off", "/mnt/ext"])?;
     let image = trial.snapshot(&STICK)?;
-    ensure!(
-        trial.node(&STICK).is_err(),
-        "the device is still in the guest's /sys"
-    );
+    ensure!(trial.node(&STICK).is_err(), "the device is still in the guest's /sys");
     trial.expect_mounted("/mnt/ext", false)?;
     trial.expect_mounted("/mnt/fat", false)?;
     written.expect_on(&image)?;
     let neighbour = trial.node(&STICK2)?;
-    trial
-        .sh(&format!("head -c 512 {neighbour} >/dev/null"))
-        .map(drop)
+    trial.sh(&format!("head -c 512 {neighbour} >/dev/null")).map(drop)
 }
 
 fn unmounted(trial: &mut Trial) -> Result<()> {
@@ -210,14 +198,8 @@ fn flush(trial: &mut Trial) -> Result<()> {
     let ext4 = image.partition(STICK_EXT4)?;
     recover(&ext4)?;
     let found = checksum(FileSystem::Ext4, &ext4, "data.bin")?;
-    ensure!(
-        found == written.ext4,
-        "ext4: the image has other bytes than were written"
-    );
+    ensure!(found == written.ext4, "ext4: the image has other bytes than were written");
     let found = checksum(FileSystem::Vfat, &image.partition(STICK_VFAT)?, "data.bin")?;
-    ensure!(
-        found == written.vfat,
-        "vfat: the image has other bytes than were written"
-    );
+    ensure!(found == written.vfat, "vfat: the image has other bytes than were written");
     Ok(())
 }

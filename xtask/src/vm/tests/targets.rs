@@ -90,19 +90,11 @@ fn names(trial: &mut Trial) -> Result<()> {
 }
 
 fn unknown(trial: &mut Trial) -> Result<()> {
-    for target in [
-        "/dev/sdzz",
-        "sdzz",
-        "LABEL=NOSUCH",
-        "UUID=0000-0000",
-        "/mnt/nowhere",
-        "nonsense",
-    ] {
+    for target in
+        ["/dev/sdzz", "sdzz", "LABEL=NOSUCH", "UUID=0000-0000", "/mnt/nowhere", "nonsense"]
+    {
         let document = trial.unmoor_json(6, &["eject", target])?;
-        ensure!(
-            document["targets"][0]["outcome"] == "no-such-target",
-            "{document}"
-        );
+        ensure!(document["targets"][0]["outcome"] == "no-such-target", "{document}");
     }
     Ok(())
 }
@@ -117,13 +109,7 @@ fn nested(trial: &mut Trial) -> Result<()> {
     ))?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", "/mnt/ext"])?;
-    for point in [
-        "/mnt/ext",
-        "/mnt/fat",
-        "/mnt/again",
-        "/mnt/bound",
-        "/mnt/ext/inside",
-    ] {
+    for point in ["/mnt/ext", "/mnt/fat", "/mnt/again", "/mnt/bound", "/mnt/ext/inside"] {
         trial.expect_mounted(point, false)?;
     }
     trial.expect_tray(mark, &STICK, true)

@@ -1,0 +1,65 @@
+//! What keeps a simulated drive busy.
+
+use super::world::World;
+use crate::blocker::{Blocker, BlockerKind, Process, Scan, Use, UseKind};
+use crate::drive::DriveId;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+impl World {
+    /// Every program with its open files, then what programs cannot be seen for.
+    pub fn blockers(&self, id: DriveId) -> Scan {
+        let mut by_program: BTreeMap<u32, Vec<Use>> = BTreeMap::new();
+        for handle in self.handles.iter().filter(|h| h.device == id && !h.stale) {
+            let path = self.full_path(id, &handle.volume, &handle.path);
+            let used = Use::new(UseKind::OpenForWriting, handle.volume.as_str()).at(path);
+            let used = Use { fd: Some(handle.id.0), ..used };
+            by_program.entry(handle.pid).or_default().push(used);
+        }
+        let mut blockers: Vec<Blocker> =
+            by_program.into_iter().map(|(pid, uses)| self.program(pid, uses)).collect();
+        for volume in self.device(id).into_iter().flat_map(|d| &d.volumes) {
+            let name = &volume.shape.name;
+            if let Some((_, who)) = volume.busy_until.as_ref().filter(|(t, _)| *t > self.now) {
+                let what = format!("{who} is letting go of {name}");
+                let blocker = Blocker::new(BlockerKind::Unknown, what);
+                blockers.push(blocker.with_remedy("give it time: pass --wait 10s", None));
+            }
+            if let Some(who) = &volume.elsewhere {
+                let what = format!("{name} is mounted in another mount namespace ({who})");
+                let blocker = Blocker::new(BlockerKind::Namespace, what);
+                blockers.push(blocker.with_remedy(format!("stop {who}"), None));
+            }
+        }
+        Scan { blockers, complete: true, ..Scan::default() }
+    }
+
+    fn program(&self, pid: u32, uses: Vec<Use>) -> Blocker {
+        let name = self.programs.get(&pid).map_or("program", |n| n);
+        let description = match uses.first().and_then(|u| u.path.as_ref()) {
+            Some(path) => format!("{name} (pid {pid}) has {} open", path.display()),
+            None => format!("{name} (pid {pid})"),
+        };
+        // The process is no real one: a command that ends it would hit another of that number.
+        let blocker = Blocker::new(BlockerKind::Process, description)
+            .with_remedy(format!("close the file in {name}"), None);
+        Blocker {
+            process: Some(Process {
+                pid,
+                name: name.into(),
+                command_line: vec![name.into()],
+                user: Some("somebody".into()),
+                unit: None,
+                started: 0,
+            }),
+            uses,
+            ..blocker
+        }
+    }
+
+    fn full_path(&self, id: DriveId, volume: &str, path: &std::path::Path) -> PathBuf {
+        let mount = self.device(id).and_then(|d| d.volume(volume)?.shape.mounts.first());
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        mount.map_or_else(|| path.to_path_buf(), |m| m.path.join(inside))
+    }
+}

@@ -1,0 +1,149 @@
+//! The drives behind `sim:NAME`.
+
+use super::device::Prevention;
+use super::fault::{Fault, FaultKind, Op};
+use super::setup::{DriveSetup, VolumeSetup};
+use super::{Manner, Simulated};
+use crate::drive::{Bus, DriveKind};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+impl Simulated {
+    /// The machine that `sim:NAME` targets name, with the ways of the system this runs on.
+    ///
+    /// | drive | what is special about it |
+    /// |---|---|
+    /// | `sim:stick` | a USB stick: ext4 and vfat, both mounted, data not written yet |
+    /// | `sim:cd` | a CD in a drive with a tray |
+    /// | `sim:card` | an SD card: nothing to eject |
+    /// | `sim:disk` | a USB disk: it is stopped; `--power-off` takes it off its bus |
+    /// | `sim:image` | a loop device: it is detached |
+    /// | `sim:empty` | a CD drive without a disc |
+    /// | `sim:tray` | a CD drive with its tray open, and a disc in that |
+    /// | `sim:busy` | an editor holds a file on the second partition |
+    /// | `sim:slow` | much to write; a service lets go of it only after 3 s |
+    /// | `sim:kept` | a player told the drive to keep its disc; it obeys whoever allows removal |
+    /// | `sim:liar` | says yes to ejecting, and keeps the medium |
+    /// | `sim:silent` | never says whether there is a medium in it |
+    /// | `sim:broken` | cannot write: input/output error |
+    /// | `sim:yanked` | is pulled out while it flushes |
+    /// | `sim:reader` | a slot of a card reader; `sim:reader2` is its sibling |
+    /// | `sim:system` | carries `/` and swap |
+    pub fn demo() -> Self {
+        Simulated::demo_in(Manner::native())
+    }
+
+    /// As [`Simulated::demo`], with these ways.
+    pub fn demo_in(manner: Manner) -> Self {
+        let machine = Simulated::new(manner);
+        let mut places = Places { manner, letter: b'E' };
+        healthy(&machine, &mut places);
+        in_the_way(&machine, &mut places);
+        faulty(&machine, &mut places);
+        machine
+    }
+}
+
+/// Where media are mounted on such a system.
+struct Places {
+    manner: Manner,
+    letter: u8,
+}
+
+impl Places {
+    fn next(&mut self, name: &str) -> PathBuf {
+        match self.manner {
+            Manner::Linux => format!("/media/{name}").into(),
+            Manner::Windows => {
+                let letter = char::from(self.letter);
+                self.letter += 1;
+                format!("{letter}:\\").into()
+            }
+        }
+    }
+
+    /// One vfat partition with a bit of data not yet written.
+    fn partition(&mut self, name: &str) -> VolumeSetup {
+        VolumeSetup::partition("vfat").mounted(self.next(name)).dirty("/notes.txt", 64 << 10)
+    }
+}
+
+fn healthy(machine: &Simulated, places: &mut Places) {
+    let photos = VolumeSetup::partition("ext4")
+        .label("photos")
+        .uuid("5f7e2d0a-5b1c-4f0e-9d55-0c2f6a1b9e11")
+        .mounted(places.next("photos"))
+        .dirty("/2026/harbour.jpg", 2 * MIB);
+    let letters = VolumeSetup::partition("vfat")
+        .label("LETTERS")
+        .uuid("1A2B-3C4D")
+        .mounted(places.next("letters"))
+        .dirty("/ada.txt", MIB);
+    machine.plug(
+        &DriveSetup::stick("stick")
+            .model("Memory stick")
+            .size(16 << 30)
+            .volume(photos)
+            .volume(letters),
+    );
+    let disc = VolumeSetup::whole("iso9660").label("MUSIC").mounted(places.next("music"));
+    machine.plug(&DriveSetup::cd("cd").model("CD drive").size(650 * MIB).volume(disc));
+    let card = places.partition("card");
+    machine.plug(&DriveSetup::card("card").model("SD card").size(8 << 30).volume(card));
+    let disk = places.partition("disk");
+    machine.plug(&DriveSetup::disk("disk").model("USB disk").size(1 << 40).volume(disk));
+    let image = VolumeSetup::whole("ext4").mounted(places.next("image")).dirty("/draft.txt", MIB);
+    machine.plug(&DriveSetup::image("image").size(64 * MIB).volume(image));
+    machine.plug(&DriveSetup::cd("empty").model("CD drive").empty());
+    machine.plug(&DriveSetup::cd("tray").model("CD drive").size(650 * MIB).tray_open(true));
+    for (name, sibling) in [("reader", "sim:reader2"), ("reader2", "sim:reader")] {
+        let volume = places.partition(name);
+        machine.plug(
+            &DriveSetup::stick(name).model("Card reader").siblings(&[sibling]).volume(volume),
+        );
+    }
+}
+
+fn in_the_way(machine: &Simulated, places: &mut Places) {
+    let (first, second) = (places.partition("busy"), places.partition("busy-too"));
+    let busy =
+        machine.plug(&DriveSetup::stick("busy").model("Memory stick").volume(first).volume(second));
+    machine.program(4312, "editor");
+    machine.open_file(busy, "sim:busy2", 4312, "/letter.txt").expect("it is mounted");
+
+    let much = places.partition("slow").dirty("/film.mkv", 12 * MIB);
+    let slow = DriveSetup::stick("slow").model("Slow stick").bytes_per_second(4 * MIB).volume(much);
+    let slow = machine.plug(&slow);
+    // After the flush of three seconds it stays busy for three more.
+    machine.busy_until(slow, "sim:slow1", Duration::from_secs(6), "the thumbnailer");
+
+    let disc = VolumeSetup::whole("udf").label("FILM").mounted(places.next("film"));
+    let kept = DriveSetup::cd("kept").model("DVD drive").prevention(Prevention::Set).volume(disc);
+    machine.plug(&kept);
+    let system = VolumeSetup::partition("ext4").label("system");
+    machine.plug(
+        &DriveSetup::new("system", DriveKind::Disk, Bus::Nvme)
+            .model("Built-in disk")
+            .leaves(false, false)
+            .system(&["/", "swap"])
+            .volume(system),
+    );
+}
+
+fn faulty(machine: &Simulated, places: &mut Places) {
+    let faults = [
+        ("liar", Some(Fault::new(Op::LetGo, FaultKind::Lie))),
+        ("broken", Some(Fault::new(Op::Flush, FaultKind::IoError))),
+        ("yanked", Some(Fault::new(Op::FlushDrive, FaultKind::Yank))),
+        ("silent", None),
+    ];
+    for (name, fault) in faults {
+        let drive = DriveSetup::stick(name).model("Memory stick").volume(places.partition(name));
+        machine.plug(&match fault {
+            Some(fault) => drive.fault(fault),
+            None => drive.silent(),
+        });
+    }
+}

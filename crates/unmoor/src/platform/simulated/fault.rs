@@ -1,0 +1,108 @@
+//! What can go wrong, and where.
+
+/// The operations of a session: what faults strike and what the journal lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Op {
+    /// [`Platform::open`](crate::platform::Platform::open)
+    Open,
+    /// [`Session::refresh`](crate::platform::Session::refresh)
+    Refresh,
+    /// [`Session::flush`](crate::platform::Session::flush)
+    Flush,
+    /// [`Session::flush_drive`](crate::platform::Session::flush_drive)
+    FlushDrive,
+    /// [`Session::try_lock`](crate::platform::Session::try_lock)
+    Lock,
+    /// [`Session::unmount`](crate::platform::Session::unmount)
+    Unmount,
+    /// [`Session::dismount`](crate::platform::Session::dismount)
+    Dismount,
+    /// [`Session::claim`](crate::platform::Session::claim)
+    Claim,
+    /// [`Session::let_go`](crate::platform::Session::let_go)
+    LetGo,
+    /// [`Session::load`](crate::platform::Session::load)
+    Load,
+    /// [`Session::presence`](crate::platform::Session::presence)
+    Presence,
+    /// [`Session::unlock`](crate::platform::Session::unlock)
+    Unlock,
+    /// [`Session::blockers`](crate::platform::Session::blockers)
+    Blockers,
+}
+
+/// Something that goes wrong when an operation begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub(super) at: Op,
+    pub(super) kind: FaultKind,
+    pub(super) volume: Option<String>,
+    pub(super) skip: u32,
+    pub(super) times: u32,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// Input/output error. In a flush and a claim: what was to be written is lost, for good.
+    IoError,
+    /// No answer, until the deadline or a cancellation. Operations without a
+    /// [`Wait`](crate::Wait) cannot hang: there it has no effect.
+    Hang,
+    /// The drive is pulled out: everything not on the medium is lost.
+    Yank,
+    /// The medium is taken out by hand.
+    NoMedium,
+    /// The drive is pulled out, and another one has its name, number and mount points at once.
+    Replaced,
+    /// The system does not let this user do it.
+    NotPermitted,
+    /// The drive or its driver does not know this command.
+    NotSupported,
+    /// The firmware says yes and does nothing.
+    Lie,
+}
+
+impl Fault {
+    /// This goes wrong at every such operation.
+    pub fn new(at: Op, kind: FaultKind) -> Self {
+        Fault { at, kind, volume: None, skip: 0, times: u32::MAX }
+    }
+
+    /// Only on this volume.
+    #[must_use]
+    pub fn on(mut self, volume: &str) -> Self {
+        self.volume = Some(volume.into());
+        self
+    }
+
+    /// Only after that many such operations went well.
+    #[must_use]
+    pub fn after(mut self, operations: u32) -> Self {
+        self.skip = operations;
+        self
+    }
+
+    /// Only that many times.
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Does it strike this operation; counts it if so.
+    pub(super) fn strikes(&mut self, op: Op, volume: Option<&str>) -> bool {
+        if self.at != op || self.volume.as_deref().is_some_and(|v| Some(v) != volume) {
+            return false;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        let strikes = self.times > 0;
+        self.times = self.times.saturating_sub(1);
+        strikes
+    }
+}

@@ -1,0 +1,99 @@
+//! Programs and their open files.
+
+use super::Manner;
+use super::cache::{Chunk, contents};
+use super::world::World;
+use crate::drive::DriveId;
+use std::path::PathBuf;
+
+/// A program's open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HandleId(pub(super) u64);
+
+/// Why a program cannot use a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The volume was dismounted under this handle, or its drive is gone (Linux: EIO; Windows:
+    /// ERROR_NOT_READY).
+    #[error("the volume is no longer mounted under this handle")]
+    Stale,
+    /// The handle was closed.
+    #[error("the handle is closed")]
+    Closed,
+    /// The volume is not there, or not mounted.
+    #[error("the volume is not mounted")]
+    NotMounted,
+    /// Somebody has locked the volume (Windows: ERROR_ACCESS_DENIED).
+    #[error("the volume is locked")]
+    Locked,
+    /// Nothing can be written to this volume.
+    #[error("the volume is read-only")]
+    ReadOnly,
+}
+
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub id: HandleId,
+    pub device: DriveId,
+    pub volume: String,
+    /// The mount it was opened through.
+    pub mount: u64,
+    pub pid: u32,
+    pub path: PathBuf,
+    /// Its volume was taken away under it.
+    pub stale: bool,
+}
+
+impl World {
+    pub fn open_file(
+        &mut self,
+        drive: DriveId,
+        volume: &str,
+        pid: u32,
+        path: PathBuf,
+    ) -> Result<HandleId, FileError> {
+        let remounts = self.manner == Manner::Windows;
+        let vol = self.volume(drive, volume).map_err(|_| FileError::NotMounted)?;
+        if vol.locked_by.is_some() {
+            return Err(FileError::Locked);
+        }
+        // Windows mounts a volume again as soon as somebody opens a file on it.
+        if remounts && !vol.is_mounted() {
+            vol.shape.mounts = std::mem::take(&mut vol.former);
+        }
+        let mount = vol.shape.mounts.first().ok_or(FileError::NotMounted)?.id;
+        let id = HandleId(self.number());
+        let volume = volume.to_string();
+        self.handles.push(Handle { id, device: drive, volume, mount, pid, path, stale: false });
+        Ok(id)
+    }
+
+    fn handle(&self, id: HandleId) -> Result<&Handle, FileError> {
+        let handle = self.handles.iter().find(|h| h.id == id).ok_or(FileError::Closed)?;
+        if handle.stale { Err(FileError::Stale) } else { Ok(handle) }
+    }
+
+    pub fn write(&mut self, id: HandleId, bytes: &[u8]) -> Result<(), FileError> {
+        let handle = self.handle(id)?;
+        let (drive, volume) = (handle.device, handle.volume.clone());
+        let chunks = Chunk::pieces(&volume, &handle.path, bytes);
+        let device = self.with_medium(drive).map_err(|_| FileError::Stale)?;
+        if device.shape.read_only {
+            return Err(FileError::ReadOnly);
+        }
+        let vol = device.volume_mut(&volume).ok_or(FileError::Stale)?;
+        vol.cache.extend(chunks.iter().cloned());
+        device.written.extend(chunks);
+        Ok(())
+    }
+
+    pub fn read(&mut self, id: HandleId) -> Result<Vec<u8>, FileError> {
+        let handle = self.handle(id)?;
+        let (drive, key) = (handle.device, (handle.volume.clone(), handle.path.clone()));
+        let device = self.with_medium(drive).map_err(|_| FileError::Stale)?;
+        let vol = device.volume(&key.0).ok_or(FileError::Stale)?;
+        let levels = device.on_medium.iter().chain(&device.cache).chain(&vol.cache);
+        Ok(contents(levels).remove(&key).unwrap_or_default())
+    }
+}

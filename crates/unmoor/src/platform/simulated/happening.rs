@@ -1,0 +1,76 @@
+//! What happens by itself at a given time, while the procedure runs.
+
+use super::files::{Handle, HandleId};
+use super::world::World;
+use crate::drive::DriveId;
+use crate::wait::Cancel;
+use std::path::PathBuf;
+
+/// Something that others do to the machine: see [`Simulated::at`](super::Simulated::at).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Happening {
+    /// A program closes its file.
+    Close(HandleId),
+    /// A program opens a file for writing, if the system lets it.
+    Open {
+        /// On this drive,
+        drive: DriveId,
+        /// this volume,
+        volume: String,
+        /// this program
+        pid: u32,
+        /// opens this file.
+        path: PathBuf,
+    },
+    /// A program mounts a volume, if it is there and not held.
+    Mount {
+        /// On this drive,
+        drive: DriveId,
+        /// this volume
+        volume: String,
+        /// there.
+        path: PathBuf,
+    },
+    /// The drive is pulled out.
+    Yank(DriveId),
+    /// The medium is taken out by hand.
+    TakeMedium(DriveId),
+    /// Another drive takes this one's name.
+    Replace(DriveId),
+    /// Somebody wishes to stop.
+    Cancel(Cancel),
+}
+
+impl World {
+    pub fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Close(handle) => self.handles.retain(|h| h.id != handle),
+            Happening::Open { drive, volume, pid, path } => {
+                // Whether it was let in is that program's business.
+                let _ = self.open_file(drive, &volume, pid, path);
+            }
+            Happening::Mount { drive, volume, path } => self.mount_again(drive, &volume, &path),
+            Happening::Yank(drive) => self.yank(drive),
+            Happening::TakeMedium(drive) => self.take_medium(drive),
+            Happening::Replace(drive) => self.replace(drive),
+            Happening::Cancel(cancel) => cancel.cancel(),
+        }
+    }
+
+    /// Mounting needs the medium, and the drive not claimed by somebody else.
+    fn mount_again(&mut self, drive: DriveId, volume: &str, path: &std::path::Path) {
+        let Ok(device) = self.with_medium(drive) else { return };
+        let index = device.volumes.iter().position(|v| v.shape.name == volume);
+        let free = device.claimed_by.is_none() && device.moving.is_none();
+        if let (Some(index), true) = (index, free)
+            && device.volumes[index].locked_by.is_none()
+        {
+            self.mount(drive, index, path);
+        }
+    }
+
+    pub fn live_handles(&self, id: DriveId, volume: &str) -> impl Iterator<Item = &Handle> {
+        self.handles.iter().filter(move |h| h.device == id && h.volume == volume && !h.stale)
+    }
+}

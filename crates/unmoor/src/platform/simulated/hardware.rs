@@ -1,0 +1,117 @@
+//! What the drive itself does: let go of its medium, stop, leave, take the medium in.
+
+use super::device::{Motion, Prevention};
+use super::journal::Effect;
+use super::session::{Answer, Bound};
+use super::world::World;
+use crate::drive::{DriveId, DriveKind, Medium, Presence};
+use crate::error::{Error, ErrorKind};
+use crate::plan::Action;
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+
+/// Names of the methods, in the order they are tried.
+pub(super) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
+    let names: &[&str] = match (action, kind) {
+        (Action::Eject, DriveKind::Card) | (Action::Nothing, _) => &[],
+        (Action::Eject, DriveKind::Optical) => &["allow removal", "open the tray"],
+        (Action::Eject, _) => &["allow removal", "eject"],
+        (Action::Stop, _) => &["stop"],
+        (Action::Detach, _) => &["detach"],
+        (Action::PowerOff, _) => &["stop", "remove the device"],
+    };
+    names.iter().map(ToString::to_string).collect()
+}
+
+impl Bound<'_> {
+    /// Does as it is told, whatever is mounted: hardware knows no policy. What is not on the medium by
+    /// then is lost.
+    pub fn let_it_go(&self, world: &mut World, action: Action, lie: bool) -> Answer<Done> {
+        let device = world.bound(self.id)?;
+        let names = methods(device.shape.kind, action);
+        let accepted =
+            || Done { attempts: names.iter().map(Attempt::accepted).collect(), ..Done::default() };
+        let able = match action {
+            Action::Eject => device.shape.removable && !names.is_empty(),
+            Action::PowerOff => device.shape.hotplug,
+            Action::Detach => matches!(device.shape.kind, DriveKind::Loop | DriveKind::Network),
+            _ => true,
+        };
+        if !able {
+            return Err(Error::new(ErrorKind::NotSupported, "", "this drive has no such command")
+                .with_attempts(vec![Attempt::failed(action.name(), "not supported")]));
+        }
+        if action == Action::Eject && device.prevention == Prevention::Stuck {
+            let tried = names.iter().map(|m| Attempt::failed(m, "medium removal prevented"));
+            return Err(Error::new(ErrorKind::Failed, "", "something prevents the removal")
+                .with_attempts(tried.collect()));
+        }
+        if lie {
+            return Ok((accepted(), None));
+        }
+        let mounted = device.is_mounted();
+        let effect = match action {
+            Action::Eject => Effect::Ejected { mounted },
+            Action::Stop => Effect::Stopped { mounted },
+            Action::Detach => Effect::Detached { mounted },
+            Action::PowerOff => Effect::PoweredOff { mounted },
+            Action::Nothing => return Ok((Done::skipped("nothing to eject"), None)),
+        };
+        if action == Action::PowerOff {
+            for id in self.whole_device(world) {
+                world.yank(id);
+            }
+            return Ok((accepted(), Some(effect)));
+        }
+        let now = world.now;
+        let device = world.bound(self.id)?;
+        device.prevention = Prevention::None;
+        let motion = match (action, device.shape.kind) {
+            (Action::Stop, _) => Motion::Stopped,
+            (_, DriveKind::Optical) => Motion::Medium(Medium::TrayOpen),
+            _ => Motion::Medium(Medium::Absent),
+        };
+        // Locks outlive the medium: letting go of them is the session's own business.
+        let claimed = device.claimed_by;
+        let locks: Vec<_> = device.volumes.iter().map(|v| v.locked_by).collect();
+        device.cut_off();
+        device.claimed_by = claimed;
+        device.volumes.iter_mut().zip(locks).for_each(|(v, l)| v.locked_by = l);
+        device.moving = Some((now + device.pace.motor, motion));
+        device.arrive(now);
+        world.stale(self.id, None);
+        Ok((accepted(), Some(effect)))
+    }
+
+    /// This drive and its siblings.
+    fn whole_device(&self, world: &World) -> Vec<DriveId> {
+        let siblings = world.device(self.id).map(|d| d.shape.siblings.clone()).unwrap_or_default();
+        let others = world
+            .devices
+            .iter()
+            .filter(|d| d.attached && siblings.contains(&d.shape.name))
+            .map(|d| d.shape.id);
+        std::iter::once(self.id).chain(others).collect()
+    }
+
+    /// Closes the tray, and waits for its motor.
+    pub fn take_in(&self, wait: &mut Wait<'_>) -> Answer<Done> {
+        let motor = self.world(|world| {
+            let device = world.bound(self.id)?;
+            match device.shape.kind {
+                DriveKind::Optical => Ok(device.pace.motor),
+                _ => Err(Error::new(ErrorKind::NotSupported, "", "has no motor to load with")),
+            }
+        })?;
+        if self.world(|w| w.bound(self.id).map(|d| d.presence()))? == Presence::Present {
+            return Ok((Done::skipped("the medium is in it already"), None));
+        }
+        wait.sleep(motor)?;
+        self.world(|world| {
+            let device = world.bound(self.id)?;
+            device.medium = if device.disc_in_tray { Medium::Present } else { Medium::Absent };
+            device.moving = None;
+            Ok((Done::by(Attempt::accepted("close the tray")), Some(Effect::Loaded)))
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! Drives in memory, with the semantics of real ones: for tests, for demonstrations, for programs that
+//! embed this library, on every system.
+//!
+//! A [`Simulated`] machine has drives with volumes, programs with open files, caches at three levels
+//! (the machine's, the drive's, the medium), trays and motors that take their time, faults of any kind,
+//! and a clock of its own: sleeping costs no time unless [`Simulated::in_real_time`] is asked for.
+//!
+//! What truly happened can be asked of the machine afterwards, independently of any report:
+//! [`Simulated::journal`], [`Simulated::medium`], [`Simulated::medium_contents`],
+//! [`Simulated::locks_held`] and others.
+//!
+//! ```
+//! use unmoor::platform::simulated::{DriveSetup, Manner, Simulated, VolumeSetup};
+//! use unmoor::{ErrorKind, Options, release};
+//!
+//! let machine = Simulated::new(Manner::Linux);
+//! let volume = VolumeSetup::partition("ext4").mounted("/media/photos");
+//! let stick = machine.plug(&DriveSetup::stick("photos").volume(volume));
+//! let file = machine.open_file(stick, "sim:photos1", 4312, "/letter.txt")?;
+//! machine.write(file, b"Dear Ada")?;
+//!
+//! let target = "sim:photos".parse()?;
+//! let report = release(&machine, &target, &Options::default(), &mut |_| {});
+//! assert_eq!(report.error().unwrap().kind(), ErrorKind::Busy);
+//! assert!(machine.is_mounted(stick));
+//!
+//! machine.close(file);
+//! let report = release(&machine, &target, &Options::default(), &mut |_| {});
+//! assert_eq!(report.exit_code(), 0);
+//! assert_eq!(machine.medium_contents(stick), machine.written(stick));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod blockers;
+mod cache;
+mod cut_off;
+mod demo;
+mod device;
+mod fault;
+mod files;
+mod happening;
+mod hardware;
+mod journal;
+mod programs;
+mod session;
+mod setup;
+mod truth;
+mod world;
+
+pub use cache::Contents;
+pub use device::Prevention;
+pub use fault::{Fault, FaultKind, Op};
+pub use files::{FileError, HandleId};
+pub use happening::Happening;
+pub use journal::{Effect, Entry};
+pub use setup::{DriveSetup, VolumeSetup};
+
+use crate::drive::{Drive, DriveId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Action;
+use crate::platform::{Platform, Session};
+use crate::target::Target;
+use crate::wait::Clock;
+use device::Device;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use world::World;
+
+/// A machine in memory.
+#[derive(Debug)]
+pub struct Simulated {
+    world: Mutex<World>,
+    real_time: bool,
+}
+
+/// Whose ways a machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Manner {
+    /// Mounts are taken away one by one; a probe finds them idle but keeps nobody out; the drive is
+    /// claimed at the end.
+    Linux,
+    /// A volume is locked, and nobody can open a file until it is unlocked; it is dismounted as a
+    /// whole, letters and all, and is mounted again when somebody opens a file.
+    Windows,
+}
+
+impl Manner {
+    /// As the system this program runs on.
+    pub fn native() -> Self {
+        if cfg!(windows) { Manner::Windows } else { Manner::Linux }
+    }
+}
+
+impl Simulated {
+    /// A machine without drives.
+    pub fn new(manner: Manner) -> Self {
+        Simulated { world: Mutex::new(World::new(manner)), real_time: false }
+    }
+
+    /// Sleeps and operations take real time too, so that a person sees them pass.
+    #[must_use]
+    pub fn in_real_time(mut self) -> Self {
+        self.real_time = true;
+        self
+    }
+
+    /// Plugs a drive in. Every other call names it by what is returned.
+    pub fn plug(&self, drive: &DriveSetup) -> DriveId {
+        self.with(|w| w.plug(drive))
+    }
+
+    /// The drive that has this full name (`sim:stick`) now.
+    pub fn find(&self, name: &str) -> Option<DriveId> {
+        self.with(|w| {
+            w.devices.iter().find(|d| d.attached && d.shape.name == name).map(|d| d.shape.id)
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        // Nothing panics while it holds this lock; were it so, the machine's state is still readable.
+        look(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets time pass.
+    fn spend(&self, time: Duration) {
+        if self.real_time {
+            std::thread::sleep(time);
+        }
+        self.with(|w| w.pass(time));
+    }
+}
+
+impl Clock for Simulated {
+    fn now(&self) -> Duration {
+        self.with(|w| w.now)
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.spend(time);
+    }
+}
+
+impl Platform for Simulated {
+    fn list(&self, all: bool) -> Result<Vec<Drive>> {
+        Ok(self.with(|w| {
+            w.devices
+                .iter()
+                .filter(|d| d.attached && (all || d.shape.removable || d.shape.hotplug))
+                .map(Device::picture)
+                .collect()
+        }))
+    }
+
+    fn resolve(&self, target: &Target) -> Result<Drive> {
+        self.with(|w| {
+            let attached = || w.devices.iter().filter(|d| d.attached);
+            let found = match target {
+                Target::Simulated(name) => attached().find(|d| goes_by(d, &format!("sim:{name}"))),
+                Target::Label(label) => attached().find(|d| {
+                    d.volumes.iter().any(|v| v.shape.label.as_ref().is_some_and(|l| l == label))
+                }),
+                Target::Uuid(uuid) => attached().find(|d| {
+                    d.volumes.iter().any(|v| v.shape.uuid.as_ref().is_some_and(|u| u == uuid))
+                }),
+                Target::Path(path) => attached()
+                    .find(|d| path.to_str().is_some_and(|name| goes_by(d, name)))
+                    .or_else(|| mounted_at(attached(), Path::new(path))),
+                _ => None,
+            };
+            found.map(Device::picture).ok_or_else(|| {
+                let names: Vec<&str> = attached().map(|d| &*d.shape.name).collect();
+                Error::new(
+                    ErrorKind::NoSuchTarget,
+                    target.to_string(),
+                    "no simulated drive is called so",
+                )
+                .with_help(format!("there are: {}", names.join(", ")))
+            })
+        })
+    }
+
+    fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
+        let token = self.with(World::number);
+        session::Bound::open(self, drive.id, token).map(|bound| Box::new(bound) as Box<dyn Session>)
+    }
+
+    fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {
+        hardware::methods(drive.kind, action)
+    }
+}
+
+/// Is this the name of the drive, or of a volume of it.
+fn goes_by(device: &Device, name: &str) -> bool {
+    device.shape.name == name || device.volumes.iter().any(|v| v.shape.name == name)
+}
+
+/// The device whose mount holds this path: the innermost, the latest.
+fn mounted_at<'d>(devices: impl Iterator<Item = &'d Device>, path: &Path) -> Option<&'d Device> {
+    devices
+        .flat_map(|d| d.volumes.iter().flat_map(|v| &v.shape.mounts).map(move |m| (m, d)))
+        .filter(|(m, _)| path.starts_with(&m.path))
+        .max_by_key(|(m, _)| (m.path.as_os_str().len(), m.id))
+        .map(|(_, device)| device)
+}

@@ -1,0 +1,90 @@
+//! What programs, people and other parts of the system do to a simulated machine.
+
+use super::Simulated;
+use super::fault::Fault;
+use super::files::{FileError, HandleId};
+use super::happening::Happening;
+use crate::drive::DriveId;
+use std::path::PathBuf;
+use std::time::Duration;
+
+impl Simulated {
+    /// Gives a process a name.
+    pub fn program(&self, pid: u32, name: &str) {
+        self.with(|w| w.programs.insert(pid, name.into()));
+    }
+
+    /// A process opens a file for writing.
+    ///
+    /// # Errors
+    /// `NotMounted`, `Locked`.
+    pub fn open_file(
+        &self,
+        drive: DriveId,
+        volume: &str,
+        pid: u32,
+        path: impl Into<PathBuf>,
+    ) -> Result<HandleId, FileError> {
+        self.with(|w| w.open_file(drive, volume, pid, path.into()))
+    }
+
+    /// Appends to the file, in the machine's cache.
+    ///
+    /// # Errors
+    /// `Stale` once the volume was dismounted under it, `Closed`, `ReadOnly`.
+    pub fn write(&self, handle: HandleId, bytes: &[u8]) -> Result<(), FileError> {
+        self.with(|w| w.write(handle, bytes))
+    }
+
+    /// The whole file.
+    ///
+    /// # Errors
+    /// `Stale` once the volume was dismounted under it, `Closed`.
+    pub fn read(&self, handle: HandleId) -> Result<Vec<u8>, FileError> {
+        self.with(|w| w.read(handle))
+    }
+
+    /// Closes the file; a handle that is closed already is none.
+    pub fn close(&self, handle: HandleId) {
+        self.with(|w| w.happen(Happening::Close(handle)));
+    }
+
+    /// This happens at that time by the machine's clock.
+    pub fn at(&self, time: Duration, happening: Happening) {
+        self.with(|w| w.agenda.push((time, happening)));
+    }
+
+    /// This happens now.
+    pub fn now_happens(&self, happening: Happening) {
+        self.with(|w| w.happen(happening));
+    }
+
+    /// This goes wrong from now on.
+    pub fn fault(&self, drive: DriveId, fault: Fault) {
+        self.with(|w| {
+            if let Some(device) = w.device_mut(drive) {
+                device.faults.push(fault);
+            }
+        });
+    }
+
+    /// Somebody who opens no file keeps the volume busy until that time: applications that Windows
+    /// tells of a lock first, a probe of the desktop.
+    pub fn busy_until(&self, drive: DriveId, volume: &str, time: Duration, who: &str) {
+        self.with(|w| {
+            if let Ok(vol) = w.volume(drive, volume) {
+                vol.busy_until = Some((time, who.into()));
+            }
+        });
+    }
+
+    /// The volume is mounted where this program cannot unmount it (Linux: another mount namespace).
+    /// Only claiming the drive finds out.
+    pub fn mount_elsewhere(&self, drive: DriveId, volume: &str, who: &str) {
+        self.with(|w| {
+            if let Ok(vol) = w.volume(drive, volume) {
+                vol.elsewhere = Some(who.into());
+            }
+        });
+    }
+}

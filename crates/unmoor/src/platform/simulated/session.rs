@@ -1,0 +1,250 @@
+//! A session: the seam's operations, each with its fault, its time and its line in the journal.
+
+use super::fault::{FaultKind, Op};
+use super::journal::{Effect, Entry};
+use super::world::World;
+use super::{Manner, Simulated};
+use crate::blocker::Scan;
+use crate::drive::{Drive, DriveId, Mount, Presence, Volume};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Action;
+use crate::platform::Session;
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+
+pub(super) struct Bound<'m> {
+    pub machine: &'m Simulated,
+    pub id: DriveId,
+    /// Whose locks are whose.
+    pub token: u64,
+}
+
+/// What an operation answered, and what truly happened.
+pub(super) type Answer<T> = Result<(T, Option<Effect>)>;
+
+impl<'m> Bound<'m> {
+    /// Binds a session to the device.
+    pub fn open(machine: &'m Simulated, id: DriveId, token: u64) -> Result<Self> {
+        let bound = Bound { machine, id, token };
+        bound.run(Op::Open, None, |fault| match fault {
+            Some(FaultKind::IoError) => Err(io_error()),
+            _ => Ok(((), None)),
+        })?;
+        Ok(bound)
+    }
+
+    /// Carries one operation out: time passes, its fault strikes, the device must still be the one
+    /// that was opened; and whatever comes of it is written down.
+    fn run<T>(
+        &self,
+        op: Op,
+        volume: Option<&str>,
+        body: impl FnOnce(Option<FaultKind>) -> Answer<T>,
+    ) -> Result<T> {
+        let result = self.begin(op, volume).and_then(|fault| match fault {
+            Some(FaultKind::NotPermitted) => {
+                Err(Error::new(ErrorKind::NotPermitted, "", "operation not permitted")
+                    .with_os_code(1))
+            }
+            Some(FaultKind::NotSupported) => {
+                Err(Error::new(ErrorKind::NotSupported, "", "the drive does not know this command"))
+            }
+            fault => body(fault),
+        });
+        let (result, effect) = match result {
+            Ok((value, effect)) => (Ok(value), effect),
+            Err(error) => (Err(error), None),
+        };
+        self.machine.with(|world| {
+            world.journal.push(Entry {
+                at: world.now,
+                op,
+                device: self.id,
+                volume: volume.map(Into::into),
+                answer: result.as_ref().map(|_| ()).map_err(Error::kind),
+                effect,
+            });
+        });
+        result
+    }
+
+    fn begin(&self, op: Op, volume: Option<&str>) -> Result<Option<FaultKind>> {
+        let time = self.machine.with(|w| w.device(self.id).map(|d| d.pace.operation));
+        self.machine.spend(time.unwrap_or_default());
+        self.machine.with(|world| {
+            let fault = world.device_mut(self.id).and_then(|d| d.strike(op, volume));
+            match fault {
+                Some(FaultKind::Yank) => world.yank(self.id),
+                Some(FaultKind::NoMedium) => world.take_medium(self.id),
+                Some(FaultKind::Replaced) => world.replace(self.id),
+                _ => {}
+            }
+            // Presence is asked of the bound device, so a drive that is gone is an answer; letting go
+            // of locks is harmless always.
+            if !matches!(op, Op::Presence | Op::Unlock | Op::Blockers) {
+                world.bound(self.id)?;
+            }
+            Ok(fault)
+        })
+    }
+
+    pub fn world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        self.machine.with(look)
+    }
+}
+
+/// No answer until the deadline, or until somebody wishes to stop.
+pub(super) fn hang(wait: &Wait<'_>) -> Error {
+    loop {
+        if let Err(error) = wait.sleep(std::time::Duration::from_millis(50)) {
+            return error;
+        }
+    }
+}
+
+pub(super) fn io_error() -> Error {
+    Error::new(ErrorKind::Failed, "", "input/output error").with_os_code(5)
+}
+
+impl Session for Bound<'_> {
+    fn refresh(&mut self) -> Result<Drive> {
+        self.run(Op::Refresh, None, |fault| match fault {
+            Some(FaultKind::IoError) => Err(io_error()),
+            _ => Ok((self.world(|w| w.bound(self.id).map(|d| d.picture()))?, None)),
+        })
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.world(|w| w.bound(self.id).map(|_| ()))
+    }
+
+    fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        self.run(Op::Flush, Some(&volume.name), |fault| {
+            let bytes = match fault {
+                Some(FaultKind::Hang) => return Err(hang(wait)),
+                Some(FaultKind::IoError) => return Err(self.lose(&volume.name)),
+                Some(FaultKind::Lie) => 0,
+                _ => self.write_back(&volume.name, wait)?,
+            };
+            let method = Attempt::accepted("flush").with_detail(volume.name.as_str());
+            Ok((Done::by(method), Some(Effect::Flushed { bytes })))
+        })
+    }
+
+    fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+        self.run(Op::FlushDrive, None, |fault| {
+            let bytes = match fault {
+                Some(FaultKind::Hang) => return Err(hang(wait)),
+                Some(FaultKind::IoError) => return Err(self.lose_drive_cache()),
+                Some(FaultKind::Lie) => 0,
+                _ => self.world(|w| self.drain(w))?,
+            };
+            Ok((Done::by(Attempt::accepted("flush the drive")), Some(Effect::Flushed { bytes })))
+        })
+    }
+
+    fn try_lock(&mut self, volume: &Volume) -> Result<Done> {
+        self.run(Op::Lock, Some(&volume.name), |fault| match fault {
+            Some(FaultKind::IoError) => Err(io_error()),
+            _ => self.world(|w| self.lock_idle(w, &volume.name)),
+        })
+    }
+
+    fn unmount(
+        &mut self,
+        volume: &Volume,
+        mount: &Mount,
+        force: bool,
+        wait: &mut Wait<'_>,
+    ) -> Result<Done> {
+        if self.world(|w| w.manner) == Manner::Windows {
+            return Ok(Done::skipped("dismounted with its volume"));
+        }
+        self.run(Op::Unmount, Some(&volume.name), |fault| match fault {
+            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::IoError) => Err(io_error()),
+            _ => self.take_mount(&volume.name, mount, force, wait),
+        })
+    }
+
+    fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+        self.run(Op::Dismount, Some(&volume.name), |fault| match fault {
+            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::IoError) => Err(io_error()),
+            _ => self.take_volume(&volume.name, force, wait),
+        })
+    }
+
+    fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+        self.run(Op::Claim, None, |fault| {
+            if fault == Some(FaultKind::Hang) {
+                return Err(hang(wait));
+            }
+            self.world(|w| self.take_drive(w, force))?;
+            match fault {
+                Some(FaultKind::IoError) => Err(self.lose_drive_cache()),
+                _ => {
+                    self.world(|w| self.drain(w))?;
+                    Ok((Done::by(Attempt::accepted("claim")), Some(Effect::Claimed)))
+                }
+            }
+        })
+    }
+
+    fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
+        self.run(Op::LetGo, None, |fault| match fault {
+            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::IoError) => Err(io_error()),
+            fault => self.world(|w| self.let_it_go(w, action, fault == Some(FaultKind::Lie))),
+        })
+    }
+
+    fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+        self.run(Op::Load, None, |fault| match fault {
+            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::IoError) => Err(io_error()),
+            Some(FaultKind::Lie) => Ok((Done::by(Attempt::accepted("close the tray")), None)),
+            _ => self.take_in(wait),
+        })
+    }
+
+    fn presence(&mut self) -> Result<Presence> {
+        self.run(Op::Presence, None, |fault| match fault {
+            Some(FaultKind::IoError) => Err(io_error()),
+            _ => {
+                let seen = self.world(|w| w.device(self.id).map(|d| d.presence()));
+                Ok((seen.unwrap_or(Presence::Gone), None))
+            }
+        })
+    }
+
+    fn unlock(&mut self) -> Result<Done> {
+        self.run(Op::Unlock, None, |fault| {
+            let freed = self.world(|w| self.free(w));
+            match fault {
+                Some(FaultKind::IoError) => Err(io_error()),
+                _ if freed => Ok((Done::default(), Some(Effect::Unlocked))),
+                _ => Ok((Done::skipped("nothing was locked"), None)),
+            }
+        })
+    }
+
+    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan {
+        let found = self.run(Op::Blockers, None, |fault| {
+            if fault == Some(FaultKind::Hang) {
+                return Err(hang(wait));
+            }
+            Ok((self.world(|w| w.blockers(self.id)), None))
+        });
+        found.unwrap_or_else(|error| Scan {
+            notes: vec![format!("the search was not finished: {error}")],
+            ..Scan::default()
+        })
+    }
+}
+
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        self.world(|w| self.free(w));
+    }
+}

@@ -1,0 +1,198 @@
+//! Everything inside the machine, behind one lock: devices, handles, the clock, what is yet to happen.
+
+use super::Manner;
+use super::device::{Device, Vol};
+use super::files::Handle;
+use super::happening::Happening;
+use super::journal::Entry;
+use super::setup::DriveSetup;
+use crate::drive::{DriveId, Medium, Mount};
+use crate::error::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub now: Duration,
+    pub manner: Manner,
+    pub devices: Vec<Device>,
+    pub handles: Vec<Handle>,
+    pub programs: BTreeMap<u32, String>,
+    pub agenda: Vec<(Duration, Happening)>,
+    pub journal: Vec<Entry>,
+    counter: u64,
+}
+
+impl World {
+    pub fn new(manner: Manner) -> Self {
+        World {
+            now: Duration::ZERO,
+            manner,
+            devices: Vec::new(),
+            handles: Vec::new(),
+            programs: BTreeMap::new(),
+            agenda: Vec::new(),
+            journal: Vec::new(),
+            counter: 100,
+        }
+    }
+
+    /// A number never given before.
+    pub fn number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub fn plug(&mut self, setup: &DriveSetup) -> DriveId {
+        let id = DriveId { device: self.number(), generation: self.number() };
+        self.plug_as(setup, id);
+        id
+    }
+
+    fn plug_as(&mut self, setup: &DriveSetup, id: DriveId) {
+        self.devices.push(setup.build(id));
+        for (index, volume) in setup.volumes.iter().enumerate() {
+            for path in &volume.mounts {
+                self.mount(id, index, path);
+            }
+        }
+        let device = self.devices.last_mut().expect("just pushed");
+        device.written = device.volumes.iter().flat_map(|v| v.cache.clone()).collect();
+    }
+
+    /// Attaches a volume there: on top of the mount that holds this path, as kernels do.
+    pub fn mount(&mut self, id: DriveId, volume: usize, path: &Path) {
+        let parent = self
+            .devices
+            .iter()
+            .flat_map(|d| &d.volumes)
+            .flat_map(|v| &v.shape.mounts)
+            .filter(|m| path.starts_with(&m.path))
+            .max_by_key(|m| (m.path.as_os_str().len(), m.id))
+            .map_or(1, |m| m.id);
+        let number = self.number();
+        let Some(vol) = self.device_mut(id).and_then(|d| d.volumes.get_mut(volume)) else { return };
+        vol.shape.mounts.push(Mount {
+            path: path.to_path_buf(),
+            root: "/".into(),
+            file_system: vol.shape.file_system.clone().unwrap_or_default(),
+            read_only: vol.shape.read_only,
+            id: number,
+            parent,
+        });
+    }
+
+    pub fn device(&self, id: DriveId) -> Option<&Device> {
+        self.devices.iter().find(|d| d.shape.id == id)
+    }
+
+    pub fn device_mut(&mut self, id: DriveId) -> Option<&mut Device> {
+        self.devices.iter_mut().find(|d| d.shape.id == id)
+    }
+
+    /// The device this session is bound to, or what became of it.
+    pub fn bound(&mut self, id: DriveId) -> Result<&mut Device> {
+        let Some(at) = self.devices.iter().position(|d| d.shape.id == id) else {
+            return Err(Error::new(ErrorKind::Gone, "", "the drive is gone"));
+        };
+        if self.devices[at].attached {
+            return Ok(&mut self.devices[at]);
+        }
+        let name = &self.devices[at].shape.name;
+        match self.devices.iter().any(|d| d.attached && d.shape.name == *name) {
+            true => Err(Error::new(ErrorKind::Replaced, name, "is another device now")),
+            false => Err(Error::new(ErrorKind::Gone, name, "the drive is gone")),
+        }
+    }
+
+    /// As [`World::bound`], with a medium in it.
+    pub fn with_medium(&mut self, id: DriveId) -> Result<&mut Device> {
+        let device = self.bound(id)?;
+        if device.medium != Medium::Present {
+            let name = &device.shape.name;
+            return Err(Error::new(ErrorKind::NoMedium, name, "there is no medium in it any more"));
+        }
+        Ok(device)
+    }
+
+    /// As [`World::with_medium`], and this volume of it.
+    pub fn volume(&mut self, id: DriveId, name: &str) -> Result<&mut Vol> {
+        let device = self.with_medium(id)?;
+        device.volume_mut(name).ok_or_else(|| {
+            Error::new(ErrorKind::Failed, name, "there is no such volume on this drive")
+        })
+    }
+
+    /// Lets time pass, and everything happen that is due, in its order.
+    pub fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        loop {
+            let due = self.agenda.iter().enumerate().filter(|(_, (at, _))| *at <= until);
+            let Some(next) = due.min_by_key(|(index, (at, _))| (*at, *index)).map(|(i, _)| i)
+            else {
+                break;
+            };
+            let (at, happening) = self.agenda.remove(next);
+            self.settle(at);
+            self.happen(happening);
+        }
+        self.settle(until);
+    }
+
+    fn settle(&mut self, at: Duration) {
+        self.now = self.now.max(at);
+        let now = self.now;
+        self.devices.iter_mut().for_each(|d| d.arrive(now));
+    }
+
+    /// Pulls the device out.
+    pub fn yank(&mut self, id: DriveId) {
+        if let Some(device) = self.device_mut(id) {
+            device.attached = false;
+            device.cut_off();
+        }
+        self.stale(id, None);
+    }
+
+    /// Takes the medium out by hand.
+    pub fn take_medium(&mut self, id: DriveId) {
+        if let Some(device) = self.device_mut(id) {
+            device.medium = Medium::Absent;
+            device.disc_in_tray = false;
+            device.moving = None;
+            device.cut_off();
+        }
+        self.stale(id, None);
+    }
+
+    /// Pulls the device out, and another one appears in its place: same name, same number, same mount
+    /// points, other content.
+    pub fn replace(&mut self, id: DriveId) {
+        let Some(old) = self.device(id) else { return };
+        let mut setup = DriveSetup::new("", old.shape.kind, old.shape.bus);
+        setup.shape = old.shape.clone();
+        setup.shape.medium = Medium::Present;
+        setup.shape.serial = Some("REPLACED".into());
+        setup.pace = old.pace;
+        let volumes: Vec<Vol> = old
+            .volumes
+            .iter()
+            .map(|v| Vol { open: v.open, former: v.former.clone(), ..Vol::new(v.shape.clone()) })
+            .collect();
+        self.yank(id);
+        let number = self.number();
+        let id = DriveId { device: id.device, generation: number };
+        self.plug_as(&setup, id);
+        let device = self.devices.last_mut().expect("just plugged");
+        device.volumes = volumes;
+    }
+
+    /// Handles on this drive (or on one volume of it) no longer work.
+    pub fn stale(&mut self, id: DriveId, volume: Option<&str>) {
+        self.handles
+            .iter_mut()
+            .filter(|h| h.device == id && volume.is_none_or(|v| v == h.volume))
+            .for_each(|h| h.stale = true);
+    }
+}
