@@ -1,4 +1,9 @@
 //! Linux.
+#[allow(dead_code, reason = "the session is still to call it")]
+mod blockers;
+#[allow(dead_code, reason = "the session is still to call it")]
+mod procfs;
+
 use super::*;
 use crate::error::{Error, ErrorKind};
 use std::sync::OnceLock;

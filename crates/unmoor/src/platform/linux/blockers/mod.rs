@@ -1,0 +1,9 @@
+//! What keeps a drive busy.
+
+mod mountline;
+pub(crate) mod namespaces;
+mod overlay;
+mod patience;
+mod propagation;
+mod slow;
+mod survey;

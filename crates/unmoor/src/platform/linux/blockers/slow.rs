@@ -1,0 +1,78 @@
+//! Which file systems may ask a server even when told not to (`AT_STATX_DONT_SYNC`).
+//!
+//! The kernel remembers enough to answer for most: disk file systems, those in memory, NFS, FUSE and
+//! Ceph, which heed the flag. 9p asks its server for attributes unless it caches them, cluster file
+//! systems take a lock that other machines grant, and what is not known here may do anything.
+
+/// Those that answer from memory. Everything that lies on a block device does, and is not listed.
+const QUICK: &[&str] = &[
+    "autofs",
+    "bdev",
+    "binder",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "ceph",
+    "configfs",
+    "cpuset",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "ecryptfs",
+    "efivarfs",
+    "fuse",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nfs",
+    "nfs4",
+    "nfsd",
+    "nsfs",
+    "overlay",
+    "pipefs",
+    "proc",
+    "pstore",
+    "ramfs",
+    "resctrl",
+    "rootfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "smackfs",
+    "sockfs",
+    "squashfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+    "virtiofs",
+    "zfs",
+];
+
+/// Those on a block device.
+const ON_DEVICES: &[&str] = &[
+    "adfs", "affs", "apfs", "bcachefs", "befs", "bfs", "btrfs", "cramfs", "efs", "erofs", "exfat",
+    "ext2", "ext3", "ext4", "f2fs", "fuseblk", "hfs", "hfsplus", "hpfs", "iso9660", "jfs", "minix",
+    "msdos", "nilfs2", "ntfs", "ntfs3", "qnx4", "qnx6", "reiserfs", "romfs", "sysv", "udf", "ufs",
+    "vfat", "xfs", "zonefs", "jffs2", "ubifs",
+];
+
+/// May a look at a file of this type wait for another machine.
+pub(super) fn may_ask_a_server(file_system: &[u8]) -> bool {
+    let Ok(name) = std::str::from_utf8(file_system) else { return true };
+    !(name.starts_with("fuse.") || QUICK.contains(&name) || ON_DEVICES.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_may_do_anything() {
+        assert!(may_ask_a_server(b"9p"));
+        assert!(may_ask_a_server(b"gfs2"));
+        assert!(may_ask_a_server(b"something-new"));
+        assert!(!may_ask_a_server(b"ext4"));
+        assert!(!may_ask_a_server(b"fuse.sshfs"));
+    }
+}

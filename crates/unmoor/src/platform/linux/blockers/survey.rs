@@ -1,0 +1,236 @@
+//! What the mount tables of the whole system say of a drive: one pass over every mount namespace.
+//!
+//! Costs one link per process and one file per namespace. Nothing here touches a file system.
+
+use super::mountline::MountLine;
+use super::overlay::{self, Overlay};
+use super::patience::Patience;
+use super::propagation::{Groups, Place};
+use crate::platform::linux::procfs::{Name, Proc, is_gone, parse, seen_at};
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::path::PathBuf;
+
+/// Which of the drive's devices a thing is on: an index that the caller gave with the device.
+pub(super) type Which = usize;
+
+/// A mount namespace, and a process that lives in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Namespace {
+    /// Some process in it: the one with the lowest number, which is mostly the one that made it.
+    pub(super) pid: u32,
+    /// It is the namespace of this process.
+    pub(super) ours: bool,
+}
+
+/// One mount of the drive, in any namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hit {
+    pub(super) on: Which,
+    pub(super) id: u64,
+    pub(super) parent: u64,
+    pub(super) device: u64,
+    pub(super) namespace: Namespace,
+    pub(super) path: PathBuf,
+    pub(super) read_only: bool,
+    /// It goes away by itself when ours does: mount propagation carries the unmounting there.
+    pub(super) follows: bool,
+    place: Option<Place>,
+}
+
+/// A mount of something else that lies on one of the drive's mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OnTop {
+    pub(super) on: Which,
+    pub(super) id: u64,
+    pub(super) parent: u64,
+    pub(super) namespace: Namespace,
+    pub(super) path: PathBuf,
+    pub(super) file_system: String,
+}
+
+/// What the mount tables say.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) hits: Vec<Hit>,
+    pub(super) on_top: Vec<OnTop>,
+    pub(super) overlays: Vec<Overlay>,
+    /// Types of file system that may ask a server even when told not to.
+    pub(super) slow: Vec<String>,
+    /// Namespaces that are kept by a mount, and have no process to look at them through.
+    pub(super) kept: Vec<u64>,
+    /// Processes whose namespace could not be told.
+    pub(super) unseen: usize,
+    /// The time ran out.
+    pub(super) cut_short: bool,
+}
+
+impl Survey {
+    /// Looks at every namespace that has a process. `nodes` are the block devices to look for.
+    pub(super) fn take(proc: &Proc, nodes: &[(u64, Which)], patience: &Patience) -> Survey {
+        let mut survey = Survey::default();
+        let mut groups = Groups::default();
+        let mut text = Vec::new();
+        if proc.read(c"self/mountinfo", &mut text).is_ok() {
+            let ours = Namespace { pid: std::process::id(), ours: true };
+            survey.read(&text, ours, nodes, &mut groups);
+        }
+        let ours = our_namespace(proc, &mut text);
+        let mut known: HashSet<u64> = ours.into_iter().collect();
+        let mut first_mounts: HashSet<u64> =
+            first_mount(proc, std::process::id()).into_iter().collect();
+        let mut pids = Vec::new();
+        if proc.pids(|pid| pids.push(pid)).is_err() {
+            survey.cut_short = true;
+        }
+        pids.sort_unstable();
+        for pid in pids {
+            if patience.is_over() {
+                survey.cut_short = true;
+                break;
+            }
+            let new = match proc.link(Name::below(pid, "/ns/mnt").as_c_str(), &mut text) {
+                Ok(()) => namespace_number(&text).is_some_and(|n| known.insert(n)),
+                Err(errno) if is_gone(errno) => false,
+                // Whose namespace may not be asked for can still be told by the first mount in it.
+                Err(_) => match first_mount(proc, pid) {
+                    Some(first) => first_mounts.insert(first),
+                    None => {
+                        survey.unseen += 1;
+                        false
+                    }
+                },
+            };
+            if new && proc.read(Name::below(pid, "/mountinfo").as_c_str(), &mut text).is_ok() {
+                first_mounts.extend(MountLine::all(&text).next().map(|m| m.id));
+                survey.read(&text, Namespace { pid, ours: false }, nodes, &mut groups);
+            }
+        }
+        survey.kept.retain(|kept| !known.contains(kept));
+        survey.follow(&groups);
+        survey
+    }
+
+    /// Takes in the mount table of one namespace.
+    fn read(
+        &mut self,
+        text: &[u8],
+        namespace: Namespace,
+        nodes: &[(u64, Which)],
+        groups: &mut Groups,
+    ) {
+        let first = self.hits.len();
+        for line in MountLine::all(text) {
+            groups.add(line.shared, line.master);
+            self.note_type(line.file_system);
+            if line.file_system == b"nsfs" && namespace.ours {
+                self.kept.extend(namespace_number(line.root));
+            }
+            if let Some(on) = device_of(&line, nodes) {
+                self.hits.push(Hit {
+                    on,
+                    id: line.id,
+                    parent: line.parent,
+                    device: line.device,
+                    namespace,
+                    path: line.path(),
+                    read_only: line.is_read_only(),
+                    follows: false,
+                    place: None,
+                });
+            }
+        }
+        if self.hits.len() > first {
+            self.look_around(text, first, namespace);
+        }
+        overlay::find(text, namespace, &self.hits[first..], &mut self.overlays);
+    }
+
+    /// What lies on the mounts just found, and what those lie on themselves.
+    fn look_around(&mut self, text: &[u8], first: usize, namespace: Namespace) {
+        let mut below: Vec<(u64, Which)> =
+            self.hits[first..].iter().map(|hit| (hit.id, hit.on)).collect();
+        let drives: HashSet<u64> = below.iter().map(|(id, _)| *id).collect();
+        // Parents come before their children, except after a move: twice round finds those.
+        for _ in 0..2 {
+            for line in MountLine::all(text) {
+                let Some(&(_, on)) = below.iter().find(|(id, _)| *id == line.parent) else {
+                    continue;
+                };
+                if below.iter().any(|(id, _)| *id == line.id) || drives.contains(&line.id) {
+                    continue;
+                }
+                below.push((line.id, on));
+                self.on_top.push(OnTop {
+                    on,
+                    id: line.id,
+                    parent: line.parent,
+                    namespace,
+                    path: line.path(),
+                    file_system: String::from_utf8_lossy(line.file_system).into_owned(),
+                });
+            }
+        }
+        for hit in &mut self.hits[first..] {
+            let Some(own) = MountLine::all(text).find(|l| l.id == hit.id) else { continue };
+            let parent = MountLine::all(text).find(|l| l.id == hit.parent);
+            hit.place = parent.and_then(|parent| Place::of(&own, &parent));
+        }
+    }
+
+    /// Finds out which mounts elsewhere go away together with ours.
+    fn follow(&mut self, groups: &Groups) {
+        let ours: Vec<Place> = self
+            .hits
+            .iter()
+            .filter(|hit| hit.namespace.ours)
+            .filter_map(|hit| hit.place.clone())
+            .collect();
+        for hit in self.hits.iter_mut().filter(|hit| !hit.namespace.ours) {
+            let place = hit.place.as_ref();
+            hit.follows = place.is_some_and(|p| ours.iter().any(|our| groups.carry(our, p)));
+        }
+    }
+
+    fn note_type(&mut self, file_system: &[u8]) {
+        if super::slow::may_ask_a_server(file_system) {
+            let name = String::from_utf8_lossy(file_system);
+            if !self.slow.iter().any(|known| *known == name) {
+                self.slow.push(name.into_owned());
+            }
+        }
+    }
+}
+
+/// Which of the wanted devices this is a mount of.
+///
+/// Some file systems (btrfs, overlay) have a device number of their own making; what they are mounted
+/// from is then the only trace of the device.
+fn device_of(line: &MountLine<'_>, nodes: &[(u64, Which)]) -> Option<Which> {
+    let find = |device| nodes.iter().find(|(node, _)| *node == device).map(|(_, on)| *on);
+    if line.device >> 32 != 0 {
+        return find(line.device);
+    }
+    if !line.source.starts_with(b"/dev/") || line.file_system.starts_with(b"fuse.") {
+        return None;
+    }
+    let source = CString::new(super::mountline::plain(line.source)).ok()?;
+    find(seen_at(&source).ok()?.node?)
+}
+
+fn our_namespace(proc: &Proc, text: &mut Vec<u8>) -> Option<u64> {
+    proc.link(c"self/ns/mnt", text).ok()?;
+    namespace_number(text)
+}
+
+/// `mnt:[4026531841]`
+fn namespace_number(link: &[u8]) -> Option<u64> {
+    parse(link.strip_prefix(b"mnt:[")?.strip_suffix(b"]")?)
+}
+
+/// The number of the first mount that this process sees: no two namespaces share a mount.
+fn first_mount(proc: &Proc, pid: u32) -> Option<u64> {
+    let mut head = [0; 24];
+    let len = proc.begin(Name::below(pid, "/mountinfo").as_c_str(), &mut head).ok()?;
+    parse(head[..len].split(|b| *b == b' ').next()?)
+}
