@@ -7,3 +7,5 @@ mod patience;
 mod propagation;
 mod slow;
 mod survey;
+#[cfg(test)]
+mod testbed;

@@ -43,3 +43,49 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
         .collect();
     MountedElsewhere { mounts, unseen: survey.unseen }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::mountline::MountLine;
+    use super::super::testbed::{Holder, Stick, ok};
+    use super::*;
+    use std::process::Command;
+
+    const TIME: Duration = Duration::from_secs(20);
+
+    /// What is found in the namespace of this process. Other tests have namespaces of their own.
+    fn found(stick: &Stick, holder: &Holder) -> Vec<Elsewhere> {
+        let mut found = mounted_elsewhere(&[stick.number()], TIME).mounts;
+        found.retain(|e| e.pid == holder.pid());
+        found
+    }
+
+    #[test]
+    fn a_private_copy_in_another_namespace_is_named_with_who_keeps_it() {
+        let Some(stick) = Stick::new() else { return };
+        let holder = Holder::in_a_namespace("private", "", &stick.mount);
+        let path = stick.mount.clone();
+        let expected = Elsewhere { device: stick.number(), pid: holder.pid(), path };
+        assert_eq!(found(&stick, &holder), [expected]);
+    }
+
+    #[test]
+    fn a_copy_that_leaves_with_ours_is_not_named() {
+        let Some(stick) = Stick::new() else { return };
+        // The events of a mount are carried only where the mount below it shares them.
+        let shared = stick.beside("shared");
+        assert!(ok(Command::new("mount").args(["--bind"]).args([&shared, &shared])));
+        assert!(ok(Command::new("mount").args(["--make-shared"]).arg(&shared)));
+        let inside = shared.join("mnt");
+        std::fs::create_dir(&inside).unwrap();
+        assert!(ok(Command::new("mount").args(["--move"]).args([&stick.mount, &inside])));
+        let holder = Holder::in_a_namespace("slave", "", &shared);
+        let mounts = std::fs::read(format!("/proc/{}/mountinfo", holder.pid())).unwrap();
+        let inside_too = MountLine::all(&mounts).any(|l| l.device == stick.number());
+        assert!(inside_too, "the copy is there");
+        assert_eq!(found(&stick, &holder), []);
+        assert!(ok(Command::new("umount").arg(&inside)), "and it does leave");
+        let mounts = std::fs::read(format!("/proc/{}/mountinfo", holder.pid())).unwrap();
+        assert!(!MountLine::all(&mounts).any(|l| l.device == stick.number()), "from there too");
+    }
+}

@@ -1,0 +1,196 @@
+//! Loop devices for tests: made here, and taken away again whatever happens.
+
+use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::platform::linux::procfs::seen_at;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+
+/// `losetup` looks for a free device and then takes it: two at once take the same.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A file system on a loop device, mounted in a directory of its own.
+pub(super) struct Stick {
+    pub(super) device: PathBuf,
+    pub(super) mount: PathBuf,
+    dir: PathBuf,
+}
+
+impl Stick {
+    /// A new one with ext4, or `None`, said aloud, where this host cannot have it.
+    pub(super) fn new() -> Option<Stick> {
+        Stick::with(&["mkfs.ext4", "-q", "-F"])
+    }
+
+    /// A new one with the file system that this command makes.
+    pub(super) fn with(mkfs: &[&str]) -> Option<Stick> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: needs root for loop devices");
+            return None;
+        }
+        let dir =
+            PathBuf::from(text(Command::new("mktemp").args(["-d", "-t", "unmoor-who-XXXXXX"]))?);
+        let (image, mount) = (dir.join("image"), dir.join("mnt"));
+        std::fs::create_dir(&mount).ok()?;
+        std::fs::File::create(&image).ok()?.set_len(160 << 20).ok()?;
+        if !ok(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&image)) {
+            eprintln!("skipped: {} does not work here", mkfs[0]);
+            let _ = std::fs::remove_dir_all(&dir);
+            return None;
+        }
+        let device = {
+            let _one = ONE_AT_A_TIME.lock();
+            text(Command::new("losetup").args(["-f", "--show"]).arg(&image))
+        };
+        let Some(device) = device else {
+            eprintln!("skipped: no loop devices here");
+            let _ = std::fs::remove_dir_all(&dir);
+            return None;
+        };
+        let stick = Stick { device: device.into(), mount, dir };
+        if !ok(Command::new("mount").arg(&stick.device).arg(&stick.mount)) {
+            eprintln!("skipped: this kernel does not mount what {} makes", mkfs[0]);
+            return None;
+        }
+        Some(stick)
+    }
+
+    /// Its number.
+    pub(super) fn number(&self) -> u64 {
+        let path = CString::new(self.device.as_os_str().as_bytes()).unwrap();
+        seen_at(&path).unwrap().node.unwrap()
+    }
+
+    /// A directory beside its mount point, on another file system.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        let dir = self.dir.join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    /// The drive, as the platform would tell it.
+    pub(super) fn drive(&self) -> Drive {
+        let name = self.device.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read("/proc/self/mountinfo").unwrap();
+        let source = self.device.as_os_str().as_bytes();
+        let mounts = super::mountline::MountLine::all(&text).filter(|l| l.source == source);
+        let mounts: Vec<Mount> = mounts
+            .map(|l| Mount {
+                path: l.path(),
+                root: OsStr::from_bytes(l.root).into(),
+                file_system: String::from_utf8_lossy(l.file_system).into_owned(),
+                read_only: l.is_read_only(),
+                id: l.id,
+                parent: l.parent,
+            })
+            .collect();
+        let volume = Volume {
+            name: name.clone(),
+            path: self.device.clone(),
+            device: self.number(),
+            kind: VolumeKind::Disk,
+            on: vec![name.clone()],
+            label: None,
+            uuid: None,
+            file_system: None,
+            size: None,
+            read_only: false,
+            unwritten: None,
+            mounts,
+        };
+        Drive {
+            id: DriveId { device: self.number(), generation: 0 },
+            name,
+            path: self.device.clone(),
+            kind: DriveKind::Loop,
+            bus: Bus::Virtual,
+            medium: Medium::Present,
+            volumes: vec![volume],
+            ..crate::drive::tests::drive()
+        }
+    }
+}
+
+impl Drop for Stick {
+    fn drop(&mut self) {
+        let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let mounts: Vec<PathBuf> =
+            super::mountline::MountLine::all(&text).map(|l| l.path()).collect();
+        for mount in mounts.iter().rev().filter(|m| m.starts_with(&self.dir)) {
+            ok(Command::new("umount").arg("-l").arg(mount));
+        }
+        ok(Command::new("losetup").arg("-d").arg(&self.device));
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A process that ends with the test.
+pub(super) struct Holder(pub(super) Child);
+
+impl Holder {
+    /// Runs this and waits until it says that it is ready: a line on its standard output.
+    pub(super) fn ready(command: &mut Command) -> Holder {
+        use std::io::{BufRead, BufReader};
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        let out = child.stdout.as_mut().expect("it is piped");
+        BufReader::new(out).read_line(&mut line).expect("it says something");
+        assert!(!line.is_empty(), "it said nothing");
+        Holder(child)
+    }
+
+    /// A shell that does this, says so, and stays until it is killed.
+    pub(super) fn shell(script: &str, argument: &Path) -> Holder {
+        let script = format!("{script}\necho ready; read forever; exit 0");
+        Holder::ready(Command::new("bash").args(["-c", &script, "bash"]).arg(argument))
+    }
+
+    /// The same in a mount namespace of its own, which keeps nothing of other tests.
+    pub(super) fn in_a_namespace(propagation: &str, script: &str, keep: &Path) -> Holder {
+        let script = format!(
+            r#"for mount in $(findmnt -rno TARGET | tac); do
+                   case $mount in "$1" | "$1"/*) ;; /tmp/*) umount -l "$mount" ;; esac
+               done
+               {script}
+               echo ready; read forever; exit 0"#
+        );
+        let bash = ["bash", "-c", &script, "bash"];
+        Holder::ready(
+            Command::new("unshare")
+                .args(["--mount", "--propagation", propagation])
+                .args(bash)
+                .arg(keep),
+        )
+    }
+
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs it; did it succeed.
+pub(super) fn ok(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+fn text(command: &mut Command) -> Option<String> {
+    let out = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(out.stdout).ok()?.trim().to_string();
+    (out.status.success() && !text.is_empty()).then_some(text)
+}
