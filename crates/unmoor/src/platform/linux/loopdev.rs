@@ -1,0 +1,62 @@
+//! The loop driver's ioctls (`linux/loop.h`, loop(4)).
+
+use crate::platform::linux::blkdev::last_errno;
+use crate::platform::linux::mountinfo::from_dev;
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::io::Errno;
+
+const LOOP_CLR_FD: libc::c_ulong = 0x4C01;
+const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
+
+/// `struct loop_info64`, linux/loop.h.
+#[repr(C)]
+struct LoopInfo64 {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    sizelimit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// The file behind a loop device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backing {
+    /// The device number of the file system it lies on, as `stat(2)` gives it.
+    pub device: u64,
+    /// Its inode number there.
+    pub inode: u64,
+}
+
+/// `LOOP_CLR_FD`: detaches the image. While others have the device open, it is detached when the
+/// last one closes it.
+pub fn detach(device: impl AsFd) -> Result<(), Errno> {
+    // SAFETY: LOOP_CLR_FD takes no argument; the descriptor is open for the length of the call.
+    match unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_CLR_FD as _) } {
+        -1 => Err(last_errno()),
+        _ => Ok(()),
+    }
+}
+
+/// `LOOP_GET_STATUS64`: which file is behind it; `ENXIO` when none is.
+pub fn backing(device: impl AsFd) -> Result<Backing, Errno> {
+    let mut info = std::mem::MaybeUninit::<LoopInfo64>::zeroed();
+    // SAFETY: the kernel writes one `struct loop_info64` to the address, which has its size; every
+    // bit pattern is a valid `LoopInfo64`, and it was zeroed before.
+    let info = unsafe {
+        if libc::ioctl(device.as_fd().as_raw_fd(), LOOP_GET_STATUS64 as _, info.as_mut_ptr()) == -1
+        {
+            return Err(last_errno());
+        }
+        info.assume_init()
+    };
+    // lo_device is the kernel's `huge_encode_dev`, the same encoding that stat(2) has.
+    Ok(Backing { device: from_dev(info.device), inode: info.inode })
+}

@@ -1,0 +1,178 @@
+//! `/proc/PID/mountinfo` (proc(5)): every mount of a mount namespace, as far as our root reaches.
+
+use crate::drive::Mount;
+use crate::platform::linux::kernel_file::read_proc;
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// One line of mountinfo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Mount ID, and the parent's (fields 1 and 2).
+    pub id: u64,
+    /// The ID of the mount it lies on.
+    pub parent: u64,
+    /// `st_dev` of its files: `major << 32 | minor`. Major 0 is an anonymous number (btrfs, overlay, …).
+    pub device: u64,
+    /// Directory of the file system that is the root of this mount.
+    pub root: OsString,
+    /// Where it is attached, seen from our root.
+    pub path: PathBuf,
+    /// Options of this mount: `ro`, `nosuid`, ….
+    pub options: String,
+    /// Peer group if it is shared (optional field `shared:N`, mount_namespaces(7)).
+    pub shared: Option<u64>,
+    /// Peer group it receives from (optional field `master:N`).
+    pub master: Option<u64>,
+    /// File system type, with its subtype: `ext4`, `fuse.sshfs`.
+    pub file_system: String,
+    /// What was given as the source: a device path, or anything.
+    pub source: OsString,
+    /// Options of the file system itself.
+    pub super_options: OsString,
+}
+
+impl Line {
+    /// As the model shows it.
+    pub fn to_mount(&self) -> Mount {
+        Mount {
+            path: self.path.clone(),
+            root: PathBuf::from(self.root.clone()),
+            file_system: self.file_system.clone(),
+            read_only: self.options.split(',').any(|o| o == "ro"),
+            id: self.id,
+            parent: self.parent,
+        }
+    }
+}
+
+/// The mounts of our own namespace.
+pub fn own() -> Result<Vec<Line>, Errno> {
+    Ok(parse(&read_proc("/proc/self/mountinfo")?))
+}
+
+/// Reads the text of a mountinfo file. A line that cannot be understood is left out.
+pub fn parse(text: &[u8]) -> Vec<Line> {
+    text.split(|&b| b == b'\n').filter_map(line).collect()
+}
+
+fn line(text: &[u8]) -> Option<Line> {
+    let mut fields = text.split(|&b| b == b' ');
+    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
+    let id = number(fields.next()?)?;
+    let parent = number(fields.next()?)?;
+    let device = device_number(std::str::from_utf8(fields.next()?).ok()?)?;
+    let root = unescape(fields.next()?);
+    let path = PathBuf::from(unescape(fields.next()?));
+    let options = String::from_utf8_lossy(fields.next()?).into_owned();
+    let (mut shared, mut master) = (None, None);
+    loop {
+        let field = fields.next()?;
+        if field == b"-" {
+            break;
+        }
+        if let Some(group) = field.strip_prefix(b"shared:") {
+            shared = number(group);
+        } else if let Some(group) = field.strip_prefix(b"master:") {
+            master = number(group);
+        }
+    }
+    let file_system = String::from_utf8_lossy(fields.next()?).into_owned();
+    let source = unescape(fields.next().unwrap_or_default());
+    let super_options = unescape(fields.next().unwrap_or_default());
+    Some(Line {
+        id,
+        parent,
+        device,
+        root,
+        path,
+        options,
+        shared,
+        master,
+        file_system,
+        source,
+        super_options,
+    })
+}
+
+/// `8:17` as `major << 32 | minor`.
+pub fn device_number(text: &str) -> Option<u64> {
+    let (major, minor) = text.trim().split_once(':')?;
+    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(u64::from(major) << 32 | u64::from(minor))
+}
+
+/// A `dev_t` as the kernel gives it to us, as `major << 32 | minor`.
+pub fn from_dev(dev: rustix::fs::Dev) -> u64 {
+    u64::from(rustix::fs::major(dev)) << 32 | u64::from(rustix::fs::minor(dev))
+}
+
+/// Undoes the kernel's escapes: `\040` for a space, and so on (`mangle()`; three octal digits).
+pub fn unescape(field: &[u8]) -> OsString {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let code = (first == b'\\').then(|| tail.get(..3)).flatten().and_then(octal);
+        match code {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+fn octal(digits: &[u8]) -> Option<u8> {
+    let value = digits.iter().try_fold(0u32, |sum, digit| match digit {
+        b'0'..=b'7' => Some(sum * 8 + u32::from(digit - b'0')),
+        _ => None,
+    })?;
+    u8::try_from(value).ok()
+}
+
+/// Is the source of this mount a path below `/dev`.
+pub fn source_is_device(line: &Line) -> bool {
+    line.source.as_bytes().starts_with(b"/dev/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_line_with_optional_fields_and_a_space_in_its_path() {
+        let text = b"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 shared:7 - ext3 /dev/root rw,errors=continue\n";
+        let lines = parse(text);
+        assert_eq!(lines.len(), 1);
+        let line = &lines[0];
+        assert_eq!((line.id, line.parent, line.device), (36, 35, 98 << 32));
+        assert_eq!(line.path, PathBuf::from("/mnt 2"));
+        assert_eq!((line.master, line.shared), (Some(1), Some(7)));
+        assert_eq!((&*line.file_system, line.source.to_str()), ("ext3", Some("/dev/root")));
+        assert!(!line.to_mount().read_only);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(text in prop::collection::vec(any::<u8>(), 0..300)) {
+            parse(&text);
+        }
+
+        #[test]
+        fn what_the_kernel_escapes_comes_back(path in prop::collection::vec(1u8.., 0..40)) {
+            let escaped: Vec<u8> = path.iter().flat_map(|&b| match b {
+                b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{b:03o}").into_bytes(),
+                other => vec![other],
+            }).collect();
+            prop_assert_eq!(unescape(&escaped).into_vec(), path);
+        }
+    }
+}
