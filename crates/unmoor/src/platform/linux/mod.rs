@@ -1,47 +1,78 @@
-//! Linux.
-#[allow(dead_code, reason = "the session is still to call it")]
+//! Linux: one file for each kernel interface, and above them what a release asks.
+
+mod blkdev;
+#[allow(dead_code, reason = "the search itself is still to come")]
 mod blockers;
-#[allow(dead_code, reason = "the session is still to call it")]
+mod cdrom;
+mod describe;
+mod errno;
+mod fs_shutdown;
+mod kernel_file;
+mod let_go;
+mod loopdev;
+mod loops;
+mod mountinfo;
+#[allow(dead_code, reason = "the search itself is still to come")]
 mod procfs;
+mod resolve;
+mod sense;
+mod session;
+mod sg;
+mod superblock;
+mod swaps;
+mod sysfs;
+mod udev;
+mod umount;
+mod worker;
+mod writeback;
 
-use super::*;
-use crate::error::{Error, ErrorKind};
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use crate::drive::Drive;
+use crate::error::Result;
+use crate::plan::Action;
+use crate::platform::{Platform, Session};
+use crate::target::Target;
+use crate::wait::Clock;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::time::Duration;
 
-/// The Linux kernel's interfaces.
+/// The drives of this Linux machine.
 #[derive(Debug, Default)]
 pub struct Linux {}
 
 impl Linux {
-    /// Opens nothing yet.
+    /// Costs nothing: the kernel is asked when there is a question.
     pub fn new() -> Self {
         Linux {}
     }
 }
+
 impl Clock for Linux {
     fn now(&self) -> Duration {
-        static S: OnceLock<Instant> = OnceLock::new();
-        S.get_or_init(Instant::now).elapsed()
+        let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
+        Duration::new(tv_sec.unsigned_abs(), u32::try_from(tv_nsec).unwrap_or(0))
     }
+
+    /// Ends early when a signal arrives, as the trait allows: whoever pressed Ctrl-C waits for us.
     fn sleep(&self, time: Duration) {
-        std::thread::sleep(time)
+        let request = Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ };
+        let _ = rustix::thread::nanosleep(&request);
     }
 }
-fn later<T>() -> Result<T> {
-    Err(Error::new(ErrorKind::NotSupported, "linux", "not written yet"))
-}
+
 impl Platform for Linux {
-    fn list(&self, _all: bool) -> Result<Vec<Drive>> {
-        later()
+    fn list(&self, all: bool) -> Result<Vec<Drive>> {
+        resolve::list(all)
     }
-    fn resolve(&self, _t: &Target) -> Result<Drive> {
-        later()
+
+    fn resolve(&self, target: &Target) -> Result<Drive> {
+        resolve::resolve(target)
     }
-    fn open(&self, _d: &Drive) -> Result<Box<dyn Session + '_>> {
-        later()
+
+    fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
+        Ok(Box::new(session::LinuxSession::open(drive)?))
     }
-    fn methods(&self, _d: &Drive, _a: Action) -> Vec<String> {
-        Vec::new()
+
+    fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {
+        let_go::methods(drive, action).iter().map(|m| m.name(drive)).collect()
     }
 }

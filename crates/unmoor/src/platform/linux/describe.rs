@@ -1,0 +1,359 @@
+//! From a block device to a [`Drive`] with everything that stands on it.
+
+use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::platform::linux::cdrom::{self, DriveStatus};
+use crate::platform::linux::mountinfo::{self, Line};
+use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::{loops, superblock, swaps, udev, writeback};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::io::Errno;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The state of the machine that every drive is described from, read once.
+pub struct Machine {
+    /// Every mount of our namespace.
+    pub mounts: Vec<Line>,
+    /// Device numbers of swap partitions, and of the file systems that swap files lie on.
+    swaps: Vec<u64>,
+    /// Attached loop devices, with the file system their image lies on.
+    loops: Vec<loops::Attached>,
+}
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What the release needs: the medium's content is not read, udev's word for it is enough.
+    Lean,
+    /// Labels too, read from the medium where udev does not know them.
+    Full,
+}
+
+impl Machine {
+    /// Reads it.
+    pub fn read() -> Result<Machine, Errno> {
+        let mounts = mountinfo::own()?;
+        let mut machine = Machine { mounts, swaps: Vec::new(), loops: loops::attached() };
+        machine.swaps = swaps::active()
+            .iter()
+            .filter_map(|path| Some(machine.behind(device_of(path)?)))
+            .collect();
+        Ok(machine)
+    }
+
+    /// The block device behind a device number that `stat(2)` gave: the same, but for anonymous ones.
+    pub fn behind(&self, device: u64) -> u64 {
+        let anonymous = |line: &&Line| device >> 32 == 0 && line.device == device;
+        self.mounts.iter().find(anonymous).map_or(device, |line| self.device_behind(line))
+    }
+
+    /// The device that a mount with an anonymous number (btrfs) comes from.
+    fn device_behind(&self, line: &Line) -> u64 {
+        if line.device >> 32 != 0 || !mountinfo::source_is_device(line) {
+            return line.device;
+        }
+        device_of(Path::new(&line.source)).unwrap_or(line.device)
+    }
+
+    /// The mounts of this device.
+    fn mounts_of(&self, device: u64) -> Vec<Mount> {
+        let here = |line: &&Line| self.device_behind(line) == device;
+        self.mounts.iter().filter(here).map(Line::to_mount).collect()
+    }
+
+    /// Loop devices over a file on this device.
+    fn loops_on(&self, device: u64) -> impl Iterator<Item = &loops::Attached> {
+        self.loops.iter().filter(move |a| a.lies_on != 0 && self.behind(a.lies_on) == device)
+    }
+
+    /// The loop device over this file.
+    pub fn loop_over(&self, device: u64, inode: u64) -> Option<&loops::Attached> {
+        self.loops.iter().find(|a| (a.lies_on, a.inode) == (device, inode) && inode != 0)
+    }
+}
+
+/// The device number a path stands for: a device node's own, or that of the file system it lies on.
+pub fn device_of(path: &Path) -> Option<u64> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = statx(CWD, path, flags, StatxFlags::TYPE).ok()?;
+    let is_device = u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFBLK;
+    Some(match is_device {
+        true => u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor),
+        false => u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
+    })
+}
+
+/// Opens a drive without waiting for a medium, without closing a tray, and without a claim.
+pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty())
+}
+
+/// Describes the drive at this place.
+///
+/// It is opened for a moment where that is permitted: the kernel notices a changed medium when a drive
+/// is opened, and gives it a new `diskseq`; and only the drive itself knows about its tray.
+pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, Errno> {
+    let node = Node::open(&*place.disk_path)?;
+    let device = node.device().ok_or(Errno::NODEV)?;
+    let name = place.disk.replace('!', "/");
+    let path = PathBuf::from(format!("/dev/{name}"));
+    let opened = open(&path);
+    let kind = kind(&name, &node);
+    let size = node.size();
+    let medium = medium(kind, opened.as_ref(), &node, size);
+    let bus = place.bus();
+    let strings = node.child("device").ok();
+    let word = |name: &str| strings.as_ref().and_then(|node| node.text(name));
+    let fixed_card = kind == DriveKind::Card && word("type").is_some_and(|t| t == "MMC");
+    let mut drive = Drive {
+        id: DriveId { device, generation: node.number("diskseq").unwrap_or(0) },
+        path,
+        kind,
+        bus,
+        vendor: word("vendor"),
+        model: word("model").or_else(|| (kind == DriveKind::Card).then(|| word("name")).flatten()),
+        serial: word("serial"),
+        size: size.filter(|_| medium == Medium::Present),
+        removable: node.flag("removable") || (kind == DriveKind::Card && !fixed_card),
+        hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt)
+            || (bus == Bus::Nvme && place.pci_says_removable()),
+        read_only: node.flag("ro") || kind == DriveKind::Optical,
+        medium,
+        system: Vec::new(),
+        backing_file: (kind == DriveKind::Loop)
+            .then(|| node.text("loop/backing_file").map(PathBuf::from))
+            .flatten(),
+        siblings: siblings(place),
+        volumes: Vec::new(),
+        name,
+    };
+    volumes(machine, &mut drive, &node, &place.disk, detail);
+    drive.system = system_uses(machine, &drive);
+    count_unwritten(&mut drive);
+    Ok(drive)
+}
+
+fn kind(name: &str, node: &Node) -> DriveKind {
+    match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "sr" | "scd" => DriveKind::Optical,
+        "loop" => DriveKind::Loop,
+        "mmcblk" => DriveKind::Card,
+        "nbd" => DriveKind::Network,
+        "fd" => DriveKind::Floppy,
+        // SPC-4 table 142: 05h is a CD/DVD device, whatever its node is called.
+        _ if node.number("device/type") == Some(5) => DriveKind::Optical,
+        prefix if prefix.starts_with("sd") || prefix.starts_with("vd") => DriveKind::Disk,
+        _ if node.child("device").is_ok() => DriveKind::Disk,
+        _ => DriveKind::Other,
+    }
+}
+
+fn medium(
+    kind: DriveKind,
+    opened: Result<&OwnedFd, &Errno>,
+    node: &Node,
+    size: Option<u64>,
+) -> Medium {
+    match (kind, opened) {
+        (_, Err(&Errno::NOMEDIUM)) => Medium::Absent,
+        (DriveKind::Optical, Ok(fd)) => match cdrom::drive_status(fd) {
+            Ok(DriveStatus::TrayOpen) => Medium::TrayOpen,
+            Ok(DriveStatus::NoDisc) => Medium::Absent,
+            Ok(DriveStatus::DiscOk) => Medium::Present,
+            _ => Medium::Unknown,
+        },
+        // An optical drive has a size without a disc too.
+        (DriveKind::Optical, Err(_)) => Medium::Unknown,
+        // The size was read before the drive was opened, and opening may have shown that it changed.
+        (_, Ok(_)) => {
+            if node.size().unwrap_or(0) == 0 {
+                Medium::Absent
+            } else {
+                Medium::Present
+            }
+        }
+        (_, Err(_)) if size.unwrap_or(0) == 0 => Medium::Absent,
+        (_, Err(_)) => Medium::Present,
+    }
+}
+
+/// The partitions, or the disk itself where it has none, and what is stacked on them.
+fn volumes(machine: &Machine, drive: &mut Drive, node: &Node, disk: &str, detail: Detail) {
+    let names = node.names().unwrap_or_default();
+    let partitions: Vec<&String> = names
+        .iter()
+        .filter(|name| name.starts_with(disk) && name.len() > disk.len())
+        .filter(|name| partition_number(disk, name).is_some())
+        .collect();
+    let whole = partitions.is_empty() || !machine.mounts_of(drive.id.device).is_empty();
+    let mut found = Vec::new();
+    if whole && !matches!(drive.medium, Medium::Absent | Medium::TrayOpen) {
+        found.push((node.child(".").ok(), disk.to_string(), VolumeKind::Disk));
+    }
+    for name in partitions {
+        found.push((node.child(name.as_str()).ok(), name.clone(), VolumeKind::Partition));
+    }
+    found.sort_by_key(|(_, name, _)| partition_number(disk, name));
+    for (node, name, kind) in found {
+        let Some(node) = node else { continue };
+        add(machine, drive, &node, &name, kind, &[disk.to_string()], detail);
+    }
+}
+
+/// `sdb12` → 12, `mmcblk0p1` → 1. `mmcblk0boot0` is a disk of its own.
+fn partition_number(disk: &str, name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(disk)?;
+    rest.strip_prefix('p').unwrap_or(rest).parse().ok()
+}
+
+/// Adds a volume, and whatever lies on it after it.
+fn add(
+    machine: &Machine,
+    drive: &mut Drive,
+    node: &Node,
+    name: &str,
+    kind: VolumeKind,
+    on: &[String],
+    detail: Detail,
+) {
+    let name = name.replace('!', "/");
+    if let Some(known) = drive.volumes.iter_mut().find(|v| v.name == name) {
+        // An array or a logical volume that lies on several partitions is met once on each.
+        known.on.extend(on.iter().cloned());
+        return;
+    }
+    let Some(device) = node.device() else { return };
+    let path = PathBuf::from(format!("/dev/{name}"));
+    let mounts = machine.mounts_of(device);
+    let content = content(drive, device, &path, detail);
+    let stacked = node.names_in("holders");
+    drive.volumes.push(Volume {
+        name: name.clone(),
+        path,
+        device,
+        kind,
+        on: on.to_vec(),
+        label: content.as_ref().and_then(|c| c.label.clone()),
+        uuid: content.as_ref().and_then(|c| c.uuid.clone()),
+        file_system: mounts.first().map(|m| m.file_system.clone()).or(content.map(|c| c.kind)),
+        size: node.size(),
+        read_only: node.flag("ro") || drive.read_only,
+        unwritten: None,
+        mounts,
+    });
+    for holder in stacked {
+        let Ok(node) = Node::open(format!("/sys/block/{holder}")) else { continue };
+        let kind = mapping_kind(&node);
+        add(machine, drive, &node, &holder, kind, std::slice::from_ref(&name), detail);
+    }
+    let loops: Vec<&loops::Attached> = machine.loops_on(device).collect();
+    for attached in loops {
+        let Ok(node) = Node::open(format!("/sys/block/{}", attached.name)) else { continue };
+        add(
+            machine,
+            drive,
+            &node,
+            &attached.name,
+            VolumeKind::Loop,
+            std::slice::from_ref(&name),
+            detail,
+        );
+    }
+}
+
+fn content(drive: &Drive, device: u64, path: &Path, detail: Detail) -> Option<superblock::Content> {
+    udev::content(device).or_else(|| {
+        if detail == Detail::Lean || drive.medium != Medium::Present {
+            return None;
+        }
+        superblock::probe(&open(path).ok()?)
+    })
+}
+
+/// The kernel counts for a whole disk, not for each partition: what it tells is a volume's own only
+/// where no other one of the disk is mounted. A mapping has counters of its own.
+fn count_unwritten(drive: &mut Drive) {
+    let of_disk = |v: &Volume| matches!(v.kind, VolumeKind::Disk | VolumeKind::Partition);
+    let mounted = |v: &&Volume| of_disk(v) && !v.mounts.is_empty();
+    let alone = drive.volumes.iter().filter(mounted).count() == 1;
+    let (disk, read_only) = (drive.id.device, drive.read_only);
+    for volume in drive.volumes.iter_mut().filter(|v| !read_only && !v.mounts.is_empty()) {
+        volume.unwritten = match of_disk(volume) {
+            true if alone => writeback::unwritten(disk),
+            true => None,
+            false => writeback::unwritten(volume.device),
+        };
+    }
+}
+
+/// What a device-mapper or md device is: `dm/uuid` begins with who made it (`CRYPT-LUKS2-…`, `LVM-…`).
+fn mapping_kind(node: &Node) -> VolumeKind {
+    match node.text("dm/uuid") {
+        Some(uuid) if uuid.starts_with("CRYPT-") => VolumeKind::Crypt,
+        Some(uuid) if uuid.starts_with("LVM-") => VolumeKind::Lvm,
+        Some(_) => VolumeKind::Mapping,
+        None if node.child("md").is_ok() => VolumeKind::Raid,
+        None if node.child("loop").is_ok() => VolumeKind::Loop,
+        None => VolumeKind::Mapping,
+    }
+}
+
+/// The drives of the same USB device, which a power-off takes along.
+fn siblings(place: &Place) -> Vec<String> {
+    let Some(usb) = place.usb_device() else { return Vec::new() };
+    let Ok(all) = Node::open("/sys/block").and_then(|node| node.names()) else { return Vec::new() };
+    all.into_iter()
+        .filter(|name| *name != place.disk)
+        .filter(|name| Place::of_name(name).is_ok_and(|other| other.disk_path.starts_with(&usb)))
+        .collect()
+}
+
+/// Mount points without which the system does not run, and swap in use.
+fn system_uses(machine: &Machine, drive: &Drive) -> Vec<String> {
+    let mut uses: Vec<String> = Vec::new();
+    for volume in &drive.volumes {
+        for mount in &volume.mounts {
+            if is_system(&mount.path) {
+                uses.push(mount.path.display().to_string());
+            }
+        }
+        if machine.swaps.contains(&volume.device) {
+            uses.push(format!("swap on {}", volume.name));
+        }
+    }
+    uses
+}
+
+/// `/`, `/boot`, `/usr` and what belongs to them, the EFI system partition among it.
+fn is_system(path: &Path) -> bool {
+    let path = path.as_os_str().as_bytes();
+    path == b"/"
+        || [&b"/boot"[..], b"/usr", b"/efi"].iter().any(|root| {
+            path.strip_prefix(*root).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_told_from_other_disks() {
+        assert_eq!(partition_number("sdb", "sdb12"), Some(12));
+        assert_eq!(partition_number("mmcblk0", "mmcblk0p2"), Some(2));
+        assert_eq!(partition_number("mmcblk0", "mmcblk0boot0"), None);
+        assert_eq!(partition_number("sdb", "sdb"), None);
+    }
+
+    #[test]
+    fn what_the_system_runs_from() {
+        for path in ["/", "/boot", "/boot/efi", "/usr", "/usr/local", "/efi"] {
+            assert!(is_system(Path::new(path)), "{path}");
+        }
+        for path in ["/mnt", "/media/usr", "/usrdata", "/home"] {
+            assert!(!is_system(Path::new(path)), "{path}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! How each kind of drive is made to let go: which methods, in which order, and what a refusal means.
+
+use crate::drive::{Drive, DriveKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Action;
+use crate::platform::linux::sg::{self, Answer, Command};
+use crate::platform::linux::sysfs::Place;
+use crate::platform::linux::{blkdev, cdrom, loopdev, worker};
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::path::PathBuf;
+
+/// One way to make a drive do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `CDROM_LOCKDOOR` with 0.
+    UnlockDoor,
+    /// `CDROMEJECT`
+    CdromEject,
+    /// `CDROMCLOSETRAY`
+    CloseTray,
+    /// A SCSI command.
+    Scsi(Command),
+    /// `LOOP_CLR_FD`
+    LoopDetach,
+    /// A write to sysfs that takes the device off its bus.
+    SysfsRemove,
+}
+
+impl Method {
+    /// Its name, as it is reported.
+    pub fn name(self, drive: &Drive) -> String {
+        match self {
+            Method::UnlockDoor => "CDROM_LOCKDOOR (unlock)".into(),
+            Method::CdromEject => "CDROMEJECT".into(),
+            Method::CloseTray => "CDROMCLOSETRAY".into(),
+            Method::Scsi(command) => command.name().into(),
+            Method::LoopDetach => "LOOP_CLR_FD".into(),
+            Method::SysfsRemove => match removal(drive) {
+                Some(file) => format!("write 1 to {}", file.display()),
+                None => "sysfs remove".into(),
+            },
+        }
+    }
+
+    /// Is this one a preparation: its refusal is no reason not to try what follows. Many USB bridges do
+    /// not know ALLOW MEDIUM REMOVAL and eject anyway (util-linux `eject` has ignored that since 2008);
+    /// some refuse SYNCHRONIZE CACHE because they have none.
+    fn prepares(self, action: Action) -> bool {
+        match self {
+            Method::UnlockDoor => true,
+            Method::Scsi(Command::AllowMediumRemoval | Command::SynchronizeCache) => true,
+            Method::Scsi(Command::Stop) => action == Action::PowerOff,
+            _ => false,
+        }
+    }
+}
+
+/// What is tried for this action, in order: preparations, then one method after the other until one is
+/// accepted.
+pub fn methods(drive: &Drive, action: Action) -> &'static [Method] {
+    use Command::{AllowMediumRemoval, Eject, Stop, SynchronizeCache};
+    use Method::{CdromEject, LoopDetach, Scsi, SysfsRemove, UnlockDoor};
+    match (action, drive.kind) {
+        (Action::Eject, DriveKind::Optical) => {
+            &[UnlockDoor, CdromEject, Scsi(AllowMediumRemoval), Scsi(Eject)]
+        }
+        (Action::Eject, _) => &[Scsi(AllowMediumRemoval), Scsi(Eject), CdromEject],
+        (Action::Stop, _) => &[Scsi(SynchronizeCache), Scsi(Stop)],
+        (Action::Detach, DriveKind::Loop) => &[LoopDetach],
+        (Action::PowerOff, DriveKind::Disk | DriveKind::Optical) => {
+            &[Scsi(SynchronizeCache), Scsi(Stop), SysfsRemove]
+        }
+        (Action::PowerOff, _) => &[SysfsRemove],
+        _ => &[],
+    }
+}
+
+/// What is tried to take a medium in.
+pub fn load_methods(drive: &Drive) -> &'static [Method] {
+    match drive.kind {
+        DriveKind::Optical => &[Method::CloseTray, Method::Scsi(Command::Load)],
+        DriveKind::Disk | DriveKind::Tape => &[Method::Scsi(Command::Load)],
+        _ => &[],
+    }
+}
+
+/// Tries the methods. The drive's descriptor is taken away where the kernel wants it closed.
+///
+/// # Errors
+/// `NotSupported` when the drive knows none of them, else what the last one said; with every attempt.
+pub fn carry_out(
+    drive: &Drive,
+    action: Option<Action>,
+    methods: &[Method],
+    device: &mut Option<OwnedFd>,
+    wait: &mut Wait<'_>,
+) -> Result<Done> {
+    let mut done = Done::default();
+    let mut refusal = None;
+    for &method in methods {
+        let name = method.name(drive);
+        match attempt(drive, method, device, wait)? {
+            Ok(()) => {
+                done.attempts.push(Attempt::accepted(name));
+                if !action.is_some_and(|action| method.prepares(action)) {
+                    return Ok(done);
+                }
+            }
+            Err(refused) => {
+                done.attempts.push(Attempt::failed(name, refused.words.clone()));
+                if refused.kind == ErrorKind::Unwritten {
+                    return Err(refused.error(drive).with_attempts(done.attempts));
+                }
+                if !action.is_some_and(|action| method.prepares(action)) {
+                    refusal = Some(refused);
+                }
+            }
+        }
+    }
+    let refused = refusal.unwrap_or_else(|| Refused {
+        kind: ErrorKind::NotSupported,
+        words: "no method is known for it".into(),
+        code: None,
+    });
+    // A disk that cannot be stopped has nothing that spins.
+    if action == Some(Action::Stop) && refused.kind == ErrorKind::NotSupported {
+        let attempts = done.attempts;
+        return Ok(Done {
+            attempts,
+            ..Done::skipped("the drive knows no command to stop; it was flushed and dismounted")
+        });
+    }
+    Err(refused.error(drive).with_attempts(done.attempts))
+}
+
+/// A method that was not accepted.
+struct Refused {
+    kind: ErrorKind,
+    words: String,
+    code: Option<i32>,
+}
+
+impl Refused {
+    fn error(self, drive: &Drive) -> Error {
+        let error = match self.kind {
+            ErrorKind::NotSupported => Error::new(
+                self.kind,
+                &drive.name,
+                format!("flushed and dismounted, but it knows no such command: {}", self.words),
+            )
+            .with_help("take the medium out by hand, or pass --power-off"),
+            ErrorKind::NotPermitted => Error::new(self.kind, &drive.name, self.words)
+                .with_help("run it as root: sudo unmoor …"),
+            kind => Error::new(kind, &drive.name, self.words),
+        };
+        match self.code {
+            Some(code) => error.with_os_code(code),
+            None => error,
+        }
+    }
+
+    fn errno(errno: Errno) -> Refused {
+        let kind = match super::errno::kind(errno) {
+            // ENXIO and ENODEV here: the driver behind the device has no such thing.
+            ErrorKind::Gone => ErrorKind::Failed,
+            kind => kind,
+        };
+        Refused { kind, words: errno.to_string(), code: Some(errno.raw_os_error()) }
+    }
+
+    fn answer(command: Command, answer: Answer) -> Option<Refused> {
+        let (kind, words) = match answer {
+            Answer::Good => return None,
+            // There is no medium to eject: that is what was wanted.
+            Answer::Check(sense) if sense.no_medium() => return None,
+            // A medium that could not be written to its end (SBC-3 5.18).
+            Answer::Check(sense)
+                if command == Command::SynchronizeCache && matches!(sense.key, 0x3 | 0x4) =>
+            {
+                (ErrorKind::Unwritten, format!("data may be lost: {sense}"))
+            }
+            Answer::Check(sense) if sense.removal_prevented() => {
+                (ErrorKind::Busy, format!("the drive says: {sense}"))
+            }
+            Answer::Check(sense) if sense.unknown_command() => {
+                (ErrorKind::NotSupported, format!("the drive says: {sense}"))
+            }
+            Answer::Check(sense) => (ErrorKind::Failed, format!("the drive says: {sense}")),
+            Answer::Transport(status, host, driver) => (
+                ErrorKind::Failed,
+                format!(
+                    "the command did not get through \
+                     (SCSI status {status:02X}h, host {host:02X}h, driver {driver:02X}h)"
+                ),
+            ),
+        };
+        Some(Refused { kind, words, code: None })
+    }
+}
+
+fn attempt(
+    drive: &Drive,
+    method: Method,
+    device: &mut Option<OwnedFd>,
+    wait: &mut Wait<'_>,
+) -> Result<Result<(), Refused>> {
+    let gone = || Error::new(ErrorKind::Gone, &drive.name, "is not open any more");
+    let result = {
+        let fd = device.as_ref().ok_or_else(gone)?.as_fd();
+        match method {
+            Method::UnlockDoor => cdrom::lock_door(fd, false),
+            Method::CdromEject => simple(wait, || cdrom::eject(fd))?,
+            Method::CloseTray => simple(wait, || cdrom::close_tray(fd))?,
+            Method::LoopDetach => simple(wait, || loopdev::detach(fd))?,
+            Method::SysfsRemove => remove(drive, wait)?,
+            Method::Scsi(command) => return scsi(fd, command, wait),
+        }
+    };
+    match (method, result) {
+        // The loop driver detaches when the last one closes it; ENXIO: it has been already.
+        (Method::LoopDetach, Ok(()) | Err(Errno::NXIO)) => {
+            *device = None;
+            Ok(Ok(()))
+        }
+        (_, Ok(())) => Ok(Ok(())),
+        (_, Err(errno)) => Ok(Err(Refused::errno(errno))),
+    }
+}
+
+fn simple(
+    wait: &mut Wait<'_>,
+    call: impl FnOnce() -> Result<(), Errno>,
+) -> Result<Result<(), Errno>> {
+    Ok(worker::run(wait, |_| {}, || call().map(|()| [0; 8]))?.map(drop))
+}
+
+/// Sends a command; a drive that says "unit attention" or "becoming ready" is asked once more.
+fn scsi(fd: BorrowedFd<'_>, command: Command, wait: &mut Wait<'_>) -> Result<Result<(), Refused>> {
+    let mut again = 3;
+    loop {
+        let timeout = wait.left();
+        let sent =
+            worker::run(wait, |_| {}, || sg::send(fd, command, timeout).map(Answer::to_bytes))?;
+        let answer = match sent {
+            Ok(bytes) => Answer::from_bytes(bytes),
+            Err(errno) => return Ok(Err(Refused::errno(errno))),
+        };
+        match answer {
+            Answer::Check(sense) if sense.transient() && again > 0 => again -= 1,
+            answer => {
+                if answer == Answer::Good && command == Command::Eject {
+                    // Lets the kernel see that the medium and its partitions are gone.
+                    let _ = blkdev::reread_partitions(fd);
+                }
+                return Ok(Refused::answer(command, answer).map_or(Ok(()), Err));
+            }
+        }
+    }
+}
+
+/// The file that takes this drive's device off its bus: `remove` of the USB device or of the PCI
+/// function (sysfs-bus-usb, sysfs-bus-pci), `delete` of a SCSI device (Documentation/scsi/scsi.rst).
+fn removal(drive: &Drive) -> Option<PathBuf> {
+    let place = Place::of(drive.id.device).ok()?;
+    if let Some(usb) = place.usb_device() {
+        return Some(usb.join("remove"));
+    }
+    let scsi = place.disk_path.join("device/delete");
+    if scsi.exists() {
+        return Some(scsi);
+    }
+    let mut above = place.disk_path.ancestors().skip(1);
+    above
+        .find(|dir| dir.join("vendor").exists() && dir.join("remove").exists())
+        .map(|d| d.join("remove"))
+}
+
+fn remove(drive: &Drive, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+    let Some(file) = removal(drive) else { return Ok(Err(Errno::OPNOTSUPP)) };
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let file = match openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => file,
+        Err(errno) => return Ok(Err(errno)),
+    };
+    simple(wait, || rustix::io::write(&file, b"1").map(drop))
+}

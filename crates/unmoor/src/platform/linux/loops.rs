@@ -1,0 +1,40 @@
+//! Attached loop devices, and the files behind them.
+
+use crate::platform::linux::describe::open;
+use crate::platform::linux::loopdev;
+use crate::platform::linux::sysfs::Node;
+use std::path::{Path, PathBuf};
+
+/// A loop device with an image behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// `loop7`.
+    pub name: String,
+    /// The image, as the kernel names it.
+    pub image: PathBuf,
+    /// Device number of the file system the image lies on; 0 when we may not ask.
+    pub lies_on: u64,
+    /// Inode number of the image there.
+    pub inode: u64,
+}
+
+/// Every loop device that has an image.
+pub fn attached() -> Vec<Attached> {
+    let Ok(names) = Node::open("/sys/block").and_then(|node| node.names()) else {
+        return Vec::new();
+    };
+    names.into_iter().filter(|name| name.starts_with("loop")).filter_map(one).collect()
+}
+
+fn one(name: String) -> Option<Attached> {
+    let node = Node::open(format!("/sys/block/{name}")).ok()?;
+    let image = PathBuf::from(node.text("loop/backing_file")?);
+    let backing =
+        open(Path::new(&format!("/dev/{name}"))).ok().and_then(|d| loopdev::backing(d).ok());
+    Some(Attached {
+        name,
+        image,
+        lies_on: backing.map_or(0, |b| b.device),
+        inode: backing.map_or(0, |b| b.inode),
+    })
+}

@@ -1,0 +1,217 @@
+//! From what a user named to the one drive it means.
+
+use crate::drive::Drive;
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::linux::describe::{Detail, Machine, drive};
+use crate::platform::linux::errno;
+use crate::platform::linux::sysfs::{Node, Place};
+use crate::target::Target;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The drive that `target` means.
+pub fn resolve(target: &Target) -> Result<Drive> {
+    let machine =
+        Machine::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    let place = match target {
+        Target::Path(path) => by_path(&machine, path)?,
+        Target::Label(label) => by_content(&machine, target, |v| v.label.as_ref() == Some(label))?,
+        // libblkid compares UUIDs without regard to case: a FAT serial number may be typed either way.
+        Target::Uuid(uuid) => by_content(&machine, target, |v| {
+            v.uuid.as_ref().is_some_and(|u| u.eq_ignore_ascii_case(uuid))
+        })?,
+        Target::PartLabel(label) => by_link(target, "by-partlabel", label)?,
+        Target::PartUuid(uuid) => by_link(target, "by-partuuid", &uuid.to_ascii_lowercase())?,
+        Target::Simulated(_) => return Err(nothing(&target.to_string())),
+    };
+    let place = below_mapping(place, &target.to_string())?;
+    drive(&machine, &place, Detail::Lean)
+        .map_err(|e| errno::error(e, &place.disk, "cannot be read"))
+}
+
+/// Every drive of the machine.
+pub fn list(all: bool) -> Result<Vec<Drive>> {
+    let machine =
+        Machine::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    // A drive that leaves meanwhile is left out.
+    let drives = disks()?.into_iter().filter_map(|place| {
+        let found = drive(&machine, &place, Detail::Full).ok()?;
+        let empty_slot = matches!(place.bus(), crate::Bus::Virtual) && found.size.is_none();
+        (!empty_slot && (all || found.removable || found.hotplug)).then_some(found)
+    });
+    Ok(drives.collect())
+}
+
+/// The disks below `/sys/block` that are drives: mappings and arrays are volumes, and ram disks are
+/// neither. Loop devices without an image are left out before they cost anything.
+fn disks() -> Result<Vec<Place>> {
+    let names = Node::open("/sys/block")
+        .and_then(|node| node.names())
+        .map_err(|e| errno::error(e, "/sys/block", "cannot be read"))?;
+    let no_drive = ["ram", "zram", "dm-", "md"];
+    Ok(names
+        .into_iter()
+        .filter(|name| !no_drive.iter().any(|prefix| name.starts_with(prefix)))
+        .filter_map(|name| Place::of_name(&name).ok())
+        .collect())
+}
+
+fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
+    let shown = given.to_string_lossy();
+    // `sdb` is the drive, whatever file of that name lies here; `./sdb` is the file.
+    if !given.as_bytes().contains(&b'/') {
+        if let Some(place) = given.to_str().and_then(|name| Place::of_name(name).ok()) {
+            return Ok(place);
+        }
+    }
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
+    let stat = statx(CWD, given, flags, wanted).map_err(|e| unreachable_path(e, given))?;
+    match u32::from(stat.stx_mode) & libc::S_IFMT {
+        libc::S_IFBLK => {
+            let device = u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor);
+            Place::of(device).map_err(|_| {
+                Error::new(
+                    ErrorKind::NoSuchTarget,
+                    shown,
+                    "no drive stands behind this device node",
+                )
+            })
+        }
+        libc::S_IFCHR => Err(Error::new(
+            ErrorKind::NotSupported,
+            shown,
+            "is a character device, and no drive that unmoor knows",
+        )),
+        kind => {
+            let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
+            if kind == libc::S_IFREG {
+                if let Some(attached) = machine.loop_over(device, stat.stx_ino) {
+                    return Place::of_name(&attached.name).map_err(|_| nothing(&shown));
+                }
+            }
+            Place::of(machine.behind(device))
+                .map_err(|_| on_no_drive(machine, stat.stx_mnt_id, &shown))
+        }
+    }
+}
+
+fn unreachable_path(errno: Errno, given: &OsStr) -> Error {
+    let shown = given.to_string_lossy();
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP => nothing(&shown),
+        _ => errno::error(errno, shown, "cannot be looked at"),
+    }
+}
+
+fn nothing(given: &str) -> Error {
+    Error::new(ErrorKind::NoSuchTarget, given, "there is no such drive, volume, mount or file")
+        .with_help("`unmoor list` shows what there is")
+}
+
+/// A path on a file system that is on no block device: `/proc`, a network share, an overlay.
+fn on_no_drive(machine: &Machine, mount: u64, given: &str) -> Error {
+    let line = machine.mounts.iter().find(|line| line.id == mount);
+    let kind = line.map_or("another kind of", |line| &*line.file_system);
+    if line.is_some_and(|line| line.path == Path::new("/")) {
+        return Error::new(
+            ErrorKind::Refused,
+            given,
+            format!("is on the running system's own {kind} file system"),
+        );
+    }
+    Error::new(
+        ErrorKind::NoSuchTarget,
+        given,
+        format!("is on a {kind} file system, which is on no drive"),
+    )
+    .with_help("`unmoor list` shows what there is")
+}
+
+/// `LABEL=` and `UUID=`: every drive is looked at, because udev's link names only one of several.
+fn by_content(
+    machine: &Machine,
+    target: &Target,
+    wanted: impl Fn(&crate::Volume) -> bool,
+) -> Result<Place> {
+    let mut found: Vec<(Place, String)> = Vec::new();
+    for place in disks()? {
+        let Ok(drive) = drive(machine, &place, Detail::Full) else { continue };
+        if let Some(volume) = drive.volumes.iter().find(|v| wanted(v)) {
+            found.push((place, volume.name.clone()));
+        }
+    }
+    // An image on a stick is met twice: as a drive of its own, and stacked on the stick.
+    let own: Vec<&(Place, String)> =
+        found.iter().filter(|(place, volume)| volume.starts_with(&place.disk)).collect();
+    let found: Vec<&(Place, String)> = if own.is_empty() { found.iter().collect() } else { own };
+    match found[..] {
+        [] => Err(nothing(&target.to_string())),
+        [(place, _)] => Ok(place.clone()),
+        ref several => {
+            let names: Vec<&str> = several.iter().map(|(_, volume)| &**volume).collect();
+            Err(Error::new(
+                ErrorKind::InvalidTarget,
+                target.to_string(),
+                format!("names more than one volume: {}", names.join(", ")),
+            )
+            .with_help("name the drive itself"))
+        }
+    }
+}
+
+/// A name in the partition table: udev's links are the only directory of those.
+fn by_link(target: &Target, directory: &str, name: &str) -> Result<Place> {
+    let mut encoded = String::new();
+    for c in name.chars() {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '#' | '+' | '-' | '.' | ':' | '=' | '@' | '_' => {
+                encoded.push(c);
+            }
+            c if !c.is_ascii() => encoded.push(c),
+            c => encoded.push_str(&format!("\\x{:02x}", c as u32)),
+        }
+    }
+    let link = Path::new("/dev/disk").join(directory).join(encoded);
+    let stat = statx(CWD, &link, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)
+        .map_err(|_| nothing(&target.to_string()))?;
+    Place::of(u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor))
+        .map_err(|_| nothing(&target.to_string()))
+}
+
+/// A mapping or an array is not a drive: what lies below it is, if that is one only.
+fn below_mapping(place: Place, given: &str) -> Result<Place> {
+    let mut disks = vec![place];
+    for _ in 0..16 {
+        let mut below = Vec::new();
+        for place in &disks {
+            let node = Node::open(&*place.disk_path).map_err(|_| nothing(given))?;
+            let slaves = node.names_in("slaves");
+            match &slaves[..] {
+                [] => below.push(place.clone()),
+                _ => below.extend(slaves.iter().filter_map(|s| Place::of_name(s).ok())),
+            }
+        }
+        below.sort_by(|a, b| a.disk.cmp(&b.disk));
+        below.dedup_by(|a, b| a.disk == b.disk);
+        if below == disks {
+            break;
+        }
+        disks = below;
+    }
+    match &disks[..] {
+        [only] => Ok(Place { partition: None, ..only.clone() }),
+        several => {
+            let names: Vec<&str> = several.iter().map(|place| &*place.disk).collect();
+            Err(Error::new(
+                ErrorKind::InvalidTarget,
+                given,
+                format!("lies on more than one drive: {}", names.join(", ")),
+            )
+            .with_help("name one of them"))
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `umount2(2)`: asking the kernel whether a mount is idle, and taking it away.
+
+use crate::drive::Mount;
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::linux::{errno, fs_shutdown, mountinfo, worker};
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What stands at a mount's path now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The mount itself.
+    It,
+    /// It is gone.
+    Gone,
+    /// Another mount lies on it.
+    Covered,
+}
+
+/// Asks whether nobody uses this mount, with `MNT_EXPIRE`: `EBUSY` when somebody does, `EAGAIN` when
+/// nobody does. A second such call without an access in between would unmount, so it is looked at right
+/// after.
+///
+/// # Errors
+/// `Busy`; `NotPermitted`.
+pub fn probe(mount: &Mount) -> Result<()> {
+    match standing(mount)? {
+        Standing::It => {}
+        Standing::Gone => return Ok(()),
+        Standing::Covered => return Err(covered(mount)),
+    }
+    let answer = unmount(&*mount.path, UnmountFlags::EXPIRE | UnmountFlags::NOFOLLOW);
+    let _ = mount_id(&mount.path);
+    match answer {
+        Err(Errno::AGAIN) => Ok(()),
+        Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
+        Err(errno) => Err(errno::error(errno, shown(mount), "umount2(MNT_EXPIRE)")),
+        // Somebody else's probe had marked it, and ours was the second: it was idle, and it is gone.
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Takes the mount away. With `force`, one that is in use too.
+pub fn take_away(
+    mount: &Mount,
+    force: bool,
+    wait: &mut Wait<'_>,
+    tick: impl FnMut(&mut Wait<'_>),
+) -> Result<Done> {
+    match standing(mount)? {
+        Standing::It => {}
+        Standing::Gone => return Ok(Done::skipped(format!("{} is gone already", shown(mount)))),
+        Standing::Covered => return Err(covered(mount)),
+    }
+    match call(mount, UnmountFlags::NOFOLLOW, wait, tick)? {
+        Ok(_) => Ok(Done::by(Attempt::accepted("umount2").with_detail(shown(mount)))),
+        Err(Errno::BUSY) if force => cut_off(mount, wait),
+        Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
+        Err(Errno::IO) => Err(errno::unwritten(Errno::IO, shown(mount), "umount2")),
+        Err(errno) => Err(errno::error(errno, shown(mount), "umount2")),
+    }
+}
+
+/// Flushes and shuts the file system down where it can, so that open handles fail from then on, and
+/// detaches it from the tree.
+fn cut_off(mount: &Mount, wait: &mut Wait<'_>) -> Result<Done> {
+    let mut done = Done::default();
+    let shut = open(mount).and_then(|root| {
+        worker::run(wait, |_| {}, || fs_shutdown::shutdown(&root).map(|()| [0; 8]))
+    })?;
+    match shut {
+        Ok(_) => done.attempts.push(Attempt::accepted("FS_IOC_SHUTDOWN").with_detail(shown(mount))),
+        Err(errno) => {
+            done.attempts.push(Attempt::failed("FS_IOC_SHUTDOWN", errno.to_string()));
+            done = done.with_warning(format!(
+                "{} cannot be shut down ({}): programs that have files open there could still write \
+                 to them until the drive is gone",
+                shown(mount),
+                mount.file_system
+            ));
+        }
+    }
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    match call(mount, flags, wait, |_| {})? {
+        Ok(_) => {
+            done.attempts.push(Attempt::accepted("umount2(MNT_DETACH)").with_detail(shown(mount)));
+            Ok(done)
+        }
+        Err(errno) => {
+            Err(errno::error(errno, shown(mount), "umount2(MNT_DETACH)")
+                .with_attempts(done.attempts))
+        }
+    }
+}
+
+/// Opens the root of the mount, and makes sure that it is this one.
+pub fn open(mount: &Mount) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let root = openat(CWD, &*mount.path, flags, Mode::empty())
+        .map_err(|e| errno::error(e, shown(mount), "open"))?;
+    let id = statx(&root, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID)
+        .map(|stat| stat.stx_mnt_id);
+    match id {
+        Ok(id) if id == mount.id => Ok(root),
+        _ => Err(Error::new(ErrorKind::Gone, shown(mount), "is not mounted there any more")),
+    }
+}
+
+fn call(
+    mount: &Mount,
+    flags: UnmountFlags,
+    wait: &mut Wait<'_>,
+    tick: impl FnMut(&mut Wait<'_>),
+) -> Result<Result<[u8; 8], Errno>> {
+    let path = CString::new(mount.path.as_os_str().as_bytes())
+        .map_err(|_| errno::error(Errno::INVAL, shown(mount), "umount2"))?;
+    worker::run(wait, tick, || unmount(&*path, flags).map(|()| [0; 8]))
+}
+
+fn standing(mount: &Mount) -> Result<Standing> {
+    if mount_id(&mount.path) == Some(mount.id) {
+        return Ok(Standing::It);
+    }
+    let lines =
+        mountinfo::own().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    Ok(match lines.iter().any(|line| line.id == mount.id) {
+        true => Standing::Covered,
+        false => Standing::Gone,
+    })
+}
+
+/// The number of the mount this path is on (Linux 5.8). Counts as an access to it.
+fn mount_id(path: &Path) -> Option<u64> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
+    statx(CWD, path, flags, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
+}
+
+fn busy(mount: &Mount, errno: Errno) -> Error {
+    Error::new(ErrorKind::Busy, shown(mount), "is in use").with_os_code(errno.raw_os_error())
+}
+
+fn covered(mount: &Mount) -> Error {
+    Error::new(ErrorKind::Busy, shown(mount), "another file system is mounted on it or above it")
+}
+
+fn shown(mount: &Mount) -> String {
+    mount.path.display().to_string()
+}
