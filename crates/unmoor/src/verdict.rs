@@ -13,6 +13,9 @@ pub(crate) fn judge(drive: &Drive, action: Action, seen: Presence) -> Option<Don
         (Action::PowerOff, _) => None,
         (_, Gone) => Some(Done::default().with_note("the drive is gone")),
         (_, TrayOpen) => Some(Done::default().with_note("the tray is open")),
+        (Action::Detach, Absent) => {
+            Some(Done::default().with_note("nothing is attached to it any more"))
+        }
         (_, Absent) => Some(Done::default().with_note("there is no medium in it any more")),
         (Action::Stop, Stopped) => Some(Done::default().with_note("the drive has stopped")),
         // Many USB bridges know no "no medium": they stop, and that is all they can say.

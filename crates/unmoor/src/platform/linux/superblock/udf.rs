@@ -11,14 +11,13 @@ pub fn iso9660(b: &Bytes) -> Option<Content> {
         return None;
     }
     // The time it was last changed (8.4.27), or made, is all the identity such a disc has.
-    let digits = |at: usize| b.get(PRIMARY + at, 16).filter(|d| d.iter().any(|&c| c != b'0'));
-    let time = digits(830).or_else(|| digits(813)).and_then(date);
+    let time = [830, 813].iter().find_map(|at| date(b.get(PRIMARY + at, 16)?));
     Some(Content::of("iso9660").label(b.text(PRIMARY + 40, 32)).uuid(time))
 }
 
-/// `2026112306040000` as `2026-11-23-06-04-00-00`.
+/// `2026112306040000` as `2026-11-23-06-04-00-00`; all zeros means that no time was given.
 fn date(digits: &[u8]) -> Option<String> {
-    if !digits.iter().all(u8::is_ascii_digit) {
+    if !digits.iter().all(u8::is_ascii_digit) || digits.iter().all(|&digit| digit == b'0') {
         return None;
     }
     let digits = std::str::from_utf8(digits).ok()?;
