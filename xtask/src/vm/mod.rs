@@ -4,6 +4,7 @@ mod run;
 mod tests;
 pub mod trial;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -21,6 +22,9 @@ pub struct Options {
     /// Name the tests and stop
     #[arg(long)]
     list: bool,
+    /// Test this program instead of the one built here: to see the tests fail on a broken one
+    #[arg(long)]
+    binary: Option<PathBuf>,
 }
 
 /// One promise, and the function that fails when it is broken.
@@ -59,7 +63,10 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     setup::ensure(&[&packages::VM])?;
-    let binary = process::build_unmoor()?;
+    let binary = match &options.binary {
+        Some(path) => path.clone(),
+        None => process::build_unmoor()?,
+    };
     let rig = rig::machine::Rig::prepare(&binary)?;
     let summary = run::all(&rig, &chosen);
     Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
