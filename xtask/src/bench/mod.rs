@@ -1,8 +1,57 @@
-//! placeholder
+//! `cargo xtask bench`: what the command costs, beside programs that do the same work.
+//!
+//! A comparison first makes sure that both gave the same answer, then runs them in turn (A B A B), so that
+//! whatever else the machine does falls on both alike, and prints medians.
+
+mod cost;
+mod eject;
+mod list;
+mod loop_control;
 pub mod measure;
+mod table;
+mod wait4;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::{packages, process, setup};
+
 #[derive(clap::Args)]
-pub struct Options {}
-pub fn command(_: &Options) -> anyhow::Result<ExitCode> {
+pub struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// How often each is run
+    #[arg(long, global = true, default_value_t = 11)]
+    rounds: usize,
+    /// Measure this program instead of the one built here
+    #[arg(long, global = true)]
+    binary: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A release: against util-linux eject on emulated drives, against umount -d on a loop device
+    Eject,
+    /// The list of drives on a machine with 200 loop devices: against lsblk
+    List,
+}
+
+pub fn command(options: &Options) -> Result<ExitCode> {
+    setup::ensure(&[&packages::VM])?;
+    let binary = match &options.binary {
+        Some(path) => path.clone(),
+        None => process::build_unmoor()?,
+    };
+    match options.what {
+        Some(What::Eject) => eject::command(&binary, options.rounds)?,
+        Some(What::List) => list::command(&binary, options.rounds)?,
+        None => {
+            eject::command(&binary, options.rounds)?;
+            list::command(&binary, options.rounds)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

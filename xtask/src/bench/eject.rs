@@ -1,0 +1,121 @@
+//! `cargo xtask bench eject`: a whole release of a mounted drive with unwritten data.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::cost::{Cost, Runs, system_calls};
+use super::measure::measure;
+use super::table;
+use crate::process::{program, run};
+use crate::rig::drives::{CD, Drive, STICK};
+use crate::rig::machine::{Machine, Rig};
+use crate::vm::STANDARD;
+use crate::vm::trial::{Trial, words};
+
+const PATIENCE: Duration = Duration::from_secs(600);
+
+pub fn command(binary: &Path, rounds: usize) -> Result<()> {
+    let mut machine = Rig::prepare(binary)?.boot(&STANDARD)?;
+    for (drive, title) in
+        [(&STICK, "USB stick, ext4 and vfat mounted, 2 MB unwritten on each"), (&CD, "CD, mounted")]
+    {
+        let runs = emulated(&mut machine, drive, rounds)?;
+        table::print(&format!("eject: {title} (emulated machine)"), &runs);
+    }
+    drop(machine);
+    if rustix::process::geteuid().is_root() {
+        table::print("eject: loop device, ext4 mounted, 2 MB unwritten", &looped(binary, rounds)?);
+    } else {
+        println!("\nThe loop device is left out: mounting it needs root.");
+    }
+    table::print_size(binary)
+}
+
+fn emulated(machine: &mut Machine, drive: &Drive, rounds: usize) -> Result<Vec<Runs>> {
+    let programs: [&[&str]; 2] = [&["unmoor", "eject"], &["eject"]];
+    let mut all = vec![Runs::new("unmoor eject"), Runs::new("eject (util-linux)")];
+    for (words, runs) in programs.iter().zip(&mut all) {
+        let strace: &[&str] = &["strace", "-f", "-c", "-o", "/tmp/calls"];
+        once(machine, drive, &[strace, *words].concat())?;
+        let mut trial = Trial::new(machine, Instant::now() + PATIENCE);
+        runs.system_calls = system_calls(&trial.sh("cat /tmp/calls")?);
+    }
+    for _ in 0..rounds {
+        for (words, runs) in programs.iter().zip(&mut all) {
+            runs.add(once(machine, drive, words)?);
+        }
+    }
+    Ok(all)
+}
+
+/// A fresh medium, mounted and written to; one release; and a look whether it is one.
+fn once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Cost> {
+    machine.guest.reset()?;
+    machine.insert(drive)?;
+    let mut trial = Trial::new(machine, Instant::now() + PATIENCE);
+    trial.await_media(&[drive])?;
+    let node = trial.node(drive)?;
+    if drive.id == STICK.id {
+        for (number, directory) in [(1, "/mnt/one"), (2, "/mnt/two")] {
+            let part = trial.partition(drive, number)?;
+            trial.mount(&part, directory)?;
+            trial.sh(&format!("head -c 2000000 /dev/urandom >{directory}/data"))?;
+        }
+    } else {
+        trial.mount(&format!("-o ro {node}"), "/mnt/one")?;
+    }
+    let mark = trial.machine.qmp.mark();
+    let agent = trial.sh("echo \"$AGENT\"")?;
+    let all = [&[agent.as_str(), "measure"], program, &[node.as_str()]].concat();
+    let ended = trial.run(words(&all))?;
+    let cost: Cost = serde_json::from_str(&ended.stdout).context(ended.stderr)?;
+    ensure!(cost.code == 0, "{program:?} exited with {}", cost.code);
+    trial.expect_tray(mark, drive, true)?;
+    trial.expect_mounted("/mnt/one", false)?;
+    Ok(cost)
+}
+
+/// On a loop device util-linux `eject` dismounts and then fails, so `umount -d` is what does the same work.
+fn looped(binary: &Path, rounds: usize) -> Result<Vec<Runs>> {
+    let directory = crate::paths::rig().join("bench");
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory)?;
+    let binary = binary.to_string_lossy();
+    let programs: [&[&str]; 2] = [&[&*binary, "eject"], &["umount", "-d"]];
+    let mut all = vec![Runs::new("unmoor eject"), Runs::new("umount -d")];
+    let calls = directory.join("calls");
+    let calls = calls.to_string_lossy();
+    for (words, runs) in programs.iter().zip(&mut all) {
+        loop_once(&directory, &[&["strace", "-f", "-c", "-o", &*calls], *words].concat())?;
+        runs.system_calls = system_calls(&std::fs::read_to_string(&*calls)?);
+    }
+    for _ in 0..rounds {
+        for (words, runs) in programs.iter().zip(&mut all) {
+            runs.add(loop_once(&directory, words)?);
+        }
+    }
+    Ok(all)
+}
+
+fn loop_once(directory: &Path, words: &[&str]) -> Result<Cost> {
+    let image = directory.join("loop.img");
+    let point = directory.join("mount");
+    std::fs::create_dir_all(&point)?;
+    let _ = std::fs::remove_file(&image);
+    std::fs::File::create(&image)?.set_len(32 << 20)?;
+    run(program("mkfs.ext4").arg("-q").arg(&image))?;
+    let attached = run(program("losetup").args(["--find", "--show"]).arg(&image))?;
+    let node = attached.trim();
+    run(program("mount").arg(node).arg(&point))?;
+    std::fs::write(point.join("data"), vec![7; 2_000_000])?;
+    let cost = measure(&[words, &[&*point.to_string_lossy()]].concat())?;
+    let left = run(program("losetup").arg("--associated").arg(&image))?;
+    if !left.is_empty() {
+        let _ = run(program("umount").arg(&point));
+        let _ = run(program("losetup").args(["--detach", node]));
+    }
+    ensure!(cost.code == 0 && left.is_empty(), "{words:?} exited with {}; {left}", cost.code);
+    Ok(cost)
+}

@@ -1,0 +1,111 @@
+//! `cargo xtask bench list`: listing the drives of a machine that has 200 loop devices.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::cost::{Runs, system_calls};
+use super::loop_control;
+use super::measure::measure;
+use super::table;
+use crate::process::{program, run};
+
+const DEVICES: usize = 200;
+
+pub fn command(binary: &Path, rounds: usize) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("\nThe list is left out: attaching loop devices needs root.");
+        return Ok(());
+    }
+    let devices = Devices::attach()?;
+    let binary = binary.to_string_lossy();
+    // With labels and file systems, which unmoor shows too, lsblk has to read each device.
+    let programs: [(&str, &[&str]); 3] = [
+        ("unmoor list --all", &[&*binary, "list", "--all", "--json"]),
+        ("lsblk -f", &["lsblk", "--json", "-f"]),
+        ("lsblk", &["lsblk", "--json"]),
+    ];
+    for (name, words) in &programs {
+        let answer = run(program(words[0]).args(&words[1..]))?;
+        let names = names(&serde_json::from_str(&answer).with_context(|| (*name).to_owned())?);
+        let missing: Vec<_> = devices.names().filter(|one| !names.contains(one)).collect();
+        ensure!(missing.is_empty(), "{name} does not list {missing:?}");
+    }
+    let mut all: Vec<Runs> = programs.iter().map(|(name, _)| Runs::new(name)).collect();
+    let calls = devices.directory.join("calls");
+    for ((_, words), runs) in programs.iter().zip(&mut all) {
+        run(program("strace").args(["-f", "-c", "-o"]).arg(&calls).args(*words))?;
+        runs.system_calls = system_calls(&fs::read_to_string(&calls)?);
+    }
+    for _ in 0..rounds {
+        for ((_, words), runs) in programs.iter().zip(&mut all) {
+            runs.add(measure(words)?);
+        }
+    }
+    table::print(&format!("list: {DEVICES} loop devices with an ext4 each"), &all);
+    Ok(())
+}
+
+/// The names of all drives in either program's document.
+fn names(document: &Value) -> BTreeSet<String> {
+    let lists = [&document["drives"], &document["blockdevices"]];
+    lists
+        .into_iter()
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter_map(|drive| drive["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Loop devices that are detached when this goes, and removed where they had not been there before.
+struct Devices {
+    directory: std::path::PathBuf,
+    nodes: Vec<String>,
+    before: BTreeSet<String>,
+}
+
+impl Devices {
+    fn attach() -> Result<Self> {
+        let directory = crate::paths::rig().join("bench-list");
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory)?;
+        let before = fs::read_dir("/sys/block")?
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        let mut devices = Self { directory, nodes: Vec::new(), before };
+        let template = devices.directory.join("template.img");
+        fs::File::create(&template)?.set_len(1 << 20)?;
+        run(program("mkfs.ext4").args(["-q", "-L", "LISTED"]).arg(&template))?;
+        for number in 0..DEVICES {
+            let image = devices.directory.join(format!("{number}.img"));
+            run(Command::new("cp").arg("--sparse=always").arg(&template).arg(&image))?;
+            let node = run(program("losetup").args(["--find", "--show"]).arg(&image))?;
+            devices.nodes.push(node.trim().to_owned());
+        }
+        Ok(devices)
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.nodes.iter().map(|node| node.replace("/dev/", ""))
+    }
+}
+
+impl Drop for Devices {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            let _ = run(program("losetup").args(["--detach", node]));
+            let name = node.replace("/dev/", "");
+            if let (false, Ok(number)) =
+                (self.before.contains(&name), name.replace("loop", "").parse())
+            {
+                let _ = loop_control::remove(number);
+            }
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}

@@ -1,0 +1,59 @@
+//! Comparisons as Markdown, as they go into the documentation.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::cost::Runs;
+
+/// Prints the runs of several programs that did the same; the first is ours, and the last column relates
+/// its wall time, CPU time and system calls to each of the others'.
+pub fn print(title: &str, runs: &[Runs]) {
+    println!("\n### {title}\n");
+    println!(
+        "| program | runs | wall, ms | user+system, ms | system calls | peak memory, KiB | unmoor takes |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for one in runs {
+        let calls = one.system_calls.map_or_else(|| "–".to_owned(), |calls| calls.to_string());
+        let relation = match runs.first() {
+            Some(ours) if ours.name != one.name => relation(ours, one),
+            _ => String::new(),
+        };
+        println!(
+            "| {} | {} | {:.1} | {:.1} | {calls} | {} | {relation} |",
+            one.name,
+            one.count(),
+            milliseconds(one.wall_us()),
+            milliseconds(one.cpu_us()),
+            one.peak_kib(),
+        );
+    }
+}
+
+/// Says how large the program's file is.
+pub fn print_size(binary: &Path) -> Result<()> {
+    let size = std::fs::metadata(binary)?.len();
+    println!("\nThe program's file: {:.2} MiB.", size as f64 / 1024.0 / 1024.0);
+    Ok(())
+}
+
+fn relation(ours: &Runs, other: &Runs) -> String {
+    let mut text = format!(
+        "{} wall, {} CPU",
+        times(ours.wall_us(), other.wall_us()),
+        times(ours.cpu_us(), other.cpu_us())
+    );
+    if let (Some(ours), Some(other)) = (ours.system_calls, other.system_calls) {
+        text.push_str(&format!(", {} calls", times(ours, other)));
+    }
+    text
+}
+
+fn times(ours: u64, other: u64) -> String {
+    if other == 0 { "–".to_owned() } else { format!("{:.2}×", ours as f64 / other as f64) }
+}
+
+fn milliseconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1000.0
+}
