@@ -13,6 +13,9 @@ use crate::rig::machine::{Machine, Rig};
 /// No test takes a tenth of this; one that does not end by then never will.
 const DEADLINE: Duration = Duration::from_secs(300);
 
+/// How much of a failure is shown; the log has all of it.
+const LINES: usize = 12;
+
 enum Verdict {
     Passed,
     Failed(String),
@@ -67,8 +70,11 @@ pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
             Verdict::Failed(why) => {
                 summary.failed += 1;
                 text.push_str(&format!("FAILED: {why}\n"));
-                for line in why.lines() {
+                for line in why.lines().take(LINES) {
                     println!("      {line}");
+                }
+                if why.lines().nth(LINES).is_some() {
+                    println!("      …");
                 }
                 println!("      see {}", log.display());
                 failures.push(test.name);
