@@ -1,6 +1,6 @@
 //! Which steps a release will take on this drive: data, made before anything is touched.
 
-use crate::drive::{Drive, DriveKind, Medium};
+use crate::drive::{Bus, Drive, DriveKind, Medium};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
 use crate::report::Step;
@@ -117,7 +117,7 @@ fn refuse_empty(drive: &Drive) -> Result<()> {
 fn action(drive: &Drive, options: &Options) -> Result<Action> {
     match options.goal {
         Goal::Dismount => Ok(Action::Nothing),
-        Goal::PowerOff if drive.hotplug => Ok(Action::PowerOff),
+        Goal::PowerOff if can_be_powered_off(drive) => Ok(Action::PowerOff),
         Goal::PowerOff => Err(Error::new(
             ErrorKind::NotSupported,
             &drive.name,
@@ -126,18 +126,31 @@ fn action(drive: &Drive, options: &Options) -> Result<Action> {
         .with_help("leave --power-off out to eject the medium only")),
         Goal::Eject => match drive.kind {
             DriveKind::Loop | DriveKind::Network => Ok(Action::Detach),
-            DriveKind::Card => Ok(Action::Nothing),
+            DriveKind::Card if drive.removable => Ok(Action::Nothing),
             DriveKind::Optical | DriveKind::Tape | DriveKind::Floppy => Ok(Action::Eject),
             _ if drive.removable => Ok(Action::Eject),
             _ if drive.hotplug => Ok(Action::Stop),
             _ => Err(Error::new(
                 ErrorKind::NotSupported,
                 &drive.name,
-                "is built in: neither its medium nor the drive itself can be taken out",
+                "is built in: neither its medium nor the drive itself is made to be taken out",
             )
-            .with_help("pass --dismount-only to flush and dismount it")),
+            .with_help(match can_be_powered_off(drive) {
+                true => {
+                    "pass --dismount-only to flush and dismount it, or --power-off if its slot is made \
+                     for that"
+                }
+                false => "pass --dismount-only to flush and dismount it",
+            })),
         },
     }
+}
+
+/// Can the device be taken off its bus while the machine runs. SCSI and SATA disks do not say whether
+/// their slot is made for it; who asks for it knows.
+fn can_be_powered_off(drive: &Drive) -> bool {
+    let bus = matches!(drive.bus, Bus::Usb | Bus::Thunderbolt | Bus::Scsi | Bus::Ata | Bus::Nvme);
+    drive.hotplug || bus
 }
 
 pub(crate) fn nothing_to_eject(drive: &Drive, options: &Options) -> String {

@@ -4,7 +4,7 @@
 use crate::drive::{Drive, DriveKind, Medium, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
-use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan};
+use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan, refuse_system};
 use crate::platform::Platform;
 use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
 use crate::stages::{Dismounted, Ejected, Halted, Opened};
@@ -109,6 +109,9 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
             }
             Err(error) => return Err(error),
         };
+        if action == Action::PowerOff {
+            self.refuse_siblings_in_use(&drive)?;
+        }
         self.tell(&Event::Resolved { drive: &drive, action });
         let mut opened = self.open(drive)?;
         self.flush_first(&mut opened)?;
@@ -162,6 +165,37 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
             .map_err(|e| e.at(Step::Resolve))?;
         self.report.action = Some(made.action);
         Ok(made)
+    }
+
+    /// A power-off takes the other drives of the same device along: a card reader's other slots, the
+    /// disk beside a "virtual CD". None of them may be in use.
+    fn refuse_siblings_in_use(&mut self, drive: &Drive) -> Result<()> {
+        let mut idle = Vec::new();
+        for name in &drive.siblings {
+            let sibling = match self.platform.resolve(&Target::parse(name)?) {
+                Ok(sibling) => sibling,
+                Err(error) if error.kind() == ErrorKind::NoSuchTarget => continue,
+                Err(error) => return Err(error.at(Step::Resolve)),
+            };
+            refuse_system(&sibling).map_err(|e| e.at(Step::Resolve))?;
+            if let Some(mount) = sibling.mounts().first() {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    &drive.name,
+                    format!(
+                        "powering it off would take {name} along, which is mounted on {}",
+                        mount.path.display()
+                    ),
+                )
+                .with_help(format!("release {name} first, or leave --power-off out"))
+                .at(Step::Resolve));
+            }
+            idle.push(name.as_str());
+        }
+        if !idle.is_empty() {
+            self.warn(format!("{} goes along: it is the same device", idle.join(", ")));
+        }
+        Ok(())
     }
 
     fn open(&mut self, drive: Drive) -> Result<Opened<'e>> {
@@ -229,9 +263,10 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         if !self.options.verify {
             return self.step(Step::Verify, || Ok(((), Done::skipped("left out at your wish"))));
         }
-        let seen = self.step(Step::Verify, || match action {
-            Action::Nothing => ejected.verify_dismounted(),
-            _ => ejected.verify(),
+        let nothing_done = action == Action::Nothing || ejected.done().skipped.is_some();
+        let seen = self.step(Step::Verify, || match nothing_done {
+            true => ejected.verify_dismounted(),
+            false => ejected.verify(),
         })?;
         self.report.medium_after = Some(seen);
         Ok(())

@@ -162,7 +162,8 @@ impl<'p> Opened<'p> {
     /// # Errors
     /// `NotSupported` by a drive without a motor; what the drive says.
     pub fn load(&mut self) -> Result<Done> {
-        self.0.stage(Step::Load, |_, session, wait| session.load(wait))
+        // Whatever medium is on the tray now is the one that is wanted: nothing to be mistaken about.
+        self.0.timed(Step::Load, |_, session, wait| session.load(wait))
     }
 
     /// Opens the tray of a drive that has nothing in it: there is nothing to lose, so no stage is due.
