@@ -19,6 +19,8 @@ pub struct Drive {
     pub hotplug: bool,
     /// Its medium cannot be changed.
     pub fixed: bool,
+    /// QEMU records every write and flush (see `write_log`); its medium cannot be changed either.
+    pub logged: bool,
 }
 
 const XHCI: &str = "qemu-xhci,id=xhci,addr=0x12";
@@ -32,6 +34,7 @@ pub const CD: Drive = Drive {
     place: &["0000:00:10.0"],
     hotplug: false,
     fixed: false,
+    logged: false,
 };
 
 /// A DVD drive on SATA: driver `sr` over libata's packet commands.
@@ -43,6 +46,7 @@ pub const DVD: Drive = Drive {
     place: &["0000:00:1f.2"],
     hotplug: false,
     fixed: false,
+    logged: false,
 };
 
 /// An optical drive with nothing in it.
@@ -54,6 +58,7 @@ pub const EMPTY: Drive = Drive {
     place: &["0000:00:11.0"],
     hotplug: false,
     fixed: false,
+    logged: false,
 };
 
 /// A USB stick with two partitions: driver `sd` over usb-storage.
@@ -65,6 +70,7 @@ pub const STICK: Drive = Drive {
     place: &["0000:00:12.0", "-1:1.0"],
     hotplug: true,
     fixed: false,
+    logged: false,
 };
 
 /// A second stick on the same hub, for calls with several targets and for power-off beside a neighbour.
@@ -76,6 +82,7 @@ pub const STICK2: Drive = Drive {
     place: &["0000:00:12.0", "-2:1.0"],
     hotplug: true,
     fixed: false,
+    logged: false,
 };
 
 /// An SD card in a host controller: driver `mmc_block`, which has no eject.
@@ -87,6 +94,7 @@ pub const CARD: Drive = Drive {
     place: &["0000:00:13.0"],
     hotplug: false,
     fixed: false,
+    logged: false,
 };
 
 /// A fixed disk that plays the guest's own.
@@ -98,7 +106,11 @@ pub const OWN: Drive = Drive {
     place: &["0000:00:14.0"],
     hotplug: false,
     fixed: true,
+    logged: false,
 };
+
+/// The stick again, with a record of what it was told to write and when to make it last.
+pub const LOGGED_STICK: Drive = Drive { id: "logged", logged: true, hotplug: false, ..STICK };
 
 /// What most tests need, in one machine, so that one boot serves them all.
 pub const STANDARD: &[&Drive] = &[&CD, &DVD, &EMPTY, &STICK, &STICK2, &CARD, &OWN];

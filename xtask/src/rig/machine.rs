@@ -28,6 +28,8 @@ pub struct Hardware {
     pub name: &'static str,
     pub memory_mb: u32,
     pub drives: &'static [&'static Drive],
+    /// Whether tests may use it one after another. Otherwise each boots its own.
+    pub shared: bool,
 }
 
 /// The programs under test, and where this run keeps its files.
@@ -119,10 +121,7 @@ impl Machine {
             let mut argument = format!("if=none,id={}", drive.id);
             if let Some(medium) = drive.medium {
                 let image = fresh(&directory, medium, drive.id, 0)?;
-                argument.push_str(&format!(",format=raw,file={}", image.display()));
-                if medium.read_only() {
-                    argument.push_str(",readonly=on");
-                }
+                argument.push_str(&contents(drive, medium, &image)?);
                 images.insert(drive.id, image);
             }
             command.arg("-drive").arg(argument);
@@ -154,6 +153,10 @@ impl Machine {
         let Some(medium) = drive.medium else {
             return Ok(());
         };
+        // It has a machine that was booted for this test alone.
+        if drive.logged {
+            return Ok(());
+        }
         if drive.fixed {
             // Nothing can be changed in it; nothing of it is in use now, so the guest will read it anew.
             return overwrite(&self.template(medium)?, &self.image(drive)?);
@@ -174,7 +177,8 @@ impl Machine {
         Ok(())
     }
 
-    fn template(&self, medium: Medium) -> Result<PathBuf> {
+    /// The medium as it was at the start, from which the images are made.
+    pub fn template(&self, medium: Medium) -> Result<PathBuf> {
         template(&self.directory, medium)
     }
 
@@ -226,6 +230,21 @@ impl Machine {
 /// The host's whole tree, for reading only; `remap` keeps file numbers apart where it spans file systems.
 const HOST_ROOT: &str =
     "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap,id=host";
+
+/// What the drive reads and writes, as the rest of its `-drive` argument.
+fn contents(drive: &Drive, medium: Medium, image: &Path) -> Result<String> {
+    let file = image.display();
+    if drive.logged {
+        let log = image.with_extension("log");
+        fs::File::create(&log)?;
+        return Ok(format!(
+            ",driver=blklogwrites,file.driver=file,file.filename={file},log.driver=file,log.filename={}",
+            log.display()
+        ));
+    }
+    let protection = if medium.read_only() { ",readonly=on" } else { "" };
+    Ok(format!(",format=raw,file={file}{protection}"))
+}
 
 fn device(drive: &Drive) -> String {
     format!("{},drive={},id={}", drive.device, drive.id, device_id(drive))

@@ -11,3 +11,4 @@ pub mod kernel;
 pub mod machine;
 pub mod media;
 pub mod qmp;
+pub mod write_log;

@@ -52,7 +52,11 @@ impl std::error::Error for Skip {}
 
 /// The machine with every drive that most tests need.
 pub static STANDARD: Hardware =
-    Hardware { name: "standard", memory_mb: 1536, drives: drives::STANDARD };
+    Hardware { name: "standard", memory_mb: 1536, drives: drives::STANDARD, shared: true };
+
+/// A machine whose stick records what it is told.
+pub static LOGGED: Hardware =
+    Hardware { name: "logged", memory_mb: 1024, drives: &[&drives::LOGGED_STICK], shared: false };
 
 pub fn command(options: &Options) -> Result<ExitCode> {
     let chosen = tests::chosen(options.filter.as_deref().unwrap_or_default());

@@ -46,7 +46,7 @@ pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
     let mut machine: Option<Machine> = None;
     let mut booted = "";
     for test in grouped(tests) {
-        if booted != test.machine.name {
+        if booted != test.machine.name || !test.machine.shared {
             machine = None;
         }
         booted = test.machine.name;

@@ -5,10 +5,12 @@ mod card;
 mod document;
 mod loops;
 mod optical;
+mod power_cut;
 mod refusals;
 mod rig;
 mod several;
 mod stick;
+mod swapped;
 mod targets;
 
 use super::Test;
@@ -17,6 +19,8 @@ const ALL: &[&[Test]] = &[
     rig::TESTS,
     optical::TESTS,
     stick::TESTS,
+    power_cut::TESTS,
+    swapped::TESTS,
     busy::TESTS,
     card::TESTS,
     loops::TESTS,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::rig::drives::{STICK, STICK2};
+use crate::rig::drives::{Drive, STICK, STICK2};
 use crate::rig::media::{FileSystem, STICK_EXT4, STICK_VFAT, Snapshot, check, checksum, recover};
 use crate::vm::trial::Trial;
 use crate::vm::{STANDARD, Test};
@@ -74,8 +74,13 @@ pub struct Written {
 
 /// Mounts both partitions at `/mnt/ext` and `/mnt/fat`.
 pub fn mount_both(trial: &mut Trial) -> Result<()> {
+    mount_at(trial, &STICK)
+}
+
+/// The same of another drive with such a medium.
+pub fn mount_at(trial: &mut Trial, drive: &Drive) -> Result<()> {
     for (number, directory) in [(1, "/mnt/ext"), (2, "/mnt/fat")] {
-        let node = trial.partition(&STICK, number)?;
+        let node = trial.partition(drive, number)?;
         trial.mount(&node, directory)?;
     }
     Ok(())
