@@ -135,6 +135,9 @@ pub struct List {
     /// Show the built-in drives too
     #[arg(long, short)]
     pub all: bool,
+    /// Show the simulated drives instead, which `sim:NAME` names
+    #[arg(long)]
+    pub simulated: bool,
     /// Print a JSON document instead (see docs/json.md)
     #[arg(long, short)]
     pub json: bool,

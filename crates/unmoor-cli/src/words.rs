@@ -6,6 +6,7 @@ use crate::answer::Verb;
 use std::ffi::OsStr;
 use unmoor::{
     Action, Drive, DriveKind, Error, ErrorKind, Goal, Outcome, Presence, Report, Status, Step,
+    StepReport,
 };
 
 /// The drive, so that a person knows it: `sdb (SanDisk Cruzer, 16.0 GB)`.
@@ -57,7 +58,7 @@ pub fn message(verb: Verb, report: &Report) -> String {
         }
         (Outcome::Released, Verb::Load) => format!("{named}: loaded; {}.", seen(report)),
         (Outcome::Released, Verb::Eject(goal)) => format!("{named}: {}", released(goal, report)),
-        (Outcome::Released, _) => format!("{named}: flushed; everything written is on the drive."),
+        (Outcome::Released, _) => format!("{named}: {}", flushed(report)),
     }
 }
 
@@ -81,13 +82,29 @@ fn sentence(text: String) -> String {
     if text.ends_with(['.', '!', '?']) { text } else { text + "." }
 }
 
+fn flushed(report: &Report) -> String {
+    match report.step(Step::Flush) {
+        Some(StepReport { status: Status::Skipped, reason: Some(why), .. }) => {
+            format!("nothing to flush: {why}.")
+        }
+        _ => "flushed; everything written is on the drive.".into(),
+    }
+}
+
 fn seen(report: &Report) -> &'static str {
     report.medium_after.map_or("not verified", Presence::sentence)
 }
 
 fn released(goal: Goal, report: &Report) -> String {
     let verified = report.step(Step::Verify).is_some_and(|s| s.status == Status::Done);
-    let doubt = if verified { "" } else { " (not verified)" };
+    // A flush that this user may not do is a warning too, but loses nothing.
+    let lost = report.warnings.iter().any(|w| w.ends_with("discarded at your wish"));
+    let doubt = match (verified, lost) {
+        (true, false) => "",
+        (false, false) => " (not verified)",
+        (true, true) => " (without what could not be written: that is lost)",
+        (false, true) => " (not verified, and without what could not be written: that is lost)",
+    };
     let kind = report.drive.as_ref().map_or(DriveKind::Other, |d| d.kind);
     let medium = match kind {
         DriveKind::Optical => "disc",
@@ -129,6 +146,10 @@ pub fn help(verb: Verb, target: &OsStr, error: &Error) -> Option<String> {
         ErrorKind::NoSuchTarget => Some("`unmoor list --all` shows what there is".into()),
         ErrorKind::Busy if matches!(verb, Verb::Eject(_)) => Some(
             "close what is open there, or pass --wait 30s to wait for it, or --force to cut it off"
+                .into(),
+        ),
+        ErrorKind::Gone => Some(
+            "if it was pulled out: plug it in again and look whether what was written last is there"
                 .into(),
         ),
         _ => None,

@@ -7,10 +7,14 @@ use crate::outcome::Outcome;
 use crate::table::Table;
 use crate::text::escape_os;
 use crate::{json, words};
+use unmoor::platform::simulated::Simulated;
 use unmoor::{Drive, DriveKind, Error, Medium, Volume, platform};
 
 pub fn run(args: args::List) -> u8 {
-    let listed = platform::native().and_then(|machine| unmoor::list(&*machine, args.all));
+    let listed = match args.simulated {
+        true => unmoor::list(&Simulated::demo(), args.all),
+        false => platform::native().and_then(|machine| unmoor::list(&*machine, args.all)),
+    };
     let code = listed.as_ref().err().map_or(0, |e| Outcome::from(e).exit_code());
     if args.json {
         let drives = listed.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ use crate::args::Output;
 use crate::console::{Tone, say, tell};
 use crate::outcome::Outcome;
 use crate::{blockers, json, steps};
+use std::env::consts::{ARCH, OS};
 use std::ffi::OsString;
 use std::io::Write;
 use unmoor::{Cancel, Error, ErrorKind, Target};
@@ -29,6 +30,10 @@ pub fn each(
     cancel: &Cancel,
     mut handle: impl FnMut(OsString, &Target) -> Answer,
 ) -> u8 {
+    if output.verbose {
+        // The first line of a bug report.
+        tell(Tone::Dim, &format!("unmoor {} on {OS} ({ARCH})", env!("CARGO_PKG_VERSION")));
+    }
     let mut answers = Vec::with_capacity(targets.len());
     for (given, target) in targets {
         let answer = match cancel.is_cancelled() {

@@ -1,0 +1,41 @@
+//! Runs the real command, as a user does.
+#![allow(dead_code)] // Each test program uses a part of it.
+
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+
+/// What one run printed, and how it ended.
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs `unmoor` with these words; nobody watches, and nothing of the environment matters.
+pub fn unmoor<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Run {
+    let run = Command::new(env!("CARGO_BIN_EXE_unmoor"))
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command starts");
+    let text =
+        |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8").replace('\r', "");
+    let run =
+        Run { code: run.status.code().unwrap_or(-1), out: text(run.stdout), err: text(run.stderr) };
+    assert!(!run.err.contains("panicked"), "{}", run.err);
+    run
+}
+
+/// As [`unmoor`], with the words of one line.
+pub fn line(line: &str) -> Run {
+    unmoor(line.split(' '))
+}
+
+/// The document that this line prints, checked against the contract and the exit code.
+pub fn document(words: &str) -> serde_json::Value {
+    let run = line(words);
+    if let Err(faults) = unmoor_contract::check(&run.out, Some(run.code)) {
+        panic!("unmoor {words}: {}\n{}", faults.join("\n"), run.out);
+    }
+    serde_json::from_str(&run.out).expect("it was checked above")
+}

@@ -1,0 +1,98 @@
+//! The exit codes are a promise: scripts decide by them whether a stick may be pulled.
+
+mod common;
+
+use common::line;
+
+#[test]
+fn released_is_zero() {
+    for drive in ["stick", "cd", "card", "disk", "image", "kept", "silent", "reader"] {
+        assert_eq!(line(&format!("eject sim:{drive}")).code, 0, "{drive}");
+    }
+    assert_eq!(line("eject --power-off sim:disk").code, 0);
+    assert_eq!(line("eject --dismount-only sim:stick").code, 0);
+    assert_eq!(line("eject --no-verify sim:stick").code, 0);
+}
+
+#[test]
+fn a_word_that_is_no_command_is_ejected() {
+    assert_eq!(line("sim:stick").code, 0);
+    assert_eq!(line("-q sim:busy").code, 3);
+    assert_eq!(line("--wait 10s sim:slow").code, 0);
+}
+
+#[test]
+fn a_drive_that_says_yes_and_does_nothing_is_a_failure() {
+    assert_eq!(line("sim:liar").code, 1);
+}
+
+#[test]
+fn data_that_cannot_be_written_keeps_the_medium_in_even_with_force() {
+    assert_eq!(line("sim:broken").code, 1);
+    assert_eq!(line("--force sim:broken").code, 1);
+    let run = line("--discard-unwritten sim:broken");
+    assert_eq!(run.code, 0);
+    assert!(run.out.contains("lost"), "{}", run.out);
+}
+
+#[test]
+fn the_system_drive_is_refused_by_every_option() {
+    for options in ["", "--force ", "--dismount-only ", "--dry-run ", "--power-off --force "] {
+        assert_eq!(line(&format!("eject {options}sim:system")).code, 1, "{options}");
+    }
+}
+
+#[test]
+fn in_use_is_three_and_force_or_patience_get_it_out() {
+    assert_eq!(line("sim:busy").code, 3);
+    assert_eq!(line("--force sim:busy").code, 0);
+    assert_eq!(line("sim:slow").code, 3);
+    assert_eq!(line("--wait 10s sim:slow").code, 0);
+}
+
+#[test]
+fn no_medium_is_four() {
+    assert_eq!(line("sim:empty").code, 4);
+    assert_eq!(line("sim:tray").code, 4);
+    assert_eq!(line("load sim:tray").code, 0);
+}
+
+#[test]
+fn an_unknown_target_is_six() {
+    assert_eq!(line("sim:nosuch").code, 6);
+    for command in ["eject", "load", "flush", "status", "who"] {
+        assert_eq!(line(&format!("{command} sim:nosuch")).code, 6, "{command}");
+    }
+}
+
+#[test]
+fn what_a_drive_cannot_do_is_seven() {
+    assert_eq!(line("load sim:stick").code, 7);
+}
+
+#[test]
+fn a_drive_that_is_pulled_out_is_a_failure() {
+    assert_eq!(line("sim:yanked").code, 1);
+}
+
+#[test]
+fn who_is_three_when_something_is_in_the_way() {
+    assert_eq!(line("who sim:busy").code, 3);
+    assert_eq!(line("who sim:stick").code, 0);
+    assert_eq!(line("who sim:stick sim:busy").code, 3);
+}
+
+#[test]
+fn of_several_targets_the_worst_counts_and_none_stops_the_others() {
+    let run = line("sim:nosuch sim:busy sim:stick");
+    assert_eq!(run.code, 3);
+    assert!(run.out.contains("sim:stick"), "{}", run.out);
+    assert_eq!(line("sim:stick sim:cd").code, 0);
+    assert_eq!(line("sim:broken sim:nosuch sim:empty").code, 1);
+}
+
+#[test]
+fn one_call_sees_one_machine() {
+    let run = line("sim:stick sim:stick");
+    assert_eq!(run.code, 4, "the second finds the stick empty: {}{}", run.out, run.err);
+}

@@ -1,0 +1,125 @@
+//! The JSON document keeps its contract, whatever happens: docs/json.md.
+
+mod common;
+
+use common::{document, line};
+
+#[test]
+fn every_outcome_of_an_ejection_keeps_the_contract() {
+    for (options, drive, outcome) in [
+        ("", "stick", "released"),
+        ("", "cd", "released"),
+        ("", "card", "released"),
+        ("", "disk", "released"),
+        ("", "image", "released"),
+        ("", "kept", "released"),
+        ("", "silent", "released"),
+        ("", "empty", "no-medium"),
+        ("", "tray", "no-medium"),
+        ("", "busy", "busy"),
+        ("--force ", "busy", "released"),
+        ("", "slow", "busy"),
+        ("--wait 10s ", "slow", "released"),
+        ("", "liar", "failed"),
+        ("", "broken", "failed"),
+        ("--discard-unwritten ", "broken", "released"),
+        ("", "yanked", "failed"),
+        ("", "system", "refused"),
+        ("", "nosuch", "no-such-target"),
+        ("--power-off ", "disk", "released"),
+        ("--power-off ", "reader", "released"),
+        ("--power-off ", "liar", "failed"),
+        ("--dismount-only ", "stick", "released"),
+        ("--no-verify ", "stick", "released"),
+        ("--timeout 0 ", "slow", "failed"),
+        ("--dry-run ", "stick", "planned"),
+        ("--dry-run ", "system", "refused"),
+    ] {
+        let words = format!("eject --json {options}sim:{drive}");
+        let seen = document(&words)["targets"][0]["outcome"].clone();
+        assert_eq!(seen, outcome, "{words}");
+    }
+}
+
+#[test]
+fn the_other_commands_keep_it_too() {
+    for words in [
+        "load --json sim:tray",
+        "load --json sim:stick",
+        "load --json sim:empty",
+        "flush --json sim:stick",
+        "flush --json sim:broken",
+        "flush --json sim:cd",
+        "status --json sim:stick sim:cd sim:system sim:tray sim:image",
+        "status --json sim:nosuch",
+        "who --json sim:stick sim:busy sim:slow sim:empty sim:nosuch",
+        "list --json --simulated",
+        "list --json --simulated --all",
+    ] {
+        document(words);
+    }
+}
+
+#[test]
+fn the_document_is_all_there_is_on_standard_output() {
+    let run = line("--json -v sim:stick");
+    assert_eq!(run.out.trim_end_matches('\n').len() + 1, run.out.len(), "one newline ends it");
+    assert!(run.err.contains("flush"), "-v still talks on standard error");
+    assert!(line("--json sim:busy").err.is_empty());
+}
+
+#[test]
+fn the_document_says_what_was_done_to_what() {
+    let document = document("--json sim:stick");
+    let target = &document["targets"][0];
+    assert_eq!(document["command"], "eject");
+    assert_eq!(target["target"], "sim:stick");
+    assert_eq!(target["action"], "eject");
+    assert_eq!(target["medium_after"], "absent");
+    assert_eq!(target["drive"]["volumes"].as_array().map(Vec::len), Some(2));
+    let steps: Vec<_> = target["steps"].as_array().unwrap().iter().map(|s| &s["step"]).collect();
+    assert_eq!(steps, ["resolve", "flush", "lock", "dismount", "eject", "verify", "unlock"]);
+}
+
+#[test]
+fn a_refusal_names_the_process_and_its_file() {
+    let document = document("--json sim:busy");
+    let target = &document["targets"][0];
+    assert_eq!(target["scan"]["complete"], true);
+    let blocker = &target["blockers"][0];
+    assert_eq!(blocker["kind"], "process");
+    assert_eq!(blocker["process"]["pid"], 4312);
+    assert_eq!(blocker["process"]["name"], "editor");
+    assert_eq!(blocker["uses"][0]["kind"], "open-for-writing");
+    assert!(blocker["uses"][0]["path"].as_str().unwrap().ends_with("letter.txt"));
+}
+
+#[test]
+fn targets_stand_in_the_order_given() {
+    let document = document("--json sim:nosuch sim:stick sim:busy");
+    let names: Vec<_> =
+        document["targets"].as_array().unwrap().iter().map(|t| &t["target"]).collect();
+    assert_eq!(names, ["sim:nosuch", "sim:stick", "sim:busy"]);
+    assert_eq!(document["exit_code"], 3);
+}
+
+#[test]
+fn the_checker_finds_what_is_wrong() {
+    let good = line("--json sim:stick").out;
+    assert_eq!(unmoor_contract::check(&good, Some(0)), Ok(()));
+    for (from, to) in [
+        (r#""released""#, r#""freed""#),
+        (r#""exit_code": 0"#, r#""exit_code": 3"#),
+        (r#""warnings": []"#, r#""warnings": null"#),
+        (r#""step": "flush""#, r#""step": "sync""#),
+        (r#""removable": true"#, r#""removable": 1"#),
+        (r#""serial""#, r#""serial_number""#),
+        (r#""error": null"#, r#""error": {}"#),
+        (r#""schema": 1,"#, r#""#),
+    ] {
+        assert!(good.contains(from), "{from}: {good}");
+        assert!(unmoor_contract::check(&good.replace(from, to), None).is_err(), "{from} → {to}");
+    }
+    assert!(unmoor_contract::check(&good, Some(1)).is_err());
+    assert!(unmoor_contract::check(&(good.clone() + &good), Some(0)).is_err());
+}
