@@ -155,7 +155,8 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
             let drive = platform.resolve(target)?;
             let note = drive.path.display().to_string();
             Ok((drive, Done::default().with_note(note)))
-        })?;
+        });
+        let drive = drive.map_err(|e| e.at(Step::Resolve))?;
         self.report.drive = Some(drive.clone());
         Ok(drive)
     }
