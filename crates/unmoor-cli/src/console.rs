@@ -19,15 +19,27 @@ pub enum Tone {
 
 /// Prints one line on standard output.
 pub fn say(tone: Tone, line: &str) {
-    let styled = style(tone).for_stdout().apply_to(escape(line)).to_string();
+    let mut out = io::stdout().lock();
+    let line = dressed(tone, line, tone != Tone::Plain && out.is_terminal(), Style::for_stdout);
     // A reader who left (`unmoor list | head -1`) is no reason to stop, still less to panic.
-    _ = writeln!(io::stdout().lock(), "{styled}");
+    _ = out.write_all(line.as_bytes());
 }
 
 /// Prints one line on standard error.
 pub fn tell(tone: Tone, line: &str) {
-    let styled = style(tone).for_stderr().apply_to(escape(line)).to_string();
-    _ = writeln!(io::stderr().lock(), "{styled}");
+    let mut err = io::stderr().lock();
+    let line = dressed(tone, line, tone != Tone::Plain && err.is_terminal(), Style::for_stderr);
+    _ = err.write_all(line.as_bytes());
+}
+
+/// The line as it is written, in one piece. Where there is no terminal, nothing is asked about its
+/// colours.
+fn dressed(tone: Tone, line: &str, terminal: bool, on: fn(Style) -> Style) -> String {
+    let line = escape(line);
+    match terminal && tone != Tone::Plain {
+        true => format!("{}\n", on(style(tone)).apply_to(line)),
+        false => format!("{line}\n"),
+    }
 }
 
 fn style(tone: Tone) -> Style {

@@ -7,23 +7,31 @@ use crate::args::Output;
 use crate::console::{self, Tone, tell};
 use crate::text::{escape, escape_os};
 use crate::{duration, steps, words};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::cell::OnceCell;
 use std::ffi::OsStr;
-use std::time::Duration;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
 use unmoor::{Event, Step};
+
+/// What is over sooner is not worth a bar: it would only flash.
+const BLINK: Duration = Duration::from_millis(300);
 
 /// Shows the events of one target.
 pub struct Progress {
     /// The drive's name, or before it is known what was asked for.
     name: String,
     verbose: bool,
-    watched: bool,
+    /// Asked when the first event wants to know.
+    watched: OnceCell<bool>,
     quiet: bool,
     /// The user asked to wait: that it waits is said once even where nobody watches.
     tell_waiting: bool,
     bar: Option<ProgressBar>,
     /// The most bytes that were left: the whole of the bar.
     whole: u64,
+    /// When flushing began.
+    since: Option<Instant>,
     waiting: bool,
 }
 
@@ -33,11 +41,12 @@ impl Progress {
         Progress {
             name: escape_os(target),
             verbose: output.verbose,
-            watched: !quiet && console::is_watched(),
+            watched: OnceCell::new(),
             quiet,
             tell_waiting: !wait.is_zero(),
             bar: None,
             whole: 0,
+            since: None,
             waiting: false,
         }
     }
@@ -66,52 +75,70 @@ impl Progress {
             bar.finish_and_clear();
         }
         self.whole = 0;
+        self.since = None;
     }
 
     fn show_flush(&mut self, left: u64) {
-        if !self.watched {
-            return;
-        }
-        if self.whole == 0 && left == 0 {
-            return;
-        }
         self.whole = self.whole.max(left);
-        let bar = self.bar.get_or_insert_with(|| {
-            bar("{prefix}: writing {wide_bar} {msg} left, {decimal_bytes_per_sec}, {eta}")
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() < BLINK || !self.is_watched() {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| flush_bar(&self.name, self.whole));
+        let whole = self.whole;
+        bar.update(|state| {
+            state.set_len(whole);
+            state.set_pos(whole - left);
         });
-        bar.set_prefix(self.name.clone());
-        bar.set_length(self.whole);
-        bar.set_message(words::size(left));
-        bar.set_position(self.whole - left);
     }
 
     fn show_wait(&mut self, why: &str, left: Duration) {
-        if self.quiet {
+        // Without --wait the few tries are over before anybody could read of them.
+        if self.quiet || !self.tell_waiting {
             return;
         }
-        if self.watched {
-            // The first tries are over before anybody could read of them.
-            if self.tell_waiting {
-                let bar = self.bar.get_or_insert_with(|| bar("{spinner} {msg}"));
-                bar.set_message(format!(
-                    "{}; waiting {} yet (Ctrl-C stops)",
-                    escape(why),
-                    duration::words(left)
-                ));
-                bar.tick();
-            }
-        } else if self.tell_waiting && !self.waiting {
-            tell(Tone::Plain, &format!("{why}; waiting up to {}", duration::words(left)));
+        let left = duration::words(left);
+        if self.is_watched() {
+            let bar = self.bar.get_or_insert_with(wait_line);
+            bar.set_message(format!("{}; waiting {left} yet (Ctrl-C stops)", escape(why)));
+            bar.tick();
+        } else if !self.waiting {
+            tell(Tone::Plain, &format!("{why}; waiting up to {left}"));
         }
         self.waiting = true;
     }
+
+    fn is_watched(&self) -> bool {
+        !self.quiet && *self.watched.get_or_init(console::is_watched)
+    }
 }
 
-fn bar(template: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    bar.set_style(
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+/// Bytes left, rate, time left.
+fn flush_bar(name: &str, whole: u64) -> ProgressBar {
+    let left = |state: &ProgressState, out: &mut dyn Write| {
+        let left = state.len().unwrap_or_default().saturating_sub(state.pos());
+        _ = out.write_str(&words::size(left));
+    };
+    let template = "{prefix}: writing {bar:30} {left} left, {decimal_bytes_per_sec}, {eta}";
+    let style = style(template).with_key("left", left);
+    let blocks = if console::has_lines() { "█▉▊▋▌▍▎▏░" } else { "#>-" };
+    drawn(whole, style.progress_chars(blocks), name)
+}
+
+fn wait_line() -> ProgressBar {
+    drawn(0, style("{spinner} {msg}"), "")
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Nothing is drawn before everything is set.
+fn drawn(whole: u64, style: ProgressStyle, name: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(whole), ProgressDrawTarget::hidden());
+    bar.set_style(style);
+    bar.set_prefix(name.to_string());
+    bar.set_draw_target(ProgressDrawTarget::stderr());
     bar
 }
 
