@@ -22,7 +22,7 @@ pub fn cancel() -> Cancel {
     Cancel::from(flag)
 }
 
-/// As [`cancel`], for what must be cleaned up in any case: no signal ends the program at once.
+/// As [`cancel`], for a program that must clean up in any case: no signal ends it at once.
 pub fn cancel_only() -> Cancel {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {

@@ -27,7 +27,7 @@ fn every_outcome_of_an_ejection_keeps_the_contract() {
         ("", "system", "refused"),
         ("", "nosuch", "no-such-target"),
         ("--power-off ", "disk", "released"),
-        ("--power-off ", "reader", "released"),
+        ("--power-off ", "reader", "busy"),
         ("--power-off ", "liar", "failed"),
         ("--dismount-only ", "stick", "released"),
         ("--no-verify ", "stick", "released"),

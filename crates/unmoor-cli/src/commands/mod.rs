@@ -13,7 +13,7 @@ use crate::{blockers, json, steps};
 use std::env::consts::{ARCH, OS};
 use std::ffi::OsString;
 use std::io::Write;
-use unmoor::{Cancel, Error, ErrorKind, Target};
+use unmoor::{Cancel, Error, ErrorKind, Status, Target};
 
 /// A target that cannot be understood stops the whole command before anything is done: it is a slip
 /// in the command line, not a drive's answer.
@@ -56,47 +56,46 @@ fn not_begun(target: &Target) -> Error {
     Error::new(ErrorKind::Interrupted, target.to_string(), "not begun: stopped at your wish")
 }
 
-/// The answer in words: what went well to standard output, the rest to standard error.
+/// The answer in words: what was asked for to standard output, the rest to standard error.
 fn print(verb: Verb, answer: &Answer, output: &Output) {
     if !output.quiet {
         for warning in &answer.warnings {
             tell(Tone::Warning, &format!("warning: {warning}"));
         }
     }
-    if answer.outcome.is_good() {
-        if !output.quiet {
-            print_good(answer);
-        }
+    let good = answer.outcome.is_good();
+    if good && output.quiet {
         return;
     }
     // For `who`, what is in the way is the result that was asked for, even with -q.
-    let asked = verb == Verb::Who;
-    let line = |tone, text: &str| if asked { say(tone, text) } else { tell(tone, text) };
-    line(Tone::Bad, &answer.message);
-    for text in answer.scan.iter().flat_map(|s| blockers::lines(s, asked || output.verbose)) {
-        line(Tone::Plain, &text);
-    }
-    if let Some(error) = answer.error.as_ref().filter(|e| output.verbose && e.os_code().is_some()) {
-        tell(Tone::Dim, &format!("  system error {}", error.os_code().unwrap_or_default()));
-    }
-    if let Some(help) = &answer.help {
-        tell(Tone::Plain, &format!("  {help}"));
+    let asked = good || verb == Verb::Who;
+    for (tone, line) in lines(verb, answer, output.verbose) {
+        if asked { say(tone, &line) } else { tell(tone, &line) }
     }
 }
 
-fn print_good(answer: &Answer) {
-    let planned = answer.outcome == Outcome::Planned;
-    say(if planned { Tone::Plain } else { Tone::Good }, &answer.message);
-    if planned {
-        for (number, step) in
-            answer.steps.iter().filter(|s| s.status != unmoor::Status::Done).enumerate()
-        {
-            say(Tone::Plain, &steps::planned(number + 1, step));
-        }
+/// The answer in words: how it ended, below it the plan or who is in the way, and what to do next.
+pub fn lines(verb: Verb, answer: &Answer, verbose: bool) -> Vec<(Tone, String)> {
+    let tone = match answer.outcome {
+        Outcome::Planned => Tone::Plain,
+        outcome if outcome.is_good() => Tone::Good,
+        _ => Tone::Bad,
+    };
+    let mut lines = vec![(tone, answer.message.clone())];
+    let mut add = |line| lines.push((Tone::Plain, line));
+    if answer.outcome == Outcome::Planned {
+        let planned = answer.steps.iter().filter(|s| s.status != Status::Done);
+        planned.enumerate().for_each(|(n, step)| add(steps::planned(n + 1, step)));
     }
-    for text in answer.scan.iter().flat_map(|s| blockers::lines(s, true)) {
-        say(Tone::Plain, &text);
+    let all = verbose || verb == Verb::Who;
+    answer.scan.iter().flat_map(|scan| blockers::lines(scan, all)).for_each(&mut add);
+    if let Some(code) = answer.error.as_ref().and_then(Error::os_code).filter(|_| verbose) {
+        add(format!("  the system's number for it: {code}"));
     }
+    if let Some(help) = &answer.help {
+        add(format!("  {help}"));
+    }
+    lines
 }
 
 /// Prints the document. One that could not be written is a failure: whoever reads it must not take

@@ -1,6 +1,186 @@
-//! `demo`: the main job, with nothing plugged in.
-use crate::args;
-use unmoor::Error;
-pub fn run(_args: args::Demo) -> Result<u8, Error> {
-    Ok(0)
+//! `demo`: the main job, with nothing plugged in. The same story on a real file system where one can
+//! be made, else on a drive in memory.
+
+#[cfg(target_os = "linux")]
+mod image;
+mod simulated;
+#[cfg(target_os = "linux")]
+mod system;
+
+use crate::answer::{Answer, Verb};
+use crate::args::{self, Output};
+use crate::commands;
+use crate::console::{Tone, say, tell};
+use crate::outcome::Outcome;
+use crate::progress::Progress;
+use crate::text::escape_os;
+use crate::{signals, steps, words};
+use std::ffi::OsString;
+use std::time::Duration;
+use unmoor::platform::Platform;
+use unmoor::{Cancel, Error, Goal, Options, Target};
+
+/// A stick that the story is told on.
+trait Stick {
+    fn machine(&self) -> &dyn Platform;
+    fn target(&self) -> OsString;
+    /// What it is, in one sentence.
+    fn what(&self) -> String;
+    /// Copies files to it, and does not wait for them to be written.
+    fn copy(&mut self) -> Result<String, String>;
+    /// Something opens a file on it and keeps it open.
+    fn open_file(&mut self) -> Result<String, String>;
+    fn close_file(&mut self) -> Result<(), String>;
+    /// Looks what is on the medium, after it was released.
+    fn inspect(&mut self) -> Result<Vec<String>, String>;
+}
+
+pub fn run(args: args::Demo) -> Result<u8, Error> {
+    let cancel = signals::cancel_only();
+    let mut stick = make(args.simulated, &cancel);
+    let told = tell_story(&mut *stick, &cancel);
+    // Everything that was made is gone before the last word.
+    drop(stick);
+    Ok(match told {
+        Ok(()) => {
+            say(Tone::Plain, "");
+            say(Tone::Good, "That was all of it; what the demonstration made is gone again.");
+            0
+        }
+        Err(_) if cancel.is_cancelled() => {
+            tell(Tone::Warning, "Stopped at your wish; what the demonstration made is gone again.");
+            Outcome::Interrupted.exit_code()
+        }
+        Err(why) => {
+            tell(Tone::Bad, &format!("The demonstration failed: {why}."));
+            Outcome::Failed.exit_code()
+        }
+    })
+}
+
+fn make(simulated: bool, cancel: &Cancel) -> Box<dyn Stick> {
+    let why = if simulated { Err("as you asked".to_string()) } else { make_real(cancel) };
+    match why {
+        Ok(stick) => stick,
+        Err(why) => {
+            let why = format!("Shown on a simulated drive, in memory ({why}).");
+            say(Tone::Plain, &why);
+            Box::new(simulated::Memory::plugged_in())
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn make_real(cancel: &Cancel) -> Result<Box<dyn Stick>, String> {
+    let stick = image::Image::attached(cancel)?;
+    say(Tone::Plain, "Shown on a real file system, in an image file made for it.");
+    Ok(Box::new(stick))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make_real(_: &Cancel) -> Result<Box<dyn Stick>, String> {
+    Err("a real one is made on Linux only".into())
+}
+
+fn tell_story(stick: &mut dyn Stick, cancel: &Cancel) -> Result<(), String> {
+    chapter(1, "A stick is plugged in, and files are copied to it.", cancel)?;
+    comment(&stick.what());
+    let copied = stick.copy()?;
+    comment(&copied);
+
+    chapter(2, "A program still has a file open: the stick stays where it is.", cancel)?;
+    let opened = stick.open_file()?;
+    comment(&opened);
+    expect(Outcome::Busy, eject(stick, cancel, false)?)?;
+    comment("Nothing was dismounted: the program can go on, and so can you.");
+
+    chapter(3, "The program closes its file, and now the stick is let go of.", cancel)?;
+    stick.close_file()?;
+    expect(Outcome::Released, eject(stick, cancel, true)?)?;
+    comment(
+        "Flushed, found idle, dismounted, let go of, looked at, unlocked: each line is one step.",
+    );
+
+    chapter(4, "What is on the stick, the moment it is out?", cancel)?;
+    for line in stick.inspect()? {
+        comment(&line);
+    }
+    Ok(())
+}
+
+fn chapter(number: usize, title: &str, cancel: &Cancel) -> Result<(), String> {
+    if cancel.is_cancelled() {
+        return Err("stopped at your wish".into());
+    }
+    say(Tone::Plain, "");
+    say(Tone::Strong, &format!("{number}. {title}"));
+    Ok(())
+}
+
+fn comment(line: &str) {
+    say(Tone::Plain, &format!("   {line}"));
+}
+
+fn expect(wanted: Outcome, got: Outcome) -> Result<(), String> {
+    if wanted == got {
+        return Ok(());
+    }
+    Err(format!("the story expects \"{}\", and it ended with \"{}\"", wanted.name(), got.name()))
+}
+
+/// What `unmoor eject` does and prints.
+fn eject(stick: &dyn Stick, cancel: &Cancel, verbose: bool) -> Result<Outcome, String> {
+    let given = stick.target();
+    let flag = if verbose { " -v" } else { "" };
+    comment(&format!("$ unmoor eject{flag} {}", escape_os(&given)));
+    let target = Target::parse(&given).map_err(|e| e.to_string())?;
+    let options = Options { cancel: cancel.clone(), ..Options::default() };
+    let output = Output { json: false, verbose: false, quiet: false };
+    let mut progress = Progress::new(&given, &output, Duration::ZERO);
+    let report =
+        unmoor::release(stick.machine(), &target, &options, &mut |event| progress.hear(event));
+    drop(progress);
+    let name = report.drive.as_ref().map_or_else(|| report.target.clone(), |d| d.name.clone());
+    for step in report.steps.iter().filter(|_| verbose) {
+        for line in steps::lines(&name, step) {
+            say(Tone::Dim, &format!("     {line}"));
+        }
+    }
+    let verb = Verb::Eject(Goal::Eject);
+    let answer = Answer::from_report(given, verb, report);
+    for (tone, line) in commands::lines(verb, &answer, false) {
+        say(tone, &format!("     {line}"));
+    }
+    comment(&format!("(exit code {})", answer.outcome.exit_code()));
+    Ok(answer.outcome)
+}
+
+/// What is copied: photographs, as far as their size goes.
+const FILES: usize = 12;
+const FILE_SIZE: usize = 2_000_000;
+
+/// The name and the content of one of them: numbers that look like chance and are known again.
+fn photograph(index: usize) -> (String, Vec<u8>) {
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64 ^ (index as u64 + 1);
+    let mut content = Vec::with_capacity(FILE_SIZE + 8);
+    while content.len() < FILE_SIZE {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        content.extend_from_slice(&seed.to_le_bytes());
+    }
+    content.truncate(FILE_SIZE);
+    (format!("photo-{:02}.jpg", index + 1), content)
+}
+
+/// `12 files, 24.0 MB; 23.9 MB of it are in the machine's memory only.`
+fn copied(stick: &dyn Stick) -> String {
+    let all = words::size((FILES * FILE_SIZE) as u64);
+    let copied = format!("{FILES} files, {all}, copied and not synced");
+    let target = Target::parse(stick.target());
+    let drive = target.and_then(|target| unmoor::status(stick.machine(), &target));
+    match drive.ok().and_then(|d| d.unwritten()) {
+        Some(bytes) => format!("{copied}: {} are in memory only.", words::size(bytes)),
+        None => format!("{copied}: pulled out now, it would have lost much of it."),
+    }
 }

@@ -1,0 +1,199 @@
+//! The story's stick as an image file on a loop device, with a real file system: needs root.
+//!
+//! Everything made here is taken away when it is dropped, on errors, panics and Ctrl-C too; nothing
+//! else is ever touched.
+
+use super::system::{exists, run, tool};
+use super::{FILES, Stick, photograph};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+use unmoor::Cancel;
+use unmoor::platform::{self, Platform};
+
+const SIZE: u64 = 96_000_000;
+
+/// A file system that the story can be told on: how it is made, and how it is checked.
+struct Kind {
+    name: &'static str,
+    make: &'static [&'static str],
+    check: &'static [&'static str],
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { name: "ext4", make: &["mkfs.ext4", "-q", "-F"], check: &["fsck.ext4", "-f", "-n"] },
+    Kind { name: "vfat", make: &["mkfs.vfat"], check: &["fsck.vfat", "-n"] },
+];
+
+pub struct Image {
+    machine: Box<dyn Platform>,
+    kind: &'static Kind,
+    folder: PathBuf,
+    device: Option<PathBuf>,
+    editor: Option<Child>,
+}
+
+impl Image {
+    /// A stick with a file system, mounted; or why there is none.
+    pub fn attached(cancel: &Cancel) -> Result<Image, String> {
+        if fs::metadata("/proc/self").is_ok_and(|me| me.uid() != 0) {
+            return Err("a real one needs root: sudo unmoor demo".into());
+        }
+        let kind = KINDS.iter().find(|k| exists(k.make[0])).ok_or("there is no mkfs.ext4 here")?;
+        let machine = platform::native().map_err(|e| e.to_string())?;
+        let folder = std::env::temp_dir().join(format!("unmoor-demo-{}", std::process::id()));
+        // It must not exist: what is in it later is ours alone.
+        DirBuilder::new().mode(0o700).create(&folder).map_err(|e| format!("{folder:?}: {e}"))?;
+        let mut image = Image { machine, kind, folder, device: None, editor: None };
+        image.set_up(cancel)?;
+        Ok(image)
+    }
+
+    fn set_up(&mut self, cancel: &Cancel) -> Result<(), String> {
+        let (file, mount) = (self.file(), self.mount());
+        File::create_new(&file).and_then(|f| f.set_len(SIZE)).map_err(|e| e.to_string())?;
+        fs::create_dir(&mount).map_err(|e| e.to_string())?;
+        let (make, options) = self.kind.make.split_first().expect("each kind names its tool");
+        let mut words: Vec<OsString> = options.iter().map(OsString::from).collect();
+        words.push(file.clone().into());
+        run(make, &words)?;
+        let device = run("losetup", &["--find".as_ref(), "--show".as_ref(), file.as_os_str()])?;
+        self.device = Some(device.into());
+        run("mount", &[self.device.as_deref().unwrap_or(&file), &mount])?;
+        if cancel.is_cancelled() { Err("stopped at your wish".into()) } else { Ok(()) }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("stick.img")
+    }
+
+    fn mount(&self) -> PathBuf {
+        self.folder.join("stick")
+    }
+
+    fn second_look(&self) -> PathBuf {
+        self.folder.join("second-look")
+    }
+
+    /// The loop device may be another's by now: it is ours while our image is behind it.
+    fn detach(&mut self) {
+        let Some(device) = self.device.take() else { return };
+        let name = device.file_name().unwrap_or_default();
+        let backing = Path::new("/sys/block").join(name).join("loop/backing_file");
+        let ours =
+            fs::read_to_string(backing).is_ok_and(|f| Path::new(f.trim_end()) == self.file());
+        if ours {
+            _ = run("losetup", &["--detach".as_ref(), device.as_os_str()]);
+        }
+    }
+
+    /// How many of the files are on the medium, byte for byte.
+    fn count_files(&self, there: &Path) -> usize {
+        let right = |index: &usize| {
+            let (name, content) = photograph(*index);
+            fs::read(there.join(name)).is_ok_and(|read| read == content)
+        };
+        (0..FILES).filter(right).count()
+    }
+}
+
+impl Stick for Image {
+    fn machine(&self) -> &dyn Platform {
+        &*self.machine
+    }
+
+    fn target(&self) -> OsString {
+        self.mount().into()
+    }
+
+    fn what(&self) -> String {
+        let device = self.device.clone().unwrap_or_default();
+        let (kind, mount) = (self.kind.name, self.mount());
+        format!("{} with {kind} on it, mounted on {}.", device.display(), mount.display())
+    }
+
+    fn copy(&mut self) -> Result<String, String> {
+        for (name, content) in (0..FILES).map(photograph) {
+            fs::write(self.mount().join(name), content).map_err(|e| e.to_string())?;
+        }
+        Ok(super::copied(self))
+    }
+
+    fn open_file(&mut self) -> Result<String, String> {
+        let letter =
+            File::create_new(self.mount().join("letter.txt")).map_err(|e| e.to_string())?;
+        // `cat > letter.txt`: it writes what it is told, until it is told that there is no more.
+        let editor = tool("cat").stdin(Stdio::piped()).stdout(letter).spawn();
+        let editor = editor.map_err(|e| format!("cat: {e}"))?;
+        let pid = editor.id();
+        self.editor = Some(editor);
+        Ok(format!("`cat > letter.txt` (pid {pid}) waits for more to write."))
+    }
+
+    fn close_file(&mut self) -> Result<(), String> {
+        let Some(mut editor) = self.editor.take() else { return Ok(()) };
+        drop(editor.stdin.take());
+        editor.wait().map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    fn inspect(&mut self) -> Result<Vec<String>, String> {
+        let mut seen = Vec::new();
+        let file = self.file();
+        if let Some((check, options)) = self.kind.check.split_first().filter(|(c, _)| exists(c)) {
+            let mut words: Vec<OsString> = options.iter().map(OsString::from).collect();
+            words.push(file.clone().into());
+            run(check, &words).map_err(|why| format!("the file system is not clean: {why}"))?;
+            seen.push(format!("{check} finds the file system clean."));
+        }
+        let there = self.second_look();
+        fs::create_dir(&there).map_err(|e| e.to_string())?;
+        run("mount", &["-o".as_ref(), "loop,ro".as_ref(), file.as_os_str(), there.as_os_str()])?;
+        let found = self.count_files(&there);
+        run("umount", &[&there])?;
+        match found {
+            FILES => seen.push(format!(
+                "Mounted again, read-only: {found} of {FILES} files, byte for byte. Nothing was lost."
+            )),
+            _ => return Err(format!("only {found} of {FILES} files are on the medium")),
+        }
+        Ok(seen)
+    }
+}
+
+/// Unmounts our file system. A call that was interrupted may hold it for a moment yet; one that holds
+/// it longer keeps it until it ends, out of everybody's sight.
+fn take_down(place: &Path) {
+    for _ in 0..50 {
+        if run("umount", &[place]).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    _ = run("umount", &["--lazy".as_ref(), place.as_os_str()]);
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        if let Some(mut editor) = self.editor.take() {
+            _ = editor.kill();
+            _ = editor.wait();
+        }
+        for place in [self.second_look(), self.mount()] {
+            // Mounted is what lies on another device than our folder.
+            let device = |path: &Path| fs::symlink_metadata(path).map(|m| m.dev()).ok();
+            if device(&place).is_some_and(|there| Some(there) != device(&self.folder)) {
+                take_down(&place);
+            }
+        }
+        self.detach();
+        // Only what was made; a folder that is still mounted cannot be removed, and its content stays.
+        for folder in [self.second_look(), self.mount()] {
+            _ = fs::remove_dir(folder);
+        }
+        _ = fs::remove_file(self.file());
+        _ = fs::remove_dir(&self.folder);
+    }
+}
