@@ -77,7 +77,7 @@ fn agree_target(command: &str, target: &Value, fault: &mut impl FnMut(String)) {
         fault("only eject releases".into());
     }
     let blocked = !target["blockers"].as_array().is_none_or(Vec::is_empty);
-    if blocked && outcome != "busy" && !(command == "eject" && !success) {
+    if blocked && outcome != "busy" {
         fault(format!("blockers beside the outcome {outcome}"));
     }
     if command == "who" && !target["drive"].is_null() && target["scan"].is_null() {

@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 use crate::text::escape_os;
 use crate::{json, steps, words};
 use std::ffi::OsString;
-use unmoor::{Drive, Error, Medium, Options, Target, Volume, platform};
+use unmoor::{Drive, DriveKind, Error, Medium, Options, Target, Volume, platform};
 
 pub fn run(args: args::Status) -> Result<u8, Error> {
     let targets = match args.targets.is_empty() {
@@ -114,6 +114,9 @@ fn medium(drive: &Drive) -> &'static str {
 }
 
 fn leaves(drive: &Drive) -> &'static str {
+    if matches!(drive.kind, DriveKind::Loop | DriveKind::Network) {
+        return "it can be detached";
+    }
     match (drive.removable, drive.hotplug) {
         (true, true) => "the medium can be taken out, and the drive unplugged",
         (true, false) => "the medium can be taken out",
