@@ -54,7 +54,7 @@ pub fn message(verb: Verb, report: &Report) -> String {
     match (&report.outcome, verb) {
         (Outcome::Stopped(error), _) => failure(drive, error),
         (Outcome::Planned, _) => {
-            format!("{named}: nothing was touched; this is what would be done")
+            format!("{named}: nothing was touched. This is what would be done:")
         }
         (Outcome::Released, Verb::Load) => format!("{named}: loaded; {}.", seen(report)),
         (Outcome::Released, Verb::Eject(goal)) => format!("{named}: {}", released(goal, report)),

@@ -15,6 +15,7 @@ pub struct Run {
 pub fn unmoor<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Run {
     let run = Command::new(env!("CARGO_BIN_EXE_unmoor"))
         .args(words)
+        .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
         .output()
         .expect("the command starts");
