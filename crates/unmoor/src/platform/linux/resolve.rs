@@ -9,7 +9,6 @@ use crate::target::Target;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The drive that `target` means.
@@ -62,10 +61,9 @@ fn disks() -> Result<Vec<Place>> {
 fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
     let shown = given.to_string_lossy();
     // `sdb` is the drive, whatever file of that name lies here; `./sdb` is the file.
-    if !given.as_bytes().contains(&b'/') {
-        if let Some(place) = given.to_str().and_then(|name| Place::of_name(name).ok()) {
-            return Ok(place);
-        }
+    let plain = given.to_str().filter(|name| !name.contains('/'));
+    if let Some(place) = plain.and_then(|name| Place::of_name(name).ok()) {
+        return Ok(place);
     }
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
@@ -88,10 +86,9 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
         )),
         kind => {
             let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
-            if kind == libc::S_IFREG {
-                if let Some(attached) = machine.loop_over(device, stat.stx_ino) {
-                    return Place::of_name(&attached.name).map_err(|_| nothing(&shown));
-                }
+            let image = (kind == libc::S_IFREG).then(|| machine.loop_over(device, stat.stx_ino));
+            if let Some(attached) = image.flatten() {
+                return Place::of_name(&attached.name).map_err(|_| nothing(&shown));
             }
             Place::of(machine.behind(device))
                 .map_err(|_| on_no_drive(machine, stat.stx_mnt_id, &shown))
