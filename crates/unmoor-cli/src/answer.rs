@@ -31,6 +31,7 @@ pub enum Verb {
     Eject(Goal),
     Load,
     Flush,
+    Remount,
     Status,
     Who,
 }
@@ -42,6 +43,7 @@ impl Verb {
             Verb::Eject(_) => "eject",
             Verb::Load => "load",
             Verb::Flush => "flush",
+            Verb::Remount => "remount",
             Verb::Status => "status",
             Verb::Who => "who",
         }

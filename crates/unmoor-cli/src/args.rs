@@ -43,6 +43,7 @@ pub enum Command {
     Eject(Eject),
     Load(Load),
     Flush(Flush),
+    Remount(Remount),
     List(List),
     Status(Status),
     Who(Who),
@@ -50,7 +51,8 @@ pub enum Command {
 }
 
 /// The first words that are commands and not targets.
-const COMMANDS: [&str; 8] = ["eject", "load", "flush", "list", "status", "who", "demo", "help"];
+const COMMANDS: [&str; 9] =
+    ["eject", "load", "flush", "remount", "list", "status", "who", "demo", "help"];
 
 /// Flush, dismount and eject, and look whether it really happened
 ///
@@ -93,6 +95,11 @@ pub struct Eject {
     /// Take the whole device off its bus, as before unplugging it
     #[arg(long, short)]
     pub power_off: bool,
+    /// Take the volumes offline once they are dismounted, so that nothing mounts them again (Windows)
+    ///
+    /// Needs an administrator. `unmoor remount` takes them online.
+    #[arg(long)]
+    pub offline: bool,
     /// Do not look whether the drive did what it said
     #[arg(long)]
     pub no_verify: bool,
@@ -125,6 +132,16 @@ pub struct Flush {
     /// Give up after this long [default: as long as bytes still move]
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Have the system mount again what was dismounted and is still in the drive (Windows)
+#[derive(Debug, Args)]
+pub struct Remount {
+    /// Drives to mount
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<OsString>,
     #[command(flatten)]
     pub output: Output,
 }

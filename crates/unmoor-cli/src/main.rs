@@ -67,6 +67,7 @@ fn carry_out(command: Command) -> Result<u8, Error> {
         Command::Eject(args) => release::eject(args),
         Command::Load(args) => release::load(args),
         Command::Flush(args) => release::flush(args),
+        Command::Remount(args) => release::remount(args),
         Command::List(args) => Ok(list::run(args)),
         Command::Status(args) => status::run(args),
         Command::Who(args) => who::run(args),

@@ -54,7 +54,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use options::{Goal, Options};
 pub use order::{Undo, undo_order};
 pub use plan::{Action, Plan, PlannedStep, plan};
-pub use release::{Listener, dry_run, flush, load, release};
+pub use release::{Listener, dry_run, flush, load, release, remount};
 pub use report::{Attempt, Done, Event, Outcome, Report, Status, Step, StepReport};
 pub use stages::{Dismounted, Ejected, Halted, Locked, Observer, Opened};
 pub use target::Target;

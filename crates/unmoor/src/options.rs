@@ -18,6 +18,8 @@ pub struct Options {
     /// The longest the whole of it may take. `None`: [`Options::STEP_TIME`] for each step, and for
     /// flushing as long as bytes still move.
     pub timeout: Option<Duration>,
+    /// Take every volume offline once it is dismounted, so that nothing mounts it again (Windows).
+    pub offline: bool,
     /// Look whether it really happened.
     pub verify: bool,
     /// Somebody else's wish to stop.
@@ -54,6 +56,7 @@ impl Default for Options {
             discard_unwritten: false,
             wait: Duration::ZERO,
             timeout: None,
+            offline: false,
             verify: true,
             cancel: Cancel::new(),
         }

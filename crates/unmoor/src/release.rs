@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan, refuse_system};
 use crate::platform::Platform;
 use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
-use crate::stages::{Dismounted, Ejected, Halted, Opened};
+use crate::stages::{Dismounted, Ejected, Halted, Opened, refuse_offline};
 use crate::target::Target;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -56,6 +56,22 @@ pub fn flush(
         let drive = run.resolve()?;
         let mut opened = run.open(drive)?;
         run.step(Step::Flush, || opened.flush().map(|done| ((), done)))?;
+        Ok(Outcome::Released)
+    })
+}
+
+/// Has the system mount again what was dismounted and is still in the drive. Unlocks nothing: whoever
+/// holds a lock keeps it.
+pub fn remount(
+    platform: &dyn Platform,
+    target: &Target,
+    options: &Options,
+    listener: Listener<'_>,
+) -> Report {
+    carry_out(platform, target, options, listener, |run| {
+        let drive = run.resolve()?;
+        run.step(Step::Mount, || platform.remount(&drive).map(|done| ((), done)))
+            .map_err(|e| e.at(Step::Mount))?;
         Ok(Outcome::Released)
     })
 }
@@ -163,6 +179,7 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
 
     fn plan(&mut self, drive: &Drive) -> Result<Plan> {
         let made = plan(drive, self.options, |action| self.platform.methods(drive, action))
+            .and_then(|made| refuse_offline(self.platform, drive, self.options).map(|()| made))
             .map_err(|e| e.at(Step::Resolve))?;
         self.report.action = Some(made.action);
         Ok(made)

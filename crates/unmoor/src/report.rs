@@ -23,6 +23,8 @@ pub enum Step {
     PowerOff,
     /// Take the medium in.
     Load,
+    /// Have the system mount it again.
+    Mount,
     /// Look whether it really happened.
     Verify,
     /// Let go of every lock.
@@ -40,6 +42,7 @@ impl Step {
             Step::Eject => "eject",
             Step::PowerOff => "power-off",
             Step::Load => "load",
+            Step::Mount => "mount",
             Step::Verify => "verify",
             Step::Unlock => "unlock",
         }

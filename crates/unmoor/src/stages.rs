@@ -81,6 +81,7 @@ impl<'p> Opened<'p> {
     /// # Errors
     /// As [`Platform::open`].
     pub fn with(platform: &'p dyn Platform, drive: Drive, options: &Options) -> Result<Self> {
+        refuse_offline(platform, &drive, options).map_err(|e| e.at(Step::Resolve))?;
         let session = platform.open(&drive).map_err(|e| e.at(Step::Resolve))?;
         let deadline = options.timeout.map(|t| platform.now() + t);
         let options = options.clone();
@@ -249,6 +250,7 @@ impl Inner<'_> {
 
     /// Dismounts in the order of the stack, then claims the drive.
     fn dismount(&mut self, force: bool) -> Result<Done> {
+        let offline = self.options.offline;
         let result = self.stage(Step::Dismount, |drive, session, wait| {
             let mut done = Done::default();
             let mut gone: Vec<String> = Vec::new();
@@ -270,6 +272,10 @@ impl Inner<'_> {
                 done.add(part);
             }
             done.add(session.claim(force, wait).map_err(|e| so_far(e, &gone, &done))?);
+            for volume in drive.volumes.iter().rev().filter(|_| offline) {
+                let part = session.offline(volume, wait).map_err(|e| so_far(e, &gone, &done))?;
+                done.add(part);
+            }
             Ok(done)
         });
         result.map_err(|e| self.with_blockers(e))
@@ -334,6 +340,19 @@ impl Inner<'_> {
 
 /// How long a search for blockers may take after the deadline of the release has passed.
 const SEARCH: Duration = Duration::from_secs(2);
+
+/// Where the system has no such state, that is said before anything is touched.
+pub(crate) fn refuse_offline(
+    platform: &dyn Platform,
+    drive: &Drive,
+    options: &Options,
+) -> Result<()> {
+    if !options.offline || platform.takes_offline() {
+        return Ok(());
+    }
+    let why = "cannot be taken offline: this system has no such state";
+    Err(Error::new(ErrorKind::NotSupported, &drive.name, why).with_help("leave --offline out"))
+}
 
 /// An error in the middle says what had been dismounted by then.
 fn so_far(error: Error, gone: &[String], done: &Done) -> Error {

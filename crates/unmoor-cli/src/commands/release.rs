@@ -2,7 +2,7 @@
 
 use super::{each, parse};
 use crate::answer::{Answer, Verb};
-use crate::args::{Eject, Flush, Load, Output};
+use crate::args::{Eject, Flush, Load, Output, Remount};
 use crate::machines::Machines;
 use crate::progress::Progress;
 use crate::signals;
@@ -23,6 +23,7 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         discard_unwritten: args.discard_unwritten,
         wait: args.wait.unwrap_or_default(),
         timeout: args.timeout,
+        offline: args.offline,
         verify: !args.no_verify,
         cancel: signals::cancel(),
     };
@@ -43,6 +44,11 @@ pub fn load(args: Load) -> Result<u8, Error> {
 pub fn flush(args: Flush) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
     run(Verb::Flush, args.targets, &args.output, &options, unmoor::flush)
+}
+
+pub fn remount(args: Remount) -> Result<u8, Error> {
+    let options = only_timeout(None);
+    run(Verb::Remount, args.targets, &args.output, &options, unmoor::remount)
 }
 
 fn only_timeout(timeout: Option<Duration>) -> Options {

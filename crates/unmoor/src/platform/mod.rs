@@ -6,7 +6,7 @@
 
 use crate::blocker::Scan;
 use crate::drive::{Drive, Mount, Presence, Volume};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::report::Done;
 use crate::target::Target;
@@ -15,6 +15,8 @@ use crate::wait::{Clock, Wait};
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod simulated;
+#[cfg(any(windows, test))]
+mod win_parse;
 #[cfg(windows)]
 pub mod windows;
 
@@ -33,6 +35,24 @@ pub trait Platform: Clock {
     /// Opens the drive and binds the session to it: everything later fails with `Gone` or `Replaced`
     /// rather than touch another device. Changes nothing, and closes no tray.
     fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>>;
+
+    /// Can volumes be taken offline: [`Options::offline`](crate::Options::offline).
+    fn takes_offline(&self) -> bool {
+        false
+    }
+
+    /// Has the system mount again what was dismounted and is still in the drive.
+    ///
+    /// # Errors
+    /// `NotSupported` where the system does not mount by itself (everywhere but Windows).
+    fn remount(&self, drive: &Drive) -> Result<Done> {
+        Err(Error::new(
+            ErrorKind::NotSupported,
+            &drive.name,
+            "is not mounted by this system of its own accord",
+        )
+        .with_help(format!("mount it with: mount {} FOLDER", drive.path.display())))
+    }
 
     /// Names of the methods that [`Session::let_go`] would try for this action, in order.
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String>;
@@ -84,6 +104,12 @@ pub trait Session {
     /// claim when handles that were cut off still exist.
     fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done>;
 
+    /// Takes a dismounted volume offline, so that nothing mounts it again until it is taken online or
+    /// plugged in anew. Asked for only where [`Platform::takes_offline`].
+    fn offline(&mut self, _volume: &Volume, _wait: &mut Wait<'_>) -> Result<Done> {
+        Ok(Done::skipped("this system has no offline state"))
+    }
+
     /// Carries out the last action of the plan, trying one method after the other.
     fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done>;
 
@@ -110,8 +136,8 @@ pub fn native() -> Result<Box<dyn Platform>> {
     #[cfg(windows)]
     return Ok(Box::new(windows::Windows::new()));
     #[cfg(not(any(target_os = "linux", windows)))]
-    Err(crate::Error::new(
-        crate::ErrorKind::NotSupported,
+    Err(Error::new(
+        ErrorKind::NotSupported,
         std::env::consts::OS,
         "unmoor knows no drives of this system",
     )
