@@ -54,11 +54,12 @@ pub fn message(verb: Verb, report: &Report) -> String {
     match (&report.outcome, verb) {
         (Outcome::Stopped(error), _) => failure(drive, error),
         (Outcome::Planned, _) => {
-            format!("{named}: nothing was touched. This is what would be done:")
+            subject(&named, "nothing was touched. This is what would be done:")
         }
-        (Outcome::Released, Verb::Load) => format!("{named}: loaded; {}.", seen(report)),
-        (Outcome::Released, Verb::Eject(goal)) => format!("{named}: {}", released(goal, report)),
-        (Outcome::Released, _) => format!("{named}: {}", flushed(report)),
+        (Outcome::Released, Verb::Load) => subject(&named, &format!("loaded; {}.", seen(report))),
+        (Outcome::Released, Verb::Eject(goal)) => subject(&named, &released(goal, report)),
+        (Outcome::Released, Verb::Remount) => subject(&named, "mounted."),
+        (Outcome::Released, _) => subject(&named, &flushed(report)),
     }
 }
 
@@ -67,15 +68,20 @@ pub fn failure(drive: Option<&Drive>, error: &Error) -> String {
     let Some(drive) = drive else { return sentence(error.to_string()) };
     let named = describe(drive);
     let text = match error.subject() {
-        "" => format!("{named}: {}", error.detail()),
-        subject if subject == drive.name => format!("{named}: {}", error.detail()),
-        _ => format!("{named}: {error}"),
+        about if about.is_empty() || about == drive.name => subject(&named, error.detail()),
+        _ => subject(&named, &error.to_string()),
     };
     sentence(match (error.kind(), error.step()) {
         (ErrorKind::Busy, Some(Step::Lock)) => format!("{text}; nothing was dismounted"),
         (ErrorKind::Interrupted, Some(step)) => format!("{text} (while at {})", step.name()),
         _ => text,
     })
+}
+
+/// What is said, after what it is said of. A drive letter brings its colon along.
+fn subject(named: &str, said: &str) -> String {
+    let colon = if named.ends_with(':') { "" } else { ":" };
+    format!("{named}{colon} {said}")
 }
 
 fn sentence(text: String) -> String {

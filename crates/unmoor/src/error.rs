@@ -206,6 +206,8 @@ impl fmt::Display for Error {
         match (&*self.inner.subject, &*self.inner.detail) {
             ("", detail) => f.write_str(detail),
             (subject, "") => f.write_str(subject),
+            // A drive letter brings its colon along: "E: is in use".
+            (subject, detail) if subject.ends_with(':') => write!(f, "{subject} {detail}"),
             (subject, detail) => write!(f, "{subject}: {detail}"),
         }
     }
