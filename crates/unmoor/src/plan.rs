@@ -101,7 +101,10 @@ pub(crate) fn refuse_system(drive: &Drive) -> Result<()> {
         &drive.name,
         format!("carries the running system ({})", drive.system.join(", ")),
     )
-    .with_help("unmoor never releases such a drive; swap must be switched off first"))
+    .with_help(match drive.system.iter().any(|what| what.starts_with("swap")) {
+        true => "unmoor never releases such a drive; swap must be switched off first",
+        false => "unmoor never releases such a drive",
+    }))
 }
 
 fn refuse_empty(drive: &Drive) -> Result<()> {
