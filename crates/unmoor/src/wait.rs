@@ -106,6 +106,13 @@ impl<'w> Wait<'w> {
         (self.watch)(left);
     }
 
+    /// Bytes moved, though the system does not say how many are left (Windows).
+    pub fn moved(&mut self) {
+        if let Some(stall) = self.stall {
+            self.deadline = self.deadline.max(self.clock.now() + stall);
+        }
+    }
+
     /// Sleeps for at most `time`, never past the deadline, and fails as [`Wait::check`] does.
     pub fn sleep(&self, time: Duration) -> Result<()> {
         self.check()?;
