@@ -1,0 +1,48 @@
+//! Numbers and texts at offsets in an answer of unknown length.
+
+/// An answer, as long as the driver said it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes<'a>(pub &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn array<const N: usize>(self, at: usize) -> Option<[u8; N]> {
+        self.0.get(at..at.checked_add(N)?)?.try_into().ok()
+    }
+
+    pub(crate) fn u8(self, at: usize) -> Option<u8> {
+        self.0.get(at).copied()
+    }
+
+    pub(crate) fn u32(self, at: usize) -> Option<u32> {
+        self.array(at).map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(self, at: usize) -> Option<u64> {
+        self.array(at).map(u64::from_le_bytes)
+    }
+
+    /// A number of bytes that Windows keeps signed: negative ones are lies.
+    pub(crate) fn size(self, at: usize) -> Option<u64> {
+        self.u64(at).filter(|&n| i64::try_from(n).is_ok())
+    }
+
+    /// A NUL-terminated text of bytes, trimmed; an empty one is none.
+    pub(crate) fn text(self, at: usize) -> Option<String> {
+        let rest = self.0.get(at..)?;
+        let end = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
+        let text = String::from_utf8_lossy(&rest[..end]);
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_string())
+    }
+
+    /// `count` records of `size` bytes from `at` on, as many as are really there.
+    pub(crate) fn records(
+        self,
+        at: usize,
+        size: usize,
+        count: usize,
+    ) -> impl Iterator<Item = Bytes<'a>> {
+        let rest = self.0.get(at..).unwrap_or(&[]);
+        rest.chunks_exact(size).take(count).map(Bytes)
+    }
+}

@@ -1,0 +1,20 @@
+//! What Windows answers, read: the bytes of `DeviceIoControl`, lists of names, error codes, and the
+//! names a user may type.
+//!
+//! Nothing here calls Windows, so that it is compiled and tested on every system. The layouts are those
+//! of `winioctl.h` and `ntddstor.h` as the Win32 documentation gives them, for 32 and 64 bits alike. A
+//! driver may answer short, empty, or with lengths that lie: no reader panics or reads outside.
+#![cfg_attr(not(windows), allow(dead_code))]
+
+mod answers;
+mod bytes;
+mod codes;
+mod names;
+mod strings;
+mod veto;
+
+pub(crate) use answers::*;
+pub(crate) use codes::{Code, error, name as code_name, says_unsupported};
+pub(crate) use names::{Name, kernel_base, parse as parse_name};
+pub(crate) use strings::{multi_sz, page_file_volume, sz};
+pub(crate) use veto::Veto;

@@ -1,0 +1,121 @@
+//! What a user may type to name a drive on Windows, told apart by its looks alone.
+
+/// What a name looks like. Whether anything answers to it is for the system to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// `E:`, `E:\`, `e`, `\\.\E:`: a drive letter, in upper case.
+    Letter(char),
+    /// `\\?\Volume{…}\`, with or without the ends: the part `Volume{…}`.
+    Volume(String),
+    /// `\Device\HarddiskVolume5`, `\Device\CdRom0`.
+    Kernel(String),
+    /// `PhysicalDrive2`, `\\.\CdRom0`: a name in the Win32 device namespace, without `\\.\`.
+    Device(String),
+    /// `.`: the drive of the current directory.
+    Current,
+    /// `\`: the drive that this program lies on.
+    Program,
+    /// Anything else: a mounted folder, a path on the volume, or a label.
+    Other,
+}
+
+/// Tells what a name looks like.
+pub(crate) fn parse(given: &str) -> Name {
+    match given {
+        "." | r".\" | "./" => return Name::Current,
+        r"\" | "/" => return Name::Program,
+        _ => {}
+    }
+    let slashed = given.replace('/', r"\");
+    if let Some(kernel) = strip(&slashed, r"\Device\") {
+        return Name::Kernel(format!(r"\Device\{}", kernel.trim_end_matches('\\')));
+    }
+    let bare = [r"\\.\", r"\\?\", r"\??\"].iter().find_map(|p| strip(&slashed, p));
+    let short = bare.unwrap_or(&slashed).trim_end_matches('\\');
+    if let Some(letter) = letter(short, bare.is_none()) {
+        return Name::Letter(letter);
+    }
+    if strip(short, "Volume{").is_some() && short.ends_with('}') && !short.contains('\\') {
+        return Name::Volume(short.to_string());
+    }
+    let numbered = ["PhysicalDrive", "CdRom", "Tape", "Harddisk"].iter().any(|p| {
+        strip(short, p).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    if numbered && !short.contains('\\') {
+        return Name::Device(short.to_string());
+    }
+    Name::Other
+}
+
+/// The last part of a kernel name: `HarddiskVolume5` of `\Device\HarddiskVolume5`.
+pub(crate) fn kernel_base(kernel: &str) -> &str {
+    kernel.rsplit('\\').find(|part| !part.is_empty()).unwrap_or(kernel)
+}
+
+/// `E:`, and `e` where a bare letter may stand for a drive.
+fn letter(text: &str, bare_too: bool) -> Option<char> {
+    let mut chars = text.chars();
+    let letter = chars.next().filter(char::is_ascii_alphabetic)?;
+    let drive = match chars.as_str() {
+        ":" => true,
+        "" => bare_too,
+        _ => false,
+    };
+    drive.then(|| letter.to_ascii_uppercase())
+}
+
+/// As `str::strip_prefix`, blind to ASCII case as Windows names are.
+fn strip<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
+    let head = text.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GUID: &str = "Volume{0b2e4f3c-0000-0000-0000-100000000000}";
+
+    #[test]
+    fn every_way_to_write_a_letter_means_the_letter() {
+        for given in ["E:", r"E:\", "e", "e:", "E:/", r"\\.\E:", r"\\?\e:\"] {
+            assert_eq!(parse(given), Name::Letter('E'), "{given}");
+        }
+        assert_eq!(parse(r"E:\folder"), Name::Other);
+        assert_eq!(parse("ä:"), Name::Other);
+    }
+
+    #[test]
+    fn volumes_devices_and_kernel_names_are_told_apart() {
+        for given in [format!(r"\\?\{GUID}\"), format!(r"\\.\{GUID}"), GUID.to_string()] {
+            assert_eq!(parse(&given), Name::Volume(GUID.into()), "{given}");
+        }
+        assert_eq!(parse(&format!(r"\\?\{GUID}\folder")), Name::Other);
+        assert_eq!(parse("physicaldrive2"), Name::Device("physicaldrive2".into()));
+        assert_eq!(parse(r"\\.\CdRom0"), Name::Device("CdRom0".into()));
+        let kernel = Name::Kernel(r"\Device\HarddiskVolume5".into());
+        assert_eq!(parse(r"\device\HarddiskVolume5"), kernel);
+        assert_eq!(kernel_base(r"\Device\HarddiskVolume5"), "HarddiskVolume5");
+    }
+
+    #[test]
+    fn the_current_drive_and_the_programs_drive_have_signs() {
+        assert_eq!(parse("."), Name::Current);
+        assert_eq!(parse(r"\"), Name::Program);
+        assert_eq!(parse("CDROM"), Name::Other, "that is a label");
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_panics(given in ".{0,60}") {
+            let _ = parse(&given);
+        }
+
+        #[test]
+        fn almost_names_do_not_panic(given in r"[\\/.?EeVolumePhysicalDrive{}:0-9ä]{0,30}") {
+            let _ = parse(&given);
+            let _ = kernel_base(&given);
+        }
+    }
+}
