@@ -1,6 +1,43 @@
-//! Windows.
-use super::*;
-use crate::error::{Error, ErrorKind};
+//! Windows: the Win32 storage interface, Windows 7 and later.
+//!
+//! | step | request |
+//! |---|---|
+//! | flush | a write handle, `FlushFileBuffers`; not for CD and DVD |
+//! | lock | a read handle, `FSCTL_LOCK_VOLUME`; the handle stays open and holds the lock |
+//! | dismount | `FSCTL_DISMOUNT_VOLUME` |
+//! | eject | `IOCTL_STORAGE_MEDIA_REMOVAL`, `IOCTL_STORAGE_EJECT_MEDIA`, on the volume, then the drive |
+//! | power off | `CM_Request_Device_EjectW` on the nearest removable ancestor |
+//! | load | `IOCTL_STORAGE_LOAD_MEDIA2`, `IOCTL_STORAGE_LOAD_MEDIA` |
+//! | verify | `IOCTL_STORAGE_CHECK_VERIFY2` |
+//! | unlock | `FSCTL_UNLOCK_VOLUME`, close |
+//!
+//! Which promise is known how (Wine, simulated drives, documentation): `docs/windows.md`.
+
+mod control;
+mod devnode;
+mod fsctl;
+mod handles;
+mod in_time;
+mod inventory;
+mod naming;
+mod picture;
+mod process;
+mod registry;
+mod session;
+mod storage;
+mod system;
+mod users;
+mod volumes;
+mod wide;
+
+use super::{Clock, Platform, Session};
+use crate::drive::{Drive, DriveKind};
+use crate::error::Result;
+use crate::plan::Action;
+use crate::report::Done;
+use crate::target::Target;
+use inventory::Inventory;
+use session::WindowsSession;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -11,32 +48,58 @@ pub struct Windows {}
 impl Windows {
     /// Opens nothing yet.
     pub fn new() -> Self {
+        control::no_dialogs();
         Windows {}
     }
 }
+
 impl Clock for Windows {
     fn now(&self) -> Duration {
-        static S: OnceLock<Instant> = OnceLock::new();
-        S.get_or_init(Instant::now).elapsed()
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
     }
+
     fn sleep(&self, time: Duration) {
-        std::thread::sleep(time)
+        std::thread::sleep(time);
     }
 }
-fn later<T>() -> Result<T> {
-    Err(Error::new(ErrorKind::NotSupported, "windows", "not written yet"))
-}
+
 impl Platform for Windows {
-    fn list(&self, _all: bool) -> Result<Vec<Drive>> {
-        later()
+    fn list(&self, all: bool) -> Result<Vec<Drive>> {
+        let inventory = Inventory::take();
+        let drives = inventory.keys().into_iter().map(|key| picture::drive(&inventory, &key));
+        Ok(drives.filter(|d| all || d.removable || d.hotplug || is_optical(d)).collect())
     }
-    fn resolve(&self, _t: &Target) -> Result<Drive> {
-        later()
+
+    fn resolve(&self, target: &Target) -> Result<Drive> {
+        let inventory = Inventory::take();
+        let key = naming::find(&inventory, target)?;
+        Ok(picture::drive(&inventory, &key))
     }
-    fn open(&self, _d: &Drive) -> Result<Box<dyn Session + '_>> {
-        later()
+
+    fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
+        Ok(Box::new(WindowsSession::open(drive)?))
     }
-    fn methods(&self, _d: &Drive, _a: Action) -> Vec<String> {
-        Vec::new()
+
+    fn takes_offline(&self) -> bool {
+        true
     }
+
+    fn remount(&self, drive: &Drive) -> Result<Done> {
+        session::remount(drive)
+    }
+
+    fn methods(&self, _drive: &Drive, action: Action) -> Vec<String> {
+        let methods: &[&str] = match action {
+            Action::Eject => &["IOCTL_STORAGE_EJECT_MEDIA"],
+            Action::Stop => &["IOCTL_STORAGE_EJECT_MEDIA", "CM_Request_Device_EjectW"],
+            Action::PowerOff => &["CM_Request_Device_EjectW"],
+            _ => &[],
+        };
+        methods.iter().map(ToString::to_string).collect()
+    }
+}
+
+fn is_optical(drive: &Drive) -> bool {
+    drive.kind == DriveKind::Optical
 }

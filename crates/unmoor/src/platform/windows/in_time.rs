@@ -1,0 +1,153 @@
+//! Calls that may block, within their time.
+//!
+//! A driver may keep a synchronous request for as long as it likes. It runs on a thread of its own;
+//! at the deadline, or when the user wishes to stop, `CancelSynchronousIo` (Windows Vista) takes it
+//! back. A driver that does not even let go then keeps the thread, not the user.
+
+use super::control::code;
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::win_parse::{self, Code};
+use crate::wait::Wait;
+use std::io;
+use std::os::windows::io::AsRawHandle;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
+use windows_sys::Win32::System::IO::CancelSynchronousIo;
+
+/// How often the deadline and the wish to stop are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a cancelled request gets to come back.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Runs `call` on another thread until it returns or `go_on` fails, which is asked every tick.
+fn run<T: Send + 'static>(
+    mut go_on: impl FnMut() -> Result<()>,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let (sender, receiver) = mpsc::channel();
+    let start = thread::Builder::new().name("unmoor-io".into()).spawn(move || {
+        // Nobody listens any more after a timeout.
+        let _ = sender.send(call());
+    });
+    let thread = start.map_err(|e| win_parse::error(code(&e), "", "CreateThread"))?;
+    let mut stopped: Option<(Error, Instant)> = None;
+    loop {
+        match receiver.recv_timeout(TICK) {
+            // It came back in the end: what it says counts more than that it was late.
+            Ok(value) => return Ok(value),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::new(ErrorKind::Failed, "", "a request ended without an answer"));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        match &stopped {
+            Some((error, at)) if at.elapsed() >= GRACE => {
+                return Err(error.clone().and_detail("its driver keeps the request"));
+            }
+            Some(_) => cancel(&thread),
+            None => {
+                if let Err(error) = go_on() {
+                    cancel(&thread);
+                    stopped = Some((error, Instant::now()));
+                }
+            }
+        }
+    }
+}
+
+fn cancel(thread: &JoinHandle<()>) {
+    // SAFETY: the handle belongs to the JoinHandle, which outlives the call. It fails with
+    // ERROR_NOT_FOUND when the thread is not in a request just now, which is asked again.
+    unsafe { CancelSynchronousIo(thread.as_raw_handle()) };
+}
+
+/// Runs a blocking request within its [`Wait`]. `moving` is asked now and then whether bytes still
+/// move: if so, the deadline of a flush moves along.
+pub(super) fn within<T: Send + 'static>(
+    wait: &mut Wait<'_>,
+    mut moving: impl FnMut() -> bool,
+    call: impl FnOnce() -> Result<T, Code> + Send + 'static,
+) -> Result<Result<T, Code>> {
+    let mut reason = None;
+    let result = run(
+        || {
+            if moving() {
+                wait.moved();
+            }
+            wait.check().inspect_err(|e| reason = Some(e.clone()))
+        },
+        call,
+    )?;
+    match (result, reason) {
+        // The code says only that it was cut short; why, we know.
+        (Err(ERROR_OPERATION_ABORTED), Some(reason)) => Err(reason),
+        (result, _) => Ok(result),
+    }
+}
+
+/// As [`within`], for calls of the seam that have no [`Wait`] of their own.
+pub(super) fn at_most<T: Send + 'static>(
+    time: Duration,
+    call: impl FnOnce() -> Result<T, Code> + Send + 'static,
+) -> Result<Result<T, Code>> {
+    let start = Instant::now();
+    run(
+        || match start.elapsed() < time {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::TimedOut, "", "no answer from the drive")
+                .with_help("unplug nothing yet: try again, or close what uses the drive")),
+        },
+        call,
+    )
+}
+
+/// The sentence for a `GetLastError` that the standard library kept.
+pub(super) fn last() -> Code {
+    code(&io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::{Cancel, Clock};
+
+    struct Now;
+    impl Clock for Now {
+        fn now(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+        fn sleep(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn what_returns_is_passed_on() {
+        let cancel = Cancel::new();
+        let mut watch = |_| {};
+        let mut wait = Wait::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
+        assert_eq!(within(&mut wait, || false, || Ok(7)).unwrap(), Ok(7));
+        assert_eq!(within::<()>(&mut wait, || false, || Err(21)).unwrap(), Err(21));
+    }
+
+    #[test]
+    fn what_never_returns_is_left_behind_when_the_user_wishes_to_stop() {
+        let cancel = Cancel::new();
+        cancel.cancel();
+        let mut watch = |_| {};
+        let mut wait = Wait::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
+        let (_keep, never) = mpsc::channel::<()>();
+        let stuck = move || never.recv().map_err(|_| 31);
+        let error = within(&mut wait, || false, stuck).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+    }
+
+    #[test]
+    fn a_panic_in_a_request_is_an_error_not_a_hang() {
+        let cancel = Cancel::new();
+        let mut watch = |_| {};
+        let mut wait = Wait::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
+        let error = within::<()>(&mut wait, || false, || panic!("on purpose")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Failed);
+    }
+}

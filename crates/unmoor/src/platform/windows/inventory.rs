@@ -1,0 +1,252 @@
+//! What there is: volumes first, because those are what Windows can enumerate for everybody; then the
+//! drives they lie on, as far as the drivers tell.
+
+use super::control::{Access, Device};
+use super::devnode::{self, Disk};
+use super::storage;
+use super::volumes::{self, DriveType};
+use crate::platform::win_parse::{
+    self, DeviceNumber, FILE_DEVICE_CD_ROM, FILE_DEVICE_DISK, FILE_DEVICE_DVD, FILE_DEVICE_TAPE,
+};
+use std::ffi::OsString;
+
+/// What tells one drive from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// A device whose number the driver tells: `FILE_DEVICE_DISK` 2 is `PhysicalDrive2`.
+    Device { kind: u32, number: u32 },
+    /// A volume whose driver does not tell what it lies on: its kernel name, or how it is opened.
+    Alone(String),
+}
+
+impl Key {
+    /// The name in the Win32 device namespace, without `\\.\`.
+    pub(super) fn device_name(&self) -> Option<String> {
+        match *self {
+            Key::Device { kind: FILE_DEVICE_DISK, number } => {
+                Some(format!("PhysicalDrive{number}"))
+            }
+            Key::Device { kind: FILE_DEVICE_CD_ROM, number } => Some(format!("CdRom{number}")),
+            Key::Device { kind: FILE_DEVICE_TAPE, number } => Some(format!("Tape{number}")),
+            _ => None,
+        }
+    }
+
+    /// The key of such a name.
+    pub(super) fn of_device_name(name: &str) -> Option<Key> {
+        let split = name.find(|c: char| c.is_ascii_digit())?;
+        let number = name[split..].parse().ok()?;
+        let kind = match name[..split].to_ascii_lowercase().as_str() {
+            "physicaldrive" | "harddisk" => FILE_DEVICE_DISK,
+            "cdrom" => FILE_DEVICE_CD_ROM,
+            "tape" => FILE_DEVICE_TAPE,
+            _ => return None,
+        };
+        Some(Key::Device { kind, number })
+    }
+
+    fn of_number(number: DeviceNumber) -> Key {
+        let kind = match number.kind {
+            FILE_DEVICE_DVD => FILE_DEVICE_CD_ROM,
+            kind => kind,
+        };
+        Key::Device { kind, number: number.number }
+    }
+
+    pub(super) fn is_optical(&self) -> bool {
+        matches!(self, Key::Device { kind: FILE_DEVICE_CD_ROM, .. })
+    }
+}
+
+/// A volume as far as it is known without touching its file system.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// `\\?\Volume{…}\`.
+    pub guid: Option<String>,
+    /// `\Device\HarddiskVolume5`.
+    pub kernel: Option<String>,
+    /// `E:\`, `C:\Mount\Card\`: letters first.
+    pub mounts: Vec<OsString>,
+    pub drive_type: DriveType,
+    pub key: Key,
+    /// It is a partition, not the whole of a drive.
+    pub partition: bool,
+}
+
+impl Found {
+    /// Its letter, as `E:`.
+    pub(super) fn letter(&self) -> Option<String> {
+        self.mounts.iter().find_map(|mount| letter_of(&mount.to_string_lossy()))
+    }
+
+    /// Short name: `E:`, or the last part of its kernel name.
+    pub(super) fn name(&self) -> String {
+        self.letter()
+            .or_else(|| self.kernel.as_deref().map(|k| win_parse::kernel_base(k).to_string()))
+            .or_else(|| self.guid.clone())
+            .unwrap_or_else(|| "volume".into())
+    }
+
+    /// How it is opened: `\\?\Volume{…}` (without the last `\`, which would mean its root folder),
+    /// `\\.\E:`.
+    pub(super) fn path(&self) -> String {
+        match (&self.guid, self.letter()) {
+            (Some(guid), _) => guid.trim_end_matches('\\').to_string(),
+            (None, Some(letter)) => format!(r"\\.\{letter}"),
+            (None, None) => self.name(),
+        }
+    }
+
+    /// Its root folder, which mounts it when touched.
+    pub(super) fn root(&self) -> String {
+        match (&self.guid, self.letter()) {
+            (Some(guid), _) => guid.clone(),
+            (None, Some(letter)) => format!(r"{letter}\"),
+            (None, None) => self.name(),
+        }
+    }
+
+    /// Does this name mean it: a letter, a mount point, a volume name or a kernel name, in any case
+    /// and with or without a `\` at its end.
+    pub(super) fn answers_to(&self, name: &str) -> bool {
+        let bare = |text: &str| text.trim_end_matches('\\').to_lowercase();
+        let name = bare(name);
+        let guid = self.guid.iter().any(|guid| bare(guid) == name);
+        let kernel = self.kernel.iter().any(|kernel| bare(kernel) == name);
+        guid || kernel || self.mounts.iter().any(|m| bare(&m.to_string_lossy()) == name)
+    }
+}
+
+/// `E:` of `E:\` and of nothing else.
+fn letter_of(mount: &str) -> Option<String> {
+    let short = mount.trim_end_matches('\\');
+    (short.len() == 2 && short.ends_with(':')).then(|| short.to_ascii_uppercase())
+}
+
+/// Every volume, and every drive letter that no volume has told of.
+pub(super) fn volumes() -> Vec<Found> {
+    let mut found: Vec<Found> = volumes::all().into_iter().map(by_guid).collect();
+    for letter in volumes::letters() {
+        let letter = format!("{letter}:");
+        if !found.iter().any(|volume| volume.answers_to(&letter)) {
+            found.extend(by_letter(&letter));
+        }
+    }
+    found
+}
+
+fn by_guid(guid: String) -> Found {
+    let mut mounts = volumes::mount_points(&guid);
+    mounts.sort_by_key(|mount| mount.len());
+    let device = guid.trim_end_matches('\\');
+    let kernel = volumes::kernel_name(device.trim_start_matches(r"\\?\"));
+    let drive_type = volumes::drive_type(mounts.first().unwrap_or(&OsString::from(&guid)));
+    complete(Some(guid), kernel, mounts, drive_type)
+}
+
+/// Letters of the network and of `subst` are no volumes.
+fn by_letter(letter: &str) -> Option<Found> {
+    let root = format!(r"{letter}\");
+    let drive_type = volumes::drive_type(&root);
+    let kernel = volumes::kernel_name(letter);
+    if drive_type == DriveType::Remote || substituted(letter).is_some() {
+        return None;
+    }
+    Some(complete(None, kernel, vec![root.into()], drive_type))
+}
+
+/// The folder that `subst` put behind a letter: its kernel name is a path.
+pub(super) fn substituted(letter: &str) -> Option<String> {
+    let kernel = volumes::kernel_name(letter)?;
+    let path = kernel.strip_prefix(r"\??\")?;
+    path.as_bytes().get(1).is_some_and(|&b| b == b':').then(|| path.to_string())
+}
+
+fn complete(
+    guid: Option<String>,
+    kernel: Option<String>,
+    mounts: Vec<OsString>,
+    drive_type: DriveType,
+) -> Found {
+    let alone = guid.clone().or_else(|| kernel.clone()).unwrap_or_default();
+    let mut volume =
+        Found { guid, kernel, mounts, drive_type, key: Key::Alone(alone), partition: false };
+    if let Ok(device) = Device::open(volume.path(), Access::Query) {
+        // A volume over several disks has no device number, but extents; a CD has only a number.
+        if let Some(number) = storage::device_number(&device) {
+            volume.key = Key::of_number(number);
+            volume.partition = number.partition.is_some();
+        } else if let Some(&disk) = storage::disks(&device).as_ref().and_then(|d| d.first()) {
+            volume.key = Key::Device { kind: FILE_DEVICE_DISK, number: disk };
+            volume.partition = true;
+        }
+    }
+    volume
+}
+
+/// The volumes, the device nodes, and the drives that have no volume at all.
+pub(super) struct Inventory {
+    pub volumes: Vec<Found>,
+    pub disks: Vec<Disk>,
+}
+
+impl Inventory {
+    pub(super) fn take() -> Inventory {
+        Inventory { volumes: volumes(), disks: devnode::disks() }
+    }
+
+    /// Every drive once, those with volumes first.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        let of_volumes = self.volumes.iter().map(|volume| volume.key.clone());
+        let of_disks = self.disks.iter().map(|disk| Key::of_number(disk.number));
+        let mut keys: Vec<Key> = Vec::new();
+        for key in of_volumes.chain(of_disks) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// The volumes of a drive.
+    pub(super) fn on<'i>(&'i self, key: &Key) -> Vec<&'i Found> {
+        self.volumes.iter().filter(|volume| volume.key == *key).collect()
+    }
+
+    /// The device node of a drive.
+    pub(super) fn disk(&self, key: &Key) -> Option<&Disk> {
+        self.disks.iter().find(|disk| Key::of_number(disk.number) == *key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_names_and_keys_are_each_others_mirror() {
+        for name in ["PhysicalDrive0", "PhysicalDrive12", "CdRom1", "Tape0"] {
+            let key = Key::of_device_name(name).unwrap();
+            assert_eq!(key.device_name().as_deref(), Some(name));
+        }
+        assert_eq!(Key::of_device_name("PhysicalDrive99999999999"), None);
+        assert_eq!(Key::of_device_name("Volume1"), None);
+    }
+
+    #[test]
+    fn a_volume_answers_to_its_names_in_any_case() {
+        let volume = Found {
+            guid: Some(r"\\?\Volume{AB}\".into()),
+            kernel: Some(r"\Device\CdRom0".into()),
+            mounts: vec![r"D:\".into(), r"C:\Mount\Card\".into()],
+            drive_type: DriveType::Optical,
+            key: Key::Alone(String::new()),
+            partition: false,
+        };
+        for name in ["d:", r"D:\", r"c:\mount\card", r"\\?\volume{ab}", r"\device\cdrom0\"] {
+            assert!(volume.answers_to(name), "{name}");
+        }
+        assert!(!volume.answers_to("E:") && !volume.answers_to(""));
+        assert_eq!((volume.name().as_str(), volume.path().as_str()), ("D:", r"\\?\Volume{AB}"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Which drive a name means.
+
+use super::control::exists;
+use super::inventory::{Found, Inventory, Key, substituted};
+use super::volumes::{self, DriveType};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::win_parse::{self, Name, parse_name};
+use crate::target::Target;
+use std::ffi::OsStr;
+
+/// The drive that `target` means.
+pub(super) fn find(inventory: &Inventory, target: &Target) -> Result<Key> {
+    let shown = target.to_string();
+    match target {
+        Target::Path(given) => by_name(inventory, given, &shown),
+        Target::Label(label) => labelled(inventory, label, &shown),
+        Target::Uuid(serial) => {
+            let hit = |v: &Found| {
+                let system = volumes::file_system(v.root()).ok();
+                system.and_then(|s| s.serial).is_some_and(|s| s.eq_ignore_ascii_case(serial))
+            };
+            one_of(inventory, hit, &shown)
+        }
+        _ => Err(unknown(&shown).with_help("on Windows name it by letter, label or volume name")),
+    }
+}
+
+fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<Key> {
+    match parse_name(&given.to_string_lossy()) {
+        Name::Letter(letter) => by_letter(inventory, letter, shown),
+        Name::Volume(name) => answering(inventory, &format!(r"\\?\{name}\"), shown),
+        Name::Kernel(kernel) => by_kernel_name(inventory, &kernel, shown),
+        Name::Device(name) => by_device_name(inventory, &name, shown),
+        Name::Current => {
+            let here = std::env::current_dir()
+                .map_err(|e| Error::new(ErrorKind::NoSuchTarget, shown, e.to_string()))?;
+            by_path(inventory, here.as_os_str(), shown)
+        }
+        Name::Program => {
+            let program = std::env::current_exe()
+                .map_err(|e| Error::new(ErrorKind::NoSuchTarget, shown, e.to_string()))?;
+            by_path(inventory, program.as_os_str(), shown)
+        }
+        Name::Other if exists(given) => by_path(inventory, given, shown),
+        Name::Other => labelled(inventory, &given.to_string_lossy(), shown),
+    }
+}
+
+fn by_letter(inventory: &Inventory, letter: char, shown: &str) -> Result<Key> {
+    let letter_name = format!("{letter}:");
+    if let Some(folder) = substituted(&letter_name) {
+        let why = format!("stands for the folder {folder} (subst), not for a drive");
+        return Err(Error::new(ErrorKind::NotSupported, shown, why)
+            .with_help(format!("name the drive of {folder} instead")));
+    }
+    if volumes::drive_type(format!(r"{letter_name}\")) == DriveType::Remote {
+        return Err(network(shown));
+    }
+    answering(inventory, &letter_name, shown)
+}
+
+fn by_kernel_name(inventory: &Inventory, kernel: &str, shown: &str) -> Result<Key> {
+    if let Ok(key) = answering(inventory, kernel, shown) {
+        return Ok(key);
+    }
+    // `\Device\Harddisk2\DR2` is what `PhysicalDrive2` stands for.
+    let same = |name: &String| {
+        volumes::kernel_name(name).is_some_and(|behind| behind.eq_ignore_ascii_case(kernel))
+    };
+    volumes::dos_devices()
+        .iter()
+        .filter(|name| Key::of_device_name(name).is_some())
+        .find(|name| same(name))
+        .map_or_else(|| Err(unknown(shown)), |name| by_device_name(inventory, name, shown))
+}
+
+fn by_device_name(inventory: &Inventory, name: &str, shown: &str) -> Result<Key> {
+    let key = Key::of_device_name(name).ok_or_else(|| unknown(shown))?;
+    if inventory.keys().contains(&key) {
+        return Ok(key);
+    }
+    // Where drivers tell no numbers, the kernel name behind it may still be a volume's.
+    match volumes::kernel_name(name) {
+        Some(kernel) => answering(inventory, &kernel, shown),
+        None => Err(unknown(shown)),
+    }
+}
+
+fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<Key> {
+    let root = volumes::mount_point_of(path)
+        .map_err(|code| win_parse::error(code, shown, "GetVolumePathName"))?;
+    if volumes::drive_type(&root) == DriveType::Remote {
+        return Err(network(shown));
+    }
+    let volume = volumes::name_of(&root);
+    let name = volume.unwrap_or_else(|_| root.to_string_lossy().into_owned());
+    answering(inventory, &name, shown)
+        .or_else(|_| answering(inventory, &root.to_string_lossy(), shown))
+}
+
+fn labelled(inventory: &Inventory, label: &str, shown: &str) -> Result<Key> {
+    let hit = |volume: &Found| {
+        let system = volumes::file_system(volume.root()).ok();
+        system.and_then(|s| s.label).is_some_and(|l| l.to_lowercase() == label.to_lowercase())
+    };
+    one_of(inventory, hit, shown)
+}
+
+fn answering(inventory: &Inventory, name: &str, shown: &str) -> Result<Key> {
+    let volume = inventory.volumes.iter().find(|volume| volume.answers_to(name));
+    volume.map(|volume| volume.key.clone()).ok_or_else(|| unknown(shown))
+}
+
+/// The one drive with such a volume; when several have one, none is guessed.
+fn one_of(inventory: &Inventory, hit: impl Fn(&Found) -> bool, shown: &str) -> Result<Key> {
+    let hits: Vec<&Found> = inventory.volumes.iter().filter(|volume| hit(volume)).collect();
+    let first = hits.first().ok_or_else(|| unknown(shown))?;
+    if hits.iter().all(|volume| volume.key == first.key) {
+        return Ok(first.key.clone());
+    }
+    let names: Vec<String> = hits.iter().map(|volume| volume.name()).collect();
+    let why = format!("several drives have this name: {}", names.join(", "));
+    Err(Error::new(ErrorKind::NoSuchTarget, shown, why).with_help("name one of them"))
+}
+
+fn unknown(shown: &str) -> Error {
+    Error::new(ErrorKind::NoSuchTarget, shortened(shown), "there is no such drive or volume")
+        .with_help("see what there is with: unmoor list --all")
+}
+
+fn network(shown: &str) -> Error {
+    Error::new(ErrorKind::NotSupported, shortened(shown), "is on the network, not on a drive here")
+}
+
+/// A name of thousands of characters is nonsense, and need not be repeated whole.
+fn shortened(shown: &str) -> String {
+    match shown.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown.to_string(),
+    }
+}

@@ -1,0 +1,210 @@
+//! One drive in full: its volumes with their file systems, its medium, what it is.
+
+use super::control::{Access, Device};
+use super::devnode::{self, Disk};
+use super::inventory::{Found, Inventory, Key};
+use super::storage;
+use super::system::{self, Needed};
+use super::volumes::{self, DriveType};
+use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
+use crate::error::ErrorKind;
+use crate::platform::win_parse::{self, Code, FILE_DEVICE_DISK, FILE_DEVICE_TAPE};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
+/// The drive of this key, asked now.
+pub(super) fn drive(inventory: &Inventory, key: &Key) -> Drive {
+    let found = inventory.on(key);
+    let disk = inventory.disk(key);
+    let (path, device) = open(key, disk, &found);
+    let descriptor = device.as_ref().and_then(storage::descriptor);
+    let hotplug = device.as_ref().and_then(storage::hotplug);
+    let bus = descriptor.as_ref().map_or(Bus::Other, |d| d.bus);
+    let kind = kind(key, &found);
+    let drive_type = found.iter().map(|v| v.drive_type).find(|t| *t != DriveType::Unknown);
+    let removable = kind == DriveKind::Optical
+        || drive_type == Some(DriveType::Removable)
+        || descriptor.as_ref().is_some_and(|d| d.removable_media)
+        || hotplug.is_some_and(|h| h.media_removable);
+    let node = disk.map(|disk| disk.node);
+    let name = name(key, &found);
+    let volumes: Vec<Volume> = found.iter().map(|v| volume(v, &name)).collect();
+    let readable = volumes.iter().any(|v| v.file_system.is_some());
+    let medium = match device.as_ref().map(storage::check_verify) {
+        _ if readable => Medium::Present,
+        Some(result) => medium(result),
+        None => Medium::Unknown,
+    };
+    let protected = device.as_ref().and_then(storage::write_protected);
+    Drive {
+        id: id(key, disk, &found),
+        path,
+        kind,
+        bus,
+        vendor: descriptor.as_ref().and_then(|d| d.vendor.clone()),
+        model: descriptor.as_ref().and_then(|d| d.product.clone()),
+        serial: descriptor.as_ref().and_then(|d| d.serial.clone()),
+        size: device
+            .as_ref()
+            .and_then(storage::size)
+            .or_else(|| volumes.iter().map(|v| v.size).max().flatten()),
+        removable,
+        hotplug: bus == Bus::Usb
+            || hotplug.is_some_and(|h| h.device_hotplug)
+            || node.is_some_and(|n| n.removable_ancestor().is_some()),
+        read_only: match protected {
+            Some(protected) if kind != DriveKind::Optical => protected,
+            _ => readable && volumes.iter().all(|v| v.read_only),
+        },
+        medium,
+        system: needed_on(&found, &system::needed()),
+        backing_file: None,
+        siblings: siblings(inventory, key),
+        volumes,
+        name,
+    }
+}
+
+/// Opens the drive itself where it has a name, else its volume; to ask, not to read.
+pub(super) fn open(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> (PathBuf, Option<Device>) {
+    let named = key.device_name().map(|name| format!(r"\\.\{name}"));
+    let mut ways: Vec<std::ffi::OsString> = named.iter().map(Into::into).collect();
+    ways.extend(disk.map(|disk| disk.path.clone()));
+    ways.extend(found.iter().map(|volume| volume.path().into()));
+    let shown = ways.first().map(PathBuf::from).unwrap_or_default();
+    (shown, ways.iter().find_map(|way| Device::open(way, Access::Query).ok()))
+}
+
+/// A drive with one volume bears the volume's name, which is what people know it by.
+fn name(key: &Key, found: &[&Found]) -> String {
+    match found {
+        [only] => only.name(),
+        _ => key.device_name().unwrap_or_else(|| "drive".into()),
+    }
+}
+
+fn kind(key: &Key, found: &[&Found]) -> DriveKind {
+    let floppy = |v: &&Found| v.kernel.iter().any(|k| k.starts_with(r"\Device\Floppy"));
+    match key {
+        _ if key.is_optical() => DriveKind::Optical,
+        Key::Device { kind: FILE_DEVICE_TAPE, .. } => DriveKind::Tape,
+        _ if found.iter().any(floppy) => DriveKind::Floppy,
+        _ if found.iter().any(|v| v.drive_type == DriveType::Optical) => DriveKind::Optical,
+        // Memory cards too: Windows has a command for them, and the drive answers it or not.
+        Key::Device { kind: FILE_DEVICE_DISK, .. } => DriveKind::Disk,
+        Key::Device { .. } => DriveKind::Other,
+        Key::Alone(_) => DriveKind::Disk,
+    }
+}
+
+fn id(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> DriveId {
+    let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        value(&mut hasher);
+        hasher.finish()
+    };
+    let instance = disk.and_then(|disk| disk.node.instance());
+    let generation = match (&instance, found.first()) {
+        (Some(instance), _) => hash(&|h| instance.hash(h)),
+        (None, Some(volume)) => hash(&|h| (&volume.guid, &volume.kernel).hash(h)),
+        (None, None) => 0,
+    };
+    let device = match key {
+        Key::Device { kind, number } => u64::from(*kind) << 32 | u64::from(*number),
+        Key::Alone(name) => hash(&|h| name.hash(h)),
+    };
+    DriveId { device, generation }
+}
+
+fn volume(found: &Found, drive: &str) -> Volume {
+    let letter = found.letter();
+    // Asking a file system mounts it; a drive that is empty would answer after a long search.
+    let ready = Device::open(found.path(), Access::Query)
+        .map(|device| !matches!(medium(storage::check_verify(&device)), Medium::Absent))
+        .unwrap_or(false);
+    let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();
+    let file_system = system.as_ref().map(|s| s.name.clone()).filter(|name| !name.is_empty());
+    let read_only = system.as_ref().is_some_and(|s| s.read_only)
+        || found.drive_type == DriveType::Optical && system.is_some();
+    let mounts = found.mounts.iter().enumerate().map(|(at, path)| Mount {
+        path: path.into(),
+        root: r"\".into(),
+        file_system: file_system.clone().unwrap_or_default(),
+        read_only,
+        id: at as u64 + 1,
+        parent: 0,
+    });
+    Volume {
+        name: found.name(),
+        path: found.path().into(),
+        device: 0,
+        kind: if found.partition { VolumeKind::Partition } else { VolumeKind::Disk },
+        on: vec![drive.to_string()],
+        label: system.as_ref().and_then(|s| s.label.clone()),
+        uuid: system.as_ref().and_then(|s| s.serial.clone()),
+        size: system.is_some().then(|| volumes::size(found.root())).flatten(),
+        read_only,
+        unwritten: None,
+        // A letter belongs to the drive, medium or not; something is mounted only with a file system.
+        mounts: if system.is_some() || letter.is_none() { mounts.collect() } else { Vec::new() },
+        file_system,
+    }
+}
+
+fn needed_on(found: &[&Found], needed: &[Needed]) -> Vec<String> {
+    let mut what: Vec<String> = needed
+        .iter()
+        .filter(|needed| found.iter().any(|volume| volume.answers_to(&needed.volume)))
+        .map(|needed| needed.what.to_string())
+        .collect();
+    what.dedup();
+    what
+}
+
+/// The other drives of the same removable device.
+fn siblings(inventory: &Inventory, key: &Key) -> Vec<String> {
+    let ancestor = |disk: &Disk| disk.node.removable_ancestor();
+    let Some(mine) = inventory.disk(key).and_then(ancestor) else { return Vec::new() };
+    inventory
+        .keys()
+        .iter()
+        .filter(|other| *other != key)
+        .filter(|other| inventory.disk(other).and_then(ancestor) == Some(mine))
+        .map(|other| name(other, &inventory.on(other)))
+        .collect()
+}
+
+/// Is there a medium, by the answer to `IOCTL_STORAGE_CHECK_VERIFY2`.
+pub(super) fn medium(answer: Result<(), Code>) -> Medium {
+    match presence(answer) {
+        Presence::Present => Medium::Present,
+        Presence::Absent | Presence::Gone => Medium::Absent,
+        Presence::TrayOpen => Medium::TrayOpen,
+        _ => Medium::Unknown,
+    }
+}
+
+/// What the answer to `IOCTL_STORAGE_CHECK_VERIFY2` says. The class drivers turn "not ready, medium
+/// not present" into ERROR_NO_MEDIA_IN_DRIVE, with the tray open or not, and every other "not ready"
+/// (stopped, becoming ready) into ERROR_NOT_READY.
+pub(super) fn presence(answer: Result<(), Code>) -> Presence {
+    const ERROR_NOT_READY: Code = 21;
+    const ERROR_MEDIA_CHANGED: Code = 1110;
+    const ERROR_NO_MEDIA_IN_DRIVE: Code = 1112;
+    const ERROR_DEVICE_DOOR_OPEN: Code = 1166;
+    match answer {
+        Ok(()) | Err(ERROR_MEDIA_CHANGED) => Presence::Present,
+        Err(ERROR_NO_MEDIA_IN_DRIVE) => Presence::Absent,
+        Err(ERROR_DEVICE_DOOR_OPEN) => Presence::TrayOpen,
+        Err(ERROR_NOT_READY) => Presence::Stopped,
+        Err(code) => match win_parse::error(code, "", "").kind() {
+            ErrorKind::Gone | ErrorKind::NoSuchTarget => Presence::Gone,
+            _ => Presence::Unknown,
+        },
+    }
+}
+
+/// Is the device of this instance path still in the tree.
+pub(super) fn is_there(instance: &str) -> bool {
+    devnode::locate(instance).is_some()
+}
