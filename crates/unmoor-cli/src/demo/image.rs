@@ -90,6 +90,12 @@ impl Image {
         }
     }
 
+    /// Mounted is what lies on another device than our folder.
+    fn is_mounted(&self, place: &Path) -> bool {
+        let device = |path: &Path| fs::symlink_metadata(path).map(|m| m.dev()).ok();
+        device(place).is_some_and(|there| Some(there) != device(&self.folder))
+    }
+
     /// How many of the files are on the medium, byte for byte.
     fn count_files(&self, there: &Path) -> usize {
         let right = |index: &usize| {
@@ -182,16 +188,16 @@ impl Drop for Image {
             _ = editor.wait();
         }
         for place in [self.second_look(), self.mount()] {
-            // Mounted is what lies on another device than our folder.
-            let device = |path: &Path| fs::symlink_metadata(path).map(|m| m.dev()).ok();
-            if device(&place).is_some_and(|there| Some(there) != device(&self.folder)) {
+            if self.is_mounted(&place) {
                 take_down(&place);
             }
         }
         self.detach();
-        // Only what was made; a folder that is still mounted cannot be removed, and its content stays.
-        for folder in [self.second_look(), self.mount()] {
-            _ = fs::remove_dir(folder);
+        for place in [self.second_look(), self.mount()] {
+            // Somebody else may have unmounted it while files were copied: those lie here then.
+            if !self.is_mounted(&place) {
+                _ = fs::remove_dir_all(place);
+            }
         }
         _ = fs::remove_file(self.file());
         _ = fs::remove_dir(&self.folder);
