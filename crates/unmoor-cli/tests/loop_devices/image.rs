@@ -76,21 +76,30 @@ impl Image {
 
     /// How often the device is mounted, as the kernel tells.
     pub fn mounts(&self) -> usize {
+        // Once it is detached, the device is the next process's: so are the mounts.
+        if !self.attached() {
+            return 0;
+        }
         let text = std::fs::read_to_string("/proc/self/mounts").unwrap();
         text.lines().filter(|line| line.starts_with(&format!("{} ", self.device))).count()
     }
 
     /// Is the image attached to its device.
     pub fn attached(&self) -> bool {
-        let name = self.device.trim_start_matches("/dev/");
-        std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"))
-            .is_ok_and(|file| Path::new(file.trim()) == self.file())
+        is_attached(&self.device, &self.file())
     }
 
     /// Checks the file system in the image, changing nothing.
     pub fn fsck(&self) -> Output {
         Command::new("fsck.ext4").args(["-f", "-n"]).arg(self.file()).output().unwrap()
     }
+}
+
+/// Is this file behind this loop device.
+pub fn is_attached(device: &str, file: &Path) -> bool {
+    let name = device.trim_start_matches("/dev/");
+    std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"))
+        .is_ok_and(|behind| Path::new(behind.trim()) == file)
 }
 
 impl Drop for Image {

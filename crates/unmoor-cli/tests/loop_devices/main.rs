@@ -6,9 +6,9 @@
 
 mod image;
 
-use image::{Image, alone, answer, attach, ran, shell, unmoor};
+use image::{Image, alone, answer, attach, is_attached, ran, shell, unmoor};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[test]
@@ -202,7 +202,7 @@ fn every_partition_of_the_drive_goes_and_one_in_use_keeps_all() {
     child.stdin.take().unwrap().write_all(table.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
     let device = attach(&file, &["-P"]).unwrap();
-    let detach = Detach(device.clone());
+    let detach = Detach(device.clone(), file);
     let parts = [format!("{device}p1"), format!("{device}p2")];
     if !Path::new(&parts[1]).exists() {
         eprintln!("skipped: this kernel reads no partition tables of loop devices");
@@ -223,10 +223,13 @@ fn every_partition_of_the_drive_goes_and_one_in_use_keeps_all() {
 }
 
 /// Detaches the loop device, if a test has left it attached.
-struct Detach(String);
+struct Detach(String, PathBuf);
 
 impl Drop for Detach {
     fn drop(&mut self) {
+        if !is_attached(&self.0, &self.1) {
+            return;
+        }
         for part in ["p1", "p2"] {
             ran(Command::new("umount").arg(format!("{}{part}", self.0)));
         }
