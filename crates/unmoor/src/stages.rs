@@ -43,6 +43,8 @@ struct Inner<'p> {
     options: Options,
     deadline: Option<Duration>,
     observer: Observer<'p>,
+    /// What a flush could not write: no later stage lets go of the medium then.
+    unwritten: Option<Error>,
 }
 
 /// A stage that failed: why, and the drive, still open and perhaps still locked. Dropping it unlocks;
@@ -86,7 +88,16 @@ impl<'p> Opened<'p> {
         let deadline = options.timeout.map(|t| platform.now() + t);
         let options = options.clone();
         let observer: Observer<'p> = Box::new(|_| {});
-        Ok(Opened(Box::new(Inner { platform, session, drive, options, deadline, observer })))
+        let unwritten = None;
+        Ok(Opened(Box::new(Inner {
+            platform,
+            session,
+            drive,
+            options,
+            deadline,
+            observer,
+            unwritten,
+        })))
     }
 
     /// Tells this observer from now on.
@@ -121,20 +132,39 @@ impl<'p> Opened<'p> {
     /// own cache.
     ///
     /// # Errors
-    /// `Unwritten` when something could not be written: then the medium must not be ejected.
+    /// `Unwritten` when something could not be written; what can still be written is. No later stage
+    /// lets go of the medium then, unless [`Options::discard_unwritten`] says so.
     pub fn flush(&mut self) -> Result<Done> {
         if self.0.drive.read_only {
             return Ok(Done::skipped("nothing can be written to it"));
         }
-        self.0.stage(Step::Flush, |drive, session, wait| {
+        let result = self.0.stage(Step::Flush, |drive, session, wait| {
             let mut done = Done::default();
+            let mut unwritten = None;
+            let mut part = |result: Result<Done>| match result {
+                Ok(part) => {
+                    done.add(part);
+                    Ok(())
+                }
+                Err(error) if error.kind() == ErrorKind::Unwritten => {
+                    unwritten.get_or_insert(error);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
             for volume in drive.volumes.iter().rev() {
                 wait.check()?;
-                done.add(session.flush(volume, wait)?);
+                part(session.flush(volume, wait))?;
             }
-            done.add(session.flush_drive(wait)?);
-            Ok(done)
-        })
+            part(session.flush_drive(wait))?;
+            unwritten.map_or(Ok(done), Err)
+        });
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Unwritten
+        {
+            self.0.unwritten = Some(error.clone());
+        }
+        result
     }
 
     /// Finds every volume idle, and keeps it so where the system can. While something is in the way
@@ -241,6 +271,9 @@ impl Inner<'_> {
 
     fn try_lock(&mut self) -> Result<Done> {
         let mut done = Done::default();
+        if self.drive.volumes.is_empty() {
+            done = Done::skipped("not mounted");
+        }
         for volume in self.drive.volumes.iter().rev() {
             self.session.check()?;
             done.add(self.session.try_lock(volume)?);
@@ -326,7 +359,7 @@ impl Inner<'_> {
         step: Step,
         run: impl FnOnce(&Drive, &mut dyn Session, &mut Wait<'_>) -> Result<T>,
     ) -> Result<T> {
-        let Inner { platform, session, drive, options, deadline, observer } = self;
+        let Inner { platform, session, drive, options, deadline, observer, .. } = self;
         let mut watch = |left| observer(&Event::Flushing { left });
         let end = deadline.unwrap_or_else(|| platform.now() + Options::STEP_TIME);
         let mut wait = Wait::until(*platform, end, &options.cancel, &mut watch);
@@ -413,7 +446,8 @@ impl<'p> Dismounted<'p> {
     /// Ejects the medium.
     ///
     /// # Errors
-    /// `NotSupported` when the drive knows no method, with every one that was tried; what it says.
+    /// `NotSupported` when the drive knows no method, with every one that was tried; `Unwritten` when
+    /// a flush could not write something; what the drive says.
     pub fn eject(self) -> Result<Ejected<'p>, Halted<'p>> {
         self.let_go(Action::Eject)
     }
@@ -432,8 +466,11 @@ impl<'p> Dismounted<'p> {
     /// What the system and the drive say.
     pub fn let_go(mut self, action: Action) -> Result<Ejected<'p>, Halted<'p>> {
         let step = if action == Action::PowerOff { Step::PowerOff } else { Step::Eject };
-        let result = match action {
-            Action::Nothing => Ok(Done::skipped("nothing to eject")),
+        let inner = &self.opened.0;
+        let unwritten = inner.unwritten.clone().filter(|_| !inner.options.discard_unwritten);
+        let result = match (action, unwritten) {
+            (Action::Nothing, _) => Ok(Done::skipped("nothing to eject")),
+            (_, Some(error)) => Err(error),
             _ => self.opened.0.stage(step, |_, session, wait| session.let_go(action, wait)),
         };
         match result {
