@@ -283,7 +283,7 @@ impl Inner<'_> {
 
     /// Dismounts in the order of the stack, then claims the drive.
     fn dismount(&mut self, force: bool) -> Result<Done> {
-        let offline = self.options.offline;
+        let (offline, discard) = (self.options.offline, self.options.discard_unwritten);
         let result = self.stage(Step::Dismount, |drive, session, wait| {
             let mut done = Done::default();
             let mut gone: Vec<String> = Vec::new();
@@ -304,7 +304,12 @@ impl Inner<'_> {
                 }
                 done.add(part);
             }
-            done.add(session.claim(force, wait).map_err(|e| so_far(e, &gone, &done))?);
+            match session.claim(force, wait) {
+                Err(lost) if discard && lost.kind() == ErrorKind::Unwritten => {
+                    done = done.with_warning(format!("{lost}; discarded at your wish"));
+                }
+                other => done.add(other.map_err(|e| so_far(e, &gone, &done))?),
+            }
             for volume in drive.volumes.iter().rev().filter(|_| offline) {
                 let part = session.offline(volume, wait).map_err(|e| so_far(e, &gone, &done))?;
                 done.add(part);

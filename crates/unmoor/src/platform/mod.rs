@@ -102,6 +102,10 @@ pub trait Session {
     /// Takes the whole drive for ourselves once every volume is dismounted: the proof that nothing
     /// uses it any more, and whatever dismounting wrote is flushed. With `force`, goes on without the
     /// claim when handles that were cut off still exist.
+    ///
+    /// # Errors
+    /// `Busy` when something of it is mounted or set up. `Unwritten` when what dismounting wrote could
+    /// not be written: the claim holds then all the same.
     fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done>;
 
     /// Takes a dismounted volume offline, so that nothing mounts it again until it is taken online or
