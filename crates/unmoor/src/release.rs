@@ -254,12 +254,16 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         });
         let dismounted = match locked {
             Ok(locked) => self.stage(Step::Dismount, || with_done(locked.dismount())),
+            Err(halted) => Err(halted),
+        };
+        // Something may also come in between the lock and the dismount.
+        let dismounted = match dismounted {
             Err(halted) if self.options.force && halted.error.kind() == ErrorKind::Busy => {
                 let Halted { error, opened } = halted;
                 self.warn(format!("{error}; forced: what is still open there fails from now on"));
                 self.stage(Step::Dismount, || with_done(opened.dismount_forced()))
             }
-            Err(halted) => Err(halted),
+            other => other,
         };
         dismounted.map_err(|halted| self.unlock_halted(halted))
     }
