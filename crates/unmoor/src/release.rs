@@ -3,7 +3,7 @@
 
 use crate::drive::{Drive, DriveKind, Medium, Presence};
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::Options;
+use crate::options::{Goal, Options};
 use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan, refuse_system};
 use crate::platform::Platform;
 use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
@@ -120,7 +120,7 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         let drive = self.resolve()?;
         let action = match self.plan(&drive) {
             Ok(plan) => plan.action,
-            Err(error) if is_closed_and_empty(&drive, &error) => {
+            Err(error) if self.wants_the_tray(&drive, &error) => {
                 return self.open_empty_tray(drive, error);
             }
             Err(error) => return Err(error),
@@ -319,6 +319,13 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         }
     }
 
+    fn wants_the_tray(&self, drive: &Drive, error: &Error) -> bool {
+        self.options.goal == Goal::Eject
+            && error.kind() == ErrorKind::NoMedium
+            && drive.kind == DriveKind::Optical
+            && drive.medium == Medium::Absent
+    }
+
     /// Carries out one step and writes it down.
     fn step<T>(&mut self, step: Step, run: impl FnOnce() -> Result<(T, Done)>) -> Result<T> {
         self.stage(step, run)
@@ -421,10 +428,4 @@ fn planned(step: &PlannedStep) -> StepReport {
         reason,
         attempts: Vec::new(),
     }
-}
-
-fn is_closed_and_empty(drive: &Drive, error: &Error) -> bool {
-    error.kind() == ErrorKind::NoMedium
-        && drive.kind == DriveKind::Optical
-        && drive.medium == Medium::Absent
 }

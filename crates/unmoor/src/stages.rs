@@ -207,7 +207,8 @@ impl<'p> Opened<'p> {
                 return Err(Error::new(ErrorKind::Refused, &drive.name, "has a medium in it now"));
             }
             let done = session.let_go(Action::Eject, wait)?;
-            Ok((session.presence()?, done))
+            let seen = settled(session, wait, |seen| seen == Presence::TrayOpen)?;
+            Ok((seen, done))
         })
     }
 
@@ -516,22 +517,12 @@ impl<'p> Ejected<'p> {
     pub fn verify(&mut self) -> Result<(Presence, Done)> {
         let inner = &mut *self.opened.0;
         let action = self.action;
-        let settle = inner.platform.now() + SETTLE;
         inner.timed(Step::Verify, |drive, session, wait| {
-            let mut pause = Duration::from_millis(20);
-            loop {
-                let seen = match session.presence() {
-                    Err(e) if e.kind() == ErrorKind::Gone => Presence::Gone,
-                    other => other?,
-                };
-                if let Some(done) = verdict::judge(drive, action, seen) {
-                    return Ok((seen, done));
-                }
-                if wait.now() >= settle || wait.left() <= pause {
-                    return Err(verdict::not_ejected(drive, action, seen));
-                }
-                wait.sleep(pause)?;
-                pause = (pause * 2).min(Duration::from_millis(500));
+            let judge = |seen| verdict::judge(drive, action, seen);
+            let seen = settled(session, wait, |seen| judge(seen).is_some())?;
+            match judge(seen) {
+                Some(done) => Ok((seen, done)),
+                None => Err(verdict::not_ejected(drive, action, seen)),
             }
         })
     }
@@ -567,6 +558,28 @@ impl<'p> Ejected<'p> {
     /// The drive, still claimed.
     pub(crate) fn into_opened(self) -> Opened<'p> {
         self.opened
+    }
+}
+
+/// Asks the drive again and again until it shows what is expected, or has had its time; what it showed
+/// last.
+fn settled(
+    session: &mut dyn Session,
+    wait: &Wait<'_>,
+    expected: impl Fn(Presence) -> bool,
+) -> Result<Presence> {
+    let settle = wait.now() + SETTLE;
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let seen = match session.presence() {
+            Err(e) if e.kind() == ErrorKind::Gone => Presence::Gone,
+            other => other?,
+        };
+        if expected(seen) || wait.now() >= settle || wait.left() <= pause {
+            return Ok(seen);
+        }
+        wait.sleep(pause)?;
+        pause = (pause * 2).min(Duration::from_millis(500));
     }
 }
 
