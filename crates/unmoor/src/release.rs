@@ -289,9 +289,13 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         let seen = self.step(Step::Verify, || match nothing_done {
             true => ejected.verify_dismounted(),
             false => ejected.verify(),
-        })?;
-        self.report.medium_after = Some(seen);
-        Ok(())
+        });
+        self.report.medium_after = match &seen {
+            Ok(seen) => Some(*seen),
+            Err(error) if error.kind() == ErrorKind::NotEjected => ejected.seen(),
+            Err(_) => None,
+        };
+        seen.map(|_| ())
     }
 
     fn unlock(&mut self, mut opened: Opened<'_>) -> Result<()> {

@@ -480,7 +480,7 @@ impl<'p> Dismounted<'p> {
             _ => self.opened.0.stage(step, |_, session, wait| session.let_go(action, wait)),
         };
         match result {
-            Ok(done) => Ok(Ejected { opened: self.opened, action, done }),
+            Ok(done) => Ok(Ejected { opened: self.opened, action, done, seen: None }),
             Err(error) => Err(self.opened.halt(error)),
         }
     }
@@ -501,12 +501,18 @@ pub struct Ejected<'p> {
     opened: Opened<'p>,
     action: Action,
     done: Done,
+    seen: Option<Presence>,
 }
 
 impl<'p> Ejected<'p> {
     /// What the drive had to say.
     pub fn done(&self) -> &Done {
         &self.done
+    }
+
+    /// What the last look at it saw, also when that was not what should be.
+    pub fn seen(&self) -> Option<Presence> {
+        self.seen
     }
 
     /// Looks whether the drive did what it said yes to. A motor needs its time: the drive is asked
@@ -517,9 +523,11 @@ impl<'p> Ejected<'p> {
     pub fn verify(&mut self) -> Result<(Presence, Done)> {
         let inner = &mut *self.opened.0;
         let action = self.action;
+        let last = &mut self.seen;
         inner.timed(Step::Verify, |drive, session, wait| {
             let judge = |seen| verdict::judge(drive, action, seen);
             let seen = settled(session, wait, |seen| judge(seen).is_some())?;
+            *last = Some(seen);
             match judge(seen) {
                 Some(done) => Ok((seen, done)),
                 None => Err(verdict::not_ejected(drive, action, seen)),
