@@ -160,6 +160,7 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
                 name,
                 "said yes to loading, and the tray is still open",
             )),
+            Presence::Gone => Err(Error::new(ErrorKind::Gone, name, "the drive is gone")),
             _ => return Ok(Outcome::Released),
         }
         .map_err(|e| e.at(Step::Verify))
