@@ -266,6 +266,9 @@ impl Inner<'_> {
             self.uncancelled()?;
             self.platform.sleep(pause.min(left));
             self.uncancelled()?;
+            // Who was in the way may have mounted something, or unmounted it himself.
+            self.drive = self.session.refresh()?;
+            refuse_system(&self.drive)?;
             pause = (pause * 2).min(Duration::from_millis(250));
         }
     }
