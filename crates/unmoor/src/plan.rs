@@ -107,7 +107,8 @@ pub(crate) fn refuse_system(drive: &Drive) -> Result<()> {
     }))
 }
 
-fn refuse_empty(drive: &Drive) -> Result<()> {
+/// There is nothing to release in a drive without a medium.
+pub(crate) fn refuse_empty(drive: &Drive) -> Result<()> {
     let why = match (drive.medium, drive.kind) {
         (Medium::TrayOpen, _) => "the tray is open already",
         (Medium::Absent, DriveKind::Loop) => "no image is attached to it",

@@ -9,7 +9,7 @@ use crate::drive::{Drive, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::order::{Undo, undo_order};
-use crate::plan::{Action, refuse_system};
+use crate::plan::{Action, refuse_empty, refuse_system};
 use crate::platform::{Platform, Session};
 use crate::report::{Done, Event, Step};
 use crate::target::Target;
@@ -152,12 +152,17 @@ impl<'p> Opened<'p> {
                 }
                 Err(error) => Err(error),
             };
-            for volume in drive.volumes.iter().rev() {
-                wait.check()?;
-                part(session.flush(volume, wait))?;
-            }
-            part(session.flush_drive(wait))?;
-            unwritten.map_or(Ok(done), Err)
+            let all = drive
+                .volumes
+                .iter()
+                .rev()
+                .try_for_each(|volume| {
+                    wait.check()?;
+                    part(session.flush(volume, wait))
+                })
+                .and_then(|()| part(session.flush_drive(wait)));
+            // Lost data is the news, whatever else went wrong after it.
+            unwritten.map_or(all.map(|()| done), Err)
         });
         if let Err(error) = &result
             && error.kind() == ErrorKind::Unwritten
@@ -269,6 +274,7 @@ impl Inner<'_> {
             // Who was in the way may have mounted something, or unmounted it himself.
             self.drive = self.session.refresh()?;
             refuse_system(&self.drive)?;
+            refuse_empty(&self.drive)?;
             pause = (pause * 2).min(Duration::from_millis(250));
         }
     }
