@@ -98,6 +98,9 @@ impl Bound<'_> {
         let in_use = world.live_handles(self.id, volume).next().is_some();
         let vol = world.volume(self.id, volume)?;
         if !vol.is_mounted() {
+            if manner == Manner::Windows && vol.locked_by.is_none() {
+                vol.locked_by = Some(self.token);
+            }
             return Ok((Done::skipped("not mounted"), Some(Effect::Locked)));
         }
         let held = vol.locked_by.is_some_and(|token| token != self.token);
@@ -147,6 +150,10 @@ impl Bound<'_> {
             self.write_back_if_sound(volume, wait)?;
         }
         let forced = self.world(|world| {
+            // Writing back took its time, and somebody may have come in.
+            if !force && world.live_handles(self.id, volume).any(|h| h.mount == mount.id) {
+                return Err(busy(&mount.path.display().to_string()));
+            }
             let used = world.live_handles(self.id, volume).next().is_some();
             let vol = world.volume(self.id, volume)?;
             vol.shape.mounts.retain(|m| m.id != mount.id);

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub enum Happening {
     /// A program closes its file.
     Close(HandleId),
+    /// A program writes more to its file, if it still can.
+    Write(HandleId, Vec<u8>),
     /// A program opens a file for writing, if the system lets it.
     Open {
         /// On this drive,
@@ -46,6 +48,10 @@ impl World {
     pub fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Close(handle) => self.handles.retain(|h| h.id != handle),
+            Happening::Write(handle, bytes) => {
+                // What cannot be written any more fails in that program, and does not count.
+                let _ = self.write(handle, &bytes);
+            }
             Happening::Open { drive, volume, pid, path } => {
                 // Whether it was let in is that program's business.
                 let _ = self.open_file(drive, &volume, pid, path);

@@ -4,7 +4,7 @@ use super::device::{Motion, Prevention};
 use super::journal::Effect;
 use super::session::{Answer, Bound};
 use super::world::World;
-use crate::drive::{DriveId, DriveKind, Medium, Presence};
+use crate::drive::{Bus, DriveId, DriveKind, Medium, Presence};
 use crate::error::{Error, ErrorKind};
 use crate::plan::Action;
 use crate::report::{Attempt, Done};
@@ -33,7 +33,7 @@ impl Bound<'_> {
             || Done { attempts: names.iter().map(Attempt::accepted).collect(), ..Done::default() };
         let able = match action {
             Action::Eject => device.shape.removable && !names.is_empty(),
-            Action::PowerOff => device.shape.hotplug,
+            Action::PowerOff => !matches!(device.shape.bus, Bus::Virtual | Bus::Mmc),
             Action::Detach => matches!(device.shape.kind, DriveKind::Loop | DriveKind::Network),
             _ => true,
         };
