@@ -1,0 +1,335 @@
+//! Releases of the demonstration's drives, one promise each, with the ways of both systems.
+
+use crate::run::ms;
+use unmoor::platform::simulated::{
+    DriveSetup, FileError, Happening, Manner, Op, Simulated, VolumeSetup,
+};
+use unmoor::{
+    Action, BlockerKind, Clock, ErrorKind, Event, Goal, Options, Outcome, Presence, Report, Status,
+    Step, list, load, release, status,
+};
+
+fn both(check: impl Fn(&Simulated)) {
+    for manner in [Manner::Linux, Manner::Windows] {
+        check(&Simulated::demo_in(manner));
+    }
+}
+
+fn eject(machine: &Simulated, name: &str, options: &Options) -> Report {
+    release(machine, &format!("sim:{name}").parse().unwrap(), options, &mut |_| {})
+}
+
+fn statuses(report: &Report) -> String {
+    let letter = |s: &Status| match s {
+        Status::Done => "done",
+        Status::Skipped => "skipped",
+        Status::Failed => "failed",
+        Status::Planned => "planned",
+    };
+    let steps = report.steps.iter().map(|s| format!("{} {}", s.step.name(), letter(&s.status)));
+    steps.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_stick_goes_through_every_step() {
+    both(|machine| {
+        let report = eject(machine, "stick", &Options::default());
+        assert_eq!(report.outcome, Outcome::Released);
+        assert_eq!(
+            statuses(&report),
+            "resolve done, flush done, lock done, dismount done, eject done, verify done, unlock done"
+        );
+        assert_eq!(report.medium_after, Some(Presence::Absent));
+        let stick = machine.find("sim:stick").unwrap();
+        assert_eq!(machine.medium_contents(stick), machine.written(stick));
+    });
+}
+
+#[test]
+fn a_volume_a_label_and_a_path_name_their_whole_drive() {
+    let machine = Simulated::demo_in(Manner::Linux);
+    let names =
+        ["sim:stick", "sim:stick2", "LABEL=photos", "UUID=1A2B-3C4D", "/media/letters/ada.txt"];
+    for name in names {
+        assert_eq!(status(&machine, &name.parse().unwrap()).unwrap().name, "sim:stick");
+    }
+    let error = status(&machine, &"sim:nothing".parse().unwrap()).unwrap_err();
+    assert_eq!((error.kind(), error.kind().exit_code()), (ErrorKind::NoSuchTarget, 6));
+}
+
+#[test]
+fn a_tray_opens_and_closes_again() {
+    both(|machine| {
+        let cd = machine.find("sim:cd").unwrap();
+        let report = eject(machine, "cd", &Options::default());
+        assert_eq!(report.medium_after, Some(Presence::TrayOpen));
+        assert_eq!(report.step(Step::Flush).unwrap().status, Status::Skipped);
+        let again = eject(machine, "cd", &Options::default());
+        assert_eq!(again.exit_code(), 4);
+        let loaded = load(machine, &"sim:cd".parse().unwrap(), &Options::default(), &mut |_| {});
+        assert_eq!(loaded.exit_code(), 0);
+        assert_eq!(machine.presence(cd), Presence::Present);
+    });
+}
+
+#[test]
+fn a_card_is_released_with_nothing_to_eject() {
+    both(|machine| {
+        let report = eject(machine, "card", &Options::default());
+        assert_eq!((report.exit_code(), report.action), (0, Some(Action::Nothing)));
+        let eject = report.step(Step::Eject).unwrap();
+        assert_eq!(eject.status, Status::Skipped);
+        assert!(eject.reason.as_ref().unwrap().contains("nothing to eject"));
+        assert!(!machine.is_mounted(machine.find("sim:card").unwrap()));
+    });
+}
+
+#[test]
+fn a_disk_is_stopped_or_powered_off() {
+    both(|machine| {
+        let report = eject(machine, "disk", &Options::default());
+        assert_eq!(
+            (report.action, report.medium_after),
+            (Some(Action::Stop), Some(Presence::Stopped))
+        );
+        let off = Options { goal: Goal::PowerOff, ..Options::default() };
+        let report = eject(machine, "disk", &off);
+        assert_eq!((report.exit_code(), report.medium_after), (0, Some(Presence::Gone)));
+        assert_eq!(eject(machine, "disk", &off).exit_code(), 6);
+    });
+}
+
+#[test]
+fn a_file_on_the_second_partition_keeps_both_mounted_and_is_named() {
+    both(|machine| {
+        let report = eject(machine, "busy", &Options::default());
+        assert_eq!(report.exit_code(), 3);
+        let blocker = &report.error().unwrap().scan().unwrap().blockers[0];
+        assert_eq!(blocker.kind, BlockerKind::Process);
+        assert_eq!(blocker.process.as_ref().unwrap().pid, 4312);
+        assert_eq!(blocker.uses[0].volume, "sim:busy2");
+        assert!(blocker.remedy.is_some());
+        let now = status(machine, &"sim:busy".parse().unwrap()).unwrap();
+        assert!(now.volumes.iter().all(|v| !v.mounts.is_empty()));
+        assert_eq!(machine.locks_held(), 0);
+    });
+}
+
+#[test]
+fn force_cuts_the_holder_off() {
+    both(|machine| {
+        let report = eject(machine, "busy", &Options { force: true, ..Options::default() });
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        assert!(report.warnings.iter().any(|w| w.contains("fails from now on")));
+    });
+}
+
+#[test]
+fn a_slow_release_is_waited_for_when_wished() {
+    both(|machine| {
+        assert_eq!(eject(machine, "slow", &Options::default()).exit_code(), 3);
+        let report = eject(machine, "slow", &Options { wait: ms(10_000), ..Options::default() });
+        assert_eq!(report.exit_code(), 0);
+        assert!(machine.now() >= ms(6000));
+    });
+}
+
+#[test]
+fn progress_of_a_long_flush_is_told_and_falls_to_nothing() {
+    let machine = Simulated::demo();
+    let mut told = Vec::new();
+    release(&machine, &"sim:slow".parse().unwrap(), &Options::default(), &mut |event| {
+        if let unmoor::Event::Flushing { left } = event {
+            told.push(*left);
+        }
+    });
+    assert!(told.len() > 20);
+    assert!(told.is_sorted_by(|a, b| a >= b));
+    assert_eq!(told.last(), Some(&0));
+}
+
+#[test]
+fn firmware_that_says_yes_and_keeps_the_medium_is_found_out() {
+    both(|machine| {
+        let report = eject(machine, "liar", &Options::default());
+        assert_eq!(report.error().unwrap().kind(), ErrorKind::NotEjected);
+        assert_eq!((report.exit_code(), report.medium_after), (1, Some(Presence::Present)));
+        let unlooked = Options { verify: false, ..Options::default() };
+        assert_eq!(eject(machine, "liar", &unlooked).medium_after, None);
+    });
+}
+
+#[test]
+fn a_drive_that_does_not_say_is_released_with_a_warning() {
+    both(|machine| {
+        let report = eject(machine, "silent", &Options::default());
+        assert_eq!((report.exit_code(), report.medium_after), (0, Some(Presence::Unknown)));
+        assert_eq!(report.step(Step::Verify).unwrap().status, Status::Skipped);
+        assert!(report.warnings.iter().any(|w| w.contains("not verified")));
+    });
+}
+
+#[test]
+fn what_cannot_be_written_stays_in_unless_it_is_discarded() {
+    both(|machine| {
+        let broken = machine.find("sim:broken").unwrap();
+        for force in [false, true] {
+            let report = eject(machine, "broken", &Options { force, ..Options::default() });
+            assert_eq!(report.error().unwrap().kind(), ErrorKind::Unwritten);
+            assert!(report.error().unwrap().help().unwrap().contains("--discard-unwritten"));
+            assert!(machine.is_mounted(broken));
+        }
+        let discard = Options { discard_unwritten: true, ..Options::default() };
+        assert_eq!(eject(machine, "broken", &discard).exit_code(), 0);
+        assert!(machine.was_ejected(broken));
+    });
+}
+
+#[test]
+fn a_drive_pulled_out_meanwhile_is_said_to_be_gone() {
+    both(|machine| {
+        let report = eject(machine, "yanked", &Options::default());
+        assert_eq!(report.error().unwrap().kind(), ErrorKind::Gone);
+        assert_eq!((report.exit_code(), machine.locks_held()), (1, 0));
+    });
+}
+
+#[test]
+fn an_empty_drive_opens_and_an_open_one_says_so() {
+    both(|machine| {
+        let report = eject(machine, "empty", &Options::default());
+        assert_eq!((report.exit_code(), report.medium_after), (4, Some(Presence::TrayOpen)));
+        let report = eject(machine, "tray", &Options::default());
+        assert_eq!(report.exit_code(), 4);
+        assert!(report.error().unwrap().to_string().contains("open already"));
+    });
+}
+
+#[test]
+fn removal_prevented_by_somebody_is_allowed_first() {
+    both(|machine| {
+        let report = eject(machine, "kept", &Options::default());
+        assert_eq!(report.exit_code(), 0);
+        assert_eq!(report.step(Step::Eject).unwrap().attempts[0].method, "allow removal");
+    });
+}
+
+#[test]
+fn powering_off_takes_idle_siblings_along_and_refuses_while_one_is_in_use() {
+    both(|machine| {
+        let sibling = machine.find("sim:reader2").unwrap();
+        let off = Options { goal: Goal::PowerOff, ..Options::default() };
+        assert_eq!(eject(machine, "reader", &off).exit_code(), 3);
+        assert!(machine.is_attached(sibling) && machine.is_mounted(sibling));
+        eject(machine, "reader2", &Options { goal: Goal::Dismount, ..Options::default() });
+        let report = eject(machine, "reader", &off);
+        assert_eq!(report.exit_code(), 0);
+        assert!(report.warnings.iter().any(|w| w.contains("sim:reader2 goes along")));
+        assert!(!machine.is_attached(sibling));
+    });
+}
+
+/// One mounted partition.
+fn one_stick(manner: Manner) -> (Simulated, unmoor::DriveId) {
+    let machine = Simulated::new(manner);
+    let volume = VolumeSetup::partition("ext4").mounted("/m").dirty("/f", 1 << 20);
+    let stick = machine.plug(&DriveSetup::stick("it").volume(volume));
+    (machine, stick)
+}
+
+#[test]
+fn what_is_mounted_while_a_lock_is_waited_for_is_dismounted_too() {
+    let (machine, stick) = one_stick(Manner::Linux);
+    let file = machine.open_file(stick, "sim:it1", 7, "/f").unwrap();
+    let mount = Happening::Mount { drive: stick, volume: "sim:it1".into(), path: "/again".into() };
+    machine.at(ms(500), mount);
+    machine.at(ms(1500), Happening::Close(file));
+    let report = eject(&machine, "it", &Options { wait: ms(5000), ..Options::default() });
+    assert_eq!(report.exit_code(), 0, "{:?}", report.error());
+}
+
+#[test]
+fn force_cuts_off_also_what_comes_between_the_lock_and_the_dismount() {
+    for force in [false, true] {
+        let (machine, stick) = one_stick(Manner::Linux);
+        let options = Options { force, ..Options::default() };
+        let report = release(&machine, &"sim:it".parse().unwrap(), &options, &mut |event| {
+            if let Event::Started(Step::Dismount) = event {
+                // At the second start it is open already, and one more changes nothing.
+                let _ = machine.open_file(stick, "sim:it1", 7, "/late");
+            }
+        });
+        assert_eq!(report.exit_code(), if force { 0 } else { 3 }, "{report:?}");
+        assert_eq!(machine.is_mounted(stick), !force);
+    }
+}
+
+#[test]
+fn windows_keeps_everybody_out_between_the_lock_and_the_dismount() {
+    let (machine, stick) = one_stick(Manner::Windows);
+    let mut answers = Vec::new();
+    let report = release(&machine, &"sim:it".parse().unwrap(), &Options::default(), &mut |event| {
+        if let Event::Started(Step::Dismount | Step::Eject) = event {
+            answers.push(machine.open_file(stick, "sim:it1", 7, "/late"));
+        }
+    });
+    assert_eq!(report.exit_code(), 0);
+    assert_eq!(answers, [Err(FileError::Locked), Err(FileError::Locked)]);
+}
+
+#[test]
+fn windows_mounts_a_volume_again_when_somebody_opens_a_file() {
+    let (machine, stick) = one_stick(Manner::Windows);
+    let only = Options { goal: Goal::Dismount, ..Options::default() };
+    assert_eq!(eject(&machine, "it", &only).exit_code(), 0);
+    assert!(!machine.is_mounted(stick));
+    assert!(machine.open_file(stick, "sim:it1", 7, "/f").is_ok());
+    assert!(machine.is_mounted(stick));
+}
+
+#[test]
+fn a_mount_in_another_namespace_is_found_by_the_claim_and_named() {
+    let (machine, stick) = one_stick(Manner::Linux);
+    machine.mount_elsewhere(stick, "sim:it1", "a container");
+    let report = eject(&machine, "it", &Options::default());
+    assert_eq!(report.exit_code(), 3);
+    let error = report.error().unwrap();
+    assert_eq!(error.step(), Some(Step::Dismount));
+    assert!(error.detail().contains("dismounted by then: /m"), "{error}");
+    assert_eq!(error.scan().unwrap().blockers[0].kind, BlockerKind::Namespace);
+    assert!(!machine.was_ejected(stick));
+}
+
+#[test]
+fn nothing_is_on_the_medium_before_the_flush_reaches_it() {
+    let (machine, stick) = one_stick(Manner::native());
+    assert!(machine.medium_contents(stick).is_empty());
+    assert_eq!(machine.unwritten(stick), 1 << 20);
+    let flushed =
+        unmoor::flush(&machine, &"sim:it".parse().unwrap(), &Options::default(), &mut |_| {});
+    assert_eq!(flushed.exit_code(), 0);
+    assert_eq!(machine.medium_contents(stick), machine.written(stick));
+    assert!(machine.is_mounted(stick));
+}
+
+#[test]
+fn only_drives_that_something_can_leave_are_listed_unless_all_are_wished() {
+    let machine = Simulated::demo();
+    let names =
+        |all| -> Vec<String> { list(&machine, all).unwrap().into_iter().map(|d| d.name).collect() };
+    assert!(!names(false).contains(&"sim:system".to_string()));
+    assert!(names(true).contains(&"sim:system".to_string()));
+    for name in names(true) {
+        assert!(machine.find(&name).is_some());
+    }
+}
+
+#[test]
+fn every_search_for_blockers_follows_a_refusal() {
+    both(|machine| {
+        eject(machine, "busy", &Options::default());
+        eject(machine, "stick", &Options::default());
+        let searches = machine.journal().iter().filter(|e| e.op == Op::Blockers).count();
+        assert_eq!(searches, 1);
+    });
+}

@@ -1,0 +1,19 @@
+//! The rules of the procedure, held against simulated machines whose truth can be asked afterwards.
+//!
+//! One module is one rule. `docs/testing.md` says which breakage of the procedure each test catches.
+
+mod all_or_nothing;
+mod always_unlocked;
+mod deadlines;
+mod dry_run;
+mod examples;
+mod force;
+mod never_another_device;
+mod never_while_mounted;
+mod nothing_lost;
+mod report_is_true;
+mod run;
+mod scenario;
+mod stages;
+mod tray;
+mod undo_order;

@@ -1,0 +1,121 @@
+//! A target is bound to one device: whatever takes its name is left alone, and so is every other
+//! drive. Drives that carry the running system are left alone by every option.
+
+use crate::run::{Ran, ms, target};
+use crate::scenario::{Accident, anything, cases, peaceful};
+use proptest::prelude::*;
+use unmoor::platform::simulated::{
+    DriveSetup, Effect, FaultKind, Happening, Manner, Op, Simulated, VolumeSetup,
+};
+use unmoor::{ErrorKind, Goal, Opened, Options, dry_run, release};
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn whatever_takes_its_name_is_left_alone(
+        mut scenario in anything(),
+        at in prop::option::of(0..2500u64),
+        op in prop::sample::select(vec![
+            Op::Flush, Op::FlushDrive, Op::Lock, Op::Unmount, Op::Dismount, Op::Claim, Op::LetGo,
+            Op::Presence, Op::Unlock,
+        ]),
+        after in 0..3u32,
+    ) {
+        match at {
+            Some(at) => scenario.accidents.push((at, Accident::Replace)),
+            None => scenario.faults.push(crate::scenario::FaultSpec {
+                at: op, kind: FaultKind::Replaced, after, times: 1,
+            }),
+        }
+        let ran = Ran::of(&scenario);
+        for entry in ran.journal() {
+            prop_assert_eq!(entry.device, ran.stage.drive);
+        }
+        let machine = &ran.stage.machine;
+        if let Some(other) = machine.find("sim:it").filter(|id| *id != ran.stage.drive) {
+            prop_assert!(!machine.was_ejected(other));
+            prop_assert!(machine.picture(other).unwrap().serial.as_deref() == Some("REPLACED"));
+        }
+    }
+
+    #[test]
+    fn other_drives_are_left_alone(scenario in anything()) {
+        let ran = Ran::of(&scenario);
+        let after = ran.stage.machine.picture(ran.stage.bystander).unwrap();
+        prop_assert_eq!(&after, &ran.stage.bystander_before);
+    }
+
+    #[test]
+    fn a_sibling_in_use_is_never_taken_along(
+        force in any::<bool>(),
+        in_use in any::<bool>(),
+        manner in prop::sample::select(vec![Manner::Linux, Manner::Windows]),
+    ) {
+        let machine = Simulated::new(manner);
+        let volume = || VolumeSetup::partition("vfat").dirty("/f", 1000);
+        let other = if in_use { volume().mounted("/other") } else { VolumeSetup::partition("vfat") };
+        machine.plug(&DriveSetup::stick("it").siblings(&["sim:that"]).volume(volume().mounted("/m")));
+        let that = machine.plug(&DriveSetup::stick("that").siblings(&["sim:it"]).volume(other));
+        let options = Options { force, goal: Goal::PowerOff, ..Options::default() };
+        let report = release(&machine, &target(), &options, &mut |_| {});
+        prop_assert_eq!(machine.is_attached(that), in_use);
+        prop_assert_eq!(report.exit_code(), if in_use { 3 } else { 0 });
+        prop_assert_eq!(machine.medium_contents(that).is_empty(), true);
+    }
+
+    #[test]
+    fn a_replaced_drive_is_never_called_released(mut scenario in peaceful()) {
+        let kind = FaultKind::Replaced;
+        scenario.faults =
+            vec![crate::scenario::FaultSpec { at: Op::Lock, kind, after: 0, times: 1 }];
+        let ran = Ran::of(&scenario);
+        let struck = ran.failed(Op::Lock).any(|e| e.answer == Err(ErrorKind::Replaced));
+        if struck {
+            let error = ran.report.as_ref().unwrap().error().unwrap().clone();
+            prop_assert_eq!(error.kind(), ErrorKind::Replaced);
+        }
+    }
+
+    #[test]
+    fn a_system_drive_is_left_alone_by_every_option(
+        force in any::<bool>(),
+        discard_unwritten in any::<bool>(),
+        goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
+        manner in prop::sample::select(vec![Manner::Linux, Manner::Windows]),
+        carries in prop::sample::select(vec!["/", "/boot", "swap", "Windows"]),
+    ) {
+        let machine = Simulated::new(manner);
+        let root = VolumeSetup::partition("ext4").mounted("/").dirty("/etc/motd", 100);
+        let drive = machine.plug(&DriveSetup::stick("it").system(&[carries]).volume(root));
+        let before = machine.picture(drive);
+        let options = Options { force, discard_unwritten, goal, ..Options::default() };
+
+        let report = release(&machine, &target(), &options, &mut |_| {});
+        prop_assert_eq!(report.error().unwrap().kind(), ErrorKind::Refused);
+        prop_assert_eq!(report.exit_code(), 1);
+        prop_assert_eq!(dry_run(&machine, &target(), &options).exit_code(), 1);
+        prop_assert!(machine.journal().is_empty());
+
+        let open = || Opened::new(&machine, &target(), &options).unwrap();
+        prop_assert_eq!(open().lock().err().unwrap().error.kind(), ErrorKind::Refused);
+        prop_assert_eq!(open().dismount_forced().err().unwrap().error.kind(), ErrorKind::Refused);
+        prop_assert!(open().open_empty_tray().is_err());
+        prop_assert_eq!(machine.picture(drive), before);
+    }
+}
+
+#[test]
+fn a_drive_that_becomes_a_system_drive_while_it_is_waited_for_is_left_alone() {
+    // Replaced in the middle of a wait for a lock: the wait ends with the truth, not with the new one.
+    let machine = Simulated::new(Manner::Linux);
+    let volume = VolumeSetup::partition("ext4").mounted("/m");
+    let drive = machine.plug(&DriveSetup::stick("it").volume(volume));
+    machine.open_file(drive, "sim:it1", 1, "/f").unwrap();
+    machine.at(ms(300), Happening::Replace(drive));
+    let options = Options { wait: ms(5000), ..Options::default() };
+    let report = release(&machine, &target(), &options, &mut |_| {});
+    assert_eq!(report.error().unwrap().kind(), ErrorKind::Replaced);
+    assert!(machine.journal().iter().all(|e| !e.effect.is_some_and(Effect::lets_go)));
+    assert!(machine.is_mounted(machine.find("sim:it").unwrap()));
+}

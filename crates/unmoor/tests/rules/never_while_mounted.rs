@@ -1,0 +1,33 @@
+//! Nothing is ejected, stopped, detached or powered off while anything of it is mounted; by force,
+//! only after it was dismounted by force.
+
+use crate::run::Ran;
+use crate::scenario::{anything, cases};
+use proptest::prelude::*;
+use unmoor::platform::simulated::{Effect, Op};
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn nothing_is_let_go_while_mounted(scenario in anything()) {
+        let ran = Ran::of(&scenario);
+        for entry in ran.journal() {
+            prop_assert_ne!(entry.effect.and_then(Effect::mounted), Some(true), "{:?}", entry);
+        }
+    }
+
+    #[test]
+    fn nothing_is_let_go_before_the_drive_was_claimed(scenario in anything()) {
+        let ran = Ran::of(&scenario);
+        let mut claimed = false;
+        for entry in ran.journal() {
+            claimed |= entry.effect == Some(Effect::Claimed)
+                || (scenario.wish.discard && entry.op == Op::Claim && entry.answer.is_err());
+            // A drive with nothing in it has nothing to claim.
+            let empty = ran.stage.before.medium != unmoor::Medium::Present;
+            let lets_go = entry.effect.is_some_and(Effect::lets_go);
+            prop_assert!(claimed || empty || !lets_go, "{:?}", entry);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The report says exactly what happened: every step is held against what the machine saw meanwhile.
+
+use crate::run::{Moment, Ran};
+use crate::scenario::{FaultSpec, Scenario, Sort, anything, cases, peaceful};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+use unmoor::platform::simulated::{Effect, FaultKind, Op, Prevention};
+use unmoor::{Action, ErrorKind, Goal, Medium, Outcome, Presence, Report, Status, Step};
+
+fn lets_go(moment: &Moment) -> bool {
+    moment.journal.iter().any(|e| e.effect.is_some_and(Effect::lets_go))
+}
+
+fn asked(moment: &Moment, op: Op) -> impl Iterator<Item = &unmoor::platform::simulated::Entry> {
+    moment.journal.iter().filter(move |e| e.op == op)
+}
+
+fn flush_is_true(ran: &Ran, moment: &Moment) -> TestCaseResult {
+    let tried = asked(moment, Op::Flush).count();
+    match moment.report.status {
+        Status::Done => {
+            prop_assert_eq!(tried, ran.stage.before.volumes.len());
+            prop_assert_eq!(asked(moment, Op::FlushDrive).count(), 1);
+            prop_assert!(moment.journal.iter().all(|e| e.answer.is_ok()));
+        }
+        Status::Skipped => {
+            prop_assert!(ran.stage.before.read_only);
+            prop_assert!(moment.journal.is_empty());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn lock_is_true(ran: &Ran, moment: &Moment) -> TestCaseResult {
+    match moment.report.status {
+        Status::Failed => {
+            let stuck = asked(moment, Op::Unlock).any(|e| e.answer.is_err());
+            prop_assert!(stuck || moment.locks_held == 0);
+        }
+        // Skipped: nothing was mounted, and so every volume was found idle too.
+        _ => {
+            let since =
+                moment.journal.iter().rposition(|e| e.op == Op::Unlock).map_or(0, |i| i + 1);
+            let idle = moment.journal[since..].iter().filter(|e| e.effect == Some(Effect::Locked));
+            prop_assert_eq!(idle.count(), ran.stage.before.volumes.len());
+        }
+    }
+    Ok(())
+}
+
+fn dismount_is_true(scenario: &Scenario, moment: &Moment) -> TestCaseResult {
+    let claimed = asked(moment, Op::Claim).any(|e| e.answer.is_ok() || scenario.wish.discard);
+    if moment.report.status != Status::Failed {
+        prop_assert!(claimed);
+        prop_assert!(!moment.mounted);
+    }
+    Ok(())
+}
+
+fn eject_is_true(moment: &Moment) -> TestCaseResult {
+    let told = asked(moment, Op::LetGo).next();
+    match moment.report.status {
+        Status::Done => prop_assert!(told.is_some_and(|e| e.answer.is_ok())),
+        Status::Skipped => prop_assert!(told.is_none()),
+        _ => prop_assert!(told.is_none_or(|e| e.answer.is_err())),
+    }
+    Ok(())
+}
+
+fn verify_is_true(ran: &Ran, scenario: &Scenario, moment: &Moment) -> TestCaseResult {
+    let Some(report) = &ran.report else { return Ok(()) };
+    let out = matches!(moment.presence, Presence::Absent | Presence::TrayOpen | Presence::Gone);
+    let stopped = moment.presence == Presence::Stopped;
+    match moment.report.status {
+        Status::Done => match report.action {
+            Some(Action::Nothing) => prop_assert!(!moment.mounted),
+            Some(Action::PowerOff) => prop_assert_eq!(moment.presence, Presence::Gone),
+            Some(Action::Eject) => {
+                prop_assert!(out || (stopped && ran.stage.before.kind == unmoor::DriveKind::Disk));
+            }
+            _ => prop_assert!(out || stopped),
+        },
+        Status::Skipped => prop_assert!(!scenario.wish.verify || scenario.drive.silent),
+        _ => {}
+    }
+    if let (Some(seen), false) = (report.medium_after, scenario.drive.silent) {
+        prop_assert_eq!(seen, moment.presence);
+    }
+    Ok(())
+}
+
+/// A failed step that the user's wishes or his rights make bearable.
+fn tolerated(step: &unmoor::StepReport, scenario: &Scenario) -> bool {
+    match step.step {
+        Step::Flush => true,
+        Step::Lock | Step::Dismount => scenario.wish.force,
+        _ => false,
+    }
+}
+
+fn outcome_is_true(report: &Report, scenario: &Scenario) -> TestCaseResult {
+    let failed: Vec<_> = report.steps.iter().filter(|s| s.status == Status::Failed).collect();
+    match &report.outcome {
+        Outcome::Released => {
+            prop_assert_eq!(report.exit_code(), 0);
+            prop_assert!(failed.iter().all(|s| tolerated(s, scenario)), "{:?}", failed);
+            let last = report.steps.last().map(|s| s.step);
+            prop_assert_eq!(last, Some(Step::Unlock));
+        }
+        Outcome::Stopped(error) => {
+            prop_assert_ne!(report.exit_code(), 0);
+            prop_assert_eq!(report.exit_code(), error.kind().exit_code());
+            let step = error.step();
+            prop_assert!(step.is_some());
+            // Refusals of the plan and of opening the drive have no step of their own.
+            if step != Some(Step::Resolve) {
+                prop_assert!(failed.iter().any(|s| Some(s.step) == step), "{:?}", error);
+            }
+            prop_assert!(error.kind() != ErrorKind::Busy || error.scan().is_some());
+            prop_assert!(!error.to_string().is_empty());
+        }
+        Outcome::Planned => prop_assert!(false, "a release plans only"),
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn every_step_says_what_the_machine_saw(scenario in anything()) {
+        let ran = Ran::of(&scenario);
+        for moment in &ran.moments {
+            match moment.report.step {
+                Step::Flush => flush_is_true(&ran, moment)?,
+                Step::Lock => lock_is_true(&ran, moment)?,
+                Step::Dismount => dismount_is_true(&scenario, moment)?,
+                Step::Eject | Step::PowerOff => eject_is_true(moment)?,
+                Step::Verify => verify_is_true(&ran, &scenario, moment)?,
+                Step::Unlock => {
+                    let failed = moment.report.status == Status::Failed;
+                    prop_assert!(failed || moment.locks_held == 0);
+                }
+                _ => {}
+            }
+            let letting_go = matches!(moment.report.step, Step::Eject | Step::PowerOff)
+                && moment.report.status == Status::Done;
+            prop_assert!(letting_go || !lets_go(moment), "{:?} let go", moment.report.step);
+            prop_assert_eq!(moment.report.took, moment.to - moment.from);
+        }
+    }
+
+    #[test]
+    fn the_report_holds_the_steps_that_were_told(scenario in anything()) {
+        let ran = Ran::of(&scenario);
+        if let Some(report) = &ran.report {
+            let told: Vec<_> = ran.moments.iter().map(|m| m.report.clone()).collect();
+            prop_assert_eq!(&told, &report.steps);
+            prop_assert_eq!(&ran.warnings, &report.warnings);
+        }
+    }
+
+    #[test]
+    fn outcome_exit_code_and_steps_agree(scenario in anything()) {
+        let ran = Ran::of(&scenario);
+        if let Some(report) = &ran.report {
+            outcome_is_true(report, &scenario)?;
+        }
+    }
+
+    #[test]
+    fn released_means_that_it_is_out(mut scenario in anything()) {
+        scenario.wish.verify = true;
+        scenario.drive.silent = false;
+        let ran = Ran::of(&scenario);
+        if ran.is_released() {
+            let verify = ran.moment(Step::Verify);
+            prop_assert!(verify.is_some_and(|m| m.report.status == Status::Done));
+            let (machine, drive) = (&ran.stage.machine, ran.stage.drive);
+            match ran.report.as_ref().unwrap().action.unwrap() {
+                Action::PowerOff => prop_assert!(!machine.is_attached(drive)),
+                Action::Nothing => prop_assert!(!verify.unwrap().mounted),
+                Action::Stop => prop_assert_ne!(machine.presence(drive), Presence::Present),
+                _ => {
+                    let gone = machine.was_ejected(drive);
+                    prop_assert!(gone || machine.presence(drive) == Presence::Stopped);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_liar_is_found_out(mut scenario in peaceful()) {
+        scenario.drive.silent = false;
+        scenario.drive.prevention = Prevention::None;
+        scenario.wish.verify = true;
+        scenario.wish.timeout = None;
+        let kind = FaultKind::Lie;
+        scenario.faults = vec![FaultSpec { at: Op::LetGo, kind, after: 0, times: u32::MAX }];
+        let ran = Ran::of(&scenario);
+        let report = ran.report.as_ref().unwrap();
+        let told = ran.moments.iter().any(|m| asked(m, Op::LetGo).any(|e| e.answer.is_ok()));
+        if told {
+            prop_assert_eq!(report.error().map(|e| e.kind()), Some(ErrorKind::NotEjected));
+            prop_assert_eq!(report.exit_code(), 1);
+            prop_assert_eq!(report.medium_after, Some(Presence::Present));
+            prop_assert_eq!(ran.stage.machine.medium(ran.stage.drive), Medium::Present);
+        }
+    }
+
+    #[test]
+    fn an_honest_idle_drive_is_always_released(mut scenario in peaceful()) {
+        scenario.holders.clear();
+        scenario.busy_until = None;
+        scenario.elsewhere = false;
+        scenario.wish.timeout = None;
+        if scenario.drive.prevention == Prevention::Stuck {
+            scenario.drive.prevention = Prevention::Set;
+        }
+        let hotplug = matches!(scenario.drive.sort, Sort::Stick | Sort::Disk);
+        if scenario.wish.goal == Goal::PowerOff && !hotplug {
+            scenario.wish.goal = Goal::Eject;
+        }
+        let ran = Ran::of(&scenario);
+        prop_assert!(ran.is_released(), "{:?}", ran.report);
+    }
+}

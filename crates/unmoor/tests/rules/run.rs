@@ -1,0 +1,319 @@
+//! Sets a scenario up on a simulated machine, carries a release out, and keeps what was true at every
+//! step of it.
+
+use crate::scenario::{Accident, Scenario, Sort, anything};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use unmoor::platform::simulated::{
+    DriveSetup, Entry, Fault, HandleId, Happening, Manner, Op, Simulated, VolumeSetup,
+};
+use unmoor::{
+    Cancel, Drive, DriveId, Event, Options, Outcome, Presence, Report, Step, StepReport, Target,
+    VolumeKind, release,
+};
+
+/// A machine set up: the drive to release, and one that nobody asked to touch.
+pub struct Stage {
+    pub machine: Simulated,
+    pub drive: DriveId,
+    pub bystander: DriveId,
+    pub options: Options,
+    pub handles: Vec<HandleId>,
+    pub before: Drive,
+    pub bystander_before: Drive,
+}
+
+/// What was true when a step was over.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    pub report: StepReport,
+    /// What the session was asked during the step.
+    pub journal: Vec<Entry>,
+    pub from: Duration,
+    pub to: Duration,
+    pub mounted: bool,
+    pub presence: Presence,
+    pub locks_held: usize,
+}
+
+/// A release that is over.
+pub struct Ran {
+    pub stage: Stage,
+    /// `None` when the observer panicked.
+    pub report: Option<Report>,
+    pub moments: Vec<Moment>,
+    pub warnings: Vec<String>,
+}
+
+pub fn target() -> Target {
+    "sim:it".parse().expect("a good name")
+}
+
+pub fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+impl Stage {
+    pub fn set(scenario: &Scenario) -> Stage {
+        let machine = Simulated::new(scenario.manner);
+        let other = VolumeSetup::partition("ext4").mounted("/other").dirty("/kept", 4 << 10);
+        let bystander = machine.plug(&DriveSetup::stick("other").volume(other));
+        let drive = machine.plug(&setup(scenario));
+        let handles = open_files(&machine, drive, scenario);
+        if let Some(until) = scenario.busy_until {
+            machine.busy_until(drive, &first_volume(&machine, drive), ms(until), "a probe");
+        }
+        if scenario.elsewhere {
+            machine.mount_elsewhere(drive, &first_volume(&machine, drive), "a container");
+        }
+        let cancel = Cancel::new();
+        if let Some(at) = scenario.cancel_at {
+            machine.at(ms(at), Happening::Cancel(cancel.clone()));
+        }
+        for (at, accident) in &scenario.accidents {
+            machine.at(ms(*at), happening(&machine, drive, *accident));
+        }
+        let wish = &scenario.wish;
+        let options = Options {
+            goal: wish.goal,
+            force: wish.force,
+            discard_unwritten: wish.discard,
+            wait: ms(wish.wait),
+            timeout: wish.timeout.map(ms),
+            verify: wish.verify,
+            cancel,
+        };
+        let before = machine.picture(drive).expect("plugged in");
+        let bystander_before = machine.picture(bystander).expect("plugged in");
+        Stage { machine, drive, bystander, options, handles, before, bystander_before }
+    }
+}
+
+fn setup(scenario: &Scenario) -> DriveSetup {
+    let spec = &scenario.drive;
+    let mut drive = match spec.sort {
+        Sort::Stick => DriveSetup::stick("it"),
+        Sort::Cd => DriveSetup::cd("it"),
+        Sort::Card => DriveSetup::card("it"),
+        Sort::Disk => DriveSetup::disk("it"),
+        Sort::Image => DriveSetup::image("it"),
+    };
+    drive = drive
+        .motor(ms(spec.motor))
+        .prevention(spec.prevention)
+        .bytes_per_second(spec.mib_per_second << 20);
+    if spec.silent {
+        drive = drive.silent();
+    }
+    for fault in &scenario.faults {
+        drive = drive.fault(Fault::new(fault.at, fault.kind).after(fault.after).times(fault.times));
+    }
+    let writable = spec.sort != Sort::Cd;
+    for index in 0..scenario.volumes.len() {
+        drive = drive.volume(volume(scenario, index, writable));
+    }
+    drive
+}
+
+fn volume(scenario: &Scenario, index: usize, writable: bool) -> VolumeSetup {
+    let spec = &scenario.volumes[index];
+    let below = index.checked_sub(1).map(|i| &scenario.volumes[i]);
+    let stacked = spec.stacked && below.is_some() && scenario.manner == Manner::Linux;
+    let mut volume = if stacked {
+        let kind =
+            if below.is_some_and(|b| b.mounts > 0) { VolumeKind::Loop } else { VolumeKind::Crypt };
+        VolumeSetup::stacked(&name(scenario, index), kind, &[&name(scenario, index - 1)])
+    } else {
+        VolumeSetup::partition("ext4")
+    };
+    for mount in 0..spec.mounts {
+        let nested = spec.nested && mount == 0 && below.is_some_and(|b| b.mounts > 0);
+        let parent = if nested { format!("/m{}-0", index - 1) } else { String::new() };
+        volume = volume.mounted(format!("{parent}/m{index}-{mount}"));
+    }
+    match writable && spec.mounts > 0 && spec.dirty_kib > 0 {
+        true => volume.dirty("/dirty", spec.dirty_kib << 10),
+        false => volume,
+    }
+}
+
+fn name(scenario: &Scenario, index: usize) -> String {
+    match scenario.volumes[index].stacked && index > 0 && scenario.manner == Manner::Linux {
+        true => format!("sim:stacked{}", index + 1),
+        false => format!("sim:it{}", index + 1),
+    }
+}
+
+fn first_volume(machine: &Simulated, drive: DriveId) -> String {
+    let picture = machine.picture(drive).expect("plugged in");
+    picture.volumes.first().map_or_else(|| "none".into(), |v| v.name.clone())
+}
+
+fn open_files(machine: &Simulated, drive: DriveId, scenario: &Scenario) -> Vec<HandleId> {
+    let volumes = machine.picture(drive).expect("plugged in").volumes;
+    let mut handles = Vec::new();
+    for (holder, pid) in scenario.holders.iter().zip(1000..) {
+        if volumes.is_empty() {
+            continue;
+        }
+        let volume = volumes[holder.volume.index(volumes.len())].name.clone();
+        let path = format!("/held-by-{pid}");
+        if holder.from > 0 {
+            let open = Happening::Open { drive, volume, pid, path: path.into() };
+            machine.at(ms(holder.from), open);
+        } else if let Ok(handle) = machine.open_file(drive, &volume, pid, path) {
+            // A read-only medium says no, and that is right.
+            let _ = machine.write(handle, b"written before the release");
+            if let Some(at) = holder.writes_at {
+                machine.at(ms(at), Happening::Write(handle, b", and meanwhile".to_vec()));
+            }
+            if let Some(until) = holder.until {
+                machine.at(ms(until), Happening::Close(handle));
+            }
+            handles.push(handle);
+        }
+    }
+    handles
+}
+
+fn happening(machine: &Simulated, drive: DriveId, accident: Accident) -> Happening {
+    match accident {
+        Accident::Yank => Happening::Yank(drive),
+        Accident::TakeMedium => Happening::TakeMedium(drive),
+        Accident::Replace => Happening::Replace(drive),
+        Accident::MountAgain => {
+            Happening::Mount { drive, volume: first_volume(machine, drive), path: "/again".into() }
+        }
+    }
+}
+
+impl Ran {
+    /// Carries the scenario's release out.
+    pub fn of(scenario: &Scenario) -> Ran {
+        let stage = Stage::set(scenario);
+        let mut moments = Vec::new();
+        let mut warnings = Vec::new();
+        let mut started: BTreeMap<Step, (usize, Duration)> = BTreeMap::new();
+        let mut events = 0;
+        let machine = &stage.machine;
+        let report = catch_quietly(|| {
+            release(machine, &target(), &stage.options, &mut |event| {
+                if scenario.panic_at == Some(events) {
+                    std::panic::panic_any(Startled);
+                }
+                events += 1;
+                match event {
+                    Event::Started(step) => {
+                        started
+                            .insert(*step, (machine.journal().len(), unmoor::Clock::now(machine)));
+                    }
+                    Event::Finished(report) => {
+                        let (first, from) = started[&report.step];
+                        moments.push(moment(machine, stage.drive, report, first, from));
+                    }
+                    Event::Warning(warning) => warnings.push(warning.to_string()),
+                    _ => {}
+                }
+            })
+        });
+        Ran { stage, report, moments, warnings }
+    }
+
+    pub fn journal(&self) -> Vec<Entry> {
+        self.stage.machine.journal()
+    }
+
+    pub fn is_released(&self) -> bool {
+        self.report.as_ref().is_some_and(|r| r.outcome == Outcome::Released)
+    }
+
+    pub fn moment(&self, step: Step) -> Option<&Moment> {
+        self.moments.iter().rfind(|m| m.report.step == step)
+    }
+
+    /// Entries of operations that were answered with an error.
+    pub fn failed(&self, op: Op) -> impl Iterator<Item = Entry> {
+        self.journal().into_iter().filter(move |e| e.op == op && e.answer.is_err())
+    }
+}
+
+/// What the observer panics with.
+pub struct Startled;
+
+/// `None` when it panicked as it was told to; any other panic goes on.
+pub fn catch_quietly<T>(run: impl FnOnce() -> T) -> Option<T> {
+    // `panic_any` with a value of our own prints nothing useful: keep the test's output readable.
+    static QUIET: std::sync::Once = std::sync::Once::new();
+    QUIET.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<Startled>() {
+                usual(info);
+            }
+        }));
+    });
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(value) => Some(value),
+        Err(payload) if payload.is::<Startled>() => None,
+        Err(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+fn moment(
+    machine: &Simulated,
+    drive: DriveId,
+    report: &StepReport,
+    first: usize,
+    from: Duration,
+) -> Moment {
+    Moment {
+        report: report.clone(),
+        journal: machine.journal().split_off(first),
+        from,
+        to: unmoor::Clock::now(machine),
+        mounted: machine.is_mounted(drive),
+        presence: machine.presence(drive),
+        locks_held: machine.locks_held(),
+    }
+}
+
+/// A property that nothing ever reaches proves nothing: the random scenarios must come to every end
+/// often enough.
+#[test]
+fn scenarios_reach_every_outcome() {
+    let mut runner = TestRunner::deterministic();
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..1500 {
+        let scenario = anything().new_tree(&mut runner).expect("generates").current();
+        let ran = Ran::of(&scenario);
+        let end = match ran.report.as_ref().map(|r| (&r.outcome, r.error())) {
+            None => "panicked".into(),
+            Some((_, Some(error))) => format!("{:?}", error.kind()),
+            Some((outcome, None)) => format!("{outcome:?}"),
+        };
+        *ends.entry(end).or_default() += 1;
+    }
+    for (end, least) in [
+        ("Released", 300),
+        ("Busy", 80),
+        ("Unwritten", 10),
+        ("TimedOut", 10),
+        ("Interrupted", 20),
+        ("Gone", 20),
+        ("Replaced", 20),
+        ("NotPermitted", 5),
+        ("NotSupported", 20),
+        ("NotEjected", 10),
+        ("NoMedium", 5),
+        ("Failed", 20),
+        ("panicked", 50),
+    ] {
+        assert!(
+            ends.get(end).is_some_and(|n| *n >= least),
+            "{end}: fewer than {least} in {ends:?}"
+        );
+    }
+}

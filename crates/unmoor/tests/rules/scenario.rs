@@ -1,0 +1,241 @@
+//! Random drives, volumes, stacks, open files, faults, options and accidents: plain data, so that a
+//! failing one can be read and shrunk.
+
+use proptest::option::weighted;
+use proptest::prelude::*;
+use unmoor::Goal;
+use unmoor::platform::simulated::{FaultKind, Manner, Op, Prevention};
+
+/// Enough to reach every branch (see `run::scenarios_reach_every_outcome`), few enough for a slow
+/// machine; `PROPTEST_CASES` asks for more.
+pub fn cases() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    // A failing case is printed whole and becomes an example of its own, so no seeds are kept.
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub manner: Manner,
+    pub drive: DriveSpec,
+    pub volumes: Vec<VolumeSpec>,
+    pub holders: Vec<Holder>,
+    /// Somebody without an open file lets go of the first volume then.
+    pub busy_until: Option<u64>,
+    /// The first volume is mounted in another namespace too.
+    pub elsewhere: bool,
+    pub faults: Vec<FaultSpec>,
+    pub accidents: Vec<(u64, Accident)>,
+    pub wish: Wish,
+    pub cancel_at: Option<u64>,
+    /// The observer panics at this event.
+    pub panic_at: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    Stick,
+    Cd,
+    Card,
+    Disk,
+    Image,
+}
+
+#[derive(Debug, Clone)]
+pub struct DriveSpec {
+    pub sort: Sort,
+    pub motor: u64,
+    pub silent: bool,
+    pub prevention: Prevention,
+    pub mib_per_second: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct VolumeSpec {
+    pub mounts: usize,
+    /// Its first mount lies in the mount of the volume before.
+    pub nested: bool,
+    /// It lies on the volume before (a mapping, or a loop device over a file there).
+    pub stacked: bool,
+    pub dirty_kib: u64,
+}
+
+/// A program with an open file.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub volume: prop::sample::Index,
+    /// In milliseconds; from the start if 0.
+    pub from: u64,
+    /// Only for those from the start.
+    pub until: Option<u64>,
+    /// Writes once more then.
+    pub writes_at: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct FaultSpec {
+    pub at: Op,
+    pub kind: FaultKind,
+    pub after: u32,
+    pub times: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accident {
+    Yank,
+    TakeMedium,
+    Replace,
+    MountAgain,
+}
+
+/// What the user wishes: [`unmoor::Options`] as data.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub goal: Goal,
+    pub force: bool,
+    pub discard: bool,
+    pub wait: u64,
+    pub timeout: Option<u64>,
+    pub verify: bool,
+}
+
+/// Anything may happen.
+pub fn anything() -> impl Strategy<Value = Scenario> {
+    let troubles = (
+        prop::collection::vec(fault(), 0..=2),
+        prop::collection::vec((0..4000u64, accident()), 0..=1),
+        weighted(0.15, 0..3000u64),
+        weighted(0.1, 0..12usize),
+    );
+    (peaceful(), troubles).prop_map(|(scenario, (faults, accidents, cancel_at, panic_at))| {
+        Scenario { faults, accidents, cancel_at, panic_at, ..scenario }
+    })
+}
+
+/// Programs come and go, and nothing breaks.
+pub fn peaceful() -> impl Strategy<Value = Scenario> {
+    let machine = (
+        prop_oneof![Just(Manner::Linux), Just(Manner::Windows)],
+        drive(),
+        prop::collection::vec(volume(), 0..=4),
+        prop::collection::vec(holder(), 0..=2),
+        weighted(0.2, 0..4000u64),
+        prop::bool::weighted(0.05),
+    );
+    (machine, wish()).prop_map(
+        |((manner, drive, volumes, holders, busy_until, elsewhere), wish)| Scenario {
+            manner,
+            drive,
+            volumes,
+            holders,
+            busy_until,
+            elsewhere,
+            faults: Vec::new(),
+            accidents: Vec::new(),
+            wish,
+            cancel_at: None,
+            panic_at: None,
+        },
+    )
+}
+
+fn drive() -> impl Strategy<Value = DriveSpec> {
+    let sort = prop_oneof![
+        3 => Just(Sort::Stick),
+        2 => Just(Sort::Cd),
+        1 => Just(Sort::Card),
+        1 => Just(Sort::Disk),
+        1 => Just(Sort::Image),
+    ];
+    let prevention = prop_oneof![
+        8 => Just(Prevention::None),
+        1 => Just(Prevention::Set),
+        1 => Just(Prevention::Stuck),
+    ];
+    (sort, 0..3000u64, prop::bool::weighted(0.1), prevention, 1..16u64).prop_map(
+        |(sort, motor, silent, prevention, mib_per_second)| DriveSpec {
+            sort,
+            motor,
+            silent,
+            prevention,
+            mib_per_second,
+        },
+    )
+}
+
+fn volume() -> impl Strategy<Value = VolumeSpec> {
+    let mounts = prop_oneof![1 => Just(0usize), 4 => Just(1usize), 2 => Just(2usize)];
+    (mounts, prop::bool::weighted(0.3), prop::bool::weighted(0.3), 0..900u64).prop_map(
+        |(mounts, nested, stacked, dirty_kib)| VolumeSpec { mounts, nested, stacked, dirty_kib },
+    )
+}
+
+fn holder() -> impl Strategy<Value = Holder> {
+    let from = prop_oneof![2 => Just(0u64), 1 => 1..2000u64];
+    (any::<prop::sample::Index>(), from, weighted(0.6, 0..3000u64), weighted(0.5, 0..2000u64))
+        .prop_map(|(volume, from, until, writes_at)| Holder { volume, from, until, writes_at })
+}
+
+fn fault() -> impl Strategy<Value = FaultSpec> {
+    use FaultKind::{Hang, IoError, Lie, NoMedium, NotPermitted, NotSupported, Replaced, Yank};
+    let op = prop::sample::select(vec![
+        Op::Open,
+        Op::Flush,
+        Op::FlushDrive,
+        Op::Lock,
+        Op::Unmount,
+        Op::Dismount,
+        Op::Claim,
+        Op::LetGo,
+        Op::Presence,
+        Op::Unlock,
+        Op::Blockers,
+    ]);
+    let kind = prop::sample::select(vec![
+        IoError,
+        IoError,
+        Hang,
+        Yank,
+        NoMedium,
+        Replaced,
+        NotPermitted,
+        NotSupported,
+        Lie,
+    ]);
+    // A drive whose flush lies cannot be told from one that flushes: only ejecting can be verified.
+    (op, kind, 0..4u32, prop_oneof![Just(1u32), Just(u32::MAX)])
+        .prop_filter("only what can be found out", |(op, kind, ..)| {
+            *kind != Lie || *op == Op::LetGo
+        })
+        .prop_map(|(at, kind, after, times)| FaultSpec { at, kind, after, times })
+}
+
+fn accident() -> impl Strategy<Value = Accident> {
+    prop::sample::select(vec![
+        Accident::Yank,
+        Accident::TakeMedium,
+        Accident::Replace,
+        Accident::MountAgain,
+    ])
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let goal =
+        prop_oneof![3 => Just(Goal::Eject), 1 => Just(Goal::Dismount), 1 => Just(Goal::PowerOff)];
+    (
+        goal,
+        prop::bool::weighted(0.3),
+        prop::bool::weighted(0.3),
+        prop_oneof![Just(0u64), 0..6000u64],
+        weighted(0.3, 0..8000u64),
+        prop::bool::weighted(0.85),
+    )
+        .prop_map(|(goal, force, discard, wait, timeout, verify)| Wish {
+            goal,
+            force,
+            discard,
+            wait,
+            timeout,
+            verify,
+        })
+}

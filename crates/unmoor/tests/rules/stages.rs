@@ -1,0 +1,102 @@
+//! The stages one by one: their types keep the order, and dropping any of them lets go.
+
+use crate::run::{Stage, target};
+use crate::scenario::{FaultSpec, Scenario, anything, cases, peaceful};
+use proptest::prelude::*;
+use unmoor::platform::simulated::{Effect, FaultKind, Op};
+use unmoor::{ErrorKind, Opened};
+
+/// Goes that many stages far and drops what it has then; says whether flushing failed.
+fn walk(stage: &Stage, how_far: usize, force: bool) -> unmoor::Result<()> {
+    let mut opened = Opened::new(&stage.machine, &target(), &stage.options)?;
+    if how_far == 0 {
+        return Ok(());
+    }
+    // Whoever ignores this error must not lose data by it.
+    let _ = opened.flush();
+    if how_far == 1 {
+        return Ok(());
+    }
+    let dismounted = if force {
+        opened.dismount_forced()?
+    } else {
+        let locked = opened.lock()?;
+        if how_far == 2 {
+            return Ok(());
+        }
+        locked.dismount()?
+    };
+    if how_far == 3 {
+        return Ok(());
+    }
+    let mut ejected = dismounted.eject()?;
+    if how_far == 4 {
+        return Ok(());
+    }
+    ejected.verify()?;
+    Ok(())
+}
+
+/// Undoes nothing of the stages by hand.
+fn walked(scenario: &Scenario, how_far: usize) -> (Stage, unmoor::Result<()>) {
+    let stage = Stage::set(scenario);
+    let result = walk(&stage, how_far, scenario.wish.force);
+    (stage, result)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn dropping_any_stage_unlocks(scenario in anything(), how_far in 0..6usize) {
+        let (stage, _) = walked(&scenario, how_far);
+        prop_assert_eq!(stage.machine.locks_held(), 0);
+    }
+
+    #[test]
+    fn a_stage_given_back_by_a_failure_unlocks_when_dropped(scenario in anything()) {
+        let stage = Stage::set(&scenario);
+        if let Ok(opened) = Opened::new(&stage.machine, &target(), &stage.options) {
+            match opened.lock() {
+                Ok(locked) => drop(locked.dismount().and_then(|d| d.eject()).err()),
+                Err(halted) => drop(halted),
+            }
+        }
+        prop_assert_eq!(stage.machine.locks_held(), 0);
+    }
+
+    #[test]
+    fn an_ignored_failed_flush_still_stops_the_eject(
+        mut scenario in peaceful(),
+        at in prop::sample::select(vec![Op::Flush, Op::FlushDrive]),
+        after in 0..2u32,
+    ) {
+        scenario.faults = vec![FaultSpec { at, kind: FaultKind::IoError, after, times: 1 }];
+        scenario.wish.discard = false;
+        let (stage, result) = walked(&scenario, 5);
+        let journal = stage.machine.journal();
+        let failed = journal.iter().any(|e| e.answer == Err(ErrorKind::Unwritten));
+        if failed {
+            prop_assert!(!journal.iter().any(|e| e.effect.is_some_and(Effect::lets_go)));
+            prop_assert!(result.is_err());
+        }
+    }
+
+    #[test]
+    fn stages_never_let_go_while_mounted(scenario in anything()) {
+        let (stage, _) = walked(&scenario, 5);
+        for entry in stage.machine.journal() {
+            prop_assert_ne!(entry.effect.and_then(Effect::mounted), Some(true));
+        }
+    }
+
+    #[test]
+    fn a_stage_walked_to_its_end_ejected(scenario in peaceful()) {
+        let (stage, result) = walked(&scenario, 5);
+        if result.is_ok() && !scenario.drive.silent {
+            let out = stage.machine.was_ejected(stage.drive)
+                || stage.machine.presence(stage.drive) == unmoor::Presence::Stopped;
+            prop_assert!(out, "{:?}", stage.machine.presence(stage.drive));
+        }
+    }
+}
