@@ -85,6 +85,7 @@ impl Stage {
             timeout: wish.timeout.map(ms),
             verify: wish.verify,
             cancel,
+            ..Options::default()
         };
         let before = machine.picture(drive).expect("plugged in");
         let bystander_before = machine.picture(bystander).expect("plugged in");
