@@ -1,8 +1,10 @@
 //! Attached loop devices, and the files behind them.
 
 use crate::platform::linux::describe::open;
+use crate::platform::linux::kernel_file::text_at;
 use crate::platform::linux::loopdev;
 use crate::platform::linux::sysfs::Node;
+use rustix::fs::CWD;
 use std::path::{Path, PathBuf};
 
 /// A loop device with an image behind it.
@@ -27,8 +29,9 @@ pub fn attached() -> Vec<Attached> {
 }
 
 fn one(name: String) -> Option<Attached> {
-    let node = Node::open(format!("/sys/block/{name}")).ok()?;
-    let image = PathBuf::from(node.text("loop/backing_file")?);
+    // One failed open is all that a loop device without an image costs.
+    let image = text_at(CWD, format!("/sys/block/{name}/loop/backing_file"))?;
+    let image = PathBuf::from(image);
     let backing =
         open(Path::new(&format!("/dev/{name}"))).ok().and_then(|d| loopdev::backing(d).ok());
     Some(Attached {

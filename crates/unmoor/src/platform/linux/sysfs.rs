@@ -4,7 +4,7 @@ use crate::drive::Bus;
 use crate::platform::linux::kernel_file::{number_at, text_at};
 use crate::platform::linux::mountinfo::device_number;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat};
 use rustix::io::Errno;
 use rustix::path::Arg;
 use std::path::{Path, PathBuf};
@@ -56,13 +56,19 @@ impl Node {
         self.number("size").map(|sectors| sectors.saturating_mul(512))
     }
 
-    /// The names in this directory, without `.` and `..`, sorted.
+    /// The names in this directory, without `.` and `..`, sorted. Can be asked once: it reads on where
+    /// it stopped.
     pub fn names(&self) -> Result<Vec<String>, Errno> {
-        let mut names: Vec<String> = Dir::read_from(&self.dir)?
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str().ok().map(String::from))
-            .filter(|name| !name.starts_with('.'))
-            .collect();
+        let mut names = Vec::new();
+        // Room for a hundred entries in one call; a machine has few disks and a disk few partitions.
+        let mut room = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut entries = RawDir::new(&self.dir, &mut room);
+        while let Some(entry) = entries.next() {
+            match entry?.file_name().to_str() {
+                Ok(name) if !name.starts_with('.') => names.push(name.to_string()),
+                _ => {}
+            }
+        }
         names.sort_unstable();
         Ok(names)
     }
