@@ -1,18 +1,17 @@
 //! Linux: one file for each kernel interface, and above them what a release asks.
 
 mod blkdev;
-#[allow(dead_code, reason = "the search itself is still to come")]
 mod blockers;
 mod cdrom;
 mod describe;
 mod errno;
 mod fs_shutdown;
+mod kcmp;
 mod kernel_file;
 mod let_go;
 mod loopdev;
 mod loops;
 mod mountinfo;
-#[allow(dead_code, reason = "the search itself is still to come")]
 mod procfs;
 mod resolve;
 mod sense;

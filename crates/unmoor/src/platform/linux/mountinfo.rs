@@ -30,8 +30,9 @@ pub struct Line {
     pub file_system: String,
     /// What was given as the source: a device path, or anything.
     pub source: OsString,
-    /// Options of the file system itself.
-    pub super_options: OsString,
+    /// Options of the file system itself, still escaped: a comma in a value is told from one between
+    /// two options by that.
+    pub super_options: Vec<u8>,
 }
 
 impl Line {
@@ -81,7 +82,7 @@ fn line(text: &[u8]) -> Option<Line> {
     }
     let file_system = String::from_utf8_lossy(fields.next()?).into_owned();
     let source = unescape(fields.next().unwrap_or_default());
-    let super_options = unescape(fields.next().unwrap_or_default());
+    let super_options = fields.next().unwrap_or_default().to_vec();
     Some(Line {
         id,
         parent,

@@ -92,7 +92,7 @@ impl Task {
         numbers(self.0.as_fd(), dir, room, each)
     }
 
-    /// Opens one of its directories, to look at what is in it.
+    /// Opens one of its directories, to go through what is in it.
     pub(crate) fn dir(&self, dir: &CStr) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.0, dir, flags, Mode::empty())
@@ -111,6 +111,12 @@ impl Task {
     /// What one of its links leads to.
     pub(crate) fn seen(&self, name: &CStr) -> Result<Seen> {
         seen(self.0.as_fd(), name)
+    }
+}
+
+impl AsFd for Task {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -171,6 +177,14 @@ impl Name {
         let mut name = [0; 32];
         let written = write!(&mut name[..31], "{number}{rest}");
         debug_assert!(written.is_ok(), "ten digits and a short name fit");
+        Name(name)
+    }
+
+    /// What leads to it, and this number: `fdinfo/7`.
+    pub(crate) fn within(dir: &str, number: u32) -> Name {
+        let mut name = [0; 32];
+        let written = write!(&mut name[..31], "{dir}{number}");
+        debug_assert!(written.is_ok(), "a short name and ten digits fit");
         Name(name)
     }
 

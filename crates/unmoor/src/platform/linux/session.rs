@@ -5,7 +5,7 @@ use crate::drive::{Drive, DriveKind, Medium, Mount, Presence, Volume, VolumeKind
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::Session;
-use crate::platform::linux::blockers::namespaces;
+use crate::platform::linux::blockers::{self, namespaces};
 use crate::platform::linux::cdrom::{self, DriveStatus};
 use crate::platform::linux::describe::{self, Detail, Machine};
 use crate::platform::linux::let_go::{carry_out, load_methods, methods};
@@ -330,8 +330,10 @@ impl Session for LinuxSession {
         Ok(Done::by(Attempt::accepted("close")))
     }
 
-    fn blockers(&mut self, _wait: &mut Wait<'_>) -> Scan {
-        Scan::default()
+    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan {
+        // What is mounted or stacked on it may have changed since it was opened.
+        let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
+        blockers::scan(&now, wait)
     }
 }
 

@@ -1,11 +1,37 @@
-//! What keeps a drive busy.
+//! What keeps a drive busy: who it is, and what would move it.
+//!
+//! | question | where it is asked |
+//! |---|---|
+//! | where is it mounted, and what lies on that, in every mount namespace | [`survey`] |
+//! | which overlays, swap files, exports, stacked devices use it | [`kernel`] |
+//! | which processes use it, and how | [`uses`], by device and mount, never by path |
+//! | who are they, and what stops them | [`identity`], [`person`] |
+//! | when to stop asking | [`search`] |
 
-mod mountline;
+mod btrfs;
+mod cgroup;
+mod exports;
+mod fdinfo;
+mod identity;
+mod kernel;
+mod maps;
 pub(crate) mod namespaces;
+mod notes;
+mod order;
 mod overlay;
 mod patience;
+mod person;
 mod propagation;
+mod search;
 mod slow;
+mod stacked;
 mod survey;
 #[cfg(test)]
 mod testbed;
+#[cfg(test)]
+mod tests;
+mod text;
+mod uses;
+mod wanted;
+
+pub(crate) use search::scan;

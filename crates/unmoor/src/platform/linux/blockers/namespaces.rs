@@ -46,9 +46,9 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
 
 #[cfg(test)]
 mod tests {
-    use super::super::mountline::MountLine;
     use super::super::testbed::{Holder, Stick, ok};
     use super::*;
+    use crate::platform::linux::mountinfo::parse;
     use std::process::Command;
 
     const TIME: Duration = Duration::from_secs(20);
@@ -81,11 +81,11 @@ mod tests {
         assert!(ok(Command::new("mount").args(["--move"]).args([&stick.mount, &inside])));
         let holder = Holder::in_a_namespace("slave", "", &shared);
         let mounts = std::fs::read(format!("/proc/{}/mountinfo", holder.pid())).unwrap();
-        let inside_too = MountLine::all(&mounts).any(|l| l.device == stick.number());
+        let inside_too = parse(&mounts).iter().any(|l| l.device == stick.number());
         assert!(inside_too, "the copy is there");
         assert_eq!(found(&stick, &holder), []);
         assert!(ok(Command::new("umount").arg(&inside)), "and it does leave");
         let mounts = std::fs::read(format!("/proc/{}/mountinfo", holder.pid())).unwrap();
-        assert!(!MountLine::all(&mounts).any(|l| l.device == stick.number()), "from there too");
+        assert!(!parse(&mounts).iter().any(|l| l.device == stick.number()), "from there too");
     }
 }

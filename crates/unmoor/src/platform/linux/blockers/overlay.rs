@@ -3,14 +3,17 @@
 //! An overlay keeps the file systems of its layers alive by itself: the mounts of the drive can be
 //! unmounted under it, and then the drive still cannot be claimed.
 
-use super::mountline::{MountLine, plain};
 use super::survey::{Hit, Namespace, Which};
-use std::path::PathBuf;
+use crate::platform::linux::mountinfo::{Line, unescape};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// One overlay mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overlay {
     pub(super) on: Which,
+    pub(super) id: u64,
     pub(super) device: u64,
     pub(super) namespace: Namespace,
     /// Where the overlay is mounted.
@@ -21,25 +24,31 @@ pub(super) struct Overlay {
 }
 
 /// Finds the overlays of one namespace that have a layer on one of these mounts of the drive.
-pub(super) fn find(text: &[u8], namespace: Namespace, hits: &[Hit], found: &mut Vec<Overlay>) {
+pub(super) fn find(lines: &[Line], namespace: Namespace, hits: &[Hit], found: &mut Vec<Overlay>) {
     if hits.is_empty() {
         return;
     }
-    for line in MountLine::all(text).filter(|l| l.file_system == b"overlay") {
+    for line in lines.iter().filter(|l| l.file_system == "overlay") {
         // Seen in our namespace and in a container's it is the same overlay: the first one counts.
         if found.iter().any(|o| o.device == line.device && o.namespace != namespace) {
             continue;
         }
-        for (role, layer) in layers(line.super_options) {
-            let Some(on) = mount_of(text, &layer)
-                .and_then(|id| hits.iter().find(|hit| hit.id == id).map(|hit| hit.on))
-            else {
+        for (role, layer) in layers(&line.super_options) {
+            let layer = PathBuf::from(OsString::from_vec(layer));
+            let mount = mount_of(lines, &layer).map(|mount| mount.id);
+            let Some(on) = hits.iter().find(|hit| Some(hit.id) == mount).map(|hit| hit.on) else {
                 continue;
             };
-            use std::os::unix::ffi::OsStringExt;
-            let layer = PathBuf::from(std::ffi::OsString::from_vec(layer));
-            let path = line.path();
-            found.push(Overlay { on, device: line.device, namespace, path, layer, role });
+            let path = line.path.clone();
+            found.push(Overlay {
+                on,
+                id: line.id,
+                device: line.device,
+                namespace,
+                path,
+                layer,
+                role,
+            });
             break;
         }
     }
@@ -50,14 +59,15 @@ fn layers(options: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut layers = Vec::new();
     for option in options.split(|b| *b == b',') {
         let Some(equals) = option.iter().position(|b| *b == b'=') else { continue };
-        let (name, value) = (&option[..equals], plain(&option[equals + 1..]));
+        let (name, value) = (&option[..equals], unescape(&option[equals + 1..]));
+        let value = value.as_bytes();
         match name {
-            b"upperdir" => layers.push(("upperdir", unescaped(&value))),
-            b"workdir" => layers.push(("workdir", unescaped(&value))),
+            b"upperdir" => layers.push(("upperdir", unescaped(value))),
+            b"workdir" => layers.push(("workdir", unescaped(value))),
             // One directory each, since Linux 6.8.
-            b"lowerdir+" | b"datadir+" => layers.push(("lowerdir", value)),
+            b"lowerdir+" | b"datadir+" => layers.push(("lowerdir", value.to_vec())),
             b"lowerdir" => {
-                let lower = split(&value).into_iter().filter(|layer| !layer.is_empty());
+                let lower = split(value).into_iter().filter(|layer| !layer.is_empty());
                 layers.extend(lower.map(|layer| ("lowerdir", layer)));
             }
             _ => {}
@@ -98,23 +108,9 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
 }
 
 /// The mount that a path lies on: the one with the longest mount point; of equals, the last.
-fn mount_of(text: &[u8], path: &[u8]) -> Option<u64> {
-    MountLine::all(text)
-        .filter_map(|line| {
-            let point = plain(line.point);
-            let lies_on = match &*point {
-                b"/" => path.starts_with(b"/"),
-                point => path
-                    .strip_prefix(point)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")),
-            };
-            lies_on.then_some((point.len(), line.id))
-        })
-        .fold(None, |best: Option<(usize, u64)>, next| match best {
-            Some(best) if best.0 > next.0 => Some(best),
-            _ => Some(next),
-        })
-        .map(|(_, id)| id)
+pub(super) fn mount_of<'l>(lines: &'l [Line], path: &Path) -> Option<&'l Line> {
+    let below = lines.iter().filter(|line| path.starts_with(&line.path));
+    below.max_by_key(|line| line.path.as_os_str().len())
 }
 
 #[cfg(test)]
@@ -143,8 +139,8 @@ mod tests {
     #[test]
     fn the_longest_mount_point_holds_a_path_and_names_count_whole() {
         let text = b"1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /m rw - ext4 b rw\n3 1 8:3 / /m rw - ext4 c rw\n";
-        assert_eq!(mount_of(text, b"/m/x"), Some(3));
-        assert_eq!(mount_of(text, b"/mm/x"), Some(1));
-        assert_eq!(mount_of(text, b"m"), None);
+        let lines = crate::platform::linux::mountinfo::parse(text);
+        let mount = |path: &str| mount_of(&lines, Path::new(path)).map(|l| l.id);
+        assert_eq!((mount("/m/x"), mount("/mm/x"), mount("m")), (Some(3), Some(1), None));
     }
 }

@@ -1,20 +1,27 @@
-//! How long a search may go on: shared by every thread of it.
+//! How long a search may go on, and whether it moves: shared by its threads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A deadline that can also be brought forward.
+/// A deadline that can also be brought forward, and a pulse.
 #[derive(Debug, Clone)]
 pub(super) struct Patience {
     end: Option<Instant>,
     stop: Arc<AtomicBool>,
+    pulse: Arc<AtomicU64>,
 }
 
 impl Patience {
     /// Patience for this long.
     pub(super) fn of(time: Duration) -> Patience {
-        Patience { end: Instant::now().checked_add(time), stop: Arc::default() }
+        let end = Instant::now().checked_add(time);
+        Patience { end, stop: Arc::default(), pulse: Arc::default() }
+    }
+
+    /// The same deadline for another thread, with a pulse of its own.
+    pub(super) fn for_another(&self) -> Patience {
+        Patience { pulse: Arc::default(), ..self.clone() }
     }
 
     /// Ends it now.
@@ -22,8 +29,26 @@ impl Patience {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Is it over.
-    pub(super) fn is_over(&self) -> bool {
+    /// Has it been brought to its end.
+    pub(super) fn is_ended(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Shows that the thread moves; asked before every call that might not come back. Is it over.
+    pub(super) fn is_over(&self) -> bool {
+        let beat = self.pulse.fetch_add(1, Ordering::Relaxed);
+        if self.stop.load(Ordering::Relaxed) {
+            return true;
+        }
+        // A look at the clock costs as much as a small system call.
+        beat.is_multiple_of(64) && self.end.is_some_and(|end| Instant::now() >= end) && {
+            self.end();
+            true
+        }
+    }
+
+    /// How often the thread has moved.
+    pub(super) fn pulse(&self) -> u64 {
+        self.pulse.load(Ordering::Relaxed)
     }
 }

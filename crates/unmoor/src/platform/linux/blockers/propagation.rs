@@ -4,8 +4,9 @@
 //! of its peer group, and on. Every service with a namespace of its own has such slave copies of
 //! everything; they are no blockers, because they leave with ours.
 
-use super::mountline::MountLine;
+use crate::platform::linux::mountinfo::Line;
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 /// Where something is mounted, in terms that hold in every namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,23 +14,20 @@ pub(super) struct Place {
     /// The file system it is mounted on.
     device: u64,
     /// The directory of that file system.
-    directory: Vec<u8>,
+    directory: PathBuf,
     /// The peer group of the mount it is mounted on.
-    shared: u32,
+    shared: Option<u64>,
     /// The peer group that mount takes events from.
-    master: u32,
+    master: Option<u64>,
 }
 
 impl Place {
     /// The place of `mount`, which lies on `parent`.
-    pub(super) fn of(mount: &MountLine<'_>, parent: &MountLine<'_>) -> Option<Place> {
-        let strip = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path).to_vec();
-        let below = mount.point.strip_prefix(&*strip(parent.point))?;
-        let mut directory = strip(parent.root);
-        directory.extend(below);
+    pub(super) fn of(mount: &Line, parent: &Line) -> Option<Place> {
+        let below = mount.path.strip_prefix(&parent.path).ok()?;
         Some(Place {
             device: parent.device,
-            directory,
+            directory: Path::new(&parent.root).join(below),
             shared: parent.shared,
             master: parent.master,
         })
@@ -40,27 +38,28 @@ impl Place {
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     /// From the master to the group of its slaves.
-    edges: HashSet<(u32, u32)>,
+    edges: HashSet<(u64, u64)>,
 }
 
 impl Groups {
-    /// A mount that is in the one group and takes events from the other.
-    pub(super) fn add(&mut self, shared: u32, master: u32) {
-        if shared != 0 && master != 0 {
+    /// Takes note of this mount.
+    pub(super) fn add(&mut self, mount: &Line) {
+        if let (Some(shared), Some(master)) = (mount.shared, mount.master) {
             self.edges.insert((master, shared));
         }
     }
 
     /// Is an unmounting at `from` carried to `to`.
     pub(super) fn carry(&self, from: &Place, to: &Place) -> bool {
-        if from.shared == 0 || from.device != to.device || from.directory != to.directory {
+        let Some(first) = from.shared else { return false };
+        if from.device != to.device || from.directory != to.directory {
             return false;
         }
-        let mut reached = vec![from.shared];
+        let mut reached = vec![first];
         let mut next = 0;
         while let Some(group) = reached.get(next).copied() {
             next += 1;
-            if to.shared == group || to.master == group {
+            if to.shared == Some(group) || to.master == Some(group) {
                 return true;
             }
             for (master, slaves) in &self.edges {
@@ -76,9 +75,14 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::linux::mountinfo::parse;
+
+    fn line(text: &[u8]) -> Line {
+        parse(text).remove(0)
+    }
 
     fn place(mount: &[u8], parent: &[u8]) -> Place {
-        Place::of(&MountLine::parse(mount).unwrap(), &MountLine::parse(parent).unwrap()).unwrap()
+        Place::of(&line(mount), &line(parent)).unwrap()
     }
 
     const ROOT: &[u8] = b"1 0 8:1 / / rw shared:1 - ext4 /dev/sda1 rw";
@@ -101,8 +105,8 @@ mod tests {
     #[test]
     fn it_is_carried_on_through_a_group_of_slaves() {
         let mut groups = Groups::default();
-        groups.add(40, 1);
-        groups.add(41, 40);
+        groups.add(&line(b"3 2 8:1 / / rw shared:40 master:1 - ext4 /dev/sda1 rw"));
+        groups.add(&line(b"5 4 8:1 / / rw shared:41 master:40 - ext4 /dev/sda1 rw"));
         let far = place(STICK, b"71 70 8:1 / / rw master:41 - ext4 /dev/sda1 rw");
         assert!(groups.carry(&place(STICK, ROOT), &far));
     }

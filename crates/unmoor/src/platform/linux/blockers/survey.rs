@@ -2,13 +2,14 @@
 //!
 //! Costs one link per process and one file per namespace. Nothing here touches a file system.
 
-use super::mountline::MountLine;
 use super::overlay::{self, Overlay};
 use super::patience::Patience;
 use super::propagation::{Groups, Place};
+use crate::platform::linux::mountinfo::{self, Line};
 use crate::platform::linux::procfs::{Name, Proc, is_gone, parse, seen_at};
 use std::collections::HashSet;
 use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Which of the drive's devices a thing is on: an index that the caller gave with the device.
@@ -32,7 +33,6 @@ pub(super) struct Hit {
     pub(super) device: u64,
     pub(super) namespace: Namespace,
     pub(super) path: PathBuf,
-    pub(super) read_only: bool,
     /// It goes away by itself when ours does: mount propagation carries the unmounting there.
     pub(super) follows: bool,
     place: Option<Place>,
@@ -57,6 +57,8 @@ pub(super) struct Survey {
     pub(super) overlays: Vec<Overlay>,
     /// Types of file system that may ask a server even when told not to.
     pub(super) slow: Vec<String>,
+    /// The mounts of those.
+    pub(super) slow_mounts: Vec<u64>,
     /// Namespaces that are kept by a mount, and have no process to look at them through.
     pub(super) kept: Vec<u64>,
     /// Processes whose namespace could not be told.
@@ -73,7 +75,7 @@ impl Survey {
         let mut text = Vec::new();
         if proc.read(c"self/mountinfo", &mut text).is_ok() {
             let ours = Namespace { pid: std::process::id(), ours: true };
-            survey.read(&text, ours, nodes, &mut groups);
+            survey.read(&mountinfo::parse(&text), ours, nodes, &mut groups);
         }
         let ours = our_namespace(proc, &mut text);
         let mut known: HashSet<u64> = ours.into_iter().collect();
@@ -102,8 +104,9 @@ impl Survey {
                 },
             };
             if new && proc.read(Name::below(pid, "/mountinfo").as_c_str(), &mut text).is_ok() {
-                first_mounts.extend(MountLine::all(&text).next().map(|m| m.id));
-                survey.read(&text, Namespace { pid, ours: false }, nodes, &mut groups);
+                let lines = mountinfo::parse(&text);
+                first_mounts.extend(lines.first().map(|m| m.id));
+                survey.read(&lines, Namespace { pid, ours: false }, nodes, &mut groups);
             }
         }
         survey.kept.retain(|kept| !known.contains(kept));
@@ -114,46 +117,46 @@ impl Survey {
     /// Takes in the mount table of one namespace.
     fn read(
         &mut self,
-        text: &[u8],
+        lines: &[Line],
         namespace: Namespace,
         nodes: &[(u64, Which)],
         groups: &mut Groups,
     ) {
         let first = self.hits.len();
-        for line in MountLine::all(text) {
-            groups.add(line.shared, line.master);
-            self.note_type(line.file_system);
-            if line.file_system == b"nsfs" && namespace.ours {
-                self.kept.extend(namespace_number(line.root));
+        for line in lines {
+            groups.add(line);
+            self.note_type(line);
+            if line.file_system == "nsfs" && namespace.ours {
+                self.kept.extend(namespace_number(line.root.as_bytes()));
             }
-            if let Some(on) = device_of(&line, nodes) {
+            if let Some(on) = device_of(line, nodes) {
                 self.hits.push(Hit {
                     on,
                     id: line.id,
                     parent: line.parent,
                     device: line.device,
                     namespace,
-                    path: line.path(),
-                    read_only: line.is_read_only(),
+                    path: line.path.clone(),
+
                     follows: false,
                     place: None,
                 });
             }
         }
         if self.hits.len() > first {
-            self.look_around(text, first, namespace);
+            self.look_around(lines, first, namespace);
         }
-        overlay::find(text, namespace, &self.hits[first..], &mut self.overlays);
+        overlay::find(lines, namespace, &self.hits[first..], &mut self.overlays);
     }
 
     /// What lies on the mounts just found, and what those lie on themselves.
-    fn look_around(&mut self, text: &[u8], first: usize, namespace: Namespace) {
+    fn look_around(&mut self, lines: &[Line], first: usize, namespace: Namespace) {
         let mut below: Vec<(u64, Which)> =
             self.hits[first..].iter().map(|hit| (hit.id, hit.on)).collect();
         let drives: HashSet<u64> = below.iter().map(|(id, _)| *id).collect();
         // Parents come before their children, except after a move: twice round finds those.
         for _ in 0..2 {
-            for line in MountLine::all(text) {
+            for line in lines {
                 let Some(&(_, on)) = below.iter().find(|(id, _)| *id == line.parent) else {
                     continue;
                 };
@@ -166,15 +169,15 @@ impl Survey {
                     id: line.id,
                     parent: line.parent,
                     namespace,
-                    path: line.path(),
-                    file_system: String::from_utf8_lossy(line.file_system).into_owned(),
+                    path: line.path.clone(),
+                    file_system: line.file_system.clone(),
                 });
             }
         }
         for hit in &mut self.hits[first..] {
-            let Some(own) = MountLine::all(text).find(|l| l.id == hit.id) else { continue };
-            let parent = MountLine::all(text).find(|l| l.id == hit.parent);
-            hit.place = parent.and_then(|parent| Place::of(&own, &parent));
+            let Some(own) = lines.iter().find(|l| l.id == hit.id) else { continue };
+            let parent = lines.iter().find(|l| l.id == hit.parent);
+            hit.place = parent.and_then(|parent| Place::of(own, parent));
         }
     }
 
@@ -192,11 +195,11 @@ impl Survey {
         }
     }
 
-    fn note_type(&mut self, file_system: &[u8]) {
-        if super::slow::may_ask_a_server(file_system) {
-            let name = String::from_utf8_lossy(file_system);
-            if !self.slow.iter().any(|known| *known == name) {
-                self.slow.push(name.into_owned());
+    fn note_type(&mut self, line: &Line) {
+        if super::slow::may_ask_a_server(&line.file_system) {
+            self.slow_mounts.push(line.id);
+            if !self.slow.contains(&line.file_system) {
+                self.slow.push(line.file_system.clone());
             }
         }
     }
@@ -206,15 +209,15 @@ impl Survey {
 ///
 /// Some file systems (btrfs, overlay) have a device number of their own making; what they are mounted
 /// from is then the only trace of the device.
-fn device_of(line: &MountLine<'_>, nodes: &[(u64, Which)]) -> Option<Which> {
+fn device_of(line: &Line, nodes: &[(u64, Which)]) -> Option<Which> {
     let find = |device| nodes.iter().find(|(node, _)| *node == device).map(|(_, on)| *on);
     if line.device >> 32 != 0 {
         return find(line.device);
     }
-    if !line.source.starts_with(b"/dev/") || line.file_system.starts_with(b"fuse.") {
+    if !mountinfo::source_is_device(line) || line.file_system.starts_with("fuse.") {
         return None;
     }
-    let source = CString::new(super::mountline::plain(line.source)).ok()?;
+    let source = CString::new(line.source.as_bytes()).ok()?;
     find(seen_at(&source).ok()?.node?)
 }
 

@@ -1,8 +1,8 @@
 //! Loop devices for tests: made here, and taken away again whatever happens.
 
 use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
-use crate::platform::linux::procfs::seen_at;
-use std::ffi::{CString, OsStr};
+use crate::platform::linux::{mountinfo, procfs::seen_at};
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -73,19 +73,9 @@ impl Stick {
     /// The drive, as the platform would tell it.
     pub(super) fn drive(&self) -> Drive {
         let name = self.device.file_name().unwrap().to_string_lossy().into_owned();
-        let text = std::fs::read("/proc/self/mountinfo").unwrap();
-        let source = self.device.as_os_str().as_bytes();
-        let mounts = super::mountline::MountLine::all(&text).filter(|l| l.source == source);
-        let mounts: Vec<Mount> = mounts
-            .map(|l| Mount {
-                path: l.path(),
-                root: OsStr::from_bytes(l.root).into(),
-                file_system: String::from_utf8_lossy(l.file_system).into_owned(),
-                read_only: l.is_read_only(),
-                id: l.id,
-                parent: l.parent,
-            })
-            .collect();
+        let mounts = mountinfo::own().unwrap();
+        let mounts: Vec<Mount> =
+            mounts.iter().filter(|l| l.source == self.device).map(|l| l.to_mount()).collect();
         let volume = Volume {
             name: name.clone(),
             path: self.device.clone(),
@@ -115,11 +105,9 @@ impl Stick {
 
 impl Drop for Stick {
     fn drop(&mut self) {
-        let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-        let mounts: Vec<PathBuf> =
-            super::mountline::MountLine::all(&text).map(|l| l.path()).collect();
-        for mount in mounts.iter().rev().filter(|m| m.starts_with(&self.dir)) {
-            ok(Command::new("umount").arg("-l").arg(mount));
+        let mounts = mountinfo::own().unwrap_or_default();
+        for mount in mounts.iter().rev().filter(|l| l.path.starts_with(&self.dir)) {
+            ok(Command::new("umount").arg("-l").arg(&mount.path));
         }
         ok(Command::new("losetup").arg("-d").arg(&self.device));
         let _ = std::fs::remove_dir_all(&self.dir);

@@ -1,0 +1,173 @@
+//! Who a process is: name, user, what started it.
+
+use super::cgroup::Owner;
+use crate::blocker::Process;
+use crate::platform::linux::procfs::{Result, Task, parse};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+/// A process, and what stops it.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) process: Process,
+    pub(super) owner: Option<Owner>,
+    /// The signals it ignores, one bit each.
+    ignores: u64,
+}
+
+/// Names of users, from `/etc/passwd` alone: a name service may wait for the network.
+#[derive(Debug, Default)]
+pub(super) struct Users(HashMap<u32, String>);
+
+impl Users {
+    /// Reads `/etc/passwd`.
+    pub(super) fn read() -> Users {
+        Users::parse(&std::fs::read("/etc/passwd").unwrap_or_default())
+    }
+
+    fn parse(text: &[u8]) -> Users {
+        let mut users = HashMap::new();
+        for line in text.split(|b| *b == b'\n') {
+            let mut words = line.split(|b| *b == b':');
+            if let (Some(name), Some(uid)) = (words.next(), words.nth(1).and_then(parse)) {
+                users.entry(uid).or_insert_with(|| String::from_utf8_lossy(name).into_owned());
+            }
+        }
+        Users(users)
+    }
+
+    fn name(&self, uid: u32) -> String {
+        self.0.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
+    }
+}
+
+impl Identity {
+    /// Asks proc, for what does not wait: the command line is in the memory of the process, whose lock
+    /// somebody may hold, so it comes later ([`command_line`]).
+    pub(super) fn of(pid: u32, task: &Task, users: &Users, text: &mut Vec<u8>) -> Result<Identity> {
+        task.read(c"comm", text)?;
+        let name = OsString::from_vec(text.strip_suffix(b"\n").unwrap_or(text).to_vec());
+        task.read(c"status", text)?;
+        let user = uid(text).map(|uid| users.name(uid));
+        let ignores = ignored(text);
+        task.read(c"stat", text)?;
+        let started = stat(text).map_or(0, |stat| stat.started);
+        let owner = task.read(c"cgroup", text).ok().and_then(|()| Owner::parse(text));
+        let unit = owner.as_ref().map(Owner::to_string);
+        let process = Process { pid, name, command_line: Vec::new(), user, unit, started };
+        Ok(Identity { process, owner, ignores })
+    }
+
+    /// The mildest signal that ends it, as `kill` names it; an interactive shell ignores the usual one.
+    pub(super) fn signal(&self) -> Option<&'static str> {
+        let ignores = |signal: libc::c_int| self.ignores & 1 << (signal - 1) != 0;
+        match (ignores(libc::SIGTERM), ignores(libc::SIGHUP)) {
+            (false, _) => None,
+            (true, false) => Some("-HUP"),
+            (true, true) => Some("-KILL"),
+        }
+    }
+}
+
+/// The command line.
+pub(super) fn command_line(task: &Task, text: &mut Vec<u8>) -> Vec<OsString> {
+    if task.read(c"cmdline", text).is_err() || text.is_empty() {
+        return Vec::new();
+    }
+    let words = text.strip_suffix(b"\0").unwrap_or(text).split(|b| *b == 0);
+    words.map(|word| OsString::from_vec(word.to_vec())).collect()
+}
+
+/// The effective user: second number of the line `Uid:` in `/proc/PID/status`.
+fn uid(status: &[u8]) -> Option<u32> {
+    let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    parse(line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).nth(1)?)
+}
+
+/// The line `SigIgn:` in `/proc/PID/status`.
+fn ignored(status: &[u8]) -> u64 {
+    let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"));
+    let digits = line.and_then(|line| std::str::from_utf8(line.trim_ascii()).ok());
+    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
+}
+
+/// What is of use in `/proc/PID/stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) parent: u32,
+    /// It is a thread of the kernel, and has no files.
+    pub(super) kernel: bool,
+    /// Clock ticks since boot.
+    pub(super) started: u64,
+}
+
+/// `linux/sched.h`.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// Reads `/proc/PID/stat`. The name in it may hold anything, so fields count from its last bracket.
+pub(super) fn stat(text: &[u8]) -> Option<Stat> {
+    let end = text.iter().rposition(|b| *b == b')')?;
+    let mut words = text[end + 1..].split(|b| *b == b' ').filter(|w| !w.is_empty());
+    let parent = parse(words.nth(1)?)?; // field 4
+    let flags: u64 = parse(words.nth(4)?)?; // field 9
+    let started = parse(words.nth(12)?)?; // field 22
+    Some(Stat { parent, kernel: flags & PF_KTHREAD != 0, started })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::linux::procfs::Proc;
+    use proptest::prelude::*;
+
+    #[test]
+    fn this_process_is_known() {
+        let me = std::process::id();
+        let task = Proc::open().unwrap().task(me).unwrap();
+        let mut text = Vec::new();
+        let identity = Identity::of(me, &task, &Users::read(), &mut text).unwrap();
+        let process = identity.process;
+        assert_eq!(process.pid, me);
+        assert!(process.started > 0);
+        assert!(process.user.is_some());
+        let words: Vec<_> = std::env::args_os().collect();
+        assert_eq!(command_line(&task, &mut text), words);
+        task.read(c"stat", &mut text).unwrap();
+        assert_eq!(stat(&text).unwrap().parent, std::os::unix::process::parent_id());
+    }
+
+    #[test]
+    fn users_without_a_name_are_numbers() {
+        let users = Users::parse(b"root:x:0:0::/root:/bin/sh\nbroken\nann:x:1000:1:::\n");
+        assert_eq!(
+            (users.name(0), users.name(1000), users.name(7)),
+            ("root".into(), "ann".into(), "7".into())
+        );
+    }
+
+    #[test]
+    fn ignored_signals_are_read() {
+        assert_eq!(ignored(b"SigBlk:\t0\nSigIgn:\t0000000000384004\n"), 0x384004);
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_with_brackets_and_spaces_does_not_shift_the_fields(
+            name in "[ -~\n]{0,15}", parent: u32, kernel: bool, started: u64,
+        ) {
+            let flags = if kernel { 0x0020_8040 } else { 0x0040_0000 };
+            let zeros = "0 ".repeat(12);
+            let text = format!("1 ({name}) S {parent} 1 1 -1 -1 {flags} {zeros}{started} 0 0\n");
+            prop_assert_eq!(stat(text.as_bytes()), Some(Stat { parent, kernel, started }));
+        }
+
+        #[test]
+        fn no_bytes_at_all_make_it_fail(text: Vec<u8>) {
+            stat(&text);
+            uid(&text);
+            ignored(&text);
+            Users::parse(&text);
+        }
+    }
+}

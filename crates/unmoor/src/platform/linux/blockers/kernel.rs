@@ -1,0 +1,193 @@
+//! Users of the drive that are no processes: mounts, stacked devices, swap, exports.
+
+use super::identity::Identity;
+use super::overlay::mount_of;
+use super::survey::{Hit, Namespace, OnTop, Survey, Which};
+use super::text::{command, command_on};
+use super::wanted::Wanted;
+use super::{btrfs, exports, person, stacked};
+use crate::blocker::{Blocker, BlockerKind, Use, UseKind};
+use crate::drive::{Drive, VolumeKind};
+use crate::platform::linux::procfs::seen_at;
+use crate::platform::linux::{mountinfo, swaps};
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Every block device to look for: 0 stands for the drive, then its volumes.
+pub(super) fn nodes(drive: &Drive) -> Vec<(u64, Which)> {
+    let volumes = drive.volumes.iter().enumerate().map(|(at, v)| (v.device, at + 1));
+    let mut nodes: Vec<(u64, Which)> = volumes.collect();
+    if !nodes.iter().any(|(device, _)| *device == drive.id.device) {
+        nodes.push((drive.id.device, 0));
+    }
+    btrfs::add_members(drive, &mut nodes);
+    nodes
+}
+
+/// Everything in the way that is no process, what to undo first in front.
+pub(super) fn blockers(
+    drive: &Drive,
+    survey: &Survey,
+    wanted: &Wanted,
+    who: impl Fn(u32) -> Option<Identity>,
+) -> Vec<Blocker> {
+    let name = |on: Which| match on.checked_sub(1) {
+        Some(at) => drive.volumes[at].name.as_str(),
+        None => drive.name.as_str(),
+    };
+    let mut found: Vec<Blocker> = Vec::new();
+    found.extend(survey.overlays.iter().rev().map(|overlay| {
+        let description = format!(
+            "overlay on {}: its {} {} lies on {}",
+            overlay.path.display(),
+            overlay.role,
+            overlay.layer.display(),
+            name(overlay.on)
+        );
+        Blocker::new(BlockerKind::Overlay, description)
+            .with_use(Use::new(UseKind::MountPoint, name(overlay.on)).at(&overlay.path))
+            .with_remedy("unmount the overlay", umount(overlay.namespace, &overlay.path))
+    }));
+    found.extend(survey.on_top.iter().rev().map(|top| nested(top, name(top.on))));
+    found.extend(other_mounts(drive, survey, &name));
+    found.extend(elsewhere(survey, &name, &who));
+    found.extend(swapped(wanted, &name));
+    found.extend(exported(survey, &name));
+    found.extend(stacked::blockers(drive));
+    found
+}
+
+fn nested(top: &OnTop, volume: &str) -> Blocker {
+    let description =
+        format!("{} is mounted on {}, within {volume}", top.file_system, top.path.display());
+    let kind = if top.namespace.ours { BlockerKind::Mount } else { BlockerKind::Namespace };
+    Blocker::new(kind, description)
+        .with_use(Use::new(UseKind::MountPoint, volume).at(&top.path))
+        .with_remedy("unmount it first", umount(top.namespace, &top.path))
+}
+
+/// Mounts of ours that a release does not take away by itself: of what is stacked on the drive, and of
+/// file systems over several devices of which the drive is only one.
+fn other_mounts<'d>(
+    drive: &'d Drive,
+    survey: &'d Survey,
+    name: &impl Fn(Which) -> &'d str,
+) -> Vec<Blocker> {
+    let plain = |kind| matches!(kind, VolumeKind::Disk | VolumeKind::Partition);
+    let released: Vec<u64> = drive
+        .volumes
+        .iter()
+        .filter(|v| plain(v.kind))
+        .flat_map(|v| v.mounts.iter().map(|m| m.id))
+        .collect();
+    let others = survey.hits.iter().rev().filter(|h| h.namespace.ours && !released.contains(&h.id));
+    others
+        .map(|hit| {
+            let stacked = hit.on > 0 && !plain(drive.volumes[hit.on - 1].kind);
+            let volume = name(hit.on);
+            let path = hit.path.display();
+            let (kind, description) = match stacked {
+                true => (BlockerKind::Mount, format!("{volume} is mounted on {path}")),
+                false => (
+                    BlockerKind::Raid,
+                    format!("{volume} is part of the file system over several devices on {path}"),
+                ),
+            };
+            Blocker::new(kind, description)
+                .with_use(Use::new(UseKind::MountPoint, volume).at(&hit.path))
+                .with_remedy("unmount it first", umount(hit.namespace, &hit.path))
+        })
+        .collect()
+}
+
+/// One blocker for each namespace that keeps the drive mounted.
+fn elsewhere<'d>(
+    survey: &'d Survey,
+    name: &impl Fn(Which) -> &'d str,
+    who: &impl Fn(u32) -> Option<Identity>,
+) -> Vec<Blocker> {
+    let mut blockers: Vec<(Namespace, Blocker)> = Vec::new();
+    for hit in survey.hits.iter().filter(|hit| !hit.namespace.ours && !hit.follows) {
+        let used = Use::new(UseKind::MountPoint, name(hit.on)).at(&hit.path);
+        match blockers.iter_mut().find(|(namespace, _)| *namespace == hit.namespace) {
+            Some((_, blocker)) => blocker.uses.push(used),
+            // A namespace ends with its last process.
+            None => {
+                let Some(person) = who(hit.namespace.pid) else { continue };
+                let blocker = keeper(hit, name(hit.on), &person).with_use(used);
+                blockers.push((hit.namespace, blocker));
+            }
+        }
+    }
+    blockers.into_iter().map(|(_, blocker)| blocker).collect()
+}
+
+fn keeper(hit: &Hit, volume: &str, person: &Identity) -> Blocker {
+    let who = match &person.process.unit {
+        Some(unit) => format!("{}, {unit}", person::description(person)),
+        None => person::description(person),
+    };
+    let description = format!(
+        "{volume} is mounted on {} in the mount namespace of {who} too",
+        hit.path.display()
+    );
+    let stop = person.owner.as_ref().and_then(person::stop_properly);
+    let (words, command) = match (stop, &person.owner) {
+        (Some(stop), Some(owner)) => (format!("stop the {}", owner.noun()), stop),
+        _ => ("unmount it there".into(), umount(hit.namespace, &hit.path)),
+    };
+    let mut blocker = Blocker::new(BlockerKind::Namespace, description).with_remedy(words, command);
+    blocker.process = Some(person.process.clone());
+    blocker
+}
+
+fn swapped<'d>(wanted: &Wanted, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
+    let active = swaps::active();
+    let on_drive = active.iter().filter_map(|path| {
+        let seen = seen_at(&CString::new(path.as_os_str().as_bytes()).ok()?).ok()?;
+        let on = wanted.node(&seen).or_else(|| wanted.file(&seen))?;
+        let what = if seen.node.is_some() { "swap" } else { "a swap file" };
+        let description = format!("{what} in use: {}", path.display());
+        Some(
+            Blocker::new(BlockerKind::Swap, description)
+                .with_use(Use::new(UseKind::Kernel, name(on)).at(path))
+                .with_remedy("switch it off", command_on(&["swapoff"], path)),
+        )
+    });
+    on_drive.collect()
+}
+
+fn exported<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
+    let exports = exports::active();
+    if exports.is_empty() {
+        return Vec::new();
+    }
+    let Ok(lines) = mountinfo::own() else { return Vec::new() };
+    let on_drive = exports.iter().filter_map(|export| {
+        let mount = mount_of(&lines, &export.path)?.id;
+        let on = survey.hits.iter().find(|hit| hit.id == mount)?.on;
+        let description =
+            format!("{} is exported over NFS to {}", export.path.display(), export.client);
+        let mut which = std::ffi::OsString::from(format!("{}:", export.client));
+        which.push(&export.path);
+        let command = command_on(&["exportfs", "-u"], Path::new(&which))
+            .map(|unexport| format!("{unexport} && exportfs -f"));
+        Some(
+            Blocker::new(BlockerKind::Export, description)
+                .with_use(Use::new(UseKind::Kernel, name(on)).at(&export.path))
+                .with_remedy("end the export", command),
+        )
+    });
+    on_drive.collect()
+}
+
+/// The command that takes a mount away in the namespace where it is.
+fn umount(namespace: Namespace, path: &Path) -> Option<String> {
+    if namespace.ours {
+        return command_on(&["umount"], path);
+    }
+    let pid = namespace.pid.to_string();
+    let words = ["nsenter", "--target", &pid, "--mount", "umount"].map(OsStr::new);
+    command(words.into_iter().chain([path.as_os_str()]))
+}

@@ -1,0 +1,57 @@
+//! What to close first comes first.
+
+use crate::blocker::{Blocker, BlockerKind, UseKind};
+
+/// Sorts: programs before what they run on, top before bottom.
+pub(super) fn sort(blockers: &mut [Blocker]) {
+    for blocker in blockers.iter_mut() {
+        blocker.uses.sort_by_key(|used| (!used.writing, used.kind));
+    }
+    // The sort is stable: what was found in the order of a stack stays so.
+    blockers.sort_by_key(|blocker| {
+        let writing = blocker.uses.iter().any(|used| used.writing);
+        let kind = blocker.uses.iter().map(|used| used.kind).min();
+        let pid = blocker.process.as_ref().map_or(0, |process| process.pid);
+        (rank(blocker.kind), !writing, kind.unwrap_or(UseKind::Kernel), pid)
+    });
+}
+
+fn rank(kind: BlockerKind) -> u8 {
+    match kind {
+        BlockerKind::Process => 0,
+        BlockerKind::Namespace => 1,
+        BlockerKind::Overlay => 2,
+        BlockerKind::Mount => 3,
+        BlockerKind::Export => 4,
+        BlockerKind::Swap => 5,
+        // These stand on each other in any order.
+        BlockerKind::Loop | BlockerKind::Mapping | BlockerKind::Raid => 6,
+        BlockerKind::Unknown => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocker::Use;
+
+    #[test]
+    fn writers_come_first_and_what_they_write_to_last() {
+        let of = |kind, used| Blocker::new(kind, "").with_use(Use::new(used, "sdb1"));
+        let mut blockers = vec![
+            of(BlockerKind::Loop, UseKind::Kernel),
+            of(BlockerKind::Mount, UseKind::MountPoint),
+            of(BlockerKind::Process, UseKind::WorkingDirectory),
+            of(BlockerKind::Process, UseKind::OpenForWriting),
+        ];
+        sort(&mut blockers);
+        let kinds: Vec<_> = blockers.iter().map(|b| b.uses[0].kind).collect();
+        let expected = [
+            UseKind::OpenForWriting,
+            UseKind::WorkingDirectory,
+            UseKind::MountPoint,
+            UseKind::Kernel,
+        ];
+        assert_eq!(kinds, expected);
+    }
+}

@@ -1,0 +1,308 @@
+//! The search itself: on threads of its own, so that a call that does not come back holds up nobody.
+//!
+//! A dead server, or a process whose memory lock is held, can stop a thread in the kernel for good.
+//! Whoever asked waits outside, takes what was found by then, and leaves such a thread behind.
+
+use super::kernel;
+use super::patience::Patience;
+use super::person;
+use super::survey::Survey;
+use super::uses::{Looker, was_denied};
+use super::wanted::Wanted;
+use super::{identity, notes, order};
+use crate::blocker::{Blocker, Scan, Use};
+use crate::drive::Drive;
+use crate::platform::linux::procfs::{Proc, Result as Answer};
+use crate::wait::Wait;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the one who waits looks up.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A thread whose pulse has stood still for so long is taken for stuck.
+const STUCK: Duration = Duration::from_millis(1500);
+
+/// So many threads may get stuck before the search gives up.
+const MOST_STUCK: usize = 16;
+
+/// Fewer processes than this are not worth a second thread.
+const WORTH_A_THREAD: usize = 48;
+
+/// Searches for what keeps this drive busy, for as long as `wait` allows.
+pub(crate) fn scan(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
+    let patience = Patience::of(wait.left());
+    let search = match Search::new(drive) {
+        Ok(search) => Arc::new(search),
+        Err(errno) => {
+            let notes = vec![format!("/proc cannot be read: {errno}")];
+            return Scan { notes, ..Scan::default() };
+        }
+    };
+    let mut threads = vec![Thread::start(&search, &patience, Search::lead)];
+    let mut board = search.board();
+    let stuck = loop {
+        let working: Vec<&mut Thread> = threads.iter_mut().filter(|t| !t.is_over()).collect();
+        let working_count = working.len();
+        let stuck: Vec<u32> = working.into_iter().filter_map(Thread::stuck_at).collect();
+        if stuck.len() == working_count && (search.all_taken() || threads.len() > MOST_STUCK) {
+            break stuck;
+        }
+        if wait.check().is_err() || patience.is_ended() {
+            patience.end();
+            break stuck;
+        }
+        let wished = search.threads_wished();
+        if !search.all_taken()
+            && working_count - stuck.len() < wished
+            && threads.len() <= MOST_STUCK
+        {
+            drop(board); // A thread that cannot be started says so on the board.
+            threads.push(Thread::start(&search, &patience, Search::walk));
+            board = search.board();
+            continue;
+        }
+        board = search.wait(board);
+    };
+    drop(board);
+    search.result(&stuck)
+}
+
+/// One thread of the search.
+struct Thread {
+    over: Arc<AtomicBool>,
+    patience: Patience,
+    /// The process it is at.
+    at: Arc<AtomicU32>,
+    /// Its pulse when it was last seen to move.
+    last: (u64, Instant),
+}
+
+impl Thread {
+    fn start(
+        search: &Arc<Search>,
+        patience: &Patience,
+        work: fn(&Search, &Patience, &AtomicU32),
+    ) -> Thread {
+        let thread = Thread {
+            over: Arc::default(),
+            patience: patience.for_another(),
+            at: Arc::default(),
+            last: (0, Instant::now()),
+        };
+        let (patience, at) = (thread.patience.clone(), thread.at.clone());
+        let end = End { search: search.clone(), over: thread.over.clone() };
+        let started = std::thread::Builder::new().spawn(move || work(&end.search, &patience, &at));
+        // Without a thread there is no search: whoever waits is told so by its end.
+        drop(started);
+        thread
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// The process it is stuck at.
+    fn stuck_at(&mut self) -> Option<u32> {
+        let pulse = self.patience.pulse();
+        if pulse != self.last.0 {
+            self.last = (pulse, Instant::now());
+        }
+        (self.last.1.elapsed() >= STUCK).then(|| self.at.load(Ordering::Relaxed))
+    }
+}
+
+/// Says that a thread is over, whether it came to its end, panicked, or never began.
+struct End {
+    search: Arc<Search>,
+    over: Arc<AtomicBool>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        // Between the look of whoever waits and its sleep there must be no room for this.
+        let _board = self.search.board();
+        self.search.bell.notify_all();
+    }
+}
+
+/// What the threads share.
+struct Search {
+    drive: Drive,
+    names: Vec<String>,
+    proc: Proc,
+    users: OnceLock<identity::Users>,
+    wanted: OnceLock<Wanted>,
+    pids: OnceLock<Vec<u32>>,
+    next: AtomicUsize,
+    board: Mutex<Board>,
+    bell: Condvar,
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Board {
+    scan: Scan,
+    surveyed: bool,
+    looked: usize,
+}
+
+impl Search {
+    fn new(drive: &Drive) -> Answer<Search> {
+        let names = std::iter::once(&drive.name).chain(drive.volumes.iter().map(|v| &v.name));
+        Ok(Search {
+            names: names.cloned().collect(),
+            drive: drive.clone(),
+            proc: Proc::open()?,
+            users: OnceLock::new(),
+            wanted: OnceLock::new(),
+            pids: OnceLock::new(),
+            next: AtomicUsize::new(0),
+            board: Mutex::default(),
+            bell: Condvar::new(),
+        })
+    }
+
+    /// The first thread: what the mount tables and the kernel's lists say, then as the others.
+    fn lead(&self, patience: &Patience, at: &AtomicU32) {
+        let nodes = kernel::nodes(&self.drive);
+        let survey = Survey::take(&self.proc, &nodes, patience);
+        let wanted = Wanted::new(nodes, &survey);
+        let blockers = kernel::blockers(&self.drive, &survey, &wanted, |pid| self.who(pid));
+        let notes = notes::of(&self.proc, &survey);
+        let mut pids = Vec::new();
+        let listed = self.proc.pids(|pid| pids.push(pid));
+        {
+            let mut board = self.board();
+            board.scan.blockers.extend(blockers);
+            board.scan.notes.extend(notes);
+            board.surveyed = !survey.cut_short && listed.is_ok();
+        }
+        let _ = (self.wanted.set(wanted), self.pids.set(pids));
+        drop(self.board());
+        self.bell.notify_all(); // There may be work for more threads now.
+        self.walk(patience, at);
+    }
+
+    /// Takes one process after the other.
+    fn walk(&self, patience: &Patience, at: &AtomicU32) {
+        let (Some(wanted), Some(pids)) = (self.wanted.get(), self.pids.get()) else { return };
+        let mut looker = Looker::new(wanted, &self.names, patience);
+        while !patience.is_over() {
+            let next = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(&pid) = pids.get(next) else { break };
+            at.store(pid, Ordering::Relaxed);
+            let denied = self.look(pid, &mut looker);
+            let mut board = self.board();
+            board.looked += 1;
+            board.scan.unseen_processes += usize::from(denied);
+        }
+    }
+
+    /// Looks at one process; was it closed to us.
+    fn look(&self, pid: u32, looker: &mut Looker<'_>) -> bool {
+        let Ok(task) = self.proc.task(pid) else { return false };
+        let mut uses = Vec::new();
+        let tables = looker.tables(pid, &task, &mut uses);
+        // What is known is put up before something is asked that might not be answered.
+        self.put_up(pid, &uses);
+        let before = uses.len();
+        let maps = looker.maps(&task, &mut uses);
+        if uses.len() > before {
+            self.put_up(pid, &uses);
+        }
+        if !uses.is_empty() {
+            let words = identity::command_line(&task, looker.text());
+            self.with_blocker(pid, |process| process.command_line = words);
+        }
+        let denied = was_denied(&tables) || was_denied(&maps);
+        denied && !self.is_kernel_thread(pid)
+    }
+
+    fn put_up(&self, pid: u32, uses: &[Use]) {
+        if uses.is_empty() {
+            return;
+        }
+        // A process that has left meanwhile is in nobody's way.
+        let Some(person) = self.who(pid) else { return };
+        let blocker = person::blocker(&self.proc, &person, uses.to_vec());
+        let mut board = self.board();
+        let known = board.scan.blockers.iter_mut().find(|b| is_process(b, pid));
+        match known {
+            Some(known) => *known = blocker,
+            None => board.scan.blockers.push(blocker),
+        }
+    }
+
+    fn with_blocker(&self, pid: u32, change: impl FnOnce(&mut crate::blocker::Process)) {
+        let mut board = self.board();
+        let known = board.scan.blockers.iter_mut().find(|b| is_process(b, pid));
+        if let Some(process) = known.and_then(|b| b.process.as_mut()) {
+            change(process);
+        }
+    }
+
+    fn who(&self, pid: u32) -> Option<identity::Identity> {
+        let users = self.users.get_or_init(identity::Users::read);
+        let task = self.proc.task(pid).ok()?;
+        identity::Identity::of(pid, &task, users, &mut Vec::new()).ok()
+    }
+
+    fn is_kernel_thread(&self, pid: u32) -> bool {
+        let mut text = Vec::new();
+        let read = self.proc.task(pid).and_then(|task| task.read(c"stat", &mut text));
+        // One that has left meanwhile hides nothing either.
+        read.is_err() || identity::stat(&text).is_some_and(|stat| stat.kernel)
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'b>(&'b self, board: MutexGuard<'b, Board>) -> MutexGuard<'b, Board> {
+        self.bell.wait_timeout(board, TICK).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn all_taken(&self) -> bool {
+        self.pids.get().is_some_and(|pids| self.next.load(Ordering::Relaxed) >= pids.len())
+    }
+
+    fn threads_wished(&self) -> usize {
+        match self.pids.get() {
+            Some(pids) if pids.len() >= WORTH_A_THREAD => {
+                std::thread::available_parallelism().map_or(1, |n| n.get().min(4))
+            }
+            _ => 1,
+        }
+    }
+
+    /// What was found, as it stands now.
+    fn result(&self, stuck: &[u32]) -> Scan {
+        let mut board = self.board();
+        let (looked, surveyed) = (board.looked, board.surveyed);
+        let mut scan = std::mem::take(&mut board.scan);
+        drop(board);
+        let total = self.pids.get().map_or(0, Vec::len);
+        for pid in stuck.iter().filter(|pid| **pid != 0) {
+            scan.notes
+                .push(format!("process {pid} was not seen to the end: the kernel did not answer"));
+        }
+        if !surveyed || looked + stuck.len() < total {
+            scan.notes.push(format!(
+                "the time ran out: {looked} of {} processes were looked at",
+                if total == 0 { "all".to_string() } else { total.to_string() },
+            ));
+        }
+        scan.complete = surveyed && looked >= total && scan.unseen_processes == 0;
+        scan.complete &= scan.notes.is_empty();
+        order::sort(&mut scan.blockers);
+        scan
+    }
+}
+
+fn is_process(blocker: &Blocker, pid: u32) -> bool {
+    blocker.kind == crate::blocker::BlockerKind::Process
+        && blocker.process.as_ref().is_some_and(|process| process.pid == pid)
+}

@@ -1,0 +1,288 @@
+//! Every kind of blocker that this host can have, made on a loop device and found again.
+
+use super::scan;
+use super::testbed::{Holder, Stick, ok};
+use crate::blocker::{Blocker, BlockerKind, Scan, Use, UseKind};
+use crate::platform::linux::Linux;
+use crate::wait::{Cancel, Clock, Wait};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+fn look(stick: &Stick) -> Scan {
+    let (clock, cancel) = (Linux::new(), Cancel::new());
+    let mut watch = |_| {};
+    let end = clock.now() + Duration::from_secs(60);
+    scan(&stick.drive(), &mut Wait::until(&clock, end, &cancel, &mut watch))
+}
+
+/// The blocker that this process is.
+fn of<'s>(scan: &'s Scan, holder: &Holder) -> &'s Blocker {
+    let mut found = scan.blockers.iter().filter(|b| {
+        b.kind == BlockerKind::Process && b.process.as_ref().is_some_and(|p| p.pid == holder.pid())
+    });
+    let blocker = found.next().unwrap_or_else(|| panic!("not found: {scan:#?}"));
+    assert!(found.next().is_none(), "named once");
+    blocker
+}
+
+fn one_use(blocker: &Blocker) -> &Use {
+    let [used] = &*blocker.uses else { panic!("more than one use: {blocker:#?}") };
+    used
+}
+
+fn kind(scan: &Scan, kind: BlockerKind) -> Vec<&Blocker> {
+    scan.blockers.iter().filter(|b| b.kind == kind).collect()
+}
+
+fn run(blocker: &Blocker) {
+    let command = blocker.command.as_deref().expect("there is a command");
+    let shell = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(shell.status.success(), "{command}: {}", String::from_utf8_lossy(&shell.stderr));
+}
+
+fn unmounts(path: &Path) -> bool {
+    // A killed process leaves in its own time.
+    (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        ok(Command::new("umount").arg(path))
+    })
+}
+
+#[test]
+fn an_idle_drive_has_nothing_in_the_way() {
+    let Some(stick) = Stick::new() else { return };
+    let scan = look(&stick);
+    let found: Vec<_> = scan.blockers.iter().filter(|b| b.kind != BlockerKind::Namespace).collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_file_open_for_writing_is_named_with_path_and_descriptor_and_kill_moves_it() {
+    let Some(stick) = Stick::new() else { return };
+    let holder = Holder::shell("exec 7>\"$1/a b\nc\"", &stick.mount);
+    let scan = look(&stick);
+    let blocker = of(&scan, &holder);
+    let used = one_use(blocker);
+    assert_eq!((used.kind, used.fd, used.writing), (UseKind::OpenForWriting, Some(7), true));
+    assert_eq!(used.path, Some(stick.mount.join("a b\nc")));
+    assert_eq!(used.volume, stick.drive().name);
+    let process = blocker.process.as_ref().unwrap();
+    assert_eq!(process.name, "bash");
+    assert_eq!(process.command_line[0], "bash");
+    assert_eq!(process.user.as_deref(), Some("root"));
+    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it does block");
+    run(blocker);
+    let mut holder = holder;
+    holder.0.wait().unwrap();
+    assert!(unmounts(&stick.mount));
+}
+
+#[test]
+fn reading_directories_and_deleted_files_are_told_apart() {
+    let Some(stick) = Stick::new() else { return };
+    let script = "echo x > \"$1/f\"; echo x > \"$1/g\"; echo x > \"$1/h (deleted)\"
+        exec 5<\"$1/f\" 6<\"$1\" 8<>\"$1/g\" 9<\"$1/h (deleted)\"; rm \"$1/g\"";
+    let holder = Holder::shell(script, &stick.mount);
+    let scan = look(&stick);
+    let uses = &of(&scan, &holder).uses;
+    let at = |fd| uses.iter().find(|u| u.fd == Some(fd)).unwrap();
+    assert_eq!((at(5).kind, at(5).writing), (UseKind::OpenFile, false));
+    assert_eq!(at(6).kind, UseKind::Directory);
+    assert_eq!((at(8).kind, at(8).deleted, at(8).writing), (UseKind::DeletedFile, true, true));
+    assert_eq!(at(8).path, Some(stick.mount.join("g")), "the name it had");
+    assert_eq!((at(9).kind, at(9).deleted), (UseKind::OpenFile, false));
+    assert_eq!(at(9).path, Some(stick.mount.join("h (deleted)")));
+    assert_eq!(uses[0].fd, Some(8), "what may lose data comes first");
+}
+
+#[test]
+fn a_working_directory_is_named() {
+    let Some(stick) = Stick::new() else { return };
+    let holder = Holder::shell("cd \"$1\"", &stick.mount);
+    let scan = look(&stick);
+    let used = one_use(of(&scan, &holder));
+    assert_eq!(used.kind, UseKind::WorkingDirectory);
+    assert_eq!(used.path.as_deref(), Some(&*stick.mount));
+}
+
+#[test]
+fn a_running_program_a_root_and_what_is_mapped_are_named() {
+    let Some(stick) = Stick::new() else { return };
+    // A static program needs nothing else in its root.
+    let program = stick.mount.join("program");
+    let source = stick.beside("source").join("p.c");
+    let text = r#"
+        #include <fcntl.h>
+        #include <sys/mman.h>
+        #include <unistd.h>
+        int main(int n, char **a) {
+            int kept = open(a[1], O_RDWR | O_CREAT, 0600), gone = open(a[2], O_RDWR | O_CREAT, 0600);
+            ftruncate(kept, 4096), ftruncate(gone, 4096);
+            mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, kept, 0);
+            mmap(0, 4096, PROT_READ, MAP_PRIVATE, gone, 0);
+            close(kept), close(gone), unlink(a[2]);
+            if (n > 3 && chroot(a[3])) return 1;
+            write(1, "ready\n", 6);
+            for (;;) pause();
+        }"#;
+    std::fs::write(&source, text).unwrap();
+    if !ok(Command::new("cc").args(["-static", "-o"]).arg(&program).arg(&source)) {
+        eprintln!("skipped: no C compiler with a static library");
+        return;
+    }
+    let (kept, gone) = (stick.mount.join("kept"), stick.mount.join("gone"));
+    let holder = Holder::ready(Command::new(&program).args([&kept, &gone, &stick.mount]));
+    let scan = look(&stick);
+    let uses = &of(&scan, &holder).uses;
+    let at = |kind, path: &Path| {
+        uses.iter()
+            .find(|u| u.kind == kind && u.path.as_deref() == Some(path))
+            .unwrap_or_else(|| panic!("{kind:?} {path:?}: {uses:#?}"))
+    };
+    at(UseKind::Executable, &program);
+    at(UseKind::Root, &stick.mount);
+    assert!(at(UseKind::MappedFile, &kept).writing);
+    let gone = at(UseKind::MappedFile, &gone);
+    assert!(gone.deleted && !gone.writing);
+    assert_eq!(uses.len(), 4, "the program is not named as its own mapping: {uses:#?}");
+}
+
+#[test]
+fn a_thread_with_a_directory_and_files_of_its_own_is_named() {
+    let Some(stick) = Stick::new() else { return };
+    let script = r#"
+import ctypes, os, sys, threading, time
+def own():
+    assert ctypes.CDLL(None).unshare(0x200 | 0x400) == 0
+    os.chdir(sys.argv[1])
+    os.open("file", os.O_RDWR | os.O_CREAT)
+    print("ready", threading.get_native_id(), flush=True)
+    time.sleep(1000)
+threading.Thread(target=own, daemon=True).start()
+time.sleep(1000)
+"#;
+    if !ok(Command::new("python3").args(["-c", "import ctypes"])) {
+        eprintln!("skipped: no python3");
+        return;
+    }
+    let holder = Holder::ready(Command::new("python3").args(["-c", script]).arg(&stick.mount));
+    let scan = look(&stick);
+    let uses = &of(&scan, &holder).uses;
+    let kinds: Vec<_> = uses.iter().map(|u| u.kind).collect();
+    assert_eq!(kinds, [UseKind::OpenForWriting, UseKind::WorkingDirectory]);
+    assert!(uses.iter().all(|u| u.thread.is_some_and(|tid| tid != holder.pid())), "{uses:#?}");
+}
+
+#[test]
+fn the_device_held_open_is_named() {
+    let Some(stick) = Stick::new() else { return };
+    let holder = Holder::shell("exec 7<>\"$1\"", &stick.device);
+    let scan = look(&stick);
+    let used = one_use(of(&scan, &holder));
+    assert_eq!((used.kind, used.fd, used.writing), (UseKind::Device, Some(7), true));
+    assert_eq!(used.path.as_deref(), Some(&*stick.device));
+}
+
+#[test]
+fn a_mount_within_it_is_named_and_its_users_and_the_command_takes_it_away() {
+    let Some(stick) = Stick::new() else { return };
+    let nested = stick.mount.join("it's nested");
+    std::fs::create_dir(&nested).unwrap();
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&nested)));
+    let holder = Holder::shell("exec 7>\"$1/file\"", &nested);
+    let scan = look(&stick);
+    let mounts = kind(&scan, BlockerKind::Mount);
+    assert_eq!(mounts.len(), 1, "{scan:#?}");
+    assert_eq!(one_use(mounts[0]).path.as_deref(), Some(&*nested));
+    assert_eq!(one_use(of(&scan, &holder)).path, Some(nested.join("file")));
+    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it does block");
+    drop(holder);
+    run(mounts[0]);
+    assert!(unmounts(&stick.mount));
+}
+
+#[test]
+fn an_overlay_with_a_layer_on_it_is_named() {
+    let Some(stick) = Stick::new() else { return };
+    let merged = stick.beside("merged");
+    for name in ["lower", "upper", "work"] {
+        std::fs::create_dir(stick.mount.join(name)).unwrap();
+    }
+    let at = |name: &str| stick.mount.join(name).display().to_string();
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+    if !ok(Command::new("mount").args(["-t", "overlay", "unmoor", "-o", &options]).arg(&merged)) {
+        eprintln!("skipped: no overlay here");
+        return;
+    }
+    let scan = look(&stick);
+    let found = kind(&scan, BlockerKind::Overlay);
+    assert_eq!(found.len(), 1, "{scan:#?}");
+    assert_eq!(one_use(found[0]).path.as_deref(), Some(&*merged));
+    run(found[0]);
+    assert!(unmounts(&stick.mount));
+}
+
+#[test]
+fn another_mount_namespace_is_named_with_who_keeps_it_and_the_command_takes_it_away() {
+    let Some(stick) = Stick::new() else { return };
+    let holder = Holder::in_a_namespace("private", "", &stick.mount);
+    let scan = look(&stick);
+    let found = kind(&scan, BlockerKind::Namespace);
+    let ours = |b: &&&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
+    let blocker = found.iter().find(ours).unwrap_or_else(|| panic!("{scan:#?}"));
+    assert_eq!(one_use(blocker).path.as_deref(), Some(&*stick.mount));
+    run(blocker);
+    let again = look(&stick);
+    assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| ours(&b)));
+}
+
+#[test]
+fn a_file_opened_in_another_mount_namespace_is_found() {
+    let Some(stick) = Stick::new() else { return };
+    let holder = Holder::in_a_namespace("private", "exec 7>\"$1/there\"", &stick.mount);
+    let scan = look(&stick);
+    assert_eq!(one_use(of(&scan, &holder)).fd, Some(7));
+}
+
+#[test]
+fn a_subvolume_of_btrfs_is_found_though_it_has_a_number_of_its_own() {
+    let Some(stick) = Stick::with(&["mkfs.btrfs", "-q", "-f"]) else { return };
+    let sub = stick.mount.join("sub");
+    if !ok(Command::new("btrfs").args(["subvolume", "create"]).arg(&sub)) {
+        eprintln!("skipped: no btrfs program");
+        return;
+    }
+    let holder = Holder::shell("exec 7>\"$1/file\"; cd \"$1\"", &sub);
+    let scan = look(&stick);
+    let kinds: Vec<_> = of(&scan, &holder).uses.iter().map(|u| u.kind).collect();
+    assert_eq!(kinds, [UseKind::OpenForWriting, UseKind::WorkingDirectory]);
+}
+
+#[test]
+fn an_interactive_shell_is_told_to_hang_up_because_it_ignores_the_other() {
+    let Some(stick) = Stick::new() else { return };
+    let holder = Holder::shell("trap '' TERM; exec 7>\"$1/file\"", &stick.mount);
+    let scan = look(&stick);
+    let expected = format!("kill -HUP {}", holder.pid());
+    assert_eq!(of(&scan, &holder).command, Some(expected));
+}
+
+#[test]
+fn processes_that_come_and_go_are_no_error() {
+    let Some(stick) = Stick::new() else { return };
+    let script = "for i in {1..1000}; do (:); done";
+    let mut crowd = Holder::shell(&format!("echo ready; {script}; exit 0"), &stick.mount);
+    let idle = |scan: &Scan| {
+        assert!(kind(scan, BlockerKind::Process).is_empty(), "{scan:#?}");
+        let trouble: Vec<_> = scan.notes.iter().filter(|n| !n.contains("namespace")).collect();
+        assert!(trouble.is_empty(), "{trouble:?}");
+    };
+    let mut scans = 0;
+    while crowd.0.try_wait().unwrap().is_none() {
+        idle(&look(&stick));
+        scans += 1;
+    }
+    assert!(scans > 0);
+}

@@ -1,0 +1,247 @@
+//! How one process uses the drive.
+
+use super::fdinfo::FdInfo;
+use super::maps::Mapping;
+use super::patience::Patience;
+use super::survey::Which;
+use super::wanted::Wanted;
+use crate::blocker::{Use, UseKind};
+use crate::platform::linux::kcmp::{Shared, kcmp};
+use crate::platform::linux::procfs::{Name, Result, Room, Seen, Task, is_denied, room, seen};
+use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use std::ffi::{CStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// Looks at one process after the other; its room is used again for each.
+pub(super) struct Looker<'w> {
+    wanted: &'w Wanted,
+    names: &'w [String],
+    patience: &'w Patience,
+    room: Room,
+    text: Vec<u8>,
+}
+
+/// A thread of a process, or the process itself.
+struct At<'t> {
+    pid: u32,
+    /// The thread, if it is not the first.
+    thread: Option<u32>,
+    task: &'t Task,
+}
+
+impl<'w> Looker<'w> {
+    /// Looks for this; `names` are the names of the devices.
+    pub(super) fn new(
+        wanted: &'w Wanted,
+        names: &'w [String],
+        patience: &'w Patience,
+    ) -> Looker<'w> {
+        Looker { wanted, names, patience, room: room(), text: Vec::with_capacity(8192) }
+    }
+
+    /// Room for text, for whoever else asks proc meanwhile.
+    pub(super) fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
+    /// Open files, working directory, root, program; of every thread that has its own.
+    ///
+    /// # Errors
+    /// EACCES where this process may not be looked into; ESRCH, ENOENT when it has gone.
+    pub(super) fn tables(&mut self, pid: u32, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
+        let at = At { pid, thread: None, task };
+        self.files(&at, uses)?;
+        self.places(&at, uses)?;
+        self.link(&at, c"exe", UseKind::Executable, uses)?;
+        // A directory of proc has two names and one for each entry.
+        if task.seen(c"task")?.links > 3 {
+            self.threads(pid, task, uses)?;
+        }
+        Ok(())
+    }
+
+    /// Mapped files. They come last: the lock that guards them may be held for long.
+    pub(super) fn maps(&mut self, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
+        task.read(c"maps", &mut self.text)?;
+        let mut known: Vec<(u64, usize)> = Vec::new();
+        for mapping in Mapping::all(&self.text) {
+            let Some(on) = self.wanted.system(mapping.device) else { continue };
+            if let Some((_, at)) = known.iter().find(|(inode, _)| *inode == mapping.inode) {
+                uses[*at].writing |= mapping.writing;
+                continue;
+            }
+            let (path, deleted) = mapping.path();
+            let running = uses
+                .iter()
+                .any(|u| u.kind == UseKind::Executable && u.path.as_ref() == Some(&path));
+            if running {
+                continue;
+            }
+            known.push((mapping.inode, uses.len()));
+            let mut used = Use::new(UseKind::MappedFile, &self.names[on]).at(path);
+            (used.deleted, used.writing) = (deleted, mapping.writing);
+            uses.push(used);
+        }
+        Ok(())
+    }
+
+    fn threads(&mut self, pid: u32, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
+        let mut tids = Vec::new();
+        task.numbers(c"task", &mut self.room, |tid| tids.push(tid))?;
+        tids.retain(|tid| *tid != pid);
+        // Tables that were looked at: the first thread's, then of each that shares none of those.
+        let (mut files, mut places) = (vec![pid], vec![pid]);
+        for tid in tids {
+            let new_files = is_new(&files, tid, Shared::Files);
+            let new_places = is_new(&places, tid, Shared::Fs);
+            if !new_files && !new_places {
+                continue;
+            }
+            let Ok(thread) = task.thread(tid) else { continue };
+            let at = At { pid, thread: Some(tid), task: &thread };
+            if new_files && self.files(&at, uses).is_ok() {
+                files.push(tid);
+            }
+            if new_places && self.places(&at, uses).is_ok() {
+                places.push(tid);
+            }
+        }
+        Ok(())
+    }
+
+    fn places(&mut self, at: &At<'_>, uses: &mut Vec<Use>) -> Result<()> {
+        self.link(at, c"cwd", UseKind::WorkingDirectory, uses)?;
+        self.link(at, c"root", UseKind::Root, uses)
+    }
+
+    fn link(&mut self, at: &At<'_>, name: &CStr, kind: UseKind, uses: &mut Vec<Use>) -> Result<()> {
+        let seen = match self.look(at.task, name) {
+            Ok(seen) => seen,
+            // A kernel thread has no program, and one that is ending has nothing any more.
+            Err(Errno::NOENT | Errno::SRCH) => return Ok(()),
+            Err(errno) => return Err(errno),
+        };
+        let Some((seen, on)) = seen.and_then(|s| Some((s, self.wanted.file(&s)?))) else {
+            return Ok(());
+        };
+        let (path, deleted) = self.path(at.task, name, &seen);
+        let mut used = Use::new(kind, &self.names[on]);
+        (used.path, used.deleted, used.thread) = (path, deleted, at.thread);
+        uses.push(used);
+        Ok(())
+    }
+
+    /// What a link leads to; `None` where that is not to be asked.
+    fn look(&mut self, task: &Task, name: &CStr) -> Result<Option<Seen>> {
+        if self.wanted.is_careful() {
+            // A descriptor that is only a place touches no file, and proc knows the mount it is on.
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let place = rustix::fs::openat(task, name, flags, Mode::empty())?;
+            let info = format!("/proc/self/fdinfo/{}", place.as_raw_fd());
+            let info = std::fs::read(info).unwrap_or_default();
+            if FdInfo::parse(&info).mount.is_some_and(|mount| self.wanted.is_slow(mount)) {
+                return Ok(None);
+            }
+        }
+        task.seen(name).map(Some)
+    }
+
+    fn files(&mut self, at: &At<'_>, uses: &mut Vec<Use>) -> Result<()> {
+        let dir = at.task.dir(c"fd")?;
+        let careful = match self.wanted.is_careful() {
+            true => Some(at.task.dir(c"fdinfo")?),
+            false => None,
+        };
+        // The room is lent to the listing, and comes back: a hit needs the rest of `self`.
+        let mut room = std::mem::take(&mut self.room);
+        let mut entries = RawDir::new(&dir, &mut room);
+        while let Some(entry) = entries.next() {
+            let (Ok(entry), false) = (entry, self.patience.is_over()) else { break };
+            let name = entry.file_name();
+            if name.to_bytes().starts_with(b".") {
+                continue;
+            }
+            if careful.as_ref().is_some_and(|info| self.is_slow(info.as_fd(), name)) {
+                continue;
+            }
+            // Closed meanwhile, or of a kind that has nothing to tell.
+            let Ok(seen) = seen(dir.as_fd(), name) else { continue };
+            if let Some(on) = self.wanted.file(&seen) {
+                uses.extend(self.file(at, name, &seen, on, None));
+            } else if let Some(on) = self.wanted.node(&seen) {
+                uses.extend(self.file(at, name, &seen, on, Some(UseKind::Device)));
+            }
+        }
+        self.room = room;
+        Ok(())
+    }
+
+    fn is_slow(&mut self, info: BorrowedFd<'_>, name: &CStr) -> bool {
+        let mut text = [0; 256];
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let read = rustix::fs::openat(info, name, flags, Mode::empty())
+            .and_then(|file| rustix::io::read(&file, &mut text[..]));
+        let info = FdInfo::parse(&text[..read.unwrap_or(0)]);
+        info.mount.is_some_and(|mount| self.wanted.is_slow(mount))
+    }
+
+    /// A descriptor that leads to the drive.
+    fn file(
+        &mut self,
+        at: &At<'_>,
+        name: &CStr,
+        seen: &Seen,
+        on: Which,
+        kind: Option<UseKind>,
+    ) -> Option<Use> {
+        let fd: u32 = crate::platform::linux::procfs::parse(name.to_bytes())?;
+        let info = match at.task.read(Name::within("fdinfo/", fd).as_c_str(), &mut self.text) {
+            Ok(()) => FdInfo::parse(&self.text),
+            Err(_) => FdInfo::default(),
+        };
+        let ours = at.pid == std::process::id();
+        if ours && info.is_own() && (seen.directory || seen.node.is_some()) {
+            return None; // The release's own handles.
+        }
+        let link = Name::within("fd/", fd);
+        let (path, deleted) = self.path(at.task, link.as_c_str(), seen);
+        let kind = kind.unwrap_or(match (seen.directory, deleted, info.writing()) {
+            (true, ..) => UseKind::Directory,
+            (_, true, _) => UseKind::DeletedFile,
+            (_, _, true) => UseKind::OpenForWriting,
+            _ => UseKind::OpenFile,
+        });
+        let mut used = Use::new(kind, &self.names[on]);
+        (used.path, used.deleted, used.thread) = (path, deleted, at.thread);
+        (used.fd, used.writing) = (Some(fd.into()), info.writing());
+        Some(used)
+    }
+
+    /// Where a link leads, and whether that is deleted.
+    fn path(&mut self, task: &Task, link: &CStr, seen: &Seen) -> (Option<PathBuf>, bool) {
+        if task.link(link, &mut self.text).is_err() {
+            return (None, seen.links == 0);
+        }
+        // A file may bear the word in its name, so the count of its names decides.
+        let deleted = seen.links == 0;
+        let path = match self.text.strip_suffix(b" (deleted)") {
+            Some(path) if deleted => path,
+            _ => &self.text[..],
+        };
+        (Some(PathBuf::from(OsString::from_vec(path.to_vec()))), deleted)
+    }
+}
+
+/// Does this thread share none of the tables that were looked at.
+fn is_new(known: &[u32], tid: u32, what: Shared) -> bool {
+    // Where it cannot be compared, the first of them stands for all, as it nearly always does.
+    !known.iter().any(|other| kcmp(*other, tid, what).unwrap_or(true))
+}
+
+/// Was the process closed to this user.
+pub(super) fn was_denied(result: &Result<()>) -> bool {
+    matches!(result, Err(errno) if is_denied(*errno))
+}
