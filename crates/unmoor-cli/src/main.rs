@@ -11,6 +11,7 @@ mod json;
 mod machines;
 mod outcome;
 mod progress;
+mod repeats;
 mod signals;
 mod steps;
 mod table;

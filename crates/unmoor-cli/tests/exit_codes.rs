@@ -92,7 +92,8 @@ fn of_several_targets_the_worst_counts_and_none_stops_the_others() {
 }
 
 #[test]
-fn one_call_sees_one_machine() {
+fn a_drive_named_twice_is_released_once() {
     let run = line("sim:stick sim:stick");
-    assert_eq!(run.code, 4, "the second finds the stick empty: {}{}", run.out, run.err);
+    assert_eq!(run.code, 0, "the second name gets the first one's answer: {}{}", run.out, run.err);
+    assert_eq!(run.out.matches("released").count(), 2, "{}", run.out);
 }

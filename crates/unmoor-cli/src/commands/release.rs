@@ -5,7 +5,7 @@ use crate::answer::{Answer, Verb};
 use crate::args::{Eject, Flush, Load, Output, Remount};
 use crate::machines::Machines;
 use crate::progress::Progress;
-use crate::signals;
+use crate::{repeats, signals};
 use std::ffi::OsString;
 use std::time::Duration;
 use unmoor::platform::Platform;
@@ -64,14 +64,29 @@ fn run(
 ) -> Result<u8, Error> {
     let targets = parse(targets)?;
     let machines = Machines::default();
+    let same_as = repeats::find(&targets, &machines);
+    let mut reports: Vec<Option<Report>> = Vec::new();
     Ok(each(verb, targets, output, &options.cancel, |given, target| {
+        let first = same_as[reports.len()].and_then(|number| reports[number].clone());
+        if let Some(report) = first {
+            reports.push(None);
+            return Answer::from_report(
+                given,
+                verb,
+                Report { target: target.to_string(), ..report },
+            );
+        }
         let machine = match machines.of(target) {
             Ok(machine) => machine,
-            Err(error) => return Answer::from_error(given, verb, None, error),
+            Err(error) => {
+                reports.push(None);
+                return Answer::from_error(given, verb, None, error);
+            }
         };
         let mut progress = Progress::new(&given, output, options.wait);
         let report = procedure(machine, target, options, &mut |event| progress.hear(event));
         drop(progress);
+        reports.push(Some(report.clone()));
         Answer::from_report(given, verb, report)
     }))
 }
