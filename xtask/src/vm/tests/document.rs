@@ -125,10 +125,7 @@ fn eject(trial: &mut Trial) -> Result<()> {
     expect_fields("the volume", &target["drive"]["volumes"][0], VOLUME)?;
     ensure!(target["outcome"] == "released", "{target}");
     ensure!(target["action"] == "eject", "the action is {}", target["action"]);
-    ensure!(
-        target["drive"]["bus"] == "usb" && target["drive"]["serial"] == "RIGSTICK1",
-        "{target}"
-    );
+    ensure!(target["drive"]["bus"] == "usb", "{target}");
     let done = ["resolve", "flush", "lock", "dismount", "eject", "verify", "unlock"];
     let wanted: Vec<String> = done.iter().map(|step| format!("{step}:done")).collect();
     let found = steps(target);
