@@ -219,9 +219,12 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
 
     fn open(&mut self, drive: Drive) -> Result<Opened<'e>> {
         let ear = self.ear;
-        Ok(Opened::with(self.platform, drive, self.options)?
+        let mut opened = Opened::with(self.platform, drive, self.options)?
             .since(self.start)
-            .observed(Box::new(move |event| (ear.borrow_mut())(event))))
+            .observed(Box::new(move |event| (ear.borrow_mut())(event)));
+        // Whoever may not work on it is told before anything is begun.
+        opened.check()?;
+        Ok(opened)
     }
 
     /// What could not be written is not ejected, unless the user said to discard it. A user who may

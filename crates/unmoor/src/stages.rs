@@ -114,6 +114,14 @@ impl<'p> Opened<'p> {
         self
     }
 
+    /// Is the drive still there, and may this user work on it.
+    ///
+    /// # Errors
+    /// `Gone`, `Replaced`, `NotPermitted`.
+    pub fn check(&mut self) -> Result<()> {
+        self.0.session.check().map_err(|e| e.at(Step::Resolve))
+    }
+
     /// The drive as it was when it was opened, or last refreshed.
     pub fn drive(&self) -> &Drive {
         &self.0.drive

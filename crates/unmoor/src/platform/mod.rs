@@ -68,7 +68,8 @@ pub trait Session {
     /// `Gone` when it left, `Replaced` when another device has its name.
     fn refresh(&mut self) -> Result<Drive>;
 
-    /// Cheap: is this still the device that was opened.
+    /// Cheap: is this still the device that was opened, and may this user work on it. A session of a
+    /// drive that the user may not open is good for [`Session::blockers`] only.
     fn check(&mut self) -> Result<()>;
 
     /// Writes what is in the cache for this volume. Data that could not be written is `Unwritten`,

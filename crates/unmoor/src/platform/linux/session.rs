@@ -29,12 +29,14 @@ pub struct LinuxSession {
     claimed: bool,
     /// The kernel reports a failed write once for each descriptor; it must not be forgotten.
     unwritten: Option<Error>,
+    /// Why the drive may not be opened by this user. Who uses it can be asked all the same.
+    denied: Option<Error>,
 }
 
 impl LinuxSession {
     /// Opens the drive and makes sure that it is the one that was described.
     pub fn open(drive: &Drive) -> Result<Self> {
-        let device = describe::open(&drive.path).map_err(|e| cannot_open(e, drive))?;
+        let device = describe::open(&drive.path).map_err(|e| cannot_open(e, drive));
         let place = Place::of(drive.id.device).map_err(|_| gone(drive))?;
         let node = Node::open(&*place.disk_path).map_err(|_| gone(drive))?;
         let mut session = LinuxSession {
@@ -43,9 +45,16 @@ impl LinuxSession {
             device: None,
             claimed: false,
             unwritten: None,
+            denied: None,
         };
-        session.check_descriptor(&device)?;
-        session.device = Some(device);
+        match device {
+            Ok(device) => {
+                session.check_descriptor(&device)?;
+                session.device = Some(device);
+            }
+            Err(error) if error.kind() == ErrorKind::NotPermitted => session.denied = Some(error),
+            Err(error) => return Err(error),
+        }
         Ok(session)
     }
 
@@ -154,6 +163,9 @@ impl Session for LinuxSession {
     }
 
     fn check(&mut self) -> Result<()> {
+        if let Some(error) = &self.denied {
+            return Err(error.clone());
+        }
         match self.node.number("diskseq") {
             Some(seq) => self.check_sequence(seq),
             None if self.node.device() == Some(self.drive.id.device) => Ok(()),

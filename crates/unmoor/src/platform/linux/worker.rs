@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How often the parent looks up while it waits.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How often, two milliseconds apart, it is looked whether a child that was told to stop has done so.
+const PARTING: u32 = 50;
+
 /// What a child has to say: an errno, and a few bytes.
 type Message = [u8; 12];
 
@@ -98,16 +101,23 @@ struct Child(libc::pid_t);
 impl Child {
     /// Waits for it: it has answered, and only leaves.
     fn reap(self) {
-        self.wait(0);
+        while !self.wait(0) {}
         std::mem::forget(self);
     }
 
-    fn wait(&self, flags: libc::c_int) {
+    fn has_left(&self) -> bool {
+        self.wait(libc::WNOHANG)
+    }
+
+    /// Has it been waited for; not so when a signal came in between, or it still runs.
+    fn wait(&self, flags: libc::c_int) -> bool {
         // SAFETY: waitpid with no place for a status; the pid is that of a child of ours that has not
         // been waited for.
-        while unsafe { libc::waitpid(self.0, std::ptr::null_mut(), flags) } == -1
-            && super::blkdev::last_errno() == Errno::INTR
-        {}
+        match unsafe { libc::waitpid(self.0, std::ptr::null_mut(), flags) } {
+            0 => false,
+            -1 => super::blkdev::last_errno() != Errno::INTR,
+            _ => true,
+        }
     }
 }
 
@@ -115,7 +125,15 @@ impl Drop for Child {
     fn drop(&mut self) {
         // SAFETY: the pid is that of a child of ours that has not been waited for, so it is not reused.
         unsafe { libc::kill(self.0, libc::SIGKILL) };
-        self.wait(libc::WNOHANG);
+        // One that can leave does so at once, and what it held open is closed then. One that is stuck
+        // in the kernel is not waited for.
+        for _ in 0..PARTING {
+            if self.has_left() {
+                return;
+            }
+            let pause = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+            let _ = rustix::thread::nanosleep(&pause);
+        }
     }
 }
 
