@@ -63,6 +63,7 @@ proptest! {
     #[test]
     fn without_force_no_open_file_is_cut_off(mut scenario in anything()) {
         scenario.wish.force = false;
+        scenario.comes_late = true;
         let ran = Ran::of(&scenario);
         for entry in ran.journal() {
             prop_assert_ne!(entry.effect, Some(Effect::Dismounted { forced: true }));

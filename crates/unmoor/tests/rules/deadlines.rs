@@ -92,6 +92,7 @@ proptest! {
     ) {
         scenario.holders.clear();
         scenario.elsewhere = false;
+        scenario.comes_late = false;
         scenario.busy_until = Some(free_at);
         scenario.wish.wait = wait;
         scenario.wish.timeout = None;

@@ -288,6 +288,23 @@ fn windows_mounts_a_volume_again_when_somebody_opens_a_file() {
 }
 
 #[test]
+fn a_volume_taken_offline_stays_dismounted_and_any_other_is_mounted_again_at_wish() {
+    for offline in [false, true] {
+        let (machine, stick) = one_stick(Manner::Windows);
+        let options = Options { goal: Goal::Dismount, offline, ..Options::default() };
+        assert_eq!(eject(&machine, "it", &options).exit_code(), 0);
+        let target = "sim:it".parse().unwrap();
+        let again = unmoor::remount(&machine, &target, &Options::default(), &mut |_| {});
+        assert_eq!(again.exit_code(), u8::from(offline));
+        assert_eq!(machine.is_mounted(stick), !offline);
+        assert_eq!(machine.open_file(stick, "sim:it1", 7, "/f").is_ok(), !offline);
+    }
+    let (machine, _) = one_stick(Manner::Linux);
+    let options = Options { offline: true, ..Options::default() };
+    assert_eq!(eject(&machine, "it", &options).exit_code(), 7);
+}
+
+#[test]
 fn a_mount_in_another_namespace_is_found_by_the_claim_and_named() {
     let (machine, stick) = one_stick(Manner::Linux);
     machine.mount_elsewhere(stick, "sim:it1", "a container");

@@ -214,6 +214,7 @@ proptest! {
         scenario.holders.clear();
         scenario.busy_until = None;
         scenario.elsewhere = false;
+        scenario.comes_late = false;
         scenario.wish.timeout = None;
         if scenario.drive.prevention == Prevention::Stuck {
             scenario.drive.prevention = Prevention::Set;

@@ -85,7 +85,7 @@ impl Stage {
             timeout: wish.timeout.map(ms),
             verify: wish.verify,
             cancel,
-            ..Options::default()
+            offline: wish.offline && scenario.manner == Manner::Windows,
         };
         let before = machine.picture(drive).expect("plugged in");
         let bystander_before = machine.picture(bystander).expect("plugged in");
@@ -180,6 +180,14 @@ fn open_files(machine: &Simulated, drive: DriveId, scenario: &Scenario) -> Vec<H
     handles
 }
 
+/// Opens a file on every volume that lets it.
+fn come_late(stage: &Stage) {
+    for volume in &stage.before.volumes {
+        // Locked (Windows) or not mounted: the late one stays outside.
+        let _ = stage.machine.open_file(stage.drive, &volume.name, 2000, "/late");
+    }
+}
+
 fn happening(machine: &Simulated, drive: DriveId, accident: Accident) -> Happening {
     match accident {
         Accident::Yank => Happening::Yank(drive),
@@ -208,6 +216,9 @@ impl Ran {
                 events += 1;
                 match event {
                     Event::Started(step) => {
+                        if *step == Step::Dismount && scenario.comes_late {
+                            come_late(&stage);
+                        }
                         started
                             .insert(*step, (machine.journal().len(), unmoor::Clock::now(machine)));
                     }

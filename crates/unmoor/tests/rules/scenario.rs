@@ -24,6 +24,8 @@ pub struct Scenario {
     pub busy_until: Option<u64>,
     /// The first volume is mounted in another namespace too.
     pub elsewhere: bool,
+    /// Somebody opens a file on every volume just after they were found idle.
+    pub comes_late: bool,
     pub faults: Vec<FaultSpec>,
     pub accidents: Vec<(u64, Accident)>,
     pub wish: Wish,
@@ -97,6 +99,8 @@ pub struct Wish {
     pub wait: u64,
     pub timeout: Option<u64>,
     pub verify: bool,
+    /// Where the system has such a state.
+    pub offline: bool,
 }
 
 /// Anything may happen.
@@ -120,16 +124,17 @@ pub fn peaceful() -> impl Strategy<Value = Scenario> {
         prop::collection::vec(volume(), 0..=4),
         prop::collection::vec(holder(), 0..=2),
         weighted(0.2, 0..4000u64),
-        prop::bool::weighted(0.05),
+        (prop::bool::weighted(0.05), prop::bool::weighted(0.15)),
     );
     (machine, wish()).prop_map(
-        |((manner, drive, volumes, holders, busy_until, elsewhere), wish)| Scenario {
+        |((manner, drive, volumes, holders, busy_until, (elsewhere, comes_late)), wish)| Scenario {
             manner,
             drive,
             volumes,
             holders,
             busy_until,
             elsewhere,
+            comes_late,
             faults: Vec::new(),
             accidents: Vec::new(),
             wish,
@@ -186,6 +191,7 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
         Op::Unmount,
         Op::Dismount,
         Op::Claim,
+        Op::Offline,
         Op::LetGo,
         Op::Presence,
         Op::Unlock,
@@ -228,14 +234,15 @@ fn wish() -> impl Strategy<Value = Wish> {
         prop::bool::weighted(0.3),
         prop_oneof![Just(0u64), 0..6000u64],
         weighted(0.3, 0..8000u64),
-        prop::bool::weighted(0.85),
+        (prop::bool::weighted(0.85), prop::bool::weighted(0.1)),
     )
-        .prop_map(|(goal, force, discard, wait, timeout, verify)| Wish {
+        .prop_map(|(goal, force, discard, wait, timeout, (verify, offline))| Wish {
             goal,
             force,
             discard,
             wait,
             timeout,
             verify,
+            offline,
         })
 }

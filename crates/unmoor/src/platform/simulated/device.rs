@@ -91,6 +91,8 @@ pub(super) struct Vol {
     pub locked_by: Option<u64>,
     /// Somebody lets go of it then, and who.
     pub busy_until: Option<(Duration, String)>,
+    /// Windows: nothing mounts it again.
+    pub offline: bool,
     /// Mounted where this program cannot see it, and by whom.
     pub elsewhere: Option<String>,
     /// Something in its cache could not be written.
@@ -106,6 +108,7 @@ impl Vol {
             cache: Vec::new(),
             locked_by: None,
             busy_until: None,
+            offline: false,
             elsewhere: None,
             lost: false,
         }

@@ -20,6 +20,8 @@ pub enum Op {
     Dismount,
     /// [`Session::claim`](crate::platform::Session::claim)
     Claim,
+    /// [`Session::offline`](crate::platform::Session::offline)
+    Offline,
     /// [`Session::let_go`](crate::platform::Session::let_go)
     LetGo,
     /// [`Session::load`](crate::platform::Session::load)

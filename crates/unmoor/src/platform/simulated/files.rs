@@ -58,6 +58,9 @@ impl World {
         if vol.locked_by.is_some() {
             return Err(FileError::Locked);
         }
+        if vol.offline {
+            return Err(FileError::NotMounted);
+        }
         // Windows mounts a volume again as soon as somebody opens a file on it.
         if remounts && !vol.is_mounted() {
             vol.shape.mounts = std::mem::take(&mut vol.former);

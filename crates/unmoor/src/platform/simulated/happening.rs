@@ -71,6 +71,7 @@ impl World {
         let free = device.claimed_by.is_none() && device.moving.is_none();
         if let (Some(index), true) = (index, free)
             && device.volumes[index].locked_by.is_none()
+            && !device.volumes[index].offline
         {
             self.mount(drive, index, path);
         }

@@ -41,6 +41,8 @@ pub enum Effect {
     },
     /// The drive is held exclusively.
     Claimed,
+    /// A volume cannot be mounted any more until it is plugged in anew.
+    TakenOffline,
     /// The medium is out, or on its way out.
     Ejected {
         /// While something of it was mounted.

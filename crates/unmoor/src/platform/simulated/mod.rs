@@ -59,6 +59,7 @@ use crate::drive::{Drive, DriveId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::{Platform, Session};
+use crate::report::Done;
 use crate::target::Target;
 use crate::wait::Clock;
 use device::Device;
@@ -183,6 +184,30 @@ impl Platform for Simulated {
     fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
         let token = self.with(World::number);
         session::Bound::open(self, drive.id, token).map(|bound| Box::new(bound) as Box<dyn Session>)
+    }
+
+    fn takes_offline(&self) -> bool {
+        self.with(|w| w.manner) == Manner::Windows
+    }
+
+    fn remount(&self, drive: &Drive) -> Result<Done> {
+        self.with(|w| {
+            if w.manner == Manner::Linux {
+                let why = "is not mounted by this system of its own accord";
+                return Err(Error::new(ErrorKind::NotSupported, &drive.name, why));
+            }
+            for vol in &mut w.with_medium(drive.id)?.volumes {
+                let name = &vol.shape.name;
+                if vol.offline {
+                    return Err(Error::new(ErrorKind::Failed, name, "the volume is offline"));
+                }
+                if vol.locked_by.is_some() {
+                    return Err(Error::new(ErrorKind::Busy, name, "the volume is locked"));
+                }
+                vol.shape.mounts.append(&mut vol.former);
+            }
+            Ok(Done::default())
+        })
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {

@@ -191,6 +191,18 @@ impl Session for Bound<'_> {
         })
     }
 
+    fn offline(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        self.run(Op::Offline, Some(&volume.name), |fault| match fault {
+            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::IoError) => Err(io_error()),
+            _ => {
+                self.world(|w| w.volume(self.id, &volume.name).map(|v| v.offline = true))?;
+                let method = Attempt::accepted("take offline").with_detail(volume.name.as_str());
+                Ok((Done::by(method), Some(Effect::TakenOffline)))
+            }
+        })
+    }
+
     fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
         self.run(Op::LetGo, None, |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(wait)),
