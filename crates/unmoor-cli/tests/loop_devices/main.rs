@@ -123,6 +123,18 @@ fn a_mount_in_its_own_mount_goes_first() {
 }
 
 #[test]
+fn a_use_below_its_own_nested_mount_is_found_before_anything_is_touched() {
+    let Some(image) = Image::new("unmoor-nested-busy") else { return };
+    let inner = image.mount.join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    image.mount_at(&inner);
+    // On the outer mount, which cannot be asked while another one lies on it.
+    let _holder = shell("exec 9>\"$1\"; echo; exec sleep 600", &image.mount.join("open"));
+    let answer = unmoor(&["eject", &image.device]);
+    assert_eq!((answer.code, image.mounts()), (3, 2), "{}", answer.text);
+}
+
+#[test]
 fn another_drive_mounted_inside_is_in_the_way() {
     let (Some(image), Some(other)) = (Image::new("unmoor-outer"), Image::new("unmoor-inner"))
     else {

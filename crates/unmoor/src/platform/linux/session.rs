@@ -1,6 +1,6 @@
 //! One drive, opened and bound.
 
-use crate::blocker::Scan;
+use crate::blocker::{Blocker, BlockerKind, Scan};
 use crate::drive::{Drive, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
@@ -11,9 +11,9 @@ use crate::platform::linux::describe::{self, Detail, Machine};
 use crate::platform::linux::let_go::{carry_out, load_methods, methods};
 use crate::platform::linux::sg::{self, Answer, Command};
 use crate::platform::linux::sysfs::{Node, Place};
-use crate::platform::linux::{blkdev, errno, umount, worker, writeback};
+use crate::platform::linux::{Linux, blkdev, errno, umount, worker, writeback};
 use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::wait::{Cancel, Clock, Wait};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
@@ -126,6 +126,28 @@ impl LinuxSession {
 }
 
 impl LinuxSession {
+    /// A mount with another one of this drive on it is busy by that alone, so the kernel cannot be
+    /// asked: who else uses it is searched for.
+    fn idle_below(&self, volume: &Volume, mount: &Mount) -> Result<()> {
+        let (clock, cancel) = (Linux::new(), Cancel::new());
+        let mut watch = |_| {};
+        let mut wait = Wait::until(&clock, clock.now() + LOOK_AROUND, &cancel, &mut watch);
+        let scan = blockers::scan(&self.drive, &mut wait);
+        let used = |blocker: &Blocker| {
+            blocker.kind == BlockerKind::Process
+                && blocker.uses.iter().any(|u| u.volume == volume.name)
+        };
+        match scan.blockers.iter().any(used) {
+            true => Err(Error::new(
+                ErrorKind::Busy,
+                mount.path.display().to_string(),
+                "is in use below what is mounted on it",
+            )
+            .with_scan(scan)),
+            false => Ok(()),
+        }
+    }
+
     /// A mount of the volume in another mount namespace, which does not leave with ours, would keep the
     /// drive busy after every unmount: that has to be known before the first one.
     fn only_here(&self, volume: &Volume) -> Result<()> {
@@ -216,10 +238,8 @@ impl Session for LinuxSession {
         }
         let mut done = Done::default();
         for mount in &volume.mounts {
-            let nested =
-                self.drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.parent == mount.id);
-            if nested {
-                // A mount with another one on it is busy by that alone; what is on this drive goes first.
+            if self.drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.parent == mount.id) {
+                self.idle_below(volume, mount)?;
                 continue;
             }
             umount::probe(mount)?;
