@@ -161,6 +161,29 @@ fn a_mount_in_another_namespace_is_found_before_anything_is_touched() {
 }
 
 #[test]
+fn a_file_open_in_a_copy_of_the_mount_is_found_before_anything_is_touched() {
+    let alone = alone();
+    let Some(image) = Image::new_alone("unmoor-copy", &alone) else { return };
+    // Mount events are carried to the copies only from a mount that shares them.
+    let shared = image.beside("shared");
+    let shared_is = |how: &str| ran(Command::new("mount").arg(how).arg(&shared).arg(&shared));
+    assert!(shared_is("--bind") && ran(Command::new("mount").arg("--make-shared").arg(&shared)));
+    let inside = shared.join("stick");
+    std::fs::create_dir(&inside).unwrap();
+    assert!(ran(Command::new("mount").arg("--move").arg(&image.mount).arg(&inside)));
+    let script = "exec unshare -m --propagation slave sh -c 'exec 9>\"$1\"/open; echo; exec sleep 600' sh \"$1\"";
+    let holder = shell(script, &inside);
+    let refused = unmoor(&["eject", &image.device]);
+    let left = image.mounts();
+    drop(holder);
+    let released = unmoor(&["eject", &image.device]);
+    ran(Command::new("umount").arg("-l").arg(&shared));
+    assert_eq!((refused.code, left), (3, 1), "{}", refused.text);
+    assert!(refused.text.contains("sleep"), "who it is: {}", refused.text);
+    assert_eq!(released.code, 0, "{}", released.text);
+}
+
+#[test]
 fn force_cuts_off_an_open_file_and_keeps_what_was_written() {
     let Some(image) = Image::new("unmoor-force") else { return };
     let path = image.mount.join("open");

@@ -129,41 +129,53 @@ impl LinuxSession {
     /// A mount with another one of this drive on it is busy by that alone, so the kernel cannot be
     /// asked: who else uses it is searched for.
     fn idle_below(&self, volume: &Volume, mount: &Mount) -> Result<()> {
+        match self.processes_on(&[&volume.name]) {
+            None => Ok(()),
+            Some(scan) => Err(Error::new(
+                ErrorKind::Busy,
+                mount.path.display().to_string(),
+                "is in use below what is mounted on it",
+            )
+            .with_scan(scan)),
+        }
+    }
+
+    /// What the drive's volumes are used for in other mount namespaces, which the probe of our mounts
+    /// does not see, would keep the drive busy after every unmount: that has to be known before the
+    /// first one.
+    fn only_here(&self) -> Result<()> {
+        let mounted: Vec<&Volume> =
+            self.drive.volumes.iter().filter(|v| !v.mounts.is_empty()).collect();
+        let devices: Vec<u64> = mounted.iter().map(|v| v.device).collect();
+        let elsewhere = namespaces::mounted_elsewhere(&devices, LOOK_AROUND);
+        let busy = |detail: String| Err(Error::new(ErrorKind::Busy, &self.drive.name, detail));
+        if let Some(other) = elsewhere.mounts.first() {
+            return busy(format!(
+                "is mounted in another mount namespace too, on {} (seen by process {})",
+                other.path.display(),
+                other.pid
+            ));
+        }
+        let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
+        match elsewhere.copies.then(|| self.processes_on(&names)).flatten() {
+            None => Ok(()),
+            Some(scan) => {
+                busy("is in use in another mount namespace".into()).map_err(|e| e.with_scan(scan))
+            }
+        }
+    }
+
+    /// What processes have open on these volumes; `None` when that is nothing.
+    fn processes_on(&self, volumes: &[&str]) -> Option<Scan> {
         let (clock, cancel) = (Linux::new(), Cancel::new());
         let mut watch = |_| {};
         let mut wait = Wait::until(&clock, clock.now() + LOOK_AROUND, &cancel, &mut watch);
         let scan = blockers::scan(&self.drive, &mut wait);
         let used = |blocker: &Blocker| {
             blocker.kind == BlockerKind::Process
-                && blocker.uses.iter().any(|u| u.volume == volume.name)
+                && blocker.uses.iter().any(|u| volumes.contains(&&*u.volume))
         };
-        match scan.blockers.iter().any(used) {
-            true => Err(Error::new(
-                ErrorKind::Busy,
-                mount.path.display().to_string(),
-                "is in use below what is mounted on it",
-            )
-            .with_scan(scan)),
-            false => Ok(()),
-        }
-    }
-
-    /// A mount of the volume in another mount namespace, which does not leave with ours, would keep the
-    /// drive busy after every unmount: that has to be known before the first one.
-    fn only_here(&self, volume: &Volume) -> Result<()> {
-        let elsewhere = namespaces::mounted_elsewhere(&[volume.device], LOOK_AROUND);
-        match elsewhere.mounts.first() {
-            None => Ok(()),
-            Some(other) => Err(Error::new(
-                ErrorKind::Busy,
-                &volume.name,
-                format!(
-                    "is mounted in another mount namespace too, on {} (seen by process {})",
-                    other.path.display(),
-                    other.pid
-                ),
-            )),
-        }
+        scan.blockers.iter().any(used).then_some(scan)
     }
 }
 
@@ -251,7 +263,11 @@ impl Session for LinuxSession {
         if volume.mounts.is_empty() {
             return Ok(Done::skipped("not mounted"));
         }
-        self.only_here(volume)?;
+        // Once for all of them, when the last one is asked.
+        let first = self.drive.volumes.iter().find(|v| !v.mounts.is_empty());
+        if first.is_some_and(|first| first.name == volume.name) {
+            self.only_here()?;
+        }
         Ok(done)
     }
 

@@ -22,6 +22,9 @@ pub(crate) struct Elsewhere {
 pub(crate) struct MountedElsewhere {
     /// The mounts.
     pub(crate) mounts: Vec<Elsewhere>,
+    /// There are copies too that leave together with our mounts. Who has a file open there keeps the
+    /// device busy all the same, and our own mounts know nothing of it.
+    pub(crate) copies: bool,
     /// Processes whose namespace could not be told.
     pub(crate) unseen: usize,
 }
@@ -35,13 +38,13 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
     let Ok(proc) = Proc::open() else { return MountedElsewhere::default() };
     let nodes: Vec<_> = devices.iter().enumerate().map(|(on, device)| (*device, on)).collect();
     let survey = Survey::take(&proc, &nodes, &Patience::of(time));
-    let mounts = survey
-        .hits
+    let (copies, others): (Vec<_>, Vec<_>) =
+        survey.hits.into_iter().filter(|hit| !hit.namespace.ours).partition(|hit| hit.follows);
+    let mounts = others
         .into_iter()
-        .filter(|hit| !hit.namespace.ours && !hit.follows)
         .map(|hit| Elsewhere { device: devices[hit.on], pid: hit.namespace.pid, path: hit.path })
         .collect();
-    MountedElsewhere { mounts, unseen: survey.unseen }
+    MountedElsewhere { mounts, copies: !copies.is_empty(), unseen: survey.unseen }
 }
 
 #[cfg(test)]
