@@ -46,3 +46,51 @@ pub(crate) fn not_ejected(drive: &Drive, action: Action, seen: Presence) -> Erro
          --power-off if it is to be unplugged",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Presence; 6] = [
+        Presence::Present,
+        Presence::Stopped,
+        Presence::Absent,
+        Presence::TrayOpen,
+        Presence::Gone,
+        Presence::Unknown,
+    ];
+
+    fn proofs(kind: DriveKind, action: Action) -> Vec<Presence> {
+        let drive = Drive { kind, ..crate::drive::tests::drive() };
+        ALL.into_iter().filter(|seen| judge(&drive, action, *seen).is_some()).collect()
+    }
+
+    #[test]
+    fn a_medium_that_is_still_there_is_never_a_proof() {
+        for action in [Action::Eject, Action::Stop, Action::Detach, Action::PowerOff] {
+            for kind in [DriveKind::Disk, DriveKind::Optical, DriveKind::Loop] {
+                assert!(!proofs(kind, action).contains(&Presence::Present), "{kind:?} {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_device_that_is_gone_is_powered_off() {
+        assert_eq!(proofs(DriveKind::Disk, Action::PowerOff), [Presence::Gone]);
+    }
+
+    #[test]
+    fn a_stopped_stick_has_let_go_and_a_stopped_disc_has_not() {
+        assert!(proofs(DriveKind::Disk, Action::Eject).contains(&Presence::Stopped));
+        assert!(!proofs(DriveKind::Optical, Action::Eject).contains(&Presence::Stopped));
+        assert!(proofs(DriveKind::Disk, Action::Stop).contains(&Presence::Stopped));
+    }
+
+    #[test]
+    fn silence_is_no_failure_but_is_told() {
+        let drive = crate::drive::tests::drive();
+        let done = judge(&drive, Action::Eject, Presence::Unknown).unwrap();
+        assert!(done.skipped.is_some());
+        assert!(done.warnings[0].contains("not verified"));
+    }
+}

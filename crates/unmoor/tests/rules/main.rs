@@ -11,6 +11,7 @@ mod force;
 mod never_another_device;
 mod never_while_mounted;
 mod nothing_lost;
+mod plans;
 mod report_is_true;
 mod run;
 mod scenario;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use unmoor::platform::simulated::{
     DriveSetup, Effect, FaultKind, Happening, Manner, Op, Simulated, VolumeSetup,
 };
-use unmoor::{ErrorKind, Goal, Opened, Options, dry_run, release};
+use unmoor::{ErrorKind, Goal, Opened, Options, Step, dry_run, release};
 
 proptest! {
     #![proptest_config(cases())]
@@ -16,13 +16,19 @@ proptest! {
     fn whatever_takes_its_name_is_left_alone(
         mut scenario in anything(),
         at in prop::option::of(0..2500u64),
+        step in prop::option::of(prop::sample::select(vec![
+            Step::Flush, Step::Lock, Step::Dismount, Step::Eject, Step::PowerOff, Step::Verify,
+            Step::Unlock,
+        ])),
         op in prop::sample::select(vec![
             Op::Flush, Op::FlushDrive, Op::Lock, Op::Unmount, Op::Dismount, Op::Claim, Op::LetGo,
             Op::Presence, Op::Unlock,
         ]),
         after in 0..3u32,
     ) {
+        scenario.replaced_at = step;
         match at {
+            _ if step.is_some() => {}
             Some(at) => scenario.accidents.push((at, Accident::Replace)),
             None => scenario.faults.push(crate::scenario::FaultSpec {
                 at: op, kind: FaultKind::Replaced, after, times: 1,
@@ -106,7 +112,7 @@ proptest! {
 }
 
 #[test]
-fn a_drive_that_becomes_a_system_drive_while_it_is_waited_for_is_left_alone() {
+fn a_drive_replaced_while_a_lock_is_waited_for_is_left_alone() {
     // Replaced in the middle of a wait for a lock: the wait ends with the truth, not with the new one.
     let machine = Simulated::new(Manner::Linux);
     let volume = VolumeSetup::partition("ext4").mounted("/m");

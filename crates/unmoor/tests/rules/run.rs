@@ -216,6 +216,9 @@ impl Ran {
                 events += 1;
                 match event {
                     Event::Started(step) => {
+                        if scenario.replaced_at == Some(*step) {
+                            machine.now_happens(Happening::Replace(stage.drive));
+                        }
                         if *step == Step::Dismount && scenario.comes_late {
                             come_late(&stage);
                         }

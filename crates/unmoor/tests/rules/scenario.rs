@@ -28,6 +28,8 @@ pub struct Scenario {
     pub comes_late: bool,
     pub faults: Vec<FaultSpec>,
     pub accidents: Vec<(u64, Accident)>,
+    /// Another drive takes its name when this step begins.
+    pub replaced_at: Option<unmoor::Step>,
     pub wish: Wish,
     pub cancel_at: Option<u64>,
     /// The observer panics at this event.
@@ -137,6 +139,7 @@ pub fn peaceful() -> impl Strategy<Value = Scenario> {
             comes_late,
             faults: Vec::new(),
             accidents: Vec::new(),
+            replaced_at: None,
             wish,
             cancel_at: None,
             panic_at: None,

@@ -1,0 +1,79 @@
+//! What is planned for which drive.
+
+use unmoor::platform::simulated::DriveSetup;
+use unmoor::platform::simulated::{Manner, Simulated};
+use unmoor::{
+    Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, plan, status,
+};
+
+fn drive(setup: &DriveSetup) -> Drive {
+    let machine = Simulated::new(Manner::Linux);
+    machine.plug(setup);
+    status(&machine, &crate::run::target()).unwrap()
+}
+
+fn planned(drive: &Drive, goal: Goal) -> Result<Plan, ErrorKind> {
+    let options = Options { goal, ..Options::default() };
+    plan(drive, &options, |action| vec![action.name().into()]).map_err(|e| e.kind())
+}
+
+fn action(setup: &DriveSetup, goal: Goal) -> Result<Action, ErrorKind> {
+    planned(&drive(setup), goal).map(|p| p.action)
+}
+
+#[test]
+fn each_kind_of_drive_lets_go_in_its_own_way() {
+    for (setup, expected) in [
+        (DriveSetup::stick("it"), Action::Eject),
+        (DriveSetup::cd("it"), Action::Eject),
+        (DriveSetup::card("it"), Action::Nothing),
+        (DriveSetup::disk("it"), Action::Stop),
+        (DriveSetup::image("it"), Action::Detach),
+        (DriveSetup::new("it", DriveKind::Network, Bus::Virtual), Action::Detach),
+        (DriveSetup::new("it", DriveKind::Floppy, Bus::Usb), Action::Eject),
+        (DriveSetup::new("it", DriveKind::Tape, Bus::Scsi), Action::Eject),
+    ] {
+        assert_eq!(action(&setup, Goal::Eject), Ok(expected), "{setup:?}");
+        assert_eq!(action(&setup, Goal::Dismount), Ok(Action::Nothing));
+    }
+}
+
+#[test]
+fn what_is_built_in_is_not_ejected_but_can_be_dismounted() {
+    let built_in = DriveSetup::new("it", DriveKind::Disk, Bus::Nvme).leaves(false, false);
+    assert_eq!(action(&built_in, Goal::Eject), Err(ErrorKind::NotSupported));
+    assert_eq!(action(&built_in, Goal::Dismount), Ok(Action::Nothing));
+}
+
+#[test]
+fn only_what_can_leave_its_bus_is_powered_off() {
+    assert_eq!(action(&DriveSetup::disk("it"), Goal::PowerOff), Ok(Action::PowerOff));
+    assert_eq!(action(&DriveSetup::image("it"), Goal::PowerOff), Err(ErrorKind::NotSupported));
+    assert_eq!(action(&DriveSetup::card("it"), Goal::PowerOff), Err(ErrorKind::NotSupported));
+}
+
+#[test]
+fn a_system_drive_is_refused_before_anything_else_is_asked() {
+    for goal in [Goal::Eject, Goal::Dismount, Goal::PowerOff] {
+        let setup = DriveSetup::stick("it").system(&["/boot"]).empty();
+        assert_eq!(action(&setup, goal), Err(ErrorKind::Refused));
+    }
+}
+
+#[test]
+fn a_drive_that_does_not_say_whether_it_is_empty_is_given_a_try() {
+    let unknown = Drive { medium: Medium::Unknown, ..drive(&DriveSetup::stick("it")) };
+    assert_eq!(planned(&unknown, Goal::Eject).map(|p| p.action), Ok(Action::Eject));
+    let empty = Drive { medium: Medium::Absent, ..unknown };
+    assert_eq!(planned(&empty, Goal::Eject).map(|p| p.action), Err(ErrorKind::NoMedium));
+}
+
+#[test]
+fn a_plan_has_its_steps_in_order_and_names_the_methods() {
+    let made = planned(&drive(&DriveSetup::disk("it")), Goal::PowerOff).unwrap();
+    let steps: Vec<Step> = made.steps.iter().map(|s| s.step).collect();
+    let expected =
+        [Step::Flush, Step::Lock, Step::Dismount, Step::PowerOff, Step::Verify, Step::Unlock];
+    assert_eq!(steps, expected);
+    assert_eq!(made.steps[3].what, ["power-off"]);
+}
