@@ -1,0 +1,187 @@
+//! What the stages are made of: one open drive, and each step with its time and its retries.
+
+use super::Observer;
+use crate::blocker::Scan;
+use crate::drive::Drive;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::Options;
+use crate::order::{Undo, undo_order};
+use crate::plan::{refuse_empty, refuse_system};
+use crate::platform::{Platform, Session};
+use crate::report::{Done, Event, Step};
+use crate::wait::Wait;
+use std::time::Duration;
+
+/// A drive that is open, and what is wished of it.
+pub(super) struct Inner<'p> {
+    pub(super) platform: &'p dyn Platform,
+    pub(super) session: Box<dyn Session + 'p>,
+    pub(super) drive: Drive,
+    pub(super) options: Options,
+    pub(super) deadline: Option<Duration>,
+    pub(super) observer: Observer<'p>,
+    /// What a flush could not write: no later stage lets go of the medium then.
+    pub(super) unwritten: Option<Error>,
+}
+
+impl Inner<'_> {
+    pub(super) fn lock(&mut self) -> Result<Done> {
+        refuse_system(&self.drive)?;
+        let give_up = self.platform.now() + self.options.wait.max(Options::LEAST_WAIT);
+        let give_up = self.deadline.map_or(give_up, |d| d.min(give_up));
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let error = match self.try_lock() {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            self.session.unlock()?;
+            let left = give_up.saturating_sub(self.platform.now());
+            if error.kind() != ErrorKind::Busy || left.is_zero() {
+                return Err(self.with_blockers(error));
+            }
+            (self.observer)(&Event::Waiting { error: &error, left });
+            self.uncancelled()?;
+            self.platform.sleep(pause.min(left));
+            self.uncancelled()?;
+            // Who was in the way may have mounted something, or unmounted it himself.
+            self.drive = self.session.refresh()?;
+            refuse_system(&self.drive)?;
+            refuse_empty(&self.drive)?;
+            pause = (pause * 2).min(Duration::from_millis(250));
+        }
+    }
+
+    pub(super) fn try_lock(&mut self) -> Result<Done> {
+        let mut done = Done::default();
+        if self.drive.volumes.is_empty() {
+            done = Done::skipped("not mounted");
+        }
+        for volume in self.drive.volumes.iter().rev() {
+            self.session.check()?;
+            done.add(self.session.try_lock(volume)?);
+        }
+        Ok(done)
+    }
+
+    /// Dismounts in the order of the stack, then claims the drive.
+    pub(super) fn dismount(&mut self, force: bool) -> Result<Done> {
+        let (offline, discard) = (self.options.offline, self.options.discard_unwritten);
+        let result = self.stage(Step::Dismount, |drive, session, wait| {
+            let mut done = Done::default();
+            let mut gone: Vec<String> = Vec::new();
+            for undo in undo_order(drive) {
+                let part = wait
+                    .check()
+                    .and_then(|()| session.check())
+                    .and_then(|()| match undo {
+                        Undo::Unmount(volume, mount) => session.unmount(volume, mount, force, wait),
+                        Undo::Dismount(volume) => session.dismount(volume, force, wait),
+                    })
+                    .map_err(|e| so_far(e, &gone, &done))?;
+                if part.skipped.is_none() {
+                    gone.push(match undo {
+                        Undo::Unmount(_, mount) => mount.path.display().to_string(),
+                        Undo::Dismount(volume) => volume.name.clone(),
+                    });
+                }
+                done.add(part);
+            }
+            match session.claim(force, wait) {
+                Err(lost) if discard && lost.kind() == ErrorKind::Unwritten => {
+                    done = done.with_warning(format!("{lost}; discarded at your wish"));
+                }
+                other => done.add(other.map_err(|e| so_far(e, &gone, &done))?),
+            }
+            for volume in drive.volumes.iter().rev().filter(|_| offline) {
+                let part = session.offline(volume, wait).map_err(|e| so_far(e, &gone, &done))?;
+                done.add(part);
+            }
+            Ok(done)
+        });
+        result.map_err(|e| self.with_blockers(e))
+    }
+
+    pub(super) fn blockers(&mut self) -> Scan {
+        let Inner { platform, session, options, deadline, observer, .. } = self;
+        let mut watch = |left| observer(&Event::Flushing { left });
+        // A search after the deadline is still worth a moment: it is the answer the user waits for.
+        let now = platform.now();
+        let end = deadline.unwrap_or(now + Options::STEP_TIME).max(now + SEARCH);
+        session.blockers(&mut Wait::until(*platform, end, &options.cancel, &mut watch))
+    }
+
+    pub(super) fn with_blockers(&mut self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Busy || error.scan().is_some() {
+            return error;
+        }
+        let scan = self.blockers();
+        error.with_scan(scan)
+    }
+
+    pub(super) fn uncancelled(&self) -> Result<()> {
+        match self.options.cancel.is_cancelled() {
+            true => {
+                Err(Error::new(ErrorKind::Interrupted, &self.drive.name, "stopped at your wish"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Runs one step on the bound device only.
+    pub(super) fn stage<T>(
+        &mut self,
+        step: Step,
+        run: impl FnOnce(&Drive, &mut dyn Session, &mut Wait<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.timed(step, |drive, session, wait| {
+            wait.check()?;
+            session.check()?;
+            run(drive, session, wait)
+        })
+    }
+
+    /// Runs one step within its time, with its name in every error.
+    pub(super) fn timed<T>(
+        &mut self,
+        step: Step,
+        run: impl FnOnce(&Drive, &mut dyn Session, &mut Wait<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let Inner { platform, session, drive, options, deadline, observer, .. } = self;
+        let mut watch = |left| observer(&Event::Flushing { left });
+        let end = deadline.unwrap_or_else(|| platform.now() + Options::STEP_TIME);
+        let mut wait = Wait::until(*platform, end, &options.cancel, &mut watch);
+        // Flushing and dismounting may take as long as bytes still move, unless the user set a limit.
+        if matches!(step, Step::Flush | Step::Dismount) && deadline.is_none() {
+            wait = wait.while_moving(Options::STEP_TIME);
+        }
+        run(drive, &mut **session, &mut wait).map_err(|e| e.about(&drive.name).at(step))
+    }
+}
+
+/// How long a search for blockers may take after the deadline of the release has passed.
+const SEARCH: Duration = Duration::from_secs(2);
+
+/// Where the system has no such state, that is said before anything is touched.
+pub(crate) fn refuse_offline(
+    platform: &dyn Platform,
+    drive: &Drive,
+    options: &Options,
+) -> Result<()> {
+    if !options.offline || platform.takes_offline() {
+        return Ok(());
+    }
+    let why = "cannot be taken offline: this system has no such state";
+    Err(Error::new(ErrorKind::NotSupported, &drive.name, why).with_help("leave --offline out"))
+}
+
+/// An error in the middle says what had been dismounted by then.
+fn so_far(error: Error, gone: &[String], done: &Done) -> Error {
+    let mut attempts = done.attempts.clone();
+    attempts.extend_from_slice(error.attempts());
+    let error = error.with_attempts(attempts);
+    match gone {
+        [] => error,
+        gone => error.and_detail(format!("dismounted by then: {}", gone.join(", "))),
+    }
+}

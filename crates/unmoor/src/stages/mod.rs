@@ -1,0 +1,254 @@
+//! The order of a release, as types: what can be ejected is what was dismounted, and what can be
+//! dismounted is what was locked. Force is another door, and says so.
+//!
+//! Each stage owns the drive and gives it on to the next; one that halts gives it back in [`Halted`].
+//! Dropping any of them unlocks, so an error, a panic or a forgotten guard leaves no lock behind.
+
+mod inner;
+mod later;
+
+pub(crate) use inner::refuse_offline;
+pub use later::{Dismounted, Ejected, Locked};
+
+use crate::blocker::Scan;
+use crate::drive::{Drive, Presence};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::Options;
+use crate::plan::{Action, refuse_system};
+use crate::platform::Platform;
+use crate::report::{Done, Event, Step};
+use crate::target::Target;
+use inner::Inner;
+use later::settled;
+use std::time::Duration;
+
+/// Who is told what happens.
+pub type Observer<'p> = Box<dyn FnMut(&Event<'_>) + 'p>;
+
+/// A drive, opened and bound: nothing has been done to it yet.
+///
+/// # Example
+/// ```
+/// use unmoor::{Opened, Options, Presence, platform::simulated::Simulated};
+///
+/// let machine = Simulated::demo();
+/// let mut drive = Opened::new(&machine, &"sim:stick".parse()?, &Options::default())?;
+/// drive.flush()?;
+/// let mut ejected = drive.lock()?.dismount()?.eject()?;
+/// let (seen, _) = ejected.verify()?;
+/// assert_eq!(seen, Presence::Absent);
+/// # Ok::<(), unmoor::Error>(())
+/// ```
+pub struct Opened<'p>(Box<Inner<'p>>);
+
+/// A stage that failed: why, and the drive, still open and perhaps still locked. Dropping it unlocks;
+/// `?` turns it into its error.
+pub struct Halted<'p> {
+    /// Why.
+    pub error: Error,
+    /// The drive.
+    pub opened: Opened<'p>,
+}
+
+impl From<Halted<'_>> for Error {
+    fn from(halted: Halted<'_>) -> Error {
+        halted.error
+    }
+}
+
+impl std::fmt::Debug for Halted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<'p> Opened<'p> {
+    /// Finds the drive that `target` means and opens it.
+    ///
+    /// # Errors
+    /// As [`Platform::resolve`] and [`Platform::open`].
+    pub fn new(platform: &'p dyn Platform, target: &Target, options: &Options) -> Result<Self> {
+        let drive = platform.resolve(target).map_err(|e| e.at(Step::Resolve))?;
+        Opened::with(platform, drive, options)
+    }
+
+    /// Opens this drive.
+    ///
+    /// # Errors
+    /// As [`Platform::open`].
+    pub fn with(platform: &'p dyn Platform, drive: Drive, options: &Options) -> Result<Self> {
+        refuse_offline(platform, &drive, options).map_err(|e| e.at(Step::Resolve))?;
+        let session = platform.open(&drive).map_err(|e| e.at(Step::Resolve))?;
+        let deadline = options.timeout.map(|t| platform.now() + t);
+        let options = options.clone();
+        let observer: Observer<'p> = Box::new(|_| {});
+        let unwritten = None;
+        Ok(Opened(Box::new(Inner {
+            platform,
+            session,
+            drive,
+            options,
+            deadline,
+            observer,
+            unwritten,
+        })))
+    }
+
+    /// Tells this observer from now on.
+    #[must_use]
+    pub fn observed(mut self, observer: Observer<'p>) -> Self {
+        self.0.observer = observer;
+        self
+    }
+
+    /// The timeout of the options counts from this moment of the platform's clock.
+    #[must_use]
+    pub(crate) fn since(mut self, start: Duration) -> Self {
+        self.0.deadline = self.0.options.timeout.map(|t| start + t);
+        self
+    }
+
+    /// Is the drive still there, and may this user work on it.
+    ///
+    /// # Errors
+    /// `Gone`, `Replaced`, `NotPermitted`.
+    pub fn check(&mut self) -> Result<()> {
+        self.0.session.check().map_err(|e| e.at(Step::Resolve))
+    }
+
+    /// The drive as it was when it was opened, or last refreshed.
+    pub fn drive(&self) -> &Drive {
+        &self.0.drive
+    }
+
+    /// The drive as it is now.
+    ///
+    /// # Errors
+    /// `Gone`, `Replaced`.
+    pub fn refresh(&mut self) -> Result<&Drive> {
+        self.0.drive = self.0.session.refresh()?;
+        Ok(&self.0.drive)
+    }
+
+    /// Writes everything that is in the cache: volume by volume, the topmost first, then the drive's
+    /// own cache.
+    ///
+    /// # Errors
+    /// `Unwritten` when something could not be written; what can still be written is. No later stage
+    /// lets go of the medium then, unless [`Options::discard_unwritten`] says so.
+    pub fn flush(&mut self) -> Result<Done> {
+        if self.0.drive.read_only {
+            return Ok(Done::skipped("nothing can be written to it"));
+        }
+        let result = self.0.stage(Step::Flush, |drive, session, wait| {
+            let mut done = Done::default();
+            let mut unwritten = None;
+            let mut part = |result: Result<Done>| match result {
+                Ok(part) => {
+                    done.add(part);
+                    Ok(())
+                }
+                Err(error) if error.kind() == ErrorKind::Unwritten => {
+                    unwritten.get_or_insert(error);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            let all = drive
+                .volumes
+                .iter()
+                .rev()
+                .try_for_each(|volume| {
+                    wait.check()?;
+                    part(session.flush(volume, wait))
+                })
+                .and_then(|()| part(session.flush_drive(wait)));
+            // Lost data is the news, whatever else went wrong after it.
+            unwritten.map_or(all.map(|()| done), Err)
+        });
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Unwritten
+        {
+            self.0.unwritten = Some(error.clone());
+        }
+        result
+    }
+
+    /// Finds every volume idle, and keeps it so where the system can. While something is in the way
+    /// it is tried again for [`Options::wait`]; observers are told.
+    ///
+    /// # Errors
+    /// `Busy`, with what is in the way; nothing is locked then. `Refused` for a system drive.
+    pub fn lock(mut self) -> Result<Locked<'p>, Halted<'p>> {
+        match self.0.lock() {
+            Ok(done) => Ok(Locked { opened: self, done }),
+            Err(error) => Err(self.halt(error.at(Step::Lock))),
+        }
+    }
+
+    /// The other door: dismounts everything without a lock, even while it is in use. What is open then
+    /// fails (Linux: EIO where the file system can; Windows: ERROR_NOT_READY).
+    ///
+    /// # Errors
+    /// `Refused` for a system drive; what the system says.
+    pub fn dismount_forced(self) -> Result<Dismounted<'p>, Halted<'p>> {
+        self.dismount(true)
+    }
+
+    /// Takes the medium in.
+    ///
+    /// # Errors
+    /// `NotSupported` by a drive without a motor; what the drive says.
+    pub fn load(&mut self) -> Result<Done> {
+        // Whatever medium is on the tray now is the one that is wanted: nothing to be mistaken about.
+        self.0.timed(Step::Load, |_, session, wait| session.load(wait))
+    }
+
+    /// Opens the tray of a drive that has nothing in it: there is nothing to lose, so no stage is due.
+    ///
+    /// # Errors
+    /// `Refused` when there is a medium in it after all; what the drive says.
+    pub fn open_empty_tray(&mut self) -> Result<(Presence, Done)> {
+        self.0.stage(Step::Eject, |drive, session, wait| {
+            if session.presence()? == Presence::Present || drive.is_mounted() {
+                return Err(Error::new(ErrorKind::Refused, &drive.name, "has a medium in it now"));
+            }
+            let done = session.let_go(Action::Eject, wait)?;
+            let seen = settled(session, wait, |seen| seen == Presence::TrayOpen)?;
+            Ok((seen, done))
+        })
+    }
+
+    /// Asks the drive whether there is a medium in it.
+    ///
+    /// # Errors
+    /// What the drive says.
+    pub fn presence(&mut self) -> Result<Presence> {
+        self.0.session.presence().map_err(|e| e.at(Step::Verify))
+    }
+
+    /// Searches for what keeps this drive busy.
+    pub fn blockers(&mut self) -> Scan {
+        self.0.blockers()
+    }
+
+    /// Lets go of every lock. Dropping does so too, but cannot tell of a failure.
+    ///
+    /// # Errors
+    /// What the system says; the locks are gone all the same when the drive is closed.
+    pub fn unlock(&mut self) -> Result<Done> {
+        self.0.session.unlock().map_err(|e| e.at(Step::Unlock))
+    }
+
+    pub(super) fn dismount(mut self, force: bool) -> Result<Dismounted<'p>, Halted<'p>> {
+        let result = refuse_system(&self.0.drive).and_then(|()| self.0.dismount(force));
+        match result {
+            Ok(done) => Ok(Dismounted { opened: self, done }),
+            Err(error) => Err(self.halt(error.at(Step::Dismount))),
+        }
+    }
+
+    pub(super) fn halt(self, error: Error) -> Halted<'p> {
+        Halted { error, opened: self }
+    }
+}
