@@ -9,9 +9,11 @@ $b mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 host
 $b mount -t tmpfs -o size=75% upper /upper
 $b mkdir /upper/data /upper/work
 $b mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work overlay /root
-modules=$($b cat /rig/modules)
-AGENT=$($b cat /rig/agent)
-PATH=$($b cat /rig/path):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# What the rig made, at a place of its own: the host may keep it in a directory that is covered below.
+$b mkdir /root/unmoor-rig
+$b mount --bind "/lower$($b cat /rig/directory)" /root/unmoor-rig
+AGENT=/unmoor-rig/bin/xtask
+PATH=/unmoor-rig/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export AGENT PATH HOME=/root LANG=C.UTF-8
 for directory in proc sys dev; do $b mount --move "/$directory" "/root/$directory"; done
 for directory in tmp run mnt; do $b mount -t tmpfs "$directory" "/root/$directory"; done
@@ -19,6 +21,6 @@ $b mkdir -p /root/lib/modules /root/dev/pts /root/dev/shm
 $b mount -t devpts devpts /root/dev/pts
 $b mount -t tmpfs shm /root/dev/shm
 $b mount -t debugfs debugfs /root/sys/kernel/debug
-$b mount --bind "/root$modules" /root/lib/modules
+$b mount --bind /root/unmoor-rig/kernel/lib/modules /root/lib/modules
 # The shell stays process 1, which collects orphans; the agent's end is the guest's end.
 exec $b switch_root /root /bin/sh -c '"$AGENT" guest-agent; /bin/busybox poweroff -f'

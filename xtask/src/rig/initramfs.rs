@@ -12,11 +12,11 @@ use crate::process::run;
 /// What must be inserted before the real root can be seen, and before the agent can be spoken to.
 const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"];
 
-/// Runs as the guest's first process. The names in `/rig` are written by [`build`].
+/// Runs as the guest's first process. What it reads in `/rig` is written by [`build`].
 const INIT: &str = include_str!("init.sh");
 
-/// Makes the compressed archive and says where it is. `agent` is the program the guest ends up in.
-pub fn build(kernel: &Kernel, directory: &Path, agent: &Path, path: &str) -> Result<PathBuf> {
+/// Makes the compressed archive and says where it is.
+pub fn build(kernel: &Kernel, directory: &Path) -> Result<PathBuf> {
     let root = directory.join("initramfs");
     let _ = fs::remove_dir_all(&root);
     for name in ["bin", "modules", "proc", "sys", "dev", "lower", "upper", "root"] {
@@ -32,9 +32,8 @@ pub fn build(kernel: &Kernel, directory: &Path, agent: &Path, path: &str) -> Res
     }
     fs::write(root.join("modules/order"), order)?;
     fs::create_dir(root.join("rig"))?;
-    fs::write(root.join("rig/modules"), kernel.modules.as_os_str().as_encoded_bytes())?;
-    fs::write(root.join("rig/agent"), agent.as_os_str().as_encoded_bytes())?;
-    fs::write(root.join("rig/path"), path)?;
+    let rig = fs::canonicalize(crate::paths::rig())?;
+    fs::write(root.join("rig/directory"), rig.as_os_str().as_encoded_bytes())?;
     let init = root.join("init");
     fs::write(&init, INIT)?;
     run(Command::new("chmod").arg("755").arg(&init))?;

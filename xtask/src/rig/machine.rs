@@ -48,11 +48,9 @@ impl Rig {
         fs::create_dir_all(&directory)?;
         fs::create_dir_all(&programs)?;
         // Copies, so that a build during the run does not change what the guest is looking at.
-        let agent = programs.join("xtask");
-        replace(&std::env::current_exe()?, &agent)?;
+        replace(&std::env::current_exe()?, &programs.join("xtask"))?;
         replace(binary, &programs.join("unmoor"))?;
-        let path = programs.to_string_lossy().into_owned();
-        let archive = initramfs::build(&kernel, &directory, &agent, &path)?;
+        let archive = initramfs::build(&kernel, &directory)?;
         Ok(Self { directory, kernel, archive })
     }
 
@@ -91,7 +89,9 @@ impl Machine {
         fs::create_dir_all(&directory)?;
         let (control, control_end) = channel()?;
         let (agent, agent_end) = channel()?;
-        let mut command = program("qemu-system-x86_64");
+        // It must not go on alone when this program is killed.
+        let mut command = program("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
         command.current_dir(&directory).stdin(Stdio::null());
         command.args(["-nodefaults", "-display", "none", "-no-reboot", "-M", "q35"]);
         // Emulated on every host alike: a /dev/kvm that is there need not work (seen: QEMU aborts on it, or

@@ -16,6 +16,9 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// How much of a failure is shown; the log has all of it.
 const LINES: usize = 12;
 
+/// After so many tests in a row that left no machine behind, the rest is not tried: each would wait long.
+const BOOTS: usize = 3;
+
 enum Verdict {
     Passed,
     Failed(String),
@@ -45,13 +48,19 @@ pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
     let mut failures = Vec::new();
     let mut machine: Option<Machine> = None;
     let mut booted = "";
+    let mut failed_boots = 0;
     for test in grouped(tests) {
         if booted != test.machine.name || !test.machine.shared {
             machine = None;
         }
         booted = test.machine.name;
         let start = Instant::now();
-        let (verdict, transcript) = one(rig, test, &mut machine);
+        let (verdict, transcript) = if failed_boots < BOOTS {
+            one(rig, test, &mut machine)
+        } else {
+            (Verdict::Failed("no machine boots any more".to_owned()), String::new())
+        };
+        failed_boots = if machine.is_some() { 0 } else { failed_boots + 1 };
         let seconds = start.elapsed().as_secs_f32();
         let log = logs.join(format!("{}.log", test.name));
         let word = match &verdict {
