@@ -59,7 +59,24 @@ pub fn take_away(
         Standing::Gone => return Ok(Done::skipped(format!("{} is gone already", shown(mount)))),
         Standing::Covered => return Err(covered(mount)),
     }
-    match call(mount, UnmountFlags::NOFOLLOW, wait, tick)? {
+    // Unmounting writes what came after the flush, and tells nobody when that fails; syncfs does. The
+    // child closes the file system again before it unmounts it. Who forces it has been told already
+    // what could not be written.
+    let path = c_path(mount)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let answer = worker::run(wait, tick, || {
+        if !mount.read_only && !force {
+            let root = openat(CWD, &*path, flags, Mode::empty());
+            if let Some(Err(errno)) = root.ok().map(rustix::fs::syncfs) {
+                return Ok(not_written(errno));
+            }
+        }
+        unmount(&*path, UnmountFlags::NOFOLLOW).map(|()| [0; 8])
+    })?;
+    if let Some(errno) = answer.ok().and_then(was_not_written) {
+        return Err(errno::unwritten(errno, shown(mount), "syncfs"));
+    }
+    match answer {
         Ok(_) => Ok(Done::by(Attempt::accepted("umount2").with_detail(shown(mount)))),
         Err(Errno::BUSY) if force => cut_off(mount, wait),
         Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
@@ -119,9 +136,24 @@ fn call(
     wait: &mut Wait<'_>,
     tick: impl FnMut(&mut Wait<'_>),
 ) -> Result<Result<[u8; 8], Errno>> {
-    let path = CString::new(mount.path.as_os_str().as_bytes())
-        .map_err(|_| errno::error(Errno::INVAL, shown(mount), "umount2"))?;
+    let path = c_path(mount)?;
     worker::run(wait, tick, || unmount(&*path, flags).map(|()| [0; 8]))
+}
+
+fn c_path(mount: &Mount) -> Result<CString> {
+    CString::new(mount.path.as_os_str().as_bytes())
+        .map_err(|_| errno::error(Errno::INVAL, shown(mount), "umount2"))
+}
+
+/// An error of `syncfs` on its way out of the child, told apart from one of `umount2`.
+fn not_written(errno: Errno) -> [u8; 8] {
+    let [a, b, c, d] = errno.raw_os_error().to_le_bytes();
+    [1, a, b, c, d, 0, 0, 0]
+}
+
+fn was_not_written(answer: [u8; 8]) -> Option<Errno> {
+    let [tag, a, b, c, d, ..] = answer;
+    (tag == 1).then(|| Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d])))
 }
 
 fn standing(mount: &Mount) -> Result<Standing> {
