@@ -2,6 +2,8 @@
 
 mod blkdev;
 mod blockers;
+mod bpf;
+mod btf;
 mod cdrom;
 mod describe;
 mod errno;

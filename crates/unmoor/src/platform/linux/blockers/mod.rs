@@ -11,6 +11,7 @@
 mod btrfs;
 mod cgroup;
 mod exports;
+mod fast;
 mod fdinfo;
 mod identity;
 mod kernel;

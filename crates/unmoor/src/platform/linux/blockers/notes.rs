@@ -7,11 +7,16 @@ use crate::platform::linux::procfs::Proc;
 /// The first process namespace has always this number: `PROC_PID_INIT_INO`, linux/proc_ns.h.
 const FIRST_PID_NAMESPACE: &[u8] = b"pid:[4026531836]";
 
+/// Is this the process namespace that has every process in it.
+pub(super) fn sees_every_process(proc: &Proc) -> bool {
+    let mut text = Vec::new();
+    proc.link(c"self/ns/pid", &mut text).is_ok() && text == FIRST_PID_NAMESPACE
+}
+
 /// What is hidden from this process as a whole.
 pub(super) fn of(proc: &Proc, survey: &Survey) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut text = Vec::new();
-    if proc.link(c"self/ns/pid", &mut text).is_ok() && text != FIRST_PID_NAMESPACE {
+    if !sees_every_process(proc) {
         notes.push("this runs in a container: processes outside of it are not visible".to_string());
     }
     if !rustix::process::geteuid().is_root() && hides_processes() {

@@ -9,11 +9,12 @@ use super::person;
 use super::survey::Survey;
 use super::uses::{Looker, was_denied};
 use super::wanted::Wanted;
-use super::{identity, notes, order};
+use super::{fast, identity, notes, order};
 use crate::blocker::{Blocker, Scan, Use};
 use crate::drive::Drive;
 use crate::platform::linux::procfs::{Proc, Result as Answer};
 use crate::wait::Wait;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +30,9 @@ const MOST_STUCK: usize = 16;
 
 /// Fewer processes than this are not worth a second thread.
 const WORTH_A_THREAD: usize = 48;
+
+/// Fewer processes than this are not worth a program in the kernel.
+const WORTH_A_PROGRAM: usize = 256;
 
 /// Searches for what keeps this drive busy, for as long as `wait` allows.
 pub(crate) fn scan(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
@@ -136,7 +140,12 @@ struct Search {
     users: OnceLock<identity::Users>,
     wanted: OnceLock<Wanted>,
     pids: OnceLock<Vec<u32>>,
+    /// The only processes that have a file of the drive open, where the kernel told.
+    holders: OnceLock<HashSet<u32>>,
+    processors: usize,
     next: AtomicUsize,
+    looked: AtomicUsize,
+    unseen: AtomicUsize,
     board: Mutex<Board>,
     bell: Condvar,
 }
@@ -146,7 +155,6 @@ struct Search {
 struct Board {
     scan: Scan,
     surveyed: bool,
-    looked: usize,
 }
 
 impl Search {
@@ -159,7 +167,11 @@ impl Search {
             users: OnceLock::new(),
             wanted: OnceLock::new(),
             pids: OnceLock::new(),
+            holders: OnceLock::new(),
+            processors: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
             next: AtomicUsize::new(0),
+            looked: AtomicUsize::new(0),
+            unseen: AtomicUsize::new(0),
             board: Mutex::default(),
             bell: Condvar::new(),
         })
@@ -174,6 +186,12 @@ impl Search {
         let notes = notes::of(&self.proc, &survey);
         let mut pids = Vec::new();
         let listed = self.proc.pids(|pid| pids.push(pid));
+        if pids.len() >= WORTH_A_PROGRAM
+            && notes::sees_every_process(&self.proc)
+            && let Ok(holders) = fast::holders(&wanted)
+        {
+            let _ = self.holders.set(holders);
+        }
         {
             let mut board = self.board();
             board.scan.blockers.extend(blockers);
@@ -195,9 +213,8 @@ impl Search {
             let Some(&pid) = pids.get(next) else { break };
             at.store(pid, Ordering::Relaxed);
             let denied = self.look(pid, &mut looker);
-            let mut board = self.board();
-            board.looked += 1;
-            board.scan.unseen_processes += usize::from(denied);
+            self.unseen.fetch_add(usize::from(denied), Ordering::Relaxed);
+            self.looked.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -205,7 +222,8 @@ impl Search {
     fn look(&self, pid: u32, looker: &mut Looker<'_>) -> bool {
         let Ok(task) = self.proc.task(pid) else { return false };
         let mut uses = Vec::new();
-        let tables = looker.tables(pid, &task, &mut uses);
+        let files = self.holders.get().is_none_or(|holders| holders.contains(&pid));
+        let tables = looker.tables(pid, &task, files, &mut uses);
         // What is known is put up before something is asked that might not be answered.
         self.put_up(pid, &uses);
         let before = uses.len();
@@ -271,9 +289,7 @@ impl Search {
 
     fn threads_wished(&self) -> usize {
         match self.pids.get() {
-            Some(pids) if pids.len() >= WORTH_A_THREAD => {
-                std::thread::available_parallelism().map_or(1, |n| n.get().min(4))
-            }
+            Some(pids) if pids.len() >= WORTH_A_THREAD => self.processors,
             _ => 1,
         }
     }
@@ -281,9 +297,11 @@ impl Search {
     /// What was found, as it stands now.
     fn result(&self, stuck: &[u32]) -> Scan {
         let mut board = self.board();
-        let (looked, surveyed) = (board.looked, board.surveyed);
+        let surveyed = board.surveyed;
         let mut scan = std::mem::take(&mut board.scan);
         drop(board);
+        let looked = self.looked.load(Ordering::Relaxed);
+        scan.unseen_processes = self.unseen.load(Ordering::Relaxed);
         let total = self.pids.get().map_or(0, Vec::len);
         for pid in stuck.iter().filter(|pid| **pid != 0) {
             scan.notes

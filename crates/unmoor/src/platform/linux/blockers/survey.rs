@@ -43,7 +43,7 @@ pub(super) struct Hit {
 pub(super) struct OnTop {
     pub(super) on: Which,
     pub(super) id: u64,
-    pub(super) parent: u64,
+    pub(super) device: u64,
     pub(super) namespace: Namespace,
     pub(super) path: PathBuf,
     pub(super) file_system: String,
@@ -167,7 +167,7 @@ impl Survey {
                 self.on_top.push(OnTop {
                     on,
                     id: line.id,
-                    parent: line.parent,
+                    device: line.device,
                     namespace,
                     path: line.path.clone(),
                     file_system: line.file_system.clone(),

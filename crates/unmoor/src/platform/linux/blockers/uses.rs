@@ -47,18 +47,27 @@ impl<'w> Looker<'w> {
         &mut self.text
     }
 
-    /// Open files, working directory, root, program; of every thread that has its own.
+    /// Open files, working directory, root, program; of every thread that has its own. Without `files`,
+    /// no open file is looked at: it is known that none is of the drive.
     ///
     /// # Errors
     /// EACCES where this process may not be looked into; ESRCH, ENOENT when it has gone.
-    pub(super) fn tables(&mut self, pid: u32, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
+    pub(super) fn tables(
+        &mut self,
+        pid: u32,
+        task: &Task,
+        files: bool,
+        uses: &mut Vec<Use>,
+    ) -> Result<()> {
         let at = At { pid, thread: None, task };
-        self.files(&at, uses)?;
+        if files {
+            self.files(&at, uses)?;
+        }
         self.places(&at, uses)?;
         self.link(&at, c"exe", UseKind::Executable, uses)?;
         // A directory of proc has two names and one for each entry.
         if task.seen(c"task")?.links > 3 {
-            self.threads(pid, task, uses)?;
+            self.threads(pid, task, files, uses)?;
         }
         Ok(())
     }
@@ -88,14 +97,20 @@ impl<'w> Looker<'w> {
         Ok(())
     }
 
-    fn threads(&mut self, pid: u32, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
+    fn threads(
+        &mut self,
+        pid: u32,
+        task: &Task,
+        with_files: bool,
+        uses: &mut Vec<Use>,
+    ) -> Result<()> {
         let mut tids = Vec::new();
         task.numbers(c"task", &mut self.room, |tid| tids.push(tid))?;
         tids.retain(|tid| *tid != pid);
         // Tables that were looked at: the first thread's, then of each that shares none of those.
         let (mut files, mut places) = (vec![pid], vec![pid]);
         for tid in tids {
-            let new_files = is_new(&files, tid, Shared::Files);
+            let new_files = with_files && is_new(&files, tid, Shared::Files);
             let new_places = is_new(&places, tid, Shared::Fs);
             if !new_files && !new_places {
                 continue;

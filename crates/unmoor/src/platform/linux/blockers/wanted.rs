@@ -12,6 +12,8 @@ pub(super) struct Wanted {
     systems: Vec<(u64, Which)>,
     /// Mounts, sorted.
     mounts: Vec<(u64, Which)>,
+    /// Devices of what is mounted on those.
+    upon: Vec<u64>,
     /// Mounts that must not be looked into, sorted.
     slow: Vec<u64>,
 }
@@ -27,6 +29,10 @@ impl Wanted {
         // Who uses what lies on the drive's mounts keeps those busy, too.
         wanted.mounts.extend(survey.on_top.iter().map(|top| (top.id, top.on)));
         wanted.mounts.extend(survey.overlays.iter().map(|overlay| (overlay.id, overlay.on)));
+        wanted.upon.extend(survey.on_top.iter().map(|top| top.device));
+        wanted.upon.extend(survey.overlays.iter().map(|overlay| overlay.device));
+        wanted.upon.sort_unstable();
+        wanted.upon.dedup();
         wanted.systems.sort_unstable();
         wanted.systems.dedup();
         wanted.mounts.sort_unstable();
@@ -34,6 +40,20 @@ impl Wanted {
         wanted.slow = survey.slow_mounts.clone();
         wanted.slow.sort_unstable();
         wanted
+    }
+
+    /// The devices of every file system that a wanted file can be on; others' may be among them.
+    pub(super) fn every_system(&self) -> impl Iterator<Item = u64> {
+        self.nodes
+            .iter()
+            .chain(&self.systems)
+            .map(|(device, _)| *device)
+            .chain(self.upon.iter().copied())
+    }
+
+    /// The block devices themselves.
+    pub(super) fn every_node(&self) -> impl Iterator<Item = u64> {
+        self.nodes.iter().map(|(device, _)| *device)
     }
 
     /// Is there any mount whose files may not be looked at.
