@@ -40,6 +40,9 @@ enum Command {
     /// Run a program and print what it cost, as one line of JSON, to a file
     #[command(hide = true)]
     Measure(bench::measure::Options),
+    /// Many processes with many open files, for a comparison to search
+    #[command(hide = true)]
+    Crowd(bench::crowd::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::command(&options),
         Command::GuestAgent => agent::command(),
         Command::Measure(options) => bench::measure::command(&options),
+        Command::Crowd(options) => bench::crowd::command(&options),
     };
     match result {
         Ok(code) => code,

@@ -4,12 +4,14 @@
 //! whatever else the machine does falls on both alike, and prints medians.
 
 mod cost;
+pub mod crowd;
 mod eject;
 mod list;
 mod loop_control;
 pub mod measure;
 mod table;
 mod wait4;
+mod who;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,8 @@ enum What {
     Eject,
     /// The list of drives on a machine with 200 loop devices: against lsblk
     List,
+    /// The search for blockers among 200, 2,000 and 8,000 processes: against fuser, lsof and lsofrs
+    Who,
 }
 
 pub fn command(options: &Options) -> Result<ExitCode> {
@@ -48,9 +52,11 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     match options.what {
         Some(What::Eject) => eject::command(&binary, options.rounds)?,
         Some(What::List) => list::command(&binary, options.rounds)?,
+        Some(What::Who) => who::command(&binary, options.rounds)?,
         None => {
             eject::command(&binary, options.rounds)?;
             list::command(&binary, options.rounds)?;
+            who::command(&binary, options.rounds)?;
         }
     }
     Ok(ExitCode::SUCCESS)

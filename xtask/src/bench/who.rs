@@ -1,0 +1,168 @@
+//! `cargo xtask bench who`: finding the one process that uses a drive among thousands, beside `fuser`,
+//! `lsof` and `lsofrs`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::cost::Runs;
+use super::measure::measure;
+use super::table;
+use crate::paths;
+use crate::process::{cargo, program, run};
+
+const CROWDS: [usize; 3] = [200, 2_000, 8_000];
+const FILES: usize = 100;
+
+/// `lsof` on a large crowd takes tens of seconds: fewer rounds are enough to see that.
+const FEWER: usize = 3;
+
+pub fn command(binary: &Path, rounds: usize) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("\nThe search for blockers is left out: mounting a loop device needs root.");
+        return Ok(());
+    }
+    let drive = Mounted::new()?;
+    let mut programs = vec![
+        ("unmoor who", vec![binary.to_string_lossy().into_owned(), "who".into(), "--json".into()]),
+        ("fuser -m", vec!["fuser".into(), "-m".into()]),
+        ("lsof", vec!["lsof".into(), "-t".into()]),
+    ];
+    match lsofrs() {
+        Ok(lsofrs) => {
+            programs.push(("lsofrs", vec![lsofrs.to_string_lossy().into_owned(), "-t".into()]));
+        }
+        Err(error) => println!("\nlsofrs is left out: {error:#}"),
+    }
+    let mount = drive.mount.to_string_lossy().into_owned();
+    for processes in CROWDS {
+        let _crowd = Crowd::new(processes, &drive.directory)?;
+        let holder = Holder::new(&drive.mount)?;
+        let mut all = Vec::new();
+        let mut words = Vec::new();
+        for (name, program) in &programs {
+            let mut line: Vec<&str> = program.iter().map(String::as_str).collect();
+            line.push(&mount);
+            let found = answer(&line)?;
+            if found != BTreeSet::from([holder.0.id()]) {
+                println!("\n{name} answers {found:?} instead of {}", holder.0.id());
+                ensure!(*name == "lsofrs", "a comparison needs the same answer");
+                continue;
+            }
+            all.push(Runs::new(name));
+            words.push(line);
+        }
+        for round in 0..rounds {
+            for (line, runs) in words.iter().zip(&mut all) {
+                if runs.name.starts_with("lsof") && round >= FEWER {
+                    continue;
+                }
+                runs.add(measure(line)?);
+            }
+        }
+        table::print(&format!("who: {processes} processes with {FILES} open files each"), &all);
+    }
+    Ok(())
+}
+
+/// The processes that a program names.
+fn answer(words: &[&str]) -> Result<BTreeSet<u32>> {
+    let output = program(words[0]).args(&words[1..]).stdin(Stdio::null()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if let Ok(document) = serde_json::from_str::<Value>(&text) {
+        let blockers = document["targets"][0]["blockers"].as_array();
+        let pids = blockers.into_iter().flatten().filter_map(|b| b["process"]["pid"].as_u64());
+        return Ok(pids.filter_map(|pid| u32::try_from(pid).ok()).collect());
+    }
+    Ok(text.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+}
+
+/// Installs lsofrs beside what is built here, unless it is there.
+fn lsofrs() -> Result<PathBuf> {
+    let root = paths::target().join("bench");
+    let installed = root.join("bin/lsofrs");
+    if !installed.exists() {
+        run(Command::new(cargo()).args(["install", "--quiet", "lsofrs", "--root"]).arg(&root))?;
+    }
+    Ok(installed)
+}
+
+/// A file system on a loop device, taken away when this goes.
+struct Mounted {
+    directory: PathBuf,
+    mount: PathBuf,
+    node: String,
+}
+
+impl Mounted {
+    fn new() -> Result<Self> {
+        let directory = paths::rig().join("bench-who");
+        let _ = fs::remove_dir_all(&directory);
+        let mount = directory.join("mount");
+        fs::create_dir_all(&mount)?;
+        let image = directory.join("image");
+        File::create(&image)?.set_len(16 << 20)?;
+        run(program("mkfs.ext4").arg("-q").arg(&image))?;
+        let node = run(program("losetup").args(["--find", "--show"]).arg(&image))?;
+        let mounted = Self { directory, mount, node: node.trim().to_owned() };
+        run(program("mount").arg(&mounted.node).arg(&mounted.mount))?;
+        Ok(mounted)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = run(program("umount").arg(&self.mount));
+        let _ = run(program("losetup").args(["--detach", &self.node]));
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The processes to search through.
+struct Crowd(Child);
+
+impl Crowd {
+    fn new(processes: usize, directory: &Path) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["crowd", &processes.to_string(), &FILES.to_string()])
+            .arg(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut said = String::new();
+        let out = child.stdout.take().context("standard output of the crowd")?;
+        let crowd = Self(child);
+        BufReader::new(out).read_line(&mut said)?;
+        ensure!(said.trim() == "ready", "the crowd did not come together");
+        Ok(crowd)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The process that is looked for.
+struct Holder(Child);
+
+impl Holder {
+    fn new(mount: &Path) -> Result<Self> {
+        let file = File::create(mount.join("held"))?;
+        Ok(Self(Command::new("sleep").arg("infinity").stdout(file).spawn()?))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
