@@ -37,6 +37,9 @@ pub struct Options {
 enum What {
     /// A release: against util-linux eject on emulated drives, against umount -d on a loop device
     Eject,
+    /// The part of `eject` that is about a loop device on this machine
+    #[command(hide = true)]
+    Loop,
     /// The list of drives on a machine with 200 loop devices: against lsblk
     List,
     /// The search for blockers among 200, 2,000 and 8,000 processes: against fuser, lsof and lsofrs
@@ -51,6 +54,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     };
     match options.what {
         Some(What::Eject) => eject::command(&binary, options.rounds)?,
+        Some(What::Loop) => eject::looped(&binary, options.rounds)?,
         Some(What::List) => list::command(&binary, options.rounds)?,
         Some(What::Who) => who::command(&binary, options.rounds)?,
         None => {
