@@ -13,6 +13,9 @@ use crate::rig::machine::{Machine, Rig};
 /// No test takes a tenth of this; one that does not end by then never will.
 const DEADLINE: Duration = Duration::from_secs(300);
 
+/// Until the guest has noticed all media, when it has nothing else to do.
+const PREPARATION: Duration = Duration::from_secs(150);
+
 /// How much of a failure is shown; the log has all of it.
 const LINES: usize = 12;
 
@@ -47,13 +50,13 @@ pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
     let mut summary = Summary::default();
     let mut failures = Vec::new();
     let mut machine: Option<Machine> = None;
-    let mut booted = "";
+    let mut current = "";
     let mut failed_boots = 0;
     for test in grouped(tests) {
-        if booted != test.machine.name || !test.machine.shared {
+        if current != test.machine.name || !test.machine.shared {
             machine = None;
         }
-        booted = test.machine.name;
+        current = test.machine.name;
         let start = Instant::now();
         let (verdict, transcript) = if failed_boots < BOOTS {
             one(rig, test, &mut machine)
@@ -138,8 +141,22 @@ fn prepared(rig: &Rig, test: &Test, machine: Option<Machine>) -> Result<Machine>
             Err(error) => println!("      booting anew: {error:#}"),
         }
     }
+    match booted(rig, test) {
+        Ok(machine) => Ok(machine),
+        Err(error) => {
+            println!("      booting anew: {error:#}");
+            booted(rig, test)
+        }
+    }
+}
+
+/// A new machine, whose drives are left alone until the guest has found them all: media that change while
+/// its drivers look at them for the first time have made a guest hang.
+fn booted(rig: &Rig, test: &Test) -> Result<Machine> {
     let mut machine = rig.boot(test.machine)?;
-    ready(&mut machine, test).context("right after boot")?;
+    Trial::new(&mut machine, Instant::now() + PREPARATION)
+        .await_media(test.machine.drives)
+        .context("right after boot")?;
     Ok(machine)
 }
 
@@ -154,5 +171,5 @@ fn ready(machine: &mut Machine, test: &Test) -> Result<()> {
             machine.insert(drive)?;
         }
     }
-    Trial::new(machine, Instant::now() + DEADLINE).await_media(test.drives)
+    Trial::new(machine, Instant::now() + PREPARATION).await_media(test.drives)
 }
