@@ -28,12 +28,27 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         cancel: signals::cancel(),
     };
     let verb = Verb::Eject(goal);
+    #[cfg(windows)]
+    if !args.dry_run
+        && let Some(code) = run_elsewhere(&args.targets)?
+    {
+        return Ok(code);
+    }
     if args.dry_run {
         return run(verb, args.targets, &args.output, &options, |machine, target, options, _| {
             unmoor::dry_run(machine, target, options)
         });
     }
     run(verb, args.targets, &args.output, &options, unmoor::release)
+}
+
+/// On Windows, a program on the drive to be released would be in its own way: a copy does it then.
+#[cfg(windows)]
+fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
+    let targets: Vec<Target> = targets.iter().filter_map(|t| Target::parse(t).ok()).collect();
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let code = unmoor::platform::windows::run_elsewhere(&targets, &words)?;
+    Ok(code.map(|code| u8::try_from(code).unwrap_or(crate::outcome::Outcome::Failed.exit_code())))
 }
 
 pub fn load(args: Load) -> Result<u8, Error> {

@@ -23,6 +23,7 @@ mod naming;
 mod picture;
 mod process;
 mod registry;
+mod relocate;
 mod session;
 mod storage;
 mod system;
@@ -38,6 +39,7 @@ use crate::report::Done;
 use crate::target::Target;
 use inventory::Inventory;
 use session::WindowsSession;
+use std::ffi::OsString;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -50,6 +52,20 @@ impl Windows {
     pub fn new() -> Self {
         control::no_dialogs();
         Windows {}
+    }
+}
+
+/// Where this program itself lies on the drive that a target means, it cannot release it: its own file
+/// is open. Then a copy of it runs elsewhere, with the same words, and this is the copy's exit code.
+/// `None` when the program lies elsewhere, which is nearly always.
+///
+/// # Errors
+/// When the copy could not be made or run.
+pub fn run_elsewhere(targets: &[Target], words: &[OsString]) -> Result<Option<i32>> {
+    control::no_dialogs();
+    match relocate::words_for_copy(targets, words) {
+        Some(words) => relocate::run_copy(&words).map(Some),
+        None => Ok(None),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::control::{Access, Device};
 use super::inventory::{Inventory, Key};
-use super::{devnode, fsctl, handles, in_time, picture, storage, volumes};
+use super::{devnode, fsctl, handles, in_time, picture, relocate, storage, users, volumes};
 use crate::blocker::Scan;
 use crate::drive::{Drive, DriveKind, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
@@ -126,6 +126,7 @@ impl WindowsSession {
                 .with_help("nothing of it is left to be written: take it out by hand");
         }
         win_parse::error(code, name, "IOCTL_STORAGE_EJECT_MEDIA")
+            .and_detail("it is flushed and dismounted, but not ejected")
     }
 
     /// Takes the device off its bus. Our own handles would be the first to veto it: they go before,
@@ -170,8 +171,9 @@ impl WindowsSession {
         loop {
             let seen = self.ask_presence();
             let patience = match seen {
-                Presence::Stopped => Duration::from_secs(15),
-                Presence::Absent | Presence::TrayOpen => Duration::from_secs(2),
+                // "Not ready" is what a drive says that has no medium, and one that spins up.
+                Presence::Absent | Presence::Stopped => Duration::from_secs(12),
+                Presence::TrayOpen => Duration::from_secs(2),
                 _ => return Ok(()),
             };
             if wait.now().saturating_sub(start) >= patience || wait.check().is_err() {
@@ -188,10 +190,19 @@ impl WindowsSession {
                 false => Presence::Gone,
             };
         };
-        match in_time::at_most(ASK_TIME, move || storage::check_verify(&device)) {
-            Ok(answer) => picture::presence(answer),
-            Err(_) => Presence::Unknown,
+        let volume = self.held.first().map(|(_, device)| device.clone()).or_else(|| {
+            let volume = self.drive.volumes.first()?;
+            Device::open(&volume.path, Access::Query).ok()
+        });
+        // Where the drive does not know the question, its volume may.
+        for device in [Some(device), volume].into_iter().flatten() {
+            let answer = in_time::at_most(ASK_TIME, move || storage::check_verify(&device));
+            let seen = answer.map_or(Presence::Unknown, picture::presence);
+            if seen != Presence::Unknown {
+                return seen;
+            }
         }
+        Presence::Unknown
     }
 }
 
@@ -252,6 +263,13 @@ impl Session for WindowsSession {
                 Ok(Done::by(Attempt::accepted(format!("FlushFileBuffers on {}", volume.name))))
             }
             Err(ERROR_WRITE_PROTECT) => Ok(Done::skipped("it is write protected")),
+            Err(code) if win_parse::says_unsupported(code) => {
+                let why = format!("its driver has no flush ({})", win_parse::code_name(code));
+                Ok(Done::skipped(why).with_warning(format!(
+                    "{} could not be flushed by command; dismounting flushes too",
+                    volume.name
+                )))
+            }
             Err(code) => {
                 let error = win_parse::error(code, &volume.name, "FlushFileBuffers");
                 let error = match error.kind() {
@@ -292,6 +310,12 @@ impl Session for WindowsSession {
             Ok(()) => {
                 self.held.push((volume.name.clone(), device));
                 Ok(Done::by(Attempt::accepted(method)))
+            }
+            Err(ERROR_ACCESS_DENIED) if only_our_starter(&device) => {
+                // Not locked, but nobody's work is cut off by dismounting it.
+                self.held.push((volume.name.clone(), device));
+                let why = "only the program that started this copy of itself is open on it";
+                Ok(Done::by(attempt(method, &answer)).with_note(why))
             }
             // The documentation of FSCTL_LOCK_VOLUME: with open files it fails with this code.
             Err(ERROR_ACCESS_DENIED) => Err(Error::new(
@@ -476,6 +500,15 @@ fn key_of(inventory: &Inventory, drive: &Drive) -> Result<Key> {
     by_device
         .or_else(by_volume)
         .ok_or_else(|| Error::new(ErrorKind::Gone, &drive.name, "the drive is no longer there"))
+}
+
+/// This is a copy that was started from the drive, and its starter, which only waits, is all that uses
+/// it.
+fn only_our_starter(volume: &Device) -> bool {
+    let Some(starter) = relocate::waited_for_by() else { return false };
+    let ours = [starter, std::process::id()];
+    users::processes(volume)
+        .is_ok_and(|pids| pids.contains(&starter) && pids.iter().all(|pid| ours.contains(pid)))
 }
 
 /// Runs a request on a device within its time.
