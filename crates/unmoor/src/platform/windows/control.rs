@@ -113,3 +113,78 @@ pub(super) fn no_dialogs() {
     // SAFETY: sets a flag of this process, and cannot fail.
     unsafe { SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOOPENFILEERRORBOX) };
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::platform::win_parse;
+    use windows_sys::Win32::Foundation as win32;
+
+    /// The table of `win_parse` is portable and has its own numbers: they are those of the headers.
+    #[test]
+    fn the_names_of_the_error_table_are_those_of_the_headers() {
+        macro_rules! check {
+            ($($name:ident,)*) => {
+                [$((win32::$name, stringify!($name))),*]
+            };
+        }
+        let names = check![
+            ERROR_INVALID_FUNCTION,
+            ERROR_FILE_NOT_FOUND,
+            ERROR_PATH_NOT_FOUND,
+            ERROR_ACCESS_DENIED,
+            ERROR_INVALID_HANDLE,
+            ERROR_INVALID_DRIVE,
+            ERROR_WRITE_PROTECT,
+            ERROR_BAD_UNIT,
+            ERROR_NOT_READY,
+            ERROR_BAD_COMMAND,
+            ERROR_CRC,
+            ERROR_SECTOR_NOT_FOUND,
+            ERROR_WRITE_FAULT,
+            ERROR_GEN_FAILURE,
+            ERROR_SHARING_VIOLATION,
+            ERROR_LOCK_VIOLATION,
+            ERROR_NOT_SUPPORTED,
+            ERROR_DEV_NOT_EXIST,
+            ERROR_INVALID_PARAMETER,
+            ERROR_DISK_FULL,
+            ERROR_SEM_TIMEOUT,
+            ERROR_INVALID_NAME,
+            ERROR_DIR_NOT_ROOT,
+            ERROR_BAD_PATHNAME,
+            ERROR_BUSY,
+            ERROR_FILENAME_EXCED_RANGE,
+            ERROR_DELETE_PENDING,
+            ERROR_NO_SUCH_DEVICE,
+            ERROR_DEVICE_HARDWARE_ERROR,
+            ERROR_OPERATION_ABORTED,
+            ERROR_UNRECOGNIZED_VOLUME,
+            ERROR_FILE_INVALID,
+            ERROR_MEDIA_CHANGED,
+            ERROR_BUS_RESET,
+            ERROR_NO_MEDIA_IN_DRIVE,
+            ERROR_IO_DEVICE,
+            ERROR_DEVICE_REINITIALIZATION_NEEDED,
+            ERROR_DEVICE_DOOR_OPEN,
+            ERROR_DEVICE_NOT_CONNECTED,
+            ERROR_CANCELLED,
+            ERROR_PRIVILEGE_NOT_HELD,
+            ERROR_DISK_CORRUPT,
+            ERROR_TIMEOUT,
+            ERROR_MEDIA_INCOMPATIBLE,
+            ERROR_INVALID_OPERATION,
+            ERROR_DEVICE_NOT_AVAILABLE,
+            ERROR_NOT_A_REPARSE_POINT,
+        ];
+        for (code, name) in names {
+            assert!(win_parse::code_name(code).starts_with(&format!("{name} (")), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_no_device_answers_to_cannot_be_opened() {
+        let opened = super::Device::open(r"\\.\NoSuchDevice77", super::Access::Query);
+        let error = win_parse::error(opened.unwrap_err(), "x", "open");
+        assert_eq!(error.kind(), crate::ErrorKind::NoSuchTarget);
+    }
+}

@@ -87,12 +87,12 @@ impl Found {
             .unwrap_or_else(|| "volume".into())
     }
 
-    /// How it is opened: `\\?\Volume{…}` (without the last `\`, which would mean its root folder),
-    /// `\\.\E:`.
+    /// How it is opened: `\\.\E:`, or `\\?\Volume{…}` (without the last `\`, which would mean its root
+    /// folder). Windows takes one for the other; in Wine 8.0 only the letter leads to the device.
     pub(super) fn path(&self) -> String {
         match (&self.guid, self.letter()) {
-            (Some(guid), _) => guid.trim_end_matches('\\').to_string(),
-            (None, Some(letter)) => format!(r"\\.\{letter}"),
+            (_, Some(letter)) => format!(r"\\.\{letter}"),
+            (Some(guid), None) => guid.trim_end_matches('\\').to_string(),
             (None, None) => self.name(),
         }
     }
@@ -247,6 +247,6 @@ mod tests {
             assert!(volume.answers_to(name), "{name}");
         }
         assert!(!volume.answers_to("E:") && !volume.answers_to(""));
-        assert_eq!((volume.name().as_str(), volume.path().as_str()), ("D:", r"\\?\Volume{AB}"));
+        assert_eq!((volume.name().as_str(), volume.path().as_str()), ("D:", r"\\.\D:"));
     }
 }

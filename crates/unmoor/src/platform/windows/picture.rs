@@ -44,10 +44,7 @@ pub(super) fn drive(inventory: &Inventory, key: &Key) -> Drive {
         vendor: descriptor.as_ref().and_then(|d| d.vendor.clone()),
         model: descriptor.as_ref().and_then(|d| d.product.clone()),
         serial: descriptor.as_ref().and_then(|d| d.serial.clone()),
-        size: device
-            .as_ref()
-            .and_then(storage::size)
-            .or_else(|| volumes.iter().map(|v| v.size).max().flatten()),
+        size: size(kind, device.as_ref(), &volumes),
         removable,
         hotplug: bus == Bus::Usb
             || hotplug.is_some_and(|h| h.device_hotplug)
@@ -63,6 +60,14 @@ pub(super) fn drive(inventory: &Inventory, key: &Key) -> Drive {
         volumes,
         name,
     }
+}
+
+/// The size of the medium. A disc's geometry is made up by many drivers (and by Wine): what its file
+/// system says comes first there.
+fn size(kind: DriveKind, device: Option<&Device>, volumes: &[Volume]) -> Option<u64> {
+    let disk = || device.and_then(storage::size);
+    let volume = || volumes.iter().filter_map(|v| v.size).max();
+    if kind == DriveKind::Optical { volume().or_else(disk) } else { disk().or_else(volume) }
 }
 
 /// Opens the drive itself where it has a name, else its volume; to ask, not to read.
@@ -89,7 +94,9 @@ fn kind(key: &Key, found: &[&Found]) -> DriveKind {
         _ if key.is_optical() => DriveKind::Optical,
         Key::Device { kind: FILE_DEVICE_TAPE, .. } => DriveKind::Tape,
         _ if found.iter().any(floppy) => DriveKind::Floppy,
-        _ if found.iter().any(|v| v.drive_type == DriveType::Optical) => DriveKind::Optical,
+        Key::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
+            DriveKind::Optical
+        }
         // Memory cards too: Windows has a command for them, and the drive answers it or not.
         Key::Device { kind: FILE_DEVICE_DISK, .. } => DriveKind::Disk,
         Key::Device { .. } => DriveKind::Other,
@@ -118,10 +125,12 @@ fn id(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> DriveId {
 
 fn volume(found: &Found, drive: &str) -> Volume {
     let letter = found.letter();
-    // Asking a file system mounts it; a drive that is empty would answer after a long search.
-    let ready = Device::open(found.path(), Access::Query)
-        .map(|device| !matches!(medium(storage::check_verify(&device)), Medium::Absent))
-        .unwrap_or(false);
+    // Asking a file system mounts it, and waits for a disc that still spins up. An empty floppy drive
+    // would be searched noisily for it.
+    let floppy = found.kernel.iter().any(|k| k.starts_with(r"\Device\Floppy"));
+    let ready = !floppy
+        || Device::open(found.path(), Access::Query)
+            .is_ok_and(|device| storage::check_verify(&device).is_ok());
     let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();
     let file_system = system.as_ref().map(|s| s.name.clone()).filter(|name| !name.is_empty());
     let read_only = system.as_ref().is_some_and(|s| s.read_only)
@@ -184,9 +193,9 @@ pub(super) fn medium(answer: Result<(), Code>) -> Medium {
     }
 }
 
-/// What the answer to `IOCTL_STORAGE_CHECK_VERIFY2` says. The class drivers turn "not ready, medium
-/// not present" into ERROR_NO_MEDIA_IN_DRIVE, with the tray open or not, and every other "not ready"
-/// (stopped, becoming ready) into ERROR_NOT_READY.
+/// What the answer to `IOCTL_STORAGE_CHECK_VERIFY2` says. The class drivers' STATUS_NO_MEDIA_IN_DEVICE
+/// ("medium not present", with the tray open or not) becomes ERROR_NOT_READY; so does
+/// STATUS_DEVICE_NOT_READY of a drive that still spins up, which passes.
 pub(super) fn presence(answer: Result<(), Code>) -> Presence {
     const ERROR_NOT_READY: Code = 21;
     const ERROR_MEDIA_CHANGED: Code = 1110;
@@ -194,9 +203,8 @@ pub(super) fn presence(answer: Result<(), Code>) -> Presence {
     const ERROR_DEVICE_DOOR_OPEN: Code = 1166;
     match answer {
         Ok(()) | Err(ERROR_MEDIA_CHANGED) => Presence::Present,
-        Err(ERROR_NO_MEDIA_IN_DRIVE) => Presence::Absent,
+        Err(ERROR_NO_MEDIA_IN_DRIVE | ERROR_NOT_READY) => Presence::Absent,
         Err(ERROR_DEVICE_DOOR_OPEN) => Presence::TrayOpen,
-        Err(ERROR_NOT_READY) => Presence::Stopped,
         Err(code) => match win_parse::error(code, "", "").kind() {
             ErrorKind::Gone | ErrorKind::NoSuchTarget => Presence::Gone,
             _ => Presence::Unknown,
