@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{packages, process, setup};
+use crate::{packages, process, setup, windows};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -54,6 +54,9 @@ const STEPS: &[Step] = &[
         what: Cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &[]),
         needed: false,
     },
+    Step { name: "windows", what: Call(windows::build_all), needed: false },
+    Step { name: "windows-lints", what: Call(windows::lints), needed: false },
+    Step { name: "wine", what: Cargo(&["xtask", "wine"], &[]), needed: false },
     Step { name: "vm", what: Cargo(&["xtask", "vm"], &[]), needed: false },
 ];
 

@@ -10,6 +10,7 @@ mod process;
 mod rig;
 mod setup;
 mod vm;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,10 @@ enum Command {
     Demo,
     /// Boot emulated drives in a virtual machine and hold the command to its promises
     Vm(vm::Options),
+    /// Build the command for Windows, 64 and 32 bits
+    Windows(windows::Options),
+    /// Run the tests and the command as Windows programs, in Wine
+    Wine(windows::wine::Options),
     /// Everything that must pass before a change lands
     Ci(ci::Options),
     /// Compare the command's whole-process cost with other programs'
@@ -50,6 +55,8 @@ fn main() -> ExitCode {
         Command::Setup => setup::command(),
         Command::Demo => demo::command(),
         Command::Vm(options) => vm::command(&options),
+        Command::Windows(options) => windows::command(&options),
+        Command::Wine(options) => windows::wine::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::GuestAgent => agent::command(),

@@ -31,5 +31,22 @@ pub const VM: PackageSet = PackageSet {
     ],
 };
 
+/// The Windows program: Debian's compiler, whose standard library is built for Windows here, and Wine.
+pub const WINDOWS: PackageSet = PackageSet {
+    name: "windows",
+    why: "the compiler and linkers for Windows, and Wine to run what they make",
+    packages: &[
+        "rustc-web",
+        "cargo-web",
+        "rust-web-src",
+        "rust-web-clippy",
+        "gcc-mingw-w64-x86-64",
+        "gcc-mingw-w64-i686",
+        "binutils",
+        "wine",
+        "wine64",
+    ],
+};
+
 /// Every set, in the order they are installed. A new kind of work adds its own here.
-pub const ALL: &[&PackageSet] = &[&VM];
+pub const ALL: &[&PackageSet] = &[&VM, &WINDOWS];

@@ -54,6 +54,11 @@ impl Rig {
         Ok(Self { directory, kernel, archive })
     }
 
+    /// Adds a program beside `unmoor`, which the guest finds by its name too.
+    pub fn add_program(binary: &Path, name: &str) -> Result<()> {
+        replace(binary, &crate::paths::rig().join("bin").join(name))
+    }
+
     pub fn boot(&self, hardware: &'static Hardware) -> Result<Machine> {
         Machine::boot(self, hardware)
     }

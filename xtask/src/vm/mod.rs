@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use crate::rig::machine::Hardware;
 use crate::rig::{self, drives};
-use crate::{packages, process, setup};
+use crate::{packages, process, setup, windows};
 
 use trial::Trial;
 
@@ -72,6 +72,10 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         None => process::build_unmoor()?,
     };
     let rig = rig::machine::Rig::prepare(&binary)?;
+    if chosen.iter().any(|test| test.machine.name == tests::WINE.name) {
+        rig::machine::Rig::add_program(&windows::build_for_tests()?, "unmoor.exe")?;
+        windows::prefix::Prefix::ensure()?;
+    }
     let summary = run::all(&rig, &chosen);
     Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -12,8 +12,10 @@ mod several;
 mod stick;
 mod swapped;
 mod targets;
+mod windows;
 
 use super::Test;
+pub use windows::MACHINE as WINE;
 
 const ALL: &[&[Test]] = &[
     rig::TESTS,
@@ -28,6 +30,7 @@ const ALL: &[&[Test]] = &[
     targets::TESTS,
     several::TESTS,
     document::TESTS,
+    windows::TESTS,
 ];
 
 /// The tests whose name or promise contains the filter.

@@ -1,0 +1,153 @@
+//! The Windows program in Wine, on the machine's real (emulated) drives.
+//!
+//! Wine passes Win32's requests on to Linux's drivers, so what opens the tray here is the whole way from
+//! `IOCTL_STORAGE_EJECT_MEDIA` down to the drive.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::agent::protocol::{Ended, Program};
+use crate::rig::drives::{CD, STICK};
+use crate::rig::machine::Hardware;
+use crate::vm::Test;
+use crate::vm::trial::{Trial, document, expect_code};
+use crate::windows::prefix::{Prefix, WINE, windows_path};
+
+/// Wine's processes and what they write want more room than the rest of the tests.
+pub static MACHINE: Hardware =
+    Hardware { name: "wine", memory_mb: 4096, drives: &[&CD, &STICK], shared: true };
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "windows.eject-cd",
+        promise: "unmoor.exe eject D: dismounts the disc and opens the tray; load D: closes it",
+        drives: &[&CD],
+        machine: &MACHINE,
+        run: eject_and_load,
+    },
+    Test {
+        name: "windows.eject-cd-json",
+        promise: "the document of unmoor.exe keeps the same contract, and status finds the label",
+        drives: &[&CD],
+        machine: &MACHINE,
+        run: cd_document,
+    },
+    Test {
+        name: "windows.stick",
+        promise: "a stick on which Wine refuses to eject: flushed, dismounted, not ejected, and why",
+        drives: &[&STICK],
+        machine: &MACHINE,
+        run: stick,
+    },
+    Test {
+        name: "windows.own-drive",
+        promise: "unmoor.exe on the disc that is to be ejected runs from a copy, which leaves no trace",
+        drives: &[&STICK],
+        machine: &MACHINE,
+        run: own_drive,
+    },
+];
+
+/// Runs `unmoor.exe` in the guest's Wine.
+fn windows(trial: &mut Trial, arguments: &[&str]) -> Result<Ended> {
+    let program = crate::paths::rig().join("bin/unmoor.exe");
+    wine(trial, &windows_path(program), arguments)
+}
+
+fn wine(trial: &mut Trial, program: &str, arguments: &[&str]) -> Result<Ended> {
+    let mut words = vec![WINE.to_owned(), program.to_owned()];
+    words.extend(arguments.iter().map(|word| (*word).to_owned()));
+    let environment = Prefix::ensure()?.environment();
+    trial.run(Program { words, environment, ..Program::default() })
+}
+
+/// Mounts a device and gives it a letter.
+fn letter(trial: &mut Trial, letter: &str, device: &str, options: &str) -> Result<()> {
+    trial.mount(&format!("{options} {device}"), "/mnt/letter")?;
+    let prefix = Prefix::ensure()?;
+    // Two letters of the same folder are one drive to Wine: only this test's letter is there.
+    trial.sh(&prefix.no_letters_script())?;
+    trial.sh(&prefix.letter_script(letter, "/mnt/letter", device)).map(drop)
+}
+
+fn cd(trial: &mut Trial) -> Result<()> {
+    let node = trial.node(&CD)?;
+    letter(trial, "d:", &node, "-o ro")
+}
+
+fn eject_and_load(trial: &mut Trial) -> Result<()> {
+    cd(trial)?;
+    let mark = trial.machine.qmp.mark();
+    let ended = windows(trial, &["eject", "D:"])?;
+    expect_code(&ended, 0)?;
+    trial.expect_mounted("/mnt/letter", false)?;
+    trial.expect_tray(mark, &CD, true)?;
+    let mark = trial.machine.qmp.mark();
+    let ended = windows(trial, &["load", "D:"])?;
+    expect_code(&ended, 0)?;
+    trial.expect_tray(mark, &CD, false)
+}
+
+fn cd_document(trial: &mut Trial) -> Result<()> {
+    cd(trial)?;
+    let status = checked(&windows(trial, &["status", "D:", "--json"])?, 0)?;
+    let drive = &status["targets"][0]["drive"];
+    ensure!(drive["kind"] == "optical" && drive["medium"] == "present", "{drive}");
+    ensure!(drive["volumes"][0]["label"] == "RIGCD", "{drive}");
+    let mark = trial.machine.qmp.mark();
+    let ejected = checked(&windows(trial, &["eject", "D:", "--json"])?, 0)?;
+    ensure!(ejected["targets"][0]["outcome"] == "released", "{ejected}");
+    trial.expect_tray(mark, &CD, true)
+}
+
+fn stick(trial: &mut Trial) -> Result<()> {
+    // Wine unmounts what its device link points to, and ejects that: so the file system is on the whole
+    // stick, without partitions.
+    let node = trial.node(&STICK)?;
+    trial.sh(&format!("wipefs -a {node} && mkfs.vfat -I -n RIGWHOLE {node}"))?;
+    letter(trial, "e:", &node, "-t vfat")?;
+    trial.sh("echo precious > /mnt/letter/precious.txt")?;
+    let mark = trial.machine.qmp.mark();
+    let ended = windows(trial, &["eject", "E:", "--json"])?;
+    let document = checked(&ended, 7)?;
+    let target = &document["targets"][0];
+    ensure!(target["outcome"] == "not-supported", "{target}");
+    for (step, wanted) in [("flush", "done"), ("dismount", "done"), ("eject", "failed")] {
+        ensure!(status_of(target, step) == Some(wanted), "{step}: {target}");
+    }
+    let message = target["message"].as_str().context("no message")?;
+    for part in ["flushed and dismounted", "not ejected", "ERROR_INVALID_PARAMETER"] {
+        ensure!(message.contains(part), "the message does not say {part:?}: {message}");
+    }
+    trial.expect_mounted("/mnt/letter", false)?;
+    trial.mount(&node, "/mnt/letter")?;
+    trial.sh("grep precious /mnt/letter/precious.txt && umount /mnt/letter")?;
+    trial.expect_untouched(mark, &STICK)
+}
+
+fn own_drive(trial: &mut Trial) -> Result<()> {
+    let fat = trial.partition(&STICK, 2)?;
+    letter(trial, "e:", &fat, "-t vfat")?;
+    let program = crate::paths::rig().join("bin/unmoor.exe");
+    trial.sh(&format!("cp {} /mnt/letter/unmoor.exe && sync", program.display()))?;
+    let ended = wine(trial, r"E:\unmoor.exe", &["eject", r"\", "--dismount-only"])?;
+    expect_code(&ended, 0)?;
+    trial.expect_mounted("/mnt/letter", false)?;
+    let prefix = Prefix::ensure()?.directory().to_path_buf();
+    let left = trial.sh(&format!("find {} -iname 'unmoor*.exe'", prefix.display()))?;
+    ensure!(left.is_empty(), "left behind: {left}");
+    Ok(())
+}
+
+fn status_of<'a>(target: &'a Value, step: &str) -> Option<&'a str> {
+    let steps = target["steps"].as_array()?;
+    steps.iter().find(|s| s["step"] == step)?["status"].as_str()
+}
+
+/// The document, after the same checks as on Linux.
+fn checked(ended: &Ended, code: i32) -> Result<Value> {
+    expect_code(ended, code)?;
+    unmoor_contract::check(&ended.stdout, Some(code))
+        .map_err(|faults| anyhow::anyhow!("{}: {}", faults.join("; "), ended.stdout))?;
+    document(ended, code)
+}

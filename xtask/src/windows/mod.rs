@@ -1,0 +1,75 @@
+//! The Windows program: `cargo xtask windows` builds it, `cargo xtask wine` runs it.
+
+mod imports;
+pub mod prefix;
+mod toolchain;
+pub mod wine;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{packages, process, setup};
+use toolchain::{Bits, Toolchain};
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Lints and documentation of the Windows half only; builds nothing for use
+    #[arg(long)]
+    lints: bool,
+}
+
+pub fn command(options: &Options) -> Result<ExitCode> {
+    if options.lints {
+        lints()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    build_all()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the command for 64 and 32 bits.
+pub fn build_all() -> Result<()> {
+    for bits in [Bits::SixtyFour, Bits::ThirtyTwo] {
+        let program = build(bits)?;
+        println!("{}", program.display());
+    }
+    Ok(())
+}
+
+/// Builds the command for use, and looks whether Windows 7 could start it.
+fn build(bits: Bits) -> Result<PathBuf> {
+    let toolchain = toolchain(bits)?;
+    let mut cargo = toolchain.cargo("build");
+    cargo.args(["--release", "--quiet", "--package", "unmoor-cli"]);
+    process::run_visibly(&mut cargo)?;
+    let program = toolchain.output().join("release/unmoor.exe");
+    imports::check(&program)?;
+    Ok(program)
+}
+
+/// The 64-bit command as the tests are built: without the minutes of optimising that use is worth.
+pub fn build_for_tests() -> Result<PathBuf> {
+    let toolchain = toolchain(Bits::SixtyFour)?;
+    let mut cargo = toolchain.cargo("build");
+    process::run_visibly(cargo.args(["--quiet", "--package", "unmoor-cli"]))?;
+    Ok(toolchain.output().join("debug/unmoor.exe"))
+}
+
+/// What `cargo clippy` and `cargo doc` say of the Windows half.
+pub fn lints() -> Result<()> {
+    let toolchain = toolchain(Bits::SixtyFour)?;
+    let mut clippy = toolchain.cargo("clippy");
+    clippy.args(["--quiet", "--package", "unmoor", "--package", "unmoor-cli", "--all-targets"]);
+    process::run_visibly(clippy.args(["--", "-D", "warnings"]))?;
+    let mut doc = toolchain.cargo("doc");
+    doc.args(["--quiet", "--package", "unmoor", "--package", "unmoor-cli", "--no-deps"]);
+    process::run_visibly(doc.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The compiler, once what it needs is installed.
+fn toolchain(bits: Bits) -> Result<Toolchain> {
+    setup::ensure(&[&packages::WINDOWS])?;
+    Toolchain::find(bits)
+}

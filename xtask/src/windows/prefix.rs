@@ -1,0 +1,123 @@
+//! Wine's picture of a Windows: a folder ("prefix") with a registry and drive letters.
+//!
+//! A letter is two links in `dosdevices`: `d:` to where it is mounted, `d::` to the block device. What
+//! sort of drive a letter is, Wine asks udisks; where that does not run, the registry says.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process;
+
+/// The program itself: the script in front of it prints advice on standard error.
+pub const WINE: &str = "/usr/lib/wine/wine64";
+
+/// Letters that the tests set up, and what sort of drive each one is.
+pub const LETTERS: &[(&str, &str)] = &[("d:", "cdrom"), ("e:", "floppy"), ("f:", "floppy")];
+
+/// A prefix.
+pub struct Prefix {
+    directory: PathBuf,
+}
+
+impl Prefix {
+    /// The prefix that all tests use, made on first use.
+    pub fn ensure() -> Result<Self> {
+        let directory = crate::paths::rig().join("wine");
+        let done = Self { directory: directory.clone() };
+        if directory.join("made").exists() {
+            return Ok(done);
+        }
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory)?;
+        process::run(done.wine().args(["wineboot", "--init"]))?;
+        for (letter, sort) in LETTERS {
+            let key = r"HKLM\Software\Wine\Drives";
+            let words = ["reg", "add", key, "/v", letter, "/t", "REG_SZ", "/d", sort, "/f"];
+            process::run(done.wine().args(words))?;
+        }
+        // The registry is written to its files when the server ends.
+        process::run(done.server().arg("--wait"))?;
+        fs::write(directory.join("made"), "")?;
+        Ok(done)
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A Windows program's start: its name comes next.
+    pub fn wine(&self) -> Command {
+        let mut command = Command::new(WINE);
+        self.set(&mut command);
+        command
+    }
+
+    fn server(&self) -> Command {
+        let mut command = Command::new("/usr/lib/wine/wineserver64");
+        self.set(&mut command);
+        command
+    }
+
+    /// Has Wine's server stay a minute after the last program: starting it is most of the time that a
+    /// short program takes.
+    pub fn stay(&self) -> Result<()> {
+        process::run(self.server().arg("--persistent=60")).map(drop)
+    }
+
+    fn set<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        for (name, value) in self.environment() {
+            command.env(name, value);
+        }
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY")
+    }
+
+    /// What Wine must find in its environment.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let directory = self.directory.to_string_lossy().into_owned();
+        let pairs = [
+            ("WINEPREFIX", directory.as_str()),
+            // Its remarks about what it lacks would stand between the program's own words.
+            ("WINEDEBUG", "-all"),
+            // It would ask on a screen whether to fetch these.
+            ("WINEDLLOVERRIDES", "mscoree,mshtml="),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
+    /// The shell's lines that give a letter to a mounted device.
+    pub fn letter_script(&self, letter: &str, mounted: &str, device: &str) -> String {
+        let links = self.directory.join("dosdevices");
+        let links = links.display();
+        format!("ln -sfn {mounted} {links}/{letter} && ln -sfn {device} {links}/{letter}:")
+    }
+
+    /// The shell's line that takes all letters of [`LETTERS`] away.
+    pub fn no_letters_script(&self) -> String {
+        let links = self.directory.join("dosdevices");
+        let paths = LETTERS.iter().flat_map(|(letter, _)| {
+            [format!("{}/{letter}", links.display()), format!("{}/{letter}:", links.display())]
+        });
+        format!("rm -f {}", paths.collect::<Vec<_>>().join(" "))
+    }
+
+    /// Gives a letter to a folder of this machine.
+    pub fn letter(&self, letter: &str, folder: &Path) -> Result<()> {
+        let link = self.directory.join("dosdevices").join(letter);
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(folder, &link).context("a drive letter")
+    }
+
+    /// Takes a letter away.
+    pub fn forget(&self, letter: &str) {
+        let _ = fs::remove_file(self.directory.join("dosdevices").join(letter));
+    }
+}
+
+/// A path of this machine as a program in Wine sees it.
+pub fn windows_path(path: impl AsRef<OsStr>) -> String {
+    format!("Z:{}", path.as_ref().to_string_lossy().replace('/', r"\"))
+}

@@ -1,0 +1,142 @@
+//! `cargo xtask wine`: the tests as a Windows program, and the command itself.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::prefix::{Prefix, WINE, windows_path};
+use super::toolchain::Bits;
+use crate::process;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// The command only, not the libraries' tests
+    #[arg(long)]
+    command_only: bool,
+}
+
+pub fn command(options: &Options) -> Result<ExitCode> {
+    let toolchain = super::toolchain(Bits::SixtyFour)?;
+    let prefix = Prefix::ensure()?;
+    if !options.command_only {
+        let mut tests = toolchain.cargo("test");
+        tests.args(["--package", "unmoor", "--package", "unmoor-cli", "--no-fail-fast"]);
+        tests.env("CARGO_TARGET_X86_64_WIN7_WINDOWS_GNU_RUNNER", WINE);
+        tests.envs(prefix.environment()).stdin(Stdio::null());
+        process::run_visibly(&mut tests)?;
+    }
+    let program = super::build_for_tests()?;
+    let failures = checks(&prefix, &program)?;
+    Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One promise of the command, as seen from outside.
+struct Check {
+    promise: &'static str,
+    words: Vec<String>,
+    /// Any of these.
+    codes: &'static [i32],
+    /// What must stand in what it prints, on either stream.
+    says: &'static str,
+}
+
+fn check(
+    promise: &'static str,
+    words: &[&str],
+    codes: &'static [i32],
+    says: &'static str,
+) -> Check {
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    Check { promise, words, codes, says }
+}
+
+fn all() -> Vec<Check> {
+    let nonsense = r"Ω\\?*<>|".repeat(40).chars().take(300).collect::<String>();
+    vec![
+        check("list prints the document", &["list", "--json"], &[0], "\"drives\""),
+        check("list --all shows the drive of Windows", &["list", "--all"], &[0], "Windows"),
+        check("status tells a letter's drive", &["status", "C:"], &[0], "C:"),
+        check("so does its letter alone", &["status", "c"], &[0], "C:"),
+        check("so does a path on it", &["status", r"C:\windows\system32"], &[0], "C:"),
+        check("and a name with \\\\.\\", &["status", r"\\.\C:"], &[0], "C:"),
+        check(". is the current directory's drive", &["status", "."], &[0], ""),
+        check("\\ is the program's drive", &["status", r"\"], &[0], ""),
+        check("a letter nobody has: 6", &["eject", "Q:"], &[6], "no such"),
+        check("a label nobody has: 6", &["eject", "LABEL=nobody"], &[6], "no such"),
+        check("a device nobody has: 6", &["eject", "PhysicalDrive77"], &[6], "no such"),
+        check("a kernel name nobody has: 6", &["eject", r"\Device\Nobody7"], &[6], "no such"),
+        check("the drive of Windows is refused", &["eject", "C:"], &[1], "running system"),
+        check("also by force", &["eject", "--force", "C:"], &[1], "running system"),
+        check("also in JSON", &["eject", "C:", "--json"], &[1], "\"refused\""),
+        check("an empty name: 2", &["eject", ""], &[2], ""),
+        check("300 characters of nonsense: 2 or 6", &["eject", &nonsense], &[2, 6], ""),
+        check("a plan touches nothing", &["eject", "--dry-run", "E:"], &[0], "FlushFileBuffers\0"),
+        check("a simulated stick is released", &["eject", "sim:stick"], &[0], "released"),
+        check("in JSON too", &["eject", "sim:stick", "--json"], &[0], "\"released\""),
+        check("the demonstration runs", &["demo", "--simulated"], &[0], ""),
+        check("remount without a drive: 6", &["remount", "Q:"], &[6], "no such"),
+        check("help is help", &["--help"], &[0], "Exit codes"),
+    ]
+}
+
+fn checks(prefix: &Prefix, program: &Path) -> Result<u32> {
+    let folder = crate::paths::rig().join("wine-letter");
+    fs::create_dir_all(&folder)?;
+    prefix.letter("e:", &folder)?;
+    prefix.stay()?;
+    let mut failures = 0;
+    for check in all() {
+        let start = Instant::now();
+        let result = run(prefix, program, &check);
+        let word = if result.is_ok() { "pass" } else { "FAIL" };
+        println!("{word}  {:5.1} s  {}", start.elapsed().as_secs_f32(), check.promise);
+        if let Err(error) = result {
+            println!("      {error:#}");
+            failures += 1;
+        }
+    }
+    prefix.forget("e:");
+    println!("{failures} of the command's checks in Wine failed");
+    Ok(failures)
+}
+
+fn run(prefix: &Prefix, program: &Path, check: &Check) -> Result<()> {
+    let mut wine = prefix.wine();
+    wine.arg(windows_path(program)).args(&check.words);
+    let (code, out, err) = finish(&mut wine)?;
+    let shown = format!("exit code {code}\n{out}{err}");
+    ensure!(check.codes.contains(&code), "{shown}");
+    ensure!(!err.contains("panicked") && !out.contains("panicked"), "{shown}");
+    let strange = |c: char| c.is_control() && c != '\n' && c != '\r';
+    ensure!(!out.contains(strange) && !err.contains(strange), "control characters: {shown:?}");
+    if check.words.iter().any(|word| word == "--json") {
+        unmoor_contract::check(&out, Some(code)).map_err(|faults| {
+            anyhow::anyhow!("not the document that was promised: {}\n{shown}", faults.join("; "))
+        })?;
+        ensure!(err.is_empty(), "words beside the document: {err}");
+    }
+    let says = check.says.trim_end_matches('\0');
+    ensure!(check.says.ends_with('\0') || out.contains(says) || err.contains(says), "{shown}");
+    Ok(())
+}
+
+/// Runs it to its end, or kills it when that does not come.
+fn finish(command: &mut Command) -> Result<(i32, String, String)> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let id = child.id();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = receiver.recv_timeout(PATIENCE) else {
+        let _ = process::run(Command::new("kill").args(["-KILL", &id.to_string()]));
+        bail!("it did not end within {} s", PATIENCE.as_secs());
+    };
+    let output = output?;
+    let code = output.status.code().context("it was killed")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((code, text(&output.stdout), text(&output.stderr)))
+}
