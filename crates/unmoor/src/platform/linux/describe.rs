@@ -126,7 +126,7 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
         backing_file: (kind == DriveKind::Loop)
             .then(|| node.text("loop/backing_file").map(PathBuf::from))
             .flatten(),
-        siblings: siblings(place),
+        siblings: if bus == Bus::Usb { siblings(place) } else { Vec::new() },
         volumes: Vec::new(),
         name,
     };
@@ -249,7 +249,10 @@ fn add(
         let kind = mapping_kind(&node);
         add(machine, drive, &node, &holder, kind, std::slice::from_ref(&name), detail);
     }
-    let loops: Vec<&loops::Attached> = machine.loops_on(device).collect();
+    // The running system's own file system is never released, whatever images lie on it.
+    let system = drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| is_system(&m.path));
+    let loops: Vec<&loops::Attached> =
+        if system { Vec::new() } else { machine.loops_on(device).collect() };
     for attached in loops {
         let Ok(node) = Node::open(format!("/sys/block/{}", attached.name)) else { continue };
         add(

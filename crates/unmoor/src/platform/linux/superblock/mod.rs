@@ -60,31 +60,41 @@ impl ReadAt for rustix::fd::OwnedFd {
     }
 }
 
+/// Where most kinds have their superblock.
+const HEAD: usize = 0x2000;
+
 /// Up to the end of btrfs' superblock, the one that lies furthest in.
-const HEAD: usize = 0x11000;
+const FAR: usize = 0x11000;
 
 /// Finds out what is on the volume; `None` for nothing, or nothing known.
 pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
-    let head = Bytes(volume.read_at(0, HEAD));
-    let readers: [fn(&Bytes) -> Option<Content>; 9] = [
+    let near: [fn(&Bytes) -> Option<Content>; 9] = [
         simple::luks,
         simple::lvm,
         simple::raid,
         simple::swap,
         simple::xfs,
         simple::ext,
-        simple::btrfs,
         simple::f2fs,
         simple::squashfs,
+        fat::ntfs,
     ];
-    readers
-        .iter()
+    let head = Bytes(volume.read_at(0, HEAD));
+    near.iter()
         .find_map(|read| read(&head))
         .or_else(|| fat::exfat(&head, volume))
-        .or_else(|| fat::ntfs(&head))
         .or_else(|| fat::vfat(&head, volume))
-        .or_else(|| udf::udf(&head, volume))
-        .or_else(|| udf::iso9660(&head))
+        .or_else(|| probe_far(volume))
+}
+
+/// What has its superblock further in.
+fn probe_far(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
+    let bytes = Bytes(volume.read_at(0, FAR));
+    simple::btrfs(&bytes)
+        .or_else(|| udf::udf(&bytes, volume))
+        .or_else(|| udf::iso9660(&bytes))
+        // Machines with larger pages.
+        .or_else(|| simple::swap(&bytes))
 }
 
 /// Bytes from a medium: what lies beyond them reads as nothing.
