@@ -50,7 +50,7 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
             line.push(&mount);
             let found = answer(&line)?;
             if found != BTreeSet::from([holder.0.id()]) {
-                println!("\n{name} answers {found:?} instead of {}", holder.0.id());
+                println!("\n{name} names {} processes where one is right.", found.len());
                 ensure!(*name == "lsofrs", "a comparison needs the same answer");
                 continue;
             }
@@ -74,7 +74,8 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
 fn answer(words: &[&str]) -> Result<BTreeSet<u32>> {
     let output = program(words[0]).args(&words[1..]).stdin(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    if let Ok(document) = serde_json::from_str::<Value>(&text) {
+    // A bare number is a document too, but not ours.
+    if let Ok(document @ Value::Object(_)) = serde_json::from_str::<Value>(&text) {
         let blockers = document["targets"][0]["blockers"].as_array();
         let pids = blockers.into_iter().flatten().filter_map(|b| b["process"]["pid"].as_u64());
         return Ok(pids.filter_map(|pid| u32::try_from(pid).ok()).collect());

@@ -12,6 +12,7 @@ mod several;
 mod stick;
 mod swapped;
 mod targets;
+mod who;
 mod windows;
 
 use super::Test;
@@ -31,6 +32,7 @@ const ALL: &[&[Test]] = &[
     several::TESTS,
     document::TESTS,
     windows::TESTS,
+    who::TESTS,
 ];
 
 /// The tests whose name or promise contains the filter.

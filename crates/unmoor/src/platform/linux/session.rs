@@ -156,6 +156,12 @@ impl LinuxSession {
                 other.pid
             ));
         }
+        if let Some(overlay) = elsewhere.overlays.first() {
+            return busy(format!(
+                "carries a layer of the overlay mounted on {}",
+                overlay.display()
+            ));
+        }
         let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
         match elsewhere.copies.then(|| self.processes_on(&names)).flatten() {
             None => Ok(()),

@@ -22,6 +22,9 @@ pub(crate) struct Elsewhere {
 pub(crate) struct MountedElsewhere {
     /// The mounts.
     pub(crate) mounts: Vec<Elsewhere>,
+    /// Overlays, in any namespace, that have a layer on the device: they keep it busy by themselves,
+    /// and the probe of our mounts does not show them.
+    pub(crate) overlays: Vec<PathBuf>,
     /// There are copies too that leave together with our mounts. Who has a file open there keeps the
     /// device busy all the same, and our own mounts know nothing of it.
     pub(crate) copies: bool,
@@ -44,7 +47,8 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
         .into_iter()
         .map(|hit| Elsewhere { device: devices[hit.on], pid: hit.namespace.pid, path: hit.path })
         .collect();
-    MountedElsewhere { mounts, copies: !copies.is_empty(), unseen: survey.unseen }
+    let overlays = survey.overlays.into_iter().map(|overlay| overlay.path).collect();
+    MountedElsewhere { mounts, overlays, copies: !copies.is_empty(), unseen: survey.unseen }
 }
 
 #[cfg(test)]
