@@ -126,6 +126,7 @@ fn eject(trial: &mut Trial) -> Result<()> {
     ensure!(target["outcome"] == "released", "{target}");
     ensure!(target["action"] == "eject", "the action is {}", target["action"]);
     ensure!(target["drive"]["bus"] == "usb", "{target}");
+    ensure!(target["drive"]["serial"] == "RIGSTICK1", "{target}");
     let done = ["resolve", "flush", "lock", "dismount", "eject", "verify", "unlock"];
     let wanted: Vec<String> = done.iter().map(|step| format!("{step}:done")).collect();
     let found = steps(target);

@@ -115,7 +115,11 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
         // A virtio disk's parent is no SCSI device: its `vendor` is a PCI number.
         vendor: word("vendor").filter(|vendor| !vendor.starts_with("0x")),
         model: word("model").or_else(|| (kind == DriveKind::Card).then(|| word("name")).flatten()),
-        serial: word("serial"),
+        // A USB stick's serial number is its USB device's, not the SCSI device's.
+        serial: word("serial").or_else(|| {
+            let usb = (bus == Bus::Usb).then(|| place.usb_device()).flatten()?;
+            Node::open(usb).ok()?.text("serial")
+        }),
         size: size.filter(|_| medium == Medium::Present),
         removable: node.flag("removable") || (kind == DriveKind::Card && !fixed_card),
         hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt)
