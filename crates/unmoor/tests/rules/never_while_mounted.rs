@@ -11,6 +11,7 @@ proptest! {
 
     #[test]
     fn nothing_is_let_go_while_mounted(scenario in anything()) {
+        prop_assume!(!scenario.may_be_mounted_again_under_force());
         let ran = Ran::of(&scenario);
         for entry in ran.journal() {
             prop_assert_ne!(entry.effect.and_then(Effect::mounted), Some(true), "{:?}", entry);

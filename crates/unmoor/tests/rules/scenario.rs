@@ -14,6 +14,14 @@ pub fn cases() -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
+impl Scenario {
+    /// Force may have to do without a claim (dead handles, or Windows): then nobody keeps others from
+    /// mounting the drive again before it is ejected.
+    pub fn may_be_mounted_again_under_force(&self) -> bool {
+        self.wish.force && self.accidents.iter().any(|(_, what)| *what == Accident::MountAgain)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub manner: Manner,

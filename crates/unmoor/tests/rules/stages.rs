@@ -84,6 +84,7 @@ proptest! {
 
     #[test]
     fn stages_never_let_go_while_mounted(scenario in anything()) {
+        prop_assume!(!scenario.may_be_mounted_again_under_force());
         let (stage, _) = walked(&scenario, 5);
         for entry in stage.machine.journal() {
             prop_assert_ne!(entry.effect.and_then(Effect::mounted), Some(true));
