@@ -14,6 +14,12 @@ use std::path::PathBuf;
 
 /// The drive of this key, asked now.
 pub(super) fn drive(inventory: &Inventory, key: &Key) -> Drive {
+    drive_beside(inventory, key, &[])
+}
+
+/// As [`drive`], while the volumes of these names are held dismounted: asking their file systems would
+/// mount them again.
+pub(super) fn drive_beside(inventory: &Inventory, key: &Key, held: &[&str]) -> Drive {
     let found = inventory.on(key);
     let disk = inventory.disk(key);
     let (path, device) = open(key, disk, &found);
@@ -28,7 +34,7 @@ pub(super) fn drive(inventory: &Inventory, key: &Key) -> Drive {
         || hotplug.is_some_and(|h| h.media_removable);
     let node = disk.map(|disk| disk.node);
     let name = name(key, &found);
-    let volumes: Vec<Volume> = found.iter().map(|v| volume(v, &name)).collect();
+    let volumes: Vec<Volume> = found.iter().map(|v| volume(v, &name, held)).collect();
     let readable = volumes.iter().any(|v| v.file_system.is_some());
     let medium = match device.as_ref().map(storage::check_verify) {
         _ if readable => Medium::Present,
@@ -123,14 +129,14 @@ fn id(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> DriveId {
     DriveId { device, generation }
 }
 
-fn volume(found: &Found, drive: &str) -> Volume {
-    let letter = found.letter();
+fn volume(found: &Found, drive: &str, held: &[&str]) -> Volume {
     // Asking a file system mounts it, and waits for a disc that still spins up. An empty floppy drive
     // would be searched noisily for it.
     let floppy = found.kernel.iter().any(|k| k.starts_with(r"\Device\Floppy"));
-    let ready = !floppy
-        || Device::open(found.path(), Access::Query)
-            .is_ok_and(|device| storage::check_verify(&device).is_ok());
+    let ready = !held.contains(&&*found.name())
+        && (!floppy
+            || Device::open(found.path(), Access::Query)
+                .is_ok_and(|device| storage::check_verify(&device).is_ok()));
     let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();
     let file_system = system.as_ref().map(|s| s.name.clone()).filter(|name| !name.is_empty());
     let read_only = system.as_ref().is_some_and(|s| s.read_only)
@@ -155,7 +161,7 @@ fn volume(found: &Found, drive: &str) -> Volume {
         read_only,
         unwritten: None,
         // A letter belongs to the drive, medium or not; something is mounted only with a file system.
-        mounts: if system.is_some() || letter.is_none() { mounts.collect() } else { Vec::new() },
+        mounts: if system.is_some() { mounts.collect() } else { Vec::new() },
         file_system,
     }
 }

@@ -211,7 +211,8 @@ impl Session for WindowsSession {
         self.check()?;
         let inventory = Inventory::take();
         let key = key_of(&inventory, &self.drive)?;
-        let now = picture::drive(&inventory, &key);
+        let held: Vec<&str> = self.held.iter().map(|(name, _)| name.as_str()).collect();
+        let now = picture::drive_beside(&inventory, &key, &held);
         if now.id != self.drive.id {
             return Err(Error::new(
                 ErrorKind::Replaced,
