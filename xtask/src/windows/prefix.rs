@@ -62,10 +62,10 @@ impl Prefix {
         command
     }
 
-    /// Has Wine's server stay a minute after the last program: starting it is most of the time that a
-    /// short program takes.
+    /// Has Wine's server stay some minutes after the last program: starting it is most of the time that
+    /// a short program takes, and one that starts while it is just ending is turned away.
     pub fn stay(&self) -> Result<()> {
-        process::run(self.server().arg("--persistent=60")).map(drop)
+        process::run(self.server().arg("--persistent=300")).map(drop)
     }
 
     fn set<'c>(&self, command: &'c mut Command) -> &'c mut Command {

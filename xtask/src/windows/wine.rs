@@ -21,6 +21,7 @@ pub struct Options {
 pub fn command(options: &Options) -> Result<ExitCode> {
     let toolchain = super::toolchain(Bits::SixtyFour)?;
     let prefix = Prefix::ensure()?;
+    prefix.stay()?;
     if !options.command_only {
         let mut tests = toolchain.cargo("test");
         tests.args(["--package", "unmoor", "--package", "unmoor-cli", "--no-fail-fast"]);
@@ -86,7 +87,6 @@ fn checks(prefix: &Prefix, program: &Path) -> Result<u32> {
     let folder = crate::paths::rig().join("wine-letter");
     fs::create_dir_all(&folder)?;
     prefix.letter("e:", &folder)?;
-    prefix.stay()?;
     let mut failures = 0;
     for check in all() {
         let start = Instant::now();
