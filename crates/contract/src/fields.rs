@@ -132,6 +132,8 @@ const VOLUME: &[Field] = &[
     sometimes("path_bytes", Hex),
     field("kind", Word(&["disk", "partition", "crypt", "lvm", "raid", "mapping", "loop", "other"])),
     field("on", TEXTS),
+    field("spans", TEXTS),
+    field("swaps", TEXTS),
     field("label", OR_TEXT),
     field("uuid", OR_TEXT),
     field("file_system", OR_TEXT),

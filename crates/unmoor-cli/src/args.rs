@@ -80,6 +80,9 @@ pub struct Eject {
     /// --force alone never does this.
     #[arg(long)]
     pub discard_unwritten: bool,
+    /// Switch swap on the drive off first, instead of refusing the drive (Linux)
+    #[arg(long)]
+    pub swapoff: bool,
     /// If it is in use, try again for this long [default: 0]
     ///
     /// 10s, 2m, 500ms; a bare number is seconds. Even without it, a moment is waited for programs that

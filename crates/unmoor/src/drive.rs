@@ -68,7 +68,7 @@ impl Drive {
             .into_iter()
             .filter_map(|undo| match undo {
                 crate::order::Undo::Unmount(_, mount) => Some(mount),
-                crate::order::Undo::Dismount(_) => None,
+                crate::order::Undo::SwapOff(..) | crate::order::Undo::Dismount(_) => None,
             })
             .collect()
     }
@@ -196,8 +196,14 @@ pub struct Volume {
     pub device: u64,
     /// What it is.
     pub kind: VolumeKind,
-    /// Names of what it lies on: the drive's, or other volumes'.
+    /// Names of what it lies on: the drive's, or other volumes'. A mapping or an array over several
+    /// drives names the other drives' parts too.
     pub on: Vec<String>,
+    /// Names of the other volumes that its file system lies on too (btrfs over several devices), of
+    /// this drive or of others.
+    pub spans: Vec<String>,
+    /// Swap in use: its own device, or files on it.
+    pub swaps: Vec<PathBuf>,
     /// File system label. Text from a stranger.
     pub label: Option<String>,
     /// File system UUID or serial number, as the file system writes it.

@@ -41,6 +41,7 @@ mod options;
 mod order;
 mod plan;
 pub mod platform;
+mod refusals;
 mod release;
 mod report;
 mod stages;

@@ -1,5 +1,6 @@
 //! What the user wishes of a release.
 
+use crate::drive::Drive;
 use crate::wait::Cancel;
 use std::time::Duration;
 
@@ -12,6 +13,11 @@ pub struct Options {
     pub force: bool,
     /// Go on although data could not be written. Not implied by [`Options::force`].
     pub discard_unwritten: bool,
+    /// Switch swap on the drive off, instead of refusing a drive that the system swaps to.
+    pub swapoff: bool,
+    /// The other drives that are released in the same call. What lies on several drives is taken down
+    /// only when all of them are among these.
+    pub together: Vec<Drive>,
     /// How long to retry while something is in the way. Even zero tries more than once within a
     /// second, because system services look at drives for moments.
     pub wait: Duration,
@@ -54,6 +60,8 @@ impl Default for Options {
             goal: Goal::Eject,
             force: false,
             discard_unwritten: false,
+            swapoff: false,
+            together: Vec::new(),
             wait: Duration::ZERO,
             timeout: None,
             offline: false,

@@ -1,10 +1,13 @@
 //! In which order a stack of mounts and volumes is undone.
 
 use crate::drive::{Drive, Mount, Volume};
+use std::path::Path;
 
 /// One thing to undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undo<'d> {
+    /// Take this swap space of this volume out of use.
+    SwapOff(&'d Volume, &'d Path),
     /// Take this mount of this volume away.
     Unmount(&'d Volume, &'d Mount),
     /// Take this volume down: its mounts and everything stacked on it are gone by then.
@@ -15,7 +18,8 @@ pub enum Undo<'d> {
 ///
 /// A mount lies on its parent mount; a volume's mounts lie on the volume; a volume lies on the volumes
 /// it is [`on`](Volume::on), and on their mounts too when it is a loop device over a file there. Among
-/// what is free to go, the last one listed goes first, so that the order is the reverse of set-up.
+/// what is free to go, the last one listed goes first, so that the order is the reverse of set-up. Swap
+/// goes before anything else: nothing lies on it, and it may not fit into memory.
 pub fn undo_order(drive: &Drive) -> Vec<Undo<'_>> {
     let mut left: Vec<Undo<'_>> = drive
         .volumes
@@ -24,7 +28,13 @@ pub fn undo_order(drive: &Drive) -> Vec<Undo<'_>> {
             std::iter::once(Undo::Dismount(v)).chain(v.mounts.iter().map(|m| Undo::Unmount(v, m)))
         })
         .collect();
-    let mut order = Vec::with_capacity(left.len());
+    let mut order: Vec<Undo<'_>> = drive
+        .volumes
+        .iter()
+        .rev()
+        .flat_map(|v| v.swaps.iter().rev().map(move |swap| Undo::SwapOff(v, swap)))
+        .collect();
+    order.reserve(left.len());
     while !left.is_empty() {
         let free = left.iter().rposition(|low| !left.iter().any(|high| lies_on(high, low)));
         // A picture taken while things change may hold a ring; the system has the last word then.
@@ -40,6 +50,7 @@ fn lies_on(high: &Undo<'_>, low: &Undo<'_>) -> bool {
         (Undo::Unmount(h, _), Undo::Dismount(l)) => h.name == l.name,
         (Undo::Dismount(h), Undo::Unmount(l, _)) => h.name != l.name && h.on.contains(&l.name),
         (Undo::Dismount(h), Undo::Dismount(l)) => h.name != l.name && h.on.contains(&l.name),
+        (Undo::SwapOff(..), _) | (_, Undo::SwapOff(..)) => false,
     }
 }
 
@@ -55,6 +66,8 @@ mod tests {
             device: 0,
             kind: VolumeKind::Partition,
             on: vec![on.into()],
+            spans: Vec::new(),
+            swaps: Vec::new(),
             label: None,
             uuid: None,
             file_system: None,
@@ -82,6 +95,7 @@ mod tests {
             .map(|u| match u {
                 Undo::Unmount(_, m) => m.id.to_string(),
                 Undo::Dismount(v) => v.name.clone(),
+                Undo::SwapOff(_, path) => path.display().to_string(),
             })
             .collect();
         names.join(" ")
@@ -99,6 +113,14 @@ mod tests {
         let stick = volume("sdb1", "sdb", &[(10, 1)]);
         let image = volume("loop7", "sdb1", &[(11, 1)]);
         assert_eq!(order(vec![stick, image]), "11 loop7 10 sdb1");
+    }
+
+    #[test]
+    fn swap_goes_first_wherever_it_lies() {
+        let mut stick = volume("sdb1", "sdb", &[(10, 1)]);
+        stick.swaps = vec!["/10/swap".into()];
+        let image = volume("loop7", "sdb1", &[(11, 1)]);
+        assert_eq!(order(vec![stick, image]), "/10/swap 11 loop7 10 sdb1");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Which steps a release will take on this drive: data, made before anything is touched.
 
-use crate::drive::{Bus, Drive, DriveKind, Medium};
+use crate::drive::{Bus, Drive, DriveKind, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
+use crate::order::{Undo, undo_order};
+use crate::refusals::{refuse_empty, refuse_spanning, refuse_system};
 use crate::report::Step;
 
 /// What is done once everything is dismounted.
@@ -66,8 +68,9 @@ pub fn plan(
     options: &Options,
     methods: impl Fn(Action) -> Vec<String>,
 ) -> Result<Plan> {
-    refuse_system(drive)?;
+    refuse_system(drive, options.swapoff)?;
     refuse_empty(drive)?;
+    refuse_spanning(drive, options)?;
     let action = action(drive, options)?;
     let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];
     match action {
@@ -89,33 +92,6 @@ pub fn plan(
     });
     steps.push(PlannedStep { step: Step::Unlock, what: vec![drive.name.clone()], note: None });
     Ok(Plan { action, steps })
-}
-
-/// A drive that carries the running system is never released, by no option.
-pub(crate) fn refuse_system(drive: &Drive) -> Result<()> {
-    if drive.system.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Refused,
-        &drive.name,
-        format!("carries the running system ({})", drive.system.join(", ")),
-    )
-    .with_help(match drive.system.iter().any(|what| what.starts_with("swap")) {
-        true => "unmoor never releases such a drive; swap must be switched off first",
-        false => "unmoor never releases such a drive",
-    }))
-}
-
-/// There is nothing to release in a drive without a medium.
-pub(crate) fn refuse_empty(drive: &Drive) -> Result<()> {
-    let why = match (drive.medium, drive.kind) {
-        (Medium::TrayOpen, _) => "the tray is open already",
-        (Medium::Absent, DriveKind::Loop) => "no image is attached to it",
-        (Medium::Absent, _) => "there is no medium in it",
-        _ => return Ok(()),
-    };
-    Err(Error::new(ErrorKind::NoMedium, &drive.name, why))
 }
 
 fn action(drive: &Drive, options: &Options) -> Result<Action> {
@@ -176,13 +152,18 @@ fn flush(drive: &Drive) -> PlannedStep {
 }
 
 fn lock(drive: &Drive) -> PlannedStep {
-    let what = mount_names(drive);
+    let what: Vec<String> = undo_order(drive)
+        .iter()
+        .filter(|u| !matches!(u, Undo::SwapOff(..)))
+        .filter_map(shown)
+        .collect();
     let note = what.is_empty().then(|| "not mounted".into());
     PlannedStep { step: Step::Lock, what, note }
 }
 
+/// Everything that is taken down, what goes first in front.
 fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
-    let what = mount_names(drive);
+    let what: Vec<String> = undo_order(drive).iter().filter_map(shown).collect();
     let note = match (what.is_empty(), options.force) {
         (true, _) => Some("not mounted".into()),
         (false, true) => Some("even while in use (--force): what is open then fails".into()),
@@ -191,10 +172,26 @@ fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
     PlannedStep { step: Step::Dismount, what, note }
 }
 
-fn volume_names(drive: &Drive) -> impl Iterator<Item = String> + '_ {
-    drive.volumes.iter().rev().map(|v| v.name.clone())
+/// How one thing to undo is named to the user; `None` for what needs no act of its own: the drive and
+/// its partitions are dismounted when their mounts are gone.
+fn shown(undo: &Undo<'_>) -> Option<String> {
+    match undo {
+        Undo::SwapOff(_, path) => Some(format!("swap on {}", path.display())),
+        Undo::Unmount(_, mount) => Some(mount.path.display().to_string()),
+        Undo::Dismount(volume) => {
+            let what = match volume.kind {
+                VolumeKind::Disk | VolumeKind::Partition => return None,
+                VolumeKind::Crypt => "encrypted volume",
+                VolumeKind::Lvm => "logical volume",
+                VolumeKind::Raid => "array",
+                VolumeKind::Mapping => "mapping",
+                VolumeKind::Loop => "loop device",
+            };
+            Some(format!("{what} {}", volume.name))
+        }
+    }
 }
 
-fn mount_names(drive: &Drive) -> Vec<String> {
-    drive.mounts().iter().map(|m| m.path.display().to_string()).collect()
+fn volume_names(drive: &Drive) -> impl Iterator<Item = String> + '_ {
+    drive.volumes.iter().rev().map(|v| v.name.clone())
 }

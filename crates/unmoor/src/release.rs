@@ -4,8 +4,9 @@
 use crate::drive::{Drive, DriveKind, Medium, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
-use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan, refuse_system};
+use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan};
 use crate::platform::Platform;
+use crate::refusals::refuse_system;
 use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
 use crate::stages::{Dismounted, Ejected, Halted, Opened, refuse_offline};
 use crate::target::Target;
@@ -196,7 +197,7 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
                 Err(error) if error.kind() == ErrorKind::NoSuchTarget => continue,
                 Err(error) => return Err(error.at(Step::Resolve)),
             };
-            refuse_system(&sibling).map_err(|e| e.at(Step::Resolve))?;
+            refuse_system(&sibling, false).map_err(|e| e.at(Step::Resolve))?;
             if let Some(mount) = sibling.mounts().first() {
                 return Err(Error::new(
                     ErrorKind::Busy,

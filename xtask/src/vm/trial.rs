@@ -151,6 +151,34 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
+    /// Waits until the guest has read a partition table with that many partitions.
+    pub fn await_partitions(&mut self, drive: &Drive, number: u32) -> Result<()> {
+        let (node, last) = (self.node(drive)?, self.partition(drive, number)?);
+        let mut tries = 0;
+        while self
+            .try_sh(&format!(
+                "test -b {last} || {{ blockdev --rereadpt {node}; test -b {last}; }}"
+            ))?
+            .code
+            != Some(0)
+        {
+            tries += 1;
+            ensure!(tries < 60, "the guest does not see {last}");
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        Ok(())
+    }
+
+    /// Starts a shell script that holds something for the rest of the test, and waits until it says
+    /// `held`.
+    pub fn hold(&mut self, script: &str) -> Result<()> {
+        let job = self.start_sh(script)?;
+        while !self.machine.guest.peek(job)?.stdout.contains("held") {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
     fn medium_seen(&mut self, drive: &Drive, partitions: u32) -> Result<bool> {
         if self.machine.guest.find(drive.place)?.is_none() {
             return Ok(false);

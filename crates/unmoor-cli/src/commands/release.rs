@@ -21,6 +21,8 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         goal,
         force: args.force,
         discard_unwritten: args.discard_unwritten,
+        swapoff: args.swapoff,
+        together: Vec::new(),
         wait: args.wait.unwrap_or_default(),
         timeout: args.timeout,
         offline: args.offline,
@@ -79,7 +81,8 @@ fn run(
 ) -> Result<u8, Error> {
     let targets = parse(targets)?;
     let machines = Machines::default();
-    let same_as = repeats::find(&targets, &machines);
+    let (same_as, together) = repeats::find(&targets, &machines);
+    let options = &Options { together, ..options.clone() };
     let mut reports: Vec<Option<Report>> = Vec::new();
     Ok(each(verb, targets, output, &options.cancel, |given, target| {
         let first = same_as[reports.len()].and_then(|number| reports[number].clone());

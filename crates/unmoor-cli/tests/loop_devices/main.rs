@@ -257,6 +257,27 @@ fn every_partition_of_the_drive_goes_and_one_in_use_keeps_all() {
     drop(detach);
 }
 
+#[test]
+fn an_image_on_the_drive_goes_first_and_one_in_use_keeps_both() {
+    let Some(image) = Image::new("unmoor-stacked") else { return };
+    let file = image.mount.join("inner.img");
+    std::fs::File::create(&file).unwrap().set_len(16 << 20).unwrap();
+    assert!(ran(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&file)));
+    let device = attach(&file, &[]).unwrap();
+    let detach = Detach(device.clone(), file.clone());
+    let inner = image.beside("inner");
+    assert!(ran(Command::new("mount").arg(&device).arg(&inner)));
+    let mounted = || ran(Command::new("mountpoint").arg(&inner));
+    let holder = shell("cd \"$1\"; echo; exec sleep 600", &inner);
+    let answer = unmoor(&["eject", &image.device]);
+    assert_eq!((answer.code, mounted(), image.mounts()), (3, true, 1), "{}", answer.text);
+    drop(holder);
+    let answer = unmoor(&["eject", &image.device]);
+    assert_eq!((answer.code, mounted(), image.mounts()), (0, false, 0), "{}", answer.text);
+    assert!(!is_attached(&device, &file) && !image.attached());
+    drop(detach);
+}
+
 /// Detaches the loop device, if a test has left it attached.
 struct Detach(String, PathBuf);
 

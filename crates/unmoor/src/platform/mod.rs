@@ -11,6 +11,7 @@ use crate::plan::Action;
 use crate::report::Done;
 use crate::target::Target;
 use crate::wait::{Clock, Wait};
+use std::path::Path;
 
 #[cfg(target_os = "linux")]
 pub mod linux;
@@ -95,6 +96,14 @@ pub trait Session {
         force: bool,
         wait: &mut Wait<'_>,
     ) -> Result<Done>;
+
+    /// Takes this swap space of the volume out of use; asked for only when the user wished it.
+    ///
+    /// # Errors
+    /// `Failed` when what is in it does not fit into memory; nothing has changed then.
+    fn swap_off(&mut self, volume: &Volume, _path: &Path, _wait: &mut Wait<'_>) -> Result<Done> {
+        Err(Error::new(ErrorKind::NotSupported, &volume.name, "swap cannot be switched off here"))
+    }
 
     /// Dismounts the volume itself, once its mounts are gone: Windows takes the file system down here;
     /// Linux closes what is stacked (a mapping, an array, a loop device).

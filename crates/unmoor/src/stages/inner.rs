@@ -6,8 +6,8 @@ use crate::drive::Drive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::order::{Undo, undo_order};
-use crate::plan::{refuse_empty, refuse_system};
 use crate::platform::{Platform, Session};
+use crate::refusals::{refuse_empty, refuse_spanning, refuse_system};
 use crate::report::{Done, Event, Step};
 use crate::wait::Wait;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) struct Inner<'p> {
 
 impl Inner<'_> {
     pub(super) fn lock(&mut self) -> Result<Done> {
-        refuse_system(&self.drive)?;
+        self.refuse()?;
         let give_up = self.platform.now() + self.options.wait.max(Options::LEAST_WAIT);
         let give_up = self.deadline.map_or(give_up, |d| d.min(give_up));
         let mut pause = Duration::from_millis(20);
@@ -46,10 +46,16 @@ impl Inner<'_> {
             self.uncancelled()?;
             // Who was in the way may have mounted something, or unmounted it himself.
             self.drive = self.session.refresh()?;
-            refuse_system(&self.drive)?;
+            self.refuse()?;
             refuse_empty(&self.drive)?;
             pause = (pause * 2).min(Duration::from_millis(250));
         }
+    }
+
+    /// What is never released, by no option that was not given.
+    pub(super) fn refuse(&self) -> Result<()> {
+        refuse_system(&self.drive, self.options.swapoff)?;
+        refuse_spanning(&self.drive, &self.options)
     }
 
     pub(super) fn try_lock(&mut self) -> Result<Done> {
@@ -75,6 +81,7 @@ impl Inner<'_> {
                     .check()
                     .and_then(|()| session.check())
                     .and_then(|()| match undo {
+                        Undo::SwapOff(volume, path) => session.swap_off(volume, path, wait),
                         Undo::Unmount(volume, mount) => session.unmount(volume, mount, force, wait),
                         Undo::Dismount(volume) => session.dismount(volume, force, wait),
                     })
@@ -83,6 +90,7 @@ impl Inner<'_> {
                     gone.push(match undo {
                         Undo::Unmount(_, mount) => mount.path.display().to_string(),
                         Undo::Dismount(volume) => volume.name.clone(),
+                        Undo::SwapOff(_, path) => format!("swap on {}", path.display()),
                     });
                 }
                 done.add(part);

@@ -14,7 +14,7 @@ use crate::blocker::Scan;
 use crate::drive::{Drive, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
-use crate::plan::{Action, refuse_system};
+use crate::plan::Action;
 use crate::platform::Platform;
 use crate::report::{Done, Event, Step};
 use crate::target::Target;
@@ -241,7 +241,7 @@ impl<'p> Opened<'p> {
     }
 
     pub(super) fn dismount(mut self, force: bool) -> Result<Dismounted<'p>, Halted<'p>> {
-        let result = refuse_system(&self.0.drive).and_then(|()| self.0.dismount(force));
+        let result = self.0.refuse().and_then(|()| self.0.dismount(force));
         match result {
             Ok(done) => Ok(Dismounted { opened: self, done }),
             Err(error) => Err(self.halt(error.at(Step::Dismount))),

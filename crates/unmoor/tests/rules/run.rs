@@ -78,6 +78,8 @@ impl Stage {
         }
         let wish = &scenario.wish;
         let options = Options {
+            swapoff: false,
+            together: Vec::new(),
             goal: wish.goal,
             force: wish.force,
             discard_unwritten: wish.discard,

@@ -55,6 +55,8 @@ fn volume_of(name: String, on: Vec<String>, mounts: Vec<Mount>) -> Volume {
         device: 0,
         kind: VolumeKind::Mapping,
         on,
+        spans: Vec::new(),
+        swaps: Vec::new(),
         label: None,
         uuid: None,
         file_system: None,
@@ -87,6 +89,7 @@ proptest! {
                     mount.id.to_string()
                 }
                 Undo::Dismount(volume) => volume.name.clone(),
+                Undo::SwapOff(..) => unreachable!("nothing here swaps"),
             };
             prop_assert_eq!(place.insert(name, n), None, "undone twice");
         }

@@ -9,6 +9,7 @@ mod power_cut;
 mod refusals;
 mod rig;
 mod several;
+mod stacks;
 mod stick;
 mod swapped;
 mod targets;
@@ -27,6 +28,7 @@ const ALL: &[&[Test]] = &[
     busy::TESTS,
     card::TESTS,
     loops::TESTS,
+    stacks::TESTS,
     refusals::TESTS,
     targets::TESTS,
     several::TESTS,

@@ -1,22 +1,24 @@
 //! From a block device to a [`Drive`] with everything that stands on it.
 
 use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::platform::linux::btrfs::{self, Member};
 use crate::platform::linux::cdrom::{self, DriveStatus};
 use crate::platform::linux::mountinfo::{self, Line};
 use crate::platform::linux::sysfs::{Node, Place};
-use crate::platform::linux::{loops, superblock, swaps, udev, writeback};
+use crate::platform::linux::{loops, running_system, superblock, swaps, udev, writeback};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::Errno;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The state of the machine that every drive is described from, read once.
 pub struct Machine {
     /// Every mount of our namespace.
     pub mounts: Vec<Line>,
-    /// Device numbers of swap partitions, and of the file systems that swap files lie on.
-    swaps: Vec<u64>,
+    /// Swap in use, with the device number of the partition, or of the file system a swap file lies on.
+    swaps: Vec<(u64, PathBuf)>,
+    /// The devices of each mounted file system that has several.
+    btrfs: Vec<Vec<Member>>,
     /// Attached loop devices, with the file system their image lies on.
     loops: Vec<loops::Attached>,
 }
@@ -34,10 +36,11 @@ impl Machine {
     /// Reads it.
     pub fn read() -> Result<Machine, Errno> {
         let mounts = mountinfo::own()?;
-        let mut machine = Machine { mounts, swaps: Vec::new(), loops: loops::attached() };
+        let (loops, btrfs) = (loops::attached(), btrfs::mounted_over_several());
+        let mut machine = Machine { mounts, swaps: Vec::new(), loops, btrfs };
         machine.swaps = swaps::active()
-            .iter()
-            .filter_map(|path| Some(machine.behind(device_of(path)?)))
+            .into_iter()
+            .filter_map(|path| Some((machine.behind(device_of(&path)?), path)))
             .collect();
         Ok(machine)
     }
@@ -46,6 +49,15 @@ impl Machine {
     pub fn behind(&self, device: u64) -> u64 {
         let anonymous = |line: &&Line| device >> 32 == 0 && line.device == device;
         self.mounts.iter().find(anonymous).map_or(device, |line| self.device_behind(line))
+    }
+
+    /// The block device behind a file: each subvolume of a btrfs has an anonymous number of its own,
+    /// which mountinfo does not know, so the mount the file is on is asked.
+    pub fn behind_file(&self, device: u64, mount: u64) -> u64 {
+        let line = self.mounts.iter().find(|line| device >> 32 == 0 && line.id == mount);
+        line.map(|line| self.device_behind(line))
+            .filter(|found| found >> 32 != 0)
+            .unwrap_or_else(|| self.behind(device))
     }
 
     /// The device that a mount with an anonymous number (btrfs) comes from.
@@ -60,6 +72,12 @@ impl Machine {
     fn mounts_of(&self, device: u64) -> Vec<Mount> {
         let here = |line: &&Line| self.device_behind(line) == device;
         self.mounts.iter().filter(here).map(Line::to_mount).collect()
+    }
+
+    /// The members of the file system over several devices that this one belongs to.
+    fn members_with(&self, device: u64) -> &[Member] {
+        let has = |members: &&Vec<Member>| members.iter().any(|m| m.device == device);
+        self.btrfs.iter().find(has).map_or(&[], Vec::as_slice)
     }
 
     /// Loop devices over a file on this device.
@@ -135,7 +153,8 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
         name,
     };
     volumes(machine, &mut drive, &node, &place.disk, detail);
-    drive.system = system_uses(machine, &drive);
+    adopt_mounts(machine, &mut drive);
+    drive.system = running_system::uses(&drive);
     count_unwritten(&mut drive);
     Ok(drive)
 }
@@ -226,20 +245,25 @@ fn add(
     let name = name.replace('!', "/");
     if let Some(known) = drive.volumes.iter_mut().find(|v| v.name == name) {
         // An array or a logical volume that lies on several partitions is met once on each.
-        known.on.extend(on.iter().cloned());
+        let more: Vec<String> = on.iter().filter(|n| !known.on.contains(n)).cloned().collect();
+        known.on.extend(more);
         return;
     }
     let Some(device) = node.device() else { return };
     let path = PathBuf::from(format!("/dev/{name}"));
     let mounts = machine.mounts_of(device);
+    let members = machine.members_with(device);
     let content = content(drive, device, &path, detail);
     let stacked = node.names_in("holders");
+    let swaps = machine.swaps.iter().filter(|(on, _)| *on == device).map(|(_, path)| path.clone());
     drive.volumes.push(Volume {
         name: name.clone(),
         path,
         device,
         kind,
         on: on.to_vec(),
+        spans: members.iter().filter(|m| m.device != device).map(|m| m.name.clone()).collect(),
+        swaps: swaps.collect(),
         label: content.as_ref().and_then(|c| c.label.clone()),
         uuid: content.as_ref().and_then(|c| c.uuid.clone()),
         file_system: mounts.first().map(|m| m.file_system.clone()).or(content.map(|c| c.kind)),
@@ -251,10 +275,17 @@ fn add(
     for holder in stacked {
         let Ok(node) = Node::open(format!("/sys/block/{holder}")) else { continue };
         let kind = mapping_kind(&node);
-        add(machine, drive, &node, &holder, kind, std::slice::from_ref(&name), detail);
+        // All that it lies on, other drives' parts among it.
+        let below = node.names_in("slaves").iter().map(|n| n.replace('!', "/")).collect::<Vec<_>>();
+        let on = if below.contains(&name) { below } else { vec![name.clone()] };
+        add(machine, drive, &node, &holder, kind, &on, detail);
+    }
+    if kind != VolumeKind::Disk && kind != VolumeKind::Partition {
+        partitions_of(machine, drive, node, &name, detail);
     }
     // The running system's own file system is never released, whatever images lie on it.
-    let system = drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| is_system(&m.path));
+    let system =
+        drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| running_system::is_system(&m.path));
     let loops: Vec<&loops::Attached> =
         if system { Vec::new() } else { machine.loops_on(device).collect() };
     for attached in loops {
@@ -268,6 +299,31 @@ fn add(
             std::slice::from_ref(&name),
             detail,
         );
+    }
+}
+
+/// The partitions of an array or of an image, which are volumes of their own.
+fn partitions_of(machine: &Machine, drive: &mut Drive, node: &Node, name: &str, detail: Detail) {
+    // A directory that was read is read to its end: this one is new.
+    let names = node.names_in(".");
+    for part in names.iter().filter(|part| partition_number(name, part).is_some()) {
+        let Ok(node) = node.child(part.as_str()) else { continue };
+        let on = [name.to_string()];
+        add(machine, drive, &node, part, VolumeKind::Partition, &on, detail);
+    }
+}
+
+/// A file system over several devices may be mounted under the name of one on another drive: its mounts
+/// are the first volume's here then.
+fn adopt_mounts(machine: &Machine, drive: &mut Drive) {
+    for at in 0..drive.volumes.len() {
+        let members = machine.members_with(drive.volumes[at].device);
+        let here = |v: &Volume| members.iter().any(|m| m.device == v.device);
+        if members.is_empty() || drive.volumes.iter().any(|v| here(v) && !v.mounts.is_empty()) {
+            continue;
+        }
+        drive.volumes[at].mounts =
+            members.iter().flat_map(|m| machine.mounts_of(m.device)).collect();
     }
 }
 
@@ -318,31 +374,6 @@ fn siblings(place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// Mount points without which the system does not run, and swap in use.
-fn system_uses(machine: &Machine, drive: &Drive) -> Vec<String> {
-    let mut uses: Vec<String> = Vec::new();
-    for volume in &drive.volumes {
-        for mount in &volume.mounts {
-            if is_system(&mount.path) {
-                uses.push(mount.path.display().to_string());
-            }
-        }
-        if machine.swaps.contains(&volume.device) {
-            uses.push(format!("swap on {}", volume.name));
-        }
-    }
-    uses
-}
-
-/// `/`, `/boot`, `/usr` and what belongs to them, the EFI system partition among it.
-fn is_system(path: &Path) -> bool {
-    let path = path.as_os_str().as_bytes();
-    path == b"/"
-        || [&b"/boot"[..], b"/usr", b"/efi"].iter().any(|root| {
-            path.strip_prefix(*root).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,15 +384,5 @@ mod tests {
         assert_eq!(partition_number("mmcblk0", "mmcblk0p2"), Some(2));
         assert_eq!(partition_number("mmcblk0", "mmcblk0boot0"), None);
         assert_eq!(partition_number("sdb", "sdb"), None);
-    }
-
-    #[test]
-    fn what_the_system_runs_from() {
-        for path in ["/", "/boot", "/boot/efi", "/usr", "/usr/local", "/efi"] {
-            assert!(is_system(Path::new(path)), "{path}");
-        }
-        for path in ["/mnt", "/media/usr", "/usrdata", "/home"] {
-            assert!(!is_system(Path::new(path)), "{path}");
-        }
     }
 }

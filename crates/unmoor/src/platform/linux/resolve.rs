@@ -90,7 +90,7 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
             if let Some(attached) = image.flatten() {
                 return Place::of_name(&attached.name).map_err(|_| nothing(&shown));
             }
-            Place::of(machine.behind(device))
+            Place::of(machine.behind_file(device, stat.stx_mnt_id))
                 .map_err(|_| on_no_drive(machine, stat.stx_mnt_id, &shown))
         }
     }

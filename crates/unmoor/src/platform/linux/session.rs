@@ -1,22 +1,23 @@
 //! One drive, opened and bound.
 
-use crate::blocker::{Blocker, BlockerKind, Scan};
+use crate::blocker::Scan;
 use crate::drive::{Drive, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::Session;
-use crate::platform::linux::blockers::{self, namespaces};
+use crate::platform::linux::blockers;
 use crate::platform::linux::cdrom::{self, DriveStatus};
 use crate::platform::linux::describe::{self, Detail, Machine};
 use crate::platform::linux::let_go::{carry_out, load_methods, methods};
 use crate::platform::linux::sg::{self, Answer, Command};
 use crate::platform::linux::sysfs::{Node, Place};
-use crate::platform::linux::{Linux, blkdev, errno, umount, worker, writeback};
+use crate::platform::linux::{blkdev, errno, idle, stack, umount, worker, writeback};
 use crate::report::{Attempt, Done};
-use crate::wait::{Cancel, Clock, Wait};
+use crate::wait::Wait;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
+use std::path::Path;
 use std::time::Duration;
 
 /// A drive that is open.
@@ -125,69 +126,6 @@ impl LinuxSession {
     }
 }
 
-impl LinuxSession {
-    /// A mount with another one of this drive on it is busy by that alone, so the kernel cannot be
-    /// asked: who else uses it is searched for.
-    fn idle_below(&self, volume: &Volume, mount: &Mount) -> Result<()> {
-        match self.processes_on(&[&volume.name]) {
-            None => Ok(()),
-            Some(scan) => Err(Error::new(
-                ErrorKind::Busy,
-                mount.path.display().to_string(),
-                "is in use below what is mounted on it",
-            )
-            .with_scan(scan)),
-        }
-    }
-
-    /// What the drive's volumes are used for in other mount namespaces, which the probe of our mounts
-    /// does not see, would keep the drive busy after every unmount: that has to be known before the
-    /// first one.
-    fn only_here(&self) -> Result<()> {
-        let mounted: Vec<&Volume> =
-            self.drive.volumes.iter().filter(|v| !v.mounts.is_empty()).collect();
-        let devices: Vec<u64> = mounted.iter().map(|v| v.device).collect();
-        let elsewhere = namespaces::mounted_elsewhere(&devices, LOOK_AROUND);
-        let busy = |detail: String| Err(Error::new(ErrorKind::Busy, &self.drive.name, detail));
-        if let Some(other) = elsewhere.mounts.first() {
-            return busy(format!(
-                "is mounted in another mount namespace too, on {} (seen by process {})",
-                other.path.display(),
-                other.pid
-            ));
-        }
-        if let Some(overlay) = elsewhere.overlays.first() {
-            return busy(format!(
-                "carries a layer of the overlay mounted on {}",
-                overlay.display()
-            ));
-        }
-        let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
-        match elsewhere.copies.then(|| self.processes_on(&names)).flatten() {
-            None => Ok(()),
-            Some(scan) => {
-                busy("is in use in another mount namespace".into()).map_err(|e| e.with_scan(scan))
-            }
-        }
-    }
-
-    /// What processes have open on these volumes; `None` when that is nothing.
-    fn processes_on(&self, volumes: &[&str]) -> Option<Scan> {
-        let (clock, cancel) = (Linux::new(), Cancel::new());
-        let mut watch = |_| {};
-        let mut wait = Wait::until(&clock, clock.now() + LOOK_AROUND, &cancel, &mut watch);
-        let scan = blockers::scan(&self.drive, &mut wait);
-        let used = |blocker: &Blocker| {
-            blocker.kind == BlockerKind::Process
-                && blocker.uses.iter().any(|u| volumes.contains(&&*u.volume))
-        };
-        scan.blockers.iter().any(used).then_some(scan)
-    }
-}
-
-/// How long the look at other mount namespaces may take.
-const LOOK_AROUND: Duration = Duration::from_secs(5);
-
 /// How long the claim is retried.
 const CLAIM: Duration = Duration::from_millis(500);
 
@@ -247,34 +185,7 @@ impl Session for LinuxSession {
     }
 
     fn try_lock(&mut self, volume: &Volume) -> Result<Done> {
-        if !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition) {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                &self.drive.name,
-                format!("{} is stacked on {}", volume.name, volume.on.join(", ")),
-            ));
-        }
-        let mut done = Done::default();
-        for mount in &volume.mounts {
-            if self.drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.parent == mount.id) {
-                self.idle_below(volume, mount)?;
-                continue;
-            }
-            umount::probe(mount)?;
-            done.add(Done::by(
-                Attempt::accepted("umount2(MNT_EXPIRE)")
-                    .with_detail(mount.path.display().to_string()),
-            ));
-        }
-        if volume.mounts.is_empty() {
-            return Ok(Done::skipped("not mounted"));
-        }
-        // Once for all of them, when the last one is asked.
-        let first = self.drive.volumes.iter().find(|v| !v.mounts.is_empty());
-        if first.is_some_and(|first| first.name == volume.name) {
-            self.only_here()?;
-        }
-        Ok(done)
+        idle::find(&self.drive, volume)
     }
 
     fn unmount(
@@ -288,8 +199,12 @@ impl Session for LinuxSession {
         umount::take_away(mount, force, wait, tick).map_err(|e| self.remember(e))
     }
 
-    fn dismount(&mut self, _volume: &Volume, _force: bool, _wait: &mut Wait<'_>) -> Result<Done> {
-        Ok(Done::skipped("not mounted"))
+    fn swap_off(&mut self, _volume: &Volume, path: &Path, wait: &mut Wait<'_>) -> Result<Done> {
+        stack::swap_off(path, wait)
+    }
+
+    fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+        stack::take_down(&self.drive, volume, force, wait)
     }
 
     fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done> {

@@ -1,12 +1,25 @@
-//! `/proc/swaps` (proc(5)): swap in use.
+//! `/proc/swaps` (proc(5)) and `swapoff(2)`: swap in use, and taking it out of use.
 
+use crate::platform::linux::blkdev::last_errno;
 use crate::platform::linux::kernel_file::read_proc;
 use crate::platform::linux::mountinfo::unescape;
+use rustix::io::Errno;
+use std::ffi::CStr;
 use std::path::PathBuf;
 
 /// The files and partitions that are swapped to.
 pub fn active() -> Vec<PathBuf> {
     read_proc("/proc/swaps").map(|text| parse(&text)).unwrap_or_default()
+}
+
+/// `swapoff(2)`: reads everything back that is in it. `ENOMEM` when that does not fit into memory; then
+/// nothing has changed. A signal ends it early (`EINTR`), with the swap still in use.
+pub fn off(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: the kernel reads a string that ends in 0 from the address, which `path` is.
+    match unsafe { libc::swapoff(path.as_ptr()) } {
+        -1 => Err(last_errno()),
+        _ => Ok(()),
+    }
 }
 
 fn parse(text: &[u8]) -> Vec<PathBuf> {

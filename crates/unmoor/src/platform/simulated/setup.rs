@@ -297,6 +297,8 @@ impl VolumeSetup {
             device: (id.device << 8) + number,
             kind: self.kind,
             on,
+            spans: Vec::new(),
+            swaps: Vec::new(),
             label: self.label.clone(),
             uuid: self.uuid.clone(),
             file_system: self.file_system.clone(),

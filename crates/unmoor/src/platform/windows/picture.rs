@@ -155,6 +155,8 @@ fn volume(found: &Found, drive: &str, held: &[&str]) -> Volume {
         device: 0,
         kind: if found.partition { VolumeKind::Partition } else { VolumeKind::Disk },
         on: vec![drive.to_string()],
+        spans: Vec::new(),
+        swaps: Vec::new(),
         label: system.as_ref().and_then(|s| s.label.clone()),
         uuid: system.as_ref().and_then(|s| s.serial.clone()),
         size: system.is_some().then(|| volumes::size(found.root())).flatten(),

@@ -75,12 +75,8 @@ fn other_mounts<'d>(
     name: &impl Fn(Which) -> &'d str,
 ) -> Vec<Blocker> {
     let plain = |kind| matches!(kind, VolumeKind::Disk | VolumeKind::Partition);
-    let released: Vec<u64> = drive
-        .volumes
-        .iter()
-        .filter(|v| plain(v.kind))
-        .flat_map(|v| v.mounts.iter().map(|m| m.id))
-        .collect();
+    let released: Vec<u64> =
+        drive.volumes.iter().flat_map(|v| v.mounts.iter().map(|m| m.id)).collect();
     let others = survey.hits.iter().rev().filter(|h| h.namespace.ours && !released.contains(&h.id));
     others
         .map(|hit| {

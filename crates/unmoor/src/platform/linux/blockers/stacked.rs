@@ -1,4 +1,5 @@
-//! Devices that stand on the drive: LUKS, LVM, md, loop. The release takes none of them down by itself.
+//! Devices that stand on the drive and on another one too (LUKS, LVM, md): the release takes none of
+//! them down by itself. What stands on this drive alone it does.
 
 use super::text::{command, command_on};
 use crate::blocker::{Blocker, BlockerKind, Use, UseKind};
@@ -12,6 +13,10 @@ pub(super) fn blockers(drive: &Drive) -> Vec<Blocker> {
 }
 
 fn one(drive: &Drive, volume: &Volume) -> Option<Blocker> {
+    let here = |name: &String| *name == drive.name || drive.volume(name).is_some();
+    if volume.on.iter().all(here) {
+        return None;
+    }
     let kind = match volume.kind {
         VolumeKind::Disk | VolumeKind::Partition => return None,
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => BlockerKind::Mapping,

@@ -82,6 +82,8 @@ impl Stick {
             device: self.number(),
             kind: VolumeKind::Disk,
             on: vec![name.clone()],
+            spans: Vec::new(),
+            swaps: Vec::new(),
             label: None,
             uuid: None,
             file_system: None,

@@ -1,0 +1,114 @@
+//! Does anybody use a volume: what the kernel can be asked, and what has to be searched for.
+
+use crate::blocker::{Blocker, BlockerKind, Scan};
+use crate::drive::{Drive, Mount, Volume, VolumeKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::linux::blockers::{self, namespaces};
+use crate::platform::linux::{Linux, stack, umount};
+use crate::report::{Attempt, Done};
+use crate::wait::{Cancel, Clock, Wait};
+use std::time::Duration;
+
+/// How long the look at processes and other mount namespaces may take.
+const LOOK_AROUND: Duration = Duration::from_secs(5);
+
+/// Finds the volume idle: nothing but this drive's own mounts and levels uses it.
+///
+/// # Errors
+/// `Busy`.
+pub fn find(drive: &Drive, volume: &Volume) -> Result<Done> {
+    let mut done = Done::default();
+    for mount in &volume.mounts {
+        if is_below(drive, volume, mount) {
+            idle_below(drive, volume, mount)?;
+            continue;
+        }
+        umount::probe(mount)?;
+        done.add(Done::by(
+            Attempt::accepted("umount2(MNT_EXPIRE)").with_detail(mount.path.display().to_string()),
+        ));
+    }
+    done.add(stack::probe(drive, volume)?);
+    // Neither tells how often it is open.
+    if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop)
+        && let Some(scan) = processes_on(drive, &[&volume.name])
+    {
+        return Err(busy(&volume.path.display().to_string(), "is in use").with_scan(scan));
+    }
+    if volume.mounts.is_empty() {
+        return match stack::is_stacked(volume) {
+            true => Ok(done),
+            false => Ok(Done::skipped("not mounted")),
+        };
+    }
+    // Once for all of them, when the last one is asked.
+    let first = drive.volumes.iter().find(|v| !v.mounts.is_empty());
+    if first.is_some_and(|first| first.name == volume.name) {
+        only_here(drive)?;
+    }
+    Ok(done)
+}
+
+/// Is the mount busy by what is to be undone before it: another mount of this drive on it, a loop
+/// device over a file there, a swap file.
+fn is_below(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
+    let over_a_file = |v: &Volume| v.kind == VolumeKind::Loop && v.on.contains(&volume.name);
+    drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.parent == mount.id)
+        || drive.volumes.iter().any(over_a_file)
+        || volume.swaps.iter().any(|swap| *swap != volume.path)
+}
+
+/// A mount that is busy by what is undone before it cannot be asked for: who else uses it is searched.
+fn idle_below(drive: &Drive, volume: &Volume, mount: &Mount) -> Result<()> {
+    match processes_on(drive, &[&volume.name]) {
+        None => Ok(()),
+        Some(scan) => {
+            let path = mount.path.display().to_string();
+            Err(busy(&path, "is in use below what is mounted on it").with_scan(scan))
+        }
+    }
+}
+
+/// What the drive's volumes are used for in other mount namespaces, which the probe of our mounts does
+/// not see, would keep the drive busy after every unmount: that has to be known before the first one.
+fn only_here(drive: &Drive) -> Result<()> {
+    let mounted: Vec<&Volume> = drive.volumes.iter().filter(|v| !v.mounts.is_empty()).collect();
+    let devices: Vec<u64> = mounted.iter().map(|v| v.device).collect();
+    let elsewhere = namespaces::mounted_elsewhere(&devices, LOOK_AROUND);
+    if let Some(other) = elsewhere.mounts.first() {
+        let detail = format!(
+            "is mounted in another mount namespace too, on {} (seen by process {})",
+            other.path.display(),
+            other.pid
+        );
+        return Err(busy(&drive.name, &detail));
+    }
+    if let Some(overlay) = elsewhere.overlays.first() {
+        let detail = format!("carries a layer of the overlay mounted on {}", overlay.display());
+        return Err(busy(&drive.name, &detail));
+    }
+    let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
+    match elsewhere.copies.then(|| processes_on(drive, &names)).flatten() {
+        None => Ok(()),
+        Some(scan) => {
+            Err(busy(&drive.name, "is in use in another mount namespace").with_scan(scan))
+        }
+    }
+}
+
+/// What processes have open on these volumes; `None` when that is nothing.
+fn processes_on(drive: &Drive, volumes: &[&str]) -> Option<Scan> {
+    let (clock, cancel) = (Linux::new(), Cancel::new());
+    let mut watch = |_| {};
+    let mut wait = Wait::until(&clock, clock.now() + LOOK_AROUND, &cancel, &mut watch);
+    let scan = blockers::scan(drive, &mut wait);
+    let used = |blocker: &Blocker| {
+        blocker.kind == BlockerKind::Process
+            && blocker.uses.iter().any(|u| volumes.contains(&&*u.volume))
+    };
+    scan.blockers.iter().any(used).then_some(scan)
+}
+
+fn busy(subject: &str, detail: &str) -> Error {
+    Error::new(ErrorKind::Busy, subject, detail)
+}

@@ -1,0 +1,267 @@
+//! What is stacked on a drive: is a level idle, and how it is taken down.
+//!
+//! The kernel's own calls are used, not the tools that set the level up, and they are enough:
+//!
+//! - **dm-crypt**: `cryptsetup close` is `DM_DEV_REMOVE` too. The key that the mapping works with is in
+//!   the kernel and is wiped with it (`crypt_dtr`); the copy that LUKS2 passes through a keyring was in
+//!   one of cryptsetup's own thread, and ended with that.
+//! - **LVM**: deactivating a volume group is removing the mappings of its logical volumes; nothing is
+//!   written to the medium by it (lvm(8): `vgchange --activate n`). LVM keeps no state beside the
+//!   kernel's, and a `dmeventd` that watched a mapping notices that it is gone.
+//! - **udev**: a removal without a cookie (libdevmapper's way to wait for udev) sends the same event;
+//!   nobody waits for it, and the links in /dev go when udev gets to it.
+//! - **md**: `mdadm --stop` is `STOP_ARRAY` too, unless a program writes the metadata.
+
+use crate::drive::{Drive, Volume, VolumeKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::linux::sysfs::Node;
+use crate::platform::linux::{describe, dm_ioctl, errno, loopdev, md, swaps, worker};
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a refusal is retried: what was on top a moment ago may be on its way out yet, and udev
+/// looks at every device that was written to.
+const PATIENCE: Duration = Duration::from_millis(1000);
+
+/// Is it one that has to be taken down by itself.
+pub fn is_stacked(volume: &Volume) -> bool {
+    !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition)
+}
+
+/// Asks the kernel whether only this drive's own mounts and levels use this one.
+///
+/// # Errors
+/// `Busy`; `Refused` for what another program manages.
+pub fn probe(drive: &Drive, volume: &Volume) -> Result<Done> {
+    let path = volume.path.display().to_string();
+    match volume.kind {
+        VolumeKind::Disk | VolumeKind::Partition => Ok(Done::default()),
+        VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => {
+            let opened = control(volume).and_then(|control| {
+                dm_ioctl::open_count(control, volume.device)
+                    .map_err(|e| errno::error(e, &path, "DM_DEV_STATUS"))
+            })?;
+            match opened.saturating_sub(own_uses(drive, volume)) {
+                0 => Ok(Done::by(Attempt::accepted("DM_DEV_STATUS").with_detail(path))),
+                _ => Err(in_use(volume)),
+            }
+        }
+        VolumeKind::Raid if md::is_managed_outside(&volume.name) => Err(Error::new(
+            ErrorKind::Refused,
+            &drive.name,
+            format!("the array {} on it is managed by mdmon", volume.name),
+        )
+        .with_help(format!("stop it first: mdadm --stop {path}"))),
+        // They tell nobody how often they are open; with something of ours on them they cannot be
+        // claimed either.
+        VolumeKind::Raid | VolumeKind::Loop if own_uses(drive, volume) > 0 => Ok(Done::default()),
+        VolumeKind::Raid | VolumeKind::Loop => match open(volume, OFlags::EXCL) {
+            Ok(_) => Ok(Done::by(Attempt::accepted("open(O_EXCL)").with_detail(path))),
+            Err(Errno::BUSY) => Err(in_use(volume)),
+            Err(errno) => Err(errno::error(errno, path, "open(O_EXCL)")),
+        },
+    }
+}
+
+/// How often this drive's own mounts and levels hold this one open: a file system does once, whatever
+/// the number of its mounts; a mapping and an array do once each.
+fn own_uses(drive: &Drive, volume: &Volume) -> u32 {
+    let holds = |other: &&Volume| {
+        other.name != volume.name
+            && other.kind != VolumeKind::Loop
+            && other.on.contains(&volume.name)
+    };
+    let above = |v: &Volume| match v.kind {
+        // A partition of an array or an image holds it only while it is in use itself.
+        VolumeKind::Partition => own_uses(drive, v),
+        _ => 1,
+    };
+    let file_system = !volume.mounts.is_empty() || !volume.spans.is_empty();
+    let swap = volume.swaps.contains(&volume.path);
+    u32::from(file_system)
+        + u32::from(swap)
+        + drive.volumes.iter().filter(holds).map(above).sum::<u32>()
+}
+
+/// Takes the level down. With `force`, one that is still open too, where the kernel can cut it off.
+///
+/// # Errors
+/// `Busy`; `Refused` when it is not what it was when it was looked at.
+pub fn take_down(drive: &Drive, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+    if !is_stacked(volume) {
+        return Ok(Done::skipped("not mounted"));
+    }
+    stands_on_this(drive, volume)?;
+    let (method, answer) = match volume.kind {
+        VolumeKind::Raid => ("STOP_ARRAY", stop(volume, wait)?),
+        VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, wait)?),
+        _ => ("DM_DEV_REMOVE", remove(volume, wait)?),
+    };
+    let shown = volume.path.display().to_string();
+    match answer {
+        Ok(()) => Ok(Done::by(Attempt::accepted(method).with_detail(shown))),
+        Err(Errno::NXIO | Errno::NODEV | Errno::NOENT) => {
+            Ok(Done::skipped(format!("{} is gone already", volume.name)))
+        }
+        Err(Errno::BUSY) if force => cut_off(volume, wait),
+        Err(Errno::BUSY) => {
+            Err(in_use(volume).with_attempts(vec![Attempt::failed(method, "in use")]))
+        }
+        Err(errno) => Err(errno::error(errno, shown, method)),
+    }
+}
+
+/// Takes swap out of use. A process that is told to stop on the way leaves it in use.
+///
+/// # Errors
+/// `Failed` when what is in it does not fit into memory.
+pub fn swap_off(path: &Path, wait: &mut Wait<'_>) -> Result<Done> {
+    let shown = path.display().to_string();
+    let name = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| errno::error(Errno::INVAL, &*shown, "swapoff"))?;
+    match worker::run(wait, |_| {}, || swaps::off(&name).map(|()| [0; 8]))? {
+        Ok(_) => Ok(Done::by(Attempt::accepted("swapoff").with_detail(shown))),
+        // It is no longer swapped to.
+        Err(Errno::INVAL) => Ok(Done::skipped(format!("{shown} is out of use already"))),
+        Err(Errno::NOMEM) => Err(Error::new(
+            ErrorKind::Failed,
+            shown,
+            "what is swapped out there does not fit into memory",
+        )
+        .with_os_code(Errno::NOMEM.raw_os_error())
+        .with_help("end something large, or add other swap first")),
+        Err(errno) => Err(errno::error(errno, shown, "swapoff")),
+    }
+}
+
+/// A device number may have been given to another mapping since it was looked at.
+fn stands_on_this(drive: &Drive, volume: &Volume) -> Result<()> {
+    let node = Node::open(format!("/sys/block/{}", volume.name.replace('/', "!")));
+    let below = node.map(|node| node.names_in("slaves")).unwrap_or_default();
+    let foreign = |name: &String| {
+        let name = name.replace('!', "/");
+        name != drive.name && drive.volume(&name).is_none() && !volume.on.contains(&name)
+    };
+    match below.iter().find(|name| foreign(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            ErrorKind::Refused,
+            &drive.name,
+            format!("{} lies on {name} now: it is not what it was", volume.name),
+        )),
+    }
+}
+
+fn remove(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+    let control = control(volume)?;
+    let name =
+        Node::open(format!("/sys/block/{}", volume.name)).ok().and_then(|n| n.text("dm/name"));
+    let answer = patiently(wait, || dm_ioctl::remove(&control, volume.device))?;
+    if let (Ok(()), Some(name)) = (answer, name) {
+        sweep(&name, volume.device);
+    }
+    Ok(answer)
+}
+
+/// Where no udev runs, who made the mapping made its node too, and that would name another one later.
+fn sweep(name: &str, device: u64) {
+    let node = PathBuf::from("/dev/mapper").join(name);
+    let link = std::fs::symlink_metadata(&node).is_ok_and(|m| m.file_type().is_symlink());
+    if !link && describe::device_of(&node) == Some(device) {
+        let _ = std::fs::remove_file(node);
+    }
+}
+
+fn stop(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+    match open(volume, OFlags::empty()) {
+        Ok(array) => patiently(wait, || md::stop(&array)),
+        Err(errno) => Ok(Err(errno)),
+    }
+}
+
+/// The loop driver says yes while others have the device open, and detaches when the last one closes
+/// it: it is looked at afterwards.
+fn detach(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+    match open(volume, OFlags::EXCL) {
+        Ok(device) => {
+            let answer = worker::run(wait, |_| {}, || loopdev::detach(&device).map(|()| [0; 8]))?;
+            if let Err(errno) = answer {
+                return Ok(Err(errno));
+            }
+        }
+        Err(errno) => return Ok(Err(errno)),
+    }
+    let attached = || match Node::open(format!("/sys/block/{}/loop", volume.name)) {
+        Ok(_) => Err(Errno::BUSY),
+        Err(_) => Ok(()),
+    };
+    let patience = wait.now() + PATIENCE;
+    while attached().is_err() && wait.now() < patience {
+        wait.sleep(Duration::from_millis(20))?;
+    }
+    Ok(attached())
+}
+
+/// What force can do with a level that is still open: a mapping gets the `error` target, so that every
+/// handle of it fails and the drive below it is free. Arrays and loop devices have nothing like it.
+fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+    if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop) {
+        return Err(
+            in_use(volume).with_help("what has it open must be closed: force cannot cut it off")
+        );
+    }
+    let control = control(volume)?;
+    let sectors = volume.size.unwrap_or(0) / 512;
+    let replace = || dm_ioctl::replace_by_errors(&control, volume.device, sectors).map(|()| [0; 8]);
+    match worker::run(wait, |_| {}, replace)? {
+        Ok(_) => Ok(Done::by(
+            Attempt::accepted("DM_TABLE_LOAD (error)")
+                .with_detail(volume.path.display().to_string()),
+        )
+        .with_warning(format!(
+            "{} is cut off from the drive and still held by programs; once they have ended, remove \
+             what is left of it: dmsetup remove {}",
+            volume.name,
+            volume.path.display()
+        ))),
+        Err(errno) => {
+            Err(errno::error(errno, volume.path.display().to_string(), "DM_TABLE_LOAD (error)"))
+        }
+    }
+}
+
+/// Tries again for a moment while it is in use.
+fn patiently(
+    wait: &mut Wait<'_>,
+    call: impl Fn() -> Result<(), Errno>,
+) -> Result<Result<(), Errno>> {
+    let patience = wait.now() + PATIENCE;
+    loop {
+        match worker::run(wait, |_| {}, || call().map(|()| [0; 8]))? {
+            Err(Errno::BUSY) if wait.now() < patience => wait.sleep(Duration::from_millis(20))?,
+            answer => return Ok(answer.map(drop)),
+        }
+    }
+}
+
+fn control(volume: &Volume) -> Result<OwnedFd> {
+    dm_ioctl::control()
+        .map_err(|e| errno::error(e, volume.path.display().to_string(), "/dev/mapper/control"))
+}
+
+fn open(volume: &Volume, more: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+    openat(CWD, &*volume.path, flags, Mode::empty())
+}
+
+fn in_use(volume: &Volume) -> Error {
+    Error::new(ErrorKind::Busy, volume.path.display().to_string(), "is in use")
+        .with_os_code(Errno::BUSY.raw_os_error())
+}
