@@ -3,6 +3,7 @@
 mod busy;
 mod card;
 mod document;
+mod force;
 mod loops;
 mod optical;
 mod power_cut;
@@ -29,6 +30,7 @@ const ALL: &[&[Test]] = &[
     card::TESTS,
     loops::TESTS,
     stacks::TESTS,
+    force::TESTS,
     refusals::TESTS,
     targets::TESTS,
     several::TESTS,

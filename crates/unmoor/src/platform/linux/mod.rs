@@ -1,15 +1,18 @@
 //! Linux: one file for each kernel interface, and above them what a release asks.
 
 mod blkdev;
+mod blkpg;
 mod blockers;
 mod bpf;
 mod btf;
 mod btrfs;
 mod cdrom;
+mod cut_off;
 mod describe;
 mod dm_ioctl;
 mod errno;
 mod fs_shutdown;
+mod fuse_abort;
 mod idle;
 mod kcmp;
 mod kernel_file;

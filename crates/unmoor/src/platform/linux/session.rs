@@ -11,7 +11,7 @@ use crate::platform::linux::describe::{self, Detail, Machine};
 use crate::platform::linux::let_go::{carry_out, load_methods, methods};
 use crate::platform::linux::sg::{self, Answer, Command};
 use crate::platform::linux::sysfs::{Node, Place};
-use crate::platform::linux::{blkdev, errno, idle, stack, umount, worker, writeback};
+use crate::platform::linux::{blkdev, cut_off, errno, idle, stack, umount, worker, writeback};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use rustix::fd::{AsFd, OwnedFd};
@@ -190,13 +190,19 @@ impl Session for LinuxSession {
 
     fn unmount(
         &mut self,
-        _volume: &Volume,
+        volume: &Volume,
         mount: &Mount,
         force: bool,
         wait: &mut Wait<'_>,
     ) -> Result<Done> {
         let tick = Self::progress(self.drive.id.device);
-        umount::take_away(mount, force, wait, tick).map_err(|e| self.remember(e))
+        let done = match umount::take_away(mount, force, wait, tick) {
+            Err(busy) if force && busy.os_code() == Some(Errno::BUSY.raw_os_error()) => {
+                cut_off::cut_off(&self.drive, volume, mount, self.unwritten.is_some(), wait)
+            }
+            other => other,
+        };
+        done.map_err(|e| self.remember(e))
     }
 
     fn swap_off(&mut self, _volume: &Volume, path: &Path, wait: &mut Wait<'_>) -> Result<Done> {

@@ -35,6 +35,11 @@ pub fn is_stacked(volume: &Volume) -> bool {
     !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition)
 }
 
+/// Can a level that is in use be cut off from what lies below it.
+pub fn can_be_cut_off(volume: &Volume) -> bool {
+    matches!(volume.kind, VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping)
+}
+
 /// Asks the kernel whether only this drive's own mounts and levels use this one.
 ///
 /// # Errors
@@ -101,7 +106,7 @@ pub fn take_down(drive: &Drive, volume: &Volume, force: bool, wait: &mut Wait<'_
     stands_on_this(drive, volume)?;
     let (method, answer) = match volume.kind {
         VolumeKind::Raid => ("STOP_ARRAY", stop(volume, wait)?),
-        VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, wait)?),
+        VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, force, wait)?),
         _ => ("DM_DEV_REMOVE", remove(volume, wait)?),
     };
     let shown = volume.path.display().to_string();
@@ -188,8 +193,8 @@ fn stop(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
 
 /// The loop driver says yes while others have the device open, and detaches when the last one closes
 /// it: it is looked at afterwards.
-fn detach(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
-    match open(volume, OFlags::EXCL) {
+fn detach(volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+    match open(volume, if force { OFlags::empty() } else { OFlags::EXCL }) {
         Ok(device) => {
             let answer = worker::run(wait, |_| {}, || loopdev::detach(&device).map(|()| [0; 8]))?;
             if let Err(errno) = answer {
@@ -210,12 +215,18 @@ fn detach(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
 }
 
 /// What force can do with a level that is still open: a mapping gets the `error` target, so that every
-/// handle of it fails and the drive below it is free. Arrays and loop devices have nothing like it.
+/// handle of it fails and the drive below it is free. A loop device goes with the file system that its
+/// image lies on, which is cut off in its turn. Arrays have nothing like it.
 fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-    if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop) {
-        return Err(
-            in_use(volume).with_help("what has it open must be closed: force cannot cut it off")
-        );
+    if volume.kind == VolumeKind::Loop {
+        let attempt =
+            Attempt::failed("LOOP_CLR_FD", "in use: detached when the last one closes it");
+        return Ok(Done::by(attempt)
+            .with_warning(format!("{} is still held by programs that were cut off", volume.name)));
+    }
+    if !can_be_cut_off(volume) {
+        let help = "what has it open must be closed: force cannot cut it off";
+        return Err(in_use(volume).with_help(help));
     }
     let control = control(volume)?;
     let sectors = volume.size.unwrap_or(0) / 512;

@@ -2,7 +2,7 @@
 
 use crate::drive::Mount;
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::linux::{errno, fs_shutdown, mountinfo, worker};
+use crate::platform::linux::{errno, mountinfo, worker};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use rustix::fd::OwnedFd;
@@ -47,7 +47,10 @@ pub fn probe(mount: &Mount) -> Result<()> {
     }
 }
 
-/// Takes the mount away. With `force`, one that is in use too.
+/// Takes the mount away; with `force`, without another look at what cannot be written.
+///
+/// # Errors
+/// `Busy`: with the system's number for it when it is in use, without when another mount covers it.
 pub fn take_away(
     mount: &Mount,
     force: bool,
@@ -78,42 +81,18 @@ pub fn take_away(
     }
     match answer {
         Ok(_) => Ok(Done::by(Attempt::accepted("umount2").with_detail(shown(mount)))),
-        Err(Errno::BUSY) if force => cut_off(mount, wait),
         Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
         Err(Errno::IO) => Err(errno::unwritten(Errno::IO, shown(mount), "umount2")),
         Err(errno) => Err(errno::error(errno, shown(mount), "umount2")),
     }
 }
 
-/// Flushes and shuts the file system down where it can, so that open handles fail from then on, and
-/// detaches it from the tree.
-fn cut_off(mount: &Mount, wait: &mut Wait<'_>) -> Result<Done> {
-    let mut done = Done::default();
-    let shut = open(mount).and_then(|root| {
-        worker::run(wait, |_| {}, || fs_shutdown::shutdown(&root).map(|()| [0; 8]))
-    })?;
-    match shut {
-        Ok(_) => done.attempts.push(Attempt::accepted("FS_IOC_SHUTDOWN").with_detail(shown(mount))),
-        Err(errno) => {
-            done.attempts.push(Attempt::failed("FS_IOC_SHUTDOWN", errno.to_string()));
-            done = done.with_warning(format!(
-                "{} cannot be shut down ({}): programs that have files open there could still write \
-                 to them until the drive is gone",
-                shown(mount),
-                mount.file_system
-            ));
-        }
-    }
+/// Detaches the mount from the tree, whoever uses it.
+pub fn detach(mount: &Mount, wait: &mut Wait<'_>) -> Result<Attempt> {
     let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
     match call(mount, flags, wait, |_| {})? {
-        Ok(_) => {
-            done.attempts.push(Attempt::accepted("umount2(MNT_DETACH)").with_detail(shown(mount)));
-            Ok(done)
-        }
-        Err(errno) => {
-            Err(errno::error(errno, shown(mount), "umount2(MNT_DETACH)")
-                .with_attempts(done.attempts))
-        }
+        Ok(_) => Ok(Attempt::accepted("umount2(MNT_DETACH)").with_detail(shown(mount))),
+        Err(errno) => Err(errno::error(errno, shown(mount), "umount2(MNT_DETACH)")),
     }
 }
 

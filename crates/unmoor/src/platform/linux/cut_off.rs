@@ -1,0 +1,128 @@
+//! Force: a file system that is in use is cut off from its drive, so that nothing that is still open can
+//! write to it. Which way, for which file system, and how that is known: docs/force.md.
+
+use crate::drive::{Drive, Mount, Volume, VolumeKind};
+use crate::error::Result;
+use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::{
+    blkpg, describe, errno, fs_shutdown, fuse_abort, stack, umount, worker,
+};
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use std::path::PathBuf;
+
+/// Writes what is in the cache, cuts the file system off, and detaches the mount from the tree. Where it is
+/// known already that something cannot be written, that is not tried again: the user has been told, and
+/// goes on.
+pub fn cut_off(
+    drive: &Drive,
+    volume: &Volume,
+    mount: &Mount,
+    known: bool,
+    wait: &mut Wait<'_>,
+) -> Result<Done> {
+    let shown = mount.path.display().to_string();
+    let mut done = Done::default();
+    {
+        let root = umount::open(mount)?;
+        if !known && !mount.read_only {
+            // Whoever writes has gone on since the flush.
+            match worker::run(wait, |_| {}, || rustix::fs::syncfs(&root).map(|()| [0; 8]))? {
+                Ok(_) => done.attempts.push(Attempt::accepted("syncfs").with_detail(&*shown)),
+                Err(e) => return Err(errno::unwritten(e, shown, "syncfs")),
+            }
+        }
+        sever(drive, volume, mount, &root, &mut done, wait)?;
+    }
+    done.attempts
+        .push(umount::detach(mount, wait).map_err(|e| e.with_attempts(done.attempts.clone()))?);
+    Ok(done)
+}
+
+/// Tries one way after the other; notes each.
+fn sever(
+    drive: &Drive,
+    volume: &Volume,
+    mount: &Mount,
+    root: &OwnedFd,
+    done: &mut Done,
+    wait: &mut Wait<'_>,
+) -> Result<()> {
+    let shown = mount.path.display().to_string();
+    let mut tried = |name: &str, result: Result<(), Errno>| {
+        done.attempts.push(match result {
+            Ok(()) => Attempt::accepted(name).with_detail(&*shown),
+            Err(errno) => Attempt::failed(name, errno.to_string()),
+        });
+        result.is_ok()
+    };
+    if fuse_abort::is_fuse(&mount.file_system)
+        && tried("fuse abort", fuse_abort::abort(number_of(mount, volume)))
+    {
+        return Ok(());
+    }
+    let shut = worker::run(wait, |_| {}, || fs_shutdown::shutdown(root).map(|()| [0; 8]))?;
+    if tried("FS_IOC_SHUTDOWN", shut.map(drop)) {
+        return Ok(());
+    }
+    // Its own mapping can be cut off when it is taken down.
+    if stack::can_be_cut_off(volume) {
+        return Ok(());
+    }
+    if let Some(partition) = Partition::of(volume)
+        && tried("BLKPG_RESIZE_PARTITION", partition.shrink())
+    {
+        done.warnings.push(format!(
+            "{} is cut off: until it is plugged in again, or its partition table is read again, this \
+             machine sees only its first sector",
+            volume.name
+        ));
+        return Ok(());
+    }
+    done.warnings.push(format!(
+        "{shown} cannot be cut off ({}): programs that have files open there could still write to them \
+         until {} is gone",
+        mount.file_system, drive.name
+    ));
+    Ok(())
+}
+
+/// The number of the file system; that of `fuseblk` is its device's.
+fn number_of(mount: &Mount, volume: &Volume) -> u64 {
+    let lines = super::mountinfo::own().unwrap_or_default();
+    lines.iter().find(|line| line.id == mount.id).map_or(volume.device, |line| line.device)
+}
+
+/// A partition that can be made so short that nothing of its file system is within reach.
+///
+/// The block layer checks the end of the partition at every request (`bio_check_eod`), whoever sends it:
+/// what lies behind it fails with EIO. One sector has to stay: a size of 0 means "not known" there.
+struct Partition {
+    disk: PathBuf,
+    number: u32,
+    start: u64,
+    sector: u64,
+}
+
+impl Partition {
+    fn of(volume: &Volume) -> Option<Partition> {
+        if volume.kind != VolumeKind::Partition {
+            return None;
+        }
+        let place = Place::of(volume.device).ok()?;
+        let disk = Node::open(&*place.disk_path).ok()?;
+        let node = disk.child(place.partition?.as_str()).ok()?;
+        Some(Partition {
+            disk: PathBuf::from(format!("/dev/{}", place.disk.replace('!', "/"))),
+            number: u32::try_from(node.number("partition")?).ok()?,
+            start: node.number("start")?.checked_mul(512)?,
+            sector: disk.number("queue/logical_block_size").unwrap_or(512),
+        })
+    }
+
+    fn shrink(&self) -> Result<(), Errno> {
+        blkpg::resize(describe::open(&self.disk)?, self.number, self.start, self.sector)
+    }
+}

@@ -1,0 +1,178 @@
+//! `--force`: afterwards no handle that is still open can write to the drive.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::rig::drives::STICK;
+use crate::rig::media::{STICK_EXT4, STICK_VFAT, recover};
+use crate::vm::trial::Trial;
+use crate::vm::{STANDARD, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "force.ext4",
+        promise: "a program that keeps writing to ext4 is cut off: not a byte of the medium changes afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: ext4,
+    },
+    Test {
+        name: "force.vfat",
+        promise: "a program that keeps writing to vfat is cut off: not a byte of the medium changes afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: vfat,
+    },
+    Test {
+        name: "force.exfat",
+        promise: "a program that keeps writing to exfat is cut off: not a byte of the medium changes afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: |trial| made(trial, "mkfs.exfat", "-t exfat", BY_MOUNT),
+    },
+    Test {
+        name: "force.fuse",
+        promise: "a program that keeps writing through FUSE (ntfs-3g) is cut off: not a byte changes afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: |trial| made(trial, "mkfs.ntfs -q -Q", "-t ntfs-3g", BY_NTFS),
+    },
+    Test {
+        name: "force.btrfs",
+        promise: "a program that keeps writing to btrfs is cut off: not a byte of the medium changes afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: |trial| made(trial, "mkfs.btrfs -q -f -M", "", BY_RESTORE),
+    },
+    Test {
+        name: "force.luks",
+        promise: "a program that keeps writing to ext4 in LUKS, and one to the mapping itself: both cut off",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: luks,
+    },
+    Test {
+        name: "force.eject",
+        promise: "--force ejects the stick under a program that keeps writing to vfat, and what was there before is whole",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: eject,
+    },
+];
+
+/// Writes 4 MB that must survive, then goes on writing through one descriptor and says when it no longer
+/// can. What it says goes to a file outside the drive.
+fn start_writer(trial: &mut Trial, directory: &str) -> Result<()> {
+    trial.sh(&format!(
+        "rm -f /tmp/failed; head -c 4000000 /dev/urandom >/tmp/data && cp /tmp/data {directory}/data.bin"
+    ))?;
+    let script = format!("exec 9>>{directory}/more; {}", KEEP_WRITING);
+    trial.start_sh(&script)?;
+    trial.sh(&format!("while ! test -s {directory}/more; do sleep 0.1; done")).map(drop)
+}
+
+const KEEP_WRITING: &str = "while :; do dd if=/dev/urandom bs=4096 count=4 conv=fsync >&9 2>/dev/null \
+    || echo failed >>/tmp/failed; done";
+
+/// Forces the stick's file systems away, and fails if the medium changes while the writer goes on.
+fn cut_off(trial: &mut Trial, target: &str) -> Result<()> {
+    trial.unmoor(0, &["eject", "--dismount-only", "--force", "--verbose", target])?;
+    let before = trial.snapshot(&STICK)?;
+    trial.sh("rm -f /tmp/failed; while ! test -s /tmp/failed; do sleep 0.2; done")?;
+    trial.sh("sync & sleep 3")?;
+    sleep(Duration::from_secs(1));
+    let after = trial.snapshot(&STICK)?;
+    let (one, two) = (std::fs::read(&before.path)?, std::fs::read(&after.path)?);
+    let changed = one.iter().zip(&two).filter(|(one, two)| one != two).count();
+    ensure!(one.len() == two.len() && changed == 0, "{changed} bytes changed after it returned");
+    Ok(())
+}
+
+fn ext4(trial: &mut Trial) -> Result<()> {
+    let part = trial.partition(&STICK, 1)?;
+    trial.mount(&part, "/mnt/it")?;
+    start_writer(trial, "/mnt/it")?;
+    cut_off(trial, "/mnt/it")?;
+    let image = trial.snapshot(&STICK)?.partition(STICK_EXT4)?;
+    recover(&image)?;
+    crate::rig::media::check(crate::rig::media::FileSystem::Ext4, &image)?;
+    expect_on(trial, crate::rig::media::FileSystem::Ext4, &image)
+}
+
+fn vfat(trial: &mut Trial) -> Result<()> {
+    let part = trial.partition(&STICK, 2)?;
+    trial.mount(&part, "/mnt/it")?;
+    start_writer(trial, "/mnt/it")?;
+    cut_off(trial, "/mnt/it")?;
+    expect_vfat(trial)
+}
+
+/// vfat has no journal: its checker may mend what concerns the file that was being written.
+fn expect_vfat(trial: &mut Trial) -> Result<()> {
+    let image = trial.snapshot(&STICK)?.partition(STICK_VFAT)?;
+    let said = crate::process::program("fsck.vfat").arg("-a").arg(&image).output()?;
+    trial.note(&String::from_utf8_lossy(&said.stdout));
+    expect_on(trial, crate::rig::media::FileSystem::Vfat, &image)
+}
+
+fn expect_on(
+    trial: &mut Trial,
+    file_system: crate::rig::media::FileSystem,
+    image: &std::path::Path,
+) -> Result<()> {
+    let sum = trial.sh("sha256sum </tmp/data | cut -d' ' -f1")?;
+    let found = crate::rig::media::checksum(file_system, image, "data.bin")?;
+    ensure!(found == sum, "what was written before is not what is there");
+    Ok(())
+}
+
+/// On the second partition, made anew. What is on the medium is looked at by the guest in a copy: the
+/// stick's own partition is cut off. `read` puts the copy's `data.bin` where it can be compared.
+fn made(trial: &mut Trial, make: &str, how: &str, read: &str) -> Result<()> {
+    let (node, part) = (trial.node(&STICK)?, trial.partition(&STICK, 2)?);
+    trial.sh(&format!("{make} {part}"))?;
+    trial.mount(&format!("{how} {part}"), "/mnt/it")?;
+    start_writer(trial, "/mnt/it")?;
+    cut_off(trial, "/mnt/it")?;
+    trial.sh(&format!(
+        "dd if={node} iflag=direct bs=1M skip=64 count=64 status=none >/tmp/copy.img && \
+         rm -rf /tmp/back && mkdir -p /mnt/copy /tmp/back"
+    ))?;
+    trial.sh(&format!("{read} && cmp /tmp/data /tmp/back/data.bin"))?;
+    trial.sh("rm -rf /tmp/copy.img /tmp/back").map(drop)
+}
+
+/// No kernel driver of it is at hand.
+const BY_NTFS: &str = "ntfscat -f /tmp/copy.img data.bin >/tmp/back/data.bin";
+const BY_MOUNT: &str = "mount -o ro,loop /tmp/copy.img /mnt/copy && cp /mnt/copy/data.bin /tmp/back && umount /mnt/copy";
+/// Its identity is that of the file system which is still held: it cannot be mounted beside it.
+const BY_RESTORE: &str = "btrfs restore /tmp/copy.img /tmp/back";
+
+fn luks(trial: &mut Trial) -> Result<()> {
+    super::stacks::make_luks(trial)?;
+    trial.sh("mkfs.ext4 -q /dev/mapper/rigluks")?;
+    trial.mount("/dev/mapper/rigluks", "/mnt/it")?;
+    start_writer(trial, "/mnt/it")?;
+    trial.start_sh(
+        "exec 8</dev/mapper/rigluks; while :; do dd bs=512 count=1 iflag=direct <&8 >/dev/null 2>&1 \
+         || echo raw >>/tmp/raw; sleep 0.2; done",
+    )?;
+    cut_off(trial, "/mnt/it")?;
+    trial.sh("while ! test -s /tmp/raw; do sleep 0.2; done")?;
+    let holders = trial.node(&STICK)?.replace("/dev/", "");
+    let held = trial.sh(&format!("ls /sys/block/{holders}/{holders}1/holders"))?;
+    ensure!(held.is_empty(), "the partition is still held by {held}");
+    Ok(())
+}
+
+fn eject(trial: &mut Trial) -> Result<()> {
+    let part = trial.partition(&STICK, 2)?;
+    trial.mount(&part, "/mnt/it")?;
+    start_writer(trial, "/mnt/it")?;
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(0, &["eject", "--force", "/mnt/it"])?;
+    trial.expect_tray(mark, &STICK, true)?;
+    expect_vfat(trial)
+}
