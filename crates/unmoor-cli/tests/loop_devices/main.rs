@@ -319,6 +319,14 @@ fn a_user_who_may_not_open_it_is_told_what_would_help() {
 }
 
 #[test]
+fn what_cannot_load_says_so_and_not_that_it_was_dismounted() {
+    let Some(image) = Image::new("unmoor-load") else { return };
+    let answer = unmoor(&["load", &image.device]);
+    assert_eq!((answer.code, image.mounts()), (7, 1), "{}", answer.text);
+    assert!(!answer.text.contains("dismounted"), "{}", answer.text);
+}
+
+#[test]
 fn a_loop_device_without_an_image_has_no_medium() {
     let Some(image) = Image::new("unmoor-empty") else { return };
     assert_eq!(unmoor(&["eject", &image.device]).code, 0);

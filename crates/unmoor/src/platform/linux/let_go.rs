@@ -112,7 +112,7 @@ pub fn carry_out(
             Err(refused) => {
                 done.attempts.push(Attempt::failed(name, refused.words.clone()));
                 if refused.kind == ErrorKind::Unwritten {
-                    return Err(refused.error(drive).with_attempts(done.attempts));
+                    return Err(refused.error(drive, action).with_attempts(done.attempts));
                 }
                 if !action.is_some_and(|action| method.prepares(action)) {
                     refusal = Some(refused);
@@ -133,7 +133,7 @@ pub fn carry_out(
             ..Done::skipped("the drive knows no command to stop; it was flushed and dismounted")
         });
     }
-    Err(refused.error(drive).with_attempts(done.attempts))
+    Err(refused.error(drive, action).with_attempts(done.attempts))
 }
 
 /// A method that was not accepted.
@@ -144,8 +144,15 @@ struct Refused {
 }
 
 impl Refused {
-    fn error(self, drive: &Drive) -> Error {
+    /// `action` as for [`carry_out`]: `None` when a medium was to be taken in.
+    fn error(self, drive: &Drive, action: Option<Action>) -> Error {
         let error = match self.kind {
+            ErrorKind::NotSupported if action.is_none() => Error::new(
+                self.kind,
+                &drive.name,
+                format!("has no motor that takes a medium in: {}", self.words),
+            )
+            .with_help("put the medium in by hand"),
             ErrorKind::NotSupported => Error::new(
                 self.kind,
                 &drive.name,
