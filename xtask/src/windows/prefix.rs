@@ -62,10 +62,14 @@ impl Prefix {
         command
     }
 
-    /// Has Wine's server stay some minutes after the last program: starting it is most of the time that
-    /// a short program takes, and one that starts while it is just ending is turned away.
-    pub fn stay(&self) -> Result<()> {
-        process::run(self.server().arg("--persistent=300")).map(drop)
+    /// Has Wine's server stay until the end: starting it is most of the time that a short program takes,
+    /// and one that starts while it is just ending is turned away. One that still runs from before, of
+    /// a run that was killed, may be another version's.
+    pub fn stay(&self) -> Result<Server<'_>> {
+        let server = Server(self);
+        server.end();
+        process::run(self.server().arg("--persistent=300"))?;
+        Ok(server)
     }
 
     fn set<'c>(&self, command: &'c mut Command) -> &'c mut Command {
@@ -120,4 +124,21 @@ impl Prefix {
 /// A path of this machine as a program in Wine sees it.
 pub fn windows_path(path: impl AsRef<OsStr>) -> String {
     format!("Z:{}", path.as_ref().to_string_lossy().replace('/', r"\"))
+}
+
+/// Wine's server, which ends when this is dropped.
+pub struct Server<'p>(&'p Prefix);
+
+impl Server<'_> {
+    fn end(&self) {
+        // It fails where no server runs. The second call waits until there is none.
+        let _ = process::run(self.0.server().arg("-k"));
+        let _ = process::run(self.0.server().arg("-w"));
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
 }

@@ -21,7 +21,7 @@ pub struct Options {
 pub fn command(options: &Options) -> Result<ExitCode> {
     let toolchain = super::toolchain(Bits::SixtyFour)?;
     let prefix = Prefix::ensure()?;
-    prefix.stay()?;
+    let _server = prefix.stay()?;
     if !options.command_only {
         let mut tests = toolchain.cargo("test");
         tests.args(["--package", "unmoor", "--package", "unmoor-cli", "--no-fail-fast"]);
