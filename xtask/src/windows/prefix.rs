@@ -6,9 +6,9 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::process;
 
@@ -68,7 +68,9 @@ impl Prefix {
     pub fn stay(&self) -> Result<Server<'_>> {
         let server = Server(self);
         server.end();
-        process::run(self.server().arg("--persistent=300"))?;
+        // It goes on in the background and would keep our pipes open.
+        let started = quietly(self.server().arg("--persistent=300"))?;
+        ensure!(started.success(), "wineserver does not start: {started}");
         Ok(server)
     }
 
@@ -132,8 +134,8 @@ pub struct Server<'p>(&'p Prefix);
 impl Server<'_> {
     fn end(&self) {
         // It fails where no server runs. The second call waits until there is none.
-        let _ = process::run(self.0.server().arg("-k"));
-        let _ = process::run(self.0.server().arg("-w"));
+        let _ = quietly(self.0.server().arg("-k"));
+        let _ = quietly(self.0.server().arg("-w"));
     }
 }
 
@@ -141,4 +143,8 @@ impl Drop for Server<'_> {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn quietly(command: &mut Command) -> Result<ExitStatus> {
+    Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?)
 }
