@@ -71,6 +71,9 @@ impl Prefix {
         // It goes on in the background and would keep our pipes open.
         let started = quietly(self.server().arg("--persistent=300"))?;
         ensure!(started.success(), "wineserver does not start: {started}");
+        // The first program starts Wine's services, which inherit what it prints to.
+        let first = quietly(self.wine().args(["cmd", "/c", "exit"]))?;
+        ensure!(first.success(), "Wine starts no program: {first}");
         Ok(server)
     }
 

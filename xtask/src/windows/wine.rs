@@ -74,7 +74,7 @@ fn all() -> Vec<Check> {
         check("also in JSON", &["eject", "C:", "--json"], &[1], "\"refused\""),
         check("an empty name: 2", &["eject", ""], &[2], ""),
         check("300 characters of nonsense: 2 or 6", &["eject", &nonsense], &[2, 6], ""),
-        check("a plan touches nothing", &["eject", "--dry-run", "E:"], &[0], "FlushFileBuffers\0"),
+        check("a plan touches nothing", &["eject", "--dry-run", "E:"], &[0], "nothing was touched"),
         check("a simulated stick is released", &["eject", "sim:stick"], &[0], "released"),
         check("in JSON too", &["eject", "sim:stick", "--json"], &[0], "\"released\""),
         check("the demonstration runs", &["demo", "--simulated"], &[0], ""),
@@ -87,6 +87,8 @@ fn checks(prefix: &Prefix, program: &Path) -> Result<u32> {
     let folder = crate::paths::rig().join("wine-letter");
     fs::create_dir_all(&folder)?;
     prefix.letter("e:", &folder)?;
+    // The server reads the letters when it starts.
+    let _server = prefix.stay()?;
     let mut failures = 0;
     for check in all() {
         let start = Instant::now();
@@ -118,8 +120,7 @@ fn run(prefix: &Prefix, program: &Path, check: &Check) -> Result<()> {
         })?;
         ensure!(err.is_empty(), "words beside the document: {err}");
     }
-    let says = check.says.trim_end_matches('\0');
-    ensure!(check.says.ends_with('\0') || out.contains(says) || err.contains(says), "{shown}");
+    ensure!(out.contains(check.says) || err.contains(check.says), "{shown}");
     Ok(())
 }
 

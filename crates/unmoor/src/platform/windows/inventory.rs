@@ -171,15 +171,19 @@ fn complete(
     let alone = guid.clone().or_else(|| kernel.clone()).unwrap_or_default();
     let mut volume =
         Found { guid, kernel, mounts, drive_type, key: Key::Alone(alone), partition: false };
-    if let Ok(device) = Device::open(volume.path(), Access::Query) {
-        // A volume over several disks has no device number, but extents; a CD has only a number.
-        if let Some(number) = storage::device_number(&device) {
-            volume.key = Key::of_number(number);
-            volume.partition = number.partition.is_some();
-        } else if let Some(&disk) = storage::disks(&device).as_ref().and_then(|d| d.first()) {
-            volume.key = Key::Device { kind: FILE_DEVICE_DISK, number: disk };
-            volume.partition = true;
-        }
+    // Wine's mount manager, behind the volume's name, knows what sort of drive it is; the device behind
+    // the letter takes everything for a disk. On Windows both are the same device.
+    let name = volume.guid.as_deref().map(|guid| guid.trim_end_matches('\\').to_string());
+    let ways = name.into_iter().chain([volume.path().to_string()]);
+    let devices: Vec<Device> =
+        ways.filter_map(|way| Device::open(way, Access::Query).ok()).collect();
+    // A volume over several disks has no device number, but extents; a CD has only a number.
+    if let Some(number) = devices.iter().find_map(storage::device_number) {
+        volume.key = Key::of_number(number);
+        volume.partition = number.partition.is_some();
+    } else if let Some(disks) = devices.iter().find_map(storage::disks) {
+        volume.key = Key::Device { kind: FILE_DEVICE_DISK, number: disks[0] };
+        volume.partition = true;
     }
     volume
 }
