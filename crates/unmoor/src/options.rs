@@ -52,6 +52,11 @@ impl Options {
     /// How long a refusal is retried at the least: a thumbnailer or a device manager's probe is over
     /// sooner.
     pub const LEAST_WAIT: Duration = Duration::from_millis(700);
+
+    /// How long the first attempt to lock may take, whatever [`Options::wait`] says: Windows tells
+    /// programs registered for `GUID_IO_VOLUME_LOCK` first and lets them let go; Linux looks around in
+    /// other mount namespaces.
+    pub const LOCK_TIME: Duration = Duration::from_secs(5);
 }
 
 impl Default for Options {

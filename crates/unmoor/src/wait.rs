@@ -73,6 +73,14 @@ impl<'w> Wait<'w> {
         self
     }
 
+    /// A part of this wait: it ends with it, and after `time` at the latest.
+    #[must_use]
+    pub fn part(&mut self, time: Duration) -> Wait<'_> {
+        let deadline = self.deadline.min(self.clock.now() + time);
+        let Wait { clock, cancel, watch, .. } = self;
+        Wait { clock: *clock, deadline, stall: None, least: u64::MAX, cancel, watch: *watch }
+    }
+
     /// The time that is left; zero once the deadline has passed.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_sub(self.clock.now())

@@ -84,8 +84,9 @@ pub trait Session {
     /// that a user would notice.
     ///
     /// # Errors
-    /// `Busy` (without a search for blockers: that is [`Session::blockers`]).
-    fn try_lock(&mut self, volume: &Volume) -> Result<Done>;
+    /// `Busy` (without a search for blockers: that is [`Session::blockers`]). `TimedOut` when it was
+    /// not found out within the time: nobody was found, and nothing is locked.
+    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>;
 
     /// Takes one mount of the volume away, where the system mounts in more than one place (Linux). With
     /// `force`, even while it is in use: what is open then fails.

@@ -27,12 +27,17 @@ pub(super) struct Inner<'p> {
 impl Inner<'_> {
     pub(super) fn lock(&mut self) -> Result<Done> {
         self.refuse()?;
-        let give_up = self.platform.now() + self.options.wait.max(Options::LEAST_WAIT);
-        let give_up = self.deadline.map_or(give_up, |d| d.min(give_up));
+        let start = self.platform.now();
+        let by = |time| self.deadline.map_or(start + time, |deadline| deadline.min(start + time));
+        let give_up = by(self.options.wait.max(Options::LEAST_WAIT));
+        let answer_by = by(self.options.wait.max(Options::LOCK_TIME));
         let mut pause = Duration::from_millis(20);
+        let mut busy: Option<Error> = None;
         loop {
-            let error = match self.try_lock() {
+            let error = match self.try_lock(answer_by) {
                 Ok(done) => return Ok(done),
+                // The last attempt had little time left: what was in the way before is the news.
+                Err(late) if late.kind() == ErrorKind::TimedOut => busy.take().unwrap_or(late),
                 Err(error) => error,
             };
             self.session.unlock()?;
@@ -44,6 +49,7 @@ impl Inner<'_> {
             self.uncancelled()?;
             self.platform.sleep(pause.min(left));
             self.uncancelled()?;
+            busy = Some(error);
             // Who was in the way may have mounted something, or unmounted it himself.
             self.drive = self.session.refresh()?;
             self.refuse()?;
@@ -58,14 +64,18 @@ impl Inner<'_> {
         refuse_spanning(&self.drive, &self.options)
     }
 
-    pub(super) fn try_lock(&mut self) -> Result<Done> {
+    /// One attempt on every volume, the topmost first.
+    fn try_lock(&mut self, answer_by: Duration) -> Result<Done> {
+        let Inner { platform, session, drive, options, observer, .. } = self;
+        let mut watch = |left| observer(&Event::Flushing { left });
+        let mut wait = Wait::until(*platform, answer_by, &options.cancel, &mut watch);
         let mut done = Done::default();
-        if self.drive.volumes.is_empty() {
+        if drive.volumes.is_empty() {
             done = Done::skipped("not mounted");
         }
-        for volume in self.drive.volumes.iter().rev() {
-            self.session.check()?;
-            done.add(self.session.try_lock(volume)?);
+        for volume in drive.volumes.iter().rev() {
+            session.check()?;
+            done.add(session.try_lock(volume, &mut wait).map_err(|e| e.about(&drive.name))?);
         }
         Ok(done)
     }

@@ -23,6 +23,7 @@ fn hang() -> impl Strategy<Value = FaultSpec> {
     let at = prop::sample::select(vec![
         Op::Flush,
         Op::FlushDrive,
+        Op::Lock,
         Op::Unmount,
         Op::Dismount,
         Op::Claim,
@@ -109,6 +110,36 @@ proptest! {
         }
         if lock.from + wait > ms(free_at + 50) {
             prop_assert!(!busy, "{:?}", outcome);
+        }
+    }
+
+    #[test]
+    fn a_lock_that_gets_no_answer_is_given_up_and_says_what_was_in_the_way_before(
+        mut scenario in crate::scenario::peaceful(),
+        after in 0..6u32,
+        wait in 0..8000u64,
+    ) {
+        scenario.busy_until = Some(60_000);
+        scenario.wish.wait = wait;
+        scenario.wish.timeout = None;
+        scenario.wish.force = false;
+        scenario.faults = vec![FaultSpec {
+            at: Op::Lock,
+            kind: FaultKind::Hang,
+            after,
+            times: u32::MAX,
+        }];
+        let ran = Ran::of(&scenario);
+        let Some(lock) = ran.moment(unmoor::Step::Lock) else { return Ok(()) };
+        let most = ms(wait).max(Options::LOCK_TIME) + ms(50);
+        prop_assert!(lock.to - lock.from <= most, "{:?}", lock.to - lock.from);
+        let journal = ran.journal();
+        let mut locks = journal.iter().filter(|e| e.op == Op::Lock).map(|e| e.answer);
+        let was_busy = locks.any(|answer| answer == Err(ErrorKind::Busy));
+        let outcome = &ran.report.as_ref().unwrap().outcome;
+        let Outcome::Stopped(error) = outcome else { return Ok(()) };
+        if error.step() == Some(unmoor::Step::Lock) {
+            prop_assert_eq!(error.kind() == ErrorKind::Busy, was_busy, "{}", error);
         }
     }
 }

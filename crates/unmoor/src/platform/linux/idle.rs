@@ -4,9 +4,9 @@ use crate::blocker::{Blocker, BlockerKind, Scan};
 use crate::drive::{Drive, Mount, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::blockers::{self, namespaces};
-use crate::platform::linux::{Linux, stack, umount};
+use crate::platform::linux::{stack, umount};
 use crate::report::{Attempt, Done};
-use crate::wait::{Cancel, Clock, Wait};
+use crate::wait::Wait;
 use std::time::Duration;
 
 /// How long the look at processes and other mount namespaces may take.
@@ -15,12 +15,12 @@ const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// Finds the volume idle: nothing but this drive's own mounts and levels uses it.
 ///
 /// # Errors
-/// `Busy`.
-pub fn find(drive: &Drive, volume: &Volume) -> Result<Done> {
+/// `Busy`; `TimedOut` and `Interrupted` when the search for who uses it came to no end.
+pub fn find(drive: &Drive, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
     let mut done = Done::default();
     for mount in &volume.mounts {
         if is_below(drive, volume, mount) {
-            idle_below(drive, volume, mount)?;
+            idle_below(drive, volume, mount, wait)?;
             continue;
         }
         umount::probe(mount)?;
@@ -31,7 +31,7 @@ pub fn find(drive: &Drive, volume: &Volume) -> Result<Done> {
     done.add(stack::probe(drive, volume)?);
     // Neither tells how often it is open.
     if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop)
-        && let Some(scan) = processes_on(drive, &[&volume.name])
+        && let Some(scan) = processes_on(drive, &[&volume.name], wait)?
     {
         return Err(busy(&volume.path.display().to_string(), "is in use").with_scan(scan));
     }
@@ -44,7 +44,7 @@ pub fn find(drive: &Drive, volume: &Volume) -> Result<Done> {
     // Once for all of them, when the last one is asked.
     let first = drive.volumes.iter().find(|v| !v.mounts.is_empty());
     if first.is_some_and(|first| first.name == volume.name) {
-        only_here(drive)?;
+        only_here(drive, wait)?;
     }
     Ok(done)
 }
@@ -59,8 +59,8 @@ fn is_below(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
 }
 
 /// A mount that is busy by what is undone before it cannot be asked for: who else uses it is searched.
-fn idle_below(drive: &Drive, volume: &Volume, mount: &Mount) -> Result<()> {
-    match processes_on(drive, &[&volume.name]) {
+fn idle_below(drive: &Drive, volume: &Volume, mount: &Mount, wait: &mut Wait<'_>) -> Result<()> {
+    match processes_on(drive, &[&volume.name], wait)? {
         None => Ok(()),
         Some(scan) => {
             let path = mount.path.display().to_string();
@@ -71,10 +71,11 @@ fn idle_below(drive: &Drive, volume: &Volume, mount: &Mount) -> Result<()> {
 
 /// What the drive's volumes are used for in other mount namespaces, which the probe of our mounts does
 /// not see, would keep the drive busy after every unmount: that has to be known before the first one.
-fn only_here(drive: &Drive) -> Result<()> {
+fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
     let mounted: Vec<&Volume> = drive.volumes.iter().filter(|v| !v.mounts.is_empty()).collect();
     let devices: Vec<u64> = mounted.iter().map(|v| v.device).collect();
-    let elsewhere = namespaces::mounted_elsewhere(&devices, LOOK_AROUND);
+    let elsewhere = namespaces::mounted_elsewhere(&devices, wait.part(LOOK_AROUND).left());
+    wait.check()?;
     if let Some(other) = elsewhere.mounts.first() {
         let detail = format!(
             "is mounted in another mount namespace too, on {} (seen by process {})",
@@ -88,7 +89,11 @@ fn only_here(drive: &Drive) -> Result<()> {
         return Err(busy(&drive.name, &detail));
     }
     let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
-    match elsewhere.copies.then(|| processes_on(drive, &names)).flatten() {
+    let scan = match elsewhere.copies {
+        true => processes_on(drive, &names, wait)?,
+        false => None,
+    };
+    match scan {
         None => Ok(()),
         Some(scan) => {
             Err(busy(&drive.name, "is in use in another mount namespace").with_scan(scan))
@@ -97,16 +102,21 @@ fn only_here(drive: &Drive) -> Result<()> {
 }
 
 /// What processes have open on these volumes; `None` when that is nothing.
-fn processes_on(drive: &Drive, volumes: &[&str]) -> Option<Scan> {
-    let (clock, cancel) = (Linux::new(), Cancel::new());
-    let mut watch = |_| {};
-    let mut wait = Wait::until(&clock, clock.now() + LOOK_AROUND, &cancel, &mut watch);
-    let scan = blockers::scan(drive, &mut wait);
+fn processes_on(drive: &Drive, volumes: &[&str], wait: &mut Wait<'_>) -> Result<Option<Scan>> {
+    let scan = blockers::scan(drive, &mut wait.part(LOOK_AROUND));
     let used = |blocker: &Blocker| {
         blocker.kind == BlockerKind::Process
             && blocker.uses.iter().any(|u| volumes.contains(&&*u.volume))
     };
-    scan.blockers.iter().any(used).then_some(scan)
+    if scan.blockers.iter().any(used) {
+        return Ok(Some(scan));
+    }
+    // A search that our own time or the wish to stop cut short found nobody, which does not mean that
+    // there is nobody. One that a process held up for long is borne: the unmount asks again.
+    if !scan.complete {
+        wait.check()?;
+    }
+    Ok(None)
 }
 
 fn busy(subject: &str, detail: &str) -> Error {

@@ -184,8 +184,8 @@ impl Session for LinuxSession {
         }
     }
 
-    fn try_lock(&mut self, volume: &Volume) -> Result<Done> {
-        idle::find(&self.drive, volume)
+    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        idle::find(&self.drive, volume, wait)
     }
 
     fn unmount(

@@ -143,8 +143,9 @@ impl Session for Bound<'_> {
         })
     }
 
-    fn try_lock(&mut self, volume: &Volume) -> Result<Done> {
+    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
         self.run(Op::Lock, Some(&volume.name), |fault| match fault {
+            Some(FaultKind::Hang) => Err(hang(wait)),
             Some(FaultKind::IoError) => Err(io_error()),
             _ => self.world(|w| self.lock_idle(w, &volume.name)),
         })

@@ -6,6 +6,7 @@ use super::{devnode, fsctl, handles, in_time, picture, relocate, storage, users,
 use crate::blocker::Scan;
 use crate::drive::{Drive, DriveKind, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::Options;
 use crate::plan::Action;
 use crate::platform::Session;
 use crate::platform::win_parse::{self, Code};
@@ -16,9 +17,6 @@ use std::time::Duration;
 const ERROR_ACCESS_DENIED: Code = 5;
 const ERROR_WRITE_PROTECT: Code = 19;
 
-/// How long one attempt to lock may take: programs registered for `GUID_IO_VOLUME_LOCK` are told
-/// first, and get a moment to let go.
-const LOCK_TIME: Duration = Duration::from_secs(5);
 /// How long the drive may take to answer a question.
 const ASK_TIME: Duration = Duration::from_secs(10);
 
@@ -292,15 +290,16 @@ impl Session for WindowsSession {
         Ok(Done::skipped("flushing a volume reaches the drive's own cache as well"))
     }
 
-    fn try_lock(&mut self, volume: &Volume) -> Result<Done> {
+    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
         if self.held(volume).is_some() {
             return Ok(Done::skipped("locked already"));
         }
         let device = self.open_volume(volume, Access::Read)?;
         let method = format!("FSCTL_LOCK_VOLUME on {}", volume.name);
-        let locking = device.clone();
-        let answer = match in_time::at_most(LOCK_TIME, move || fsctl::lock(&locking)) {
+        let asked = within(&mut wait.part(Options::LOCK_TIME), &device, fsctl::lock);
+        let answer = match asked {
             Ok(answer) => answer,
+            // The user's own time may still last: then it is asked again.
             Err(error) if error.kind() == ErrorKind::TimedOut => {
                 let why = "programs that were told to let go did not answer yet";
                 return Err(Error::new(ErrorKind::Busy, &volume.name, why));
