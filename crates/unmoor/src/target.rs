@@ -58,17 +58,20 @@ impl Target {
         ];
         for (tag, make) in tagged {
             if let Some(rest) = text.strip_prefix(tag) {
-                if rest.is_empty() {
+                let plain = without_quotes(rest).unwrap_or(rest);
+                if plain.is_empty() {
                     return invalid("nothing follows the tag");
                 }
-                // fstab(5) and mount(8) allow quotes around the value.
-                let plain =
-                    rest.strip_prefix('"').and_then(|r| r.strip_suffix('"')).unwrap_or(rest);
                 return Ok(make(plain.to_string()));
             }
         }
         Ok(Target::Path(given.to_os_string()))
     }
+}
+
+/// fstab(5) and mount(8) allow quotes around the value of a tag.
+fn without_quotes(value: &str) -> Option<&str> {
+    value.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// A name short enough to repeat in a message.
@@ -80,15 +83,21 @@ fn shortened(name: &OsStr) -> String {
     }
 }
 
+/// As it can be typed: [`Target::parse`] reads the same target from it, where it is Unicode.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Target::Path(p) => f.write_str(&p.to_string_lossy()),
-            Target::Label(l) => write!(f, "LABEL={l}"),
-            Target::Uuid(u) => write!(f, "UUID={u}"),
-            Target::PartLabel(l) => write!(f, "PARTLABEL={l}"),
-            Target::PartUuid(u) => write!(f, "PARTUUID={u}"),
-            Target::Simulated(n) => write!(f, "sim:{n}"),
+        let (tag, value) = match self {
+            Target::Path(p) => return f.write_str(&p.to_string_lossy()),
+            Target::Label(l) => ("LABEL=", l),
+            Target::Uuid(u) => ("UUID=", u),
+            Target::PartLabel(l) => ("PARTLABEL=", l),
+            Target::PartUuid(u) => ("PARTUUID=", u),
+            Target::Simulated(n) => ("sim:", n),
+        };
+        // Quotes that belong to the value need others around them.
+        match without_quotes(value) {
+            Some(_) => write!(f, "{tag}\"{value}\""),
+            None => write!(f, "{tag}{value}"),
         }
     }
 }
@@ -115,8 +124,17 @@ mod tests {
     }
 
     #[test]
+    fn a_target_can_be_typed_as_it_is_shown() {
+        for given in ["LABEL=\"\"a\"\"", "LABEL=\"", "UUID=\"12-AB\"", "sim:cd", "/dev/sdb"] {
+            let target = Target::parse(given).unwrap();
+            assert_eq!(Target::parse(target.to_string()).unwrap(), target, "{given}");
+        }
+        assert_eq!(Target::parse("LABEL=\"\"a\"\"").unwrap(), Target::Label("\"a\"".into()));
+    }
+
+    #[test]
     fn what_cannot_be_a_name_is_refused_as_usage() {
-        for bad in ["", "LABEL=", "a\0b", &"x".repeat(40_000)] {
+        for bad in ["", "LABEL=", "LABEL=\"\"", "a\0b", &"x".repeat(40_000)] {
             let error = Target::parse(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidTarget);
             assert_eq!(error.kind().exit_code(), 2);
