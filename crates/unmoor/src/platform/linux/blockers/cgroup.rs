@@ -54,8 +54,17 @@ impl Owner {
         container.or_else(|| paths.iter().find_map(|(_, path)| unit(path)))
     }
 
-    /// The command that stops it properly, as words.
+    /// The command that stops it properly, as words; `None` where its name would be read as an option:
+    /// whoever may make a control group gives it any name, and the reader of this may be root.
     pub(super) fn stop(&self) -> Option<Vec<String>> {
+        let names = match self {
+            Owner::Service(unit) | Owner::Scope(unit) => [unit, ""],
+            Owner::UserService { uid, unit } => [unit, uid.as_str()],
+            Owner::Container { id, .. } => [id, ""],
+        };
+        if names.iter().any(|name| name.starts_with('-')) {
+            return None;
+        }
         let words = |words: &[&str]| Some(words.iter().map(|w| w.to_string()).collect());
         match self {
             Owner::Service(unit) => words(&["systemctl", "stop", unit]),
@@ -196,6 +205,18 @@ mod tests {
         );
         assert_eq!(stop("/user.slice/user-7.slice/user@7.service/init.scope"), None);
         assert_eq!(stop("/user.slice/user-7.slice/session-2.scope"), None);
+    }
+
+    #[test]
+    fn a_name_that_looks_like_an_option_is_in_no_command() {
+        for path in [
+            "/system.slice/-Hevil.service",
+            "/lxc.payload.-k/x",
+            "/machine.slice/machine-\\x2dH.scope",
+        ] {
+            let owner = Owner::parse(format!("0::{path}\n").as_bytes()).unwrap();
+            assert_eq!(owner.stop(), None, "{owner}");
+        }
     }
 
     proptest! {
