@@ -4,6 +4,7 @@ mod agent;
 mod bench;
 mod ci;
 mod demo;
+mod fuzz;
 mod packages;
 mod paths;
 mod process;
@@ -37,6 +38,8 @@ enum Command {
     Wine(windows::wine::Options),
     /// Everything that must pass before a change lands
     Ci(ci::Options),
+    /// Feed every reader of foreign text and bytes with what no friend would send
+    Fuzz(fuzz::Options),
     /// Compare the command's whole-process cost with other programs'
     Bench(bench::Options),
     /// The rig's own half inside the virtual machine
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Windows(options) => windows::command(&options),
         Command::Wine(options) => windows::wine::command(&options),
         Command::Ci(options) => ci::command(&options),
+        Command::Fuzz(options) => fuzz::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::GuestAgent => agent::command(),
         Command::Measure(options) => bench::measure::command(&options),

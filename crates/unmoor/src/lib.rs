@@ -37,6 +37,9 @@
 mod blocker;
 mod drive;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod options;
 mod order;
 mod plan;

@@ -16,8 +16,8 @@ use std::path::Path;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod simulated;
-#[cfg(any(windows, test))]
-mod win_parse;
+#[cfg(any(windows, test, feature = "fuzzing"))]
+pub(crate) mod win_parse;
 #[cfg(windows)]
 pub mod windows;
 

@@ -38,7 +38,16 @@ pub(crate) fn find(
 ) -> Result<Found, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = openat(CWD, "/sys/kernel/btf/vmlinux", flags, Mode::empty())?;
-    let mut header = Pieces::new(&file, 0, 24);
+    find_in(&file, functions, members)
+}
+
+/// As [`find`], in any description.
+pub(super) fn find_in(
+    file: &impl Source,
+    functions: &[&'static str],
+    members: &[(&'static str, &'static str)],
+) -> Result<Found, Errno> {
+    let mut header = Pieces::new(file, 0, 24);
     // struct btf_header: magic, version and flags, lengths and offsets of types and strings.
     if header.word()? & 0xffff != 0xeb9f {
         return Err(Errno::NOTSUP);
@@ -51,14 +60,14 @@ pub(crate) fn find(
         .copied()
         .chain(members.iter().flat_map(|(of, name)| [*of, *name]))
         .collect();
-    let offsets = names_at(Pieces::new(&file, start + u64::from(strings), strings_len), &names)?;
-    let types = Pieces::new(&file, start + u64::from(types), types_len);
+    let offsets = names_at(Pieces::new(file, start + u64::from(strings), strings_len), &names)?;
+    let types = Pieces::new(file, start + u64::from(types), types_len);
     types_of(types, &offsets, functions, members)
 }
 
 /// Which of the names lies where among the strings.
 fn names_at(
-    mut strings: Pieces<'_>,
+    mut strings: Pieces<'_, impl Source>,
     names: &[&'static str],
 ) -> Result<HashMap<u32, &'static str>, Errno> {
     let mut found = HashMap::new();
@@ -85,7 +94,7 @@ const UNION: u32 = 5;
 const FUNC: u32 = 12;
 
 fn types_of(
-    mut types: Pieces<'_>,
+    mut types: Pieces<'_, impl Source>,
     names: &HashMap<u32, &'static str>,
     functions: &[&'static str],
     members: &[(&'static str, &'static str)],
@@ -129,17 +138,29 @@ fn types_of(
     Ok(found)
 }
 
+/// Where a description is read from.
+pub(super) trait Source {
+    /// Reads at most as many bytes as there is room for, from this offset.
+    fn read(&self, room: &mut [u8], offset: u64) -> Result<usize, Errno>;
+}
+
+impl Source for OwnedFd {
+    fn read(&self, room: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        pread(self, room, offset)
+    }
+}
+
 /// A part of a file, piece by piece.
-struct Pieces<'f> {
-    file: &'f OwnedFd,
+struct Pieces<'f, S> {
+    file: &'f S,
     at: u64,
     left: u32,
     piece: Vec<u8>,
     next: usize,
 }
 
-impl<'f> Pieces<'f> {
-    fn new(file: &'f OwnedFd, at: u64, len: u32) -> Pieces<'f> {
+impl<'f, S: Source> Pieces<'f, S> {
+    fn new(file: &'f S, at: u64, len: u32) -> Pieces<'f, S> {
         Pieces { file, at, left: len, piece: Vec::new(), next: 0 }
     }
 
@@ -187,7 +208,7 @@ impl<'f> Pieces<'f> {
     fn fill(&mut self) -> Result<bool, Errno> {
         self.piece.resize(self.left.min(128 * 1024) as usize, 0);
         self.next = 0;
-        let read = pread(self.file, &mut self.piece, self.at)?;
+        let read = self.file.read(&mut self.piece, self.at)?;
         self.piece.truncate(read);
         self.at += read as u64;
         self.left -= read as u32;

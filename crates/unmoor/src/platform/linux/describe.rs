@@ -227,7 +227,7 @@ fn volumes(machine: &Machine, drive: &mut Drive, node: &Node, disk: &str, detail
 }
 
 /// `sdb12` → 12, `mmcblk0p1` → 1. `mmcblk0boot0` is a disk of its own.
-fn partition_number(disk: &str, name: &str) -> Option<u32> {
+pub(super) fn partition_number(disk: &str, name: &str) -> Option<u32> {
     let rest = name.strip_prefix(disk)?;
     rest.strip_prefix('p').unwrap_or(rest).parse().ok()
 }

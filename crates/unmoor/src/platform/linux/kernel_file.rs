@@ -52,8 +52,12 @@ pub fn read_proc(path: impl Arg) -> Result<Vec<u8>, Errno> {
 
 /// The file's text without the newline at its end; what is not UTF-8 is replaced.
 pub fn text_at(dir: impl AsFd, path: impl Arg) -> Option<String> {
-    let bytes = read_at(dir, path).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
+    text_of(&read_at(dir, path).ok()?)
+}
+
+/// The text of an attribute, without what stands around it; an empty one is none.
+pub(super) fn text_of(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
     let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
     (!text.is_empty()).then(|| text.to_string())
 }

@@ -13,6 +13,8 @@ mod dm_ioctl;
 mod errno;
 mod fs_shutdown;
 mod fuse_abort;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod idle;
 mod kcmp;
 mod kernel_file;

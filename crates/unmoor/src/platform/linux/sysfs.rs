@@ -110,7 +110,7 @@ impl Place {
 
     /// `../../devices/pci…/block/sdb/sdb1`: the last component after `block/` is the partition, if
     /// there are two.
-    fn parse(base: &Path, target: &str) -> Option<Place> {
+    pub(super) fn parse(base: &Path, target: &str) -> Option<Place> {
         let mut path = base.to_path_buf();
         for part in target.split('/') {
             match part {

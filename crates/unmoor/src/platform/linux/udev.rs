@@ -12,7 +12,7 @@ pub fn content(device: u64) -> Option<Content> {
     parse(&read_proc(path).ok()?)
 }
 
-fn parse(text: &[u8]) -> Option<Content> {
+pub(super) fn parse(text: &[u8]) -> Option<Content> {
     let text = String::from_utf8_lossy(text);
     let property = |name: &str| {
         text.lines()
@@ -29,7 +29,7 @@ fn parse(text: &[u8]) -> Option<Content> {
     })
 }
 
-fn decode(value: &str) -> String {
+pub(super) fn decode(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

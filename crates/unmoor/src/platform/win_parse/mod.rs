@@ -9,6 +9,8 @@
 mod answers;
 mod bytes;
 mod codes;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod names;
 mod strings;
 mod veto;

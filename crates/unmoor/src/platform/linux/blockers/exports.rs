@@ -17,7 +17,7 @@ pub(super) fn active() -> Vec<Export> {
 }
 
 /// Lines of `PATH CLIENT(OPTIONS)`, with comments.
-fn parse(text: &[u8]) -> Vec<Export> {
+pub(super) fn parse(text: &[u8]) -> Vec<Export> {
     let lines = text.split(|b| *b == b'\n').filter(|line| line.starts_with(b"/"));
     lines
         .filter_map(|line| {

@@ -26,7 +26,7 @@ impl Users {
         Users::parse(&std::fs::read("/etc/passwd").unwrap_or_default())
     }
 
-    fn parse(text: &[u8]) -> Users {
+    pub(super) fn parse(text: &[u8]) -> Users {
         let mut users = HashMap::new();
         for line in text.split(|b| *b == b'\n') {
             let mut words = line.split(|b| *b == b':');
@@ -80,13 +80,13 @@ pub(super) fn command_line(task: &Task, text: &mut Vec<u8>) -> Vec<OsString> {
 }
 
 /// The effective user: second number of the line `Uid:` in `/proc/PID/status`.
-fn uid(status: &[u8]) -> Option<u32> {
+pub(super) fn uid(status: &[u8]) -> Option<u32> {
     let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
     parse(line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).nth(1)?)
 }
 
 /// The line `SigIgn:` in `/proc/PID/status`.
-fn ignored(status: &[u8]) -> u64 {
+pub(super) fn ignored(status: &[u8]) -> u64 {
     let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"));
     let digits = line.and_then(|line| std::str::from_utf8(line.trim_ascii()).ok());
     digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)

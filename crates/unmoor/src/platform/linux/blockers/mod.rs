@@ -13,6 +13,8 @@ mod cgroup;
 mod exports;
 mod fast;
 mod fdinfo;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod identity;
 mod kernel;
 mod maps;

@@ -55,7 +55,7 @@ pub(super) fn find(lines: &[Line], namespace: Namespace, hits: &[Hit], found: &m
 }
 
 /// The layers in the options of an overlay, as paths.
-fn layers(options: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn layers(options: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut layers = Vec::new();
     for option in options.split(|b| *b == b',') {
         let Some(equals) = option.iter().position(|b| *b == b'=') else { continue };

@@ -65,7 +65,7 @@ fn words(words: &[&str]) -> Option<String> {
 }
 
 /// `vg-my--lv` is `vg/my-lv`: LVM doubles the dashes of names and puts a single one between them.
-fn logical_volume(mapping: &str) -> String {
+pub(super) fn logical_volume(mapping: &str) -> String {
     let mut out = String::new();
     let mut rest = mapping.chars().peekable();
     let mut slash = true;

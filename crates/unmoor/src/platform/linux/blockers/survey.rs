@@ -115,7 +115,7 @@ impl Survey {
     }
 
     /// Takes in the mount table of one namespace.
-    fn read(
+    pub(super) fn read(
         &mut self,
         lines: &[Line],
         namespace: Namespace,
@@ -182,7 +182,7 @@ impl Survey {
     }
 
     /// Finds out which mounts elsewhere go away together with ours.
-    fn follow(&mut self, groups: &Groups) {
+    pub(super) fn follow(&mut self, groups: &Groups) {
         let ours: Vec<Place> = self
             .hits
             .iter()
@@ -227,7 +227,7 @@ fn our_namespace(proc: &Proc, text: &mut Vec<u8>) -> Option<u64> {
 }
 
 /// `mnt:[4026531841]`
-fn namespace_number(link: &[u8]) -> Option<u64> {
+pub(super) fn namespace_number(link: &[u8]) -> Option<u64> {
     parse(link.strip_prefix(b"mnt:[")?.strip_suffix(b"]")?)
 }
 

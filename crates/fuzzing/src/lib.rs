@@ -1,0 +1,32 @@
+//! Every reader of foreign text and bytes that unmoor has, as functions that take any bytes at all.
+//!
+//! Two runners use them: libFuzzer on a nightly toolchain (`fuzz/` at the root of the repository), and
+//! random changes of the seeds on any toolchain (`tests/mutations.rs`). docs/fuzzing.md tells how.
+
+// The command is a program, not a library: its files that read or escape are compiled here once more.
+#[allow(dead_code)]
+#[path = "../../unmoor-cli/src/args.rs"]
+mod args;
+#[allow(dead_code)]
+#[path = "../../unmoor-cli/src/duration.rs"]
+mod duration;
+#[path = "../../unmoor-cli/src/json/os_text.rs"]
+mod os_text;
+#[path = "../../unmoor-cli/src/table.rs"]
+mod table;
+#[path = "../../unmoor-cli/src/text.rs"]
+mod text;
+
+pub mod command;
+pub mod document;
+
+pub use unmoor::fuzzing::Parser;
+
+/// All of them, by the names of their seeds' directories.
+pub fn parsers() -> Vec<Parser> {
+    let mut parsers = unmoor::fuzzing::PARSERS.to_vec();
+    parsers.extend(command::PARSERS);
+    parsers.extend(document::PARSERS);
+    parsers.sort_unstable_by_key(|(name, _)| *name);
+    parsers
+}

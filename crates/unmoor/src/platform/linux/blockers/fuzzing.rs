@@ -1,0 +1,213 @@
+//! What the search for blockers reads, as functions that take any bytes (docs/fuzzing.md).
+
+use super::cgroup::Owner;
+use super::fdinfo::FdInfo;
+use super::identity::{self, Users};
+use super::maps::Mapping;
+use super::propagation::Groups;
+use super::survey::{Namespace, Survey, namespace_number};
+use super::{exports, overlay, stacked, text};
+use crate::platform::linux::fuzzing::{counters, mangled};
+use crate::platform::linux::mountinfo::{self, source_is_device};
+use crate::platform::linux::procfs;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Mount tables of two namespaces, with a 0 between: what of them is the drive's, what lies on that, and
+/// what leaves together with what.
+pub fn mount_tables(bytes: &[u8]) {
+    let middle = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    let tables = [&bytes[..middle], bytes.get(middle + 1..).unwrap_or_default()];
+    let nodes = [(8 << 32 | 17, 1), (8 << 32 | 16, 0)];
+    let (mut survey, mut groups) = (Survey::default(), Groups::default());
+    let mut mounts = 0;
+    for (table, ours) in tables.into_iter().zip([true, false]) {
+        let mut lines = mountinfo::parse(table);
+        // Those would be asked of this machine's own /dev.
+        lines.retain(|line| line.device >> 32 != 0 || !source_is_device(line));
+        mounts += lines.len();
+        let namespace = Namespace { pid: if ours { 1 } else { 2 }, ours };
+        survey.read(&lines, namespace, &nodes, &mut groups);
+    }
+    survey.follow(&groups);
+    assert!(survey.hits.len() + survey.on_top.len() <= mounts);
+    assert!(survey.overlays.len() <= mounts);
+    assert!(!survey.hits.iter().any(|hit| hit.namespace.ours && hit.follows));
+    assert!(survey.hits.iter().all(|hit| nodes.contains(&(hit.device, hit.on))));
+    for ours in [true, false] {
+        let hits: HashSet<u64> =
+            survey.hits.iter().filter(|h| h.namespace.ours == ours).map(|h| h.id).collect();
+        let on_top: Vec<u64> =
+            survey.on_top.iter().filter(|t| t.namespace.ours == ours).map(|t| t.id).collect();
+        let once: HashSet<u64> = on_top.iter().copied().collect();
+        assert_eq!(once.len(), on_top.len(), "told twice");
+        assert!(once.is_disjoint(&hits), "a mount of the drive lies on the drive's mount");
+    }
+}
+
+/// `/proc/PID/maps`.
+pub fn proc_maps(bytes: &[u8]) {
+    for mapping in Mapping::all(bytes) {
+        assert_ne!(mapping.inode, 0);
+        let (path, deleted) = mapping.path();
+        assert!(path.as_os_str().len() <= bytes.len());
+        let (major, minor) = (mapping.device >> 32, mapping.device & 0xffff_ffff);
+        let access = if mapping.writing { "rw-s" } else { "r--p" };
+        let line = format!("0-1 {access} 0 {major:02x}:{minor:02x} {} ", mapping.inode);
+        let mut line = line.into_bytes();
+        let name = text::replace(path.as_os_str().as_bytes(), b"\n", br"\012");
+        let plain = !name.trim_ascii_start().is_empty() && name.trim_ascii_start() == name;
+        line.extend(name);
+        line.extend(if deleted { &b" (deleted)"[..] } else { b"" });
+        // "00:00" stands for memory without a file, however it got its inode.
+        if plain && mapping.device != 0 {
+            assert_eq!(Mapping::parse(&line).map(|again| again.path()), Some((path, deleted)));
+        }
+    }
+}
+
+/// What proc says of one process: `fdinfo`, `status`, `stat`, the link of its namespace; and the users.
+pub fn proc_process(bytes: &[u8]) {
+    let whole = FdInfo::parse(bytes);
+    // A read that got less than everything knows less, but nothing else.
+    if let Some(begin) = bytes.get(..bytes.len() / 2) {
+        let part = FdInfo::parse(begin);
+        let cut = begin.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let lines = FdInfo::parse(&begin[..cut]);
+        assert!(lines.mount.is_none() || part.mount == lines.mount && whole.mount == lines.mount);
+    }
+    if let Some(stat) = identity::stat(bytes) {
+        let flags = if stat.kernel { 0x0020_0000 } else { 0 };
+        let zeros = "0 ".repeat(12);
+        let text = format!("1 (a) b) S {} 1 1 -1 -1 {flags} {zeros}{}", stat.parent, stat.started);
+        assert_eq!(identity::stat(text.as_bytes()), Some(stat));
+    }
+    if let Some(uid) = identity::uid(bytes) {
+        assert_eq!(identity::uid(format!("Uid:\t1\t{uid}\t3\t4\n").as_bytes()), Some(uid));
+    }
+    let ignored = identity::ignored(bytes);
+    assert_eq!(identity::ignored(format!("SigIgn:\t{ignored:016x}\n").as_bytes()), ignored);
+    let _ = Users::parse(bytes);
+    if let Some(number) = namespace_number(bytes) {
+        assert_eq!(namespace_number(format!("mnt:[{number}]").as_bytes()), Some(number));
+    }
+    let number: Option<u32> = procfs::parse(bytes);
+    assert!(number.is_none() || bytes.iter().all(u8::is_ascii_digit));
+}
+
+/// Tables of the whole system: swap, the NFS server's exports, the counters of unwritten pages.
+pub fn proc_tables(bytes: &[u8]) {
+    counters(bytes);
+    for export in exports::parse(bytes) {
+        assert!(export.path.is_absolute());
+        let path = mangled(export.path.as_os_str().as_bytes());
+        let line = [&path[..], b"\t", export.client.as_bytes(), b"(rw)\n"].concat();
+        assert_eq!(exports::parse(&line), [export]);
+    }
+}
+
+/// `/proc/PID/cgroup`: what a process belongs to, and the command that stops that.
+///
+/// Whoever may make a control group gives it its name: no such name becomes an option of the command
+/// that is offered to an administrator, or more than one word.
+pub fn cgroup(bytes: &[u8]) {
+    let Some(owner) = Owner::parse(bytes) else { return };
+    assert!(!owner.to_string().is_empty() && !owner.noun().is_empty());
+    let Some(words) = owner.stop() else { return };
+    const OURS: [&str; 3] = ["--user", "--machine", "-n"];
+    for word in &words {
+        let ours = OURS.contains(&word.as_str());
+        assert!(ours || !word.starts_with('-'), "{words:?} has a foreign option");
+    }
+    if let Some(command) = text::command(words.iter().map(OsStr::new)) {
+        assert_eq!(split_by_a_shell(&command).as_deref(), Some(&words[..]));
+    }
+}
+
+/// The options of an overlay.
+pub fn overlay(bytes: &[u8]) {
+    let layers = overlay::layers(bytes);
+    assert!(layers.iter().map(|(_, layer)| layer.len()).sum::<usize>() <= bytes.len());
+    // As the kernel shows them: escaped for itself, then for mountinfo.
+    let shown = |name: &str, layer: &[u8]| {
+        let own = layer.iter().flat_map(|b| match b {
+            b'\\' | b':' | b',' => vec![b'\\', *b],
+            b => vec![*b],
+        });
+        let own: Vec<u8> = own.collect();
+        let escaped = own.iter().flat_map(|b| match b {
+            b',' | b' ' | b'\t' | b'\n' | b'\\' => format!("\\{b:03o}").into_bytes(),
+            b => vec![*b],
+        });
+        [name.as_bytes().to_vec(), b"=".to_vec(), escaped.collect()].concat()
+    };
+    for (role, layer) in layers {
+        assert!(["lowerdir", "upperdir", "workdir"].contains(&role));
+        if !layer.is_empty() {
+            assert_eq!(overlay::layers(&shown(role, &layer)), [(role, layer)]);
+        }
+    }
+}
+
+/// Commands that a user may paste: names of files and of logical volumes in them.
+///
+/// A shell reads back the words that were meant, and no control character reaches the terminal.
+pub fn remedies(bytes: &[u8]) {
+    let words: Vec<&OsStr> = bytes.split(|b| *b == 0).map(OsStr::from_bytes).collect();
+    if let Some(line) = text::command(words.iter().copied()) {
+        assert!(!line.contains(char::is_control));
+        let read = split_by_a_shell(&line);
+        let meant: Option<Vec<String>> =
+            words.iter().map(|word| word.to_str().map(str::to_string)).collect();
+        assert_eq!(read, meant);
+    }
+    if let Some(line) = text::command_on(&["umount"], Path::new(OsStr::from_bytes(bytes))) {
+        assert_eq!(split_by_a_shell(&line).map(|words| words.len()), Some(2));
+    }
+    let replaced = text::replace(bytes, br"\012", b"\n");
+    assert!(replaced.len() <= bytes.len());
+    assert!(!replaced.windows(4).any(|four| four == br"\012") || bytes.contains(&b'\\'));
+    if let Ok(name) = std::str::from_utf8(bytes) {
+        assert!(stacked::logical_volume(name).len() <= name.len());
+    }
+}
+
+/// What a POSIX shell makes of a line of plain and of quoted words (sh(1p), 2.2 "Quoting").
+fn split_by_a_shell(line: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut begun) = (Vec::new(), String::new(), false);
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ' ' => {
+                if std::mem::take(&mut begun) {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            '\'' => {
+                begun = true;
+                loop {
+                    match chars.next()? {
+                        '\'' => break,
+                        c => word.push(c),
+                    }
+                }
+            }
+            '\\' => {
+                begun = true;
+                word.push(chars.next()?);
+            }
+            // Everything that means something to a shell has to be quoted.
+            c if "|&;<>()$`\"\t\n*?[#~!{}".contains(c) => return None,
+            c => {
+                begun = true;
+                word.push(c);
+            }
+        }
+    }
+    if begun {
+        words.push(word);
+    }
+    Some(words)
+}
