@@ -49,6 +49,7 @@ mod release;
 mod report;
 mod stages;
 mod target;
+mod together;
 mod verdict;
 mod wait;
 

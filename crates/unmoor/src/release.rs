@@ -8,9 +8,11 @@ use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan};
 use crate::platform::Platform;
 use crate::refusals::refuse_system;
 use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
-use crate::stages::{Dismounted, Ejected, Halted, Opened, refuse_offline};
+use crate::stages::{Dismounted, Ejected, Halted, Locked, Opened, refuse_offline};
 use crate::target::Target;
-use std::cell::RefCell;
+use crate::together;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Who is told what happens while a procedure runs.
@@ -23,17 +25,12 @@ pub fn release(
     options: &Options,
     listener: Listener<'_>,
 ) -> Report {
-    carry_out(platform, target, options, listener, |run| run.release())
+    alone(Procedure::Release, platform, target, options, listener)
 }
 
 /// Makes the plan of a release and carries nothing out.
 pub fn dry_run(platform: &dyn Platform, target: &Target, options: &Options) -> Report {
-    carry_out(platform, target, options, &mut |_| {}, |run| {
-        let drive = run.resolve()?;
-        let plan = run.plan(&drive)?;
-        run.report.steps.extend(plan.steps.iter().map(planned));
-        Ok(Outcome::Planned)
-    })
+    alone(Procedure::DryRun, platform, target, options, &mut |_| {})
 }
 
 /// Takes the medium in, and looks whether there is one then.
@@ -43,7 +40,7 @@ pub fn load(
     options: &Options,
     listener: Listener<'_>,
 ) -> Report {
-    carry_out(platform, target, options, listener, |run| run.load())
+    alone(Procedure::Load, platform, target, options, listener)
 }
 
 /// Writes everything that is in the cache for this drive, and leaves it as it is.
@@ -53,12 +50,7 @@ pub fn flush(
     options: &Options,
     listener: Listener<'_>,
 ) -> Report {
-    carry_out(platform, target, options, listener, |run| {
-        let drive = run.resolve()?;
-        let mut opened = run.open(drive)?;
-        run.step(Step::Flush, || opened.flush().map(|done| ((), done)))?;
-        Ok(Outcome::Released)
-    })
+    alone(Procedure::Flush, platform, target, options, listener)
 }
 
 /// Has the system mount again what was dismounted and is still in the drive. Unlocks nothing: whoever
@@ -69,79 +61,108 @@ pub fn remount(
     options: &Options,
     listener: Listener<'_>,
 ) -> Report {
-    carry_out(platform, target, options, listener, |run| {
-        let drive = run.resolve()?;
-        run.step(Step::Mount, || platform.remount(&drive).map(|done| ((), done)))
-            .map_err(|e| e.at(Step::Mount))?;
-        Ok(Outcome::Released)
-    })
+    alone(Procedure::Remount, platform, target, options, listener)
 }
 
-fn carry_out<'r>(
-    platform: &'r dyn Platform,
-    target: &'r Target,
-    options: &'r Options,
-    listener: Listener<'r>,
-    procedure: impl FnOnce(&mut Run<'_, '_>) -> Result<Outcome>,
+/// What is done with a drive; [`many()`](crate::many()) does it with several at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Procedure {
+    /// [`release()`]
+    Release,
+    /// [`dry_run()`]
+    DryRun,
+    /// [`load()`]
+    Load,
+    /// [`flush()`]
+    Flush,
+    /// [`remount()`]
+    Remount,
+}
+
+/// One target on the caller's own thread.
+pub(crate) fn alone(
+    procedure: Procedure,
+    platform: &dyn Platform,
+    target: &Target,
+    options: &Options,
+    listener: Listener<'_>,
 ) -> Report {
-    let ear = RefCell::new(listener);
-    let mut run = Run {
-        platform,
-        target,
-        options,
-        ear: &ear,
-        start: platform.now(),
-        report: Report {
-            target: target.to_string(),
-            drive: None,
-            action: None,
-            steps: Vec::new(),
-            medium_after: None,
-            warnings: Vec::new(),
-            outcome: Outcome::Planned,
-        },
-    };
-    let outcome = procedure(&mut run);
-    run.report.outcome = outcome.unwrap_or_else(Outcome::Stopped);
-    run.report
+    let ear = Rc::new(RefCell::new(|event: &Event<'_>| listener(event)));
+    let mut run = Run::new(platform, target, options, ear, platform.now());
+    match run.resolve() {
+        Ok(drive) => together::carry_out(procedure, vec![(run, drive)]).remove(0),
+        Err(error) => run.stopped(error),
+    }
 }
 
 /// One procedure under way: what it works on, and the report it writes.
-struct Run<'r, 'e> {
-    platform: &'r dyn Platform,
-    target: &'r Target,
-    options: &'r Options,
-    ear: &'e RefCell<Listener<'r>>,
+pub(crate) struct Run<'r> {
+    pub(crate) platform: &'r dyn Platform,
+    pub(crate) target: &'r Target,
+    pub(crate) options: Options,
+    ear: Ear<'r>,
+    /// When the whole call began: its timeout counts from there.
     start: Duration,
-    report: Report,
+    /// It had to wait for something that was in the way.
+    pub(crate) waited: Rc<Cell<bool>>,
+    pub(crate) report: Report,
 }
 
-impl<'r: 'e, 'e> Run<'r, 'e> {
-    fn release(&mut self) -> Result<Outcome> {
-        let drive = self.resolve()?;
-        let action = match self.plan(&drive) {
-            Ok(plan) => plan.action,
-            Err(error) if self.wants_the_tray(&drive, &error) => {
-                return self.open_empty_tray(drive, error);
-            }
-            Err(error) => return Err(error),
-        };
-        if action == Action::PowerOff {
-            self.refuse_siblings_in_use(&drive)?;
+/// Who is told, shared by a run and the drive that it has open.
+pub(crate) type Ear<'r> = Rc<RefCell<dyn FnMut(&Event<'_>) + 'r>>;
+
+impl<'r> Run<'r> {
+    pub(crate) fn new(
+        platform: &'r dyn Platform,
+        target: &'r Target,
+        options: &Options,
+        ear: Ear<'r>,
+        start: Duration,
+    ) -> Self {
+        Run {
+            platform,
+            target,
+            options: options.clone(),
+            ear,
+            start,
+            waited: Rc::default(),
+            report: Report {
+                target: target.to_string(),
+                drive: None,
+                action: None,
+                steps: Vec::new(),
+                medium_after: None,
+                warnings: Vec::new(),
+                outcome: Outcome::Planned,
+            },
         }
-        self.tell(&Event::Resolved { drive: &drive, action });
+    }
+
+    /// The report of a run that is over.
+    pub(crate) fn over(mut self, outcome: Result<Outcome>) -> Report {
+        self.report.outcome = outcome.unwrap_or_else(Outcome::Stopped);
+        self.report
+    }
+
+    /// The report of a run that came to this.
+    pub(crate) fn stopped(self, error: Error) -> Report {
+        self.over(Err(error))
+    }
+
+    pub(crate) fn flush(&mut self, drive: Drive) -> Result<Outcome> {
         let mut opened = self.open(drive)?;
-        self.flush_first(&mut opened)?;
-        let dismounted = self.dismount(opened)?;
-        let mut ejected = self.let_go(dismounted, action)?;
-        let verified = self.verify(&mut ejected, action);
-        let unlocked = self.unlock(ejected.into_opened());
-        verified.and(unlocked)?;
+        self.step(Step::Flush, || opened.flush().map(|done| ((), done)))?;
         Ok(Outcome::Released)
     }
 
-    fn load(&mut self) -> Result<Outcome> {
-        let drive = self.resolve()?;
+    pub(crate) fn remount(&mut self, drive: &Drive) -> Result<Outcome> {
+        let platform = self.platform;
+        self.step(Step::Mount, || platform.remount(drive).map(|done| ((), done)))
+            .map_err(|e| e.at(Step::Mount))?;
+        Ok(Outcome::Released)
+    }
+
+    pub(crate) fn load(&mut self, drive: Drive) -> Result<Outcome> {
         let mut opened = self.open(drive)?;
         self.step(Step::Load, || opened.load().map(|done| ((), done)))?;
         let seen = self.step(Step::Verify, || {
@@ -167,7 +188,7 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         .map_err(|e| e.at(Step::Verify))
     }
 
-    fn resolve(&mut self) -> Result<Drive> {
+    pub(crate) fn resolve(&mut self) -> Result<Drive> {
         let (platform, target) = (self.platform, self.target);
         let drive = self.step(Step::Resolve, || {
             let drive = platform.resolve(target)?;
@@ -179,9 +200,9 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         Ok(drive)
     }
 
-    fn plan(&mut self, drive: &Drive) -> Result<Plan> {
-        let made = plan(drive, self.options, |action| self.platform.methods(drive, action))
-            .and_then(|made| refuse_offline(self.platform, drive, self.options).map(|()| made))
+    pub(crate) fn plan(&mut self, drive: &Drive) -> Result<Plan> {
+        let made = plan(drive, &self.options, |action| self.platform.methods(drive, action))
+            .and_then(|made| refuse_offline(self.platform, drive, &self.options).map(|()| made))
             .map_err(|e| e.at(Step::Resolve))?;
         self.report.action = Some(made.action);
         Ok(made)
@@ -189,9 +210,10 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
 
     /// A power-off takes the other drives of the same device along: a card reader's other slots, the
     /// disk beside a "virtual CD". None of them may be in use.
-    fn refuse_siblings_in_use(&mut self, drive: &Drive) -> Result<()> {
+    pub(crate) fn refuse_siblings_in_use(&mut self, drive: &Drive) -> Result<()> {
         let mut idle = Vec::new();
-        for name in &drive.siblings {
+        let given = |name: &String| self.options.together.iter().any(|other| other.name == *name);
+        for name in drive.siblings.iter().filter(|name| !given(name)) {
             let sibling = match self.platform.resolve(&Target::parse(name)?) {
                 Ok(sibling) => sibling,
                 Err(error) if error.kind() == ErrorKind::NoSuchTarget => continue,
@@ -218,11 +240,14 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         Ok(())
     }
 
-    fn open(&mut self, drive: Drive) -> Result<Opened<'e>> {
-        let ear = self.ear;
-        let mut opened = Opened::with(self.platform, drive, self.options)?
+    pub(crate) fn open(&mut self, drive: Drive) -> Result<Opened<'r>> {
+        let (ear, waited) = (self.ear.clone(), self.waited.clone());
+        let mut opened = Opened::with(self.platform, drive, &self.options)?
             .since(self.start)
-            .observed(Box::new(move |event| (ear.borrow_mut())(event)));
+            .observed(Box::new(move |event| {
+                waited.set(waited.get() || matches!(event, Event::Waiting { .. }));
+                (ear.borrow_mut())(event);
+            }));
         // Whoever may not work on it is told before anything is begun.
         opened.check()?;
         Ok(opened)
@@ -230,7 +255,7 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
 
     /// What could not be written is not ejected, unless the user said to discard it. A user who may
     /// not flush (Windows, restricted) is warned: locking and dismounting flush too.
-    fn flush_first(&mut self, opened: &mut Opened<'_>) -> Result<()> {
+    pub(crate) fn flush_first(&mut self, opened: &mut Opened<'_>) -> Result<()> {
         let Err(error) = self.step(Step::Flush, || opened.flush().map(|done| ((), done))) else {
             return Ok(());
         };
@@ -250,43 +275,76 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         }
     }
 
-    fn dismount<'p>(&mut self, opened: Opened<'p>) -> Result<Dismounted<'p>> {
+    /// Finds everything idle. What is in use is no obstacle to force.
+    pub(crate) fn lock<'p>(&mut self, opened: Opened<'p>) -> Result<Ready<'p>, Halted<'p>> {
         let locked = self.stage(Step::Lock, || {
             opened.lock().map(|locked| {
                 let done = locked.done().clone();
                 (locked, done)
             })
         });
-        let dismounted = match locked {
-            Ok(locked) => self.stage(Step::Dismount, || with_done(locked.dismount())),
-            Err(halted) => Err(halted),
-        };
-        // Something may also come in between the lock and the dismount.
-        let dismounted = match dismounted {
-            Err(halted) if self.options.force && halted.error.kind() == ErrorKind::Busy => {
-                let Halted { error, opened } = halted;
-                self.warn(format!("{error}; forced: what is still open there fails from now on"));
-                self.stage(Step::Dismount, || with_done(opened.dismount_forced()))
-            }
-            other => other,
-        };
-        dismounted.map_err(|halted| self.unlock_halted(halted))
+        match locked {
+            Ok(locked) => Ok(Ready::Locked(locked)),
+            Err(halted) => self.force_it(halted).map(Ready::ByForce),
+        }
     }
 
-    fn let_go<'p>(&mut self, dismounted: Dismounted<'p>, action: Action) -> Result<Ejected<'p>> {
+    pub(crate) fn dismount<'p>(
+        &mut self,
+        ready: Ready<'p>,
+    ) -> Result<Dismounted<'p>, Halted<'p>> {
+        let opened = match ready {
+            Ready::ByForce(opened) => opened,
+            Ready::Locked(locked) => {
+                match self.stage(Step::Dismount, || with_done(locked.dismount())) {
+                    Ok(dismounted) => return Ok(dismounted),
+                    // Something may also come in between the lock and the dismount.
+                    Err(halted) => self.force_it(halted)?,
+                }
+            }
+        };
+        self.stage(Step::Dismount, || with_done(opened.dismount_forced()))
+    }
+
+    /// Where force was wished and something is in the way, that is told; else it is halted.
+    fn force_it<'p>(&mut self, halted: Halted<'p>) -> Result<Opened<'p>, Halted<'p>> {
+        if !self.options.force || halted.error.kind() != ErrorKind::Busy {
+            return Err(halted);
+        }
+        let Halted { error, opened } = halted;
+        self.warn(format!("{error}; forced: what is still open there fails from now on"));
+        Ok(opened)
+    }
+
+    pub(crate) fn let_go<'p>(
+        &mut self,
+        dismounted: Dismounted<'p>,
+        action: Action,
+    ) -> Result<Ejected<'p>, Halted<'p>> {
         let step = if action == Action::PowerOff { Step::PowerOff } else { Step::Eject };
         let nothing = (action == Action::Nothing)
-            .then(|| self.report.drive.as_ref().map(|d| nothing_to_eject(d, self.options)))
+            .then(|| self.report.drive.as_ref().map(|d| nothing_to_eject(d, &self.options)))
             .flatten();
         self.stage(step, || {
             let ejected = dismounted.let_go(action)?;
             let done = nothing.map_or_else(|| ejected.done().clone(), Done::skipped);
             Ok((ejected, done))
         })
-        .map_err(|halted| self.unlock_halted(halted))
     }
 
-    fn verify(&mut self, ejected: &mut Ejected<'_>, action: Action) -> Result<()> {
+    /// The device left its bus with another drive of it.
+    pub(crate) fn left_with<'p>(
+        &mut self,
+        dismounted: Dismounted<'p>,
+        other: &str,
+    ) -> Result<Ejected<'p>, Halted<'p>> {
+        self.stage(Step::PowerOff, || {
+            let ejected = dismounted.left();
+            Ok((ejected, Done::skipped(format!("it is the same device as {other}, and left with it"))))
+        })
+    }
+
+    pub(crate) fn verify(&mut self, ejected: &mut Ejected<'_>, action: Action) -> Result<()> {
         if !self.options.verify {
             return self.step(Step::Verify, || Ok(((), Done::skipped("left out at your wish"))));
         }
@@ -303,12 +361,12 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         seen.map(|_| ())
     }
 
-    fn unlock(&mut self, mut opened: Opened<'_>) -> Result<()> {
+    pub(crate) fn unlock(&mut self, mut opened: Opened<'_>) -> Result<()> {
         self.step(Step::Unlock, || opened.unlock().map(|done| ((), done)))
     }
 
     /// After a failure: lets go of what is held, and keeps the failure as the one to report.
-    fn unlock_halted(&mut self, halted: Halted<'_>) -> Error {
+    pub(crate) fn unlock_halted(&mut self, halted: Halted<'_>) -> Error {
         let Halted { error, opened } = halted;
         if let Err(unlock) = self.unlock(opened) {
             self.warn(unlock.to_string());
@@ -318,17 +376,21 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
 
     /// A drive with a closed tray and nothing in it: there is nothing to release, but whoever ejects
     /// it wants the tray.
-    fn open_empty_tray(&mut self, drive: Drive, error: Error) -> Result<Outcome> {
-        let mut opened = self.open(drive)?;
-        let seen = self.step(Step::Eject, || opened.open_empty_tray())?;
-        self.report.medium_after = Some(seen);
+    pub(crate) fn open_empty_tray(&mut self, drive: Drive, error: Error) -> Error {
+        let seen = self.open(drive).and_then(|mut opened| {
+            let seen = self.step(Step::Eject, || opened.open_empty_tray());
+            drop(opened);
+            seen
+        });
+        self.report.medium_after = seen.as_ref().ok().copied();
         match seen {
-            Presence::TrayOpen => Err(error.and_detail("the tray is open now")),
-            _ => Err(error),
+            Ok(Presence::TrayOpen) => error.and_detail("the tray is open now"),
+            Ok(_) => error,
+            Err(other) => other,
         }
     }
 
-    fn wants_the_tray(&self, drive: &Drive, error: &Error) -> bool {
+    pub(crate) fn wants_the_tray(&self, drive: &Drive, error: &Error) -> bool {
         self.options.goal == Goal::Eject
             && error.kind() == ErrorKind::NoMedium
             && drive.kind == DriveKind::Optical
@@ -367,14 +429,22 @@ impl<'r: 'e, 'e> Run<'r, 'e> {
         result
     }
 
-    fn warn(&mut self, warning: String) {
+    pub(crate) fn warn(&mut self, warning: String) {
         self.tell(&Event::Warning(&warning));
         self.report.warnings.push(warning);
     }
 
-    fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn tell(&self, event: &Event<'_>) {
         (self.ear.borrow_mut())(event);
     }
+}
+
+/// A drive that may be dismounted.
+pub(crate) enum Ready<'p> {
+    /// It was found idle.
+    Locked(Locked<'p>),
+    /// It is in use, and is dismounted all the same.
+    ByForce(Opened<'p>),
 }
 
 /// What a failed step holds its reason in.
@@ -424,7 +494,7 @@ fn failed(step: Step, took: Duration, error: &Error) -> StepReport {
 }
 
 /// A planned step, as a report shows it.
-fn planned(step: &PlannedStep) -> StepReport {
+pub(crate) fn planned(step: &PlannedStep) -> StepReport {
     let what = (!step.what.is_empty()).then(|| step.what.join(", "));
     let reason = match (what, &step.note) {
         (Some(what), Some(note)) => Some(format!("{what} ({note})")),

@@ -22,6 +22,8 @@ pub(super) struct Inner<'p> {
     pub(super) observer: Observer<'p>,
     /// What a flush could not write: no later stage lets go of the medium then.
     pub(super) unwritten: Option<Error>,
+    /// Volumes of this drive that another one takes down, which is released with it.
+    pub(super) left_to_others: Vec<String>,
 }
 
 impl Inner<'_> {
@@ -51,11 +53,24 @@ impl Inner<'_> {
             self.uncancelled()?;
             busy = Some(error);
             // Who was in the way may have mounted something, or unmounted it himself.
-            self.drive = self.session.refresh()?;
+            self.refresh()?;
             self.refuse()?;
             refuse_empty(&self.drive)?;
             pause = (pause * 2).min(Duration::from_millis(250));
         }
+    }
+
+    /// Looks at the drive again.
+    pub(super) fn refresh(&mut self) -> Result<()> {
+        let drive = self.session.refresh()?;
+        self.drive = self.own(drive);
+        Ok(())
+    }
+
+    /// The drive with those of its volumes that nobody else takes down.
+    pub(super) fn own(&self, mut drive: Drive) -> Drive {
+        drive.volumes.retain(|volume| !self.left_to_others.contains(&volume.name));
+        drive
     }
 
     /// What is never released, by no option that was not given.

@@ -32,6 +32,11 @@ impl<'p> Locked<'p> {
         self.opened.dismount(false)
     }
 
+    /// The drive, still locked.
+    pub(crate) fn into_opened(self) -> Opened<'p> {
+        self.opened
+    }
+
     /// Changes nothing and lets go.
     ///
     /// # Errors
@@ -89,6 +94,16 @@ impl<'p> Dismounted<'p> {
             Ok(done) => Ok(Ejected { opened: self.opened, action, done, seen: None }),
             Err(error) => Err(self.opened.halt(error)),
         }
+    }
+
+    /// The device left its bus already, with another drive of it.
+    pub(crate) fn left(self) -> Ejected<'p> {
+        Ejected { opened: self.opened, action: Action::PowerOff, done: Done::default(), seen: None }
+    }
+
+    /// The drive, still claimed.
+    pub(crate) fn into_opened(self) -> Opened<'p> {
+        self.opened
     }
 
     /// Leaves the medium where it is and lets go: the next access may mount it again.

@@ -91,6 +91,7 @@ impl<'p> Opened<'p> {
             deadline,
             observer,
             unwritten,
+            left_to_others: Vec::new(),
         })))
     }
 
@@ -106,6 +107,20 @@ impl<'p> Opened<'p> {
     pub(crate) fn since(mut self, start: Duration) -> Self {
         self.0.deadline = self.0.options.timeout.map(|t| start + t);
         self
+    }
+
+    /// These volumes are taken down with another drive that they lie on too.
+    #[must_use]
+    pub(crate) fn leaving(mut self, volumes: Vec<String>) -> Self {
+        self.0.left_to_others = volumes;
+        let drive = self.0.drive.clone();
+        self.0.drive = self.0.own(drive);
+        self
+    }
+
+    /// Something in the way is waited for so long from now on.
+    pub(crate) fn wait_for(&mut self, time: Duration) {
+        self.0.options.wait = time;
     }
 
     /// Is the drive still there, and may this user work on it.
@@ -126,7 +141,7 @@ impl<'p> Opened<'p> {
     /// # Errors
     /// `Gone`, `Replaced`.
     pub fn refresh(&mut self) -> Result<&Drive> {
-        self.0.drive = self.0.session.refresh()?;
+        self.0.refresh()?;
         Ok(&self.0.drive)
     }
 
