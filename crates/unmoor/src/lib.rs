@@ -40,6 +40,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod many;
 mod options;
 mod order;
 mod plan;
@@ -56,10 +57,11 @@ mod wait;
 pub use blocker::{Blocker, BlockerKind, Process, Scan, Use, UseKind};
 pub use drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
 pub use error::{Error, ErrorKind, Result};
+pub use many::{AT_ONCE, Job, News, many};
 pub use options::{Goal, Options};
 pub use order::{Undo, undo_order};
 pub use plan::{Action, Plan, PlannedStep, plan};
-pub use release::{Listener, dry_run, flush, load, release, remount};
+pub use release::{Listener, Procedure, dry_run, flush, load, release, remount};
 pub use report::{Attempt, Done, Event, Outcome, Report, Status, Step, StepReport};
 pub use stages::{Dismounted, Ejected, Halted, Locked, Observer, Opened};
 pub use target::Target;

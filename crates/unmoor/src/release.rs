@@ -289,10 +289,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    pub(crate) fn dismount<'p>(
-        &mut self,
-        ready: Ready<'p>,
-    ) -> Result<Dismounted<'p>, Halted<'p>> {
+    pub(crate) fn dismount<'p>(&mut self, ready: Ready<'p>) -> Result<Dismounted<'p>, Halted<'p>> {
         let opened = match ready {
             Ready::ByForce(opened) => opened,
             Ready::Locked(locked) => {
@@ -340,7 +337,10 @@ impl<'r> Run<'r> {
     ) -> Result<Ejected<'p>, Halted<'p>> {
         self.stage(Step::PowerOff, || {
             let ejected = dismounted.left();
-            Ok((ejected, Done::skipped(format!("it is the same device as {other}, and left with it"))))
+            Ok((
+                ejected,
+                Done::skipped(format!("it is the same device as {other}, and left with it")),
+            ))
         })
     }
 

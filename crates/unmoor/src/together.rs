@@ -292,4 +292,3 @@ impl Over {
         self.0.into_iter().flatten().collect()
     }
 }
-

@@ -21,8 +21,9 @@ pub(crate) mod win_parse;
 #[cfg(windows)]
 pub mod windows;
 
-/// One operating system, or a simulated one.
-pub trait Platform: Clock {
+/// One operating system, or a simulated one. Several drives of it may be worked on at the same time, in
+/// a thread for each.
+pub trait Platform: Clock + Send + Sync {
     /// The drives of this machine. `all` includes those whose medium and self both stay.
     fn list(&self, all: bool) -> Result<Vec<Drive>>;
 
@@ -57,6 +58,19 @@ pub trait Platform: Clock {
 
     /// Names of the methods that [`Session::let_go`] would try for this action, in order.
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String>;
+
+    /// A thread is about to work on a drive while others work on others. Called by whoever starts it,
+    /// before the first of them is started; the number is that thread's.
+    fn announce_thread(&self) -> u64 {
+        0
+    }
+
+    /// The thread of this number begins. Called by itself: what it opens from here on is its own, and
+    /// it closes all of it before [`Platform::end_thread`].
+    fn begin_thread(&self, _number: u64) {}
+
+    /// The thread of this number has done its work. Called by itself.
+    fn end_thread(&self, _number: u64) {}
 }
 
 /// One drive, opened and bound.

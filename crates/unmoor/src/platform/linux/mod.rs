@@ -1,5 +1,6 @@
 //! Linux: one file for each kernel interface, and above them what a release asks.
 
+mod apart;
 mod blkdev;
 mod blkpg;
 mod blockers;
@@ -82,6 +83,10 @@ impl Platform for Linux {
 
     fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
         Ok(Box::new(session::LinuxSession::open(drive)?))
+    }
+
+    fn begin_thread(&self, _number: u64) {
+        apart::keep_descriptors_apart();
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {

@@ -44,6 +44,7 @@ mod journal;
 mod programs;
 mod session;
 mod setup;
+mod threads;
 mod truth;
 mod world;
 
@@ -64,7 +65,7 @@ use crate::target::Target;
 use crate::wait::Clock;
 use device::Device;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use world::World;
 
@@ -72,6 +73,8 @@ use world::World;
 #[derive(Debug)]
 pub struct Simulated {
     world: Mutex<World>,
+    /// A thread that sleeps by this machine's clock may have been woken.
+    woke: Condvar,
     real_time: bool,
 }
 
@@ -96,7 +99,7 @@ impl Manner {
 impl Simulated {
     /// A machine without drives.
     pub fn new(manner: Manner) -> Self {
-        Simulated { world: Mutex::new(World::new(manner)), real_time: false }
+        Simulated { world: Mutex::new(World::new(manner)), woke: Condvar::new(), real_time: false }
     }
 
     /// Sleeps and operations take real time too, so that a person sees them pass.
@@ -121,14 +124,6 @@ impl Simulated {
     fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
         // Nothing panics while it holds this lock; were it so, the machine's state is still readable.
         look(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Lets time pass.
-    fn spend(&self, time: Duration) {
-        if self.real_time {
-            std::thread::sleep(time);
-        }
-        self.with(|w| w.pass(time));
     }
 }
 
@@ -208,6 +203,18 @@ impl Platform for Simulated {
             }
             Ok(Done::default())
         })
+    }
+
+    fn announce_thread(&self) -> u64 {
+        self.announce()
+    }
+
+    fn begin_thread(&self, number: u64) {
+        self.begin(number);
+    }
+
+    fn end_thread(&self, number: u64) {
+        self.end(number);
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {

@@ -6,6 +6,7 @@ use super::files::Handle;
 use super::happening::Happening;
 use super::journal::Entry;
 use super::setup::DriveSetup;
+use super::threads::Threads;
 use crate::drive::{DriveId, Medium, Mount};
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub(super) struct World {
     pub programs: BTreeMap<u32, String>,
     pub agenda: Vec<(Duration, Happening)>,
     pub journal: Vec<Entry>,
+    pub threads: Threads,
     counter: u64,
 }
 
@@ -34,6 +36,7 @@ impl World {
             programs: BTreeMap::new(),
             agenda: Vec::new(),
             journal: Vec::new(),
+            threads: Threads::default(),
             counter: 100,
         }
     }

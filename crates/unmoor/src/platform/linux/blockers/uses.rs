@@ -155,7 +155,7 @@ impl<'w> Looker<'w> {
             // A descriptor that is only a place touches no file, and proc knows the mount it is on.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let place = rustix::fs::openat(task, name, flags, Mode::empty())?;
-            let info = format!("/proc/self/fdinfo/{}", place.as_raw_fd());
+            let info = format!("/proc/thread-self/fdinfo/{}", place.as_raw_fd());
             let info = std::fs::read(info).unwrap_or_default();
             if FdInfo::parse(&info).mount.is_some_and(|mount| self.wanted.is_slow(mount)) {
                 return Ok(None);

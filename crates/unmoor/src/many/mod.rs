@@ -1,0 +1,101 @@
+//! Several targets at a time: each drive by itself in a thread of its own, what shares a stack as one.
+//!
+//! First the drive of every target is found, all at the same time. Then it is known which of them mean
+//! the same drive, which share a stack and which lie on another ([`arrange`]); everything that has
+//! nothing to do with the rest goes its own way, at its own pace. A target that fails, hangs or waits
+//! neither stops nor delays another.
+//!
+//! The threads only work. Whoever called is told everything on the thread that called, in the order
+//! in which it happened.
+
+mod arrange;
+mod crew;
+mod state;
+mod told;
+
+use crate::error::{Error, ErrorKind};
+use crate::options::Options;
+use crate::platform::Platform;
+use crate::release::{Procedure, alone};
+use crate::report::{Event, Outcome, Report, Step};
+use crate::target::Target;
+
+/// One of several targets, and the machine it is on.
+#[derive(Clone, Copy)]
+pub struct Job<'j> {
+    /// The machine.
+    pub platform: &'j dyn Platform,
+    /// What the user named there.
+    pub target: &'j Target,
+}
+
+/// What is told while several targets are worked on.
+#[derive(Debug)]
+pub enum News<'n> {
+    /// Something happened to it.
+    Event(Event<'n>),
+    /// It is over, and this came of it.
+    Over(&'n Report),
+}
+
+/// Carries the procedure out with every target at the same time, and reports of each, in their order.
+///
+/// - Each report is what it would be if its target had been the only one, with these exceptions:
+/// - Targets that mean the same drive get one answer: it is released once.
+/// - Drives that one stack lies on (an array, a volume group, a btrfs over several; with
+///   [`Goal::PowerOff`](crate::Goal::PowerOff) those of one device) are released as one or not at all,
+///   in whatever order they were given.
+/// - A drive that is mounted on a directory of another, or an image on it, goes before it.
+///
+/// [`Options::timeout`] counts from the call, for all of them. `listener` is told the number of the
+/// target with everything, on the caller's thread; if it panics, all are cancelled. No more than
+/// [`AT_ONCE`] are worked on at a time; further ones wait for their turn.
+///
+/// ```
+/// use unmoor::platform::simulated::Simulated;
+/// use unmoor::{Job, Options, Outcome, Procedure, many};
+///
+/// let machine = Simulated::demo();
+/// let targets = ["sim:stick".parse()?, "sim:busy".parse()?];
+/// let jobs: Vec<Job> = targets.iter().map(|target| Job { platform: &machine, target }).collect();
+/// let reports = many(Procedure::Release, &jobs, &Options::default(), &mut |_number, _news| {});
+/// assert_eq!(reports[0].outcome, Outcome::Released);
+/// assert_eq!(reports[1].exit_code(), 3);
+/// # Ok::<(), unmoor::Error>(())
+/// ```
+pub fn many(
+    procedure: Procedure,
+    jobs: &[Job<'_>],
+    options: &Options,
+    listener: &mut dyn FnMut(usize, &News<'_>),
+) -> Vec<Report> {
+    match jobs {
+        [] => Vec::new(),
+        // One needs no thread.
+        [Job { platform, target }] => {
+            let report = alone(procedure, *platform, target, options, &mut |event| {
+                listener(0, &News::Event(event.clone()));
+            });
+            listener(0, &News::Over(&report));
+            vec![report]
+        }
+        _ => crew::carry_out(procedure, jobs, options, listener),
+    }
+}
+
+/// How many drives are worked on at the same time.
+pub const AT_ONCE: usize = 64;
+
+/// The report of a target that was not begun with any more.
+fn not_begun(report: Report) -> Report {
+    let what = "not begun: stopped at your wish";
+    let error = Error::new(ErrorKind::Interrupted, &report.target, what).at(Step::Resolve);
+    Report { outcome: Outcome::Stopped(error), ..report }
+}
+
+/// The report of a target whose thread came to a bad end. It has said where on standard error.
+fn broken(report: Report) -> Report {
+    let what = "a fault in this program stopped it; nothing is locked any more";
+    let error = Error::new(ErrorKind::Failed, &report.target, what);
+    Report { outcome: Outcome::Stopped(error), ..report }
+}
