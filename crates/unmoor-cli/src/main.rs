@@ -11,11 +11,11 @@ mod json;
 mod machines;
 mod outcome;
 mod progress;
-mod repeats;
 mod signals;
 mod steps;
 mod table;
 mod text;
+mod watch;
 mod words;
 
 use args::Command;

@@ -1,6 +1,7 @@
 //! One file a command: library calls in, words or JSON out.
 
 pub mod list;
+mod many;
 pub mod release;
 pub mod status;
 pub mod who;
@@ -30,10 +31,7 @@ pub fn each(
     cancel: &Cancel,
     mut handle: impl FnMut(OsString, &Target) -> Answer,
 ) -> u8 {
-    if output.verbose {
-        // The first line of a bug report.
-        tell(Tone::Dim, &format!("unmoor {} on {OS} ({ARCH})", env!("CARGO_PKG_VERSION")));
-    }
+    introduce(output);
     let mut answers = Vec::with_capacity(targets.len());
     for (given, target) in targets {
         let answer = match cancel.is_cancelled() {
@@ -45,9 +43,21 @@ pub fn each(
         }
         answers.push(answer);
     }
+    conclude(verb, &answers, output)
+}
+
+/// The first line of a bug report.
+fn introduce(output: &Output) {
+    if output.verbose {
+        tell(Tone::Dim, &format!("unmoor {} on {OS} ({ARCH})", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+/// The worst exit code; with `--json`, the document.
+fn conclude(verb: Verb, answers: &[Answer], output: &Output) -> u8 {
     let code = Outcome::worst(answers.iter().map(|a| a.outcome.exit_code()));
     match output.json {
-        true => print_document(&json::of_targets(verb.name(), code, &answers), code),
+        true => print_document(&json::of_targets(verb.name(), code, answers), code),
         false => code,
     }
 }

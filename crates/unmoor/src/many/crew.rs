@@ -89,7 +89,7 @@ pub(super) fn carry_out(
             };
             match word {
                 Ok(Word::Told(number, told)) => listener(number, &News::Event(told.event())),
-                Ok(Word::Found(found)) => all.found(*found),
+                Ok(Word::Found(found)) => all.found(found),
                 Ok(Word::Over(number, report)) => all.over(number, *report, listener),
                 Ok(Word::Free(part)) => {
                     foreman.at_work -= 1;

@@ -22,7 +22,7 @@ pub(super) struct Found {
 enum Stand {
     /// Its drive is looked for.
     Sought,
-    Found(Found),
+    Found(Box<Found>),
     /// It is worked on.
     Begun(Drive),
     /// It is the same drive as this other target.
@@ -59,7 +59,7 @@ impl<'j> Jobs<'j> {
         self.stands.iter().any(|stand| matches!(stand, Stand::Sought))
     }
 
-    pub(super) fn found(&mut self, found: Found) {
+    pub(super) fn found(&mut self, found: Box<Found>) {
         let number = found.number;
         self.stands[number] = Stand::Found(found);
     }
@@ -133,7 +133,8 @@ impl<'j> Jobs<'j> {
     /// Whatever means the same drive as another target gets that one's answer.
     fn follow(&mut self, listener: &mut Listener<'_>) {
         for number in 0..self.stands.len() {
-            let Stand::Found(Found { drive, .. }) = &self.stands[number] else { continue };
+            let Stand::Found(found) = &self.stands[number] else { continue };
+            let drive = &found.drive;
             let same = |other: usize| match &self.stands[other] {
                 Stand::Found(found) => other < number && is_same(&found.drive, drive),
                 Stand::Begun(begun) => is_same(begun, drive),
@@ -199,7 +200,7 @@ impl<'j> Jobs<'j> {
         match std::mem::replace(&mut self.stands[number], Stand::Sought) {
             Stand::Found(found) => {
                 self.stands[number] = Stand::Begun(found.drive.clone());
-                Some(found)
+                Some(*found)
             }
             other => {
                 self.stands[number] = other;

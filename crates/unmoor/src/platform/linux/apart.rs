@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn what_a_thread_opens_is_open_in_no_other_once_they_are_apart() {
-        let shared = std::thread::spawn(|| first_thread_has_what_this_one_opens());
+        let shared = std::thread::spawn(first_thread_has_what_this_one_opens);
         let apart = std::thread::spawn(|| {
             keep_descriptors_apart();
             first_thread_has_what_this_one_opens()
