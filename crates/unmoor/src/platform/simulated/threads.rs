@@ -6,60 +6,67 @@
 //! with many drives can be told from the next one by its scenario alone.
 
 use super::Simulated;
-use std::cell::Cell;
-use std::sync::{Condvar, MutexGuard, PoisonError};
+use super::world::World;
+use std::sync::PoisonError;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// The threads at work on the drives of a machine.
 #[derive(Debug, Default)]
 pub(super) struct Threads {
     last: u64,
-    /// Announced and not over: each with the moment it sleeps to, unless it runs or has not begun.
-    all: Vec<(u64, Option<Duration>)>,
+    /// Announced and not over.
+    all: Vec<Thread>,
     running: Option<u64>,
 }
 
-thread_local! {
-    /// The number of this thread, while it is at work for a simulated machine.
-    static NUMBER: Cell<u64> = const { Cell::new(0) };
+#[derive(Debug)]
+struct Thread {
+    number: u64,
+    /// Which of the program's it is; `None` until it has begun.
+    id: Option<ThreadId>,
+    /// The moment it sleeps to; `None` while it runs.
+    until: Option<Duration>,
 }
 
 impl Simulated {
     pub(super) fn announce(&self) -> u64 {
         self.with(|w| {
             w.threads.last += 1;
-            w.threads.all.push((w.threads.last, None));
-            w.threads.last
+            let number = w.threads.last;
+            w.threads.all.push(Thread { number, id: None, until: None });
+            number
         })
     }
 
     pub(super) fn begin(&self, number: u64) {
-        NUMBER.set(number);
-        let now = self.with(|w| w.now);
+        let now = self.with(|w| {
+            if let Some(me) = w.threads.all.iter_mut().find(|t| t.number == number) {
+                me.id = Some(std::thread::current().id());
+            }
+            w.now
+        });
         self.sleep_until(number, now);
     }
 
     pub(super) fn end(&self, number: u64) {
-        NUMBER.set(0);
-        let real = self.with(|w| {
-            w.threads.all.retain(|(other, _)| *other != number);
-            if w.threads.running == Some(number) {
-                w.threads.running = None;
-            }
+        let slept = self.with(|w| {
+            w.threads.all.retain(|t| t.number != number);
+            w.threads.running.take_if(|running| *running == number);
             w.wake_next()
         });
-        self.woken(real);
+        self.woken(slept);
     }
 
     /// Lets time pass for this thread.
     pub(super) fn spend(&self, time: Duration) {
-        let number = NUMBER.get();
-        let until = self.with(|w| {
-            let known = w.threads.all.iter().any(|(other, _)| *other == number);
-            known.then_some(w.now + time)
+        let id = Some(std::thread::current().id());
+        let at_work = self.with(|w| {
+            let me = w.threads.all.iter().find(|t| t.id == id);
+            me.map(|me| (me.number, w.now + time))
         });
-        match until {
-            Some(until) => self.sleep_until(number, until),
+        match at_work {
+            Some((number, until)) => self.sleep_until(number, until),
             None => {
                 if self.real_time {
                     std::thread::sleep(time);
@@ -70,19 +77,17 @@ impl Simulated {
     }
 
     fn sleep_until(&self, number: u64, until: Duration) {
-        let real = self.with(|w| {
-            if let Some(me) = w.threads.all.iter_mut().find(|(other, _)| *other == number) {
-                me.1 = Some(until);
+        let slept = self.with(|w| {
+            if let Some(me) = w.threads.all.iter_mut().find(|t| t.number == number) {
+                me.until = Some(until);
             }
-            if w.threads.running == Some(number) {
-                w.threads.running = None;
-            }
+            w.threads.running.take_if(|running| *running == number);
             w.wake_next()
         });
-        self.woken(real);
+        self.woken(slept);
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         while world.threads.running != Some(number) {
-            world = wait(&self.woke, world);
+            world = self.woke.wait(world).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -96,28 +101,21 @@ impl Simulated {
     }
 }
 
-fn wait<'w, T>(bell: &Condvar, guard: MutexGuard<'w, T>) -> MutexGuard<'w, T> {
-    bell.wait(guard).unwrap_or_else(PoisonError::into_inner)
-}
-
-impl super::world::World {
+impl World {
     /// When nobody runs and all have begun: the clock moves on to whoever is to wake first, and that one
     /// runs. How long everybody slept, if somebody was woken.
     fn wake_next(&mut self) -> Option<Duration> {
-        if self.threads.running.is_some() || self.threads.all.iter().any(|(_, at)| at.is_none()) {
+        let threads = &self.threads;
+        if threads.running.is_some() || threads.all.iter().any(|t| t.until.is_none()) {
             return None;
         }
-        let (number, at) = self
-            .threads
-            .all
-            .iter()
-            .filter_map(|(n, at)| Some((*n, (*at)?)))
-            .min_by_key(|(n, at)| (*at, *n))?;
-        let slept = at.saturating_sub(self.now);
+        let wakes = |t: &Thread| Some((t.until?, t.number));
+        let (until, number) = threads.all.iter().filter_map(wakes).min()?;
+        let slept = until.saturating_sub(self.now);
         self.pass(slept);
         self.threads.running = Some(number);
-        if let Some(next) = self.threads.all.iter_mut().find(|(other, _)| *other == number) {
-            next.1 = None;
+        if let Some(next) = self.threads.all.iter_mut().find(|t| t.number == number) {
+            next.until = None;
         }
         Some(slept)
     }
