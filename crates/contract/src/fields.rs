@@ -36,6 +36,7 @@ const TARGET: &[Field] = &[
     field("blockers", List(&Object(BLOCKER))),
     field("scan", OrNull(&Object(SCAN))),
     field("warnings", TEXTS),
+    field("lost", List(&Object(ERROR))),
     field("error", OrNull(&Object(ERROR))),
 ];
 

@@ -22,6 +22,8 @@ pub struct Answer {
     /// What is in the way, where that was looked for.
     pub scan: Option<Scan>,
     pub warnings: Vec<String>,
+    /// What could not be written and was given up.
+    pub lost: Vec<Error>,
     pub error: Option<Error>,
 }
 
@@ -60,7 +62,8 @@ impl Answer {
             unmoor::Outcome::Stopped(error) => Outcome::from(error),
         };
         let message = words::message(verb, &report);
-        let Report { drive, action, steps, medium_after, warnings, outcome: end, .. } = report;
+        let Report { drive, action, steps, medium_after, warnings, lost, outcome: end, .. } =
+            report;
         let error = match end {
             unmoor::Outcome::Stopped(error) => Some(error),
             _ => None,
@@ -78,6 +81,7 @@ impl Answer {
             steps,
             scan,
             warnings,
+            lost,
             error,
         }
     }
@@ -95,6 +99,7 @@ impl Answer {
             steps: Vec::new(),
             scan: error.scan().cloned(),
             warnings: Vec::new(),
+            lost: Vec::new(),
             error: Some(error),
         }
     }

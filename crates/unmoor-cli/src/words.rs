@@ -103,9 +103,7 @@ fn seen(report: &Report) -> &'static str {
 
 fn released(goal: Goal, report: &Report) -> String {
     let verified = report.step(Step::Verify).is_some_and(|s| s.status == Status::Done);
-    // A flush that this user may not do is a warning too, but loses nothing.
-    let lost = report.warnings.iter().any(|w| w.ends_with("discarded at your wish"));
-    let doubt = match (verified, lost) {
+    let doubt = match (verified, !report.lost.is_empty()) {
         (true, false) => "",
         (false, false) => " (not verified)",
         (true, true) => " (without what could not be written: that is lost)",

@@ -42,6 +42,17 @@ fn every_outcome_of_an_ejection_keeps_the_contract() {
 }
 
 #[test]
+fn what_was_given_up_is_listed_and_nothing_else() {
+    let lost = |words: &str| document(words)["targets"][0]["lost"].clone();
+    let given_up = lost("eject --json --discard-unwritten sim:broken");
+    assert_eq!(given_up[0]["kind"], "unwritten", "{given_up}");
+    assert_eq!(given_up[0]["step"], "flush", "{given_up}");
+    for words in ["eject --json sim:broken", "eject --json --discard-unwritten --force sim:busy"] {
+        assert_eq!(lost(words), serde_json::json!([]), "{words}");
+    }
+}
+
+#[test]
 fn the_other_commands_keep_it_too() {
     for words in [
         "load --json sim:tray",

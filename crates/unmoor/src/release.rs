@@ -133,6 +133,7 @@ impl<'r> Run<'r> {
                 steps: Vec::new(),
                 medium_after: None,
                 warnings: Vec::new(),
+                lost: Vec::new(),
                 outcome: Outcome::Planned,
             },
         }
@@ -261,7 +262,7 @@ impl<'r> Run<'r> {
         };
         match error.kind() {
             ErrorKind::Unwritten if self.options.discard_unwritten => {
-                self.warn(format!("{error}; discarded at your wish"));
+                self.give_up(error);
                 Ok(())
             }
             ErrorKind::NotPermitted => {
@@ -417,6 +418,9 @@ impl<'r> Run<'r> {
                 for warning in &done.warnings {
                     self.warn(warning.clone());
                 }
+                for lost in &done.lost {
+                    self.give_up(lost.clone());
+                }
                 (Ok(value), finished(step, took, done))
             }
             Err(halted) => {
@@ -432,6 +436,12 @@ impl<'r> Run<'r> {
     pub(crate) fn warn(&mut self, warning: String) {
         self.tell(&Event::Warning(&warning));
         self.report.warnings.push(warning);
+    }
+
+    /// What this error says is lost, at the user's wish.
+    fn give_up(&mut self, error: Error) {
+        self.warn(format!("{error}; discarded at your wish"));
+        self.report.lost.push(error);
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {

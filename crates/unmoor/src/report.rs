@@ -90,6 +90,8 @@ pub struct Done {
     pub attempts: Vec<Attempt>,
     /// What the user should know all the same.
     pub warnings: Vec<String>,
+    /// What could not be written, and was given up because the options say so.
+    pub lost: Vec<Error>,
 }
 
 impl Done {
@@ -117,6 +119,13 @@ impl Done {
         self
     }
 
+    /// Says what could not be written and was given up.
+    #[must_use]
+    pub fn with_lost(mut self, error: Error) -> Self {
+        self.lost.push(error);
+        self
+    }
+
     /// Takes in what another part of the same step has to say. The step counts as skipped only when
     /// all its parts were.
     pub fn add(&mut self, other: Done) {
@@ -132,6 +141,7 @@ impl Done {
         };
         self.attempts.extend(other.attempts);
         self.warnings.extend(other.warnings);
+        self.lost.extend(other.lost);
     }
 }
 
@@ -209,6 +219,10 @@ pub struct Report {
     pub medium_after: Option<Presence>,
     /// What the user should know all the same.
     pub warnings: Vec<String>,
+    /// What could not be written, and was given up because the options say so
+    /// ([`Options::discard_unwritten`](crate::Options::discard_unwritten)): it is not on the drive. Each
+    /// is told as a warning too.
+    pub lost: Vec<Error>,
     /// How it ended.
     pub outcome: Outcome,
 }

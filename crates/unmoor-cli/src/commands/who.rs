@@ -43,6 +43,7 @@ fn answer(target: OsString, drive: Drive, scan: Scan) -> Answer {
         steps: Vec::new(),
         scan: Some(scan),
         warnings: Vec::new(),
+        lost: Vec::new(),
         error: None,
     }
 }

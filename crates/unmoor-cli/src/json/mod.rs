@@ -45,6 +45,7 @@ struct TargetDto<'a> {
     blockers: Vec<BlockerDto<'a>>,
     scan: Option<ScanDto<'a>>,
     warnings: &'a [String],
+    lost: Vec<ErrorDto>,
     error: Option<ErrorDto>,
 }
 
@@ -124,6 +125,7 @@ impl<'a> From<&'a Answer> for TargetDto<'a> {
                 .collect(),
             scan: answer.scan.as_ref().map(ScanDto::from),
             warnings: &answer.warnings,
+            lost: answer.lost.iter().map(ErrorDto::from).collect(),
             error: answer.error.as_ref().map(ErrorDto::from),
         }
     }

@@ -98,6 +98,7 @@ impl<'j> Jobs<'j> {
                 steps: Vec::new(),
                 medium_after: None,
                 warnings: Vec::new(),
+                lost: Vec::new(),
                 outcome: Outcome::Planned,
             };
             self.over(number, broken(report), listener);

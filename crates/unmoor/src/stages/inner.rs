@@ -122,7 +122,7 @@ impl Inner<'_> {
             }
             match session.claim(force, wait) {
                 Err(lost) if discard && lost.kind() == ErrorKind::Unwritten => {
-                    done = done.with_warning(format!("{lost}; discarded at your wish"));
+                    done = done.with_lost(lost.about(&drive.name).at(Step::Dismount));
                 }
                 other => done.add(other.map_err(|e| so_far(e, &gone, &done))?),
             }

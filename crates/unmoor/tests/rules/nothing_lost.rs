@@ -5,7 +5,7 @@ use crate::run::Ran;
 use crate::scenario::{FaultSpec, anything, cases, peaceful};
 use proptest::prelude::*;
 use unmoor::platform::simulated::{Effect, FaultKind, Op};
-use unmoor::{ErrorKind, Outcome};
+use unmoor::{Error, ErrorKind, Outcome};
 
 proptest! {
     #![proptest_config(cases())]
@@ -76,6 +76,9 @@ proptest! {
                 let said = ran.warnings.iter().any(|w| w.contains("discarded at your wish"));
                 prop_assert!(said, "{:?}", ran.warnings);
             }
+            let told: &[Error] = ran.report.as_ref().map_or(&[], |report| &report.lost);
+            prop_assert_eq!(told.is_empty(), lost.is_empty(), "{:?}", told);
+            prop_assert!(told.iter().all(|error| error.kind() == ErrorKind::Unwritten));
         }
     }
 

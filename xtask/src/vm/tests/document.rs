@@ -66,6 +66,7 @@ const TARGET: &[&str] = &[
     "blockers",
     "scan",
     "warnings",
+    "lost",
     "error",
 ];
 
