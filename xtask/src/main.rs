@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod demo;
 mod fuzz;
+mod hold;
 mod packages;
 mod paths;
 mod process;
@@ -51,6 +52,9 @@ enum Command {
     /// Many processes with many open files, for a comparison to search
     #[command(hide = true)]
     Crowd(bench::crowd::Options),
+    /// Keep something busy, for a test to find
+    #[command(hide = true)]
+    Hold(hold::Options),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::GuestAgent => agent::command(),
         Command::Measure(options) => bench::measure::command(&options),
         Command::Crowd(options) => bench::crowd::command(&options),
+        Command::Hold(options) => hold::command(&options),
     };
     match result {
         Ok(code) => code,

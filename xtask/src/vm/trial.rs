@@ -169,14 +169,20 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Starts a shell script that holds something for the rest of the test, and waits until it says
-    /// `held`.
-    pub fn hold(&mut self, script: &str) -> Result<()> {
+    /// Starts a shell script that holds something for the rest of the test, waits until it says `held`,
+    /// and returns what stands after that word.
+    pub fn hold(&mut self, script: &str) -> Result<String> {
         let job = self.start_sh(script)?;
-        while !self.machine.guest.peek(job)?.stdout.contains("held") {
-            std::thread::sleep(Duration::from_millis(100));
+        loop {
+            let so_far = self.machine.guest.peek(job)?;
+            if let Some(rest) = so_far.stdout.strip_prefix("held")
+                && rest.ends_with('\n')
+            {
+                return Ok(rest.trim().to_owned());
+            }
+            ensure!(so_far.running, "it holds nothing: {}{}", so_far.stdout, so_far.stderr);
+            std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(())
     }
 
     fn medium_seen(&mut self, drive: &Drive, partitions: u32) -> Result<bool> {

@@ -36,7 +36,8 @@ const ALL: &[&[Test]] = &[
     several::TESTS,
     document::TESTS,
     windows::TESTS,
-    who::TESTS,
+    who::PROCESSES,
+    who::SYSTEM,
 ];
 
 /// The tests whose name or promise contains the filter.

@@ -1,9 +1,8 @@
-//! Every kind of blocker that needs a real kernel: it is made, the release is refused and nothing is
-//! touched, `who` names it, and the command it prints, run as printed, lets the release succeed.
+//! What is no process: mounts, other namespaces, what the kernel itself holds.
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::Result;
 
+use super::{Named, blocked};
 use crate::rig::drives::{STICK, STICK2};
 use crate::vm::trial::Trial;
 use crate::vm::{STANDARD, Test};
@@ -64,7 +63,8 @@ fn lvm(trial: &mut Trial) -> Result<()> {
         "pvcreate -qff -y {node} {other} && vgcreate -q unmoor-vg {node} {other} && \
          lvcreate -q -y -Zn -l 100%FREE -n a-b unmoor-vg"
     ))?;
-    blocked(trial, &node, "mapping", 1)
+    let named = Named { kind: "mapping", usage: "kernel", path: "/dev/dm-0", ..Named::default() };
+    blocked(trial, &node, 1, &[named])
 }
 
 fn md(trial: &mut Trial) -> Result<()> {
@@ -74,7 +74,8 @@ fn md(trial: &mut Trial) -> Result<()> {
         "wipefs -qa {node} {other}; mdadm --create /dev/md77 --run --level=1 --raid-devices=2 \
          --assume-clean --metadata=1.2 {node} {other}"
     ))?;
-    blocked(trial, &node, "raid", 1)
+    let named = Named { kind: "raid", usage: "kernel", path: "/dev/md77", ..Named::default() };
+    blocked(trial, &node, 1, &[named])
 }
 
 fn overlay(trial: &mut Trial) -> Result<()> {
@@ -83,29 +84,14 @@ fn overlay(trial: &mut Trial) -> Result<()> {
     let layers = "lowerdir=/mnt/ext/a,upperdir=/mnt/ext/b,workdir=/mnt/ext/c";
     trial.sh("mkdir -p /mnt/ext/a /mnt/ext/b /mnt/ext/c /mnt/merged")?;
     trial.sh(&format!("mount -t overlay overlay -o {layers} /mnt/merged"))?;
-    blocked(trial, "/mnt/ext", "overlay", 3)
+    let named = Named { kind: "overlay", usage: "mount", path: "/mnt/merged", ..Named::default() };
+    blocked(trial, &node, 3, &[named])
 }
 
 /// A drive with swap is part of the running system: it is refused, whatever is asked.
 fn swap(trial: &mut Trial) -> Result<()> {
     let node = trial.partition(&STICK, 2)?;
     trial.sh(&format!("mkswap {node} && swapon {node}"))?;
-    blocked(trial, &node, "swap", 1)
-}
-
-fn blocked(trial: &mut Trial, target: &str, kind: &str, code: i32) -> Result<()> {
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(code, &["eject", target])?;
-    trial.expect_untouched(mark, &STICK)?;
-    let document = trial.unmoor_json(3, &["who", target])?;
-    let blockers = document["targets"][0]["blockers"].as_array().context("blockers")?;
-    ensure!(blockers.iter().any(|b| b["kind"] == kind), "no {kind} in {blockers:#?}");
-    let commands: Vec<&str> =
-        blockers.iter().filter_map(|b: &Value| b["command"].as_str()).collect();
-    ensure!(commands.len() == blockers.len(), "each has a command: {blockers:#?}");
-    for command in commands {
-        trial.sh(command)?;
-    }
-    trial.unmoor(0, &["eject", target])?;
-    Ok(())
+    let named = Named { kind: "swap", usage: "kernel", path: &node, ..Named::default() };
+    blocked(trial, &node, 1, &[named])
 }

@@ -1,0 +1,106 @@
+//! Every kind of blocker on a real kernel: it is made, the release is refused and nothing is touched,
+//! `who` names it, and the remedies that the refusal prints, run as printed, let the release succeed.
+
+mod processes;
+mod system;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::rig::drives::STICK;
+use crate::vm::trial::Trial;
+
+pub use processes::TESTS as PROCESSES;
+pub use system::TESTS as SYSTEM;
+
+/// What must be named.
+#[derive(Debug, Default)]
+struct Named<'a> {
+    /// The blocker's kind.
+    kind: &'a str,
+    /// The kind of its use.
+    usage: &'a str,
+    path: &'a str,
+    fd: Option<u64>,
+    /// Number and name, of a process.
+    process: Option<(&'a str, &'a str)>,
+}
+
+impl Named<'_> {
+    fn is(&self, blocker: &Value) -> bool {
+        let process = &blocker["process"];
+        let by = self
+            .process
+            .is_none_or(|(pid, name)| process["pid"].to_string() == pid && process["name"] == name);
+        by && blocker["kind"] == self.kind && self.used(blocker).is_some()
+    }
+
+    fn used<'b>(&self, blocker: &'b Value) -> Option<&'b Value> {
+        blocker["uses"].as_array()?.iter().find(|used| {
+            used["kind"] == self.usage
+                && used["path"] == self.path
+                && self.fd.is_none_or(|fd| used["fd"] == fd)
+        })
+    }
+}
+
+/// The whole promise. `code` is what the refusal exits with: 3, or 1 where a rule forbids the release
+/// whoever uses the drive.
+fn blocked(trial: &mut Trial, target: &str, code: i32, wanted: &[Named<'_>]) -> Result<()> {
+    refused(trial, target, code, wanted)?;
+    let printed = trial.unmoor(3, &["who", target])?.stdout;
+    let document = who(trial, target, wanted)?;
+    for command in remedies(&printed, &document)? {
+        trial.sh(&command)?;
+    }
+    let mark = trial.machine.qmp.mark();
+    // A program that was told to end does so in its own time.
+    trial.unmoor(0, &["eject", "--wait", "60s", target])?;
+    trial.expect_tray(mark, &STICK, true)
+}
+
+/// The release is refused, and nothing has moved.
+fn refused(trial: &mut Trial, target: &str, code: i32, wanted: &[Named<'_>]) -> Result<()> {
+    let mark = trial.machine.qmp.mark();
+    let document = trial.unmoor_json(code, &["eject", target])?;
+    trial.expect_untouched(mark, &STICK)?;
+    if code == 3 {
+        expect_named(&document["targets"][0], wanted)?;
+    }
+    Ok(())
+}
+
+/// `who` names these, each once, and nothing else.
+fn who(trial: &mut Trial, target: &str, wanted: &[Named<'_>]) -> Result<Value> {
+    let document = trial.unmoor_json(3, &["who", target])?;
+    let found = &document["targets"][0];
+    expect_named(found, wanted)?;
+    ensure!(found["scan"]["complete"] == true, "not everything was seen: {}", found["scan"]);
+    Ok(found.clone())
+}
+
+fn expect_named(found: &Value, wanted: &[Named<'_>]) -> Result<()> {
+    let blockers = found["blockers"].as_array().context("blockers")?;
+    for named in wanted {
+        let count = blockers.iter().filter(|blocker| named.is(blocker)).count();
+        ensure!(count == 1, "{named:?} is named {count} times in {blockers:#?}");
+    }
+    ensure!(blockers.len() == wanted.len(), "there is more in {blockers:#?}");
+    Ok(())
+}
+
+/// What a person would copy from the text: the commands, from top to bottom. Each blocker has one.
+fn remedies(printed: &str, document: &Value) -> Result<Vec<String>> {
+    let blockers = document["blockers"].as_array().context("blockers")?;
+    let mut lines = printed.lines().filter_map(|line| line.strip_prefix("      to move it: "));
+    let mut commands = Vec::new();
+    for blocker in blockers {
+        let line = lines.next().with_context(|| format!("too few remedies in {printed}"))?;
+        let words = blocker["remedy"].as_str().context("remedy")?;
+        let command = line.strip_prefix(words).and_then(|rest| rest.strip_prefix(": "));
+        let command = command.with_context(|| format!("no command in {line:?}"))?;
+        ensure!(blocker["command"] == command, "{} is not {command}", blocker["command"]);
+        commands.push(command.to_owned());
+    }
+    Ok(commands)
+}
