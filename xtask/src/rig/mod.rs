@@ -10,5 +10,6 @@ pub mod initramfs;
 pub mod kernel;
 pub mod machine;
 pub mod media;
+pub mod nfs;
 pub mod qmp;
 pub mod write_log;

@@ -40,7 +40,7 @@ impl Machine {
         let mut machine = Machine { mounts, swaps: Vec::new(), loops, btrfs };
         machine.swaps = swaps::active()
             .into_iter()
-            .filter_map(|path| Some((machine.behind(device_of(&path)?), path)))
+            .filter_map(|path| Some((machine.behind_path(device_of(&path)?, &path), path)))
             .collect();
         Ok(machine)
     }
@@ -58,6 +58,22 @@ impl Machine {
         line.map(|line| self.device_behind(line))
             .filter(|found| found >> 32 != 0)
             .unwrap_or_else(|| self.behind(device))
+    }
+
+    /// The block device behind a file, by its path: a subvolume that is not mounted by itself has a
+    /// number that no mount has, and the mount that the path leads over is taken then.
+    fn behind_path(&self, device: u64, path: &Path) -> u64 {
+        let found = self.behind(device);
+        let over = mountinfo::mount_of(&self.mounts, path)
+            .filter(|line| mountinfo::source_is_device(line));
+        match over {
+            // The path is only a name, and may lead elsewhere by now; in a directory of that subvolume
+            // it does not.
+            Some(line) if found >> 32 == 0 && device_in(path) == Some(device) => {
+                self.device_behind(line)
+            }
+            _ => found,
+        }
     }
 
     /// The device that a mount with an anonymous number (btrfs) comes from.
@@ -82,7 +98,11 @@ impl Machine {
 
     /// Loop devices over a file on this device.
     fn loops_on(&self, device: u64) -> impl Iterator<Item = &loops::Attached> {
-        self.loops.iter().filter(move |a| a.lies_on != 0 && self.behind(a.lies_on) == device)
+        let known = |a: &&loops::Attached| a.lies_on != 0;
+        self.loops
+            .iter()
+            .filter(known)
+            .filter(move |a| self.behind_path(a.lies_on, &a.image) == device)
     }
 
     /// The loop device over this file.
@@ -100,6 +120,11 @@ pub fn device_of(path: &Path) -> Option<u64> {
         true => u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor),
         false => u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
     })
+}
+
+/// The device number of the directory that this path is in: a deleted file has one too.
+fn device_in(path: &Path) -> Option<u64> {
+    device_of(path.parent()?)
 }
 
 /// Opens a drive without waiting for a medium, without closing a tray, and without a claim.

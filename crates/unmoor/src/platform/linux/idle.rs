@@ -77,11 +77,12 @@ fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
     let elsewhere = namespaces::mounted_elsewhere(&devices, wait.part(LOOK_AROUND).left());
     wait.check()?;
     if let Some(other) = elsewhere.mounts.first() {
-        let detail = format!(
-            "is mounted in another mount namespace too, on {} (seen by process {})",
-            other.path.display(),
-            other.pid
-        );
+        let by = match other.pid {
+            Some(pid) => format!("seen by process {pid}"),
+            None => "no process is in it".into(),
+        };
+        let path = other.path.display();
+        let detail = format!("is mounted in another mount namespace too, on {path} ({by})");
         return Err(busy(&drive.name, &detail));
     }
     if let Some(overlay) = elsewhere.overlays.first() {

@@ -29,6 +29,7 @@ mod resolve;
 mod running_system;
 mod sense;
 mod session;
+mod setns;
 mod sg;
 mod stack;
 mod superblock;

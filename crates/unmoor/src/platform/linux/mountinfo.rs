@@ -5,7 +5,7 @@ use crate::platform::linux::kernel_file::read_proc;
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One line of mountinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,9 +138,18 @@ fn octal(digits: &[u8]) -> Option<u8> {
     u8::try_from(value).ok()
 }
 
-/// Is the source of this mount a path below `/dev`.
+/// Is the source of this mount the node of a block device. That is for file systems that number
+/// themselves though they lie on devices; of others the source may be any word, put there by a user to
+/// lead whoever looks at it into a file system that does not answer.
 pub fn source_is_device(line: &Line) -> bool {
-    line.source.as_bytes().starts_with(b"/dev/")
+    let several = matches!(&*line.file_system, "btrfs" | "bcachefs");
+    several && line.source.as_bytes().starts_with(b"/dev/")
+}
+
+/// The mount that a path lies on: the one with the longest mount point; of equals, the last.
+pub fn mount_of<'l>(lines: &'l [Line], path: &Path) -> Option<&'l Line> {
+    let below = lines.iter().filter(|line| path.starts_with(&line.path));
+    below.max_by_key(|line| line.path.as_os_str().len())
 }
 
 #[cfg(test)]
@@ -159,6 +168,27 @@ mod tests {
         assert_eq!((line.master, line.shared), (Some(1), Some(7)));
         assert_eq!((&*line.file_system, line.source.to_str()), ("ext3", Some("/dev/root")));
         assert!(!line.to_mount().read_only);
+    }
+
+    #[test]
+    fn the_longest_mount_point_holds_a_path_and_names_count_whole() {
+        let text = b"1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /m rw - ext4 b rw\n3 1 8:3 / /m rw - ext4 c rw\n";
+        let lines = parse(text);
+        let mount = |path: &str| mount_of(&lines, Path::new(path)).map(|l| l.id);
+        assert_eq!((mount("/m/x"), mount("/mm/x"), mount("m")), (Some(3), Some(1), None));
+    }
+
+    #[test]
+    fn a_source_is_believed_only_of_file_systems_that_have_devices() {
+        let of = |kind: &str| {
+            source_is_device(
+                &parse(format!("1 0 0:9 / /m rw - {kind} /dev/shm/x rw\n").as_bytes())[0],
+            )
+        };
+        assert!(of("btrfs"));
+        for kind in ["fuse", "fuse.sshfs", "tmpfs", "overlay", "9p"] {
+            assert!(!of(kind), "{kind}");
+        }
     }
 
     proptest! {

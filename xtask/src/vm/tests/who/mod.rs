@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::rig::drives::STICK;
+use crate::rig::nfs;
 use crate::vm::trial::Trial;
 
 pub use processes::TESTS as PROCESSES;
@@ -24,15 +25,25 @@ struct Named<'a> {
     fd: Option<u64>,
     /// Number and name, of a process.
     process: Option<(&'a str, &'a str)>,
+    /// What started it.
+    unit: Option<&'a str>,
+    /// What is to be printed; without it, whatever helps.
+    command: Option<&'a str>,
 }
+
+/// Where the guest's tests put programs that stand in for what the guest does not have.
+const TOOLS: &str = "/tmp/tools";
 
 impl Named<'_> {
     fn is(&self, blocker: &Value) -> bool {
         let process = &blocker["process"];
-        let by = self
-            .process
-            .is_none_or(|(pid, name)| process["pid"].to_string() == pid && process["name"] == name);
-        by && blocker["kind"] == self.kind && self.used(blocker).is_some()
+        let by = self.process.is_none_or(|(pid, name)| {
+            process["pid"].as_u64() == pid.parse().ok() && process["name"] == name
+        });
+        by && blocker["kind"] == self.kind
+            && self.used(blocker).is_some()
+            && self.unit.is_none_or(|unit| process["unit"] == unit)
+            && self.command.is_none_or(|command| blocker["command"] == command)
     }
 
     fn used<'b>(&self, blocker: &'b Value) -> Option<&'b Value> {
@@ -51,7 +62,7 @@ fn blocked(trial: &mut Trial, target: &str, code: i32, wanted: &[Named<'_>]) -> 
     let printed = trial.unmoor(3, &["who", target])?.stdout;
     let document = who(trial, target, wanted)?;
     for command in remedies(&printed, &document)? {
-        trial.sh(&command)?;
+        trial.sh(&format!("PATH={TOOLS}:$PATH:{}\n{command}", nfs::PROGRAMS))?;
     }
     let mark = trial.machine.qmp.mark();
     // A program that was told to end does so in its own time.

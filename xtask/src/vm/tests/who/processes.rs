@@ -186,6 +186,7 @@ fn moved(trial: &mut Trial, row: &Row) -> Result<()> {
         path: row.path,
         fd: row.fd,
         process: Some((&pid, row.name)),
+        ..Named::default()
     };
     blocked(trial, &node, 3, &[named])
 }

@@ -1,59 +1,265 @@
 //! What is no process: mounts, other namespaces, what the kernel itself holds.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::{Named, blocked};
+use super::{Named, TOOLS, blocked, who};
 use crate::rig::drives::{STICK, STICK2};
+use crate::rig::nfs;
 use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::vm::{STANDARD, Skip, Test};
+
+macro_rules! row {
+    ($name:literal, $drives:expr, $promise:literal, $run:expr) => {
+        Test {
+            name: concat!("who.", $name),
+            promise: $promise,
+            drives: $drives,
+            machine: &STANDARD,
+            run: $run,
+        }
+    };
+}
+
+const ONE: &[&crate::rig::drives::Drive] = &[&STICK];
+const TWO: &[&crate::rig::drives::Drive] = &[&STICK, &STICK2];
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "who.stack",
-        promise: "an idle LUKS volume that a release closes by itself is not in the way",
-        drives: &[&STICK],
-        machine: &STANDARD,
-        run: stack,
-    },
-    Test {
-        name: "who.lvm",
-        promise: "a logical volume on another drive too is named, and the command printed deactivates it",
-        drives: &[&STICK, &STICK2],
-        machine: &STANDARD,
-        run: lvm,
-    },
-    Test {
-        name: "who.md",
-        promise: "an md array on another drive too is named, and the command printed stops it",
-        drives: &[&STICK, &STICK2],
-        machine: &STANDARD,
-        run: md,
-    },
-    Test {
-        name: "who.overlay",
-        promise: "an overlay with a layer on the stick is named, and the command printed unmounts it",
-        drives: &[&STICK],
-        machine: &STANDARD,
-        run: overlay,
-    },
-    Test {
-        name: "who.swap",
-        promise: "swap on the stick is named, and the command printed lets the release succeed",
-        drives: &[&STICK],
-        machine: &STANDARD,
-        run: swap,
-    },
+    row!("nested", ONE, "mounts within mounts within it are named, the innermost first", nested),
+    row!("namespace", ONE, "a mount in another namespace is named with who lives there", namespace),
+    row!(
+        "service",
+        ONE,
+        "a mount in the namespace of a service is named with the service, which is stopped properly",
+        service
+    ),
+    row!(
+        "container",
+        ONE,
+        "a file open in a container is named with the container, which is stopped properly",
+        container
+    ),
+    row!("kept", ONE, "a mount in a namespace in which no process lives any more is named", kept),
+    row!("overlay", ONE, "an overlay with a layer on the stick is named", overlay),
+    row!("overlay-relative", ONE, "so is one whose layers were given by relative paths", relative),
+    row!("overlay-stack", ONE, "so are overlays over it, and mounts in them, in order", stack),
+    row!("image", ONE, "a file open in an image on the stick is named", image),
+    row!(
+        "image-on-subvolume",
+        ONE,
+        "so is one in an image on a subvolume of btrfs, and the image goes with the release",
+        subvolume
+    ),
+    row!("idle-luks", ONE, "an idle LUKS volume that a release closes is not in the way", idle),
+    row!("luks", ONE, "a program that has a LUKS mapping open is named", luks),
+    row!("lvm", TWO, "a logical volume on another drive too is named", lvm),
+    row!("md", TWO, "an md array on another drive too is named", md),
+    row!("btrfs", TWO, "a btrfs over another drive too is named", btrfs),
+    row!("swap", ONE, "a swap partition is named", swap),
+    row!("swap-file", ONE, "a swap file is named", swap_file),
+    row!("export", ONE, "an NFS export is named, and the command printed ends it", export),
 ];
 
+fn mounted(trial: &mut Trial) -> Result<String> {
+    let node = trial.partition(&STICK, 1)?;
+    trial.mount(&node, "/mnt/ext")?;
+    Ok(node)
+}
+
+/// A mount point that is in the way.
+fn mount<'a>(kind: &'a str, path: &'a str) -> Named<'a> {
+    Named { kind, usage: "mount", path, ..Named::default() }
+}
+
+/// A use by the kernel.
+fn kernel<'a>(kind: &'a str, path: &'a str) -> Named<'a> {
+    Named { kind, usage: "kernel", path, ..Named::default() }
+}
+
+fn nested(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    trial.sh("mkdir '/mnt/ext/a b' && mount -t tmpfs tmpfs '/mnt/ext/a b' && \
+         mkdir '/mnt/ext/a b/c' && mount -t tmpfs tmpfs '/mnt/ext/a b/c'")?;
+    blocked(trial, &node, 3, &[mount("mount", "/mnt/ext/a b"), mount("mount", "/mnt/ext/a b/c")])
+}
+
+const UNSHARE: &str = "exec unshare -m --propagation private sh -c 'echo held $$; exec sleep 1000'";
+
+fn namespace(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    let pid = trial.hold(UNSHARE)?;
+    let by = Some((&*pid, "sleep"));
+    blocked(trial, &node, 3, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
+}
+
+/// Puts the shell into this control group, as what manages services and containers would.
+fn in_group(group: &str, script: &str) -> String {
+    format!(
+        "mkdir -p /sys/fs/cgroup && {{ mountpoint -q /sys/fs/cgroup || \
+         mount -t cgroup2 cgroup2 /sys/fs/cgroup; }} && mkdir -p /sys/fs/cgroup/{group} && \
+         echo $$ >/sys/fs/cgroup/{group}/cgroup.procs && {script}"
+    )
+}
+
+/// There is no systemd and no container engine in the guest: what is printed calls this instead.
+fn stand_in(trial: &mut Trial, name: &str, script: &str) -> Result<()> {
+    trial
+        .sh(&format!(
+            "mkdir -p {TOOLS} && printf '#!/bin/sh\\n%s\\n' '{script}' >{TOOLS}/{name} && chmod 755 {TOOLS}/{name}"
+        ))
+        .map(drop)
+}
+
+fn service(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    stand_in(
+        trial,
+        "systemctl",
+        "test \"$1\" = stop && kill $(cat /sys/fs/cgroup/system.slice/\"$2\"/cgroup.procs)",
+    )?;
+    let pid = trial.hold(&in_group("system.slice/backup.service", UNSHARE))?;
+    let by = Some((&*pid, "sleep"));
+    let named = Named {
+        process: by,
+        unit: Some("backup.service"),
+        command: Some("systemctl stop backup.service"),
+        ..mount("namespace", "/mnt/ext")
+    };
+    blocked(trial, &node, 3, &[named])
+}
+
+const CONTAINER: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+fn container(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    stand_in(
+        trial,
+        "docker",
+        "test \"$1\" = stop && kill $(cat /sys/fs/cgroup/docker/\"$2\"*/cgroup.procs)",
+    )?;
+    let script = "exec 7>/mnt/ext/file; echo held $$; exec sleep 1000";
+    let pid = trial.hold(&in_group(&format!("docker/{CONTAINER}"), script))?;
+    let named = Named {
+        kind: "process",
+        usage: "open-for-writing",
+        path: "/mnt/ext/file",
+        fd: Some(7),
+        process: Some((&pid, "sleep")),
+        unit: Some("docker:0123456789ab"),
+        command: Some("docker stop 0123456789ab"),
+    };
+    blocked(trial, &node, 3, &[named])
+}
+
+fn kept(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    trial
+        .sh("mkdir /mnt/ns && mount -t tmpfs tmpfs /mnt/ns && mount --make-private /mnt/ns && \
+         touch '/mnt/ns/a b' && unshare --mount='/mnt/ns/a b' --propagation private true")?;
+    let command = "nsenter '--mount=/mnt/ns/a b' umount /mnt/ext";
+    let named = Named { command: Some(command), ..mount("namespace", "/mnt/ext") };
+    blocked(trial, &node, 3, &[named])
+}
+
+fn overlay(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    let layers = "lowerdir=/mnt/ext/a,upperdir=/mnt/ext/b,workdir=/mnt/ext/c";
+    trial.sh("mkdir -p /mnt/ext/a /mnt/ext/b /mnt/ext/c /mnt/merged")?;
+    trial.sh(&format!("mount -t overlay overlay -o {layers} /mnt/merged"))?;
+    blocked(trial, &node, 3, &[mount("overlay", "/mnt/merged")])
+}
+
+fn relative(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    trial.sh("mkdir -p /mnt/ext/a /mnt/ext/b /mnt/ext/c /mnt/merged")?;
+    let layers = "lowerdir=a,upperdir=b,workdir=c";
+    trial.sh(&format!("cd /mnt/ext && mount -t overlay overlay -o {layers} /mnt/merged"))?;
+    // Another one like it, which lies elsewhere: it stays, and is in nobody's way.
+    trial.sh("mkdir -p /mnt/own/a /mnt/own/b /mnt/own/c /mnt/own/merged")?;
+    trial.sh(&format!("cd /mnt/own && mount -t overlay overlay -o {layers} /mnt/own/merged"))?;
+    blocked(trial, &node, 3, &[mount("overlay", "/mnt/merged")])?;
+    trial.expect_mounted("/mnt/own/merged", true)
+}
+
 fn stack(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    trial.sh("mkdir -p /mnt/ext/a/sub /mnt/ext/b /mnt/over /mnt/one /mnt/two
+         mount -t overlay overlay -o lowerdir=/mnt/ext/a:/mnt/ext/b /mnt/one
+         mount -t overlay overlay -o lowerdir=/mnt/one:/mnt/over /mnt/two
+         mount -t tmpfs tmpfs /mnt/two/sub")?;
+    let named = [
+        mount("mount", "/mnt/two/sub"),
+        mount("overlay", "/mnt/two"),
+        mount("overlay", "/mnt/one"),
+    ];
+    blocked(trial, &node, 3, &named)
+}
+
+/// Mounts an image that lies there on `/mnt/image`, and opens a file in it.
+fn open_in_image(trial: &mut Trial, directory: &str) -> Result<String> {
+    trial.sh(&format!(
+        "truncate -s 8M {directory}/image && mkfs.ext4 -q {directory}/image && mkdir -p /mnt/image && \
+         mount -o loop {directory}/image /mnt/image"
+    ))?;
+    trial.hold("exec 7>/mnt/image/file; echo held $$; exec sleep 1000")
+}
+
+fn in_image(pid: &str) -> Named<'_> {
+    Named {
+        kind: "process",
+        usage: "open-for-writing",
+        path: "/mnt/image/file",
+        fd: Some(7),
+        process: Some((pid, "sleep")),
+        ..Named::default()
+    }
+}
+
+fn image(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    let pid = open_in_image(trial, "/mnt/ext")?;
+    blocked(trial, &node, 3, &[in_image(&pid)])
+}
+
+fn subvolume(trial: &mut Trial) -> Result<()> {
+    let node = trial.partition(&STICK, 2)?;
+    trial.sh(&format!("modprobe btrfs; umount {node} 2>/dev/null; mkfs.btrfs -q -f -M {node}"))?;
+    trial.mount(&node, "/mnt/btr")?;
+    trial.sh("btrfs -q subvolume create /mnt/btr/sub")?;
+    let pid = open_in_image(trial, "/mnt/btr/sub")?;
+    blocked(trial, &node, 3, &[in_image(&pid)])
+}
+
+const LUKS: &str = "luksFormat -q --type luks1 --pbkdf-force-iterations 1000";
+
+fn open_luks(trial: &mut Trial) -> Result<String> {
     let node = trial.partition(&STICK, 2)?;
     trial.sh("modprobe dm-crypt")?;
     trial.sh(&format!(
-        "printf key | cryptsetup luksFormat -q --type luks1 --pbkdf-force-iterations 1000 {node} -
+        "printf key | cryptsetup {LUKS} {node} -
          printf key | cryptsetup open --key-file - {node} unmoor-who
          mkfs.ext4 -q /dev/mapper/unmoor-who"
     ))?;
+    Ok(node)
+}
+
+fn idle(trial: &mut Trial) -> Result<()> {
+    let node = open_luks(trial)?;
     trial.unmoor(0, &["who", &node]).map(drop)
+}
+
+fn luks(trial: &mut Trial) -> Result<()> {
+    let node = open_luks(trial)?;
+    let script = "exec 7</dev/mapper/unmoor-who; echo held $$; exec sleep 1000";
+    let pid = trial.hold(script)?;
+    let named = Named {
+        kind: "process",
+        usage: "device",
+        path: "/dev/mapper/unmoor-who",
+        fd: Some(7),
+        process: Some((&pid, "sleep")),
+        ..Named::default()
+    };
+    blocked(trial, &node, 3, &[named])
 }
 
 fn lvm(trial: &mut Trial) -> Result<()> {
@@ -63,8 +269,7 @@ fn lvm(trial: &mut Trial) -> Result<()> {
         "pvcreate -qff -y {node} {other} && vgcreate -q unmoor-vg {node} {other} && \
          lvcreate -q -y -Zn -l 100%FREE -n a-b unmoor-vg"
     ))?;
-    let named = Named { kind: "mapping", usage: "kernel", path: "/dev/dm-0", ..Named::default() };
-    blocked(trial, &node, 1, &[named])
+    blocked(trial, &node, 1, &[kernel("mapping", "/dev/dm-0")])
 }
 
 fn md(trial: &mut Trial) -> Result<()> {
@@ -74,24 +279,52 @@ fn md(trial: &mut Trial) -> Result<()> {
         "wipefs -qa {node} {other}; mdadm --create /dev/md77 --run --level=1 --raid-devices=2 \
          --assume-clean --metadata=1.2 {node} {other}"
     ))?;
-    let named = Named { kind: "raid", usage: "kernel", path: "/dev/md77", ..Named::default() };
-    blocked(trial, &node, 1, &[named])
+    blocked(trial, &node, 1, &[kernel("raid", "/dev/md77")])
 }
 
-fn overlay(trial: &mut Trial) -> Result<()> {
-    let node = trial.partition(&STICK, 1)?;
-    trial.mount(&node, "/mnt/ext")?;
-    let layers = "lowerdir=/mnt/ext/a,upperdir=/mnt/ext/b,workdir=/mnt/ext/c";
-    trial.sh("mkdir -p /mnt/ext/a /mnt/ext/b /mnt/ext/c /mnt/merged")?;
-    trial.sh(&format!("mount -t overlay overlay -o {layers} /mnt/merged"))?;
-    let named = Named { kind: "overlay", usage: "mount", path: "/mnt/merged", ..Named::default() };
-    blocked(trial, &node, 3, &[named])
+fn btrfs(trial: &mut Trial) -> Result<()> {
+    let (node, other) = (trial.partition(&STICK, 2)?, trial.partition(&STICK2, 1)?);
+    trial.sh(&format!(
+        "modprobe btrfs; mkfs.btrfs -q -f -M -d single -m single {node} {other} && \
+         btrfs device scan {node} {other}"
+    ))?;
+    trial.mount(&other, "/mnt/both")?;
+    blocked(trial, &node, 1, &[mount("raid", "/mnt/both")])
 }
 
 /// A drive with swap is part of the running system: it is refused, whatever is asked.
 fn swap(trial: &mut Trial) -> Result<()> {
     let node = trial.partition(&STICK, 2)?;
     trial.sh(&format!("mkswap {node} && swapon {node}"))?;
-    let named = Named { kind: "swap", usage: "kernel", path: &node, ..Named::default() };
-    blocked(trial, &node, 1, &[named])
+    blocked(trial, &node, 1, &[kernel("swap", &node)])
+}
+
+fn swap_file(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    trial.sh(
+        "dd if=/dev/zero of='/mnt/ext/swap file' bs=1M count=8 && chmod 600 '/mnt/ext/swap file' && \
+         mkswap '/mnt/ext/swap file' && swapon '/mnt/ext/swap file'",
+    )?;
+    blocked(trial, &node, 1, &[kernel("swap", "/mnt/ext/swap file")])
+}
+
+/// The kernel's table of exports is filled as its helper, `rpc.mountd`, would when a client comes.
+fn export(trial: &mut Trial) -> Result<()> {
+    nfs::ensure().map_err(|error| Skip(format!("{error:#}")))?;
+    let node = mounted(trial)?;
+    let far = "2147483647";
+    trial.sh(&format!(
+        "modprobe nfsd && {{ mountpoint -q /proc/fs/nfsd || mount -t nfsd nfsd /proc/fs/nfsd; }} && \
+         mkdir -p /var/lib/nfs /run/nfs && touch /var/lib/nfs/etab /etc/exports && \
+         {}/exportfs -o fsid=7,rw,no_subtree_check,insecure '*:/mnt/ext' && \
+         echo 'nfsd 127.0.0.1 {far} *' >/proc/net/rpc/auth.unix.ip/channel && \
+         echo '* /mnt/ext {far} 0 65534 65534 7' >/proc/net/rpc/nfsd.export/channel && \
+         cat /proc/fs/nfsd/exports",
+        nfs::PROGRAMS
+    ))?;
+    let command = "exportfs -u '*:/mnt/ext' && exportfs -f";
+    let named = Named { command: Some(command), ..kernel("export", "/mnt/ext") };
+    let seen = who(trial, &node, std::slice::from_ref(&named));
+    seen.context("the table of exports")?;
+    blocked(trial, &node, 3, &[named])
 }

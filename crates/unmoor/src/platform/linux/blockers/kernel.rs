@@ -1,16 +1,16 @@
 //! Users of the drive that are no processes: mounts, stacked devices, swap, exports.
 
 use super::identity::Identity;
-use super::overlay::mount_of;
-use super::survey::{Hit, Namespace, OnTop, Survey, Which};
+use super::kept::Kept;
+use super::survey::{Hit, Namespace, Survey, Which};
 use super::text::{command, command_on};
 use super::wanted::Wanted;
 use super::{btrfs, exports, person, stacked};
 use crate::blocker::{Blocker, BlockerKind, Use, UseKind};
-use crate::drive::{Drive, VolumeKind};
+use crate::drive::Drive;
 use crate::platform::linux::procfs::seen_at;
 use crate::platform::linux::{mountinfo, swaps};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -36,20 +36,7 @@ pub(super) fn blockers(
         Some(at) => drive.volumes[at].name.as_str(),
         None => drive.name.as_str(),
     };
-    let mut found: Vec<Blocker> = Vec::new();
-    found.extend(survey.overlays.iter().rev().map(|overlay| {
-        let description = format!(
-            "overlay on {}: its {} {} lies on {}",
-            overlay.path.display(),
-            overlay.role,
-            overlay.layer.display(),
-            name(overlay.on)
-        );
-        Blocker::new(BlockerKind::Overlay, description)
-            .with_use(Use::new(UseKind::MountPoint, name(overlay.on)).at(&overlay.path))
-            .with_remedy("unmount the overlay", umount(overlay.namespace, &overlay.path))
-    }));
-    found.extend(survey.on_top.iter().rev().map(|top| nested(top, name(top.on))));
+    let mut found = upon(survey, &name);
     found.extend(other_mounts(drive, survey, &name));
     found.extend(elsewhere(survey, &name, &who));
     found.extend(swapped(wanted, &name));
@@ -58,41 +45,73 @@ pub(super) fn blockers(
     found
 }
 
-fn nested(top: &OnTop, volume: &str) -> Blocker {
-    let description =
-        format!("{} is mounted on {}, within {volume}", top.file_system, top.path.display());
-    let kind = if top.namespace.ours { BlockerKind::Mount } else { BlockerKind::Namespace };
-    Blocker::new(kind, description)
-        .with_use(Use::new(UseKind::MountPoint, volume).at(&top.path))
-        .with_remedy("unmount it first", umount(top.namespace, &top.path))
+/// What is mounted on the drive's mounts, and overlays with a layer there: the topmost of each namespace
+/// first, as they have to go.
+fn upon<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
+    let mut found: Vec<(Namespace, usize, Blocker)> = Vec::new();
+    for overlay in &survey.overlays {
+        let volume = name(overlay.on);
+        let description = format!(
+            "overlay on {}: its {} {} lies on {volume}",
+            overlay.path.display(),
+            overlay.role,
+            overlay.layer.display(),
+        );
+        let blocker = Blocker::new(BlockerKind::Overlay, description)
+            .with_use(Use::new(UseKind::MountPoint, volume).at(&overlay.path))
+            .with_remedy(
+                "unmount the overlay",
+                umount(&survey.kept, overlay.namespace, &overlay.path),
+            );
+        found.push((overlay.namespace, overlay.at, blocker));
+    }
+    let is_overlay = |id| survey.overlays.iter().any(|overlay| overlay.id == id);
+    for top in survey.on_top.iter().filter(|top| !is_overlay(top.id)) {
+        let volume = name(top.on);
+        let description =
+            format!("{} is mounted on {}, within {volume}", top.file_system, top.path.display());
+        let kind = match top.namespace.is_ours() {
+            true => BlockerKind::Mount,
+            false => BlockerKind::Namespace,
+        };
+        let blocker = Blocker::new(kind, description)
+            .with_use(Use::new(UseKind::MountPoint, volume).at(&top.path))
+            .with_remedy("unmount it first", umount(&survey.kept, top.namespace, &top.path));
+        found.push((top.namespace, top.at, blocker));
+    }
+    found.sort_by_key(|(namespace, at, _)| (*namespace, std::cmp::Reverse(*at)));
+    found.into_iter().map(|(_, _, blocker)| blocker).collect()
 }
 
-/// Mounts of ours that a release does not take away by itself: of what is stacked on the drive, and of
-/// file systems over several devices of which the drive is only one.
+/// Mounts of ours that a release of this drive does not take away by itself: of file systems over
+/// several devices of which the drive is only one, and what came up since the drive was looked at.
 fn other_mounts<'d>(
     drive: &'d Drive,
     survey: &'d Survey,
     name: &impl Fn(Which) -> &'d str,
 ) -> Vec<Blocker> {
-    let plain = |kind| matches!(kind, VolumeKind::Disk | VolumeKind::Partition);
     let released: Vec<u64> =
         drive.volumes.iter().flat_map(|v| v.mounts.iter().map(|m| m.id)).collect();
-    let others = survey.hits.iter().rev().filter(|h| h.namespace.ours && !released.contains(&h.id));
+    let spans = |hit: &Hit| {
+        let volume = hit.on.checked_sub(1).map(|at| &drive.volumes[at]);
+        volume.is_some_and(|v| v.spans.iter().any(|other| drive.volume(other).is_none()))
+    };
+    let ours = survey.hits.iter().rev().filter(|hit| hit.namespace.is_ours());
+    let others = ours.filter(|hit| spans(hit) || !released.contains(&hit.id));
     others
         .map(|hit| {
-            let stacked = hit.on > 0 && !plain(drive.volumes[hit.on - 1].kind);
             let volume = name(hit.on);
             let path = hit.path.display();
-            let (kind, description) = match stacked {
-                true => (BlockerKind::Mount, format!("{volume} is mounted on {path}")),
-                false => (
+            let (kind, description) = match spans(hit) {
+                true => (
                     BlockerKind::Raid,
-                    format!("{volume} is part of the file system over several devices on {path}"),
+                    format!("{volume} is part of the file system over several drives on {path}"),
                 ),
+                false => (BlockerKind::Mount, format!("{volume} is mounted on {path}")),
             };
             Blocker::new(kind, description)
                 .with_use(Use::new(UseKind::MountPoint, volume).at(&hit.path))
-                .with_remedy("unmount it first", umount(hit.namespace, &hit.path))
+                .with_remedy("unmount it first", umount(&survey.kept, hit.namespace, &hit.path))
         })
         .collect()
 }
@@ -104,15 +123,21 @@ fn elsewhere<'d>(
     who: &impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
     let mut blockers: Vec<(Namespace, Blocker)> = Vec::new();
-    for hit in survey.hits.iter().filter(|hit| !hit.namespace.ours && !hit.follows) {
+    for hit in survey.hits.iter().filter(|hit| !hit.namespace.is_ours() && !hit.follows) {
         let used = Use::new(UseKind::MountPoint, name(hit.on)).at(&hit.path);
         match blockers.iter_mut().find(|(namespace, _)| *namespace == hit.namespace) {
             Some((_, blocker)) => blocker.uses.push(used),
-            // A namespace ends with its last process.
             None => {
-                let Some(person) = who(hit.namespace.pid) else { continue };
-                let blocker = keeper(hit, name(hit.on), &person).with_use(used);
-                blockers.push((hit.namespace, blocker));
+                let blocker = match hit.namespace {
+                    Namespace::Ours => continue,
+                    Namespace::Of(pid) => match who(pid) {
+                        Some(person) => keeper(hit, name(hit.on), &person),
+                        // A namespace ends with its last process.
+                        None => continue,
+                    },
+                    Namespace::Kept(_) => kept(&survey.kept, hit, name(hit.on)),
+                };
+                blockers.push((hit.namespace, blocker.with_use(used)));
             }
         }
     }
@@ -131,11 +156,25 @@ fn keeper(hit: &Hit, volume: &str, person: &Identity) -> Blocker {
     let stop = person.owner.as_ref().and_then(person::stop_properly);
     let (words, command) = match (stop, &person.owner) {
         (Some(stop), Some(owner)) => (format!("stop the {}", owner.noun()), stop),
-        _ => ("unmount it there".into(), umount(hit.namespace, &hit.path)),
+        _ => ("unmount it there".into(), umount(&[], hit.namespace, &hit.path)),
     };
     let mut blocker = Blocker::new(BlockerKind::Namespace, description).with_remedy(words, command);
     blocker.process = Some(person.process.clone());
     blocker
+}
+
+/// A namespace without a process.
+fn kept(kept: &[Kept], hit: &Hit, volume: &str) -> Blocker {
+    let by = match hit.namespace {
+        Namespace::Kept(at) => kept[at].path.display().to_string(),
+        _ => String::new(),
+    };
+    let description = format!(
+        "{volume} is mounted on {} in a mount namespace too in which no process is; {by} keeps it",
+        hit.path.display()
+    );
+    Blocker::new(BlockerKind::Namespace, description)
+        .with_remedy("unmount it there", umount(kept, hit.namespace, &hit.path))
 }
 
 fn swapped<'d>(wanted: &Wanted, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
@@ -161,7 +200,7 @@ fn exported<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocke
     }
     let Ok(lines) = mountinfo::own() else { return Vec::new() };
     let on_drive = exports.iter().filter_map(|export| {
-        let mount = mount_of(&lines, &export.path)?.id;
+        let mount = mountinfo::mount_of(&lines, &export.path)?.id;
         let on = survey.hits.iter().find(|hit| hit.id == mount)?.on;
         let description =
             format!("{} is exported over NFS to {}", export.path.display(), export.client);
@@ -179,11 +218,16 @@ fn exported<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocke
 }
 
 /// The command that takes a mount away in the namespace where it is.
-fn umount(namespace: Namespace, path: &Path) -> Option<String> {
-    if namespace.ours {
-        return command_on(&["umount"], path);
-    }
-    let pid = namespace.pid.to_string();
-    let words = ["nsenter", "--target", &pid, "--mount", "umount"].map(OsStr::new);
-    command(words.into_iter().chain([path.as_os_str()]))
+fn umount(kept: &[Kept], namespace: Namespace, path: &Path) -> Option<String> {
+    let enter = match namespace {
+        Namespace::Ours => return command_on(&["umount"], path),
+        Namespace::Of(pid) => vec!["--target".into(), pid.to_string().into(), "--mount".into()],
+        Namespace::Kept(at) => {
+            let mut by = OsString::from("--mount=");
+            by.push(&kept.get(at)?.path);
+            vec![by]
+        }
+    };
+    let enter = std::iter::once(OsStr::new("nsenter")).chain(enter.iter().map(OsString::as_os_str));
+    command(enter.chain([OsStr::new("umount"), path.as_os_str()]))
 }

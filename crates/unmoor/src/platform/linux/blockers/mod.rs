@@ -16,6 +16,7 @@ mod fdinfo;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 mod identity;
+mod kept;
 mod kernel;
 mod maps;
 pub(crate) mod namespaces;
@@ -25,6 +26,7 @@ mod overlay;
 mod patience;
 mod person;
 mod propagation;
+mod relative;
 mod search;
 mod slow;
 mod stacked;

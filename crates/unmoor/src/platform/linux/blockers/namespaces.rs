@@ -1,7 +1,7 @@
 //! Mounts of a volume in other mount namespaces: cheap enough to be asked at every release.
 
 use super::patience::Patience;
-use super::survey::Survey;
+use super::survey::{Namespace, Survey};
 use crate::platform::linux::procfs::Proc;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use std::time::Duration;
 pub(crate) struct Elsewhere {
     /// The device, as it was asked for.
     pub(crate) device: u64,
-    /// A process that lives in that namespace.
-    pub(crate) pid: u32,
-    /// Where it is mounted, as that process sees it.
+    /// A process that lives in that namespace, if one does.
+    pub(crate) pid: Option<u32>,
+    /// Where it is mounted there.
     pub(crate) path: PathBuf,
 }
 
@@ -42,10 +42,16 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
     let nodes: Vec<_> = devices.iter().enumerate().map(|(on, device)| (*device, on)).collect();
     let survey = Survey::take(&proc, &nodes, &Patience::of(time));
     let (copies, others): (Vec<_>, Vec<_>) =
-        survey.hits.into_iter().filter(|hit| !hit.namespace.ours).partition(|hit| hit.follows);
+        survey.hits.into_iter().filter(|hit| !hit.namespace.is_ours()).partition(|hit| hit.follows);
     let mounts = others
         .into_iter()
-        .map(|hit| Elsewhere { device: devices[hit.on], pid: hit.namespace.pid, path: hit.path })
+        .map(|hit| {
+            let pid = match hit.namespace {
+                Namespace::Of(pid) => Some(pid),
+                Namespace::Ours | Namespace::Kept(_) => None,
+            };
+            Elsewhere { device: devices[hit.on], pid, path: hit.path }
+        })
         .collect();
     let overlays = survey.overlays.into_iter().map(|overlay| overlay.path).collect();
     MountedElsewhere { mounts, overlays, copies: !copies.is_empty(), unseen: survey.unseen }
@@ -63,7 +69,7 @@ mod tests {
     /// What is found in the namespace of this process. Other tests have namespaces of their own.
     fn found(stick: &Stick, holder: &Holder) -> Vec<Elsewhere> {
         let mut found = mounted_elsewhere(&[stick.number()], TIME).mounts;
-        found.retain(|e| e.pid == holder.pid());
+        found.retain(|e| e.pid == Some(holder.pid()));
         found
     }
 
@@ -72,7 +78,7 @@ mod tests {
         let Some(stick) = Stick::new() else { return };
         let holder = Holder::in_a_namespace("private", "", &stick.mount);
         let path = stick.mount.clone();
-        let expected = Elsewhere { device: stick.number(), pid: holder.pid(), path };
+        let expected = Elsewhere { device: stick.number(), pid: Some(holder.pid()), path };
         assert_eq!(found(&stick, &holder), [expected]);
     }
 

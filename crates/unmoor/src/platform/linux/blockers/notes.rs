@@ -23,10 +23,10 @@ pub(super) fn of(proc: &Proc, survey: &Survey) -> Vec<String> {
         notes
             .push("/proc is mounted so that it hides other users' processes (hidepid)".to_string());
     }
-    if !survey.kept.is_empty() {
+    for kept in survey.kept.iter().filter(|kept| !kept.seen) {
         notes.push(format!(
-            "{} mount namespace(s) without a process could not be looked into",
-            survey.kept.len()
+            "the mount namespace that {} keeps, in which no process is, could not be looked into",
+            kept.path.display()
         ));
     }
     if survey.unseen > 0 {

@@ -20,8 +20,8 @@ fn rank(kind: BlockerKind) -> u8 {
     match kind {
         BlockerKind::Process => 0,
         BlockerKind::Namespace => 1,
-        BlockerKind::Overlay => 2,
-        BlockerKind::Mount => 3,
+        // These lie on each other in any order.
+        BlockerKind::Overlay | BlockerKind::Mount => 2,
         BlockerKind::Export => 4,
         BlockerKind::Swap => 5,
         // These stand on each other in any order.

@@ -4,7 +4,7 @@
 //! unmounted under it, and then the drive still cannot be claimed.
 
 use super::survey::{Hit, Namespace, Which};
-use crate::platform::linux::mountinfo::{Line, unescape};
+use crate::platform::linux::mountinfo::{Line, mount_of, unescape};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overlay {
     pub(super) on: Which,
+    /// Its place in the mount table.
+    pub(super) at: usize,
     pub(super) id: u64,
     pub(super) device: u64,
     pub(super) namespace: Namespace,
@@ -23,35 +25,57 @@ pub(super) struct Overlay {
     pub(super) role: &'static str,
 }
 
+/// Overlays can be layers of overlays: as deep as the kernel lets them (`FILESYSTEM_MAX_STACK_DEPTH`).
+const DEPTH: usize = 2;
+
 /// Finds the overlays of one namespace that have a layer on one of these mounts of the drive.
 pub(super) fn find(lines: &[Line], namespace: Namespace, hits: &[Hit], found: &mut Vec<Overlay>) {
     if hits.is_empty() {
         return;
     }
-    for line in lines.iter().filter(|l| l.file_system == "overlay") {
-        // Seen in our namespace and in a container's it is the same overlay: the first one counts.
-        if found.iter().any(|o| o.device == line.device && o.namespace != namespace) {
-            continue;
-        }
-        for (role, layer) in layers(&line.super_options) {
-            let layer = PathBuf::from(OsString::from_vec(layer));
-            let mount = mount_of(lines, &layer).map(|mount| mount.id);
-            let Some(on) = hits.iter().find(|hit| Some(hit.id) == mount).map(|hit| hit.on) else {
+    for _ in 0..DEPTH {
+        for (at, line) in lines.iter().enumerate().filter(|(_, l)| l.file_system == "overlay") {
+            // Seen in our namespace and in a container's it is the same overlay: the first one counts.
+            let same = |o: &Overlay| o.device == line.device && o.namespace != namespace;
+            let known = |o: &Overlay| o.id == line.id && o.namespace == namespace;
+            if found.iter().any(|o| same(o) || known(o)) {
+                continue;
+            }
+            let Some((on, role, layer)) = layer_on(line, lines, namespace, hits, found) else {
                 continue;
             };
-            let path = line.path.clone();
-            found.push(Overlay {
-                on,
-                id: line.id,
-                device: line.device,
-                namespace,
-                path,
-                layer,
-                role,
-            });
-            break;
+            let (id, device, path) = (line.id, line.device, line.path.clone());
+            found.push(Overlay { on, at, id, device, namespace, path, layer, role });
         }
     }
+}
+
+/// The first layer that lies on the drive.
+fn layer_on(
+    overlay: &Line,
+    lines: &[Line],
+    namespace: Namespace,
+    hits: &[Hit],
+    found: &[Overlay],
+) -> Option<(Which, &'static str, PathBuf)> {
+    let layers: Vec<(&'static str, PathBuf)> = layers(&overlay.super_options)
+        .into_iter()
+        .map(|(role, path)| (role, PathBuf::from(OsString::from_vec(path))))
+        .collect();
+    let absolute = layers.iter().filter(|(_, layer)| layer.is_absolute());
+    let mut placed = absolute.filter_map(|(role, layer)| {
+        let mount = mount_of(lines, layer)?.id;
+        let hit = hits.iter().find(|hit| hit.id == mount).map(|hit| hit.on);
+        let over = || found.iter().find(|o| o.id == mount && o.namespace == namespace);
+        Some((hit.or_else(|| over().map(|o| o.on))?, *role, layer.clone()))
+    });
+    placed.next().or_else(|| {
+        let relative = || layers.iter().filter(|(_, layer)| layer.is_relative());
+        let (role, _) = relative().next()?;
+        let paths: Vec<&Path> = relative().map(|(_, layer)| &**layer).collect();
+        let (on, layer) = super::relative::place(&paths, overlay, lines, namespace, hits)?;
+        Some((on, *role, layer))
+    })
 }
 
 /// The layers in the options of an overlay, as paths.
@@ -107,12 +131,6 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The mount that a path lies on: the one with the longest mount point; of equals, the last.
-pub(super) fn mount_of<'l>(lines: &'l [Line], path: &Path) -> Option<&'l Line> {
-    let below = lines.iter().filter(|line| path.starts_with(&line.path));
-    below.max_by_key(|line| line.path.as_os_str().len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,13 +152,5 @@ mod tests {
         let escaped = layers(br"lowerdir=/a\134:b");
         assert_eq!(escaped, [("lowerdir", b"/a:b".to_vec())]);
         assert_eq!(layers(b"lowerdir+=/a:b"), [("lowerdir", b"/a:b".to_vec())]);
-    }
-
-    #[test]
-    fn the_longest_mount_point_holds_a_path_and_names_count_whole() {
-        let text = b"1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /m rw - ext4 b rw\n3 1 8:3 / /m rw - ext4 c rw\n";
-        let lines = crate::platform::linux::mountinfo::parse(text);
-        let mount = |path: &str| mount_of(&lines, Path::new(path)).map(|l| l.id);
-        assert_eq!((mount("/m/x"), mount("/mm/x"), mount("m")), (Some(3), Some(1), None));
     }
 }

@@ -62,6 +62,15 @@ pub(super) fn may_ask_a_server(name: &str) -> bool {
     !(name.starts_with("fuse.") || QUICK.contains(&name) || ON_DEVICES.contains(&name))
 }
 
+/// Those of the quick ones that look names up elsewhere: in a server, or in what lies below.
+const NAMES_ELSEWHERE: &[&str] =
+    &["autofs", "ceph", "ecryptfs", "fuse", "fuseblk", "nfs", "nfs4", "virtiofs"];
+
+/// May looking for a name on a file system of this type wait for a server or a program.
+pub(super) fn may_wait_for_names(name: &str) -> bool {
+    may_ask_a_server(name) || name.starts_with("fuse.") || NAMES_ELSEWHERE.contains(&name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +82,7 @@ mod tests {
         assert!(may_ask_a_server("something-new"));
         assert!(!may_ask_a_server("ext4"));
         assert!(!may_ask_a_server("fuse.sshfs"));
+        assert!(may_wait_for_names("fuse.sshfs") && may_wait_for_names("fuseblk"));
+        assert!(!may_wait_for_names("ext4") && !may_wait_for_names("tmpfs"));
     }
 }

@@ -1,7 +1,9 @@
 //! What the mount tables of the whole system say of a drive: one pass over every mount namespace.
 //!
-//! Costs one link per process and one file per namespace. Nothing here touches a file system.
+//! Costs one link per process and one file per namespace. Nothing here touches a file system that may
+//! wait for a server.
 
+use super::kept::{self, Kept};
 use super::overlay::{self, Overlay};
 use super::patience::Patience;
 use super::propagation::{Groups, Place};
@@ -15,13 +17,22 @@ use std::path::PathBuf;
 /// Which of the drive's devices a thing is on: an index that the caller gave with the device.
 pub(super) type Which = usize;
 
-/// A mount namespace, and a process that lives in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Namespace {
+/// A mount namespace, and what leads to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Namespace {
+    /// That of this process.
+    Ours,
     /// Some process in it: the one with the lowest number, which is mostly the one that made it.
-    pub(super) pid: u32,
-    /// It is the namespace of this process.
-    pub(super) ours: bool,
+    Of(u32),
+    /// No process is in it: the mount that keeps it, in [`Survey::kept`].
+    Kept(usize),
+}
+
+impl Namespace {
+    /// Is it the namespace of this process.
+    pub(super) fn is_ours(self) -> bool {
+        self == Namespace::Ours
+    }
 }
 
 /// One mount of the drive, in any namespace.
@@ -42,6 +53,8 @@ pub(super) struct Hit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OnTop {
     pub(super) on: Which,
+    /// Its place in the mount table: what lies on another mount comes after that one.
+    pub(super) at: usize,
     pub(super) id: u64,
     pub(super) device: u64,
     pub(super) namespace: Namespace,
@@ -59,8 +72,8 @@ pub(super) struct Survey {
     pub(super) slow: Vec<String>,
     /// The mounts of those.
     pub(super) slow_mounts: Vec<u64>,
-    /// Namespaces that are kept by a mount, and have no process to look at them through.
-    pub(super) kept: Vec<u64>,
+    /// Namespaces that are kept by a mount of ours, those without a process among them.
+    pub(super) kept: Vec<Kept>,
     /// Processes whose namespace could not be told.
     pub(super) unseen: usize,
     /// The time ran out.
@@ -74,8 +87,9 @@ impl Survey {
         let mut groups = Groups::default();
         let mut text = Vec::new();
         if proc.read(c"self/mountinfo", &mut text).is_ok() {
-            let ours = Namespace { pid: std::process::id(), ours: true };
-            survey.read(&mountinfo::parse(&text), ours, nodes, &mut groups);
+            let lines = mountinfo::parse(&text);
+            survey.kept.extend(lines.iter().filter_map(kept::by));
+            survey.read(&lines, Namespace::Ours, nodes, &mut groups);
         }
         let ours = our_namespace(proc, &mut text);
         let mut known: HashSet<u64> = ours.into_iter().collect();
@@ -106,12 +120,23 @@ impl Survey {
             if new && proc.read(Name::below(pid, "/mountinfo").as_c_str(), &mut text).is_ok() {
                 let lines = mountinfo::parse(&text);
                 first_mounts.extend(lines.first().map(|m| m.id));
-                survey.read(&lines, Namespace { pid, ours: false }, nodes, &mut groups);
+                survey.read(&lines, Namespace::Of(pid), nodes, &mut groups);
             }
         }
-        survey.kept.retain(|kept| !known.contains(kept));
+        survey.read_kept(&mut known, nodes, &mut groups);
         survey.follow(&groups);
         survey
+    }
+
+    /// Takes in the namespaces that no process has shown.
+    fn read_kept(&mut self, known: &mut HashSet<u64>, nodes: &[(u64, Which)], groups: &mut Groups) {
+        self.kept.retain(|kept| known.insert(kept.number));
+        for at in 0..self.kept.len() {
+            if let Ok(text) = kept::mountinfo(&self.kept[at]) {
+                self.kept[at].seen = true;
+                self.read(&mountinfo::parse(&text), Namespace::Kept(at), nodes, groups);
+            }
+        }
     }
 
     /// Takes in the mount table of one namespace.
@@ -126,9 +151,6 @@ impl Survey {
         for line in lines {
             groups.add(line);
             self.note_type(line);
-            if line.file_system == "nsfs" && namespace.ours {
-                self.kept.extend(namespace_number(line.root.as_bytes()));
-            }
             if let Some(on) = device_of(line, nodes) {
                 self.hits.push(Hit {
                     on,
@@ -137,35 +159,42 @@ impl Survey {
                     device: line.device,
                     namespace,
                     path: line.path.clone(),
-
                     follows: false,
                     place: None,
                 });
             }
         }
-        if self.hits.len() > first {
-            self.look_around(lines, first, namespace);
-        }
+        let layered = self.overlays.len();
         overlay::find(lines, namespace, &self.hits[first..], &mut self.overlays);
+        self.look_around(lines, (first, layered), namespace);
     }
 
-    /// What lies on the mounts just found, and what those lie on themselves.
-    fn look_around(&mut self, lines: &[Line], first: usize, namespace: Namespace) {
-        let mut below: Vec<(u64, Which)> =
-            self.hits[first..].iter().map(|hit| (hit.id, hit.on)).collect();
-        let drives: HashSet<u64> = below.iter().map(|(id, _)| *id).collect();
+    /// What lies on the mounts and overlays just found, and what those lie on themselves.
+    fn look_around(
+        &mut self,
+        lines: &[Line],
+        (first, layered): (usize, usize),
+        namespace: Namespace,
+    ) {
+        let hits = self.hits[first..].iter().map(|hit| (hit.id, hit.on));
+        let overlays = self.overlays[layered..].iter().map(|overlay| (overlay.id, overlay.on));
+        let mut below: Vec<(u64, Which)> = hits.chain(overlays).collect();
+        if below.is_empty() {
+            return;
+        }
         // Parents come before their children, except after a move: twice round finds those.
         for _ in 0..2 {
-            for line in lines {
+            for (at, line) in lines.iter().enumerate() {
                 let Some(&(_, on)) = below.iter().find(|(id, _)| *id == line.parent) else {
                     continue;
                 };
-                if below.iter().any(|(id, _)| *id == line.id) || drives.contains(&line.id) {
+                if below.iter().any(|(id, _)| *id == line.id) {
                     continue;
                 }
                 below.push((line.id, on));
                 self.on_top.push(OnTop {
                     on,
+                    at,
                     id: line.id,
                     device: line.device,
                     namespace,
@@ -186,10 +215,10 @@ impl Survey {
         let ours: Vec<Place> = self
             .hits
             .iter()
-            .filter(|hit| hit.namespace.ours)
+            .filter(|hit| hit.namespace.is_ours())
             .filter_map(|hit| hit.place.clone())
             .collect();
-        for hit in self.hits.iter_mut().filter(|hit| !hit.namespace.ours) {
+        for hit in self.hits.iter_mut().filter(|hit| !hit.namespace.is_ours()) {
             let place = hit.place.as_ref();
             hit.follows = place.is_some_and(|p| ours.iter().any(|our| groups.carry(our, p)));
         }
@@ -214,7 +243,7 @@ fn device_of(line: &Line, nodes: &[(u64, Which)]) -> Option<Which> {
     if line.device >> 32 != 0 {
         return find(line.device);
     }
-    if !mountinfo::source_is_device(line) || line.file_system.starts_with("fuse.") {
+    if !mountinfo::source_is_device(line) {
         return None;
     }
     let source = CString::new(line.source.as_bytes()).ok()?;

@@ -1,0 +1,33 @@
+//! The NFS server's programs, unpacked and not installed: to install them would start a server here.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process::run;
+
+/// Where the guest finds them.
+pub const PROGRAMS: &str = "/unmoor-rig/nfs/usr/sbin";
+
+/// Fetches and unpacks them unless that was done before.
+pub fn ensure() -> Result<()> {
+    let directory = crate::paths::rig().join("nfs");
+    if directory.join("usr/sbin/exportfs").exists() {
+        return Ok(());
+    }
+    let unfinished = crate::paths::rig().join("nfs.unfinished");
+    let _ = fs::remove_dir_all(&unfinished);
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&unfinished)?;
+    run(Command::new("apt-get")
+        .args(["-qq", "download", "nfs-kernel-server"])
+        .current_dir(&unfinished))?;
+    let package =
+        fs::read_dir(&unfinished)?.next().context("apt-get download left no package")??;
+    run(Command::new("dpkg").arg("-x").arg(package.path()).arg(&unfinished))?;
+    fs::remove_file(package.path())?;
+    fs::rename(&unfinished, Path::new(&directory))?;
+    Ok(())
+}
