@@ -23,24 +23,26 @@ pub fn mount_tables(bytes: &[u8]) {
     let nodes = [(8 << 32 | 17, 1), (8 << 32 | 16, 0)];
     let (mut survey, mut groups) = (Survey::default(), Groups::default());
     let mut mounts = 0;
-    for (table, ours) in tables.into_iter().zip([true, false]) {
+    for (table, namespace) in tables.into_iter().zip([Namespace::Ours, Namespace::Of(2)]) {
         let mut lines = mountinfo::parse(table);
-        // Those would be asked of this machine's own /dev.
+        // Those would be asked of this machine's own /dev, or looked for in its directories.
         lines.retain(|line| line.device >> 32 != 0 || !source_is_device(line));
+        lines.retain(|line| {
+            overlay::layers(&line.super_options).iter().all(|(_, l)| l.starts_with(b"/"))
+        });
         mounts += lines.len();
-        let namespace = Namespace { pid: if ours { 1 } else { 2 }, ours };
         survey.read(&lines, namespace, &nodes, &mut groups);
     }
     survey.follow(&groups);
     assert!(survey.hits.len() + survey.on_top.len() <= mounts);
     assert!(survey.overlays.len() <= mounts);
-    assert!(!survey.hits.iter().any(|hit| hit.namespace.ours && hit.follows));
+    assert!(!survey.hits.iter().any(|hit| hit.namespace.is_ours() && hit.follows));
     assert!(survey.hits.iter().all(|hit| nodes.contains(&(hit.device, hit.on))));
     for ours in [true, false] {
         let hits: HashSet<u64> =
-            survey.hits.iter().filter(|h| h.namespace.ours == ours).map(|h| h.id).collect();
+            survey.hits.iter().filter(|h| h.namespace.is_ours() == ours).map(|h| h.id).collect();
         let on_top: Vec<u64> =
-            survey.on_top.iter().filter(|t| t.namespace.ours == ours).map(|t| t.id).collect();
+            survey.on_top.iter().filter(|t| t.namespace.is_ours() == ours).map(|t| t.id).collect();
         let once: HashSet<u64> = on_top.iter().copied().collect();
         assert_eq!(once.len(), on_top.len(), "told twice");
         assert!(once.is_disjoint(&hits), "a mount of the drive lies on the drive's mount");
