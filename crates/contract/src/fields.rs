@@ -15,9 +15,12 @@ pub const DOCUMENT: &[Field] = &[
     field("command", Word(&["eject", "load", "flush", "list", "status", "who"])),
     field("exit_code", Count),
     sometimes("targets", List(&Object(TARGET))),
+    sometimes("left_out", List(&Object(LEFT_OUT))),
     sometimes("drives", List(&Object(DRIVE))),
     field("error", OrNull(&Object(ERROR))),
 ];
+
+const LEFT_OUT: &[Field] = &[field("name", Text), field("path", Text), field("reason", Text)];
 
 const TARGET: &[Field] = &[
     field("target", Text),

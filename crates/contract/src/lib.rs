@@ -48,6 +48,16 @@ fn agree(document: &Value, exit_code: Option<i32>, faults: &mut Vec<String>) {
         }
     }
     let Some(targets) = document["targets"].as_array() else { return };
+    if targets.is_empty() && document["command"] == "eject" {
+        // Nothing was there to be chosen, which is not a success.
+        if code == 0 || document["error"].is_null() || document.get("left_out").is_none() {
+            faults.push("no targets, and no word why".into());
+        }
+        return;
+    }
+    if document.get("left_out").is_some() && document["command"] != "eject" {
+        faults.push("only eject chooses its drives".into());
+    }
     let worst = |codes: &[u64]| WORST_FIRST.into_iter().find(|c| codes.contains(c)).unwrap_or(0);
     let codes: Vec<u64> = targets.iter().filter_map(|t| t["exit_code"].as_u64()).collect();
     if worst(&codes) != code {

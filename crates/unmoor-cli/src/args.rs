@@ -64,11 +64,25 @@ Examples:
   unmoor eject /media/stick         by the place where it is mounted
   unmoor eject --wait 30s sdb       if it is in use, try again for half a minute
   unmoor eject --power-off sdb      the USB disk may be unplugged afterwards
+  unmoor eject sdb sdc sr0          all three at the same time
+  unmoor eject --all-removable      whatever can be taken out
   unmoor eject --dry-run E:         what would be done")]
 pub struct Eject {
     /// Drives to release: sdb, /dev/sdb1, /media/stick, LABEL=Holiday, E:
-    #[arg(required = true, value_name = "TARGET")]
+    ///
+    /// Several are released at the same time. What lies on several of them (an array, a volume group)
+    /// is taken down once, and all of those are released or none.
+    #[arg(required_unless_present = "all_removable", value_name = "TARGET")]
     pub targets: Vec<OsString>,
+    /// Release every drive that can be taken out or unplugged and has a medium in it
+    ///
+    /// Never a drive of the running system, a built-in one, or an image; -v says which are left out and
+    /// why.
+    #[arg(long, conflicts_with = "targets")]
+    pub all_removable: bool,
+    /// With --all-removable: the simulated drives
+    #[arg(long, hide = true, requires = "all_removable")]
+    pub simulated: bool,
     /// Dismount even what is in use; what is open there then fails
     ///
     /// Everything is flushed first. Programs that still have files open get an error from then on

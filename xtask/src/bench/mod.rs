@@ -8,6 +8,7 @@ pub mod crowd;
 mod eject;
 mod list;
 mod loop_control;
+pub mod many;
 pub mod measure;
 mod table;
 mod wait4;
@@ -42,6 +43,8 @@ enum What {
     Loop,
     /// The list of drives on a machine with 200 loop devices: against lsblk
     List,
+    /// 32 slow drives in one call: against one of them, and against a shell loop of util-linux eject
+    Many,
     /// The search for blockers among 200, 2,000 and 8,000 processes: against fuser, lsof and lsofrs
     Who,
 }
@@ -57,10 +60,12 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         Some(What::Loop) => eject::looped(&binary, options.rounds)?,
         Some(What::List) => list::command(&binary, options.rounds)?,
         Some(What::Who) => who::command(&binary, options.rounds)?,
+        Some(What::Many) => many::command(&binary, options.rounds)?,
         None => {
             eject::command(&binary, options.rounds)?;
             list::command(&binary, options.rounds)?;
             who::command(&binary, options.rounds)?;
+            many::command(&binary, options.rounds.min(3))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! What is done with several drives at a time: each is answered as soon as it is over.
 
+use super::removable::{LeftOut, tell_left_out};
 use super::{conclude, introduce, parse, print};
 use crate::answer::{Answer, Verb};
 use crate::args::Output;
@@ -13,12 +14,16 @@ pub fn many(
     verb: Verb,
     procedure: Procedure,
     targets: Vec<OsString>,
+    left_out: Option<Vec<LeftOut>>,
     output: &Output,
     options: &Options,
 ) -> Result<u8, Error> {
     let targets = parse(targets)?;
     let machines = Machines::default();
     introduce(output);
+    if output.verbose {
+        tell_left_out(left_out.as_deref().unwrap_or_default());
+    }
     let mut answers: Vec<Option<Answer>> = targets.iter().map(|_| None).collect();
     // A system that this program knows no drives of has none of these.
     let (mut jobs, mut numbers) = (Vec::new(), Vec::new());
@@ -54,5 +59,5 @@ pub fn many(
     });
     drop(watch);
     let answers: Vec<Answer> = answers.into_iter().flatten().collect();
-    Ok(conclude(verb, &answers, output))
+    Ok(conclude(verb, &answers, left_out.as_deref(), output))
 }

@@ -3,6 +3,7 @@
 pub mod list;
 mod many;
 pub mod release;
+mod removable;
 pub mod status;
 pub mod who;
 
@@ -11,6 +12,7 @@ use crate::args::Output;
 use crate::console::{Tone, say, tell};
 use crate::outcome::Outcome;
 use crate::{blockers, json, steps};
+use removable::LeftOut;
 use std::env::consts::{ARCH, OS};
 use std::ffi::OsString;
 use std::io::Write;
@@ -43,7 +45,7 @@ pub fn each(
         }
         answers.push(answer);
     }
-    conclude(verb, &answers, output)
+    conclude(verb, &answers, None, output)
 }
 
 /// The first line of a bug report.
@@ -54,10 +56,10 @@ fn introduce(output: &Output) {
 }
 
 /// The worst exit code; with `--json`, the document.
-fn conclude(verb: Verb, answers: &[Answer], output: &Output) -> u8 {
+fn conclude(verb: Verb, answers: &[Answer], left_out: Option<&[LeftOut]>, output: &Output) -> u8 {
     let code = Outcome::worst(answers.iter().map(|a| a.outcome.exit_code()));
     match output.json {
-        true => print_document(&json::of_targets(verb.name(), code, answers), code),
+        true => print_document(&json::of_targets(verb.name(), code, answers, left_out), code),
         false => code,
     }
 }

@@ -1,6 +1,7 @@
 //! `eject`, `load`, `flush`: the procedures that change something.
 
 use super::many::many;
+use super::removable;
 use crate::answer::Verb;
 use crate::args::{Eject, Flush, Load, Remount};
 use crate::signals;
@@ -30,14 +31,25 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         cancel: signals::cancel(),
     };
     let verb = Verb::Eject(goal);
+    let (targets, left_out) = match args.all_removable {
+        false => (args.targets, None),
+        true => match removable::find(args.simulated) {
+            Ok((targets, left_out)) if !targets.is_empty() => (targets, Some(left_out)),
+            Ok((_, left_out)) => {
+                let error = removable::none_there();
+                return Ok(removable::nothing(verb.name(), &error, &left_out, &args.output));
+            }
+            Err(error) => return Ok(removable::nothing(verb.name(), &error, &[], &args.output)),
+        },
+    };
     #[cfg(windows)]
     if !args.dry_run
-        && let Some(code) = run_elsewhere(&args.targets)?
+        && let Some(code) = run_elsewhere(&targets)?
     {
         return Ok(code);
     }
     let procedure = if args.dry_run { Procedure::DryRun } else { Procedure::Release };
-    many(verb, procedure, args.targets, &args.output, &options)
+    many(verb, procedure, targets, left_out, &args.output, &options)
 }
 
 /// On Windows, a program on the drive to be released would be in its own way: a copy does it then.
@@ -51,17 +63,17 @@ fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
 
 pub fn load(args: Load) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    many(Verb::Load, Procedure::Load, args.targets, &args.output, &options)
+    many(Verb::Load, Procedure::Load, args.targets, None, &args.output, &options)
 }
 
 pub fn flush(args: Flush) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    many(Verb::Flush, Procedure::Flush, args.targets, &args.output, &options)
+    many(Verb::Flush, Procedure::Flush, args.targets, None, &args.output, &options)
 }
 
 pub fn remount(args: Remount) -> Result<u8, Error> {
     let options = only_timeout(None);
-    many(Verb::Remount, Procedure::Remount, args.targets, &args.output, &options)
+    many(Verb::Remount, Procedure::Remount, args.targets, None, &args.output, &options)
 }
 
 fn only_timeout(timeout: Option<Duration>) -> Options {

@@ -21,7 +21,10 @@ pub fn run(args: args::Status) -> Result<u8, Error> {
         parse(targets)?.into_iter().map(|(given, t)| look(&machines, given, &t)).collect();
     let code = Outcome::worst(answers.iter().map(|a| a.outcome.exit_code()));
     if args.json {
-        return Ok(print_document(&json::of_targets(Verb::Status.name(), code, &answers), code));
+        return Ok(print_document(
+            &json::of_targets(Verb::Status.name(), code, &answers, None),
+            code,
+        ));
     }
     if answers.is_empty() {
         list::print(&[], false);

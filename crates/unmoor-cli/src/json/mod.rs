@@ -25,8 +25,18 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     targets: Option<Vec<TargetDto<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<Vec<LeftOutDto<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     drives: Option<Vec<DriveDto<'a>>>,
     error: Option<ErrorDto>,
+}
+
+/// A drive that `--all-removable` does not mean.
+#[derive(Serialize)]
+struct LeftOutDto<'a> {
+    name: &'a str,
+    path: String,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -73,8 +83,14 @@ struct ErrorDto {
     os_code: Option<i32>,
 }
 
-/// The document of a command that works on targets.
-pub fn of_targets(command: &str, exit_code: u8, answers: &[Answer]) -> String {
+/// The document of a command that works on targets. `left_out`: the drives that were not meant, where
+/// the command chose by itself.
+pub fn of_targets(
+    command: &str,
+    exit_code: u8,
+    answers: &[Answer],
+    left_out: Option<&[(Drive, String)]>,
+) -> String {
     let targets = Some(answers.iter().map(TargetDto::from).collect());
     print(&Document {
         schema: SCHEMA,
@@ -82,9 +98,40 @@ pub fn of_targets(command: &str, exit_code: u8, answers: &[Answer]) -> String {
         command,
         exit_code,
         targets,
+        left_out: left_out.map(of_left_out),
         drives: None,
         error: None,
     })
+}
+
+/// The document of a command that found no target.
+pub fn of_no_targets(
+    command: &str,
+    exit_code: u8,
+    error: &Error,
+    left_out: &[(Drive, String)],
+) -> String {
+    print(&Document {
+        schema: SCHEMA,
+        unmoor: env!("CARGO_PKG_VERSION"),
+        command,
+        exit_code,
+        targets: Some(Vec::new()),
+        left_out: Some(of_left_out(left_out)),
+        drives: None,
+        error: Some(ErrorDto::from(error)),
+    })
+}
+
+fn of_left_out(left_out: &[(Drive, String)]) -> Vec<LeftOutDto<'_>> {
+    left_out
+        .iter()
+        .map(|(drive, reason)| LeftOutDto {
+            name: &drive.name,
+            path: drive.path.display().to_string(),
+            reason,
+        })
+        .collect()
 }
 
 /// The document of `list`.
@@ -95,6 +142,7 @@ pub fn of_drives(exit_code: u8, drives: &[Drive], error: Option<&Error>) -> Stri
         command: "list",
         exit_code,
         targets: None,
+        left_out: None,
         drives: Some(drives.iter().map(DriveDto::from).collect()),
         error: error.map(ErrorDto::from),
     })

@@ -2,7 +2,7 @@
 
 use super::state::{Found, Jobs};
 use super::told::Told;
-use super::{AT_ONCE, Job, News, not_begun};
+use super::{AT_ONCE, Job, News, not_begun, tell};
 use crate::options::Options;
 use crate::platform::Platform;
 use crate::release::{Ear, Procedure, Run};
@@ -16,11 +16,14 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a target that is hard to find holds up those that are found: what has nothing to do with
 /// others begins then.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked meanwhile whether that has passed.
+const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// Something for a thread to do.
 pub(super) enum Work {
@@ -80,15 +83,13 @@ pub(super) fn carry_out(
         foreman.waiting.extend((0..jobs.len()).map(Work::Find));
         foreman.give_out();
         let mut all = Jobs::new(procedure, jobs, options);
-        let patience = Instant::now() + PATIENCE;
         while !all.are_over() {
-            let left = patience.saturating_duration_since(Instant::now());
-            let word = match all.hold_each_other_up() && !left.is_zero() {
-                true => hear.recv_timeout(left),
+            let word = match all.hold_each_other_up() {
+                true => hear.recv_timeout(LOOK_UP),
                 false => hear.recv().map_err(RecvTimeoutError::from),
             };
             match word {
-                Ok(Word::Told(number, told)) => listener(number, &News::Event(told.event())),
+                Ok(Word::Told(number, told)) => tell(procedure, number, told.event(), listener),
                 Ok(Word::Found(found)) => all.found(found),
                 Ok(Word::Over(number, report)) => all.over(number, *report, listener),
                 Ok(Word::Free(part)) => {
@@ -99,8 +100,9 @@ pub(super) fn carry_out(
                 // Not while the foreman can speak itself.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let impatient = Instant::now() >= patience;
-            foreman.waiting.extend(all.next(impatient, listener).into_iter().map(Work::Stacks));
+            foreman
+                .waiting
+                .extend(all.next(call.lasts_long(), listener).into_iter().map(Work::Stacks));
             foreman.give_out();
         }
         all.reports()
@@ -161,6 +163,12 @@ impl<'s, 'e: 's, 'j> Foreman<'s, 'e, 'j> {
 }
 
 impl Call<'_> {
+    /// By the clock of any of its machines.
+    fn lasts_long(&self) -> bool {
+        let mut since = self.jobs.iter().zip(&self.start);
+        since.any(|(job, start)| job.platform.now().saturating_sub(*start) >= PATIENCE)
+    }
+
     fn platform_of(&self, work: &Work) -> &dyn Platform {
         let number = match work {
             Work::Find(number) => *number,

@@ -74,12 +74,24 @@ pub fn many(
         // One needs no thread.
         [Job { platform, target }] => {
             let report = alone(procedure, *platform, target, options, &mut |event| {
-                listener(0, &News::Event(event.clone()));
+                tell(procedure, 0, event.clone(), listener);
             });
             listener(0, &News::Over(&report));
             vec![report]
         }
         _ => crew::carry_out(procedure, jobs, options, listener),
+    }
+}
+
+/// A plan that is only made is no news.
+fn tell(
+    procedure: Procedure,
+    number: usize,
+    event: Event<'_>,
+    listener: &mut dyn FnMut(usize, &News<'_>),
+) {
+    if procedure != Procedure::DryRun {
+        listener(number, &News::Event(event));
     }
 }
 

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::stick::mount_both;
+use crate::bench::many::make_drives;
 use crate::rig::drives::{CD, STICK, STICK2};
 use crate::vm::trial::Trial;
 use crate::vm::{STANDARD, Test};
@@ -35,6 +36,13 @@ pub const TESTS: &[Test] = &[
         drives: &[&STICK],
         machine: &STANDARD,
         run: same_twice,
+    },
+    Test {
+        name: "several.at-once",
+        promise: "32 slow drives in one call: at one moment all of them are at START STOP UNIT, as the kernel's trace says",
+        drives: &[],
+        machine: &STANDARD,
+        run: at_once,
     },
 ];
 
@@ -76,4 +84,38 @@ fn same_twice(trial: &mut Trial) -> Result<()> {
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", &one, &two])?;
     trial.expect_tray(mark, &STICK, true)
+}
+
+/// The kernel counts: how many START STOP UNIT are under way between two lines of its trace.
+fn at_once(trial: &mut Trial) -> Result<()> {
+    const MANY: usize = 32;
+    let nodes = make_drives(trial, MANY)?;
+    // The driver's START STOP UNIT takes this many seconds, all else as many ticks: slow emulation must not
+    // make the first stop before the last begins.
+    trial.sh("echo 20 >/sys/bus/pseudo/drivers/scsi_debug/delay")?;
+    trial.sh(
+        "mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; \
+         cd /sys/kernel/tracing && echo >trace && \
+         for e in start done; do echo 1 >events/scsi/scsi_dispatch_cmd_$e/enable; done",
+    )?;
+    let words: Vec<&str> = ["eject"].into_iter().chain(nodes.split_whitespace()).collect();
+    let document = trial.unmoor_json(0, &words)?;
+    let trace = trial.sh(
+        "cd /sys/kernel/tracing && for e in start done; do echo 0 >events/scsi/scsi_dispatch_cmd_$e/enable; \
+         done; grep START_STOP trace",
+    )?;
+    let given = document["targets"].as_array().into_iter().flatten();
+    let given: Vec<_> = given.filter_map(|target| target["target"].as_str()).collect();
+    ensure!(given == words[1..], "not in the order of the arguments: {given:?}");
+    let (mut under_way, mut most) = (0usize, 0);
+    for line in trace.lines() {
+        if line.contains("scsi_dispatch_cmd_start") {
+            under_way += 1;
+            most = most.max(under_way);
+        } else {
+            under_way -= 1;
+        }
+    }
+    ensure!(most == MANY, "no more than {most} at a time:\n{trace}");
+    Ok(())
 }

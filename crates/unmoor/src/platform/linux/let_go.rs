@@ -258,7 +258,7 @@ fn scsi(fd: BorrowedFd<'_>, command: Command, wait: &mut Wait<'_>) -> Result<Res
         match answer {
             Answer::Check(sense) if sense.transient() && again > 0 => again -= 1,
             answer => {
-                if answer == Answer::Good && command == Command::Eject {
+                if answer == Answer::Good && command == Command::Eject && is_empty(fd, wait)? {
                     // Lets the kernel see that the medium and its partitions are gone.
                     let _ = blkdev::reread_partitions(fd);
                 }
@@ -266,6 +266,20 @@ fn scsi(fd: BorrowedFd<'_>, command: Command, wait: &mut Wait<'_>) -> Result<Res
             }
         }
     }
+}
+
+/// Does the drive say that there is no medium. One that has only stopped would be started again by a look
+/// at its partitions (`sd_spinup_disk` of the kernel's `sd.c`).
+fn is_empty(fd: BorrowedFd<'_>, wait: &mut Wait<'_>) -> Result<bool> {
+    for _ in 0..4 {
+        let timeout = wait.left();
+        let ask = || sg::send(fd, Command::TestUnitReady, timeout).map(Answer::to_bytes);
+        match worker::run(wait, |_| {}, ask)?.map(Answer::from_bytes) {
+            Ok(Answer::Check(sense)) if sense.transient() => {}
+            answer => return Ok(matches!(answer, Ok(Answer::Check(sense)) if sense.no_medium())),
+        }
+    }
+    Ok(false)
 }
 
 /// The file that takes this drive's device off its bus: `remove` of the USB device or of the PCI

@@ -123,13 +123,13 @@ impl Bound<'_> {
     ) -> Answer<Done> {
         let last = self.world(|world| {
             let used = world.live_handles(self.id, volume).any(|h| h.mount == mount.id);
-            let device = world.with_medium(self.id)?;
             // The kernel refuses to unmount below another mount, and what a loop device lies on.
-            let below = device
-                .volumes
-                .iter()
+            let attached = world.devices.iter().filter(|d| d.attached);
+            let below = attached
+                .flat_map(|d| &d.volumes)
                 .flat_map(|v| &v.shape.mounts)
                 .any(|m| m.parent == mount.id && m.id != mount.id);
+            let device = world.with_medium(self.id)?;
             let backs = device.volumes.iter().any(|v| {
                 v.open && v.shape.kind == VolumeKind::Loop && v.shape.on.iter().any(|n| n == volume)
             });
@@ -162,6 +162,7 @@ impl Bound<'_> {
             if forced {
                 world.stale(self.id, Some(volume));
             }
+            world.mirror(self.id, volume);
             Ok::<_, Error>(forced)
         })?;
         let method = Attempt::accepted(if forced { "cut off" } else { "unmount" });
@@ -205,6 +206,7 @@ impl Bound<'_> {
             }
             vol.open = !takes_down;
             world.stale(self.id, Some(volume));
+            world.mirror(self.id, volume);
             Ok::<_, Error>(forced)
         })?;
         let method = if dismount { "dismount" } else { "close" };

@@ -77,7 +77,9 @@ impl World {
         }
     }
 
+    /// Open files on this volume, also when it was reached through another drive that it lies on.
     pub fn live_handles(&self, id: DriveId, volume: &str) -> impl Iterator<Item = &Handle> {
-        self.handles.iter().filter(move |h| h.device == id && h.volume == volume && !h.stale)
+        let here = move |h: &&Handle| h.device == id || self.is_shared(volume, h.device);
+        self.handles.iter().filter(move |h| h.volume == volume && !h.stale).filter(here)
     }
 }

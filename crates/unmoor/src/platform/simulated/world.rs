@@ -56,6 +56,10 @@ impl World {
     fn plug_as(&mut self, setup: &DriveSetup, id: DriveId) {
         self.devices.push(setup.build(id));
         for (index, volume) in setup.volumes.iter().enumerate() {
+            if let Some(known) = self.known_elsewhere(id, index) {
+                self.devices.last_mut().expect("just pushed").volumes[index].shape.mounts = known;
+                continue;
+            }
             for path in &volume.mounts {
                 self.mount(id, index, path);
             }
@@ -84,6 +88,34 @@ impl World {
             id: number,
             parent,
         });
+    }
+
+    /// What is stacked on several drives is one volume, set up on each of them under the same name: its
+    /// mounts, where another drive has it already.
+    fn known_elsewhere(&self, id: DriveId, volume: usize) -> Option<Vec<Mount>> {
+        let new = &self.device(id)?.volumes[volume];
+        let mut others = self.devices.iter().filter(|d| d.attached && d.shape.id != id);
+        let known = others.find_map(|d| d.volume(&new.shape.name)).filter(|v| v.is_stacked());
+        known.filter(|_| new.is_stacked()).map(|v| v.shape.mounts.clone())
+    }
+
+    /// Is the stacked volume of this name on that drive too.
+    pub fn is_shared(&self, volume: &str, with: DriveId) -> bool {
+        self.device(with).and_then(|d| d.volume(volume)).is_some_and(Vol::is_stacked)
+    }
+
+    /// What became of a stacked volume on one drive became of it on all others that it lies on.
+    pub fn mirror(&mut self, id: DriveId, volume: &str) {
+        let Some(vol) = self.device(id).and_then(|d| d.volume(volume)) else { return };
+        if !vol.is_stacked() {
+            return;
+        }
+        let (mounts, open) = (vol.shape.mounts.clone(), vol.open);
+        let others = self.devices.iter_mut().filter(|d| d.attached && d.shape.id != id);
+        for other in others.filter_map(|d| d.volume_mut(volume)).filter(|v| v.is_stacked()) {
+            other.shape.mounts.clone_from(&mounts);
+            other.open = open;
+        }
     }
 
     pub fn device(&self, id: DriveId) -> Option<&Device> {
@@ -193,9 +225,16 @@ impl World {
 
     /// Handles on this drive (or on one volume of it) no longer work.
     pub fn stale(&mut self, id: DriveId, volume: Option<&str>) {
+        let on = |d: &&Device| volume.is_some_and(|v| self.is_shared(v, d.shape.id));
+        let shared: Vec<DriveId> = self.devices.iter().filter(on).map(|d| d.shape.id).collect();
         self.handles
             .iter_mut()
-            .filter(|h| h.device == id && volume.is_none_or(|v| v == h.volume))
+            .filter(|h| match volume {
+                Some(volume) => {
+                    h.volume == volume && (h.device == id || shared.contains(&h.device))
+                }
+                None => h.device == id,
+            })
             .for_each(|h| h.stale = true);
     }
 }

@@ -1,0 +1,67 @@
+//! "All that can be taken out": which drives that means.
+
+use crate::drive::{Drive, DriveKind, Medium};
+
+/// Of these drives, those that a person would take out or unplug and that have something to release;
+/// and the others, each with the reason why it is left alone.
+///
+/// Left out are drives that carry the running system, built-in ones, attached images (nobody takes those
+/// out by hand), and drives that are empty.
+pub fn all_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>) {
+    let mut chosen = Vec::new();
+    let mut left_out = Vec::new();
+    for drive in drives {
+        match reason_to_leave(&drive) {
+            None => chosen.push(drive),
+            Some(reason) => left_out.push((drive, reason)),
+        }
+    }
+    (chosen, left_out)
+}
+
+fn reason_to_leave(drive: &Drive) -> Option<String> {
+    if !drive.system.is_empty() {
+        return Some(format!("carries the running system ({})", drive.system.join(", ")));
+    }
+    let why = match (drive.kind, drive.medium) {
+        (DriveKind::Loop, _) => "is an image file",
+        (DriveKind::Network, _) => "is a remote disk",
+        _ if !drive.removable && !drive.hotplug => "is built in",
+        (_, Medium::Absent) => "there is no medium in it",
+        (_, Medium::TrayOpen) => "the tray is open already",
+        _ => return None,
+    };
+    Some(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left_out(change: impl FnOnce(&mut Drive)) -> Option<String> {
+        let mut drive = crate::drive::tests::drive();
+        change(&mut drive);
+        reason_to_leave(&drive)
+    }
+
+    #[test]
+    fn a_stick_and_a_disk_on_a_cable_are_meant() {
+        assert_eq!(left_out(|_| {}), None);
+        assert_eq!(left_out(|d| d.removable = false), None);
+        assert_eq!(left_out(|d| d.hotplug = false), None);
+        assert_eq!(left_out(|d| d.medium = Medium::Unknown), None);
+    }
+
+    #[test]
+    fn system_built_in_and_empty_drives_are_not() {
+        let system = left_out(|d| d.system = vec!["/boot".into()]).unwrap();
+        assert!(system.contains("/boot"), "{system}");
+        let swap = left_out(|d| d.system = vec!["swap on sdb2".into()]);
+        assert!(swap.is_some(), "swap is the running system's too");
+        assert!(left_out(|d| (d.removable, d.hotplug) = (false, false)).is_some());
+        assert!(left_out(|d| d.medium = Medium::Absent).is_some());
+        assert!(left_out(|d| d.medium = Medium::TrayOpen).is_some());
+        assert!(left_out(|d| d.kind = DriveKind::Loop).is_some());
+        assert!(left_out(|d| d.kind = DriveKind::Network).is_some());
+    }
+}

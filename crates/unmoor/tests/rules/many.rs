@@ -1,0 +1,481 @@
+//! Many at once: each drive is released as if it were the only one, whatever becomes of the others; what
+//! shares a stack is released as one or not at all.
+
+use crate::run::{Startled, catch_quietly, ms};
+use crate::scenario::cases;
+use proptest::option::weighted;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use unmoor::platform::simulated::{
+    DriveSetup, Effect, Fault, FaultKind, Happening, Manner, Op, Simulated, VolumeSetup,
+};
+use unmoor::{
+    AT_ONCE, Cancel, Clock, DriveId, ErrorKind, Event, Goal, Job, News, Options, Outcome,
+    Procedure, Report, Step, Target, VolumeKind, many, release,
+};
+
+/// A drive with nothing in common with others.
+#[derive(Debug, Clone)]
+struct One {
+    sort: u8,
+    motor: u64,
+    mounts: usize,
+    dirty_kib: u64,
+    /// Somebody has a file open; until then, or for good.
+    held: Option<Option<u64>>,
+    fault: Option<(Op, FaultKind)>,
+    yanked_at: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Wish {
+    force: bool,
+    power_off: bool,
+    wait: u64,
+    timeout: Option<u64>,
+}
+
+fn one() -> impl Strategy<Value = One> {
+    use FaultKind::{Hang, IoError, Lie, NoMedium, NotPermitted, Yank};
+    let op = prop::sample::select(vec![
+        Op::Open,
+        Op::Flush,
+        Op::FlushDrive,
+        Op::Lock,
+        Op::Unmount,
+        Op::Claim,
+        Op::LetGo,
+        Op::Presence,
+        Op::Unlock,
+    ]);
+    let kind = prop::sample::select(vec![Hang, IoError, Lie, NoMedium, NotPermitted, Yank]);
+    (
+        0..4u8,
+        0..2500u64,
+        0..3usize,
+        0..800u64,
+        weighted(0.35, weighted(0.6, 0..2500u64)),
+        weighted(0.3, (op, kind)),
+        weighted(0.15, 0..2000u64),
+    )
+        .prop_map(|(sort, motor, mounts, dirty_kib, held, fault, yanked_at)| One {
+            sort,
+            motor,
+            mounts,
+            dirty_kib,
+            held,
+            fault,
+            yanked_at,
+        })
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let wait = prop_oneof![Just(0u64), 100..4000u64];
+    (prop::bool::weighted(0.2), prop::bool::weighted(0.2), wait, weighted(0.3, 0..5000u64))
+        .prop_map(|(force, power_off, wait, timeout)| Wish { force, power_off, wait, timeout })
+}
+
+impl Wish {
+    fn options(&self) -> Options {
+        Options {
+            goal: if self.power_off { Goal::PowerOff } else { Goal::Eject },
+            force: self.force,
+            wait: ms(self.wait),
+            timeout: self.timeout.map(ms),
+            ..Options::default()
+        }
+    }
+}
+
+/// The same machine each time it is asked for.
+fn machine(manner: Manner, drives: &[One]) -> (Simulated, Vec<DriveId>) {
+    let machine = Simulated::new(manner);
+    let ids: Vec<DriveId> = drives
+        .iter()
+        .enumerate()
+        .map(|(number, one)| {
+            let name = format!("d{number}");
+            let mut drive = match one.sort {
+                0 => DriveSetup::stick(&name),
+                1 => DriveSetup::cd(&name),
+                2 => DriveSetup::disk(&name),
+                _ => DriveSetup::card(&name),
+            };
+            drive = drive.motor(ms(one.motor));
+            for mount in 0..one.mounts {
+                let volume = VolumeSetup::partition("ext4").mounted(format!("/m{number}-{mount}"));
+                drive = drive.volume(match one.sort {
+                    1 => volume,
+                    _ => volume.dirty("/dirty", one.dirty_kib << 10),
+                });
+            }
+            if let Some((at, kind)) = one.fault {
+                drive = drive.fault(Fault::new(at, kind));
+            }
+            machine.plug(&drive)
+        })
+        .collect();
+    for (number, (one, id)) in drives.iter().zip(&ids).enumerate() {
+        if let (Some(held), true) = (one.held, one.mounts > 0) {
+            let volume = format!("sim:d{number}1");
+            let handle = machine.open_file(*id, &volume, 1000, "/held").expect("mounted");
+            if let Some(until) = held {
+                machine.at(ms(until), Happening::Close(handle));
+            }
+        }
+        if let Some(at) = one.yanked_at {
+            machine.at(ms(at), Happening::Yank(*id));
+        }
+    }
+    (machine, ids)
+}
+
+fn targets(count: usize) -> Vec<Target> {
+    (0..count).map(|number| format!("sim:d{number}").parse().expect("a good name")).collect()
+}
+
+fn jobs<'j>(machine: &'j Simulated, targets: &'j [Target]) -> Vec<Job<'j>> {
+    targets.iter().map(|target| Job { platform: machine, target }).collect()
+}
+
+fn all(machine: &Simulated, targets: &[Target], options: &Options) -> Vec<Report> {
+    many(Procedure::Release, &jobs(machine, targets), options, &mut |_, _| {})
+}
+
+fn manner() -> impl Strategy<Value = Manner> {
+    prop_oneof![Just(Manner::Linux), Just(Manner::Windows)]
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn each_report_is_that_of_the_drive_alone_and_nobody_waits_for_another(
+        manner in manner(),
+        drives in prop::collection::vec(one(), 2..8),
+        wish in wish(),
+    ) {
+        let targets = targets(drives.len());
+        let (together, _) = machine(manner, &drives);
+        let reports = all(&together, &targets, &wish.options());
+        let mut longest = Duration::ZERO;
+        for (target, report) in targets.iter().zip(&reports) {
+            let (alone, _) = machine(manner, &drives);
+            let wanted = release(&alone, target, &wish.options(), &mut |_| {});
+            longest = longest.max(alone.now());
+            prop_assert_eq!(report, &wanted);
+        }
+        // By the machine's clock: all of them together took what the slowest takes alone.
+        prop_assert_eq!(together.now(), longest);
+        prop_assert_eq!(together.locks_held(), 0);
+    }
+
+    #[test]
+    fn what_is_told_of_each_is_its_report(
+        drives in prop::collection::vec(one(), 2..8),
+        wish in wish(),
+    ) {
+        let targets = targets(drives.len());
+        let (machine, _) = machine(Manner::Linux, &drives);
+        let mut steps: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        let mut over = BTreeMap::new();
+        let listener = &mut |number: usize, news: &News<'_>| match news {
+            News::Event(Event::Finished(step)) => {
+                assert!(!over.contains_key(&number), "told of {number} after its end");
+                steps.entry(number).or_default().push((*step).clone());
+            }
+            News::Event(_) => {}
+            News::Over(report) => {
+                assert!(over.insert(number, (*report).clone()).is_none(), "over twice");
+            }
+        };
+        let reports =
+            many(Procedure::Release, &jobs(&machine, &targets), &wish.options(), listener);
+        for (number, report) in reports.iter().enumerate() {
+            prop_assert_eq!(Some(report), over.get(&number));
+            prop_assert_eq!(Some(&report.steps), steps.get(&number));
+            prop_assert_eq!(&report.target, &targets[number].to_string());
+        }
+    }
+
+    #[test]
+    fn the_wish_to_stop_ends_all_of_them(
+        manner in manner(),
+        drives in prop::collection::vec(one(), 2..8),
+        wish in wish(),
+        at in 0..3000u64,
+    ) {
+        let (machine, _) = machine(manner, &drives);
+        let options = wish.options();
+        machine.at(ms(at), Happening::Cancel(options.cancel.clone()));
+        let reports = all(&machine, &targets(drives.len()), &options);
+        prop_assert_eq!(reports.len(), drives.len());
+        prop_assert_eq!(machine.locks_held(), 0);
+        // What has no deadline of its own to wait for is the operation it is at.
+        prop_assert!(machine.now() <= ms(at) + ms(1500), "went on until {:?}", machine.now());
+    }
+
+    #[test]
+    fn the_timeout_is_for_all_of_them_together(
+        drives in prop::collection::vec(one(), 2..8),
+        wish in wish(),
+        timeout in 0..3000u64,
+    ) {
+        let wish = Wish { timeout: Some(timeout), ..wish };
+        let (machine, _) = machine(Manner::Linux, &drives);
+        all(&machine, &targets(drives.len()), &wish.options());
+        // A search for blockers may take its moment after the deadline.
+        let most = ms(timeout) + ms(2500);
+        prop_assert!(machine.now() <= most, "went on until {:?}", machine.now());
+    }
+
+    #[test]
+    fn members_of_one_array_are_released_as_one_in_any_order(
+        others in prop::collection::vec(one(), 0..3),
+        order in Just(vec![0usize, 1, 2]).prop_shuffle(),
+        held in weighted(0.5, weighted(0.5, 0..2500u64)),
+        held_on in 0..4usize,
+        fault in weighted(0.3, (0..3usize, prop::sample::select(vec![Op::Flush, Op::Lock, Op::Claim]))),
+        wish in wish(),
+    ) {
+        let (machine, _) = machine(Manner::Linux, &others);
+        let setup = |name: &str| {
+            let array = ["sim:a1", "sim:b1", "sim:c1"];
+            let own = VolumeSetup::partition("raid").mounted(format!("/own-{name}"));
+            let fault = fault.filter(|(at, _)| ["a", "b", "c"][*at] == name);
+            let drive = DriveSetup::stick(name)
+                .volume(own)
+                .volume(VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &array).mounted("/array"));
+            match fault {
+                Some((_, op)) => drive.fault(Fault::new(op, FaultKind::IoError)),
+                None => drive,
+            }
+        };
+        let ids: Vec<DriveId> = ["a", "b", "c"].map(|name| machine.plug(&setup(name))).to_vec();
+        if let Some(until) = held {
+            let (drive, volume) = match held_on {
+                3 => (0, "sim:md0".to_string()),
+                at => (at, format!("sim:{}1", ["a", "b", "c"][at])),
+            };
+            let handle = machine.open_file(ids[drive], &volume, 1000, "/held").expect("mounted");
+            if let Some(until) = until {
+                machine.at(ms(until), Happening::Close(handle));
+            }
+        }
+        let mut targets = targets(others.len());
+        targets.extend(order.iter().map(|at| Target::Simulated(["a", "b", "c"][*at].into())));
+        let reports = all(&machine, &targets, &wish.options());
+        let members = &reports[others.len()..];
+        let released = members.iter().filter(|r| r.outcome == Outcome::Released).count();
+        prop_assert!(released == 0 || released == 3, "{members:#?}");
+        for (report, at) in members.iter().zip(&order) {
+            prop_assert_eq!(machine.was_ejected(ids[*at]), released == 3);
+            prop_assert!(report.step(Step::Unlock).is_some() || report.step(Step::Lock).is_none());
+        }
+        let refused = members.iter().any(|r| r.error().is_some_and(|e| e.kind() == ErrorKind::Busy));
+        if refused && members.iter().all(|r| r.step(Step::Dismount).is_none()) {
+            prop_assert!(ids.iter().all(|id| machine.is_mounted(*id)), "not all or nothing");
+        }
+        prop_assert_eq!(machine.locks_held(), 0);
+        // The others are not concerned.
+        for (target, report) in targets.iter().zip(&reports).take(others.len()) {
+            let (alone, _) = self::machine(Manner::Linux, &others);
+            let wanted = release(&alone, target, &wish.options(), &mut |_| {});
+            prop_assert_eq!(report.exit_code(), wanted.exit_code());
+        }
+    }
+}
+
+/// Two sticks under one array, `sim:a` and `sim:b`, the array mounted.
+fn array() -> (Simulated, [DriveId; 2]) {
+    let machine = Simulated::new(Manner::Linux);
+    let member = |name: &str| {
+        let array = VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &["sim:a1", "sim:b1"]);
+        DriveSetup::stick(name)
+            .volume(VolumeSetup::partition("raid"))
+            .volume(array.mounted("/array"))
+    };
+    let ids = ["a", "b"].map(|name| machine.plug(&member(name)));
+    (machine, ids)
+}
+
+fn named(names: &[&str]) -> Vec<Target> {
+    names.iter().map(|name| Target::Simulated((*name).into())).collect()
+}
+
+#[test]
+fn one_member_alone_is_refused_and_both_leave_in_either_order() {
+    for names in [["a", "b"], ["b", "a"]] {
+        for goal in [Goal::Eject, Goal::PowerOff] {
+            let (machine, ids) = array();
+            let options = Options { goal, ..Options::default() };
+            let alone = release(&machine, &named(&names)[0], &options, &mut |_| {});
+            assert_eq!(alone.error().map(|e| e.kind()), Some(ErrorKind::Refused));
+            assert!(machine.is_mounted(ids[0]));
+            let reports = all(&machine, &named(&names), &options);
+            assert!(reports.iter().all(|r| r.outcome == Outcome::Released), "{reports:#?}");
+            assert!(ids.iter().all(|id| machine.was_ejected(*id)));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_dismounted_until_all_members_are_idle() {
+    let machine = Simulated::new(Manner::Linux);
+    let member = |name: &str| {
+        let array = VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &["sim:a1", "sim:b1"]);
+        DriveSetup::stick(name)
+            .volume(VolumeSetup::partition("ext4").mounted(format!("/{name}")))
+            .volume(array.mounted("/array"))
+    };
+    let [a, b] = ["a", "b"].map(|name| machine.plug(&member(name)));
+    // Only the second one's own volume is in use.
+    machine.open_file(b, "sim:b1", 7, "/letter").expect("mounted");
+    let reports = all(&machine, &named(&["a", "b"]), &Options::default());
+    assert!(reports.iter().all(|r| r.exit_code() == 3), "{reports:#?}");
+    assert!(machine.journal().iter().all(|e| !matches!(e.effect, Some(Effect::Dismounted { .. }))));
+    assert!(machine.is_mounted(a) && machine.is_mounted(b));
+    assert!(reports[0].error().is_some_and(|e| e.to_string().contains("sim:b1")));
+    assert!(reports[0].error().is_some_and(|e| e.scan().is_some()), "both name who it is");
+}
+
+#[test]
+fn slots_of_one_device_are_powered_off_together() {
+    let machine = Simulated::new(Manner::Linux);
+    let slot = |name: &str, other: &str| {
+        DriveSetup::stick(name)
+            .siblings(&[other])
+            .volume(VolumeSetup::partition("vfat").mounted(format!("/{name}")))
+    };
+    let ids = [machine.plug(&slot("a", "sim:b")), machine.plug(&slot("b", "sim:a"))];
+    let options = Options { goal: Goal::PowerOff, ..Options::default() };
+    let reports = all(&machine, &named(&["b", "a"]), &options);
+    assert!(reports.iter().all(|r| r.outcome == Outcome::Released), "{reports:#?}");
+    assert!(ids.iter().all(|id| !machine.is_attached(*id)));
+    let off = |e: &unmoor::platform::simulated::Entry| {
+        matches!(e.effect, Some(Effect::PoweredOff { .. }))
+    };
+    assert_eq!(machine.journal().iter().filter(|e| off(e)).count(), 1, "one device, once");
+}
+
+#[test]
+fn what_is_mounted_on_another_drive_goes_before_it_in_either_order() {
+    for names in [["low", "high"], ["high", "low"]] {
+        let machine = Simulated::new(Manner::Linux);
+        let low = VolumeSetup::partition("ext4").mounted("/media");
+        let high = VolumeSetup::partition("ext4").mounted("/media/inside");
+        machine.plug(&DriveSetup::stick("low").volume(low));
+        machine.plug(&DriveSetup::stick("high").volume(high));
+        let reports = all(&machine, &named(&names), &Options::default());
+        assert!(reports.iter().all(|r| r.outcome == Outcome::Released), "{reports:#?}");
+    }
+}
+
+#[test]
+fn a_drive_named_several_times_is_released_once() {
+    let machine = Simulated::new(Manner::Linux);
+    let volumes = ["/one", "/two"].map(|at| VolumeSetup::partition("ext4").mounted(at));
+    let [one, two] = volumes;
+    let drive = machine.plug(&DriveSetup::stick("it").volume(one).volume(two));
+    let reports = all(&machine, &named(&["it1", "it", "it2"]), &Options::default());
+    assert!(reports.iter().all(|r| r.outcome == Outcome::Released));
+    let names: Vec<&str> = reports.iter().map(|r| &*r.target).collect();
+    assert_eq!(names, ["sim:it1", "sim:it", "sim:it2"]);
+    let ejected = |e: &&unmoor::platform::simulated::Entry| e.effect.is_some_and(Effect::lets_go);
+    assert_eq!(machine.journal().iter().filter(ejected).count(), 1);
+    assert!(machine.was_ejected(drive));
+}
+
+/// The most that were at this step at the same moment.
+fn most_at(step: Step, machine: &Simulated, targets: &[Target], options: &Options) -> usize {
+    let (mut now, mut most) = (0usize, 0);
+    many(Procedure::Release, &jobs(machine, targets), options, &mut |_, news| match news {
+        News::Event(Event::Started(started)) if *started == step => {
+            now += 1;
+            most = most.max(now);
+        }
+        News::Event(Event::Finished(finished)) if finished.step == step => now -= 1,
+        _ => {}
+    });
+    most
+}
+
+fn slow(count: usize) -> Simulated {
+    let machine = Simulated::new(Manner::Linux);
+    for number in 0..count {
+        let volume = VolumeSetup::partition("ext4").mounted(format!("/m{number}"));
+        machine.plug(&DriveSetup::stick(&format!("d{number}")).motor(ms(1000)).volume(volume));
+    }
+    machine
+}
+
+#[test]
+fn thirty_two_are_at_it_at_once_and_of_two_hundred_only_so_many() {
+    let machine = slow(32);
+    assert_eq!(most_at(Step::Verify, &machine, &targets(32), &Options::default()), 32);
+    let machine = slow(200);
+    assert_eq!(most_at(Step::Verify, &machine, &targets(200), &Options::default()), AT_ONCE);
+    assert!((0..200).all(|n| {
+        let id = machine.find(&format!("sim:d{n}")).expect("a stick stays on its bus");
+        machine.was_ejected(id)
+    }));
+}
+
+#[test]
+fn those_that_wait_for_their_turn_do_not_wait_past_the_timeout() {
+    let machine = Simulated::new(Manner::Linux);
+    for number in 0..AT_ONCE + 10 {
+        let volume = VolumeSetup::partition("ext4").mounted(format!("/m{number}"));
+        let hangs = Fault::new(Op::Flush, FaultKind::Hang);
+        machine.plug(&DriveSetup::stick(&format!("d{number}")).volume(volume).fault(hangs));
+    }
+    let options = Options { timeout: Some(ms(5000)), ..Options::default() };
+    let reports = all(&machine, &targets(AT_ONCE + 10), &options);
+    assert!(reports.iter().all(|r| r.error().is_some_and(|e| e.kind() == ErrorKind::TimedOut)));
+    assert!(machine.now() < ms(6000), "{:?}", machine.now());
+}
+
+#[test]
+fn what_was_not_begun_when_the_wish_to_stop_came_is_not_touched() {
+    let machine = slow(3);
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let options = Options { cancel, ..Options::default() };
+    let reports = all(&machine, &targets(3), &options);
+    assert!(reports.iter().all(|r| r.exit_code() == 130));
+    assert!(machine.journal().is_empty());
+}
+
+#[test]
+fn when_the_listener_panics_all_of_them_stop_and_nothing_stays_locked() {
+    for at in 0..60 {
+        let machine = slow(4);
+        let targets = targets(4);
+        let mut told = 0;
+        let end = catch_quietly(|| {
+            many(Procedure::Release, &jobs(&machine, &targets), &Options::default(), &mut |_, _| {
+                told += 1;
+                if told == at {
+                    std::panic::panic_any(Startled);
+                }
+            })
+        });
+        assert_eq!(machine.locks_held(), 0, "at {at}: {}", end.is_some());
+    }
+}
+
+#[test]
+fn loading_and_flushing_many_is_many_at_once_too() {
+    let machine = Simulated::new(Manner::Linux);
+    for number in 0..5 {
+        machine.plug(&DriveSetup::cd(&format!("d{number}")).tray_open(true));
+    }
+    let targets = targets(5);
+    let options = Options::default();
+    let reports = many(Procedure::Load, &jobs(&machine, &targets), &options, &mut |_, _| {});
+    assert!(reports.iter().all(|r| r.outcome == Outcome::Released));
+    assert!(machine.now() < ms(2000), "one after the other: {:?}", machine.now());
+    let reports = many(Procedure::Flush, &jobs(&machine, &targets), &options, &mut |_, _| {});
+    assert!(reports.iter().all(|r| r.outcome == Outcome::Released));
+}
