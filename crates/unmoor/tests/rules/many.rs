@@ -88,6 +88,11 @@ impl Wish {
     }
 }
 
+/// Not `d1`, whose first partition would be called as the drive `d11` is.
+fn name(number: usize) -> String {
+    format!("d{number}-")
+}
+
 /// The same machine each time it is asked for.
 fn machine(manner: Manner, drives: &[One]) -> (Simulated, Vec<DriveId>) {
     let machine = Simulated::new(manner);
@@ -95,7 +100,7 @@ fn machine(manner: Manner, drives: &[One]) -> (Simulated, Vec<DriveId>) {
         .iter()
         .enumerate()
         .map(|(number, one)| {
-            let name = format!("d{number}");
+            let name = name(number);
             let mut drive = match one.sort {
                 0 => DriveSetup::stick(&name),
                 1 => DriveSetup::cd(&name),
@@ -118,7 +123,7 @@ fn machine(manner: Manner, drives: &[One]) -> (Simulated, Vec<DriveId>) {
         .collect();
     for (number, (one, id)) in drives.iter().zip(&ids).enumerate() {
         if let (Some(held), true) = (one.held, one.mounts > 0) {
-            let volume = format!("sim:d{number}1");
+            let volume = format!("sim:{}1", name(number));
             let handle = machine.open_file(*id, &volume, 1000, "/held").expect("mounted");
             if let Some(until) = held {
                 machine.at(ms(until), Happening::Close(handle));
@@ -132,7 +137,7 @@ fn machine(manner: Manner, drives: &[One]) -> (Simulated, Vec<DriveId>) {
 }
 
 fn targets(count: usize) -> Vec<Target> {
-    (0..count).map(|number| format!("sim:d{number}").parse().expect("a good name")).collect()
+    (0..count).map(|number| Target::Simulated(name(number))).collect()
 }
 
 fn jobs<'j>(machine: &'j Simulated, targets: &'j [Target]) -> Vec<Job<'j>> {
@@ -405,7 +410,7 @@ fn slow(count: usize) -> Simulated {
     let machine = Simulated::new(Manner::Linux);
     for number in 0..count {
         let volume = VolumeSetup::partition("ext4").mounted(format!("/m{number}"));
-        machine.plug(&DriveSetup::stick(&format!("d{number}")).motor(ms(1000)).volume(volume));
+        machine.plug(&DriveSetup::stick(&name(number)).motor(ms(1000)).volume(volume));
     }
     machine
 }
@@ -417,7 +422,7 @@ fn thirty_two_are_at_it_at_once_and_of_two_hundred_only_so_many() {
     let machine = slow(200);
     assert_eq!(most_at(Step::Verify, &machine, &targets(200), &Options::default()), AT_ONCE);
     assert!((0..200).all(|n| {
-        let id = machine.find(&format!("sim:d{n}")).expect("a stick stays on its bus");
+        let id = machine.find(&format!("sim:{}", name(n))).expect("a stick stays on its bus");
         machine.was_ejected(id)
     }));
 }
@@ -428,7 +433,7 @@ fn those_that_wait_for_their_turn_do_not_wait_past_the_timeout() {
     for number in 0..AT_ONCE + 10 {
         let volume = VolumeSetup::partition("ext4").mounted(format!("/m{number}"));
         let hangs = Fault::new(Op::Flush, FaultKind::Hang);
-        machine.plug(&DriveSetup::stick(&format!("d{number}")).volume(volume).fault(hangs));
+        machine.plug(&DriveSetup::stick(&name(number)).volume(volume).fault(hangs));
     }
     let options = Options { timeout: Some(ms(5000)), ..Options::default() };
     let reports = all(&machine, &targets(AT_ONCE + 10), &options);
@@ -469,7 +474,7 @@ fn when_the_listener_panics_all_of_them_stop_and_nothing_stays_locked() {
 fn loading_and_flushing_many_is_many_at_once_too() {
     let machine = Simulated::new(Manner::Linux);
     for number in 0..5 {
-        machine.plug(&DriveSetup::cd(&format!("d{number}")).tray_open(true));
+        machine.plug(&DriveSetup::cd(&name(number)).tray_open(true));
     }
     let targets = targets(5);
     let options = Options::default();
