@@ -81,7 +81,7 @@ pub struct Eject {
     #[arg(long, conflicts_with = "targets")]
     pub all_removable: bool,
     /// With --all-removable: the simulated drives
-    #[arg(long, hide = true, requires = "all_removable")]
+    #[arg(long, hide = true, requires = "all_removable", conflicts_with = "targets")]
     pub simulated: bool,
     /// Dismount even what is in use; what is open there then fails
     ///

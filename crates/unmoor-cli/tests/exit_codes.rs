@@ -97,3 +97,17 @@ fn a_drive_named_twice_is_released_once() {
     assert_eq!(run.code, 0, "the second name gets the first one's answer: {}{}", run.out, run.err);
     assert_eq!(run.out.matches("released").count(), 2, "{}", run.out);
 }
+
+#[test]
+fn all_that_can_be_removed_leaves_the_others_alone() {
+    let run = line("eject --all-removable --simulated -v");
+    assert_eq!(run.code, 1, "sim:liar and sim:broken fail: {}", run.err);
+    for out in ["sim:stick", "sim:cd", "sim:card", "sim:disk"] {
+        assert!(run.out.contains(&format!("{out} (")), "{out}: {}", run.out);
+    }
+    for (left, why) in [("sim:system", "running system"), ("sim:empty", "no medium")] {
+        let line = run.err.lines().find(|l| l.starts_with(&format!("left out: {left} (")));
+        assert!(line.is_some_and(|l| l.contains(why)), "{left}: {}", run.err);
+        assert!(!run.out.contains(left), "{}", run.out);
+    }
+}

@@ -134,3 +134,20 @@ fn the_checker_finds_what_is_wrong() {
     assert!(unmoor_contract::check(&good, Some(1)).is_err());
     assert!(unmoor_contract::check(&(good.clone() + &good), Some(0)).is_err());
 }
+
+#[test]
+fn several_targets_are_answered_in_the_order_they_were_given() {
+    let given = ["sim:cd", "sim:nosuch", "sim:stick", "sim:busy", "sim:cd", "sim:card"];
+    let document = document(&format!("eject --json {}", given.join(" ")));
+    let targets = document["targets"].as_array().expect("targets").iter();
+    assert!(targets.map(|t| t["target"].as_str().expect("text")).eq(given));
+}
+
+#[test]
+fn what_is_left_out_is_in_the_document_and_nothing_else_is_touched() {
+    let document = document("eject --json --dry-run --all-removable --simulated");
+    let left_out = document["left_out"].as_array().expect("left out");
+    assert!(left_out.iter().any(|one| one["name"] == "sim:system"), "{left_out:?}");
+    let targets = document["targets"].as_array().expect("targets");
+    assert!(targets.iter().all(|t| t["target"] != "sim:system"));
+}

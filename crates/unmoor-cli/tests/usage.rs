@@ -14,6 +14,8 @@ fn a_command_line_that_cannot_be_understood_is_two_and_prints_no_result() {
         "eject --timeout 9999999h sim:stick",
         "eject --dismount-only --power-off sim:stick",
         "eject -v -q sim:stick",
+        "eject --all-removable sim:stick",
+        "eject --simulated sim:stick",
         "--json",
         "list everything",
     ] {
