@@ -13,12 +13,26 @@ impl<'a> Bytes<'a> {
         self.0.get(at).copied()
     }
 
+    pub(crate) fn u16(self, at: usize) -> Option<u16> {
+        self.array(at).map(u16::from_le_bytes)
+    }
+
     pub(crate) fn u32(self, at: usize) -> Option<u32> {
         self.array(at).map(u32::from_le_bytes)
     }
 
     pub(crate) fn u64(self, at: usize) -> Option<u64> {
         self.array(at).map(u64::from_le_bytes)
+    }
+
+    /// A number or address of pointer size: 4 or 8 bytes.
+    pub(crate) fn pointer(self, at: usize, size: usize) -> Option<u64> {
+        if size == 4 { self.u32(at).map(u64::from) } else { self.u64(at) }
+    }
+
+    /// All of it as units of UTF-16; an odd byte at the end is none.
+    pub(crate) fn units(self) -> impl Iterator<Item = u16> + 'a {
+        self.0.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
     }
 
     /// A number of bytes that Windows keeps signed: negative ones are lies.

@@ -9,14 +9,28 @@
 mod answers;
 mod bytes;
 mod codes;
+mod command_line;
+mod dependencies;
+mod handle_table;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod names;
+mod patiently;
+mod places;
+mod pointed;
+mod services;
 mod strings;
 mod veto;
 
 pub(crate) use answers::*;
 pub(crate) use codes::{Code, error, name as code_name, says_unsupported};
+pub(crate) use command_line::{powershell, quoted, words};
+pub(crate) use dependencies::{ImageFile, image_files};
+pub(crate) use handle_table::{Handle, files_like, handle_table, may_touch, may_write};
 pub(crate) use names::{Name, kernel_base, parse as parse_name};
+pub(crate) use patiently::{Asked, ask_all};
+pub(crate) use places::{Place, Spot, find as find_place};
+pub(crate) use pointed::Answer as PointedAnswer;
+pub(crate) use services::{Service, services};
 pub(crate) use strings::{multi_sz, page_file_volume, sz};
 pub(crate) use veto::Veto;

@@ -1,0 +1,237 @@
+//! Many small questions, any of which may never be answered.
+//!
+//! The questions are asked on a thread of its own, one after the other. Whoever waits sees which one it
+//! is at: when one takes too long, the thread is left behind with it and another goes on with the next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether the thread still moves.
+const TICK: Duration = Duration::from_millis(20);
+/// So many threads may be left behind before the rest stays unasked.
+const MOST_STUCK: usize = 16;
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked<R> {
+    /// Which question, counted from 0, and its answer.
+    pub answers: Vec<(usize, R)>,
+    /// Questions that were not answered within the patience for one.
+    pub stuck: Vec<usize>,
+    /// Questions that were never asked, because the time or the threads ran out.
+    pub unasked: usize,
+}
+
+impl<R> Asked<R> {
+    /// Every question has its answer.
+    pub(crate) fn all_answered(&self) -> bool {
+        self.stuck.is_empty() && self.unasked == 0
+    }
+}
+
+struct Work<T, F> {
+    questions: Vec<T>,
+    ask: F,
+    next: AtomicUsize,
+}
+
+/// Nothing is being asked just now.
+const IDLE: usize = usize::MAX;
+
+/// Asks every question; gives one that is not answered within `patience` up, and all of it as soon as
+/// `go_on` says no.
+pub(crate) fn ask_all<T, R>(
+    questions: Vec<T>,
+    patience: Duration,
+    mut go_on: impl FnMut() -> bool,
+    ask: impl Fn(&T) -> R + Send + Sync + 'static,
+) -> Asked<R>
+where
+    T: Send + Sync + 'static,
+    R: Send + 'static,
+{
+    let total = questions.len();
+    let work = Arc::new(Work { questions, ask, next: AtomicUsize::new(0) });
+    let (sender, receiver) = mpsc::channel();
+    let mut asked = Asked { answers: Vec::new(), stuck: Vec::new(), unasked: 0 };
+    let mut at = start(&work, &sender);
+    let mut seen = (IDLE, Instant::now());
+    let mut look = Instant::now();
+    while asked.answers.len() + asked.stuck.len() < total {
+        let Some(here) = &at else { break };
+        match receiver.recv_timeout(TICK) {
+            Ok(answer) => asked.take(answer),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if look.elapsed() < TICK {
+            continue;
+        }
+        look = Instant::now();
+        if !go_on() {
+            break;
+        }
+        let now = here.load(Ordering::Acquire);
+        if now != seen.0 {
+            seen = (now, Instant::now());
+        }
+        if now != IDLE && seen.1.elapsed() >= patience {
+            // It may have come back while nobody looked.
+            while let Ok(answer) = receiver.try_recv() {
+                asked.take(answer);
+            }
+            if here.load(Ordering::Acquire) == now {
+                asked.stuck.push(now);
+                at = (asked.stuck.len() < MOST_STUCK).then(|| start(&work, &sender)).flatten();
+                seen = (IDLE, Instant::now());
+            }
+        }
+    }
+    // Whoever still works finds nothing more to do.
+    let taken = work.next.swap(total, Ordering::AcqRel).min(total);
+    while let Ok(answer) = receiver.try_recv() {
+        asked.take(answer);
+    }
+    // What was being asked at the end is as good as stuck.
+    let mut known = vec![false; total];
+    let answered = asked.answers.iter().map(|(index, _)| index);
+    answered.chain(&asked.stuck).for_each(|&index| known[index] = true);
+    asked.stuck.extend((0..taken).filter(|&index| !known[index]));
+    asked.unasked = total - taken;
+    asked
+}
+
+impl<R> Asked<R> {
+    fn take(&mut self, (index, answer): (usize, R)) {
+        // One that was given up has come back after all.
+        self.stuck.retain(|stuck| *stuck != index);
+        self.answers.push((index, answer));
+    }
+}
+
+/// Starts a thread that takes one question after the other, and tells at which one it is.
+fn start<T, R, F>(work: &Arc<Work<T, F>>, sender: &Sender<(usize, R)>) -> Option<Arc<AtomicUsize>>
+where
+    T: Send + Sync + 'static,
+    R: Send + 'static,
+    F: Fn(&T) -> R + Send + Sync + 'static,
+{
+    let at = Arc::new(AtomicUsize::new(IDLE));
+    let (work, sender, mine) = (work.clone(), sender.clone(), at.clone());
+    let thread = thread::Builder::new().name("unmoor-ask".into()).spawn(move || {
+        loop {
+            let index = work.next.fetch_add(1, Ordering::AcqRel);
+            let Some(question) = work.questions.get(index) else { break };
+            mine.store(index, Ordering::Release);
+            let answer = (work.ask)(question);
+            if sender.send((index, answer)).is_err() {
+                break;
+            }
+            mine.store(IDLE, Ordering::Release);
+        }
+    });
+    thread.is_ok().then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    const LONG: Duration = Duration::from_secs(600);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    /// Something that never comes, and what would let it come.
+    fn never() -> (Sender<()>, Mutex<mpsc::Receiver<()>>) {
+        let (keep, wait) = mpsc::channel();
+        (keep, Mutex::new(wait))
+    }
+
+    #[test]
+    fn every_question_is_answered_once() {
+        let mut asked = ask_all((0..1000u32).collect(), LONG, || true, |n| n * 2);
+        asked.answers.sort_unstable();
+        assert!(asked.all_answered());
+        assert_eq!(asked.answers.len(), 1000);
+        assert!(asked.answers.iter().all(|(index, answer)| *answer == *index as u32 * 2));
+    }
+
+    #[test]
+    fn what_is_never_answered_is_left_behind_and_the_rest_goes_on() {
+        let (_keep, wait) = never();
+        let asked = ask_all(
+            vec![1, 2, 3, 4, 5],
+            SHORT,
+            || true,
+            move |n| {
+                if *n == 2 || *n == 4 {
+                    // The lock is held by the first that is stuck: that holds up the second as well.
+                    let _ = wait.lock().map(|wait| wait.recv());
+                }
+                *n
+            },
+        );
+        assert_eq!(asked.stuck, [1, 3]);
+        let mut answers: Vec<i32> = asked.answers.into_iter().map(|(_, n)| n).collect();
+        answers.sort_unstable();
+        assert_eq!(answers, [1, 3, 5]);
+        assert_eq!(asked.unasked, 0);
+    }
+
+    #[test]
+    fn it_ends_when_there_is_no_more_time_and_says_what_was_left_out() {
+        let (_keep, wait) = never();
+        let asked = ask_all(
+            (0..10).collect::<Vec<i32>>(),
+            LONG,
+            || false,
+            move |n| {
+                let _ = wait.lock().map(|wait| wait.recv());
+                *n
+            },
+        );
+        assert!(!asked.all_answered());
+        assert!(asked.answers.is_empty());
+        assert_eq!(asked.stuck.len() + asked.unasked, 10);
+    }
+
+    #[test]
+    fn too_many_that_are_stuck_end_it() {
+        let (_keep, wait) = never();
+        let asked = ask_all(
+            (0..100).collect::<Vec<i32>>(),
+            Duration::ZERO,
+            || true,
+            move |n| {
+                let _ = wait.lock().map(|wait| wait.recv());
+                *n
+            },
+        );
+        assert_eq!(asked.stuck.len(), MOST_STUCK);
+        assert_eq!(asked.unasked, 100 - MOST_STUCK);
+    }
+
+    #[test]
+    fn a_panic_in_a_question_costs_that_question_only() {
+        let asked = ask_all(
+            vec![1, 2, 3],
+            SHORT,
+            || true,
+            |n| {
+                assert!(*n != 2, "on purpose");
+                *n
+            },
+        );
+        assert_eq!(asked.stuck, [1]);
+        assert_eq!(asked.answers.len(), 2);
+    }
+
+    #[test]
+    fn no_questions_need_no_time() {
+        let asked = ask_all(Vec::<i32>::new(), LONG, || false, |n| *n);
+        assert!(asked.all_answered() && asked.answers.is_empty());
+    }
+}

@@ -1,0 +1,110 @@
+//! Texts that an answer points to: the pointers lead into the answer itself, or they are lies.
+
+use super::bytes::Bytes;
+
+/// An answer with pointers in it, and where it lay when it was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    pub(crate) bytes: Bytes<'a>,
+    /// The address of its first byte.
+    base: u64,
+    /// 4 or 8.
+    pub(crate) pointer: usize,
+}
+
+impl<'a> Answer<'a> {
+    pub(crate) fn new(bytes: &'a [u8], base: u64, pointer: usize) -> Self {
+        Answer { bytes: Bytes(bytes), base, pointer }
+    }
+
+    /// What lies behind the pointer at this offset, up to the end of the answer.
+    fn behind(self, at: usize) -> Option<Bytes<'a>> {
+        let target = self.bytes.pointer(at, self.pointer)?;
+        let offset = usize::try_from(target.checked_sub(self.base)?).ok()?;
+        self.bytes.0.get(offset..).filter(|rest| !rest.is_empty()).map(Bytes)
+    }
+
+    /// The NUL-terminated text that the pointer at this offset leads to; `None` for a null pointer, for
+    /// one that leads elsewhere, and for a text without an end.
+    pub(crate) fn sz(self, at: usize) -> Option<Vec<u16>> {
+        let units: Vec<u16> = self.behind(at)?.units().take_while(|&u| u != 0).collect();
+        let room = self.behind(at)?.0.len() / 2;
+        (units.len() < room).then_some(units)
+    }
+
+    /// A `UNICODE_STRING` at this offset: length and room in bytes, then a pointer.
+    pub(crate) fn counted(self, at: usize) -> Option<Vec<u16>> {
+        let length = usize::from(self.bytes.u16(at)?);
+        if length == 0 {
+            return Some(Vec::new());
+        }
+        let text = self.behind(at + self.pointer)?;
+        Some(Bytes(text.0.get(..length)?).units().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BASE: u64 = 0x7000;
+
+    fn counted(length: u16, pointer: u64, text: &str) -> Vec<u8> {
+        let mut out = [length.to_le_bytes(), length.to_le_bytes()].concat();
+        out.extend([0; 4]);
+        out.extend(pointer.to_le_bytes());
+        out.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+        out
+    }
+
+    #[test]
+    fn a_counted_text_is_read_from_behind_its_pointer() {
+        let bytes = counted(4, BASE + 16, "E:\\");
+        let text = Answer::new(&bytes, BASE, 8).counted(0).unwrap();
+        assert_eq!(String::from_utf16_lossy(&text), "E:");
+        assert_eq!(Answer::new(&counted(0, 0, ""), BASE, 8).counted(0), Some(vec![]));
+    }
+
+    #[test]
+    fn a_pointer_that_leads_elsewhere_leads_nowhere() {
+        for pointer in [0, 1, BASE - 1, BASE + 16 + 4, u64::MAX] {
+            let bytes = counted(4, pointer, "E:");
+            assert_eq!(Answer::new(&bytes, BASE, 8).counted(0), None, "{pointer:#x}");
+        }
+        let longer_than_sent = counted(400, BASE + 16, "E:");
+        assert_eq!(Answer::new(&longer_than_sent, BASE, 8).counted(0), None);
+    }
+
+    #[test]
+    fn a_text_without_an_end_is_none() {
+        let bytes = |text| counted(0, BASE + 16, text);
+        let read = |text| Answer::new(&bytes(text), BASE, 8).sz(8);
+        assert_eq!(read("ab\0c"), Some("ab".encode_utf16().collect()));
+        assert_eq!(read("ab"), None);
+        assert_eq!(read("\0"), Some(vec![]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_the_reader_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..64), base: u64, at in 0..80usize,
+        ) {
+            for pointer in [4, 8] {
+                let answer = Answer::new(&bytes, base, pointer);
+                let _ = (answer.sz(at), answer.counted(at));
+            }
+        }
+
+        #[test]
+        fn near_pointers_do_not_panic(
+            length in 0..40u16, offset in 0..40u64, text in "[a-z\\x00]{0,9}",
+        ) {
+            let bytes = counted(length, BASE + offset, &text);
+            let answer = Answer::new(&bytes, BASE, 8);
+            let read = answer.counted(0).unwrap_or_default();
+            prop_assert!(read.len() <= bytes.len() / 2);
+            let _ = answer.sz(8);
+        }
+    }
+}
