@@ -13,6 +13,8 @@ use crate::target::Target;
 use crate::wait::{Clock, Wait};
 use std::path::Path;
 
+#[cfg(any(target_os = "linux", windows))]
+mod blocker_order;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod simulated;

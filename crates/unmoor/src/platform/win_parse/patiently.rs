@@ -1,10 +1,11 @@
 //! Many small questions, any of which may never be answered.
 //!
 //! The questions are asked on a thread of its own, one after the other. Whoever waits sees which one it
-//! is at: when one takes too long, the thread is left behind with it and another goes on with the next.
+//! is at, and whether it moves: when it stands still for too long, the thread is left behind with the
+//! question and another goes on with the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,13 +26,6 @@ pub(crate) struct Asked<R> {
     pub unasked: usize,
 }
 
-impl<R> Asked<R> {
-    /// Every question has its answer.
-    pub(crate) fn all_answered(&self) -> bool {
-        self.stuck.is_empty() && self.unasked == 0
-    }
-}
-
 struct Work<T, F> {
     questions: Vec<T>,
     ask: F,
@@ -41,13 +35,31 @@ struct Work<T, F> {
 /// Nothing is being asked just now.
 const IDLE: usize = usize::MAX;
 
-/// Asks every question; gives one that is not answered within `patience` up, and all of it as soon as
-/// `go_on` says no.
+/// Where a thread is.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    at: AtomicUsize,
+    beats: AtomicU64,
+}
+
+impl Pulse {
+    /// Shows that a long answer goes on: called between the calls that it is made of.
+    pub(crate) fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn seen(&self) -> (usize, u64) {
+        (self.at.load(Ordering::Acquire), self.beats.load(Ordering::Relaxed))
+    }
+}
+
+/// Asks every question; gives one up that stands still for `patience`, and all of it as soon as `go_on`
+/// says no.
 pub(crate) fn ask_all<T, R>(
     questions: Vec<T>,
     patience: Duration,
     mut go_on: impl FnMut() -> bool,
-    ask: impl Fn(&T) -> R + Send + Sync + 'static,
+    ask: impl Fn(&T, &Pulse) -> R + Send + Sync + 'static,
 ) -> Asked<R>
 where
     T: Send + Sync + 'static,
@@ -58,7 +70,7 @@ where
     let (sender, receiver) = mpsc::channel();
     let mut asked = Asked { answers: Vec::new(), stuck: Vec::new(), unasked: 0 };
     let mut at = start(&work, &sender);
-    let mut seen = (IDLE, Instant::now());
+    let mut seen = ((IDLE, 0), Instant::now());
     let mut look = Instant::now();
     while asked.answers.len() + asked.stuck.len() < total {
         let Some(here) = &at else { break };
@@ -74,19 +86,19 @@ where
         if !go_on() {
             break;
         }
-        let now = here.load(Ordering::Acquire);
+        let now = here.seen();
         if now != seen.0 {
             seen = (now, Instant::now());
         }
-        if now != IDLE && seen.1.elapsed() >= patience {
+        if now.0 != IDLE && seen.1.elapsed() >= patience {
             // It may have come back while nobody looked.
             while let Ok(answer) = receiver.try_recv() {
                 asked.take(answer);
             }
-            if here.load(Ordering::Acquire) == now {
-                asked.stuck.push(now);
+            if here.seen() == now {
+                asked.stuck.push(now.0);
                 at = (asked.stuck.len() < MOST_STUCK).then(|| start(&work, &sender)).flatten();
-                seen = (IDLE, Instant::now());
+                seen = ((IDLE, 0), Instant::now());
             }
         }
     }
@@ -113,27 +125,27 @@ impl<R> Asked<R> {
 }
 
 /// Starts a thread that takes one question after the other, and tells at which one it is.
-fn start<T, R, F>(work: &Arc<Work<T, F>>, sender: &Sender<(usize, R)>) -> Option<Arc<AtomicUsize>>
+fn start<T, R, F>(work: &Arc<Work<T, F>>, sender: &Sender<(usize, R)>) -> Option<Arc<Pulse>>
 where
     T: Send + Sync + 'static,
     R: Send + 'static,
-    F: Fn(&T) -> R + Send + Sync + 'static,
+    F: Fn(&T, &Pulse) -> R + Send + Sync + 'static,
 {
-    let at = Arc::new(AtomicUsize::new(IDLE));
-    let (work, sender, mine) = (work.clone(), sender.clone(), at.clone());
+    let pulse = Arc::new(Pulse { at: AtomicUsize::new(IDLE), beats: AtomicU64::new(0) });
+    let (work, sender, mine) = (work.clone(), sender.clone(), pulse.clone());
     let thread = thread::Builder::new().name("unmoor-ask".into()).spawn(move || {
         loop {
             let index = work.next.fetch_add(1, Ordering::AcqRel);
             let Some(question) = work.questions.get(index) else { break };
-            mine.store(index, Ordering::Release);
-            let answer = (work.ask)(question);
+            mine.at.store(index, Ordering::Release);
+            let answer = (work.ask)(question, &mine);
             if sender.send((index, answer)).is_err() {
                 break;
             }
-            mine.store(IDLE, Ordering::Release);
+            mine.at.store(IDLE, Ordering::Release);
         }
     });
-    thread.is_ok().then_some(at)
+    thread.is_ok().then_some(pulse)
 }
 
 #[cfg(test)]
@@ -142,7 +154,8 @@ mod tests {
     use std::sync::Mutex;
 
     const LONG: Duration = Duration::from_secs(600);
-    const SHORT: Duration = Duration::from_millis(50);
+    /// Long enough for a thread to get its turn on a machine with much else to do.
+    const SHORT: Duration = Duration::from_secs(1);
 
     /// Something that never comes, and what would let it come.
     fn never() -> (Sender<()>, Mutex<mpsc::Receiver<()>>) {
@@ -152,9 +165,9 @@ mod tests {
 
     #[test]
     fn every_question_is_answered_once() {
-        let mut asked = ask_all((0..1000u32).collect(), LONG, || true, |n| n * 2);
+        let mut asked = ask_all((0..1000u32).collect(), LONG, || true, |n, _| n * 2);
         asked.answers.sort_unstable();
-        assert!(asked.all_answered());
+        assert_eq!((asked.stuck.len(), asked.unasked), (0, 0));
         assert_eq!(asked.answers.len(), 1000);
         assert!(asked.answers.iter().all(|(index, answer)| *answer == *index as u32 * 2));
     }
@@ -166,7 +179,7 @@ mod tests {
             vec![1, 2, 3, 4, 5],
             SHORT,
             || true,
-            move |n| {
+            move |n, _| {
                 if *n == 2 || *n == 4 {
                     // The lock is held by the first that is stuck: that holds up the second as well.
                     let _ = wait.lock().map(|wait| wait.recv());
@@ -188,12 +201,11 @@ mod tests {
             (0..10).collect::<Vec<i32>>(),
             LONG,
             || false,
-            move |n| {
+            move |n, _| {
                 let _ = wait.lock().map(|wait| wait.recv());
                 *n
             },
         );
-        assert!(!asked.all_answered());
         assert!(asked.answers.is_empty());
         assert_eq!(asked.stuck.len() + asked.unasked, 10);
     }
@@ -205,7 +217,7 @@ mod tests {
             (0..100).collect::<Vec<i32>>(),
             Duration::ZERO,
             || true,
-            move |n| {
+            move |n, _| {
                 let _ = wait.lock().map(|wait| wait.recv());
                 *n
             },
@@ -220,7 +232,7 @@ mod tests {
             vec![1, 2, 3],
             SHORT,
             || true,
-            |n| {
+            |n, _| {
                 assert!(*n != 2, "on purpose");
                 *n
             },
@@ -230,8 +242,25 @@ mod tests {
     }
 
     #[test]
+    fn a_long_answer_that_goes_on_is_waited_for() {
+        let asked = ask_all(
+            vec![()],
+            SHORT,
+            || true,
+            |(), pulse| {
+                let start = Instant::now();
+                while start.elapsed() < SHORT * 2 {
+                    pulse.beat();
+                    thread::yield_now();
+                }
+            },
+        );
+        assert_eq!(asked.answers, [(0, ())]);
+    }
+
+    #[test]
     fn no_questions_need_no_time() {
-        let asked = ask_all(Vec::<i32>::new(), LONG, || false, |n| *n);
-        assert!(asked.all_answered() && asked.answers.is_empty());
+        let asked = ask_all(Vec::<i32>::new(), LONG, || false, |n, _| *n);
+        assert_eq!(asked, Asked { answers: vec![], stuck: vec![], unasked: 0 });
     }
 }

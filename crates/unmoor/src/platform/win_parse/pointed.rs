@@ -41,6 +41,25 @@ impl<'a> Answer<'a> {
         let text = self.behind(at + self.pointer)?;
         Some(Bytes(text.0.get(..length)?).units().collect())
     }
+
+    /// The security identifier (`SID` of `winnt.h`) that the pointer at this offset leads to: revision,
+    /// how many numbers, six bytes of authority, the numbers.
+    pub(crate) fn sid(self, at: usize) -> Option<Vec<u8>> {
+        let sid = self.behind(at)?;
+        let length = 8 + 4 * usize::from(sid.u8(1)?);
+        sid.0.get(..length).map(<[u8]>::to_vec)
+    }
+}
+
+/// A security identifier as it is written: `S-1-5-21-…-1001`.
+pub(crate) fn sid_text(sid: &[u8]) -> Option<String> {
+    let bytes = Bytes(sid);
+    let authority = sid.get(2..8)?.iter().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
+    let mut text = format!("S-{}-{authority}", bytes.u8(0)?);
+    for number in 0..usize::from(bytes.u8(1)?) {
+        text.push_str(&format!("-{}", bytes.u32(8 + 4 * number)?));
+    }
+    Some(text)
 }
 
 #[cfg(test)]
@@ -85,6 +104,17 @@ mod tests {
         assert_eq!(read("\0"), Some(vec![]));
     }
 
+    #[test]
+    fn a_security_identifier_is_written_as_windows_writes_it() {
+        let mut bytes = (BASE + 8).to_le_bytes().to_vec();
+        bytes.extend([1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0]);
+        let sid = Answer::new(&bytes, BASE, 8).sid(0).unwrap();
+        assert_eq!(sid_text(&sid).as_deref(), Some("S-1-5-32-544"));
+        bytes.pop();
+        assert_eq!(Answer::new(&bytes, BASE, 8).sid(0), None);
+        assert_eq!(sid_text(&[1, 1]), None);
+    }
+
     proptest! {
         #[test]
         fn no_answer_makes_the_reader_panic(
@@ -93,6 +123,8 @@ mod tests {
             for pointer in [4, 8] {
                 let answer = Answer::new(&bytes, base, pointer);
                 let _ = (answer.sz(at), answer.counted(at));
+                let _ = answer.sid(at).and_then(|sid| sid_text(&sid));
+                let _ = sid_text(&bytes);
             }
         }
 

@@ -45,7 +45,8 @@ impl Key {
         Some(Key::Device { kind, number })
     }
 
-    fn of_number(number: DeviceNumber) -> Key {
+    /// The key of a device of this number.
+    pub(super) fn of_number(number: DeviceNumber) -> Key {
         let kind = match number.kind {
             FILE_DEVICE_DVD => FILE_DEVICE_CD_ROM,
             kind => kind,

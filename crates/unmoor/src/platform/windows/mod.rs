@@ -13,12 +13,13 @@
 //!
 //! Which promise is known how (Wine, simulated drives, documentation): `docs/windows.md`.
 
+mod blockers;
 mod control;
 mod devnode;
 mod fsctl;
-mod handles;
 mod in_time;
 mod inventory;
+mod library;
 mod naming;
 mod picture;
 mod process;

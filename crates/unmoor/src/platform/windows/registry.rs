@@ -35,11 +35,17 @@ fn texts(key: &str, value: &str) -> Vec<String> {
     win_parse::multi_sz(&units).map(lossy).collect()
 }
 
+const MEMORY: &str = r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management";
+
+/// The page files in use since start-up: `\??\C:\pagefile.sys`.
+pub(super) fn page_files_in_use() -> Vec<String> {
+    texts(MEMORY, "ExistingPageFiles")
+}
+
 /// The volumes with page files, as `C:` or kernel names.
 pub(super) fn page_file_volumes() -> Vec<String> {
-    const KEY: &str = r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management";
-    let mut entries = texts(KEY, "ExistingPageFiles");
-    entries.extend(texts(KEY, "PagingFiles"));
+    let mut entries = page_files_in_use();
+    entries.extend(texts(MEMORY, "PagingFiles"));
     entries
         .iter()
         .filter_map(|entry| win_parse::page_file_volume(entry).map(|volume| volume.into_owned()))

@@ -2,7 +2,7 @@
 
 use super::control::{Access, Device};
 use super::inventory::{Inventory, Key};
-use super::{devnode, fsctl, handles, in_time, picture, relocate, storage, users, volumes};
+use super::{blockers, devnode, fsctl, in_time, picture, relocate, storage, users, volumes};
 use crate::blocker::Scan;
 use crate::drive::{Drive, DriveKind, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
@@ -455,7 +455,7 @@ impl Session for WindowsSession {
     }
 
     fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan {
-        handles::search(&self.drive, wait)
+        blockers::search(&self.drive, wait)
     }
 }
 

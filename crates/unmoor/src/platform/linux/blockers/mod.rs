@@ -21,7 +21,6 @@ mod kernel;
 mod maps;
 pub(crate) mod namespaces;
 mod notes;
-mod order;
 mod overlay;
 mod patience;
 mod person;

@@ -9,9 +9,10 @@ use super::person;
 use super::survey::Survey;
 use super::uses::{Looker, was_denied};
 use super::wanted::Wanted;
-use super::{fast, identity, notes, order};
+use super::{fast, identity, notes};
 use crate::blocker::{Blocker, Scan, Use};
 use crate::drive::Drive;
+use crate::platform::blocker_order;
 use crate::platform::linux::procfs::{Proc, Result as Answer};
 use crate::wait::Wait;
 use std::collections::HashSet;
@@ -315,7 +316,7 @@ impl Search {
         }
         scan.complete = surveyed && looked >= total && scan.unseen_processes == 0;
         scan.complete &= scan.notes.is_empty();
-        order::sort(&mut scan.blockers);
+        blocker_order::sort(&mut scan.blockers);
         scan
     }
 }

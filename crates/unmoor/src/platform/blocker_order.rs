@@ -3,7 +3,7 @@
 use crate::blocker::{Blocker, BlockerKind, UseKind};
 
 /// Sorts: programs before what they run on, top before bottom.
-pub(super) fn sort(blockers: &mut [Blocker]) {
+pub(in crate::platform) fn sort(blockers: &mut [Blocker]) {
     for blocker in blockers.iter_mut() {
         blocker.uses.sort_by_key(|used| (!used.writing, used.kind));
     }

@@ -1,0 +1,28 @@
+//! What keeps a drive busy: who it is, and what would move it.
+//!
+//! | question | where it is asked |
+//! |---|---|
+//! | which processes does the file system name | [`users`](super::users) |
+//! | who has a file, a directory or the volume itself open | [`system_handles`], [`duplicate`] |
+//! | whose current directory is it | [`working_directory`] |
+//! | which programs, libraries and data files are mapped | [`memory`] |
+//! | page files, attached images, volumes in folders | [`system_uses`], [`virtual_disks`] |
+//! | who is it, and what would move it | [`person`] |
+//! | in which order, and when to stop asking | [`search`] |
+
+mod account;
+mod duplicate;
+mod memory;
+mod person;
+mod privilege;
+mod process_list;
+mod restart_manager;
+mod search;
+mod service_list;
+mod system_handles;
+mod system_uses;
+mod virtual_disks;
+mod window_titles;
+mod working_directory;
+
+pub(super) use search::search;

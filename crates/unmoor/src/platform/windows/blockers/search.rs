@@ -1,0 +1,373 @@
+//! The search itself: everything is asked on threads that can be left behind, and what was found by the
+//! end of the time is the answer.
+//!
+//! The file system names processes, without saying what they use. The system's table of handles has
+//! every open file, but says neither where it lies nor what it is called: each is duplicated and asked.
+//! What is mapped needs no handle, and is read from each process's memory. A process that this user may
+//! not open hides all of it; it is counted, and nobody says "nothing" then.
+
+use super::super::control::{Access, Device};
+use super::super::{in_time, process, users, volumes};
+use super::duplicate::{self, Sort};
+use super::person::{self, Hearsay, Person};
+use super::privilege::Debug;
+use super::process_list::{self, Listed};
+use super::system_uses::{self, SystemUses};
+use super::{memory, system_handles, working_directory};
+use crate::blocker::{Scan, Use, UseKind};
+use crate::drive::{Drive, Volume};
+use crate::platform::blocker_order;
+use crate::platform::win_parse::{
+    self, Asked, Code, Handle, Place, Pulse, Spot, ask_all, find_place,
+};
+use crate::wait::Wait;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::windows::ffi::OsStringExt;
+use std::os::windows::io::OwnedHandle;
+use std::sync::Arc;
+use std::time::Duration;
+use windows_sys::Win32::Foundation::ERROR_ACCESS_DENIED;
+use windows_sys::Win32::System::Threading::{
+    PROCESS_DUP_HANDLE, PROCESS_QUERY_INFORMATION, PROCESS_QUERY_LIMITED_INFORMATION,
+    PROCESS_VM_READ,
+};
+
+/// How long one question to a file or a process may take.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long each of those may take who only know more of what was found.
+const HEARSAY: Duration = Duration::from_secs(2);
+
+/// Searches for what keeps this drive busy, for as long as `wait` allows.
+pub(in crate::platform::windows) fn search(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
+    let _debug = Debug::ask();
+    let mut search = Search::new(drive);
+    search.ask_file_systems(drive, wait);
+    search.list_processes(wait);
+    let files = search.open_files(wait);
+    let looks = search.look_into_processes(wait);
+    search.add_files(&files, &looks);
+    search.add_mapped(looks);
+    search.add_told();
+    let system = search.system_uses(wait);
+    search.result(system, wait)
+}
+
+/// What has been found so far.
+struct Search {
+    names: Vec<String>,
+    places: Arc<Vec<Place>>,
+    list: Vec<Listed>,
+    uses: BTreeMap<u32, Vec<Use>>,
+    /// Processes that the file systems name, with the volume.
+    told: BTreeMap<u32, BTreeSet<usize>>,
+    /// Processes that this user may not look into.
+    closed: BTreeSet<u32>,
+    /// Not everything was looked at, and why.
+    missed: Vec<String>,
+}
+
+/// An open file of the drive.
+struct OpenFile {
+    handle: Handle,
+    spot: Spot,
+    sort: Sort,
+}
+
+/// What a look into a process showed.
+#[derive(Default)]
+struct Look {
+    pid: u32,
+    closed: bool,
+    program: Option<Spot>,
+    mapped: Vec<Spot>,
+    current_directory: Vec<u64>,
+}
+
+impl Search {
+    fn new(drive: &Drive) -> Search {
+        Search {
+            names: drive.volumes.iter().map(|volume| volume.name.clone()).collect(),
+            places: Arc::new(drive.volumes.iter().map(place).collect()),
+            list: Vec::new(),
+            uses: BTreeMap::new(),
+            told: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            missed: Vec::new(),
+        }
+    }
+
+    /// Which processes the file systems themselves name. Some do not tell; the rest of the search does
+    /// not need them to.
+    fn ask_file_systems(&mut self, drive: &Drive, wait: &mut Wait<'_>) {
+        for (index, volume) in drive.volumes.iter().enumerate() {
+            let Ok(device) = Device::open(&volume.path, Access::Query) else { continue };
+            let answer =
+                in_time::within(wait, || false, move || Ok::<_, Code>(users::processes(&device)));
+            let pids = answer.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default();
+            for pid in pids.into_iter().filter(|pid| *pid != std::process::id()) {
+                self.told.entry(pid).or_default().insert(index);
+            }
+        }
+    }
+
+    fn list_processes(&mut self, wait: &mut Wait<'_>) {
+        match in_time::within(wait, || false, process_list::all) {
+            Ok(Ok(list)) => self.list = list,
+            Ok(Err(code)) => {
+                let name = win_parse::code_name(code);
+                self.missed.push(format!("the list of processes was not given ({name})"));
+            }
+            Err(error) => self.missed.push(format!("the list of processes: {}", error.detail())),
+        }
+    }
+
+    /// Every open file of the drive, of every process that may be looked into.
+    fn open_files(&mut self, wait: &mut Wait<'_>) -> Vec<OpenFile> {
+        let table = match in_time::within(wait, || false, system_handles::files) {
+            Ok(Ok(table)) => table,
+            Ok(Err(code)) => {
+                let name = win_parse::code_name(code);
+                self.missed.push(format!("the table of open files was not given ({name})"));
+                return Vec::new();
+            }
+            Err(error) => {
+                self.missed.push(format!("the table of open files: {}", error.detail()));
+                return Vec::new();
+            }
+        };
+        let mut processes: BTreeMap<u32, Option<Arc<OwnedHandle>>> = BTreeMap::new();
+        let mut questions = Vec::new();
+        for handle in table {
+            let process = processes.entry(handle.pid).or_insert_with(|| {
+                match process::open(handle.pid, PROCESS_DUP_HANDLE) {
+                    Ok(process) => Some(Arc::new(process)),
+                    Err(code) => {
+                        // One that has ended hides nothing.
+                        if code == ERROR_ACCESS_DENIED {
+                            self.closed.insert(handle.pid);
+                        }
+                        None
+                    }
+                }
+            });
+            questions.extend(process.clone().map(|process| (process, handle)));
+        }
+        let places = self.places.clone();
+        let mut go_on = || wait.check().is_ok();
+        let asked = ask_all(questions, PATIENCE, &mut go_on, move |(process, handle), _| {
+            open_file(process, *handle, &places)
+        });
+        self.missed.extend(missed(&asked, "open files"));
+        asked.answers.into_iter().filter_map(|(_, file)| file).collect()
+    }
+
+    /// What runs from the drive or is mapped from it, in every process that may be looked into.
+    fn look_into_processes(&mut self, wait: &mut Wait<'_>) -> Vec<Look> {
+        // Number 0 stands for the time in which nothing runs.
+        let pids: Vec<u32> = self.list.iter().map(|one| one.pid).filter(|&pid| pid != 0).collect();
+        let places = self.places.clone();
+        let mut go_on = || wait.check().is_ok();
+        let asked =
+            ask_all(pids, PATIENCE, &mut go_on, move |&pid, pulse| look(pid, &places, pulse));
+        self.missed.extend(missed(&asked, "processes"));
+        if working_directory::sees_half() {
+            let why =
+                "this is the 32-bit program, which does not see what 64-bit programs have mapped";
+            self.missed.push(why.into());
+        }
+        let looks: Vec<Look> = asked.answers.into_iter().map(|(_, look)| look).collect();
+        self.closed.extend(looks.iter().filter(|look| look.closed).map(|look| look.pid));
+        looks
+    }
+
+    fn add_files(&mut self, files: &[OpenFile], looks: &[Look]) {
+        for OpenFile { handle, spot, sort } in files {
+            let is_current = looks.iter().any(|look| {
+                look.pid == handle.pid && look.current_directory.contains(&handle.value)
+            });
+            let own = handle.pid == std::process::id();
+            let kind = match (&spot.path, sort) {
+                // Our own look at the volume, and what asks its driver only, keeps no file system.
+                (None, _) if own || !win_parse::may_touch(handle.access) => continue,
+                (None, _) => UseKind::Device,
+                (Some(_), Sort { directory: true, .. }) if is_current => UseKind::WorkingDirectory,
+                (Some(_), Sort { directory: true, .. }) => UseKind::Directory,
+                (Some(_), Sort { deleted: true, .. }) => UseKind::DeletedFile,
+                (Some(_), _) if win_parse::may_write(handle.access) => UseKind::OpenForWriting,
+                (Some(_), _) => UseKind::OpenFile,
+            };
+            let mut used = self.a_use(kind, spot);
+            // The current directory is no handle to a user.
+            used.fd = (kind != UseKind::WorkingDirectory).then_some(handle.value);
+            used.writing = !sort.directory && win_parse::may_write(handle.access);
+            self.uses.entry(handle.pid).or_default().push(used);
+        }
+    }
+
+    fn add_mapped(&mut self, looks: Vec<Look>) {
+        for look in looks {
+            let program = look.program.iter().map(|spot| self.a_use(UseKind::Executable, spot));
+            let is_program = |spot: &&Spot| look.program.as_ref().is_none_or(|p| !same(p, spot));
+            let others = look.mapped.iter().filter(is_program);
+            let others = others.map(|spot| self.a_use(UseKind::MappedFile, spot));
+            let found: Vec<Use> = program.chain(others).collect();
+            if !found.is_empty() {
+                self.uses.entry(look.pid).or_default().extend(found);
+            }
+        }
+    }
+
+    /// Those whom only a file system named.
+    fn add_told(&mut self) {
+        for (pid, volumes) in &self.told {
+            self.closed.remove(pid);
+            if self.uses.contains_key(pid) {
+                continue;
+            }
+            let uses = volumes.iter().map(|&at| Use::new(UseKind::OpenFile, &self.names[at]));
+            self.uses.insert(*pid, uses.collect());
+        }
+    }
+
+    fn a_use(&self, kind: UseKind, spot: &Spot) -> Use {
+        let used = Use::new(kind, &self.names[spot.volume]);
+        match &spot.path {
+            Some(path) => used.at(OsString::from_wide(path)),
+            None => used,
+        }
+    }
+
+    fn system_uses(&mut self, wait: &mut Wait<'_>) -> SystemUses {
+        let (places, names) = (self.places.clone(), self.names.clone());
+        let mut wait = wait.part(HEARSAY);
+        let found = in_time::within(
+            &mut wait,
+            || false,
+            move || Ok::<_, Code>(system_uses::find(&places, &names)),
+        );
+        match found {
+            Ok(Ok(found)) => found,
+            _ => {
+                let why = "page files and attached images were not found out in time";
+                self.missed.push(why.into());
+                SystemUses::default()
+            }
+        }
+    }
+
+    fn result(mut self, system: SystemUses, wait: &mut Wait<'_>) -> Scan {
+        let people = self.people(wait);
+        let hearsay = match people.is_empty() {
+            true => Hearsay::default(),
+            false => hearsay(&people, wait),
+        };
+        let mut scan = Scan { blockers: system.blockers, notes: system.notes, ..Scan::default() };
+        for person in &people {
+            let uses = self.uses.remove(&person.pid).unwrap_or_default();
+            let known = !self.told.contains_key(&person.pid) || person.started != 0;
+            scan.blockers.push(person::blocker(person, uses, &hearsay, &self.list, known));
+        }
+        scan.complete = self.missed.is_empty() && self.closed.is_empty();
+        scan.unseen_processes = self.closed.len();
+        scan.notes.append(&mut self.missed);
+        blocker_order::sort(&mut scan.blockers);
+        scan
+    }
+
+    /// Who they are: every one of them, known or not.
+    fn people(&self, wait: &mut Wait<'_>) -> Vec<Person> {
+        let pids: Vec<u32> = self.uses.keys().copied().collect();
+        let mut go_on = || wait.check().is_ok();
+        let asked = ask_all(pids.clone(), PATIENCE, &mut go_on, |&pid, _| Person::of(pid));
+        let mut known: BTreeMap<u32, Person> =
+            asked.answers.into_iter().map(|(_, person)| (person.pid, person)).collect();
+        pids.into_iter()
+            .map(|pid| known.remove(&pid).unwrap_or_else(|| Person::unknown(pid)))
+            .collect()
+    }
+}
+
+/// How a volume's files are called.
+fn place(volume: &Volume) -> Place {
+    let path = volume.path.to_string_lossy();
+    let device = path.trim_start_matches(r"\\.\").trim_start_matches(r"\\?\");
+    let root = format!(r"{device}\");
+    let letter = (device.len() == 2 && device.ends_with(':')).then(|| root.clone());
+    let mut mounts: Vec<String> =
+        volume.mounts.iter().map(|mount| mount.path.to_string_lossy().into_owned()).collect();
+    mounts.extend(letter.filter(|letter| !mounts.contains(letter)));
+    let guid = match device.starts_with("Volume{") {
+        true => Some(format!(r"\\?\{root}")),
+        false => volumes::name_of(&root).ok(),
+    };
+    Place { kernel: volumes::kernel_name(device), guid, mounts }
+}
+
+/// What an open file of another process is, if it is one of the drive's.
+fn open_file(process: &OwnedHandle, handle: Handle, places: &[Place]) -> Option<OpenFile> {
+    let file = duplicate::duplicate(process, handle.value).ok()?;
+    if !duplicate::is_on_disk(&file) {
+        return None;
+    }
+    let spot = find_place(places, &duplicate::name(&file)?)?;
+    Some(OpenFile { handle, spot, sort: duplicate::sort(&file) })
+}
+
+/// Looks into a process.
+fn look(pid: u32, places: &[Place], pulse: &Pulse) -> Look {
+    let mut look = Look { pid, ..Look::default() };
+    let known = process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION);
+    let program = known.ok().and_then(|process| process::kernel_program(&process));
+    look.program = program.and_then(|name| find_place(places, &name));
+    match process::open(pid, PROCESS_QUERY_INFORMATION | PROCESS_VM_READ) {
+        Ok(process) => {
+            memory::mapped_files(&process, pulse, |name| {
+                let spot = find_place(places, name).filter(|spot| spot.path.is_some());
+                look.mapped.extend(spot.filter(|spot| !look.mapped.contains(spot)));
+            });
+            look.current_directory = working_directory::handles(&process);
+        }
+        Err(code) => look.closed = code == ERROR_ACCESS_DENIED,
+    }
+    look
+}
+
+/// Are they the same file, as far as their names say.
+fn same(one: &Spot, other: &Spot) -> bool {
+    let text =
+        |spot: &Spot| spot.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase());
+    one.volume == other.volume && text(one) == text(other)
+}
+
+/// What was not found out, in words.
+fn missed<R>(asked: &Asked<R>, what: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    if !asked.stuck.is_empty() {
+        words.push(format!("{} {what} gave no answer", asked.stuck.len()));
+    }
+    if asked.unasked > 0 {
+        words.push(format!("the time ran out: {} {what} were not looked at", asked.unasked));
+    }
+    words
+}
+
+/// What others say of these processes, as far as they say it in time.
+fn hearsay(people: &[Person], wait: &mut Wait<'_>) -> Hearsay {
+    let processes: Vec<(u32, u64)> =
+        people.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();
+    let questions: [Box<dyn FnOnce() -> Hearsay + Send>; 3] = [
+        Box::new(Hearsay::services),
+        Box::new(Hearsay::windows),
+        Box::new(move || Hearsay::applications(&processes)),
+    ];
+    let mut all = Hearsay::default();
+    for question in questions {
+        let said =
+            in_time::within(&mut wait.part(HEARSAY), || false, move || Ok::<_, Code>(question()));
+        if let Ok(Ok(said)) = said {
+            all.add(said);
+        }
+    }
+    all
+}
