@@ -1,5 +1,6 @@
 //! The Windows program: `cargo xtask windows` builds it, `cargo xtask wine` runs it.
 
+mod held;
 mod imports;
 pub mod prefix;
 mod toolchain;
@@ -55,6 +56,14 @@ pub fn build_for_tests() -> Result<PathBuf> {
     let mut cargo = toolchain.cargo("build");
     process::run_visibly(cargo.args(["--quiet", "--package", "unmoor-cli"]))?;
     Ok(toolchain.output().join("debug/unmoor.exe"))
+}
+
+/// The program that holds something on a drive, for `who` to find: `crates/unmoor/examples/hold.rs`.
+pub fn build_holder() -> Result<PathBuf> {
+    let toolchain = toolchain(Bits::SixtyFour)?;
+    let mut cargo = toolchain.cargo("build");
+    process::run_visibly(cargo.args(["--quiet", "--package", "unmoor", "--example", "hold"]))?;
+    Ok(toolchain.output().join("debug/examples/hold.exe"))
 }
 
 /// What `cargo clippy` and `cargo doc` say of the Windows half.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::held;
 use super::prefix::{Prefix, WINE, windows_path};
 use super::toolchain::Bits;
 use crate::process;
@@ -30,7 +31,8 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         process::run_visibly(&mut tests)?;
     }
     let program = super::build_for_tests()?;
-    let failures = checks(&prefix, &program)?;
+    let holder = super::build_holder()?;
+    let failures = checks(&prefix, &program, &holder)?;
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -83,7 +85,7 @@ fn all() -> Vec<Check> {
     ]
 }
 
-fn checks(prefix: &Prefix, program: &Path) -> Result<u32> {
+fn checks(prefix: &Prefix, program: &Path, holder: &Path) -> Result<u32> {
     let folder = crate::paths::rig().join("wine-letter");
     fs::create_dir_all(&folder)?;
     prefix.letter("e:", &folder)?;
@@ -100,6 +102,7 @@ fn checks(prefix: &Prefix, program: &Path) -> Result<u32> {
             failures += 1;
         }
     }
+    failures += held::checks(prefix, program, holder, &folder)?;
     prefix.forget("e:");
     println!("{failures} of the command's checks in Wine failed");
     Ok(failures)
@@ -125,7 +128,7 @@ fn run(prefix: &Prefix, program: &Path, check: &Check) -> Result<()> {
 }
 
 /// Runs it to its end, or kills it when that does not come.
-fn finish(command: &mut Command) -> Result<(i32, String, String)> {
+pub fn finish(command: &mut Command) -> Result<(i32, String, String)> {
     const PATIENCE: Duration = Duration::from_secs(60);
     let child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;

@@ -1,0 +1,98 @@
+//! Uses a drive in the way that is named, and goes on with it until its standard input ends: something
+//! for `unmoor who` to find.
+//!
+//! ```text
+//! hold write E:\letter.txt        hold read E:\letter.txt
+//! hold directory E:\folder        hold current E:\folder
+//! hold deleted E:\letter.txt
+//! hold library E:\some.dll        hold mapped E:\letter.txt        (Windows)
+//! ```
+//! Several may be named, one after the other. It prints `ready` and its
+//! process number when it holds them all.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+fn main() -> io::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut held: Vec<Box<dyn std::any::Any>> = Vec::new();
+    for pair in words.chunks(2) {
+        let [how, what] = pair else { return Err(io::Error::other("hold HOW WHAT…")) };
+        let path = Path::new(what);
+        match how.as_str() {
+            "write" => held.push(Box::new(write(path)?)),
+            "read" => held.push(Box::new(File::open(path)?)),
+            "deleted" => {
+                held.push(Box::new(write(path)?));
+                std::fs::remove_file(path)?;
+            }
+            "directory" => held.push(Box::new(directory(path)?)),
+            "current" => std::env::set_current_dir(path)?,
+            #[cfg(windows)]
+            "library" => windows::library(path)?,
+            #[cfg(windows)]
+            "mapped" => windows::mapped(path)?,
+            _ => return Err(io::Error::other(format!("{how}: not a way to hold something"))),
+        }
+    }
+    println!("ready {}", std::process::id());
+    io::stdout().flush()?;
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn write(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(b"held\r\n")?;
+    Ok(file)
+}
+
+#[cfg(not(windows))]
+fn directory(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Windows opens a directory only for those who say that they mean one.
+#[cfg(windows)]
+fn directory(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+    OpenOptions::new().read(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(path)
+}
+
+#[cfg(windows)]
+mod windows {
+    use std::io;
+    use std::os::windows::ffi::OsStrExt;
+    use std::os::windows::io::AsRawHandle;
+    use std::path::Path;
+    use std::ptr::{null, null_mut};
+    use windows_sys::Win32::System::LibraryLoader::{DONT_RESOLVE_DLL_REFERENCES, LoadLibraryExW};
+    use windows_sys::Win32::System::Memory::{
+        CreateFileMappingW, FILE_MAP_READ, MapViewOfFile, PAGE_READONLY,
+    };
+
+    /// Maps a program or library as one, without running any of it.
+    pub fn library(path: &Path) -> io::Result<()> {
+        let path: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
+        // SAFETY: `path` ends in a NUL; nothing of the library is run or called.
+        let module =
+            unsafe { LoadLibraryExW(path.as_ptr(), null_mut(), DONT_RESOLVE_DLL_REFERENCES) };
+        if module.is_null() { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Maps a file that is no program, and closes it: only the mapping stays.
+    pub fn mapped(path: &Path) -> io::Result<()> {
+        let file = std::fs::File::open(path)?;
+        // SAFETY: the file is open; the other pointers may be null; the view is never looked at.
+        let view = unsafe {
+            let mapping =
+                CreateFileMappingW(file.as_raw_handle(), null(), PAGE_READONLY, 0, 0, null());
+            let view = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0);
+            windows_sys::Win32::Foundation::CloseHandle(mapping);
+            view
+        };
+        if view.Value.is_null() { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
