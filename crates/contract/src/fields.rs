@@ -38,6 +38,7 @@ const TARGET: &[Field] = &[
     field("steps", List(&Object(STEP))),
     field("blockers", List(&Object(BLOCKER))),
     field("scan", OrNull(&Object(SCAN))),
+    field("ended", List(&Object(ENDED))),
     field("warnings", TEXTS),
     field("lost", List(&Object(ERROR))),
     field("error", OrNull(&Object(ERROR))),
@@ -62,6 +63,7 @@ const STEPS: Shape = Word(&[
     "resolve",
     "flush",
     "lock",
+    "kill",
     "dismount",
     "eject",
     "power-off",
@@ -173,10 +175,27 @@ const BLOCKER: &[Field] = &[
         ]),
     ),
     field("process", OrNull(&Object(PROCESS))),
+    field(
+        "role",
+        OrNull(&Word(&[
+            "program",
+            "service",
+            "container",
+            "manager",
+            "caller",
+            "kernel",
+            "unknown",
+        ])),
+    ),
     field("uses", List(&Object(USE))),
     field("description", Text),
     field("remedy", OR_TEXT),
     field("command", OR_TEXT),
+];
+
+const ENDED: &[Field] = &[
+    field("process", Object(PROCESS)),
+    field("how", Word(&["terminated", "killed", "asked", "remains"])),
 ];
 
 const PROCESS: &[Field] = &[
@@ -246,6 +265,7 @@ mod tests {
             (" Drive", DRIVE),
             (" Volume", VOLUME),
             (" Blocker", BLOCKER),
+            (" Ended", ENDED),
             (" Process", PROCESS),
             (" Use", USE),
         ] {

@@ -96,6 +96,10 @@ fn agree_target(command: &str, target: &Value, fault: &mut impl FnMut(String)) {
     if command == "who" && outcome == "done" && target["scan"]["complete"] != true {
         fault("who says nothing is in the way and did not see everything".into());
     }
+    let ended = !target["ended"].as_array().is_none_or(Vec::is_empty);
+    if ended && command != "eject" {
+        fault("only eject ends programs".into());
+    }
     let steps: &[Value] = target["steps"].as_array().map_or(&[], Vec::as_slice);
     if outcome == "released"
         && steps
@@ -103,6 +107,9 @@ fn agree_target(command: &str, target: &Value, fault: &mut impl FnMut(String)) {
             .any(|s| s["status"] == "failed" && s["step"] != "lock" && s["step"] != "flush")
     {
         fault("released although a step failed".into());
+    }
+    if ended && !steps.iter().any(|s| s["step"] == "kill" && s["status"] != "skipped") {
+        fault("programs were ended in no step".into());
     }
     if outcome == "released" && steps.last().is_none_or(|s| s["step"] != "unlock") {
         fault("released without being unlocked at the end".into());

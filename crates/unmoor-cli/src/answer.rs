@@ -3,7 +3,7 @@
 use crate::outcome::Outcome;
 use crate::words;
 use std::ffi::OsString;
-use unmoor::{Action, Drive, Error, Goal, Presence, Report, Scan, StepReport};
+use unmoor::{Action, Drive, Ended, Error, Goal, Presence, Report, Scan, StepReport};
 
 /// What came of one target.
 pub struct Answer {
@@ -21,6 +21,8 @@ pub struct Answer {
     pub steps: Vec<StepReport>,
     /// What is in the way, where that was looked for.
     pub scan: Option<Scan>,
+    /// The programs that were told to end.
+    pub ended: Vec<Ended>,
     pub warnings: Vec<String>,
     /// What could not be written and was given up.
     pub lost: Vec<Error>,
@@ -62,13 +64,14 @@ impl Answer {
             unmoor::Outcome::Stopped(error) => Outcome::from(error),
         };
         let message = words::message(verb, &report);
-        let Report { drive, action, steps, medium_after, warnings, lost, outcome: end, .. } =
-            report;
+        let Report {
+            drive, action, steps, medium_after, ended, warnings, lost, outcome: end, ..
+        } = report;
         let error = match end {
             unmoor::Outcome::Stopped(error) => Some(error),
             _ => None,
         };
-        let help = error.as_ref().and_then(|e| words::help(verb, &target, e));
+        let help = error.as_ref().and_then(|e| words::help(verb, &target, e, &steps));
         let scan = error.as_ref().and_then(|e| e.scan().cloned());
         Answer {
             target,
@@ -80,6 +83,7 @@ impl Answer {
             medium_after,
             steps,
             scan,
+            ended,
             warnings,
             lost,
             error,
@@ -91,13 +95,14 @@ impl Answer {
         Answer {
             outcome: Outcome::from(&error),
             message: words::failure(drive.as_ref(), &error),
-            help: words::help(verb, &target, &error),
+            help: words::help(verb, &target, &error, &[]),
             target,
             drive,
             action: None,
             medium_after: None,
             steps: Vec::new(),
             scan: error.scan().cloned(),
+            ended: Vec::new(),
             warnings: Vec::new(),
             lost: Vec::new(),
             error: Some(error),

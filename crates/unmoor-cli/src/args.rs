@@ -63,6 +63,7 @@ const COMMANDS: [&str; 9] =
 Examples:
   unmoor eject /media/stick         by the place where it is mounted
   unmoor eject --wait 30s sdb       if it is in use, try again for half a minute
+  unmoor eject --kill sdb           end what uses it, after a question
   unmoor eject --power-off sdb      the USB disk may be unplugged afterwards
   unmoor eject sdb sdc sr0          all three at the same time
   unmoor eject --all-removable      whatever can be taken out
@@ -103,6 +104,20 @@ pub struct Eject {
     /// look at every new drive.
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub wait: Option<Duration>,
+    /// End the programs that are in the way, once --wait is over (Linux)
+    ///
+    /// Shows them and asks on a terminal; elsewhere it needs --yes. Each is asked to end (SIGTERM), and
+    /// made to (SIGKILL) when it has not done so after --grace. Services and containers are named with
+    /// the command that stops them, and never ended; nor is anybody while something else would be in
+    /// the way all the same.
+    #[arg(long, short)]
+    pub kill: bool,
+    /// End them without asking
+    #[arg(long, short, requires = "kill")]
+    pub yes: bool,
+    /// How long a program gets to end by itself [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "kill")]
+    pub grace: Option<Duration>,
     /// Give up after this long altogether [default: 30s a step, as long as needed to write]
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,

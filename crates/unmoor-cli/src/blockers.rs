@@ -1,7 +1,7 @@
 //! What is in the way, in lines for a person: grouped by process, what to close first comes first.
 
 use crate::text::escape_os;
-use unmoor::{Blocker, Process, Scan, Use, UseKind};
+use unmoor::{Blocker, Ended, Ending, Process, Scan, Use, UseKind};
 
 /// How many uses of one process are shown in a refusal; `who` shows them all.
 const FEW: usize = 3;
@@ -24,7 +24,19 @@ pub fn lines(scan: &Scan, all: bool) -> Vec<String> {
     out
 }
 
+/// Who it is and what it uses, without what would move it.
+pub fn who(blocker: &Blocker) -> Vec<String> {
+    let mut out = Vec::new();
+    uses(blocker, false, &mut out);
+    out
+}
+
 fn describe(blocker: &Blocker, all: bool, out: &mut Vec<String>) {
+    uses(blocker, all, out);
+    out.extend(remedy(blocker).map(|remedy| format!("      to move it: {remedy}")));
+}
+
+fn uses(blocker: &Blocker, all: bool, out: &mut Vec<String>) {
     let who = match &blocker.process {
         Some(process) => name(process),
         None => blocker.description.clone(),
@@ -42,13 +54,23 @@ fn describe(blocker: &Blocker, all: bool, out: &mut Vec<String>) {
             }
         }
     }
-    out.extend(remedy(blocker).map(|remedy| format!("      to move it: {remedy}")));
 }
 
 fn remedy(blocker: &Blocker) -> Option<String> {
     match (&blocker.remedy, &blocker.command) {
         (Some(words), Some(command)) => Some(format!("{words}: {command}")),
         (words, command) => words.clone().or_else(|| command.clone()),
+    }
+}
+
+/// What came of a program that was told to end.
+pub fn ended(ended: &Ended) -> String {
+    let who = name(&ended.process);
+    match ended.how {
+        Ending::Terminated => format!("  {who}: ended, as it was asked to"),
+        Ending::Killed => format!("  {who}: killed, because it did not end when asked to"),
+        Ending::Asked => format!("  {who}: asked to end; whether it did was not waited for"),
+        _ => format!("  {who}: killed, and still there: the system does not let go of it"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod ask;
 mod blockers;
 mod commands;
 mod console;
@@ -46,6 +47,9 @@ fn run() -> u8 {
         Ok(code) => code,
         Err(error) => {
             tell(Tone::Bad, &format!("unmoor: {}", words::failure(None, &error)));
+            if let Some(help) = error.help() {
+                tell(Tone::Plain, &format!("  {help}"));
+            }
             match error.kind() {
                 ErrorKind::InvalidTarget => WRONG_USAGE,
                 _ => Outcome::from(&error).exit_code(),

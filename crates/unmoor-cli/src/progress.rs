@@ -33,6 +33,8 @@ pub struct Progress {
     /// When flushing began.
     since: Option<Instant>,
     waiting: bool,
+    /// That it waits is told in a line that stays.
+    waits_plainly: bool,
 }
 
 impl Progress {
@@ -48,7 +50,18 @@ impl Progress {
             whole: 0,
             since: None,
             waiting: false,
+            waits_plainly: false,
         }
+    }
+
+    /// The user may be asked something meanwhile: nothing is drawn that a question would stand in, nor,
+    /// where `several` are worked on, anything at all.
+    pub fn beside_questions(mut self, several: bool) -> Progress {
+        self.waits_plainly = true;
+        if several {
+            self.watched = OnceCell::from(false);
+        }
+        self
     }
 
     /// Shows what this event tells.
@@ -98,7 +111,7 @@ impl Progress {
             return;
         }
         let left = duration::words(left);
-        if self.is_watched() {
+        if self.is_watched() && !self.waits_plainly {
             let bar = self.bar.get_or_insert_with(wait_line);
             bar.set_message(format!("{}; waiting {left} yet (Ctrl-C stops)", escape(why)));
             bar.tick();

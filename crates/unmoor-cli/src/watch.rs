@@ -12,7 +12,7 @@ use crate::{duration, steps, words};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
-use unmoor::{Event, Step};
+use unmoor::{Consent, Event, Kill, Options, Step};
 
 /// What is over sooner is not worth a line: it would only flash.
 const BLINK: Duration = Duration::from_millis(300);
@@ -29,12 +29,21 @@ impl Watch {
     pub fn new<'n>(
         names: impl ExactSizeIterator<Item = &'n OsStr>,
         output: &Output,
-        wait: Duration,
+        options: &Options,
     ) -> Watch {
         let silent = output.quiet || output.json;
-        match names.len() > 1 && !silent && console::is_watched() {
+        let asks = matches!(&options.kill, Some(Kill { consent: Consent::Ask(_), .. }));
+        let several = names.len() > 1;
+        match several && !silent && !asks && console::is_watched() {
             true => Watch::Live(Live::new(names, output.verbose)),
-            false => Watch::Plain(names.map(|name| Progress::new(name, output, wait)).collect()),
+            false => {
+                let alone = |name| {
+                    let progress = Progress::new(name, output, options.wait);
+                    // Nothing is drawn over a question.
+                    if asks { progress.beside_questions(several) } else { progress }
+                };
+                Watch::Plain(names.map(alone).collect())
+            }
         }
     }
 

@@ -136,7 +136,7 @@ fn released(goal: Goal, report: &Report) -> String {
 }
 
 /// What to do next: the library's own advice, or what this command can add.
-pub fn help(verb: Verb, target: &OsStr, error: &Error) -> Option<String> {
+pub fn help(verb: Verb, target: &OsStr, error: &Error, steps: &[StepReport]) -> Option<String> {
     if let Some(help) = error.help() {
         return Some(help.to_string());
     }
@@ -148,6 +148,11 @@ pub fn help(verb: Verb, target: &OsStr, error: &Error) -> Option<String> {
             Some(format!("try: sudo unmoor {} {}", verb.name(), quoted(target)))
         }
         ErrorKind::NoSuchTarget => Some("`unmoor list --all` shows what there is".into()),
+        ErrorKind::Busy if matches!(verb, Verb::Eject(_)) && kill_would_help(error, steps) => Some(
+            "close what is open there, or pass --wait 30s to wait for it, --kill to end the programs, \
+             or --force to cut them off"
+                .into(),
+        ),
         ErrorKind::Busy if matches!(verb, Verb::Eject(_)) => Some(
             "close what is open there, or pass --wait 30s to wait for it, or --force to cut it off"
                 .into(),
@@ -158,6 +163,14 @@ pub fn help(verb: Verb, target: &OsStr, error: &Error) -> Option<String> {
         ),
         _ => None,
     }
+}
+
+/// Is everything that is in the way a program that may be ended; and was that not tried already, and
+/// did not help or was not agreed to.
+fn kill_would_help(error: &Error, steps: &[StepReport]) -> bool {
+    error.step() == Some(Step::Lock)
+        && !steps.iter().any(|step| step.step == Step::Kill)
+        && error.scan().is_some_and(|scan| unmoor::would_clear_the_way(&scan.blockers))
 }
 
 /// The word as a shell takes it back.

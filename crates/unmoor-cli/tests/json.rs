@@ -18,6 +18,8 @@ fn every_outcome_of_an_ejection_keeps_the_contract() {
         ("", "tray", "no-medium"),
         ("", "busy", "busy"),
         ("--force ", "busy", "released"),
+        ("--kill --yes ", "busy", "released"),
+        ("--kill --yes ", "slow", "busy"),
         ("", "slow", "busy"),
         ("--wait 10s ", "slow", "released"),
         ("", "liar", "failed"),
@@ -103,6 +105,17 @@ fn a_refusal_names_the_process_and_its_file() {
     assert_eq!(blocker["process"]["name"], "editor");
     assert_eq!(blocker["uses"][0]["kind"], "open-for-writing");
     assert!(blocker["uses"][0]["path"].as_str().unwrap().ends_with("letter.txt"));
+}
+
+#[test]
+fn who_was_ended_is_listed_with_how() {
+    let document = document("--json --kill --yes sim:busy");
+    let ended = &document["targets"][0]["ended"];
+    assert_eq!(ended.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&ended[0]["process"]["pid"], &ended[0]["how"]),
+        (&4312.into(), &"terminated".into())
+    );
 }
 
 #[test]

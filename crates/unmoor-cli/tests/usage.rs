@@ -17,6 +17,9 @@ fn a_command_line_that_cannot_be_understood_is_two_and_prints_no_result() {
         "eject --all-removable sim:stick",
         "eject --simulated sim:stick",
         "--json",
+        "eject --kill sim:busy",
+        "eject --yes sim:stick",
+        "eject --grace 2s sim:stick",
         "list everything",
     ] {
         for words in [wrong.to_string(), format!("{wrong} --json")] {

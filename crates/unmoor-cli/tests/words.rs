@@ -134,3 +134,61 @@ fn nothing_is_coloured_where_nobody_watches() {
         assert!(!run.out.contains('\x1b') && !run.err.contains('\x1b'), "{words}");
     }
 }
+
+#[test]
+fn what_came_of_a_program_that_was_ended_is_said() {
+    let run = line("--kill --yes sim:busy");
+    assert!(run.code == 0 && run.out.contains("editor (pid 4312, somebody): ended"), "{}", run.out);
+    assert!(line("sim:busy").err.contains("--kill to end the programs"));
+    // Somebody who is no program is in the way.
+    assert!(!line("sim:slow").err.contains("--kill"));
+}
+
+/// On a terminal that `script` (util-linux) makes; this is typed once the question is there.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(words: &str, typed: &str) -> Option<(i32, String)> {
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+    let command = format!("{} {words}", env!("CARGO_BIN_EXE_unmoor"));
+    let script = Command::new("timeout")
+        .args(["100", "script", "-qec", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut script) = script else {
+        eprintln!("skipped: no script(1)");
+        return None;
+    };
+    let (mut stdin, mut stdout) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    while !text.ends_with(b"[y/N] ") && stdout.read(&mut byte).unwrap() > 0 {
+        text.push(byte[0]);
+    }
+    stdin.write_all(typed.as_bytes()).unwrap();
+    // What is typed has no end: the terminal stays.
+    stdout.read_to_end(&mut text).unwrap();
+    let ended = script.wait().unwrap();
+    Some((ended.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_the_user_is_shown_who_would_be_ended_and_the_default_is_no() {
+    for (typed, code) in [("y\n", 0), ("\n", 3), ("n\n", 3), ("what?\n", 3)] {
+        let Some((ended, text)) = on_a_terminal("--kill sim:busy", typed) else { return };
+        assert_eq!(ended, code, "{typed:?}: {text}");
+        let (shown, asked) = (text.find("letter.txt").unwrap(), text.find("[y/N]").unwrap());
+        assert!(shown < asked, "{text}");
+    }
+    let Some((ended, text)) = on_a_terminal("--kill --yes sim:busy", "") else { return };
+    assert!(ended == 0 && !text.contains("[y/N]"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_question_is_not_waited_for_past_the_timeout_nor_after_ctrl_c() {
+    let Some((ended, text)) = on_a_terminal("--timeout 2s --kill sim:busy", "") else { return };
+    assert!(ended == 3 && text.contains("nothing was dismounted"), "{ended}: {text}");
+    let Some((ended, text)) = on_a_terminal("--kill sim:busy", "\x03") else { return };
+    assert!(ended == 130, "{ended}: {text}");
+}

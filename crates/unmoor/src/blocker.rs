@@ -10,6 +10,8 @@ pub struct Blocker {
     pub kind: BlockerKind,
     /// Who it is, for a process.
     pub process: Option<Process>,
+    /// What that process is to the system.
+    pub role: Role,
     /// How it uses the drive; one entry for each file, directory, mapping.
     pub uses: Vec<Use>,
     /// One line that says what it is. May hold text from strangers: escape it before it is shown.
@@ -27,6 +29,7 @@ impl Blocker {
         Blocker {
             kind,
             process: None,
+            role: Role::Unknown,
             uses: Vec::new(),
             description: description.into(),
             remedy: None,
@@ -74,6 +77,43 @@ pub enum BlockerKind {
     Export,
     /// The system says busy, and nothing was found.
     Unknown,
+}
+
+/// What a process is to the system: it decides whether it may be ended for the sake of a release
+/// ([`Blocker::may_be_ended`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Role {
+    /// The system does not say, or it is no process.
+    #[default]
+    Unknown,
+    /// A program that somebody started.
+    Program,
+    /// A part of a service: [`Blocker::command`] stops that properly.
+    Service,
+    /// A part of a container: [`Blocker::command`] stops that properly.
+    Container,
+    /// Others depend on it: the first process, the manager of a user's services.
+    Manager,
+    /// This program, or one that it descends from.
+    Caller,
+    /// A thread of the kernel.
+    Kernel,
+}
+
+impl Role {
+    /// Its name, as in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Unknown => "unknown",
+            Role::Program => "program",
+            Role::Service => "service",
+            Role::Container => "container",
+            Role::Manager => "manager",
+            Role::Caller => "caller",
+            Role::Kernel => "kernel",
+        }
+    }
 }
 
 /// A process.

@@ -40,6 +40,8 @@ mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod kill;
+mod making_room;
 mod many;
 mod options;
 mod order;
@@ -55,9 +57,10 @@ mod together;
 mod verdict;
 mod wait;
 
-pub use blocker::{Blocker, BlockerKind, Process, Scan, Use, UseKind};
+pub use blocker::{Blocker, BlockerKind, Process, Role, Scan, Use, UseKind};
 pub use drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
 pub use error::{Error, ErrorKind, Result};
+pub use kill::{Ask, Consent, Ended, Ending, Kill, Spared, would_clear_the_way};
 pub use many::{AT_ONCE, Job, News, many};
 pub use options::{Goal, Options};
 pub use order::{Undo, undo_order};

@@ -1,6 +1,7 @@
 //! What the user wishes of a release.
 
 use crate::drive::Drive;
+use crate::kill::Kill;
 use crate::wait::Cancel;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ pub struct Options {
     /// The other drives that are released in the same call. What lies on several drives is taken down
     /// only when all of them are among these.
     pub together: Vec<Drive>,
+    /// End the programs that are in the way, once [`Options::wait`] is over. Nobody is ended in vain:
+    /// where something is in the way that this does not move, nobody is (unless [`Options::force`]
+    /// moves the rest).
+    pub kill: Option<Kill>,
     /// How long to retry while something is in the way. Even zero tries more than once within a
     /// second, because system services look at drives for moments.
     pub wait: Duration,
@@ -67,6 +72,7 @@ impl Default for Options {
             discard_unwritten: false,
             swapoff: false,
             together: Vec::new(),
+            kill: None,
             wait: Duration::ZERO,
             timeout: None,
             offline: false,

@@ -8,7 +8,7 @@ use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan};
 use crate::platform::Platform;
 use crate::refusals::refuse_system;
 use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
-use crate::stages::{Dismounted, Ejected, Halted, Locked, Opened, refuse_offline};
+use crate::stages::{Dismounted, Ejected, Halted, Locked, Opened, refuse_kill, refuse_offline};
 use crate::target::Target;
 use crate::together;
 use std::cell::{Cell, RefCell};
@@ -132,6 +132,7 @@ impl<'r> Run<'r> {
                 action: None,
                 steps: Vec::new(),
                 medium_after: None,
+                ended: Vec::new(),
                 warnings: Vec::new(),
                 lost: Vec::new(),
                 outcome: Outcome::Planned,
@@ -204,6 +205,7 @@ impl<'r> Run<'r> {
     pub(crate) fn plan(&mut self, drive: &Drive) -> Result<Plan> {
         let made = plan(drive, &self.options, |action| self.platform.methods(drive, action))
             .and_then(|made| refuse_offline(self.platform, drive, &self.options).map(|()| made))
+            .and_then(|made| refuse_kill(self.platform, drive, &self.options).map(|()| made))
             .map_err(|e| e.at(Step::Resolve))?;
         self.report.action = Some(made.action);
         Ok(made)
@@ -278,16 +280,20 @@ impl<'r> Run<'r> {
 
     /// Finds everything idle. What is in use is no obstacle to force.
     pub(crate) fn lock<'p>(&mut self, opened: Opened<'p>) -> Result<Ready<'p>, Halted<'p>> {
-        let locked = self.stage(Step::Lock, || {
+        match self.lock_or_make_room(opened) {
+            Ok(locked) => Ok(Ready::Locked(locked)),
+            Err(halted) => self.force_it(halted).map(Ready::ByForce),
+        }
+    }
+
+    /// One try to find everything idle.
+    pub(crate) fn lock_once<'p>(&mut self, opened: Opened<'p>) -> Result<Locked<'p>, Halted<'p>> {
+        self.stage(Step::Lock, || {
             opened.lock().map(|locked| {
                 let done = locked.done().clone();
                 (locked, done)
             })
-        });
-        match locked {
-            Ok(locked) => Ok(Ready::Locked(locked)),
-            Err(halted) => self.force_it(halted).map(Ready::ByForce),
-        }
+        })
     }
 
     pub(crate) fn dismount<'p>(&mut self, ready: Ready<'p>) -> Result<Dismounted<'p>, Halted<'p>> {
@@ -399,7 +405,11 @@ impl<'r> Run<'r> {
     }
 
     /// Carries out one step and writes it down.
-    fn step<T>(&mut self, step: Step, run: impl FnOnce() -> Result<(T, Done)>) -> Result<T> {
+    pub(crate) fn step<T>(
+        &mut self,
+        step: Step,
+        run: impl FnOnce() -> Result<(T, Done)>,
+    ) -> Result<T> {
         self.stage(step, run)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::drive::{Drive, Presence};
 use crate::error::Error;
+use crate::kill::Ended;
 use crate::plan::Action;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub enum Step {
     Flush,
     /// Find every volume idle, and keep it so where the system can.
     Lock,
+    /// End the programs that are in the way.
+    Kill,
     /// Detach the file systems.
     Dismount,
     /// Eject the medium, stop the disk, or detach the loop device.
@@ -38,6 +41,7 @@ impl Step {
             Step::Resolve => "resolve",
             Step::Flush => "flush",
             Step::Lock => "lock",
+            Step::Kill => "kill",
             Step::Dismount => "dismount",
             Step::Eject => "eject",
             Step::PowerOff => "power-off",
@@ -217,6 +221,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// What the verification saw.
     pub medium_after: Option<Presence>,
+    /// The programs that were told to end, and what came of it.
+    pub ended: Vec<Ended>,
     /// What the user should know all the same.
     pub warnings: Vec<String>,
     /// What could not be written, and was given up because the options say so

@@ -43,7 +43,7 @@ pub fn many(
         }
     }
     let names = numbers.iter().map(|number| &*targets[*number].0);
-    let mut watch = Watch::new(names, output, options.wait);
+    let mut watch = Watch::new(names, output, options);
     unmoor::many(procedure, &jobs, options, &mut |job, news| match news {
         News::Event(event) => watch.hear(job, event),
         News::Over(report) => {

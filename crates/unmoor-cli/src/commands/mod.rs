@@ -101,6 +101,7 @@ pub fn lines(verb: Verb, answer: &Answer, verbose: bool) -> Vec<(Tone, String)> 
     }
     let all = verbose || verb == Verb::Who;
     answer.scan.iter().flat_map(|scan| blockers::lines(scan, all)).for_each(&mut add);
+    answer.ended.iter().map(blockers::ended).for_each(&mut add);
     if let Some(code) = answer.error.as_ref().and_then(Error::os_code).filter(|_| verbose) {
         add(format!("  the system's number for it: {code}"));
     }

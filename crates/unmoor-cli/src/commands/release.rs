@@ -4,13 +4,13 @@ use super::many::many;
 use super::removable;
 use crate::answer::Verb;
 use crate::args::{Eject, Flush, Load, Remount};
-use crate::signals;
+use crate::{ask, signals};
 #[cfg(windows)]
 use std::ffi::OsString;
 use std::time::Duration;
 #[cfg(windows)]
 use unmoor::Target;
-use unmoor::{Error, Goal, Options, Procedure};
+use unmoor::{Consent, Error, ErrorKind, Goal, Kill, Options, Procedure};
 
 pub fn eject(args: Eject) -> Result<u8, Error> {
     let goal = match (args.dismount_only, args.power_off) {
@@ -23,6 +23,7 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         force: args.force,
         discard_unwritten: args.discard_unwritten,
         swapoff: args.swapoff,
+        kill: kill(&args)?,
         together: Vec::new(),
         wait: args.wait.unwrap_or_default(),
         timeout: args.timeout,
@@ -74,6 +75,21 @@ pub fn flush(args: Flush) -> Result<u8, Error> {
 pub fn remount(args: Remount) -> Result<u8, Error> {
     let options = only_timeout(None);
     many(Verb::Remount, Procedure::Remount, args.targets, None, &args.output, &options)
+}
+
+/// The wish to end programs. Where nobody can be asked, the answer has to be given beforehand.
+fn kill(args: &Eject) -> Result<Option<Kill>, Error> {
+    let consent = match (args.kill, args.yes || args.dry_run) {
+        (false, _) => return Ok(None),
+        (true, true) => Consent::Given,
+        (true, false) if ask::can_answer() => Consent::Ask(ask::user()),
+        (true, false) => {
+            let why = "there is no terminal to ask on before programs are ended";
+            return Err(Error::new(ErrorKind::InvalidTarget, "--kill", why)
+                .with_help("add --yes to agree beforehand"));
+        }
+    };
+    Ok(Some(Kill { grace: args.grace.unwrap_or(Kill::GRACE), consent }))
 }
 
 fn only_timeout(timeout: Option<Duration>) -> Options {

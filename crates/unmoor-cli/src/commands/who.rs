@@ -42,6 +42,7 @@ fn answer(target: OsString, drive: Drive, scan: Scan) -> Answer {
         medium_after: None,
         steps: Vec::new(),
         scan: Some(scan),
+        ended: Vec::new(),
         warnings: Vec::new(),
         lost: Vec::new(),
         error: None,

@@ -3,7 +3,7 @@
 use super::names;
 use super::os_text::{bytes_of, plain};
 use serde::Serialize;
-use unmoor::{Blocker, Process, Scan, Use};
+use unmoor::{Blocker, Ended, Process, Scan, Use};
 
 #[derive(Serialize)]
 pub struct ScanDto<'a> {
@@ -16,10 +16,17 @@ pub struct ScanDto<'a> {
 pub struct BlockerDto<'a> {
     kind: &'static str,
     process: Option<ProcessDto<'a>>,
+    role: Option<&'static str>,
     uses: Vec<UseDto<'a>>,
     description: &'a str,
     remedy: Option<&'a str>,
     command: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub struct EndedDto<'a> {
+    process: ProcessDto<'a>,
+    how: &'static str,
 }
 
 #[derive(Serialize)]
@@ -60,11 +67,18 @@ impl<'a> From<&'a Blocker> for BlockerDto<'a> {
         BlockerDto {
             kind: names::blocker(blocker.kind),
             process: blocker.process.as_ref().map(ProcessDto::from),
+            role: blocker.process.as_ref().map(|_| blocker.role.name()),
             uses: blocker.uses.iter().map(UseDto::from).collect(),
             description: &blocker.description,
             remedy: blocker.remedy.as_deref(),
             command: blocker.command.as_deref(),
         }
+    }
+}
+
+impl<'a> From<&'a Ended> for EndedDto<'a> {
+    fn from(ended: &'a Ended) -> Self {
+        EndedDto { process: ProcessDto::from(&ended.process), how: ended.how.name() }
     }
 }
 

@@ -7,7 +7,7 @@ mod names;
 mod os_text;
 
 use crate::answer::Answer;
-use blocker::{BlockerDto, ScanDto};
+use blocker::{BlockerDto, EndedDto, ScanDto};
 use drive::DriveDto;
 use os_text::{bytes_of, plain};
 use serde::Serialize;
@@ -54,6 +54,7 @@ struct TargetDto<'a> {
     steps: Vec<StepDto<'a>>,
     blockers: Vec<BlockerDto<'a>>,
     scan: Option<ScanDto<'a>>,
+    ended: Vec<EndedDto<'a>>,
     warnings: &'a [String],
     lost: Vec<ErrorDto>,
     error: Option<ErrorDto>,
@@ -172,6 +173,7 @@ impl<'a> From<&'a Answer> for TargetDto<'a> {
                 .map(BlockerDto::from)
                 .collect(),
             scan: answer.scan.as_ref().map(ScanDto::from),
+            ended: answer.ended.iter().map(EndedDto::from).collect(),
             warnings: &answer.warnings,
             lost: answer.lost.iter().map(ErrorDto::from).collect(),
             error: answer.error.as_ref().map(ErrorDto::from),

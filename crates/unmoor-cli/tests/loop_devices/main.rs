@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 
 mod image;
+mod kill;
 
 use image::{Image, alone, answer, attach, is_attached, ran, shell, unmoor};
 use std::io::{Read, Seek, Write};

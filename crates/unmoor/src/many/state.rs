@@ -97,6 +97,7 @@ impl<'j> Jobs<'j> {
                 action: None,
                 steps: Vec::new(),
                 medium_after: None,
+                ended: Vec::new(),
                 warnings: Vec::new(),
                 lost: Vec::new(),
                 outcome: Outcome::Planned,

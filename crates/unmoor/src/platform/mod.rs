@@ -4,7 +4,7 @@
 //! happen, whether to go on after a failure, or whether a drive may be released. A [`Session`] is one
 //! drive, opened and bound; it owns every handle and lock, and lets go of all of them when dropped.
 
-use crate::blocker::Scan;
+use crate::blocker::{Process, Scan};
 use crate::drive::{Drive, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
@@ -58,6 +58,24 @@ pub trait Platform: Clock + Send + Sync {
         .with_help(format!("mount it with: mount {} FOLDER", drive.path.display())))
     }
 
+    /// Can programs be ended here: [`Options::kill`](crate::Options::kill).
+    fn ends_programs(&self) -> bool {
+        false
+    }
+
+    /// Takes hold of a process that a search has found, so that whatever is done through what is
+    /// returned hits that process and never another one of its number. `None` when it has gone.
+    ///
+    /// Never this program itself, one that it descends from, the first process, or a part of the kernel:
+    /// whatever the caller thinks of them.
+    ///
+    /// # Errors
+    /// `Refused` for those; `NotPermitted`; `NotSupported` where [`Platform::ends_programs`] is false.
+    fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
+        let what = process.name.to_string_lossy();
+        Err(Error::new(ErrorKind::NotSupported, what, "programs cannot be ended on this system"))
+    }
+
     /// Names of the methods that [`Session::let_go`] would try for this action, in order.
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String>;
 
@@ -73,6 +91,24 @@ pub trait Platform: Clock + Send + Sync {
 
     /// The thread of this number has done its work. Called by itself.
     fn end_thread(&self, _number: u64) {}
+}
+
+/// A process that is held: see [`Platform::hold`].
+pub trait Running {
+    /// Asks it to end; what it does then is its own business. Returns the system's name for the asking.
+    ///
+    /// # Errors
+    /// `NotPermitted`. One that has ended already is none.
+    fn ask(&mut self) -> Result<&'static str>;
+
+    /// Makes it end. Returns the system's name for that.
+    ///
+    /// # Errors
+    /// `NotPermitted`. One that has ended already is none.
+    fn end(&mut self) -> Result<&'static str>;
+
+    /// Has it ended, and let go of everything.
+    fn has_ended(&mut self) -> bool;
 }
 
 /// One drive, opened and bound.

@@ -208,6 +208,16 @@ pub(crate) fn refuse_offline(
     Err(Error::new(ErrorKind::NotSupported, &drive.name, why).with_help("leave --offline out"))
 }
 
+/// The same for ending programs.
+pub(crate) fn refuse_kill(platform: &dyn Platform, drive: &Drive, options: &Options) -> Result<()> {
+    if options.kill.is_none() || platform.ends_programs() {
+        return Ok(());
+    }
+    let why = "programs cannot be ended for it: not available on this system";
+    Err(Error::new(ErrorKind::NotSupported, &drive.name, why)
+        .with_help("leave --kill out; what is in the way is named, and what would move it"))
+}
+
 /// An error in the middle says what had been dismounted by then.
 fn so_far(error: Error, gone: &[String], done: &Done) -> Error {
     let mut attempts = done.attempts.clone();

@@ -4,15 +4,17 @@
 //! Each stage owns the drive and gives it on to the next; one that halts gives it back in [`Halted`].
 //! Dropping any of them unlocks, so an error, a panic or a forgotten guard leaves no lock behind.
 
+mod ending;
 mod inner;
 mod later;
 
-pub(crate) use inner::refuse_offline;
+pub(crate) use inner::{refuse_kill, refuse_offline};
 pub use later::{Dismounted, Ejected, Locked};
 
 use crate::blocker::Scan;
 use crate::drive::{Drive, Presence};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kill::{Ended, Kill};
 use crate::options::Options;
 use crate::plan::Action;
 use crate::platform::Platform;
@@ -78,6 +80,7 @@ impl<'p> Opened<'p> {
     /// As [`Platform::open`].
     pub fn with(platform: &'p dyn Platform, drive: Drive, options: &Options) -> Result<Self> {
         refuse_offline(platform, &drive, options).map_err(|e| e.at(Step::Resolve))?;
+        refuse_kill(platform, &drive, options).map_err(|e| e.at(Step::Resolve))?;
         let session = platform.open(&drive).map_err(|e| e.at(Step::Resolve))?;
         let deadline = options.timeout.map(|t| platform.now() + t);
         let options = options.clone();
@@ -245,6 +248,23 @@ impl<'p> Opened<'p> {
     /// Searches for what keeps this drive busy.
     pub fn blockers(&mut self) -> Scan {
         self.0.blockers()
+    }
+
+    /// Ends the programs that this scan has named, if they are all that is in the way (or
+    /// [`Options::force`] moves the rest) and the user agrees. What came of each is added to `ended`,
+    /// also when it fails.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Interrupted`: who was asked to end by then may do so yet.
+    pub fn end_programs(
+        &mut self,
+        kill: &Kill,
+        scan: &Scan,
+        ended: &mut Vec<Ended>,
+    ) -> Result<Done> {
+        self.0
+            .end_programs(kill, scan, ended)
+            .map_err(|e| e.about(&self.0.drive.name).at(Step::Kill))
     }
 
     /// Lets go of every lock. Dropping does so too, but cannot tell of a failure.

@@ -8,6 +8,7 @@ mod deadlines;
 mod dry_run;
 mod examples;
 mod force;
+mod kill;
 mod many;
 mod never_another_device;
 mod never_while_mounted;

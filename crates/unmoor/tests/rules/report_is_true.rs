@@ -94,7 +94,7 @@ fn verify_is_true(ran: &Ran, scenario: &Scenario, moment: &Moment) -> TestCaseRe
 fn tolerated(step: &unmoor::StepReport, scenario: &Scenario) -> bool {
     match step.step {
         Step::Flush => true,
-        Step::Lock | Step::Dismount => scenario.wish.force,
+        Step::Lock | Step::Dismount => scenario.wish.force || scenario.wish.kill.is_some(),
         _ => false,
     }
 }

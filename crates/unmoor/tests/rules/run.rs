@@ -1,23 +1,28 @@
 //! Sets a scenario up on a simulated machine, carries a release out, and keeps what was true at every
 //! step of it.
 
-use crate::scenario::{Accident, Scenario, Sort, anything};
+use crate::scenario::{Accident, KillSpec, Scenario, Sort, anything};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use unmoor::platform::simulated::{
     DriveSetup, Entry, Fault, HandleId, Happening, Manner, Op, Simulated, VolumeSetup,
 };
 use unmoor::{
-    Cancel, Drive, DriveId, Event, Options, Outcome, Presence, Report, Step, StepReport, Target,
-    VolumeKind, release,
+    Ask, Cancel, Consent, Drive, DriveId, Event, Kill, Options, Outcome, Presence, Report, Step,
+    StepReport, Target, VolumeKind, release,
 };
+
+/// Whom the user was shown when he was asked (number, and when it was started), and what he said.
+pub type Asked = Arc<Mutex<Vec<(Vec<(u32, u64)>, bool)>>>;
 
 /// A machine set up: the drive to release, and one that nobody asked to touch.
 pub struct Stage {
     pub machine: Simulated,
+    pub asked: Asked,
     pub drive: DriveId,
     pub bystander: DriveId,
     pub options: Options,
@@ -59,6 +64,7 @@ pub fn ms(milliseconds: u64) -> Duration {
 impl Stage {
     pub fn set(scenario: &Scenario) -> Stage {
         let machine = Simulated::new(scenario.manner);
+        let asked = Arc::default();
         let other = VolumeSetup::partition("ext4").mounted("/other").dirty("/kept", 4 << 10);
         let bystander = machine.plug(&DriveSetup::stick("other").volume(other));
         let drive = machine.plug(&setup(scenario));
@@ -78,6 +84,7 @@ impl Stage {
         }
         let wish = &scenario.wish;
         let options = Options {
+            kill: wish.kill.as_ref().map(|spec| kill(spec, &asked)),
             swapoff: false,
             together: Vec::new(),
             goal: wish.goal,
@@ -91,8 +98,32 @@ impl Stage {
         };
         let before = machine.picture(drive).expect("plugged in");
         let bystander_before = machine.picture(bystander).expect("plugged in");
-        Stage { machine, drive, bystander, options, handles, before, bystander_before }
+        Stage { machine, asked, drive, bystander, options, handles, before, bystander_before }
     }
+}
+
+/// Who is asked and with what answer; the machine goes on while the user thinks.
+fn kill(spec: &KillSpec, asked: &Asked) -> Kill {
+    let consent = match spec.answer {
+        None => Consent::Given,
+        Some((says, after)) => {
+            let asked = asked.clone();
+            let ask: Ask = Arc::new(move |_, blockers, wait| {
+                let until = wait.now() + ms(after);
+                while wait.now() < until {
+                    if wait.sleep(ms(20)).is_err() {
+                        return false;
+                    }
+                }
+                let shown = blockers.iter().filter_map(|b| b.process.as_ref());
+                let shown = shown.map(|p| (p.pid, p.started)).collect();
+                asked.lock().expect("nobody panics there").push((shown, says));
+                says
+            });
+            Consent::Ask(ask)
+        }
+    };
+    Kill { grace: ms(spec.grace), consent }
 }
 
 fn setup(scenario: &Scenario) -> DriveSetup {
@@ -162,6 +193,7 @@ fn open_files(machine: &Simulated, drive: DriveId, scenario: &Scenario) -> Vec<H
         if volumes.is_empty() {
             continue;
         }
+        machine.behaves(pid, holder.role, holder.temper);
         let volume = volumes[holder.volume.index(volumes.len())].name.clone();
         let path = format!("/held-by-{pid}");
         if holder.from > 0 {

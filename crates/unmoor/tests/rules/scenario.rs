@@ -3,8 +3,9 @@
 
 use proptest::option::weighted;
 use proptest::prelude::*;
-use unmoor::Goal;
-use unmoor::platform::simulated::{FaultKind, Manner, Op, Prevention};
+use std::time::Duration;
+use unmoor::platform::simulated::{FaultKind, Manner, Op, Prevention, Temper};
+use unmoor::{Goal, Role};
 
 /// Enough to reach every branch (see `run::scenarios_reach_every_outcome`), few enough for a slow
 /// machine; `PROPTEST_CASES` asks for more.
@@ -82,6 +83,10 @@ pub struct Holder {
     pub until: Option<u64>,
     /// Writes once more then.
     pub writes_at: Option<u64>,
+    /// What it is to the system.
+    pub role: Role,
+    /// How it takes it when it is to end.
+    pub temper: Temper,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +116,15 @@ pub struct Wish {
     pub verify: bool,
     /// Where the system has such a state.
     pub offline: bool,
+    pub kill: Option<KillSpec>,
+}
+
+/// The wish to end what is in the way.
+#[derive(Debug, Clone)]
+pub struct KillSpec {
+    pub grace: u64,
+    /// The user is asked, and says this after so long; else he has agreed beforehand.
+    pub answer: Option<(bool, u64)>,
 }
 
 /// Anything may happen.
@@ -189,7 +203,47 @@ fn volume() -> impl Strategy<Value = VolumeSpec> {
 fn holder() -> impl Strategy<Value = Holder> {
     let from = prop_oneof![2 => Just(0u64), 1 => 1..2000u64];
     (any::<prop::sample::Index>(), from, weighted(0.6, 0..3000u64), weighted(0.5, 0..2000u64))
-        .prop_map(|(volume, from, until, writes_at)| Holder { volume, from, until, writes_at })
+        .prop_flat_map(|(volume, from, until, writes_at)| {
+            (role(), temper()).prop_map(move |(role, temper)| Holder {
+                volume,
+                from,
+                until,
+                writes_at,
+                role,
+                temper,
+            })
+        })
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    let others = vec![
+        Role::Service,
+        Role::Container,
+        Role::Manager,
+        Role::Caller,
+        Role::Kernel,
+        Role::Unknown,
+    ];
+    prop_oneof![5 => Just(Role::Program), 1 => prop::sample::select(others)]
+}
+
+fn temper() -> impl Strategy<Value = Temper> {
+    prop_oneof![
+        2 => Just(Temper::Obeys(Duration::ZERO)),
+        2 => (1..4000u64).prop_map(|ms| Temper::Obeys(Duration::from_millis(ms))),
+        1 => Just(Temper::Stubborn),
+        1 => prop::sample::select(vec![
+            Temper::Stuck,
+            Temper::Foreign,
+            Temper::Respawns,
+            Temper::Replaced,
+        ]),
+    ]
+}
+
+fn kill() -> impl Strategy<Value = KillSpec> {
+    (0..3000u64, weighted(0.5, (prop::bool::weighted(0.7), 0..2000u64)))
+        .prop_map(|(grace, answer)| KillSpec { grace, answer })
 }
 
 fn fault() -> impl Strategy<Value = FaultSpec> {
@@ -245,9 +299,9 @@ fn wish() -> impl Strategy<Value = Wish> {
         prop::bool::weighted(0.3),
         prop_oneof![Just(0u64), 0..6000u64],
         weighted(0.3, 0..8000u64),
-        (prop::bool::weighted(0.85), prop::bool::weighted(0.1)),
+        (prop::bool::weighted(0.85), prop::bool::weighted(0.1), weighted(0.3, kill())),
     )
-        .prop_map(|(goal, force, discard, wait, timeout, (verify, offline))| Wish {
+        .prop_map(|(goal, force, discard, wait, timeout, (verify, offline, kill))| Wish {
             goal,
             force,
             discard,
@@ -255,5 +309,6 @@ fn wish() -> impl Strategy<Value = Wish> {
             timeout,
             verify,
             offline,
+            kill,
         })
 }

@@ -24,8 +24,10 @@ mod loopdev;
 mod loops;
 mod md;
 mod mountinfo;
+mod pidfd;
 mod procfs;
 mod resolve;
+mod running;
 mod running_system;
 mod sense;
 mod session;
@@ -40,10 +42,11 @@ mod umount;
 mod worker;
 mod writeback;
 
+use crate::blocker::Process;
 use crate::drive::Drive;
 use crate::error::Result;
 use crate::plan::Action;
-use crate::platform::{Platform, Session};
+use crate::platform::{Platform, Running, Session};
 use crate::target::Target;
 use crate::wait::Clock;
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -88,6 +91,14 @@ impl Platform for Linux {
 
     fn begin_thread(&self, _number: u64) {
         apart::keep_descriptors_apart();
+    }
+
+    fn ends_programs(&self) -> bool {
+        true
+    }
+
+    fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
+        running::hold(process)
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {

@@ -35,7 +35,8 @@ impl World {
     }
 
     fn program(&self, pid: u32, uses: Vec<Use>) -> Blocker {
-        let name = self.programs.get(&pid).map_or("program", |n| n);
+        let program = self.program_of(pid);
+        let name = &*program.name;
         let description = match uses.first().and_then(|u| u.path.as_ref()) {
             Some(path) => format!("{name} (pid {pid}) has {} open", path.display()),
             None => format!("{name} (pid {pid})"),
@@ -50,8 +51,9 @@ impl World {
                 command_line: vec![name.into()],
                 user: Some("somebody".into()),
                 unit: None,
-                started: 0,
+                started: program.started,
             }),
+            role: program.role,
             uses,
             ..blocker
         }

@@ -40,6 +40,8 @@ pub enum Happening {
     TakeMedium(DriveId),
     /// Another drive takes this one's name.
     Replace(DriveId),
+    /// A program ends, and its files are closed.
+    Exit(u32),
     /// Somebody wishes to stop.
     Cancel(Cancel),
 }
@@ -60,6 +62,7 @@ impl World {
             Happening::Yank(drive) => self.yank(drive),
             Happening::TakeMedium(drive) => self.take_medium(drive),
             Happening::Replace(drive) => self.replace(drive),
+            Happening::Exit(pid) => self.exit(pid),
             Happening::Cancel(cancel) => cancel.cancel(),
         }
     }

@@ -42,6 +42,7 @@ mod happening;
 mod hardware;
 mod journal;
 mod programs;
+mod running;
 mod session;
 mod setup;
 mod threads;
@@ -54,12 +55,14 @@ pub use fault::{Fault, FaultKind, Op};
 pub use files::{FileError, HandleId};
 pub use happening::Happening;
 pub use journal::{Effect, Entry};
+pub use running::{Temper, Told};
 pub use setup::{DriveSetup, VolumeSetup};
 
+use crate::blocker::Process;
 use crate::drive::{Drive, DriveId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
-use crate::platform::{Platform, Session};
+use crate::platform::{Platform, Running, Session};
 use crate::report::Done;
 use crate::target::Target;
 use crate::wait::Clock;
@@ -215,6 +218,15 @@ impl Platform for Simulated {
 
     fn end_thread(&self, number: u64) {
         self.end(number);
+    }
+
+    fn ends_programs(&self) -> bool {
+        true
+    }
+
+    fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
+        let held = self.take_hold(process)?;
+        Ok(held.map(|held| Box::new(held) as Box<dyn Running>))
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 impl Simulated {
     /// Gives a process a name.
     pub fn program(&self, pid: u32, name: &str) {
-        self.with(|w| w.programs.insert(pid, name.into()));
+        self.with(|w| w.programs.entry(pid).or_default().name = name.into());
     }
 
     /// A process opens a file for writing.

@@ -5,6 +5,7 @@ use super::device::{Device, Vol};
 use super::files::Handle;
 use super::happening::Happening;
 use super::journal::Entry;
+use super::running::{Program, Told};
 use super::setup::DriveSetup;
 use super::threads::Threads;
 use crate::drive::{DriveId, Medium, Mount};
@@ -19,7 +20,8 @@ pub(super) struct World {
     pub manner: Manner,
     pub devices: Vec<Device>,
     pub handles: Vec<Handle>,
-    pub programs: BTreeMap<u32, String>,
+    pub programs: BTreeMap<u32, Program>,
+    pub told: Vec<Told>,
     pub agenda: Vec<(Duration, Happening)>,
     pub journal: Vec<Entry>,
     pub threads: Threads,
@@ -34,6 +36,7 @@ impl World {
             devices: Vec::new(),
             handles: Vec::new(),
             programs: BTreeMap::new(),
+            told: Vec::new(),
             agenda: Vec::new(),
             journal: Vec::new(),
             threads: Threads::default(),

@@ -82,6 +82,23 @@ impl Owner {
         }
     }
 
+    /// Is it the manager of a user's services, or of the system's: others depend on it.
+    pub(super) fn is_manager(&self) -> bool {
+        matches!(self, Owner::Scope(unit) if unit == "init.scope" || unit.starts_with("user@"))
+    }
+
+    /// Some services start what people ask them for: a login over the network, a job of cron, a program
+    /// that was called over the bus. That is theirs and not the service's, and stopping the service does
+    /// not stop it (`KillMode=process`). With systemd-logind a login has a scope of its own anyway.
+    pub(super) fn of_who_came_through(self) -> Owner {
+        match self {
+            Owner::Service(unit) | Owner::UserService { unit, .. } if is_a_door(&unit) => {
+                Owner::Scope(unit)
+            }
+            other => other,
+        }
+    }
+
     /// What it is, for a person: `service`, `container`.
     pub(super) fn noun(&self) -> &'static str {
         match self {
@@ -90,6 +107,21 @@ impl Owner {
             Owner::Container { .. } => "container",
         }
     }
+}
+
+/// See [`Owner::of_who_came_through`].
+fn is_a_door(unit: &str) -> bool {
+    let name = unit.strip_suffix(".service").unwrap_or(unit);
+    let template = name.split('@').next().unwrap_or(name);
+    ["ssh", "sshd", "getty", "serial-getty", "console-getty", "container-getty", "cron", "crond"]
+        .contains(&template)
+        || ["atd", "anacron", "xrdp-sesman", "dbus", "dbus-broker"].contains(&template)
+}
+
+/// A program that a desktop started for its user has a unit of its own: `app-…` by the convention of
+/// systemd's desktop environments, `dbus-:…` when it was called over the bus.
+fn is_a_desktop_program(unit: &str) -> bool {
+    unit.starts_with("app-") || unit.starts_with("dbus-:")
 }
 
 fn container(path: &str) -> Option<Owner> {
@@ -155,6 +187,7 @@ fn unit(path: &str) -> Option<Owner> {
     }
     let manager = above.iter().find_map(|u| u.strip_prefix("user@")?.strip_suffix(".service"));
     Some(match manager {
+        Some(_) if is_a_desktop_program(&unit) => Owner::Scope(unit),
         Some(uid) => Owner::UserService { uid: uid.to_string(), unit },
         None => Owner::Service(unit),
     })
@@ -217,6 +250,36 @@ mod tests {
             let owner = Owner::parse(format!("0::{path}\n").as_bytes()).unwrap();
             assert_eq!(owner.stop(), None, "{owner}");
         }
+    }
+
+    #[test]
+    fn what_people_start_is_no_service_though_a_service_started_it() {
+        let user = "/user.slice/user-7.slice/user@7.service";
+        for path in [
+            "/user.slice/user-7.slice/session-2.scope".to_string(),
+            format!("{user}/app.slice/app-gnome-firefox-4312.scope"),
+            format!("{user}/app.slice/app-org.kde.kate@0123.service"),
+            format!("{user}/app.slice/dbus-:1.2-org.gnome.Nautilus@0.service"),
+            format!("{user}/app.slice/app-org.gnome.Terminal.slice/vte-spawn-1.scope"),
+        ] {
+            let owner = Owner::parse(format!("0::{path}\n").as_bytes()).unwrap();
+            assert!(matches!(owner, Owner::Scope(_)) && !owner.is_manager(), "{path}");
+        }
+        let owner = |path: &str| Owner::parse(format!("0::{path}\n").as_bytes()).unwrap();
+        for (path, door) in [
+            ("/system.slice/ssh.service", true),
+            ("/system.slice/system-getty.slice/getty@tty1.service", true),
+            ("/system.slice/cron.service", true),
+            ("/system.slice/smbd.service", false),
+        ] {
+            let through = owner(path).of_who_came_through();
+            assert_eq!(matches!(through, Owner::Scope(_)), door, "{path}");
+            assert!(matches!(owner(path), Owner::Service(_)), "the daemon itself");
+        }
+        for path in ["/init.scope".to_string(), format!("{user}/init.scope")] {
+            assert!(owner(&path).is_manager(), "{path}");
+        }
+        assert!(!owner("/system.slice/smbd.service").is_manager());
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use super::cgroup::Owner;
 use crate::blocker::Process;
-use crate::platform::linux::procfs::{Result, Task, parse};
+use crate::platform::linux::procfs::{Proc, Result, Task, parse};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -12,6 +12,8 @@ use std::os::unix::ffi::OsStringExt;
 pub(super) struct Identity {
     pub(super) process: Process,
     pub(super) owner: Option<Owner>,
+    /// It is a thread of the kernel.
+    pub(super) kernel: bool,
     /// The signals it ignores, one bit each.
     ignores: u64,
 }
@@ -52,11 +54,16 @@ impl Identity {
         let user = uid(text).map(|uid| users.name(uid));
         let ignores = ignored(text);
         task.read(c"stat", text)?;
-        let started = stat(text).map_or(0, |stat| stat.started);
+        let stat = stat(text);
+        let started = stat.map_or(0, |stat| stat.started);
+        let kernel = stat.is_some_and(|stat| stat.kernel);
         let owner = task.read(c"cgroup", text).ok().and_then(|()| Owner::parse(text));
+        // The service itself is a child of the first process; the rest is what people started through it.
+        let through = stat.is_some_and(|stat| stat.parent > 1);
+        let owner = owner.map(|owner| if through { owner.of_who_came_through() } else { owner });
         let unit = owner.as_ref().map(Owner::to_string);
         let process = Process { pid, name, command_line: Vec::new(), user, unit, started };
-        Ok(Identity { process, owner, ignores })
+        Ok(Identity { process, owner, kernel, ignores })
     }
 
     /// The mildest signal that ends it, as `kill` names it; an interactive shell ignores the usual one.
@@ -85,6 +92,14 @@ pub(super) fn uid(status: &[u8]) -> Option<u32> {
     parse(line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).nth(1)?)
 }
 
+/// Does this process ignore SIGTERM, and not SIGHUP.
+pub(crate) fn ignores_term(proc: &Proc, pid: u32) -> bool {
+    let mut text = Vec::new();
+    let read = proc.task(pid).and_then(|task| task.read(c"status", &mut text));
+    let ignores = |signal: libc::c_int| ignored(&text) & 1 << (signal - 1) != 0;
+    read.is_ok() && ignores(libc::SIGTERM) && !ignores(libc::SIGHUP)
+}
+
 /// The line `SigIgn:` in `/proc/PID/status`.
 pub(super) fn ignored(status: &[u8]) -> u64 {
     let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"));
@@ -94,19 +109,19 @@ pub(super) fn ignored(status: &[u8]) -> u64 {
 
 /// What is of use in `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stat {
-    pub(super) parent: u32,
+pub(crate) struct Stat {
+    pub(crate) parent: u32,
     /// It is a thread of the kernel, and has no files.
-    pub(super) kernel: bool,
+    pub(crate) kernel: bool,
     /// Clock ticks since boot.
-    pub(super) started: u64,
+    pub(crate) started: u64,
 }
 
 /// `linux/sched.h`.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Reads `/proc/PID/stat`. The name in it may hold anything, so fields count from its last bracket.
-pub(super) fn stat(text: &[u8]) -> Option<Stat> {
+pub(crate) fn stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|b| *b == b')')?;
     let mut words = text[end + 1..].split(|b| *b == b' ').filter(|w| !w.is_empty());
     let parent = parse(words.nth(1)?)?; // field 4

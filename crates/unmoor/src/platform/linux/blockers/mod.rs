@@ -15,7 +15,7 @@ mod fast;
 mod fdinfo;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
-mod identity;
+pub(crate) mod identity;
 mod kept;
 mod kernel;
 mod maps;
@@ -23,7 +23,7 @@ pub(crate) mod namespaces;
 mod notes;
 mod overlay;
 mod patience;
-mod person;
+pub(crate) mod person;
 mod propagation;
 mod relative;
 mod search;

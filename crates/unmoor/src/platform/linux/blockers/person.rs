@@ -1,16 +1,24 @@
 //! A process as a blocker: what it does, and what would make it let go.
 
+use super::cgroup::Owner;
 use super::identity::{Identity, stat};
 use super::text::command;
-use crate::blocker::{Blocker, BlockerKind, Use, UseKind};
+use crate::blocker::{Blocker, BlockerKind, Role, Use, UseKind};
 use crate::platform::linux::procfs::Proc;
 use std::ffi::OsStr;
 
 /// This process, with its uses of the drive.
-pub(super) fn blocker(proc: &Proc, person: &Identity, uses: Vec<Use>) -> Blocker {
-    let (words, command) = remedy(proc, person, &uses);
+pub(super) fn blocker(
+    proc: &Proc,
+    person: &Identity,
+    uses: Vec<Use>,
+    own: Option<&Owner>,
+) -> Blocker {
+    let role = role(proc, person, own);
+    let (words, command) = remedy(role, person, &uses);
     let mut blocker =
         Blocker::new(BlockerKind::Process, description(person)).with_remedy(words, command);
+    blocker.role = role;
     blocker.uses = uses;
     blocker.process = Some(person.process.clone());
     blocker
@@ -21,7 +29,30 @@ pub(super) fn description(person: &Identity) -> String {
     format!("{} (pid {})", person.process.name.to_string_lossy(), person.process.pid)
 }
 
-fn remedy(proc: &Proc, person: &Identity, uses: &[Use]) -> (String, Option<String>) {
+/// What this process is to the system; `own` is what started this program.
+pub(super) fn role(proc: &Proc, person: &Identity, own: Option<&Owner>) -> Role {
+    let pid = person.process.pid;
+    if person.kernel {
+        return Role::Kernel;
+    }
+    if pid == std::process::id() || is_ancestor(proc, pid) {
+        return Role::Caller;
+    }
+    if pid == 1 {
+        return Role::Manager;
+    }
+    match &person.owner {
+        Some(owner) if owner.is_manager() => Role::Manager,
+        // In the same container or service as this program, it is a program beside it: stopping the
+        // whole would stop this program too.
+        owner if owner.as_ref() == own => Role::Program,
+        Some(Owner::Service(_) | Owner::UserService { .. }) => Role::Service,
+        Some(Owner::Container { .. }) => Role::Container,
+        _ => Role::Program,
+    }
+}
+
+fn remedy(role: Role, person: &Identity, uses: &[Use]) -> (String, Option<String>) {
     let pid = person.process.pid;
     let only_there = uses.iter().all(|used| used.kind == UseKind::WorkingDirectory);
     let only_runs = uses.iter().all(|used| {
@@ -35,14 +66,17 @@ fn remedy(proc: &Proc, person: &Identity, uses: &[Use]) -> (String, Option<Strin
         };
         return (words.into(), None);
     }
-    if let Some(stop) = person.owner.as_ref().and_then(stop_properly) {
-        let words = format!("stop the {}", person.owner.as_ref().map_or("", |o| o.noun()));
-        return (words, stop);
+    let stops = matches!(role, Role::Service | Role::Container);
+    if let Some(owner) = person.owner.as_ref().filter(|_| stops) {
+        return (format!("stop the {}", owner.noun()), stop_properly(owner).flatten());
     }
     if pid == 1 {
         return ("it is the first process, and must not be stopped".into(), None);
     }
-    if is_ancestor(proc, pid) {
+    if role == Role::Manager {
+        return ("others depend on it: have it close what it has open there".into(), None);
+    }
+    if role == Role::Caller {
         // What would stop it would stop this program, and the shell that the user types in.
         let words = if only_there { "leave the directory there: cd /" } else { "close it there" };
         return (words.into(), None);

@@ -3,6 +3,7 @@
 //! A dead server, or a process whose memory lock is held, can stop a thread in the kernel for good.
 //! Whoever asked waits outside, takes what was found by then, and leaves such a thread behind.
 
+use super::cgroup::Owner;
 use super::kernel;
 use super::patience::Patience;
 use super::person;
@@ -139,6 +140,8 @@ struct Search {
     names: Vec<String>,
     proc: Proc,
     users: OnceLock<identity::Users>,
+    /// What started this program.
+    own: OnceLock<Option<Owner>>,
     wanted: OnceLock<Wanted>,
     pids: OnceLock<Vec<u32>>,
     /// The only processes that have a file of the drive open, where the kernel told.
@@ -166,6 +169,7 @@ impl Search {
             drive: drive.clone(),
             proc: Proc::open()?,
             users: OnceLock::new(),
+            own: OnceLock::new(),
             wanted: OnceLock::new(),
             pids: OnceLock::new(),
             holders: OnceLock::new(),
@@ -246,7 +250,8 @@ impl Search {
         }
         // A process that has left meanwhile is in nobody's way.
         let Some(person) = self.who(pid) else { return };
-        let blocker = person::blocker(&self.proc, &person, uses.to_vec());
+        let own = self.own.get_or_init(|| self.who(std::process::id()).and_then(|me| me.owner));
+        let blocker = person::blocker(&self.proc, &person, uses.to_vec(), own.as_ref());
         let mut board = self.board();
         let known = board.scan.blockers.iter_mut().find(|b| is_process(b, pid));
         match known {

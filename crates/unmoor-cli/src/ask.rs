@@ -1,0 +1,84 @@
+//! Asking the user on the terminal whether programs may be ended. The default is no.
+
+use crate::console::{Tone, tell};
+use crate::{blockers, words};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use unmoor::{Ask, Blocker, Drive, Wait};
+
+/// How often it is looked whether the user wished to stop instead of answering.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Is somebody there who can answer.
+pub fn can_answer() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for one drive at a time.
+pub fn user() -> Ask {
+    let one_at_a_time = Mutex::new(());
+    Arc::new(move |drive, programs, wait| {
+        let _one = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        question(drive, programs).iter().for_each(|line| tell(Tone::Plain, line));
+        answer("End them? What is not saved there may be lost. [y/N] ", wait)
+    })
+}
+
+fn question(drive: &Drive, programs: &[&Blocker]) -> Vec<String> {
+    let count = blockers::processes(programs.len());
+    let mut lines = vec![format!("{}: {count} would be ended:", words::describe(drive))];
+    lines.extend(programs.iter().flat_map(|blocker| blockers::who(blocker)));
+    lines
+}
+
+/// Reads a line on a thread of its own: whoever presses Ctrl-C or has set a timeout is not left to wait
+/// for a line that does not come.
+fn answer(prompt: &str, wait: &Wait<'_>) -> bool {
+    let mut err = io::stderr().lock();
+    _ = write!(err, "{prompt}").and_then(|()| err.flush());
+    drop(err);
+    let (said, heard) = mpsc::channel();
+    let reader = std::thread::Builder::new().spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        _ = said.send(read.is_ok() && is_yes(&line));
+    });
+    if reader.is_err() {
+        return false;
+    }
+    // A simulated machine's clock stands still while the user thinks; his does not.
+    let until = Instant::now() + wait.left();
+    loop {
+        match heard.recv_timeout(TICK) {
+            Ok(yes) => return yes,
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) if wait.check().is_err() || Instant::now() >= until => {
+                // The prompt's line is not ended by an answer.
+                tell(Tone::Plain, "");
+                return false;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn is_yes(line: &str) -> bool {
+    matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        for yes in ["y\n", "Y\n", "yes\n", " Yes \r\n"] {
+            assert!(is_yes(yes), "{yes:?}");
+        }
+        for no in ["", "\n", "n\n", "no\n", "yesterday\n", "j\n", "y n\n", "\u{fffd}\n"] {
+            assert!(!is_yes(no), "{no:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `--kill`: who is ended, who is not, and that the release goes on.
+
+use crate::image::{Answer, Image, answer, shell, unmoor};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// A process that holds a file open and does this when it is asked to end.
+fn holder(image: &Image, trap: &str) -> crate::image::Running {
+    let script =
+        format!("{trap} exec 9>\"$1\"/held; echo held >&9; echo; while :; do sleep 1; done");
+    shell(&script, &image.mount)
+}
+
+fn target(answer: &Answer) -> Value {
+    unmoor_contract::check(&answer.text, Some(answer.code)).expect("it keeps the contract");
+    let document: Value = serde_json::from_str(&answer.text).unwrap();
+    document["targets"][0].clone()
+}
+
+fn is_alive(holder: &mut crate::image::Running) -> bool {
+    holder.0.try_wait().unwrap().is_none()
+}
+
+fn ended(target: &Value) -> Vec<(u64, String)> {
+    let of =
+        |e: &Value| (e["process"]["pid"].as_u64().unwrap(), e["how"].as_str().unwrap().to_string());
+    target["ended"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn who_holds_a_file_is_asked_to_end_and_the_drive_is_released() {
+    let Some(image) = Image::new("unmoor-kill") else { return };
+    let mut holder = shell("exec 9>\"$1\"/held; echo held >&9; echo; exec sleep 600", &image.mount);
+    let pid = u64::from(holder.0.id());
+    let target = target(&unmoor(&["eject", "--kill", "--yes", "--json", &image.device]));
+    assert_eq!(target["outcome"], "released", "{target:#}");
+    assert_eq!(ended(&target), [(pid, "terminated".to_string())]);
+    assert!(!is_alive(&mut holder) && !image.attached());
+    let fsck = image.fsck();
+    assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
+}
+
+#[test]
+fn who_does_not_listen_is_killed_after_the_grace() {
+    let Some(image) = Image::new("unmoor-stubborn") else { return };
+    let mut holder = holder(&image, "trap : TERM HUP INT;");
+    let pid = u64::from(holder.0.id());
+    let words = ["eject", "--kill", "--yes", "--grace", "500ms", "--json", &image.device];
+    let target = target(&unmoor(&words));
+    assert_eq!(target["outcome"], "released", "{target:#}");
+    // The shell's `sleep` has the file, too.
+    assert!(ended(&target).contains(&(pid, "killed".to_string())), "{target:#}");
+    assert!(!is_alive(&mut holder));
+}
+
+#[test]
+fn without_a_terminal_and_without_yes_nothing_is_done() {
+    let Some(image) = Image::new("unmoor-no-yes") else { return };
+    let mut holder = holder(&image, "");
+    let answer = unmoor(&["eject", "--kill", &image.device]);
+    assert_eq!((answer.code, image.mounts()), (2, 1), "{}", answer.text);
+    assert!(answer.text.contains("--yes"), "{}", answer.text);
+    assert!(is_alive(&mut holder));
+}
+
+#[test]
+fn what_started_the_command_is_never_ended() {
+    let Some(image) = Image::new("unmoor-caller") else { return };
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        "cd \"$1\"; (cd /; \"$2\" eject --kill --yes \"$3\"); echo \"code $?\"",
+        "sh",
+    ]);
+    shell.arg(&image.mount).arg(env!("CARGO_BIN_EXE_unmoor")).arg(&image.device);
+    let answer = answer(&mut shell);
+    assert!(answer.code == 0 && answer.text.contains("code 3"), "{}", answer.text);
+    assert!(answer.text.contains("what started it"), "{}", answer.text);
+    assert_eq!(image.mounts(), 1);
+}
+
+#[test]
+fn nobody_is_ended_while_something_else_is_in_the_way_all_the_same() {
+    let Some(image) = Image::new("unmoor-in-vain") else { return };
+    let inside = image.mount.join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    let mount = |on: &Path| Command::new("mount").args(["-t", "tmpfs", "none"]).arg(on).status();
+    assert!(mount(&inside).unwrap().success());
+    let mut holder = holder(&image, "");
+    let answer = unmoor(&["eject", "--kill", "--yes", &image.device]);
+    Command::new("umount").arg(&inside).status().unwrap();
+    assert_eq!((answer.code, image.mounts()), (3, 1), "{}", answer.text);
+    assert!(is_alive(&mut holder), "{}", answer.text);
+    let answer = unmoor(&["eject", "--kill", "--yes", &image.device]);
+    assert_eq!((answer.code, is_alive(&mut holder)), (0, false), "{}", answer.text);
+}
+
+#[test]
+fn the_refusal_offers_it_only_where_it_would_work() {
+    let Some(image) = Image::new("unmoor-offer") else { return };
+    let _holder = holder(&image, "");
+    let answer = unmoor(&["eject", &image.device]);
+    assert!(answer.code == 3 && answer.text.contains("--kill"), "{}", answer.text);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cd \"$1\"; (cd /; exec \"$2\" eject \"$3\")", "sh"]);
+    shell.arg(&image.mount).arg(env!("CARGO_BIN_EXE_unmoor")).arg(&image.device);
+    let answer = crate::image::answer(&mut shell);
+    assert!(answer.code == 3 && !answer.text.contains("--kill"), "{}", answer.text);
+}

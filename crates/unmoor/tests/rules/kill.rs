@@ -1,0 +1,198 @@
+//! Who is ended is a program that was in the way, that the user agreed to, and that was asked first;
+//! and nobody is ended in vain.
+
+use crate::run::{Ran, ms};
+use crate::scenario::{KillSpec, Scenario, anything, cases, peaceful};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use unmoor::platform::simulated::{Temper, Told};
+use unmoor::{Ending, ErrorKind, Role, Status, Step};
+
+/// The wish to end what is in the way.
+fn wish() -> impl Strategy<Value = KillSpec> {
+    (0..3000u64, prop::option::of((any::<bool>(), 0..2000u64)))
+        .prop_map(|(grace, answer)| KillSpec { grace, answer })
+}
+
+/// A release that may end programs: those who hold files from the start on, and late ones.
+fn killing(scenario: impl Strategy<Value = Scenario>) -> impl Strategy<Value = Scenario> {
+    (scenario, wish()).prop_map(|(mut scenario, wish)| {
+        scenario.wish.kill = Some(wish);
+        scenario
+    })
+}
+
+fn told(ran: &Ran) -> Vec<Told> {
+    ran.stage.machine.told()
+}
+
+/// What the process of this number is: 1000 and up are the scenario's, in order; who was started
+/// again has 10,000 more.
+fn role(scenario: &Scenario, pid: u32) -> Role {
+    let index = pid as usize % 10_000;
+    index.checked_sub(1000).and_then(|i| scenario.holders.get(i)).map_or(Role::Program, |h| h.role)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn only_programs_are_told_to_end(scenario in killing(anything())) {
+        for one in told(&Ran::of(&scenario)) {
+            prop_assert_eq!(role(&scenario, one.pid), Role::Program, "{:?}", one);
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_to_end_without_the_wish(mut scenario in anything()) {
+        scenario.wish.kill = None;
+        prop_assert_eq!(told(&Ran::of(&scenario)), []);
+    }
+
+    #[test]
+    fn only_who_was_shown_and_agreed_to_is_told_to_end(scenario in killing(anything())) {
+        let ran = Ran::of(&scenario);
+        if scenario.wish.kill.as_ref().is_some_and(|kill| kill.answer.is_some()) {
+            let asked = ran.stage.asked.lock().unwrap();
+            let agreed: BTreeSet<(u32, u64)> =
+                asked.iter().filter(|(_, yes)| *yes).flat_map(|(shown, _)| shown.clone()).collect();
+            for one in told(&ran) {
+                prop_assert!(agreed.contains(&(one.pid, one.started)), "{:?} of {:?}", one, agreed);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_took_the_number_of_another_is_left_alone(mut scenario in killing(peaceful())) {
+        for holder in &mut scenario.holders {
+            (holder.role, holder.temper) = (Role::Program, Temper::Replaced);
+        }
+        for one in told(&Ran::of(&scenario)) {
+            prop_assert!(role(&scenario, one.pid) == Role::Program && one.started == 0, "{:?}", one);
+        }
+    }
+
+    #[test]
+    fn nobody_is_made_to_end_before_the_grace_is_over(scenario in killing(anything())) {
+        let ran = Ran::of(&scenario);
+        let grace = ms(scenario.wish.kill.as_ref().unwrap().grace);
+        let told = told(&ran);
+        for made in told.iter().filter(|t| t.forced) {
+            let asked = told.iter().rfind(|t| !t.forced && t.pid == made.pid && t.at <= made.at);
+            prop_assert!(asked.is_some_and(|asked| made.at >= asked.at + grace), "{:?}", told);
+        }
+    }
+
+    #[test]
+    fn who_obeys_in_time_is_never_made_to(mut scenario in killing(peaceful())) {
+        let grace = ms(scenario.wish.kill.as_ref().unwrap().grace);
+        for holder in &mut scenario.holders {
+            holder.temper = Temper::Obeys(grace / 2);
+        }
+        prop_assert!(told(&Ran::of(&scenario)).iter().all(|t| !t.forced));
+    }
+
+    #[test]
+    fn nobody_is_ended_in_vain(mut scenario in killing(peaceful())) {
+        scenario.wish.force = false;
+        scenario.comes_late = false;
+        // One service in the way, for as long as it takes.
+        if let Some(first) = scenario.holders.first_mut() {
+            (first.role, first.from, first.until) = (Role::Service, 0, None);
+            let volume = first.volume;
+            scenario.holders.iter_mut().for_each(|holder| holder.volume = volume);
+        }
+        let ran = Ran::of(&scenario);
+        let service_is_in_the_way = !ran.stage.handles.is_empty();
+        if service_is_in_the_way {
+            prop_assert_eq!(told(&ran), []);
+        }
+    }
+
+    #[test]
+    fn programs_alone_never_keep_a_release_from_success(mut scenario in killing(peaceful())) {
+        scenario.wish.kill.as_mut().unwrap().answer = None;
+        scenario.wish.timeout = None;
+        scenario.busy_until = None;
+        scenario.elsewhere = false;
+        scenario.comes_late = false;
+        for holder in &mut scenario.holders {
+            holder.from = 0;
+            holder.role = Role::Program;
+            if !matches!(holder.temper, Temper::Obeys(_) | Temper::Stubborn | Temper::Replaced) {
+                holder.temper = Temper::Stubborn;
+            }
+        }
+        let ran = Ran::of(&scenario);
+        let error = ran.report.as_ref().unwrap().error().map(|e| e.kind());
+        prop_assert_ne!(error, Some(ErrorKind::Busy), "{:?}", ran.report);
+    }
+
+    #[test]
+    fn the_report_says_who_was_told_and_what_came_of_it(scenario in killing(anything())) {
+        let ran = Ran::of(&scenario);
+        if let Some(report) = &ran.report {
+            let told = told(&ran);
+            let mut truth: Vec<(u32, u64)> =
+                told.iter().filter(|t| !t.forced).map(|t| (t.pid, t.started)).collect();
+            let mut said: Vec<_> =
+                report.ended.iter().map(|e| (e.process.pid, e.process.started)).collect();
+            truth.sort_unstable();
+            said.sort_unstable();
+            prop_assert_eq!(said, truth);
+            for ended in &report.ended {
+                let made = told.iter().any(|t| t.forced && t.pid == ended.process.pid);
+                match ended.how {
+                    Ending::Killed | Ending::Remains => prop_assert!(made, "{:?}", ended),
+                    Ending::Terminated => prop_assert!(!made, "{:?}", ended),
+                    // The time ran out, or the user wished to stop.
+                    _ => prop_assert!(report.error().is_some() && !made, "{:?}", ended),
+                }
+            }
+            let told_to = ran.moments.iter().any(|m| {
+                m.report.step == Step::Kill && m.report.status != Status::Skipped
+            });
+            prop_assert!(told.is_empty() || told_to);
+        }
+    }
+
+    #[test]
+    fn who_comes_again_and_again_is_not_ended_for_ever(mut scenario in killing(peaceful())) {
+        scenario.wish.kill.as_mut().unwrap().answer = None;
+        scenario.comes_late = false;
+        for holder in &mut scenario.holders {
+            (holder.role, holder.temper) = (Role::Program, Temper::Respawns);
+        }
+        let ran = Ran::of(&scenario);
+        prop_assert!(told(&ran).len() <= 3 * scenario.holders.len(), "{:?}", told(&ran));
+    }
+}
+
+#[test]
+fn scenarios_come_to_every_ending() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut ends: Vec<Ending> = Vec::new();
+    for number in 0..600 {
+        let scenario = killing(anything()).new_tree(&mut runner).expect("generates");
+        let mut scenario = scenario.current();
+        match number % 6 {
+            // It is stopped while the programs have their time.
+            0 => {
+                scenario.wish.kill = Some(KillSpec { grace: 3000, answer: None });
+                scenario.cancel_at = Some(1500);
+            }
+            1 => scenario.holders.iter_mut().for_each(|h| h.temper = Temper::Stuck),
+            2 => scenario.holders.iter_mut().for_each(|h| h.temper = Temper::Stubborn),
+            _ => {}
+        }
+        let ran = Ran::of(&scenario);
+        ends.extend(ran.report.iter().flat_map(|r| r.ended.iter().map(|e| e.how)));
+    }
+    for (how, least) in
+        [(Ending::Terminated, 15), (Ending::Killed, 5), (Ending::Asked, 2), (Ending::Remains, 2)]
+    {
+        let seen = ends.iter().filter(|e| **e == how).count();
+        assert!(seen >= least, "{how:?}: {seen}");
+    }
+}
