@@ -80,7 +80,9 @@ impl Image {
         if !self.attached() {
             return 0;
         }
-        let text = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        // Somebody else's mount may have a name that is no text.
+        let text = std::fs::read("/proc/self/mounts").unwrap();
+        let text = String::from_utf8_lossy(&text);
         text.lines().filter(|line| line.starts_with(&format!("{} ", self.device))).count()
     }
 
