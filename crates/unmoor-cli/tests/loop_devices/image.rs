@@ -1,5 +1,6 @@
 //! Image files on loop devices: made here, and taken away again whatever happens.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -25,17 +26,17 @@ pub struct Image {
 
 impl Image {
     /// A new one, or `None`, said aloud, where this machine cannot have it.
-    pub fn new(label: &str) -> Option<Image> {
+    pub fn new(label: impl AsRef<OsStr>) -> Option<Image> {
         let together = NAMESPACES.read().unwrap_or_else(PoisonError::into_inner);
-        Image::make(label, Some(together))
+        Image::make(label.as_ref(), Some(together))
     }
 
     /// A new one for who is [`alone`].
     pub fn new_alone(label: &str, _alone: &RwLockWriteGuard<'_, ()>) -> Option<Image> {
-        Image::make(label, None)
+        Image::make(label.as_ref(), None)
     }
 
-    fn make(label: &str, together: Option<RwLockReadGuard<'static, ()>>) -> Option<Image> {
+    fn make(label: &OsStr, together: Option<RwLockReadGuard<'static, ()>>) -> Option<Image> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: needs root for loop devices");
             return None;
@@ -44,7 +45,7 @@ impl Image {
         let (file, mount) = (dir.path().join("image"), dir.path().join("mnt"));
         std::fs::create_dir(&mount).unwrap();
         std::fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
-        assert!(ran(Command::new("mkfs.ext4").args(["-q", "-F", "-L", label]).arg(&file)));
+        assert!(ran(Command::new("mkfs.ext4").args(["-q", "-F", "-L"]).arg(label).arg(&file)));
         let device = attach(&file, &[])?;
         let image = Image { _together: together, dir, device, mount };
         image.mount_at(&image.mount);
@@ -169,6 +170,12 @@ pub struct Answer {
     pub code: i32,
     /// Everything it printed.
     pub text: String,
+}
+
+/// Runs the command with words that need not be text.
+pub fn unmoor_with<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unmoor"));
+    command.args(words).stdin(Stdio::null()).output().unwrap()
 }
 
 /// Runs the command.

@@ -4,8 +4,11 @@
 //! are kept in the virtual machine, on emulated drives.
 #![cfg(target_os = "linux")]
 
+mod crowd;
 mod image;
 mod kill;
+mod names;
+mod nobody;
 
 use image::{Image, alone, answer, attach, is_attached, ran, shell, unmoor};
 use std::io::{Read, Seek, Write};

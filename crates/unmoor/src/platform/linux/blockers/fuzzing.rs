@@ -124,7 +124,9 @@ pub fn cgroup(bytes: &[u8]) {
         assert!(ours || !word.starts_with('-'), "{words:?} has a foreign option");
     }
     if let Some(command) = text::command(words.iter().map(OsStr::new)) {
-        assert_eq!(split_by_a_shell(&command).as_deref(), Some(&words[..]));
+        assert!(
+            command.contains(OCTAL) || split_by_a_shell(&command).as_deref() == Some(&words[..])
+        );
     }
 }
 
@@ -153,6 +155,9 @@ pub fn overlay(bytes: &[u8]) {
     }
 }
 
+/// How a word begins that is written in octal.
+const OCTAL: &str = "\"$(printf '";
+
 /// Commands that a user may paste: names of files and of logical volumes in them.
 ///
 /// A shell reads back the words that were meant, and no control character reaches the terminal.
@@ -160,13 +165,13 @@ pub fn remedies(bytes: &[u8]) {
     let words: Vec<&OsStr> = bytes.split(|b| *b == 0).map(OsStr::from_bytes).collect();
     if let Some(line) = text::command(words.iter().copied()) {
         assert!(!line.contains(char::is_control));
-        let read = split_by_a_shell(&line);
         let meant: Option<Vec<String>> =
             words.iter().map(|word| word.to_str().map(str::to_string)).collect();
-        assert_eq!(read, meant);
+        // What is written in octal is read back by a real shell, in the test of `text`.
+        assert!(line.contains(OCTAL) || split_by_a_shell(&line) == meant);
     }
     if let Some(line) = text::command_on(&["umount"], Path::new(OsStr::from_bytes(bytes))) {
-        assert_eq!(split_by_a_shell(&line).map(|words| words.len()), Some(2));
+        assert!(line.contains(OCTAL) || split_by_a_shell(&line).is_some_and(|w| w.len() == 2));
     }
     let replaced = text::replace(bytes, br"\012", b"\n");
     assert!(replaced.len() <= bytes.len());

@@ -1,0 +1,64 @@
+//! What a user learns who may not look into other people's processes.
+
+use crate::image::{Image, Running, answer, ran, shell};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// `nobody`, and no group.
+const NOBODY: [&str; 5] = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+
+/// The command at a place that everybody may go to.
+fn program(image: &Image) -> PathBuf {
+    let program = image.beside("bin").join("unmoor");
+    std::fs::copy(env!("CARGO_BIN_EXE_unmoor"), &program).unwrap();
+    for dir in [image.beside("bin"), image.beside(""), image.mount.clone()] {
+        assert!(ran(Command::new("chmod").arg("755").arg(dir)));
+    }
+    program
+}
+
+fn who(program: &Path, image: &Image, more: &[&str]) -> crate::image::Answer {
+    let mut command = Command::new("setpriv");
+    answer(command.args(NOBODY).arg(program).args(["who", &image.device]).args(more))
+}
+
+#[test]
+fn who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing() {
+    let Some(image) = Image::new("unmoor-nobody") else { return };
+    let program = program(&image);
+    let _hidden = shell("exec 9>\"$1\"; echo; exec sleep 600", &image.mount.join("root"));
+    let answer = who(&program, &image, &[]);
+    assert_eq!(answer.code, 5, "{}", answer.text);
+    assert!(answer.text.contains("could not be looked into"), "{}", answer.text);
+    assert!(answer.text.contains("as root"), "{}", answer.text);
+    assert!(!answer.text.contains("nothing is in the way"), "{}", answer.text);
+
+    let document: Value = serde_json::from_str(&who(&program, &image, &["--json"]).text).unwrap();
+    let target = &document["targets"][0];
+    assert_eq!(target["outcome"], "not-permitted", "{document:#}");
+    assert_eq!(target["scan"]["complete"], false, "{document:#}");
+    let unseen = target["scan"]["unseen_processes"].as_u64().unwrap();
+    assert!(unseen > 0, "{document:#}");
+    // The counts of two searches differ by who came and went; of one they are the same number.
+    let said = format!("{unseen} process");
+    assert!(target["message"].as_str().unwrap().contains(&said), "{document:#}");
+}
+
+#[test]
+fn who_may_not_look_sees_their_own_processes_and_is_told_that_there_may_be_more() {
+    let Some(image) = Image::new("unmoor-own") else { return };
+    let program = program(&image);
+    let mut own = Command::new("setpriv");
+    own.args(NOBODY).args(["sleep", "600"]).current_dir(&image.mount);
+    let own = Running(own.stdin(Stdio::null()).spawn().unwrap());
+    // It is root's until it has become somebody else's.
+    let status = format!("/proc/{}/status", own.0.id());
+    while !std::fs::read_to_string(&status).unwrap().contains("Name:\tsleep") {
+        std::thread::yield_now();
+    }
+    let answer = who(&program, &image, &[]);
+    assert_eq!(answer.code, 3, "{}", answer.text);
+    assert!(answer.text.contains(&format!("sleep (pid {}", own.0.id())), "{}", answer.text);
+    assert!(answer.text.contains("could not be looked into"), "{}", answer.text);
+}
