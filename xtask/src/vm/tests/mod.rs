@@ -38,6 +38,7 @@ const ALL: &[&[Test]] = &[
     windows::TESTS,
     who::PROCESSES,
     who::SYSTEM,
+    who::DEAD,
 ];
 
 /// The tests whose name or promise contains the filter.

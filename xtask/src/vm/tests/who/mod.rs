@@ -1,6 +1,7 @@
 //! Every kind of blocker on a real kernel: it is made, the release is refused and nothing is touched,
 //! `who` names it, and the remedies that the refusal prints, run as printed, let the release succeed.
 
+mod dead;
 mod processes;
 mod system;
 
@@ -11,6 +12,7 @@ use crate::rig::drives::STICK;
 use crate::rig::nfs;
 use crate::vm::trial::Trial;
 
+pub use dead::TESTS as DEAD;
 pub use processes::TESTS as PROCESSES;
 pub use system::TESTS as SYSTEM;
 

@@ -1,0 +1,104 @@
+//! A file system elsewhere whose server does not answer any more: whatever asks it waits for good. The
+//! search does not ask it, and is right about the drive.
+
+use anyhow::{Result, ensure};
+
+use super::{Named, expect_named, refused};
+use crate::rig::drives::STICK;
+use crate::vm::trial::{Trial, document, unmoor, words};
+use crate::vm::{STANDARD, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "who.dead-fuse",
+        promise: "with a FUSE server that is stopped, its files open, one its directory, a mount in it: the search ends and is right",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: elsewhere,
+    },
+    Test {
+        name: "who.below-dead-fuse",
+        promise: "with the drive itself mounted below such a file system: the search ends and is right",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: below,
+    },
+];
+
+/// Long enough for the slowest of machines, and far from for good.
+const PATIENCE: &str = "100";
+
+/// Mounts it on `/mnt/dead`, with a tmpfs on its directory, and returns the server's number.
+fn serve(trial: &mut Trial) -> Result<String> {
+    trial.sh("modprobe fuse; mkdir /mnt/dead")?;
+    let server = trial.hold("exec $AGENT hold fuse /mnt/dead")?;
+    trial.sh("test -f /mnt/dead/file && mount -t tmpfs tmpfs /mnt/dead/dir")?;
+    trial.hold("exec 7</mnt/dead/file; cd /mnt/dead; echo held $$; exec sleep 1000")?;
+    Ok(server)
+}
+
+/// Holds a file on the stick, and everything that the dead server has.
+fn hold(trial: &mut Trial, file: &str) -> Result<String> {
+    trial.hold(&format!(
+        "exec 6</mnt/dead/file 7>{file} 8</mnt/dead; cd /mnt/dead/dir; echo held $$; exec sleep 1000"
+    ))
+}
+
+fn named<'a>(pid: &'a str, file: &'a str) -> Named<'a> {
+    Named {
+        kind: "process",
+        usage: "open-for-writing",
+        path: file,
+        fd: Some(7),
+        process: Some((pid, "sleep")),
+        ..Named::default()
+    }
+}
+
+/// Stops the server and makes sure that who asks it waits.
+fn stop(trial: &mut Trial, server: &str) -> Result<()> {
+    trial.sh(&format!("kill -STOP {server}"))?;
+    let asked = trial.try_sh("timeout -s KILL 2 ls /mnt/dead/file")?;
+    ensure!(asked.code != Some(0), "the server still answers");
+    Ok(())
+}
+
+/// Asks `who`, and cuts it off when it does not end.
+fn who_in_time(trial: &mut Trial, target: &str, wanted: &[Named<'_>]) -> Result<()> {
+    let program = unmoor(&["who", target, "--json"]).words;
+    let program: Vec<&str> =
+        ["timeout", PATIENCE].into_iter().chain(program.iter().map(String::as_str)).collect();
+    let ended = trial.run(words(&program))?;
+    ensure!(ended.code == Some(3), "exit code {:?}: {}{}", ended.code, ended.stdout, ended.stderr);
+    let document = document(&ended, 3)?;
+    let found = &document["targets"][0];
+    expect_named(found, wanted)?;
+    ensure!(found["scan"]["complete"] == true, "not everything was seen: {}", found["scan"]);
+    Ok(())
+}
+
+fn elsewhere(trial: &mut Trial) -> Result<()> {
+    let node = trial.partition(&STICK, 1)?;
+    trial.mount(&node, "/mnt/ext")?;
+    let server = serve(trial)?;
+    let pid = hold(trial, "/mnt/ext/file")?;
+    stop(trial, &server)?;
+    let named = [named(&pid, "/mnt/ext/file")];
+    who_in_time(trial, &node, &named)?;
+    refused(trial, &node, 3, &named)?;
+    // A program that ends closes what it has open, and waits for the dead server with it.
+    trial.sh(&format!("kill -CONT {server}; kill {pid}"))?;
+    trial.unmoor(0, &["eject", "--wait", "60s", &node]).map(drop)
+}
+
+fn below(trial: &mut Trial) -> Result<()> {
+    let node = trial.partition(&STICK, 1)?;
+    let server = serve(trial)?;
+    trial.mount(&node, "/mnt/dead/dir/ext")?;
+    let pid = hold(trial, "/mnt/dead/dir/ext/file")?;
+    stop(trial, &server)?;
+    let named = [named(&pid, "/mnt/dead/dir/ext/file")];
+    who_in_time(trial, &node, &named)?;
+    trial.sh(&format!("kill -CONT {server}; kill {pid}"))?;
+    trial.unmoor(0, &["eject", "--wait", "60s", &node]).map(drop)
+}
