@@ -284,6 +284,26 @@ pub(crate) mod tests {
         }
     }
 
+    /// A volume of this name on that one or on the drive, of which nothing more is known.
+    pub(crate) fn volume(name: &str, on: &str) -> Volume {
+        Volume {
+            name: name.into(),
+            path: name.into(),
+            device: 0,
+            kind: VolumeKind::Partition,
+            on: vec![on.into()],
+            spans: Vec::new(),
+            swaps: Vec::new(),
+            label: None,
+            uuid: None,
+            file_system: None,
+            size: None,
+            read_only: false,
+            unwritten: None,
+            mounts: Vec::new(),
+        }
+    }
+
     #[test]
     fn unwritten_bytes_are_unknown_unless_some_volume_tells() {
         assert_eq!(drive().unwritten(), None);

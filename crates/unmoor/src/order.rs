@@ -57,23 +57,9 @@ fn lies_on(high: &Undo<'_>, low: &Undo<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drive::VolumeKind;
 
     fn volume(name: &str, on: &str, mounts: &[(u64, u64)]) -> Volume {
         Volume {
-            name: name.into(),
-            path: name.into(),
-            device: 0,
-            kind: VolumeKind::Partition,
-            on: vec![on.into()],
-            spans: Vec::new(),
-            swaps: Vec::new(),
-            label: None,
-            uuid: None,
-            file_system: None,
-            size: None,
-            read_only: false,
-            unwritten: None,
             mounts: mounts
                 .iter()
                 .map(|&(id, parent)| Mount {
@@ -85,6 +71,7 @@ mod tests {
                     parent,
                 })
                 .collect(),
+            ..crate::drive::tests::volume(name, on)
         }
     }
 

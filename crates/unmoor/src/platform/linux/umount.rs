@@ -89,8 +89,9 @@ pub fn take_away(
 
 /// Detaches the mount from the tree, whoever uses it.
 pub fn detach(mount: &Mount, wait: &mut Wait<'_>) -> Result<Attempt> {
+    let path = c_path(mount)?;
     let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-    match call(mount, flags, wait, |_| {})? {
+    match worker::run(wait, |_| {}, || unmount(&*path, flags).map(|()| [0; 8]))? {
         Ok(_) => Ok(Attempt::accepted("umount2(MNT_DETACH)").with_detail(shown(mount))),
         Err(errno) => Err(errno::error(errno, shown(mount), "umount2(MNT_DETACH)")),
     }
@@ -107,16 +108,6 @@ pub fn open(mount: &Mount) -> Result<OwnedFd> {
         Ok(id) if id == mount.id => Ok(root),
         _ => Err(Error::new(ErrorKind::Gone, shown(mount), "is not mounted there any more")),
     }
-}
-
-fn call(
-    mount: &Mount,
-    flags: UnmountFlags,
-    wait: &mut Wait<'_>,
-    tick: impl FnMut(&mut Wait<'_>),
-) -> Result<Result<[u8; 8], Errno>> {
-    let path = c_path(mount)?;
-    worker::run(wait, tick, || unmount(&*path, flags).map(|()| [0; 8]))
 }
 
 fn c_path(mount: &Mount) -> Result<CString> {

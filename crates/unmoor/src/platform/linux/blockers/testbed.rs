@@ -63,6 +63,13 @@ impl Stick {
         seen_at(&path).unwrap().node.unwrap()
     }
 
+    /// Is its own image behind the device.
+    fn is_attached(&self) -> bool {
+        let name = self.device.file_name().unwrap_or_default().to_string_lossy();
+        let behind = std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"));
+        behind.is_ok_and(|image| Path::new(image.trim_end()) == self.dir.join("image"))
+    }
+
     /// A directory beside its mount point, on another file system.
     pub(super) fn beside(&self, name: &str) -> PathBuf {
         let dir = self.dir.join(name);
@@ -77,20 +84,11 @@ impl Stick {
         let mounts: Vec<Mount> =
             mounts.iter().filter(|l| l.source == self.device).map(|l| l.to_mount()).collect();
         let volume = Volume {
-            name: name.clone(),
             path: self.device.clone(),
             device: self.number(),
             kind: VolumeKind::Disk,
-            on: vec![name.clone()],
-            spans: Vec::new(),
-            swaps: Vec::new(),
-            label: None,
-            uuid: None,
-            file_system: None,
-            size: None,
-            read_only: false,
-            unwritten: None,
             mounts,
+            ..crate::drive::tests::volume(&name, &name)
         };
         Drive {
             id: DriveId { device: self.number(), generation: 0 },
@@ -111,7 +109,10 @@ impl Drop for Stick {
         for mount in mounts.iter().rev().filter(|l| l.path.starts_with(&self.dir)) {
             ok(Command::new("umount").arg("-l").arg(&mount.path));
         }
-        ok(Command::new("losetup").arg("-d").arg(&self.device));
+        // Once a test has detached it, the device may be somebody else's.
+        if self.is_attached() {
+            ok(Command::new("losetup").arg("-d").arg(&self.device));
+        }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
