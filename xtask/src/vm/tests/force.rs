@@ -1,12 +1,13 @@
 //! `--force`: afterwards no handle that is still open can write to the drive.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use crate::rig::drives::STICK;
-use crate::rig::media::{STICK_EXT4, STICK_VFAT, recover};
+use crate::rig::media::{FileSystem, STICK_EXT4, STICK_VFAT, check, checksum, recover};
 use crate::vm::trial::Trial;
 use crate::vm::{STANDARD, Test};
 
@@ -62,23 +63,23 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// Writes 4 MB that must survive, then goes on writing through one descriptor and says when it no longer
-/// can. What it says goes to a file outside the drive.
-fn start_writer(trial: &mut Trial, directory: &str) -> Result<()> {
-    trial.sh(&format!(
-        "rm -f /tmp/failed; head -c 4000000 /dev/urandom >/tmp/data && cp /tmp/data {directory}/data.bin"
-    ))?;
-    let script = format!("exec 9>>{directory}/more; {}", KEEP_WRITING);
-    trial.start_sh(&script)?;
-    trial.sh(&format!("while ! test -s {directory}/more; do sleep 0.1; done")).map(drop)
+/// Mounts this, writes 4 MB that must survive, then goes on writing through one descriptor and says when
+/// it no longer can. What it says goes to a file outside the drive.
+fn start_writer(trial: &mut Trial, what: &str) -> Result<()> {
+    trial.mount(what, "/mnt/it")?;
+    trial.sh(
+        "rm -f /tmp/failed; head -c 4000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/it/data.bin",
+    )?;
+    trial.start_sh(&format!("exec 9>>/mnt/it/more; {KEEP_WRITING}"))?;
+    trial.sh("while ! test -s /mnt/it/more; do sleep 0.1; done").map(drop)
 }
 
 const KEEP_WRITING: &str = "while :; do dd if=/dev/urandom bs=4096 count=4 conv=fsync >&9 2>/dev/null \
     || echo failed >>/tmp/failed; done";
 
 /// Forces the stick's file systems away, and fails if the medium changes while the writer goes on.
-fn cut_off(trial: &mut Trial, target: &str) -> Result<()> {
-    trial.unmoor(0, &["eject", "--dismount-only", "--force", "--verbose", target])?;
+fn cut_off(trial: &mut Trial) -> Result<()> {
+    trial.unmoor(0, &["eject", "--dismount-only", "--force", "--verbose", "/mnt/it"])?;
     let before = trial.snapshot(&STICK)?;
     // Where nothing is cut off, it never meets an error: the images tell.
     trial.sh(
@@ -95,20 +96,18 @@ fn cut_off(trial: &mut Trial, target: &str) -> Result<()> {
 
 fn ext4(trial: &mut Trial) -> Result<()> {
     let part = trial.partition(&STICK, 1)?;
-    trial.mount(&part, "/mnt/it")?;
-    start_writer(trial, "/mnt/it")?;
-    cut_off(trial, "/mnt/it")?;
+    start_writer(trial, &part)?;
+    cut_off(trial)?;
     let image = trial.snapshot(&STICK)?.partition(STICK_EXT4)?;
     recover(&image)?;
-    crate::rig::media::check(crate::rig::media::FileSystem::Ext4, &image)?;
-    expect_on(trial, crate::rig::media::FileSystem::Ext4, &image)
+    check(FileSystem::Ext4, &image)?;
+    expect_on(trial, FileSystem::Ext4, &image)
 }
 
 fn vfat(trial: &mut Trial) -> Result<()> {
     let part = trial.partition(&STICK, 2)?;
-    trial.mount(&part, "/mnt/it")?;
-    start_writer(trial, "/mnt/it")?;
-    cut_off(trial, "/mnt/it")?;
+    start_writer(trial, &part)?;
+    cut_off(trial)?;
     expect_vfat(trial)
 }
 
@@ -117,16 +116,12 @@ fn expect_vfat(trial: &mut Trial) -> Result<()> {
     let image = trial.snapshot(&STICK)?.partition(STICK_VFAT)?;
     let said = crate::process::program("fsck.vfat").arg("-a").arg(&image).output()?;
     trial.note(&String::from_utf8_lossy(&said.stdout));
-    expect_on(trial, crate::rig::media::FileSystem::Vfat, &image)
+    expect_on(trial, FileSystem::Vfat, &image)
 }
 
-fn expect_on(
-    trial: &mut Trial,
-    file_system: crate::rig::media::FileSystem,
-    image: &std::path::Path,
-) -> Result<()> {
+fn expect_on(trial: &mut Trial, file_system: FileSystem, image: &Path) -> Result<()> {
     let sum = trial.sh("sha256sum </tmp/data | cut -d' ' -f1")?;
-    let found = crate::rig::media::checksum(file_system, image, "data.bin")?;
+    let found = checksum(file_system, image, "data.bin")?;
     ensure!(found == sum, "what was written before is not what is there");
     Ok(())
 }
@@ -136,9 +131,8 @@ fn expect_on(
 fn made(trial: &mut Trial, make: &str, how: &str, read: &str) -> Result<()> {
     let (node, part) = (trial.node(&STICK)?, trial.partition(&STICK, 2)?);
     trial.sh(&format!("{make} {part}"))?;
-    trial.mount(&format!("{how} {part}"), "/mnt/it")?;
-    start_writer(trial, "/mnt/it")?;
-    cut_off(trial, "/mnt/it")?;
+    start_writer(trial, &format!("{how} {part}"))?;
+    cut_off(trial)?;
     trial.sh(&format!(
         "dd if={node} iflag=direct bs=1M skip=64 count=64 status=none >/tmp/copy.img && \
          rm -rf /tmp/back && mkdir -p /mnt/copy /tmp/back"
@@ -156,13 +150,12 @@ const BY_RESTORE: &str = "btrfs restore /tmp/copy.img /tmp/back";
 fn luks(trial: &mut Trial) -> Result<()> {
     super::stacks::make_luks(trial)?;
     trial.sh("mkfs.ext4 -q /dev/mapper/rigluks")?;
-    trial.mount("/dev/mapper/rigluks", "/mnt/it")?;
-    start_writer(trial, "/mnt/it")?;
+    start_writer(trial, "/dev/mapper/rigluks")?;
     trial.start_sh(
         "exec 8</dev/mapper/rigluks; while :; do dd bs=512 count=1 iflag=direct <&8 >/dev/null 2>&1 \
          || echo raw >>/tmp/raw; sleep 0.2; done",
     )?;
-    cut_off(trial, "/mnt/it")?;
+    cut_off(trial)?;
     trial.sh("while ! test -s /tmp/raw; do sleep 0.2; done")?;
     let holders = trial.node(&STICK)?.replace("/dev/", "");
     let held = trial.sh(&format!("ls /sys/block/{holders}/{holders}1/holders"))?;
@@ -172,8 +165,7 @@ fn luks(trial: &mut Trial) -> Result<()> {
 
 fn eject(trial: &mut Trial) -> Result<()> {
     let part = trial.partition(&STICK, 2)?;
-    trial.mount(&part, "/mnt/it")?;
-    start_writer(trial, "/mnt/it")?;
+    start_writer(trial, &part)?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", "--force", "/mnt/it"])?;
     trial.expect_tray(mark, &STICK, true)?;
