@@ -19,7 +19,10 @@ impl Scenario {
     /// Force may have to do without a claim (dead handles, or Windows): then nobody keeps others from
     /// mounting the drive again before it is ejected.
     pub fn may_be_mounted_again_under_force(&self) -> bool {
-        self.wish.force && self.accidents.iter().any(|(_, what)| *what == Accident::MountAgain)
+        let mounts_it = self.accidents.iter().any(|(_, what)| *what == Accident::MountAgain);
+        // Windows mounts a volume for whoever opens a file on it.
+        let opens_late = self.manner == Manner::Windows && self.holders.iter().any(|h| h.from > 0);
+        self.wish.force && (mounts_it || opens_late)
     }
 }
 
