@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{packages, process, setup, windows};
+use crate::{process, setup, windows};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -31,7 +31,7 @@ enum What {
 use What::{Call, Cargo};
 
 const STEPS: &[Step] = &[
-    Step { name: "setup", what: Call(|| setup::ensure(packages::ALL)), needed: true },
+    Step { name: "setup", what: Call(setup::everything), needed: true },
     Step { name: "format", what: Cargo(&["fmt", "--all", "--check"], &[]), needed: false },
     Step {
         name: "lints",

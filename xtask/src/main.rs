@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod ci;
+mod components;
 mod demo;
 mod fuzz;
 mod hold;

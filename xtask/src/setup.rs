@@ -7,12 +7,18 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 use crate::packages::{self, PackageSet};
-use crate::process;
+use crate::{components, process};
 
 pub fn command() -> Result<ExitCode> {
-    ensure(packages::ALL)?;
+    everything()?;
     println!("set up: nothing is missing");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Installs what any of the other commands needs.
+pub fn everything() -> Result<()> {
+    components::ensure()?;
+    ensure(packages::ALL)
 }
 
 /// Installs the missing packages of these sets.

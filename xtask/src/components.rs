@@ -1,0 +1,36 @@
+//! What belongs to the Rust toolchain and rustup's minimal profile leaves out.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+
+/// The cargo commands that the checks call, and the components they are in.
+const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
+
+/// Adds the missing ones to the toolchain that runs us.
+pub fn ensure() -> Result<()> {
+    let missing: Vec<&str> =
+        COMPONENTS.into_iter().filter(|(verb, _)| !works(verb)).map(|(_, name)| name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("rust: {}", missing.join(" "));
+    let by_hand = format!("rustup component add {}", missing.join(" "));
+    let mut rustup = Command::new("rustup");
+    rustup.args(["component", "add"]).args(&missing);
+    process::run(&mut rustup).with_context(|| {
+        format!("cargo {} is missing here; try by hand: {by_hand}", missing.join(" and cargo "))
+    })?;
+    match COMPONENTS.into_iter().find(|(verb, _)| !works(verb)) {
+        Some((verb, _)) => bail!("cargo {verb} does not work after: {by_hand}"),
+        None => Ok(()),
+    }
+}
+
+fn works(verb: &str) -> bool {
+    let mut cargo = Command::new(process::cargo());
+    let run = cargo.args([verb, "--version"]).stdin(Stdio::null()).output();
+    run.is_ok_and(|output| output.status.success())
+}
