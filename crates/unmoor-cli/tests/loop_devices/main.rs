@@ -338,3 +338,17 @@ fn a_loop_device_without_an_image_has_no_medium() {
         assert_eq!(unmoor(&["eject", &image.device]).code, 4);
     }
 }
+
+/// Where no udev runs the medium itself is asked; `list` did so, the others said null.
+#[test]
+fn every_document_has_the_label_and_the_uuid() {
+    let Some(image) = Image::new("unmoor-label") else { return };
+    for words in [&["eject", "--dry-run"][..], &["who"], &["status"], &["flush"], &["eject"]] {
+        let answer = unmoor(&[words, &["--json", &image.device]].concat());
+        let document: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
+        let volume = &document["targets"][0]["drive"]["volumes"][0];
+        assert_eq!(volume["label"], "unmoor-label", "{words:?}: {volume}");
+        assert_eq!(volume["uuid"].as_str().map(str::len), Some(36), "{words:?}: {volume}");
+        assert_eq!(volume["file_system"], "ext4", "{words:?}: {volume}");
+    }
+}

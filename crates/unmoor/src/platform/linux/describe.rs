@@ -4,6 +4,7 @@ use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, Volume
 use crate::platform::linux::btrfs::{self, Member};
 use crate::platform::linux::cdrom::{self, DriveStatus};
 use crate::platform::linux::mountinfo::{self, Line};
+use crate::platform::linux::promptly::Promptly;
 use crate::platform::linux::sysfs::{Node, Place};
 use crate::platform::linux::{loops, running_system, superblock, swaps, udev, writeback};
 use rustix::fd::OwnedFd;
@@ -28,6 +29,9 @@ pub struct Machine {
 pub enum Detail {
     /// What the release needs: the medium's content is not read, udev's word for it is enough.
     Lean,
+    /// Labels too, where udev knows them or the medium answers at once: who wants to eject a drive that
+    /// does not answer waits for no label.
+    Prompt,
     /// Labels too, read from the medium where udev does not know them.
     Full,
 }
@@ -357,7 +361,13 @@ fn content(drive: &Drive, device: u64, path: &Path, detail: Detail) -> Option<su
         if detail == Detail::Lean || drive.medium != Medium::Present {
             return None;
         }
-        superblock::probe(&open(path).ok()?)
+        let device = open(path).ok()?;
+        if detail == Detail::Full {
+            return superblock::probe(&device);
+        }
+        let promptly = Promptly::new(&device);
+        // A label that was read by half may be an old one: none is better.
+        superblock::probe(&promptly).filter(|_| !promptly.is_late())
     })
 }
 

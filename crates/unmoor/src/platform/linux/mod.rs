@@ -26,6 +26,7 @@ mod md;
 mod mountinfo;
 mod pidfd;
 mod procfs;
+mod promptly;
 mod resolve;
 mod running;
 mod running_system;

@@ -27,7 +27,7 @@ pub fn resolve(target: &Target) -> Result<Drive> {
         Target::Simulated(_) => return Err(nothing(&target.to_string())),
     };
     let place = below_mapping(place, &target.to_string())?;
-    drive(&machine, &place, Detail::Lean)
+    drive(&machine, &place, Detail::Prompt)
         .map_err(|e| errno::error(e, &place.disk, "cannot be read"))
 }
 
