@@ -233,8 +233,12 @@ const USE: &[Field] = &[
     field("thread", OR_COUNT),
 ];
 
-const SCAN: &[Field] =
-    &[field("complete", Bool), field("unseen_processes", Count), field("notes", TEXTS)];
+const SCAN: &[Field] = &[
+    field("complete", Bool),
+    field("unseen_processes", Count),
+    field("notes", TEXTS),
+    field("bystanders", List(&Object(BLOCKER))),
+];
 
 #[cfg(test)]
 mod tests {

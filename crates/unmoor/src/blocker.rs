@@ -208,6 +208,9 @@ pub enum UseKind {
 pub struct Scan {
     /// What is in the way; what to close first comes first.
     pub blockers: Vec<Blocker>,
+    /// Who looks at the drive itself (reads its device, past the file systems): not in the way of a
+    /// release, but cut off by it.
+    pub bystanders: Vec<Blocker>,
     /// Everything was looked at, within the time given. When this is false, an empty list means
     /// "not known", never "nothing".
     pub complete: bool,

@@ -10,6 +10,7 @@ pub struct ScanDto<'a> {
     complete: bool,
     unseen_processes: usize,
     notes: &'a [String],
+    bystanders: Vec<BlockerDto<'a>>,
 }
 
 #[derive(Serialize)]
@@ -58,6 +59,7 @@ impl<'a> From<&'a Scan> for ScanDto<'a> {
             complete: scan.complete,
             unseen_processes: scan.unseen_processes,
             notes: &scan.notes,
+            bystanders: scan.bystanders.iter().map(BlockerDto::from).collect(),
         }
     }
 }

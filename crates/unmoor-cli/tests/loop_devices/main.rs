@@ -9,6 +9,7 @@ mod image;
 mod kill;
 mod names;
 mod nobody;
+mod raw;
 
 use image::{Image, alone, answer, attach, is_attached, ran, shell, unmoor};
 use std::io::{Read, Seek, Write};

@@ -58,6 +58,12 @@ pub trait Platform: Clock + Send + Sync {
         .with_help(format!("mount it with: mount {} FOLDER", drive.path.display())))
     }
 
+    /// What may keep a drive busy on this system and is shown by no list, in words: for when the system
+    /// says busy and nothing was found.
+    fn hidden_users(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Can programs be ended here: [`Options::kill`](crate::Options::kill).
     fn ends_programs(&self) -> bool {
         false
@@ -139,6 +145,16 @@ pub trait Session {
     /// `Busy` (without a search for blockers: that is [`Session::blockers`]). `TimedOut` when it was
     /// not found out within the time: nobody was found, and nothing is locked.
     fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>;
+
+    /// Looks once more, when every volume was found idle: does a program write to the drive itself, past
+    /// its file systems (an imager, `dd`), or hold something on them that no mount shows. What is
+    /// written so would be torn when the medium leaves.
+    ///
+    /// # Errors
+    /// `Busy`, with who it is.
+    fn no_writers(&mut self, _wait: &mut Wait<'_>) -> Result<Done> {
+        Ok(Done::skipped("a lock keeps them out"))
+    }
 
     /// Takes one mount of the volume away, where the system mounts in more than one place (Linux). With
     /// `force`, even while it is in use: what is open then fails.

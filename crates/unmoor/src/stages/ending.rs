@@ -93,7 +93,7 @@ impl Inner<'_> {
             done.skipped = Some("nobody could be ended".into());
         }
         // They may have mounted something meanwhile, or somebody has taken the medium.
-        self.drive = self.session.refresh()?;
+        self.refresh()?;
         self.refuse()?;
         refuse_empty(&self.drive)?;
         Ok(done)

@@ -1,10 +1,10 @@
 //! What the stages are made of: one open drive, and each step with its time and its retries.
 
 use super::Observer;
-use crate::blocker::Scan;
+use crate::blocker::{Blocker, BlockerKind, Scan};
 use crate::drive::Drive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::Options;
+use crate::options::{Goal, Options};
 use crate::order::{Undo, undo_order};
 use crate::platform::{Platform, Session};
 use crate::refusals::{refuse_empty, refuse_spanning, refuse_system};
@@ -92,6 +92,11 @@ impl Inner<'_> {
             session.check()?;
             done.add(session.try_lock(volume, &mut wait).map_err(|e| e.about(&drive.name))?);
         }
+        // Whoever dismounts only may be about to write to the drive himself: the medium stays.
+        if options.goal != Goal::Dismount {
+            session.check()?;
+            done.add(session.no_writers(&mut wait).map_err(|e| e.about(&drive.name))?);
+        }
         Ok(done)
     }
 
@@ -148,7 +153,11 @@ impl Inner<'_> {
         if error.kind() != ErrorKind::Busy || error.scan().is_some() {
             return error;
         }
-        let scan = self.blockers();
+        let mut scan = self.blockers();
+        if scan.blockers.is_empty() {
+            let unknown = unknown(&error, &scan, self.platform.hidden_users());
+            scan.blockers.push(unknown);
+        }
         error.with_scan(scan)
     }
 
@@ -190,6 +199,24 @@ impl Inner<'_> {
         }
         run(drive, &mut **session, &mut wait).map_err(|e| e.about(&drive.name).at(step))
     }
+}
+
+/// The system says busy, and nothing was found: says so, and what was not visible.
+fn unknown(error: &Error, scan: &Scan, hidden: &[&str]) -> Blocker {
+    let mut what = format!("{error}, says the system, and nothing was found that uses it");
+    if scan.unseen_processes > 0 {
+        what += &format!("; {} process(es) could not be looked into", scan.unseen_processes);
+    } else if !scan.complete {
+        what += "; not everything could be seen";
+    }
+    let mut words = String::from(match scan.complete {
+        true => "try again: it may have left just now",
+        false => "run it as root (Windows: as administrator), which sees more",
+    });
+    if !hidden.is_empty() {
+        words += &format!("; what no list shows: {}", hidden.join(", "));
+    }
+    Blocker::new(BlockerKind::Unknown, what).with_remedy(words, None)
 }
 
 /// How long a search for blockers may take after the deadline of the release has passed.

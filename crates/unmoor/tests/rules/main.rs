@@ -20,3 +20,4 @@ mod scenario;
 mod stages;
 mod tray;
 mod undo_order;
+mod writers;

@@ -75,6 +75,9 @@ impl Stage {
         if scenario.elsewhere {
             machine.mount_elsewhere(drive, &first_volume(&machine, drive), "a container");
         }
+        if let Some(writing) = scenario.raw {
+            machine.open_device(drive, 3000, writing);
+        }
         let cancel = Cancel::new();
         if let Some(at) = scenario.cancel_at {
             machine.at(ms(at), Happening::Cancel(cancel.clone()));

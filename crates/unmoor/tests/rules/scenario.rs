@@ -38,6 +38,8 @@ pub struct Scenario {
     pub elsewhere: bool,
     /// Somebody opens a file on every volume just after they were found idle.
     pub comes_late: bool,
+    /// A program has the drive itself open: to write, or to read only.
+    pub raw: Option<bool>,
     pub faults: Vec<FaultSpec>,
     pub accidents: Vec<(u64, Accident)>,
     /// Another drive takes its name when this step begins.
@@ -162,6 +164,7 @@ pub fn peaceful() -> impl Strategy<Value = Scenario> {
             busy_until,
             elsewhere,
             comes_late,
+            raw: None,
             faults: Vec::new(),
             accidents: Vec::new(),
             replaced_at: None,

@@ -1,6 +1,6 @@
 //! Does anybody use a volume: what the kernel can be asked, and what has to be searched for.
 
-use crate::blocker::{Blocker, BlockerKind, Scan};
+use crate::blocker::{Blocker, BlockerKind, Scan, UseKind};
 use crate::drive::{Drive, Mount, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::blockers::{self, namespaces};
@@ -98,6 +98,31 @@ fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
         None => Ok(()),
         Some(scan) => {
             Err(busy(&drive.name, "is in use in another mount namespace").with_scan(scan))
+        }
+    }
+}
+
+/// Every mount is idle: does a program write to the device itself, or use something on the drive that
+/// none of the mounts shows (a tree that was detached while in use).
+///
+/// # Errors
+/// `Busy`, with who it is.
+pub fn no_writers(drive: &Drive, wait: &mut Wait<'_>) -> Result<Done> {
+    let scan = blockers::scan_open(drive, &mut wait.part(LOOK_AROUND));
+    let users = scan.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Process);
+    let mut uses = users.flat_map(|blocker| &blocker.uses);
+    match uses.next() {
+        Some(used) if used.kind == UseKind::Device => {
+            Err(busy(&used.volume, "is written to by a program, past its file systems")
+                .with_scan(scan))
+        }
+        Some(used) => {
+            Err(busy(&used.volume, "is in use by way of no mount that can be seen").with_scan(scan))
+        }
+        None if scan.complete => Ok(Done::skipped("nobody writes to the device itself")),
+        None => {
+            wait.check()?;
+            Ok(Done::skipped("not every process could be looked into"))
         }
     }
 }

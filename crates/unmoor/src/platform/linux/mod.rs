@@ -94,6 +94,15 @@ impl Platform for Linux {
         apart::keep_descriptors_apart();
     }
 
+    fn hidden_users(&self) -> &'static [&'static str] {
+        &[
+            "a file on its way through a socket (SCM_RIGHTS)",
+            "a file that io_uring keeps open",
+            "an interpreter that binfmt_misc keeps open",
+            "an image behind a USB gadget or a target of the kernel",
+        ]
+    }
+
     fn ends_programs(&self) -> bool {
         true
     }

@@ -188,6 +188,10 @@ impl Session for LinuxSession {
         idle::find(&self.drive, volume, wait)
     }
 
+    fn no_writers(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+        idle::no_writers(&self.drive, wait)
+    }
+
     fn unmount(
         &mut self,
         volume: &Volume,

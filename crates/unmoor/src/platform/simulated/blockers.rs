@@ -16,6 +16,15 @@ impl World {
             let used = Use { fd: Some(handle.id.0), ..used };
             by_program.entry(handle.pid).or_default().push(used);
         }
+        let name = self.device(id).map(|d| d.shape.name.clone()).unwrap_or_default();
+        let mut bystanders = Vec::new();
+        for (_, pid, writing) in self.raw.iter().filter(|(drive, ..)| *drive == id) {
+            let used = Use { writing: *writing, ..Use::new(UseKind::Device, &*name).at(&*name) };
+            match writing {
+                true => by_program.entry(*pid).or_default().push(used),
+                false => bystanders.push(self.program(*pid, vec![used])),
+            }
+        }
         let mut blockers: Vec<Blocker> =
             by_program.into_iter().map(|(pid, uses)| self.program(pid, uses)).collect();
         for volume in self.device(id).into_iter().flat_map(|d| &d.volumes) {
@@ -31,7 +40,7 @@ impl World {
                 blockers.push(blocker.with_remedy(format!("stop {who}"), None));
             }
         }
-        Scan { blockers, complete: true, ..Scan::default() }
+        Scan { blockers, bystanders, complete: true, ..Scan::default() }
     }
 
     fn program(&self, pid: u32, uses: Vec<Use>) -> Blocker {

@@ -14,6 +14,8 @@ pub enum Op {
     FlushDrive,
     /// [`Session::try_lock`](crate::platform::Session::try_lock)
     Lock,
+    /// [`Session::no_writers`](crate::platform::Session::no_writers)
+    Writers,
     /// [`Session::unmount`](crate::platform::Session::unmount)
     Unmount,
     /// [`Session::dismount`](crate::platform::Session::dismount)

@@ -28,6 +28,11 @@ impl Simulated {
         self.with(|w| w.open_file(drive, volume, pid, path.into()))
     }
 
+    /// A process opens the drive itself, past its file systems: to write (an imager) or to read only.
+    pub fn open_device(&self, drive: DriveId, pid: u32, writing: bool) {
+        self.with(|w| w.raw.push((drive, pid, writing)));
+    }
+
     /// Appends to the file, in the machine's cache.
     ///
     /// # Errors

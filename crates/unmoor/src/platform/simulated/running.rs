@@ -144,7 +144,7 @@ impl World {
 
     /// A program runs as long as it has a file open: more is not known of it.
     fn runs(&self, pid: u32) -> bool {
-        self.handles.iter().any(|h| h.pid == pid)
+        self.handles.iter().any(|h| h.pid == pid) || self.raw.iter().any(|(_, p, _)| *p == pid)
     }
 
     /// The program ends, and its files are closed.
@@ -152,6 +152,7 @@ impl World {
         let program = self.program_of(pid);
         if program.temper != Temper::Respawns {
             self.handles.retain(|h| h.pid != pid);
+            self.raw.retain(|(_, other, _)| *other != pid);
             return;
         }
         let next = pid + 10_000;

@@ -4,7 +4,7 @@ use super::fault::{FaultKind, Op};
 use super::journal::{Effect, Entry};
 use super::world::World;
 use super::{Manner, Simulated};
-use crate::blocker::Scan;
+use crate::blocker::{Blocker, Scan, UseKind};
 use crate::drive::{Drive, DriveId, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
@@ -148,6 +148,21 @@ impl Session for Bound<'_> {
             Some(FaultKind::Hang) => Err(hang(wait)),
             Some(FaultKind::IoError) => Err(io_error()),
             _ => self.world(|w| self.lock_idle(w, &volume.name)),
+        })
+    }
+
+    fn no_writers(&mut self, _wait: &mut Wait<'_>) -> Result<Done> {
+        self.run(Op::Writers, None, |_| {
+            let scan = self.world(|w| w.blockers(self.id));
+            let raw = |b: &Blocker| b.uses.iter().any(|u| u.kind == UseKind::Device);
+            match scan.blockers.iter().any(raw) {
+                true => Err(Error::new(
+                    ErrorKind::Busy,
+                    "",
+                    "is written to by a program, past its file systems",
+                )),
+                false => Ok((Done::skipped("nobody writes to the drive itself"), None)),
+            }
         })
     }
 

@@ -22,6 +22,8 @@ pub(super) struct World {
     pub handles: Vec<Handle>,
     pub programs: BTreeMap<u32, Program>,
     pub told: Vec<Told>,
+    /// Who has a drive itself open: which, who, and whether to write.
+    pub raw: Vec<(DriveId, u32, bool)>,
     pub agenda: Vec<(Duration, Happening)>,
     pub journal: Vec<Entry>,
     pub threads: Threads,
@@ -37,6 +39,7 @@ impl World {
             handles: Vec::new(),
             programs: BTreeMap::new(),
             told: Vec::new(),
+            raw: Vec::new(),
             agenda: Vec::new(),
             journal: Vec::new(),
             threads: Threads::default(),

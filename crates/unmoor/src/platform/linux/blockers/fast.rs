@@ -4,6 +4,7 @@
 //! kernel that looks at the open files themselves costs a twentieth, and touches no file system. Where
 //! the kernel does not allow it (not root, a container, no BTF), every descriptor is asked for.
 
+use super::patience::Patience;
 use super::wanted::Wanted;
 use crate::platform::linux::bpf::{Instruction, iterate};
 use crate::platform::linux::btf;
@@ -24,7 +25,7 @@ const MEMBERS: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// Where the kernel does not allow it; nothing is known then.
-pub(super) fn holders(wanted: &Wanted) -> Result<HashSet<u32>, Errno> {
+pub(super) fn holders(wanted: &Wanted, patience: &Patience) -> Result<HashSet<u32>, Errno> {
     let types = btf::find(&[FUNCTION], &MEMBERS)?;
     let function = types.function(FUNCTION).ok_or(Errno::NOTSUP)?;
     let program = program(wanted, &types).ok_or(Errno::NOTSUP)?;
@@ -32,6 +33,9 @@ pub(super) fn holders(wanted: &Wanted) -> Result<HashSet<u32>, Errno> {
     let mut holders = HashSet::new();
     let mut room = [0u8; 4096];
     loop {
+        if patience.is_ended() {
+            return Err(Errno::TIMEDOUT);
+        }
         match read(&files, &mut room) {
             Ok(0) => return Ok(holders),
             Ok(len) => holders.extend(
@@ -139,7 +143,7 @@ mod tests {
         let nodes = super::super::kernel::nodes(&stick.drive());
         let patience = super::super::patience::Patience::of(std::time::Duration::from_secs(60));
         let survey = super::super::survey::Survey::take(&Proc::open().unwrap(), &nodes, &patience);
-        match holders(&Wanted::new(nodes, &survey)) {
+        match holders(&Wanted::new(nodes, &survey), &patience) {
             Ok(found) => assert_eq!(found, HashSet::from([file.pid(), device.pid()])),
             Err(errno) => eprintln!("skipped: the kernel does not allow it here: {errno}"),
         }

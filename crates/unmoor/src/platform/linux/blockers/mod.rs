@@ -9,6 +9,7 @@
 //! | when to stop asking | [`search`] |
 
 mod btrfs;
+mod bystanders;
 mod cgroup;
 mod exports;
 mod fast;
@@ -38,4 +39,4 @@ mod text;
 mod uses;
 mod wanted;
 
-pub(crate) use search::scan;
+pub(crate) use search::{scan, scan_open};

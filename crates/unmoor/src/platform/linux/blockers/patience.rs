@@ -24,6 +24,14 @@ impl Patience {
         Patience { pulse: Arc::default(), ..self.clone() }
     }
 
+    /// The half of what is left, for a part of the work; its end is not the end of the whole.
+    pub(super) fn half(&self) -> Patience {
+        let now = Instant::now();
+        let end = self.end.map(|end| now + end.saturating_duration_since(now) / 2);
+        let stop = Arc::new(AtomicBool::new(self.stop.load(Ordering::Relaxed)));
+        Patience { end, stop, pulse: self.pulse.clone() }
+    }
+
     /// Ends it now.
     pub(super) fn end(&self) {
         self.stop.store(true, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use super::person;
 use super::survey::Survey;
 use super::uses::{Looker, was_denied};
 use super::wanted::Wanted;
-use super::{fast, identity, notes};
+use super::{bystanders, fast, identity, notes};
 use crate::blocker::{Blocker, Scan, Use};
 use crate::drive::Drive;
 use crate::platform::blocker_order;
@@ -38,8 +38,26 @@ const WORTH_A_PROGRAM: usize = 256;
 
 /// Searches for what keeps this drive busy, for as long as `wait` allows.
 pub(crate) fn scan(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
+    look(drive, Depth::Everything, wait)
+}
+
+/// Searches for processes that have something of this drive open, or stand in it.
+pub(crate) fn scan_open(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
+    look(drive, Depth::Open, wait)
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Whatever can keep it busy.
+    Everything,
+    /// The tables of processes, and not what they have mapped, nor what the kernel lists.
+    Open,
+}
+
+fn look(drive: &Drive, depth: Depth, wait: &mut Wait<'_>) -> Scan {
     let patience = Patience::of(wait.left());
-    let search = match Search::new(drive) {
+    let search = match Search::new(drive, depth) {
         Ok(search) => Arc::new(search),
         Err(errno) => {
             let notes = vec![format!("/proc cannot be read: {errno}")];
@@ -137,6 +155,9 @@ impl Drop for End {
 /// What the threads share.
 struct Search {
     drive: Drive,
+    depth: Depth,
+    /// How many processes there are, known before any is looked at.
+    total: OnceLock<usize>,
     names: Vec<String>,
     proc: Proc,
     users: OnceLock<identity::Users>,
@@ -162,11 +183,13 @@ struct Board {
 }
 
 impl Search {
-    fn new(drive: &Drive) -> Answer<Search> {
+    fn new(drive: &Drive, depth: Depth) -> Answer<Search> {
         let names = std::iter::once(&drive.name).chain(drive.volumes.iter().map(|v| &v.name));
         Ok(Search {
             names: names.cloned().collect(),
             drive: drive.clone(),
+            depth,
+            total: OnceLock::new(),
             proc: Proc::open()?,
             users: OnceLock::new(),
             own: OnceLock::new(),
@@ -185,23 +208,32 @@ impl Search {
     /// The first thread: what the mount tables and the kernel's lists say, then as the others.
     fn lead(&self, patience: &Patience, at: &AtomicU32) {
         let nodes = kernel::nodes(&self.drive);
-        let survey = Survey::take(&self.proc, &nodes, patience);
-        let wanted = Wanted::new(nodes, &survey);
-        let blockers = kernel::blockers(&self.drive, &survey, &wanted, |pid| self.who(pid));
-        let notes = notes::of(&self.proc, &survey);
         let mut pids = Vec::new();
         let listed = self.proc.pids(|pid| pids.push(pid));
-        if pids.len() >= WORTH_A_PROGRAM
-            && notes::sees_every_process(&self.proc)
-            && let Ok(holders) = fast::holders(&wanted)
+        let _ = self.total.set(pids.len());
+        // The mounts of every namespace are worth half of the time and no more: the processes are the
+        // greater part of the answer.
+        let survey = Survey::take(&self.proc, &nodes, &patience.half());
+        let wanted = Wanted::new(nodes, &survey);
+        let blockers = match self.depth {
+            Depth::Everything => {
+                kernel::blockers(&self.drive, &survey, &wanted, |pid| self.who(pid))
+            }
+            Depth::Open => Vec::new(),
+        };
+        let notes = notes::of(&self.proc, &survey);
         {
-            let _ = self.holders.set(holders);
-        }
-        {
+            // What is known is put up before something takes its time.
             let mut board = self.board();
             board.scan.blockers.extend(blockers);
             board.scan.notes.extend(notes);
             board.surveyed = !survey.cut_short && listed.is_ok();
+        }
+        if pids.len() >= WORTH_A_PROGRAM
+            && notes::sees_every_process(&self.proc)
+            && let Ok(holders) = fast::holders(&wanted, patience)
+        {
+            let _ = self.holders.set(holders);
         }
         let _ = (self.wanted.set(wanted), self.pids.set(pids));
         drop(self.board());
@@ -232,7 +264,10 @@ impl Search {
         // What is known is put up before something is asked that might not be answered.
         self.put_up(pid, &uses);
         let before = uses.len();
-        let maps = looker.maps(&task, &mut uses);
+        let maps = match self.depth {
+            Depth::Everything => looker.maps(&task, &mut uses),
+            Depth::Open => Ok(()),
+        };
         if uses.len() > before {
             self.put_up(pid, &uses);
         }
@@ -308,7 +343,7 @@ impl Search {
         drop(board);
         let looked = self.looked.load(Ordering::Relaxed);
         scan.unseen_processes = self.unseen.load(Ordering::Relaxed);
-        let total = self.pids.get().map_or(0, Vec::len);
+        let total = self.total.get().copied().unwrap_or(0);
         for pid in stuck.iter().filter(|pid| **pid != 0) {
             scan.notes
                 .push(format!("process {pid} was not seen to the end: the kernel did not answer"));
@@ -321,6 +356,7 @@ impl Search {
         }
         scan.complete = surveyed && looked >= total && scan.unseen_processes == 0;
         scan.complete &= scan.notes.is_empty();
+        scan.bystanders = bystanders::part(&self.drive, &mut scan.blockers);
         blocker_order::sort(&mut scan.blockers);
         scan
     }
@@ -329,4 +365,32 @@ impl Search {
 fn is_process(blocker: &Blocker, pid: u32) -> bool {
     blocker.kind == crate::blocker::BlockerKind::Process
         && blocker.process.as_ref().is_some_and(|process| process.pid == pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testbed::{Stick, ok};
+    use super::*;
+    use crate::blocker::BlockerKind;
+    use std::process::Command;
+
+    /// What is cheap is named, and the count is true, even when there is no time for the processes.
+    #[test]
+    fn a_search_without_time_names_what_the_mounts_tell_and_counts_truly() {
+        let Some(stick) = Stick::new() else { return };
+        let inside = stick.mount.join("inside");
+        std::fs::create_dir(&inside).unwrap();
+        assert!(ok(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inside)));
+        let search = Search::new(&stick.drive(), Depth::Everything).unwrap();
+        let patience = Patience::of(Duration::ZERO);
+        patience.end();
+        search.lead(&patience, &AtomicU32::new(0));
+        let scan = search.result(&[]);
+        assert!(scan.blockers.iter().any(|b| b.kind == BlockerKind::Mount), "{scan:#?}");
+        assert!(!scan.complete);
+        let note = scan.notes.iter().find(|n| n.starts_with("the time ran out")).unwrap();
+        let words: Vec<&str> = note.split(' ').collect();
+        let numbers: Vec<usize> = words.iter().filter_map(|w| w.parse().ok()).collect();
+        assert!(matches!(numbers[..], [0, total] if total > 0), "{note}");
+    }
 }
