@@ -14,7 +14,7 @@ pub fn lines(scan: &Scan, all: bool) -> Vec<String> {
     }
     for blocker in &scan.bystanders {
         let who = blocker.process.as_ref().map_or_else(|| blocker.description.clone(), name);
-        out.push(format!("  note: {who} reads the device itself: not in the way of a release"));
+        out.push(format!("  note: {who} has the device itself open: not in the way of a release"));
     }
     out.extend(scan.notes.iter().map(|note| format!("  note: {note}")));
     if scan.unseen_processes > 0 {
