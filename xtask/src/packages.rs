@@ -34,6 +34,8 @@ pub const VM: PackageSet = PackageSet {
         "psmisc",
         "lsof",
         "strace",
+        "qemu-utils",
+        "nbd-client",
     ],
 };
 

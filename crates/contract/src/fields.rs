@@ -12,15 +12,24 @@ const TEXTS: Shape = List(&Text);
 pub const DOCUMENT: &[Field] = &[
     field("schema", Count),
     field("unmoor", Text),
-    field("command", Word(&["eject", "load", "flush", "list", "status", "who"])),
+    field(
+        "command",
+        Word(&["eject", "load", "flush", "remount", "attach", "list", "status", "who"]),
+    ),
     field("exit_code", Count),
     sometimes("targets", List(&Object(TARGET))),
     sometimes("left_out", List(&Object(LEFT_OUT))),
     sometimes("drives", List(&Object(DRIVE))),
+    sometimes("ports", List(&Object(PORT))),
     field("error", OrNull(&Object(ERROR))),
 ];
 
 const LEFT_OUT: &[Field] = &[field("name", Text), field("path", Text), field("reason", Text)];
+
+const PORT: &[Field] = &[field("port", Text), field("bus", Word(BUSES))];
+
+const BUSES: &[&str] =
+    &["usb", "scsi", "ata", "mmc", "nvme", "virtio", "thunderbolt", "virtual", "other"];
 
 const TARGET: &[Field] = &[
     field("target", Text),
@@ -68,6 +77,8 @@ const STEPS: Shape = Word(&[
     "eject",
     "power-off",
     "load",
+    "attach",
+    "mount",
     "verify",
     "unlock",
 ]);
@@ -113,10 +124,7 @@ const DRIVE: &[Field] = &[
     field("path", Text),
     sometimes("path_bytes", Hex),
     field("kind", Word(&["optical", "disk", "card", "loop", "floppy", "tape", "network", "other"])),
-    field(
-        "bus",
-        Word(&["usb", "scsi", "ata", "mmc", "nvme", "virtio", "thunderbolt", "virtual", "other"]),
-    ),
+    field("bus", Word(BUSES)),
     field("vendor", OR_TEXT),
     field("model", OR_TEXT),
     field("serial", OR_TEXT),
@@ -129,6 +137,7 @@ const DRIVE: &[Field] = &[
     field("backing_file", OR_TEXT),
     sometimes("backing_file_bytes", Hex),
     field("siblings", TEXTS),
+    field("port", OR_TEXT),
     field("volumes", List(&Object(VOLUME))),
 ];
 
@@ -136,7 +145,10 @@ const VOLUME: &[Field] = &[
     field("name", Text),
     field("path", Text),
     sometimes("path_bytes", Hex),
-    field("kind", Word(&["disk", "partition", "crypt", "lvm", "raid", "mapping", "loop", "other"])),
+    field(
+        "kind",
+        Word(&["disk", "partition", "crypt", "lvm", "raid", "mapping", "loop", "overlay", "other"]),
+    ),
     field("on", TEXTS),
     field("spans", TEXTS),
     field("swaps", TEXTS),

@@ -36,6 +36,7 @@ pub enum Verb {
     Load,
     Flush,
     Remount,
+    Attach,
     Status,
     Who,
 }
@@ -48,6 +49,7 @@ impl Verb {
             Verb::Load => "load",
             Verb::Flush => "flush",
             Verb::Remount => "remount",
+            Verb::Attach => "attach",
             Verb::Status => "status",
             Verb::Who => "who",
         }
@@ -64,6 +66,7 @@ impl Answer {
             unmoor::Outcome::Stopped(error) => Outcome::from(error),
         };
         let message = words::message(verb, &report);
+        let way_back = words::way_back(&report);
         let Report {
             drive, action, steps, medium_after, ended, warnings, lost, outcome: end, ..
         } = report;
@@ -71,7 +74,7 @@ impl Answer {
             unmoor::Outcome::Stopped(error) => Some(error),
             _ => None,
         };
-        let help = error.as_ref().and_then(|e| words::help(verb, &target, e, &steps));
+        let help = error.as_ref().and_then(|e| words::help(verb, &target, e, &steps)).or(way_back);
         let scan = error.as_ref().and_then(|e| e.scan().cloned());
         Answer {
             target,

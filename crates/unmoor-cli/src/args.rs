@@ -44,6 +44,7 @@ pub enum Command {
     Load(Load),
     Flush(Flush),
     Remount(Remount),
+    Attach(Attach),
     List(List),
     Status(Status),
     Who(Who),
@@ -51,8 +52,8 @@ pub enum Command {
 }
 
 /// The first words that are commands and not targets.
-const COMMANDS: [&str; 9] =
-    ["eject", "load", "flush", "remount", "list", "status", "who", "demo", "help"];
+const COMMANDS: [&str; 10] =
+    ["eject", "load", "flush", "remount", "attach", "list", "status", "who", "demo", "help"];
 
 /// Flush, dismount and eject, and look whether it really happened
 ///
@@ -174,6 +175,28 @@ pub struct Remount {
     /// Drives to mount
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<OsString>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Bring back what --power-off took off its bus and nobody has unplugged since (Linux)
+///
+/// Without a port it lists those that have something plugged in which the system does not use.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  unmoor attach                what could be brought back
+  unmoor attach usb:1-4.1      the port that `eject --power-off` named")]
+pub struct Attach {
+    /// Ports: usb:1-4.1, scsi:2:0:0:0, pci:0000:01:00
+    #[arg(value_name = "PORT")]
+    pub targets: Vec<OsString>,
+    /// Give up after this long [default: 30s]
+    #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
+    /// Say what would be done, and touch nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
     #[command(flatten)]
     pub output: Output,
 }

@@ -21,7 +21,7 @@ mod words;
 
 use args::Command;
 use clap::Parser;
-use commands::{list, release, status, who};
+use commands::{attach, list, release, status, who};
 use console::{Tone, say, tell};
 use outcome::Outcome;
 use std::process::ExitCode;
@@ -73,6 +73,7 @@ fn carry_out(command: Command) -> Result<u8, Error> {
         Command::Load(args) => release::load(args),
         Command::Flush(args) => release::flush(args),
         Command::Remount(args) => release::remount(args),
+        Command::Attach(args) => attach::run(args),
         Command::List(args) => Ok(list::run(args)),
         Command::Status(args) => status::run(args),
         Command::Who(args) => who::run(args),

@@ -59,6 +59,7 @@ pub fn message(verb: Verb, report: &Report) -> String {
         (Outcome::Released, Verb::Load) => subject(&named, &format!("loaded; {}.", seen(report))),
         (Outcome::Released, Verb::Eject(goal)) => subject(&named, &released(goal, report)),
         (Outcome::Released, Verb::Remount) => subject(&named, "mounted."),
+        (Outcome::Released, Verb::Attach) => subject(&named, &attached(report)),
         (Outcome::Released, _) => subject(&named, &flushed(report)),
     }
 }
@@ -97,6 +98,21 @@ fn flushed(report: &Report) -> String {
     }
 }
 
+fn attached(report: &Report) -> String {
+    let already = report.step(Step::Attach).is_some_and(|s| s.status == Status::Skipped);
+    let beside = report.drive.as_ref().map(|d| d.siblings.join(", ")).unwrap_or_default();
+    let beside = if beside.is_empty() { beside } else { format!(", and with it {beside}") };
+    let verb = if already { "is attached already" } else { "attached" };
+    format!("{verb}{beside}.")
+}
+
+/// After a power-off: how to undo it without a hand on the plug.
+pub fn way_back(report: &Report) -> Option<String> {
+    let off = report.outcome == Outcome::Released && report.action == Some(Action::PowerOff);
+    let port = report.drive.as_ref().filter(|_| off)?.port.as_ref()?;
+    Some(format!("to bring it back without unplugging it: unmoor attach {port}"))
+}
+
 fn seen(report: &Report) -> &'static str {
     report.medium_after.map_or("not verified", Presence::sentence)
 }
@@ -114,6 +130,7 @@ fn released(goal: Goal, report: &Report) -> String {
         DriveKind::Optical => "disc",
         DriveKind::Card => "card",
         DriveKind::Tape => "tape",
+        DriveKind::Floppy => "floppy",
         _ => "medium",
     };
     match (report.action, report.medium_after) {

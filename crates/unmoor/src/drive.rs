@@ -56,6 +56,9 @@ pub struct Drive {
     /// Names of the other drives of the same device (a card reader's slots, the "virtual CD" beside a
     /// disk): what a power-off would take along.
     pub siblings: Vec<String>,
+    /// Where it is plugged in, as [`Target::Port`](crate::Target::Port) names it (`usb:1-4.1`): what
+    /// [`attach`](crate::attach) takes after a power-off. `None` where nothing brings it back.
+    pub port: Option<String>,
     /// Everything on it that has or can have a file system, and what is stacked on that. What lies on
     /// something else comes after it: undo the list from its end.
     pub volumes: Vec<Volume>,
@@ -91,6 +94,15 @@ impl Drive {
         }
         sum
     }
+}
+
+/// A place that a drive can be plugged into, with something in it that the system does not use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its name: `usb:1-4.1`.
+    pub name: String,
+    /// On which bus.
+    pub bus: Bus,
 }
 
 /// What sort of drive it is, which decides how its medium is ejected.
@@ -238,6 +250,9 @@ pub enum VolumeKind {
     Mapping,
     /// A loop device over an image that lies on the drive.
     Loop,
+    /// An overlay file system with a layer on the drive (Linux). Other layers may lie elsewhere: nothing
+    /// of them is lost when it is unmounted.
+    Overlay,
 }
 
 /// A place where a volume is attached.
@@ -280,6 +295,7 @@ pub(crate) mod tests {
             system: Vec::new(),
             backing_file: None,
             siblings: Vec::new(),
+            port: None,
             volumes: Vec::new(),
         }
     }

@@ -58,14 +58,18 @@ mod verdict;
 mod wait;
 
 pub use blocker::{Blocker, BlockerKind, Process, Role, Scan, Use, UseKind};
-pub use drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
+pub use drive::{
+    Bus, Drive, DriveId, DriveKind, Medium, Mount, Port, Presence, Volume, VolumeKind,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use kill::{Ask, Consent, Ended, Ending, Kill, Spared, would_clear_the_way};
 pub use many::{AT_ONCE, Job, News, many};
 pub use options::{Goal, Options};
 pub use order::{Undo, undo_order};
 pub use plan::{Action, Plan, PlannedStep, plan};
-pub use release::{Listener, Procedure, dry_run, flush, load, release, remount};
+pub use release::{
+    Listener, Procedure, attach, attach_dry_run, dry_run, flush, load, release, remount,
+};
 pub use removable::all_removable;
 pub use report::{Attempt, Done, Event, Outcome, Report, Status, Step, StepReport};
 pub use stages::{Dismounted, Ejected, Halted, Locked, Observer, Opened};
@@ -80,6 +84,15 @@ use platform::Platform;
 /// What the system says; a drive that vanishes meanwhile is left out.
 pub fn list(platform: &dyn Platform, all: bool) -> Result<Vec<Drive>> {
     platform.list(all)
+}
+
+/// The ports that have something plugged in which the system does not use: what [`attach`] could bring
+/// back.
+///
+/// # Errors
+/// `NotSupported` where the system does not tell; `NotPermitted` where this user may not ask.
+pub fn vacant_ports(platform: &dyn Platform) -> Result<Vec<Port>> {
+    platform.vacant_ports()
 }
 
 /// The drive that `target` means, as it is now.

@@ -69,7 +69,7 @@ pub fn plan(
     methods: impl Fn(Action) -> Vec<String>,
 ) -> Result<Plan> {
     refuse_system(drive, options.swapoff)?;
-    refuse_empty(drive)?;
+    refuse_empty(drive, options.goal)?;
     refuse_spanning(drive, options)?;
     let action = action(drive, options)?;
     let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];
@@ -107,7 +107,8 @@ fn action(drive: &Drive, options: &Options) -> Result<Action> {
         Goal::Eject => match drive.kind {
             DriveKind::Loop | DriveKind::Network => Ok(Action::Detach),
             DriveKind::Card if drive.removable => Ok(Action::Nothing),
-            DriveKind::Optical | DriveKind::Tape | DriveKind::Floppy => Ok(Action::Eject),
+            DriveKind::Floppy => Ok(Action::Nothing),
+            DriveKind::Optical | DriveKind::Tape => Ok(Action::Eject),
             _ if drive.removable => Ok(Action::Eject),
             _ if drive.hotplug => Ok(Action::Stop),
             _ => Err(Error::new(
@@ -139,6 +140,9 @@ pub(crate) fn nothing_to_eject(drive: &Drive, options: &Options) -> String {
         (_, DriveKind::Card) => {
             "nothing to eject: this kind of drive has no command for it; take the card out by hand"
                 .into()
+        }
+        (_, DriveKind::Floppy) => {
+            "nothing to eject: this kind of drive has no command for it; press its button".into()
         }
         _ => "nothing to eject".into(),
     }
@@ -173,14 +177,14 @@ fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
 }
 
 /// How one thing to undo is named to the user; `None` for what needs no act of its own: the drive and
-/// its partitions are dismounted when their mounts are gone.
+/// its partitions, and overlays, are dismounted when their mounts are gone.
 fn shown(undo: &Undo<'_>) -> Option<String> {
     match undo {
         Undo::SwapOff(_, path) => Some(format!("swap on {}", path.display())),
         Undo::Unmount(_, mount) => Some(mount.path.display().to_string()),
         Undo::Dismount(volume) => {
             let what = match volume.kind {
-                VolumeKind::Disk | VolumeKind::Partition => return None,
+                VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
                 VolumeKind::Crypt => "encrypted volume",
                 VolumeKind::Lvm => "logical volume",
                 VolumeKind::Raid => "array",

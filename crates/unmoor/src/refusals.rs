@@ -2,7 +2,7 @@
 
 use crate::drive::{Drive, DriveKind, Medium};
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::Options;
+use crate::options::{Goal, Options};
 
 /// A drive that carries the running system is never released, by no option. Swap can be switched off.
 pub(crate) fn refuse_system(drive: &Drive, swapoff: bool) -> Result<()> {
@@ -27,11 +27,16 @@ pub(crate) fn refuse_system(drive: &Drive, swapoff: bool) -> Result<()> {
     }))
 }
 
-/// There is nothing to release in a drive without a medium.
-pub(crate) fn refuse_empty(drive: &Drive) -> Result<()> {
+/// There is nothing to release in a drive without a medium; the device itself can be powered off all
+/// the same, as a card reader with empty slots.
+pub(crate) fn refuse_empty(drive: &Drive, goal: Goal) -> Result<()> {
+    if goal == Goal::PowerOff && drive.kind != DriveKind::Loop {
+        return Ok(());
+    }
     let why = match (drive.medium, drive.kind) {
         (Medium::TrayOpen, _) => "the tray is open already",
         (Medium::Absent, DriveKind::Loop) => "no image is attached to it",
+        (Medium::Absent, DriveKind::Network) => "no remote disk is attached to it",
         (Medium::Absent, _) => "there is no medium in it",
         _ => return Ok(()),
     };

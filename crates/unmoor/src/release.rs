@@ -11,6 +11,7 @@ use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
 use crate::stages::{Dismounted, Ejected, Halted, Locked, Opened, refuse_kill, refuse_offline};
 use crate::target::Target;
 use crate::together;
+use crate::wait::Wait;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -64,6 +65,34 @@ pub fn remount(
     alone(Procedure::Remount, platform, target, options, listener)
 }
 
+/// Brings back what a power-off took off its bus and nobody has unplugged since. `target` is a
+/// [`Target::Port`]; the report's drive is the one that came back.
+pub fn attach(
+    platform: &dyn Platform,
+    target: &Target,
+    options: &Options,
+    listener: Listener<'_>,
+) -> Report {
+    let ear = Rc::new(RefCell::new(|event: &Event<'_>| listener(event)));
+    let mut run = Run::new(platform, target, options, ear, platform.now());
+    let outcome = run.attach();
+    run.over(outcome)
+}
+
+/// Names what [`attach`] would try, and carries nothing out.
+pub fn attach_dry_run(platform: &dyn Platform, target: &Target, options: &Options) -> Report {
+    let ear = Rc::new(RefCell::new(|_: &Event<'_>| {}));
+    let mut run = Run::new(platform, target, options, ear, platform.now());
+    let methods = match platform.attach_methods(target) {
+        Ok(methods) => methods,
+        Err(error) => return run.stopped(error.at(Step::Attach)),
+    };
+    for (step, what) in [(Step::Attach, methods), (Step::Verify, vec![target.to_string()])] {
+        run.report.steps.push(planned(&PlannedStep { step, what, note: None }));
+    }
+    run.over(Ok(Outcome::Planned))
+}
+
 /// What is done with a drive; [`many()`](crate::many()) does it with several at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Procedure {
@@ -105,6 +134,8 @@ pub(crate) struct Run<'r> {
     start: Duration,
     /// It had to wait for something that was in the way.
     pub(crate) waited: Rc<Cell<bool>>,
+    /// Drives of the same device, which a power-off takes along: held as long as this run.
+    siblings: Vec<Opened<'r>>,
     pub(crate) report: Report,
 }
 
@@ -126,6 +157,7 @@ impl<'r> Run<'r> {
             ear,
             start,
             waited: Rc::default(),
+            siblings: Vec::new(),
             report: Report {
                 target: target.to_string(),
                 drive: None,
@@ -190,6 +222,32 @@ impl<'r> Run<'r> {
         .map_err(|e| e.at(Step::Verify))
     }
 
+    fn attach(&mut self) -> Result<Outcome> {
+        let (platform, target, options) = (self.platform, self.target, self.options.clone());
+        let deadline = self.start + options.timeout.unwrap_or(Options::STEP_TIME);
+        let ear = self.ear.clone();
+        let attached = self.step(Step::Attach, || {
+            let mut watch = |left| (ear.borrow_mut())(&Event::Flushing { left });
+            let mut wait = Wait::until(platform, deadline, &options.cancel, &mut watch);
+            platform.attach(target, &mut wait).map(|done| ((), done))
+        });
+        attached.map_err(|e| e.about(&target.to_string()).at(Step::Attach))?;
+        let drive = self.step(Step::Verify, || {
+            let drive = platform.resolve(target).map_err(|error| match error.kind() {
+                ErrorKind::NoSuchTarget => {
+                    let why = "said yes to attaching, and no drive came of it";
+                    Error::new(ErrorKind::Failed, target.to_string(), why)
+                        .with_help("unplug it and plug it in again")
+                }
+                _ => error,
+            })?;
+            let note = drive.path.display().to_string();
+            Ok((drive, Done::default().with_note(note)))
+        });
+        self.report.drive = Some(drive.map_err(|e| e.at(Step::Verify))?);
+        Ok(Outcome::Released)
+    }
+
     pub(crate) fn resolve(&mut self) -> Result<Drive> {
         let (platform, target) = (self.platform, self.target);
         let drive = self.step(Step::Resolve, || {
@@ -212,11 +270,13 @@ impl<'r> Run<'r> {
     }
 
     /// A power-off takes the other drives of the same device along: a card reader's other slots, the
-    /// disk beside a "virtual CD". None of them may be in use.
-    pub(crate) fn refuse_siblings_in_use(&mut self, drive: &Drive) -> Result<()> {
-        let mut idle = Vec::new();
+    /// disk beside a "virtual CD". None of them may be in use, nor come into use meanwhile: each that was
+    /// not given too is taken for ourselves, which flushes it, until this run is over.
+    pub(crate) fn take_siblings(&mut self, drive: &Drive) -> Result<()> {
         let given = |name: &String| self.options.together.iter().any(|other| other.name == *name);
-        for name in drive.siblings.iter().filter(|name| !given(name)) {
+        let others: Vec<String> = drive.siblings.iter().filter(|n| !given(n)).cloned().collect();
+        let mut taken = Vec::new();
+        for name in &others {
             let sibling = match self.platform.resolve(&Target::parse(name)?) {
                 Ok(sibling) => sibling,
                 Err(error) if error.kind() == ErrorKind::NoSuchTarget => continue,
@@ -224,23 +284,35 @@ impl<'r> Run<'r> {
             };
             refuse_system(&sibling, false).map_err(|e| e.at(Step::Resolve))?;
             if let Some(mount) = sibling.mounts().first() {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    &drive.name,
-                    format!(
-                        "powering it off would take {name} along, which is mounted on {}",
-                        mount.path.display()
-                    ),
-                )
-                .with_help(format!("release {name} first, or leave --power-off out"))
-                .at(Step::Resolve));
+                let how = format!("is mounted on {}", mount.path.display());
+                return Err(self.sibling_in_use(drive, name, &how));
             }
-            idle.push(name.as_str());
+            let mut opened = Opened::with(self.platform, sibling, &self.options)?;
+            opened.check()?;
+            match opened.claim() {
+                Ok(_) => taken.push(opened),
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    let scan = opened.blockers();
+                    return Err(self.sibling_in_use(drive, name, "is in use").with_scan(scan));
+                }
+                Err(error) => return Err(error.at(Step::Resolve)),
+            }
         }
-        if !idle.is_empty() {
-            self.warn(format!("{} goes along: it is the same device", idle.join(", ")));
+        if !taken.is_empty() {
+            let names: Vec<&str> = taken.iter().map(|o| o.drive().name.as_str()).collect();
+            let (verb, what) =
+                if names.len() == 1 { ("goes", "it is") } else { ("go", "they are") };
+            self.warn(format!("{} {verb} along: {what} the same device", names.join(", ")));
         }
+        self.siblings = taken;
         Ok(())
+    }
+
+    fn sibling_in_use(&self, drive: &Drive, name: &str, how: &str) -> Error {
+        let what = format!("powering it off would take {name} along, which {how}");
+        Error::new(ErrorKind::Busy, &drive.name, what)
+            .with_help(format!("release {name} first, or leave --power-off out"))
+            .at(Step::Resolve)
     }
 
     pub(crate) fn open(&mut self, drive: Drive) -> Result<Opened<'r>> {

@@ -26,6 +26,8 @@ pub enum Step {
     PowerOff,
     /// Take the medium in.
     Load,
+    /// Have the port look again at what is plugged in.
+    Attach,
     /// Have the system mount it again.
     Mount,
     /// Look whether it really happened.
@@ -46,6 +48,7 @@ impl Step {
             Step::Eject => "eject",
             Step::PowerOff => "power-off",
             Step::Load => "load",
+            Step::Attach => "attach",
             Step::Mount => "mount",
             Step::Verify => "verify",
             Step::Unlock => "unlock",

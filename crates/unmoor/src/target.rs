@@ -20,6 +20,9 @@ pub enum Target {
     PartLabel(String),
     /// A partition's UUID in its table: `PARTUUID=…`.
     PartUuid(String),
+    /// Where a drive is plugged in: `usb:1-4.1`, `scsi:2:0:0:0`, `pci:0000:01:00`. The one name that
+    /// still means it after a power-off.
+    Port(String),
     /// A simulated drive: `sim:stick`.
     Simulated(String),
 }
@@ -65,6 +68,9 @@ impl Target {
                 return Ok(make(plain.to_string()));
             }
         }
+        if ["usb:", "scsi:", "pci:"].iter().any(|bus| text.starts_with(bus)) {
+            return Ok(Target::Port(text.to_string()));
+        }
         Ok(Target::Path(given.to_os_string()))
     }
 }
@@ -92,6 +98,7 @@ impl fmt::Display for Target {
             Target::Uuid(u) => ("UUID=", u),
             Target::PartLabel(l) => ("PARTLABEL=", l),
             Target::PartUuid(u) => ("PARTUUID=", u),
+            Target::Port(port) => return f.write_str(port),
             Target::Simulated(n) => ("sim:", n),
         };
         // Quotes that belong to the value need others around them.
@@ -120,6 +127,7 @@ mod tests {
         assert_eq!(Target::parse("UUID=\"12-AB\"").unwrap(), Target::Uuid("12-AB".into()));
         assert_eq!(Target::parse("sim:cd").unwrap(), Target::Simulated("cd".into()));
         assert_eq!(Target::parse("/dev/sdb").unwrap(), Target::Path("/dev/sdb".into()));
+        assert_eq!(Target::parse("usb:1-4").unwrap(), Target::Port("usb:1-4".into()));
         assert_eq!(Target::parse("E:").unwrap(), Target::Path("E:".into()));
     }
 

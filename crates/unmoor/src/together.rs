@@ -131,7 +131,7 @@ fn open_all<'r>(
     all(planned, over, |run, drive: Drive| {
         let action = run.report.action.unwrap_or(Action::Nothing);
         if action == Action::PowerOff {
-            run.refuse_siblings_in_use(&drive)?;
+            run.take_siblings(&drive)?;
         }
         run.tell(&Event::Resolved { drive: &drive, action });
         let names: Vec<String> = drive.volumes.iter().map(|v| v.name.clone()).collect();

@@ -22,6 +22,10 @@ pub(crate) fn judge(drive: &Drive, action: Action, seen: Presence) -> Option<Don
         (Action::Eject, Stopped) if drive.kind == DriveKind::Disk => {
             Some(Done::default().with_note("the drive has stopped"))
         }
+        // A tape drive waits for LOAD with the tape where a hand can take it.
+        (Action::Eject, Stopped) if drive.kind == DriveKind::Tape => {
+            Some(Done::default().with_note("the tape is unloaded"))
+        }
         (_, Unknown) => {
             Some(Done::skipped("the drive does not say").with_warning(format!(
                 "{} does not say whether it let go: not verified",

@@ -14,13 +14,19 @@ const DRIVERS: &[&str] = &[
     "usb_storage",
     "uas",
     "mmc_block",
+    "nvme",
+    "st",
     "sd_mod",
     "sr_mod",
     "sg",
     "loop",
 ];
 
+/// Refuses to load where there is no such drive.
+const FLOPPY: &str = "floppy";
+
 pub fn load() -> Result<()> {
+    let _ = Command::new("modprobe").arg(FLOPPY).output();
     let output = Command::new("modprobe").arg("-a").args(DRIVERS).output()?;
     ensure!(output.status.success(), "modprobe: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())

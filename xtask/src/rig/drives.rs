@@ -114,3 +114,174 @@ pub const LOGGED_STICK: Drive = Drive { id: "logged", logged: true, hotplug: fal
 
 /// What most tests need, in one machine, so that one boot serves them all.
 pub const STANDARD: &[&Drive] = &[&CD, &DVD, &EMPTY, &STICK, &STICK2, &CARD, &OWN];
+
+/// The host controller of the machine with one drive of each kind: eight ports.
+const XHCI8: &str = "qemu-xhci,id=xhci,addr=0x12,p2=8,p3=8";
+
+/// What most of the drives below are not.
+const PLAIN: Drive = Drive {
+    id: "",
+    controllers: &[],
+    device: "",
+    medium: None,
+    place: &[],
+    hotplug: false,
+    fixed: false,
+    logged: false,
+};
+
+const READER_BOT: &str = "usb-bot,id=reader,bus=xhci.0,port=1";
+
+/// The first slot of a card reader, with a card in it: LUN 0 of one USB device.
+pub const SLOT1: Drive = Drive {
+    id: "slot1",
+    controllers: &[XHCI8, READER_BOT],
+    device: "scsi-hd,bus=reader.0,lun=0,removable=on",
+    medium: Some(Medium::Plain),
+    place: &["-1:1.0", ":0:0:0/block"],
+    ..PLAIN
+};
+
+/// The second slot, with a card.
+pub const SLOT2: Drive = Drive {
+    id: "slot2",
+    device: "scsi-hd,bus=reader.0,lun=1,removable=on",
+    medium: Some(Medium::Card),
+    place: &["-1:1.0", ":0:0:1/block"],
+    ..SLOT1
+};
+
+/// The third slot, empty.
+pub const SLOT3: Drive = Drive {
+    id: "slot3",
+    device: "scsi-hd,bus=reader.0,lun=2,removable=on",
+    medium: None,
+    place: &["-1:1.0", ":0:0:2/block"],
+    ..SLOT1
+};
+
+const BESIDE_BOT: &str = "usb-bot,id=beside,bus=xhci.0,port=2";
+
+/// The "virtual CD" of a USB disk: the same device, another LUN.
+pub const BESIDE_CD: Drive = Drive {
+    id: "besidecd",
+    controllers: &[XHCI8, BESIDE_BOT],
+    device: "scsi-cd,bus=beside.0,lun=0",
+    medium: Some(Medium::Cd),
+    place: &["-2:1.0", ":0:0:0/block"],
+    ..PLAIN
+};
+
+/// The disk beside it.
+pub const BESIDE_DISK: Drive = Drive {
+    id: "besidedisk",
+    device: "scsi-hd,bus=beside.0,lun=1",
+    medium: Some(Medium::Plain),
+    place: &["-2:1.0", ":0:0:1/block"],
+    fixed: true,
+    ..BESIDE_CD
+};
+
+/// A USB disk that speaks UAS.
+pub const UAS: Drive = Drive {
+    id: "uasdisk",
+    controllers: &[XHCI8, "usb-uas,id=uas,bus=xhci.0,port=3"],
+    device: "scsi-hd,bus=uas.0,scsi-id=0,lun=0",
+    medium: Some(Medium::Stick),
+    place: &["-3:1.0"],
+    fixed: true,
+    ..PLAIN
+};
+
+/// A hub that switches the power of each port, as few real ones do: what it says of its ports is true.
+const HUB: &str = "usb-hub,id=hub,bus=xhci.0,port=4,port-power=on";
+
+/// A USB disk behind a hub: its medium stays in it.
+pub const DISK: Drive = Drive {
+    id: "usbdisk",
+    controllers: &[XHCI8, HUB],
+    device: "usb-storage,bus=xhci.0,port=4.1,removable=off,serial=RIGDISK1",
+    medium: Some(Medium::Stick),
+    place: &["-4.1:1.0"],
+    fixed: true,
+    ..PLAIN
+};
+
+/// A USB CD drive.
+pub const USB_CD: Drive = Drive {
+    id: "usbcd",
+    controllers: &[XHCI8, "usb-bot,id=cdbot,bus=xhci.0,port=5"],
+    device: "scsi-cd,bus=cdbot.0,lun=0",
+    medium: Some(Medium::Cd),
+    place: &["-5:1.0"],
+    ..PLAIN
+};
+
+/// A SATA disk.
+pub const SATA: Drive = Drive {
+    id: "sata",
+    device: "ide-hd,bus=ide.1",
+    medium: Some(Medium::Stick),
+    place: &["0000:00:1f.2", "/ata"],
+    fixed: true,
+    ..PLAIN
+};
+
+/// A SCSI disk whose medium can be taken out, as a ZIP drive's.
+pub const ZIP: Drive = Drive {
+    id: "zip",
+    controllers: &["virtio-scsi-pci,id=scsi2,addr=0x16"],
+    device: "scsi-hd,bus=scsi2.0,removable=on",
+    medium: Some(Medium::Plain),
+    place: &["0000:00:16.0"],
+    ..PLAIN
+};
+
+/// An NVMe disk in a slot that can be switched off.
+pub const NVME: Drive = Drive {
+    id: "nvme",
+    controllers: &["pcie-root-port,id=rp0,addr=0x15,chassis=1,slot=1"],
+    device: "nvme,bus=rp0,serial=RIGNVME",
+    medium: Some(Medium::Stick),
+    place: &["0000:00:15.0", "nvme"],
+    fixed: true,
+    ..PLAIN
+};
+
+/// An NVMe disk in no slot.
+pub const NVME_FIXED: Drive = Drive {
+    id: "nvme2",
+    controllers: &[],
+    device: "nvme,addr=0x17,serial=RIGNVME2",
+    medium: Some(Medium::Stick),
+    place: &["0000:00:17.0", "nvme"],
+    fixed: true,
+    ..PLAIN
+};
+
+/// A floppy drive.
+pub const FLOPPY: Drive = Drive {
+    id: "floppy",
+    controllers: &["isa-fdc,id=fdc"],
+    device: "floppy,unit=0",
+    medium: Some(Medium::Floppy),
+    place: &["/block/fd0"],
+    ..PLAIN
+};
+
+/// One drive of each kind that the standard machine does not have.
+pub const KINDS: &[&Drive] = &[
+    &SLOT1,
+    &SLOT2,
+    &SLOT3,
+    &BESIDE_CD,
+    &BESIDE_DISK,
+    &UAS,
+    &DISK,
+    &USB_CD,
+    &SATA,
+    &ZIP,
+    &NVME,
+    &NVME_FIXED,
+    &FLOPPY,
+];

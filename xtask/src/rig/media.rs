@@ -26,6 +26,8 @@ pub enum Medium {
     Card,
     /// ext4 on the whole disk (`RIGOWN`).
     Own,
+    /// vfat on the whole of a 1.44 MB floppy (`RIGFLOPPY`).
+    Floppy,
 }
 
 impl Medium {
@@ -36,7 +38,7 @@ impl Medium {
     /// How many partitions it has; none means that its file system fills the drive.
     pub fn partitions(self) -> u32 {
         match self {
-            Self::Cd | Self::Dvd | Self::Own => 0,
+            Self::Cd | Self::Dvd | Self::Own | Self::Floppy => 0,
             Self::Plain | Self::Card => 1,
             Self::Stick => 2,
         }
@@ -80,6 +82,11 @@ pub fn make(medium: Medium, path: &Path) -> Result<()> {
             let whole = Partition { start: 0, size: 64 * MIB };
             empty(path, whole.size)?;
             ext4(path, whole, "RIGOWN", "5e1f0000-0000-4000-8000-000000000001")
+        }
+        Medium::Floppy => {
+            empty(path, 1440 * 1024)?;
+            run(program("mkfs.vfat").args(["-n", "RIGFLOPPY", "-i", "5E1F0004"]).arg(path))
+                .map(drop)
         }
     }
 }

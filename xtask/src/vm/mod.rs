@@ -58,6 +58,10 @@ pub static STANDARD: Hardware =
 pub static LOGGED: Hardware =
     Hardware { name: "logged", memory_mb: 1024, drives: &[&drives::LOGGED_STICK], shared: false };
 
+/// A machine with one drive of each kind that the standard one has not.
+pub static KINDS: Hardware =
+    Hardware { name: "kinds", memory_mb: 1024, drives: drives::KINDS, shared: true };
+
 pub fn command(options: &Options) -> Result<ExitCode> {
     let chosen = tests::chosen(options.filter.as_deref().unwrap_or_default());
     if options.list {

@@ -167,6 +167,8 @@ fn ready(machine: &mut Machine, test: &Test) -> Result<()> {
             // Powered off by the guest it is still in its socket; yanked by a test it is not.
             let _ = machine.yank(drive);
             machine.plug(drive)?;
+        } else if machine.guest.find(drive.place)?.is_none() {
+            anyhow::bail!("the guest powered {} off, and it cannot be plugged in again", drive.id);
         } else {
             machine.insert(drive)?;
         }

@@ -1,5 +1,6 @@
 //! One file a command: library calls in, words or JSON out.
 
+pub mod attach;
 pub mod list;
 mod many;
 pub mod release;

@@ -26,6 +26,7 @@ pub struct DriveDto<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     backing_file_bytes: Option<String>,
     siblings: &'a [String],
+    port: Option<&'a str>,
     volumes: Vec<VolumeDto<'a>>,
 }
 
@@ -80,6 +81,7 @@ impl<'a> From<&'a Drive> for DriveDto<'a> {
             backing_file: drive.backing_file.as_ref().map(plain),
             backing_file_bytes: drive.backing_file.as_ref().and_then(bytes_of),
             siblings: &drive.siblings,
+            port: drive.port.as_deref(),
             volumes: drive.volumes.iter().map(VolumeDto::from).collect(),
         }
     }

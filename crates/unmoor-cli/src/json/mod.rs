@@ -11,7 +11,7 @@ use blocker::{BlockerDto, EndedDto, ScanDto};
 use drive::DriveDto;
 use os_text::{bytes_of, plain};
 use serde::Serialize;
-use unmoor::{Attempt, Drive, Error, StepReport};
+use unmoor::{Attempt, Bus, Drive, Error, Port, StepReport};
 
 /// Grows by new fields only; another number would mean that old ones changed.
 const SCHEMA: u32 = 1;
@@ -28,6 +28,8 @@ struct Document<'a> {
     left_out: Option<Vec<LeftOutDto<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     drives: Option<Vec<DriveDto<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ports: Option<Vec<PortDto<'a>>>,
     error: Option<ErrorDto>,
 }
 
@@ -37,6 +39,12 @@ struct LeftOutDto<'a> {
     name: &'a str,
     path: String,
     reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct PortDto<'a> {
+    port: &'a str,
+    bus: &'static str,
 }
 
 #[derive(Serialize)]
@@ -101,6 +109,7 @@ pub fn of_targets(
         targets,
         left_out: left_out.map(of_left_out),
         drives: None,
+        ports: None,
         error: None,
     })
 }
@@ -145,6 +154,22 @@ pub fn of_drives(exit_code: u8, drives: &[Drive], error: Option<&Error>) -> Stri
         targets: None,
         left_out: None,
         drives: Some(drives.iter().map(DriveDto::from).collect()),
+        ports: None,
+        error: error.map(ErrorDto::from),
+    })
+}
+
+/// The document of `attach` without a port.
+pub fn of_ports(exit_code: u8, ports: &[Port], error: Option<&Error>) -> String {
+    let ports = ports.iter().map(|p| PortDto { port: &p.name, bus: names::bus(p.bus) }).collect();
+    print(&Document {
+        schema: SCHEMA,
+        unmoor: env!("CARGO_PKG_VERSION"),
+        command: "attach",
+        exit_code,
+        targets: None,
+        drives: None,
+        ports: Some(ports),
         error: error.map(ErrorDto::from),
     })
 }
@@ -217,5 +242,10 @@ pub fn kind_of(drive: &Drive) -> &'static str {
 
 /// The contract's word for how it is attached.
 pub fn bus_of(drive: &Drive) -> &'static str {
-    names::bus(drive.bus)
+    bus(drive.bus)
+}
+
+/// The contract's word for a bus.
+pub fn bus(bus: Bus) -> &'static str {
+    names::bus(bus)
 }

@@ -61,6 +61,7 @@ pub fn volume_kind(kind: VolumeKind) -> &'static str {
         VolumeKind::Raid => "raid",
         VolumeKind::Mapping => "mapping",
         VolumeKind::Loop => "loop",
+        VolumeKind::Overlay => "overlay",
         _ => "other",
     }
 }

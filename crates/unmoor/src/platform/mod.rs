@@ -5,7 +5,7 @@
 //! drive, opened and bound; it owns every handle and lock, and lets go of all of them when dropped.
 
 use crate::blocker::{Process, Scan};
-use crate::drive::{Drive, Mount, Presence, Volume};
+use crate::drive::{Drive, Mount, Port, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::report::Done;
@@ -80,6 +80,31 @@ pub trait Platform: Clock + Send + Sync {
     fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
         let what = process.name.to_string_lossy();
         Err(Error::new(ErrorKind::NotSupported, what, "programs cannot be ended on this system"))
+    }
+
+    /// The ports that have something plugged in which the system does not use.
+    ///
+    /// # Errors
+    /// `NotSupported` where the system does not tell; `NotPermitted`.
+    fn vacant_ports(&self) -> Result<Vec<Port>> {
+        Err(Error::new(ErrorKind::NotSupported, "attach", "is not available on this system yet"))
+    }
+
+    /// Names of the methods that [`Platform::attach`] would try, in order.
+    ///
+    /// # Errors
+    /// `NotSupported` for a target that is no port; `NoSuchTarget`.
+    fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
+        Err(no_attach(target))
+    }
+
+    /// Brings back the device that a power-off took off its bus at this port, and waits for its drives.
+    ///
+    /// # Errors
+    /// As [`Platform::attach_methods`]; `NoMedium` when nothing is plugged in there; `Failed` when it
+    /// stays away.
+    fn attach(&self, target: &Target, _wait: &mut Wait<'_>) -> Result<Done> {
+        Err(no_attach(target))
     }
 
     /// Names of the methods that [`Session::let_go`] would try for this action, in order.
@@ -207,6 +232,13 @@ pub trait Session {
 
     /// Searches for what keeps this drive's volumes busy.
     fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan;
+}
+
+/// Where a drive can only be plugged in anew by hand.
+fn no_attach(target: &Target) -> Error {
+    let why = "attach is not available on this system yet";
+    Error::new(ErrorKind::NotSupported, target.to_string(), why)
+        .with_help("unplug the drive and plug it in again")
 }
 
 /// The platform this program runs on.

@@ -55,7 +55,8 @@ impl Inner<'_> {
             // Who was in the way may have mounted something, or unmounted it himself.
             self.refresh()?;
             self.refuse()?;
-            refuse_empty(&self.drive)?;
+            // One that was empty from the start has nothing to be busy: this one lost its medium.
+            refuse_empty(&self.drive, Goal::Eject)?;
             pause = (pause * 2).min(Duration::from_millis(250));
         }
     }

@@ -237,6 +237,14 @@ impl<'p> Opened<'p> {
         })
     }
 
+    /// Takes a drive that nothing is mounted of for ourselves, and flushes it.
+    ///
+    /// # Errors
+    /// `Busy` when something of it is in use.
+    pub(crate) fn claim(&mut self) -> Result<Done> {
+        self.0.stage(Step::Resolve, |_, session, wait| session.claim(false, wait))
+    }
+
     /// Asks the drive whether there is a medium in it.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 mod all_or_nothing;
 mod always_unlocked;
+mod attach;
 mod deadlines;
 mod dry_run;
 mod examples;

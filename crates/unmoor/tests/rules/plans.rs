@@ -30,7 +30,7 @@ fn each_kind_of_drive_lets_go_in_its_own_way() {
         (DriveSetup::disk("it"), Action::Stop),
         (DriveSetup::image("it"), Action::Detach),
         (DriveSetup::new("it", DriveKind::Network, Bus::Virtual), Action::Detach),
-        (DriveSetup::new("it", DriveKind::Floppy, Bus::Usb), Action::Eject),
+        (DriveSetup::new("it", DriveKind::Floppy, Bus::Other), Action::Nothing),
         (DriveSetup::new("it", DriveKind::Tape, Bus::Scsi), Action::Eject),
     ] {
         assert_eq!(action(&setup, Goal::Eject), Ok(expected), "{setup:?}");
@@ -50,6 +50,14 @@ fn only_what_can_leave_its_bus_is_powered_off() {
     assert_eq!(action(&DriveSetup::disk("it"), Goal::PowerOff), Ok(Action::PowerOff));
     assert_eq!(action(&DriveSetup::image("it"), Goal::PowerOff), Err(ErrorKind::NotSupported));
     assert_eq!(action(&DriveSetup::card("it"), Goal::PowerOff), Err(ErrorKind::NotSupported));
+}
+
+#[test]
+fn an_empty_drive_can_be_powered_off_and_nothing_else() {
+    let empty = DriveSetup::stick("it").empty();
+    assert_eq!(action(&empty, Goal::PowerOff), Ok(Action::PowerOff));
+    assert_eq!(action(&empty, Goal::Eject), Err(ErrorKind::NoMedium));
+    assert_eq!(action(&empty, Goal::Dismount), Err(ErrorKind::NoMedium));
 }
 
 #[test]

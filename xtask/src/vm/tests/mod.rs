@@ -4,8 +4,10 @@ mod busy;
 mod card;
 mod document;
 mod force;
+mod kinds;
 mod loops;
 mod optical;
+mod overlays;
 mod power_cut;
 mod refusals;
 mod rig;
@@ -30,7 +32,9 @@ const ALL: &[&[Test]] = &[
     card::TESTS,
     loops::TESTS,
     stacks::TESTS,
+    overlays::TESTS,
     force::TESTS,
+    kinds::TESTS,
     refusals::TESTS,
     targets::TESTS,
     several::TESTS,

@@ -1,9 +1,11 @@
 //! From a block device to a [`Drive`] with everything that stands on it.
 
 use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::platform::linux::blockers::overlay;
 use crate::platform::linux::btrfs::{self, Member};
 use crate::platform::linux::cdrom::{self, DriveStatus};
 use crate::platform::linux::mountinfo::{self, Line};
+use crate::platform::linux::port::Port;
 use crate::platform::linux::promptly::Promptly;
 use crate::platform::linux::sysfs::{Node, Place};
 use crate::platform::linux::{loops, running_system, superblock, swaps, udev, writeback};
@@ -150,7 +152,12 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
     let kind = kind(&name, &node);
     let size = node.size();
     let medium = medium(kind, opened.as_ref(), &node, size);
-    let bus = place.bus();
+    // The kernel says so of what hangs on a port that its firmware calls external: Thunderbolt, USB4.
+    let bus = match place.bus() {
+        Bus::Nvme if place.pci_says_removable() => Bus::Thunderbolt,
+        bus => bus,
+    };
+    let port = Port::of(place);
     let strings = node.child("device").ok();
     let word = |name: &str| strings.as_ref().and_then(|node| node.text(name));
     let fixed_card = kind == DriveKind::Card && word("type").is_some_and(|t| t == "MMC");
@@ -170,19 +177,21 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
         size: size.filter(|_| medium == Medium::Present),
         removable: node.flag("removable") || (kind == DriveKind::Card && !fixed_card),
         hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt)
-            || (bus == Bus::Nvme && place.pci_says_removable()),
+            || (bus == Bus::Ata && place.is_external_sata()),
         read_only: node.flag("ro") || kind == DriveKind::Optical,
         medium,
         system: Vec::new(),
         backing_file: (kind == DriveKind::Loop)
             .then(|| node.text("loop/backing_file").map(PathBuf::from))
             .flatten(),
-        siblings: if bus == Bus::Usb { siblings(place) } else { Vec::new() },
+        siblings: port.as_ref().map_or_else(Vec::new, |port| siblings(place, port)),
+        port: port.map(|port| port.to_string()),
         volumes: Vec::new(),
         name,
     };
     volumes(machine, &mut drive, &node, &place.disk, detail);
     adopt_mounts(machine, &mut drive);
+    add_overlays(machine, &mut drive);
     drive.system = running_system::uses(&drive);
     count_unwritten(&mut drive);
     Ok(drive)
@@ -210,6 +219,8 @@ fn medium(
     size: Option<u64>,
 ) -> Medium {
     match (kind, opened) {
+        // Its size may be older than its connection.
+        (DriveKind::Network, _) if node.text("pid").is_none() => Medium::Absent,
         (_, Err(&Errno::NOMEDIUM)) => Medium::Absent,
         (DriveKind::Optical, Ok(fd)) => match cdrom::drive_status(fd) {
             Ok(DriveStatus::TrayOpen) => Medium::TrayOpen,
@@ -356,6 +367,50 @@ fn adopt_mounts(machine: &Machine, drive: &mut Drive) {
     }
 }
 
+/// Overlays with a layer on a mount of this drive, and overlays on those: they keep its file systems
+/// alive by themselves, whatever becomes of the mounts.
+fn add_overlays(machine: &Machine, drive: &mut Drive) {
+    if !drive.is_mounted() {
+        return;
+    }
+    let overlays: Vec<&Line> =
+        machine.mounts.iter().filter(|l| l.file_system == "overlay").collect();
+    loop {
+        let known =
+            |drive: &Drive, line: &Line| drive.volumes.iter().any(|v| v.device == line.device);
+        let found = overlays.iter().filter(|line| !known(drive, line)).find_map(|line| {
+            let layers = overlay::layer_mounts(&machine.mounts, line);
+            let has_layer = |v: &&Volume| v.mounts.iter().any(|m| layers.contains(&m.id));
+            let on: Vec<String> =
+                drive.volumes.iter().filter(has_layer).map(|v| v.name.clone()).collect();
+            (!on.is_empty()).then_some((line, on))
+        });
+        let Some((line, on)) = found else { return };
+        let mounts: Vec<Mount> = machine
+            .mounts
+            .iter()
+            .filter(|other| other.device == line.device)
+            .map(Line::to_mount)
+            .collect();
+        drive.volumes.push(Volume {
+            name: format!("overlay:{}", line.path.display()),
+            path: line.path.clone(),
+            device: line.device,
+            kind: VolumeKind::Overlay,
+            on,
+            spans: Vec::new(),
+            swaps: Vec::new(),
+            label: None,
+            uuid: None,
+            file_system: Some(line.file_system.clone()),
+            size: None,
+            read_only: mounts.iter().all(|mount| mount.read_only),
+            unwritten: None,
+            mounts,
+        });
+    }
+}
+
 fn content(drive: &Drive, device: u64, path: &Path, detail: Detail) -> Option<superblock::Content> {
     udev::content(device).or_else(|| {
         if detail == Detail::Lean || drive.medium != Medium::Present {
@@ -378,7 +433,9 @@ fn count_unwritten(drive: &mut Drive) {
     let mounted = |v: &&Volume| of_disk(v) && !v.mounts.is_empty();
     let alone = drive.volumes.iter().filter(mounted).count() == 1;
     let (disk, read_only) = (drive.id.device, drive.read_only);
-    for volume in drive.volumes.iter_mut().filter(|v| !read_only && !v.mounts.is_empty()) {
+    // What an overlay has in the cache is counted for the file systems below it.
+    let own = |v: &&mut Volume| v.kind != VolumeKind::Overlay && !v.mounts.is_empty();
+    for volume in drive.volumes.iter_mut().filter(|v| !read_only && own(v)) {
         volume.unwritten = match of_disk(volume) {
             true if alone => writeback::unwritten(disk),
             true => None,
@@ -399,14 +456,15 @@ fn mapping_kind(node: &Node) -> VolumeKind {
     }
 }
 
-/// The drives of the same USB device, which a power-off takes along.
-fn siblings(place: &Place) -> Vec<String> {
-    let Some(usb) = place.usb_device() else { return Vec::new() };
-    let Ok(all) = Node::open("/sys/block").and_then(|node| node.names()) else { return Vec::new() };
-    all.into_iter()
-        .filter(|name| *name != place.disk)
-        .filter(|name| Place::of_name(name).is_ok_and(|other| other.disk_path.starts_with(&usb)))
-        .collect()
+/// The other drives of the same port, which a power-off takes along: LUNs of a USB device, namespaces
+/// and functions of what is in a slot.
+fn siblings(place: &Place, port: &Port) -> Vec<String> {
+    // Each logical unit of a SCSI host goes alone.
+    if matches!(port, Port::Scsi(_)) {
+        return Vec::new();
+    }
+    let others = port.disks().into_iter().filter(|other| other.disk != place.disk);
+    others.map(|other| other.disk.replace('!', "/")).collect()
 }
 
 #[cfg(test)]

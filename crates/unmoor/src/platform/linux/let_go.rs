@@ -1,11 +1,13 @@
 //! How each kind of drive is made to let go: which methods, in which order, and what a refusal means.
 
-use crate::drive::{Drive, DriveKind};
+use crate::drive::{Bus, Drive, DriveKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
+use crate::platform::linux::mtio::{self, Operation};
+use crate::platform::linux::port::Port;
 use crate::platform::linux::sg::{self, Answer, Command};
 use crate::platform::linux::sysfs::Place;
-use crate::platform::linux::{blkdev, cdrom, loopdev, worker};
+use crate::platform::linux::{blkdev, cdrom, loopdev, nbd, tape, worker};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,8 +25,14 @@ pub enum Method {
     CloseTray,
     /// A SCSI command.
     Scsi(Command),
+    /// `MTIOCTOP`
+    Tape(Operation),
     /// `LOOP_CLR_FD`
     LoopDetach,
+    /// `NBD_DISCONNECT`
+    NbdDisconnect,
+    /// `NBD_CLEAR_SOCK`
+    NbdClearSocket,
     /// A write to sysfs that takes the device off its bus.
     SysfsRemove,
 }
@@ -37,9 +45,12 @@ impl Method {
             Method::CdromEject => "CDROMEJECT".into(),
             Method::CloseTray => "CDROMCLOSETRAY".into(),
             Method::Scsi(command) => command.name().into(),
+            Method::Tape(operation) => operation.name().into(),
             Method::LoopDetach => "LOOP_CLR_FD".into(),
+            Method::NbdDisconnect => "NBD_DISCONNECT".into(),
+            Method::NbdClearSocket => "NBD_CLEAR_SOCK".into(),
             Method::SysfsRemove => match removal(drive) {
-                Some(file) => format!("write 1 to {}", file.display()),
+                Some((file, text)) => format!("write {text} to {}", file.display()),
                 None => "sysfs remove".into(),
             },
         }
@@ -50,7 +61,8 @@ impl Method {
     /// some refuse SYNCHRONIZE CACHE because they have none.
     fn prepares(self, action: Action) -> bool {
         match self {
-            Method::UnlockDoor => true,
+            // Telling the server is a courtesy; the socket is what keeps the device.
+            Method::UnlockDoor | Method::NbdDisconnect | Method::Tape(Operation::Unlock) => true,
             Method::Scsi(Command::AllowMediumRemoval | Command::SynchronizeCache) => true,
             Method::Scsi(Command::Stop) => action == Action::PowerOff,
             _ => false,
@@ -62,14 +74,28 @@ impl Method {
 /// accepted.
 pub fn methods(drive: &Drive, action: Action) -> &'static [Method] {
     use Command::{AllowMediumRemoval, Eject, Stop, SynchronizeCache};
-    use Method::{CdromEject, LoopDetach, Scsi, SysfsRemove, UnlockDoor};
+    use Method::{
+        CdromEject, LoopDetach, NbdClearSocket, NbdDisconnect, Scsi, SysfsRemove, Tape, UnlockDoor,
+    };
     match (action, drive.kind) {
         (Action::Eject, DriveKind::Optical) => {
             &[UnlockDoor, CdromEject, Scsi(AllowMediumRemoval), Scsi(Eject)]
         }
+        // LOAD UNLOAD (SSC-3 7.2) has the bits of a stop.
+        (Action::Eject, DriveKind::Tape) => &[
+            Tape(Operation::Unlock),
+            Tape(Operation::Offline),
+            Scsi(AllowMediumRemoval),
+            Scsi(Stop),
+        ],
         (Action::Eject, _) => &[Scsi(AllowMediumRemoval), Scsi(Eject), CdromEject],
         (Action::Stop, _) => &[Scsi(SynchronizeCache), Scsi(Stop)],
         (Action::Detach, DriveKind::Loop) => &[LoopDetach],
+        (Action::Detach, DriveKind::Network) => &[NbdDisconnect, NbdClearSocket],
+        // Its driver flushes and shuts it down when it is removed (NVMe 1.4, 7.6.2).
+        (Action::PowerOff, _) if matches!(drive.bus, Bus::Nvme | Bus::Thunderbolt) => {
+            &[SysfsRemove]
+        }
         (Action::PowerOff, DriveKind::Disk | DriveKind::Optical) => {
             &[Scsi(SynchronizeCache), Scsi(Stop), SysfsRemove]
         }
@@ -82,7 +108,8 @@ pub fn methods(drive: &Drive, action: Action) -> &'static [Method] {
 pub fn load_methods(drive: &Drive) -> &'static [Method] {
     match drive.kind {
         DriveKind::Optical => &[Method::CloseTray, Method::Scsi(Command::Load)],
-        DriveKind::Disk | DriveKind::Tape => &[Method::Scsi(Command::Load)],
+        DriveKind::Disk => &[Method::Scsi(Command::Load)],
+        DriveKind::Tape => &[Method::Tape(Operation::Load)],
         _ => &[],
     }
 }
@@ -222,13 +249,21 @@ fn attempt(
             Method::CdromEject => simple(wait, || cdrom::eject(fd))?,
             Method::CloseTray => simple(wait, || cdrom::close_tray(fd))?,
             Method::LoopDetach => simple(wait, || loopdev::detach(fd))?,
+            Method::NbdDisconnect => simple(wait, || nbd::disconnect(fd))?,
+            Method::NbdClearSocket => simple(wait, || nbd::clear_socket(fd))?,
             Method::SysfsRemove => remove(drive, wait)?,
+            Method::Tape(operation) => simple(wait, || mtio::operate(fd, operation))?,
             Method::Scsi(command) => return scsi(fd, command, wait),
         }
     };
     match (method, result) {
         // The loop driver detaches when the last one closes it; ENXIO: it has been already.
         (Method::LoopDetach, Ok(()) | Err(Errno::NXIO)) => {
+            *device = None;
+            Ok(Ok(()))
+        }
+        // The device is free when the last one closes it.
+        (Method::NbdClearSocket, Ok(())) => {
             *device = None;
             Ok(Ok(()))
         }
@@ -282,29 +317,21 @@ fn is_empty(fd: BorrowedFd<'_>, wait: &mut Wait<'_>) -> Result<bool> {
     Ok(false)
 }
 
-/// The file that takes this drive's device off its bus: `remove` of the USB device or of the PCI
-/// function (sysfs-bus-usb, sysfs-bus-pci), `delete` of a SCSI device (Documentation/scsi/scsi.rst).
-fn removal(drive: &Drive) -> Option<PathBuf> {
-    let place = Place::of(drive.id.device).ok()?;
-    if let Some(usb) = place.usb_device() {
-        return Some(usb.join("remove"));
-    }
-    let scsi = place.disk_path.join("device/delete");
-    if scsi.exists() {
-        return Some(scsi);
-    }
-    let mut above = place.disk_path.ancestors().skip(1);
-    above
-        .find(|dir| dir.join("vendor").exists() && dir.join("remove").exists())
-        .map(|d| d.join("remove"))
+/// The port's own file that takes what is plugged in off its bus.
+fn removal(drive: &Drive) -> Option<(PathBuf, &'static str)> {
+    let place = match tape::is_tape(drive.id.device) {
+        true => tape::by_number(drive.id.device),
+        false => Place::of(drive.id.device),
+    };
+    Port::of(&place.ok()?)?.removal()
 }
 
 fn remove(drive: &Drive, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
-    let Some(file) = removal(drive) else { return Ok(Err(Errno::OPNOTSUPP)) };
+    let Some((file, text)) = removal(drive) else { return Ok(Err(Errno::OPNOTSUPP)) };
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let file = match openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(errno) => return Ok(Err(errno)),
     };
-    simple(wait, || rustix::io::write(&file, b"1").map(drop))
+    simple(wait, || rustix::io::write(&file, text.as_bytes()).map(drop))
 }

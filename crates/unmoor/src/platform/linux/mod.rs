@@ -1,6 +1,7 @@
 //! Linux: one file for each kernel interface, and above them what a release asks.
 
 mod apart;
+mod attach;
 mod blkdev;
 mod blkpg;
 mod blockers;
@@ -24,7 +25,10 @@ mod loopdev;
 mod loops;
 mod md;
 mod mountinfo;
+mod mtio;
+mod nbd;
 mod pidfd;
+mod port;
 mod procfs;
 mod promptly;
 mod resolve;
@@ -38,18 +42,21 @@ mod stack;
 mod superblock;
 mod swaps;
 mod sysfs;
+mod tape;
 mod udev;
 mod umount;
+mod usbfs;
 mod worker;
 mod writeback;
 
 use crate::blocker::Process;
-use crate::drive::Drive;
+use crate::drive::{Drive, Port};
 use crate::error::Result;
 use crate::plan::Action;
 use crate::platform::{Platform, Running, Session};
+use crate::report::Done;
 use crate::target::Target;
-use crate::wait::Clock;
+use crate::wait::{Clock, Wait};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::Duration;
 
@@ -87,6 +94,9 @@ impl Platform for Linux {
     }
 
     fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
+        if tape::is_tape(drive.id.device) {
+            return Ok(Box::new(tape::TapeSession::open(drive)?));
+        }
         Ok(Box::new(session::LinuxSession::open(drive)?))
     }
 
@@ -109,6 +119,18 @@ impl Platform for Linux {
 
     fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
         running::hold(process)
+    }
+
+    fn vacant_ports(&self) -> Result<Vec<Port>> {
+        attach::vacancies()
+    }
+
+    fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
+        resolve::port(target).map(|port| attach::method_names(&port))
+    }
+
+    fn attach(&self, target: &Target, wait: &mut Wait<'_>) -> Result<Done> {
+        attach::attach(&resolve::port(target)?, wait)
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {

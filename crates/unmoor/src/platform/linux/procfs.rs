@@ -3,6 +3,7 @@
 //! A descriptor of `/proc/PID` stays bound to that process: once it is gone every access fails with
 //! ESRCH or ENOENT, even if the number has been given to another one. Nothing here allocates per file.
 
+use crate::platform::linux::tape;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -125,7 +126,7 @@ impl AsFd for Task {
 pub(crate) struct Seen {
     /// The device number of its file system, `major << 32 | minor`.
     pub(crate) device: u64,
-    /// The block device that it is, if it is one.
+    /// The block device that it is, if it is one; or the tape.
     pub(crate) node: Option<u64>,
     /// The mount it was reached through (Linux 5.8).
     pub(crate) mount: Option<u64>,
@@ -146,7 +147,11 @@ pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<Seen> {
     let mask = StatxFlags::from_bits_retain(x.stx_mask);
     Ok(Seen {
         device: number(x.stx_dev_major, x.stx_dev_minor),
-        node: (kind == FileType::BlockDevice).then(|| number(x.stx_rdev_major, x.stx_rdev_minor)),
+        node: match kind {
+            FileType::BlockDevice => Some(number(x.stx_rdev_major, x.stx_rdev_minor)),
+            FileType::CharacterDevice => tape::number(x.stx_rdev_major, x.stx_rdev_minor),
+            _ => None,
+        },
         mount: mask.contains(StatxFlags::MNT_ID).then_some(x.stx_mnt_id),
         directory: kind == FileType::Directory,
         links: x.stx_nlink,

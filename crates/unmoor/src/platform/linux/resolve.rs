@@ -3,8 +3,9 @@
 use crate::drive::Drive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::describe::{Detail, Machine, drive};
-use crate::platform::linux::errno;
+use crate::platform::linux::port::Port;
 use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::{errno, tape};
 use crate::target::Target;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
@@ -15,6 +16,9 @@ use std::path::Path;
 pub fn resolve(target: &Target) -> Result<Drive> {
     let machine =
         Machine::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    if let Some(place) = tape(target) {
+        return tape::drive(&place).map_err(|e| errno::error(e, &place.disk, "cannot be read"));
+    }
     let place = match target {
         Target::Path(path) => by_path(&machine, path)?,
         Target::Label(label) => by_content(&machine, target, |v| v.label.as_ref() == Some(label))?,
@@ -24,11 +28,32 @@ pub fn resolve(target: &Target) -> Result<Drive> {
         })?,
         Target::PartLabel(label) => by_link(target, "by-partlabel", label)?,
         Target::PartUuid(uuid) => by_link(target, "by-partuuid", &uuid.to_ascii_lowercase())?,
+        Target::Port(_) => by_port(target)?,
         Target::Simulated(_) => return Err(nothing(&target.to_string())),
     };
     let place = below_mapping(place, &target.to_string())?;
     drive(&machine, &place, Detail::Prompt)
         .map_err(|e| errno::error(e, &place.disk, "cannot be read"))
+}
+
+/// The tape drive that `target` names, by its name, a node of it, or its port.
+fn tape(target: &Target) -> Option<Place> {
+    let given = match target {
+        Target::Path(given) => given,
+        Target::Port(name) => {
+            let port = Port::parse(name)?;
+            return tape::all().into_iter().find(|place| Port::of(place).as_ref() == Some(&port));
+        }
+        _ => return None,
+    };
+    if let Some(name) = given.to_str().filter(|name| !name.contains('/')) {
+        return tape::place(tape::plain_name(name)?).ok();
+    }
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = statx(CWD, given, flags, StatxFlags::TYPE).ok()?;
+    let is_character = u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFCHR;
+    let number = tape::number(stat.stx_rdev_major, stat.stx_rdev_minor).filter(|_| is_character)?;
+    tape::by_number(number).ok()
 }
 
 /// Every drive of the machine.
@@ -41,7 +66,8 @@ pub fn list(all: bool) -> Result<Vec<Drive>> {
         let empty_slot = matches!(place.bus(), crate::Bus::Virtual) && found.size.is_none();
         (!empty_slot && (all || found.removable || found.hotplug)).then_some(found)
     });
-    Ok(drives.collect())
+    let tapes = tape::all();
+    Ok(drives.chain(tapes.iter().filter_map(|place| tape::drive(place).ok())).collect())
 }
 
 /// The disks below `/sys/block` that are drives: mappings and arrays are volumes, and ram disks are
@@ -94,6 +120,28 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
                 .map_err(|_| on_no_drive(machine, stat.stx_mnt_id, &shown))
         }
     }
+}
+
+/// The port that `target` names.
+pub fn port(target: &Target) -> Result<Port> {
+    let no_port = || {
+        let why = "is no port: what is powered off has no other name";
+        Error::new(ErrorKind::NotSupported, target.to_string(), why)
+            .with_help("`unmoor attach` lists what can be brought back")
+    };
+    match target {
+        Target::Port(name) => Port::parse(name).ok_or_else(|| nothing(name)),
+        _ => Err(no_port()),
+    }
+}
+
+/// The first drive that is plugged in there; what else is there are its siblings.
+fn by_port(target: &Target) -> Result<Place> {
+    let port = port(target)?;
+    port.disks().into_iter().next().ok_or_else(|| {
+        Error::new(ErrorKind::NoSuchTarget, port.to_string(), "no drive is attached there")
+            .with_help(format!("if it was powered off: unmoor attach {port}"))
+    })
 }
 
 fn unreachable_path(errno: Errno, given: &OsStr) -> Error {

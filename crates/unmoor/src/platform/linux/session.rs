@@ -30,6 +30,8 @@ pub struct LinuxSession {
     claimed: bool,
     /// The kernel reports a failed write once for each descriptor; it must not be forgotten.
     unwritten: Option<Error>,
+    /// Volumes that an overlay which was detached while in use can still write to.
+    written_through: Vec<String>,
     /// Why the drive may not be opened by this user. Who uses it can be asked all the same.
     denied: Option<Error>,
 }
@@ -46,6 +48,7 @@ impl LinuxSession {
             device: None,
             claimed: false,
             unwritten: None,
+            written_through: Vec::new(),
             denied: None,
         };
         match device {
@@ -81,6 +84,12 @@ impl LinuxSession {
         }
     }
 
+    /// There was no medium in it when it was bound, so nothing was written to it. Flushing an empty slot
+    /// of a card reader is an I/O error.
+    fn is_empty(&self) -> bool {
+        matches!(self.drive.medium, Medium::Absent | Medium::TrayOpen)
+    }
+
     fn device(&self) -> Result<&OwnedFd> {
         self.device.as_ref().ok_or_else(|| gone(&self.drive))
     }
@@ -99,6 +108,21 @@ impl LinuxSession {
             self.unwritten.get_or_insert_with(|| error.clone());
         }
         error
+    }
+
+    /// Force, for a mount that is in use. An overlay itself cannot be cut off; what its layers lie on is.
+    fn detach_busy(
+        &mut self,
+        volume: &Volume,
+        mount: &Mount,
+        known: bool,
+        wait: &mut Wait<'_>,
+    ) -> Result<Done> {
+        if volume.kind != VolumeKind::Overlay {
+            return cut_off::cut_off(&self.drive, volume, mount, known, wait);
+        }
+        self.written_through.extend(volume.on.iter().cloned());
+        umount::detach(mount, wait).map(Done::by)
     }
 
     fn fsync(&mut self, what: &str, device: &OwnedFd, wait: &mut Wait<'_>) -> Result<Done> {
@@ -166,7 +190,8 @@ impl Session for LinuxSession {
             }
         }
         // What was written to the device node itself; that of the whole disk is flush_drive's.
-        if volume.kind != VolumeKind::Disk && !volume.read_only {
+        let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
+        if has_node && !volume.read_only {
             let device = describe::open(&volume.path)
                 .map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))?;
             done.add(self.fsync(&volume.path.display().to_string(), &device, wait)?);
@@ -175,6 +200,9 @@ impl Session for LinuxSession {
     }
 
     fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+        if self.is_empty() {
+            return Ok(Done::skipped("there is no medium in it"));
+        }
         let device = self.device()?.try_clone().map_err(|_| gone(&self.drive))?;
         let path = self.drive.path.display().to_string();
         let done = self.fsync(&path, &device, wait)?;
@@ -200,11 +228,17 @@ impl Session for LinuxSession {
         wait: &mut Wait<'_>,
     ) -> Result<Done> {
         let tick = Self::progress(self.drive.id.device);
-        let done = match umount::take_away(mount, force, wait, tick) {
-            Err(busy) if force && busy.os_code() == Some(Errno::BUSY.raw_os_error()) => {
-                cut_off::cut_off(&self.drive, volume, mount, self.unwritten.is_some(), wait)
+        let known = self.unwritten.is_some();
+        // Its mount would go, and whoever has files open in the overlay would write on.
+        let done = if self.written_through.contains(&volume.name) {
+            self.detach_busy(volume, mount, known, wait)
+        } else {
+            match umount::take_away(mount, force, wait, tick) {
+                Err(busy) if force && busy.os_code() == Some(Errno::BUSY.raw_os_error()) => {
+                    self.detach_busy(volume, mount, known, wait)
+                }
+                other => other,
             }
-            other => other,
         };
         done.map_err(|e| self.remember(e))
     }
@@ -218,7 +252,15 @@ impl Session for LinuxSession {
     }
 
     fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
-        let mut done = match self.take(wait)? {
+        // The floppy driver grants a claim only while nobody has the drive open, not even we.
+        if self.drive.kind == DriveKind::Floppy {
+            self.device = None;
+        }
+        let taken = self.take(wait)?;
+        if taken.is_err() && self.device.is_none() {
+            self.device = describe::open(&self.drive.path).ok();
+        }
+        let mut done = match taken {
             Ok(claimed) => {
                 self.check_descriptor(&claimed)?;
                 self.device = Some(claimed);
@@ -241,7 +283,7 @@ impl Session for LinuxSession {
             Err(Errno::NXIO | Errno::NODEV | Errno::NOENT) => return Err(gone(&self.drive)),
             Err(errno) => return Err(errno::error(errno, &self.drive.name, "open(O_EXCL)")),
         };
-        if !self.drive.read_only {
+        if !self.drive.read_only && !self.is_empty() {
             // Dismounting wrote too, and the drive has a cache of its own.
             let device = self.device()?.try_clone().map_err(|_| gone(&self.drive))?;
             done.add(self.fsync(&self.drive.path.display().to_string(), &device, wait)?);
@@ -271,6 +313,10 @@ impl Session for LinuxSession {
         if self.drive.kind == DriveKind::Loop {
             let attached = self.node.child("loop").is_ok();
             return Ok(if attached { Presence::Present } else { Presence::Absent });
+        }
+        if self.drive.kind == DriveKind::Network {
+            let connected = self.node.text("pid").is_some();
+            return Ok(if connected { Presence::Present } else { Presence::Absent });
         }
         let Some(device) = &self.device else { return Ok(Presence::Unknown) };
         if self.drive.kind == DriveKind::Optical {

@@ -47,6 +47,8 @@ pub enum Command {
     AllowMediumRemoval,
     /// SYNCHRONIZE CACHE (10) of the whole medium (SBC-3 5.18).
     SynchronizeCache,
+    /// WRITE FILEMARKS (6) with a count of 0: no mark, but the buffer goes to the tape (SSC-3 7.14).
+    WriteFilemarks,
     /// START STOP UNIT (SBC-3 5.20, MMC-6 6.43): LoEj = 1, Start = 0.
     Eject,
     /// START STOP UNIT: LoEj = 1, Start = 1.
@@ -62,6 +64,7 @@ impl Command {
             Command::TestUnitReady => "TEST UNIT READY",
             Command::AllowMediumRemoval => "ALLOW MEDIUM REMOVAL",
             Command::SynchronizeCache => "SYNCHRONIZE CACHE",
+            Command::WriteFilemarks => "WRITE FILEMARKS (0)",
             Command::Eject => "START STOP UNIT (LoEj)",
             Command::Load => "START STOP UNIT (LoEj, Start)",
             Command::Stop => "START STOP UNIT (stop)",
@@ -74,6 +77,7 @@ impl Command {
             Command::TestUnitReady => ([0; 10], 6),
             Command::AllowMediumRemoval => ([0x1e, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6),
             Command::SynchronizeCache => ([0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0], 10),
+            Command::WriteFilemarks => ([0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6),
             Command::Eject => ([0x1b, 0, 0, 0, 0b10, 0, 0, 0, 0, 0], 6),
             Command::Load => ([0x1b, 0, 0, 0, 0b11, 0, 0, 0, 0, 0], 6),
             Command::Stop => ([0x1b, 0, 0, 0, 0b00, 0, 0, 0, 0, 0], 6),

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_millis(1000);
 
 /// Is it one that has to be taken down by itself.
 pub fn is_stacked(volume: &Volume) -> bool {
-    !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition)
+    !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay)
 }
 
 /// Can a level that is in use be cut off from what lies below it.
@@ -47,7 +47,7 @@ pub fn can_be_cut_off(volume: &Volume) -> bool {
 pub fn probe(drive: &Drive, volume: &Volume) -> Result<Done> {
     let path = volume.path.display().to_string();
     match volume.kind {
-        VolumeKind::Disk | VolumeKind::Partition => Ok(Done::default()),
+        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => Ok(Done::default()),
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => {
             let opened = control(volume).and_then(|control| {
                 dm_ioctl::open_count(control, volume.device)
@@ -76,11 +76,11 @@ pub fn probe(drive: &Drive, volume: &Volume) -> Result<Done> {
 }
 
 /// How often this drive's own mounts and levels hold this one open: a file system does once, whatever
-/// the number of its mounts; a mapping and an array do once each.
+/// the number of its mounts and of the images and overlays on it; a mapping and an array do once each.
 fn own_uses(drive: &Drive, volume: &Volume) -> u32 {
     let holds = |other: &&Volume| {
         other.name != volume.name
-            && other.kind != VolumeKind::Loop
+            && !matches!(other.kind, VolumeKind::Loop | VolumeKind::Overlay)
             && other.on.contains(&volume.name)
     };
     let above = |v: &Volume| match v.kind {

@@ -174,6 +174,27 @@ impl Place {
         })
     }
 
+    /// Is it on an eSATA connector: `PxCMD.ESP`, which counts only where the controller says `CAP.SXS`
+    /// (AHCI 1.3.1, 3.1.1 and 3.3.7; the kernel's `ahci_mark_external_port`). "Hot plug capable" alone
+    /// is said of many ports inside the case too.
+    pub fn is_external_sata(&self) -> bool {
+        let host = self.disk_path.ancestors().find(|dir| {
+            let name = dir.file_name().and_then(|name| name.to_str());
+            name.and_then(|name| name.strip_prefix("host")).is_some_and(|number| {
+                !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+            })
+        });
+        let Some(host) = host.and_then(|dir| Some(dir.join("scsi_host").join(dir.file_name()?)))
+        else {
+            return false;
+        };
+        let bits = |name: &str| {
+            let text = text_at(rustix::fs::CWD, host.join(name))?;
+            u32::from_str_radix(&text, 16).ok()
+        };
+        is_esata(bits("ahci_host_caps"), bits("ahci_port_cmd"))
+    }
+
     /// The USB device above it: the nearest directory with a `busnum`. Its interfaces have none.
     pub fn usb_device(&self) -> Option<PathBuf> {
         self.disk_path
@@ -185,9 +206,22 @@ impl Place {
     }
 }
 
+fn is_esata(capabilities: Option<u32>, port_command: Option<u32>) -> bool {
+    capabilities.is_some_and(|caps| caps & 1 << 5 != 0)
+        && port_command.is_some_and(|command| command & 1 << 21 != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_connector_outside_the_case_is_esata() {
+        assert!(is_esata(Some(0x20), Some(0x20_c017)));
+        assert!(!is_esata(Some(0x20), Some(0x4_c017)), "hot plug capable is not outside");
+        assert!(!is_esata(Some(0), Some(0x20_c017)), "the controller knows no eSATA");
+        assert!(!is_esata(None, None));
+    }
 
     const STICK: &str = "../../devices/pci0000:00/0000:00:04.0/usb1/1-1/1-1:1.0/host2/target2:0:0/2:0:0:0/block/sdb/sdb1";
 

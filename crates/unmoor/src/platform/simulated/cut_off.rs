@@ -219,7 +219,11 @@ impl Bound<'_> {
     pub fn take_drive(&self, world: &mut World, force: bool) -> Result<()> {
         let dead = world.handles.iter().any(|h| h.device == self.id && h.stale);
         let linux = world.manner == Manner::Linux;
-        let device = world.with_medium(self.id)?;
+        // One that was empty from the start can be taken too: to power it off.
+        let device = match self.empty {
+            true => world.bound(self.id)?,
+            false => world.with_medium(self.id)?,
+        };
         let stacked = device.volumes.iter().any(|v| v.open && v.is_stacked());
         let held = device.claimed_by.is_some_and(|token| token != self.token);
         if device.is_mounted() || held || (linux && (stacked || (dead && !force))) {

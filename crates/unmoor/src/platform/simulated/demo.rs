@@ -30,6 +30,7 @@ impl Simulated {
     /// | `sim:broken` | cannot write: input/output error |
     /// | `sim:yanked` | is pulled out while it flushes |
     /// | `sim:reader` | a slot of a card reader; `sim:reader2` is its sibling |
+    /// | `sim:parked` | a USB disk that was powered off and not unplugged: `attach` brings it back |
     /// | `sim:system` | carries `/` and swap |
     pub fn demo() -> Self {
         Simulated::demo_in(Manner::native())
@@ -98,6 +99,8 @@ fn healthy(machine: &Simulated, places: &mut Places) {
     machine.plug(&DriveSetup::image("image").size(64 * MIB).volume(image));
     machine.plug(&DriveSetup::cd("empty").model("CD drive").empty());
     machine.plug(&DriveSetup::cd("tray").model("CD drive").size(650 * MIB).tray_open(true));
+    let parked = DriveSetup::disk("parked").model("USB disk").size(1 << 40).powered_off();
+    machine.plug(&parked.volume(VolumeSetup::partition("vfat")));
     for (name, sibling) in [("reader", "sim:reader2"), ("reader2", "sim:reader")] {
         let volume = places.partition(name);
         machine.plug(

@@ -50,6 +50,8 @@ pub(super) struct Device {
     /// What the drive says of itself; what changes is in the other fields.
     pub shape: Drive,
     pub attached: bool,
+    /// It left its bus by a command, and is still plugged in.
+    pub powered_off: bool,
     pub medium: Medium,
     pub disc_in_tray: bool,
     pub stopped: bool,

@@ -34,6 +34,8 @@ pub enum Op {
     Unlock,
     /// [`Session::blockers`](crate::platform::Session::blockers)
     Blockers,
+    /// [`Platform::attach`](crate::platform::Platform::attach)
+    Attach,
 }
 
 /// Something that goes wrong when an operation begins.

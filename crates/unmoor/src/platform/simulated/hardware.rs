@@ -60,6 +60,9 @@ impl Bound<'_> {
         if action == Action::PowerOff {
             for id in self.whole_device(world) {
                 world.yank(id);
+                if let Some(device) = world.device_mut(id) {
+                    device.powered_off = true;
+                }
             }
             return Ok((accepted(), Some(effect)));
         }

@@ -63,6 +63,8 @@ pub enum Effect {
         /// While something of it was mounted.
         mounted: bool,
     },
+    /// The device is on its bus again.
+    Attached,
     /// The tray was closed.
     Loaded,
     /// At least one lock or claim was let go of.

@@ -45,6 +45,7 @@ mod programs;
 mod running;
 mod session;
 mod setup;
+mod socket;
 mod threads;
 mod truth;
 mod world;
@@ -59,13 +60,13 @@ pub use running::{Temper, Told};
 pub use setup::{DriveSetup, VolumeSetup};
 
 use crate::blocker::Process;
-use crate::drive::{Drive, DriveId};
+use crate::drive::{Drive, DriveId, Port};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::{Platform, Running, Session};
 use crate::report::Done;
 use crate::target::Target;
-use crate::wait::Clock;
+use crate::wait::{Clock, Wait};
 use device::Device;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -227,6 +228,18 @@ impl Platform for Simulated {
     fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
         let held = self.take_hold(process)?;
         Ok(held.map(|held| Box::new(held) as Box<dyn Running>))
+    }
+
+    fn vacant_ports(&self) -> Result<Vec<Port>> {
+        Ok(self.vacancies())
+    }
+
+    fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
+        self.methods_to_attach(target)
+    }
+
+    fn attach(&self, target: &Target, wait: &mut Wait<'_>) -> Result<Done> {
+        self.bring_back(target, wait)
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {

@@ -5,7 +5,7 @@ use super::journal::{Effect, Entry};
 use super::world::World;
 use super::{Manner, Simulated};
 use crate::blocker::{Blocker, Scan, UseKind};
-use crate::drive::{Drive, DriveId, Mount, Presence, Volume};
+use crate::drive::{Drive, DriveId, Medium, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::Session;
@@ -17,6 +17,8 @@ pub(super) struct Bound<'m> {
     pub id: DriveId,
     /// Whose locks are whose.
     pub token: u64,
+    /// There was no medium in it when it was opened.
+    pub empty: bool,
 }
 
 /// What an operation answered, and what truly happened.
@@ -25,7 +27,8 @@ pub(super) type Answer<T> = Result<(T, Option<Effect>)>;
 impl<'m> Bound<'m> {
     /// Binds a session to the device.
     pub fn open(machine: &'m Simulated, id: DriveId, token: u64) -> Result<Self> {
-        let bound = Bound { machine, id, token };
+        let empty = machine.with(|w| w.device(id).is_some_and(|d| d.medium != Medium::Present));
+        let bound = Bound { machine, id, token, empty };
         bound.run(Op::Open, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
             _ => Ok(((), None)),

@@ -15,6 +15,7 @@ pub struct DriveSetup {
     pub(super) prevention: Prevention,
     pub(super) silent: bool,
     pub(super) disc_in_tray: bool,
+    pub(super) powered_off: bool,
     pub(super) faults: Vec<Fault>,
     pub(super) volumes: Vec<VolumeSetup>,
 }
@@ -39,6 +40,8 @@ impl DriveSetup {
             system: Vec::new(),
             backing_file: None,
             siblings: Vec::new(),
+            port: matches!(bus, Bus::Usb | Bus::Thunderbolt | Bus::Scsi | Bus::Ata | Bus::Nvme)
+                .then(|| name.clone()),
             volumes: Vec::new(),
             name,
         };
@@ -48,6 +51,7 @@ impl DriveSetup {
             prevention: Prevention::None,
             silent: false,
             disc_in_tray: true,
+            powered_off: false,
             faults: Vec::new(),
             volumes: Vec::new(),
         }
@@ -144,6 +148,13 @@ impl DriveSetup {
         self
     }
 
+    /// Plugged in, and taken off its bus by somebody before.
+    #[must_use]
+    pub fn powered_off(mut self) -> Self {
+        self.powered_off = true;
+        self
+    }
+
     /// How fast it writes.
     #[must_use]
     pub fn bytes_per_second(mut self, bytes: u64) -> Self {
@@ -192,7 +203,8 @@ impl DriveSetup {
         shape.id = id;
         let volumes = (1..).zip(&self.volumes).map(|(n, v)| v.build(&shape.name, id, n)).collect();
         Device {
-            attached: true,
+            attached: !self.powered_off,
+            powered_off: self.powered_off,
             medium: shape.medium,
             disc_in_tray: self.disc_in_tray,
             stopped: false,

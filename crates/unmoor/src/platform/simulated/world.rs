@@ -190,7 +190,7 @@ impl World {
     /// Pulls the device out.
     pub fn yank(&mut self, id: DriveId) {
         if let Some(device) = self.device_mut(id) {
-            device.attached = false;
+            (device.attached, device.powered_off) = (false, false);
             device.cut_off();
         }
         self.stale(id, None);

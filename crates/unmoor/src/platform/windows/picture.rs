@@ -63,6 +63,7 @@ pub(super) fn drive_beside(inventory: &Inventory, key: &Key, held: &[&str]) -> D
         system: needed_on(&found, &system::needed()),
         backing_file: None,
         siblings: siblings(inventory, key),
+        port: None,
         volumes,
         name,
     }

@@ -2,12 +2,13 @@
 
 use super::identity::Identity;
 use super::kept::Kept;
+use super::overlay::Overlay;
 use super::survey::{Hit, Namespace, Survey, Which};
 use super::text::{command, command_on};
 use super::wanted::Wanted;
 use super::{btrfs, exports, person, stacked};
 use crate::blocker::{Blocker, BlockerKind, Use, UseKind};
-use crate::drive::Drive;
+use crate::drive::{Drive, Volume, VolumeKind};
 use crate::platform::linux::procfs::seen_at;
 use crate::platform::linux::{mountinfo, swaps};
 use std::ffi::{CString, OsStr, OsString};
@@ -36,7 +37,7 @@ pub(super) fn blockers(
         Some(at) => drive.volumes[at].name.as_str(),
         None => drive.name.as_str(),
     };
-    let mut found = upon(survey, &name);
+    let mut found = upon(drive, survey, &name);
     found.extend(other_mounts(drive, survey, &name));
     found.extend(elsewhere(survey, &name, &who));
     found.extend(swapped(wanted, &name));
@@ -47,9 +48,14 @@ pub(super) fn blockers(
 
 /// What is mounted on the drive's mounts, and overlays with a layer there: the topmost of each namespace
 /// first, as they have to go.
-fn upon<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
+fn upon<'d>(drive: &Drive, survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
     let mut found: Vec<(Namespace, usize, Blocker)> = Vec::new();
-    for overlay in &survey.overlays {
+    // What is planned to be unmounted is in nobody's way.
+    let planned = |overlay: &&Overlay| {
+        let of = |v: &Volume| v.kind == VolumeKind::Overlay && v.device == overlay.device;
+        overlay.namespace.is_ours() && drive.volumes.iter().any(of)
+    };
+    for overlay in survey.overlays.iter().filter(|overlay| !planned(overlay)) {
         let volume = name(overlay.on);
         let description = format!(
             "overlay on {}: its {} {} lies on {volume}",

@@ -22,7 +22,7 @@ mod kernel;
 mod maps;
 pub(crate) mod namespaces;
 mod notes;
-mod overlay;
+pub(crate) mod overlay;
 mod patience;
 pub(crate) mod person;
 mod propagation;

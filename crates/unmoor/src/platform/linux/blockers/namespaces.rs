@@ -1,5 +1,6 @@
 //! Mounts of a volume in other mount namespaces: cheap enough to be asked at every release.
 
+use super::overlay;
 use super::patience::Patience;
 use super::survey::{Namespace, Survey};
 use crate::platform::linux::procfs::Proc;
@@ -22,7 +23,7 @@ pub(crate) struct Elsewhere {
 pub(crate) struct MountedElsewhere {
     /// The mounts.
     pub(crate) mounts: Vec<Elsewhere>,
-    /// Overlays, in any namespace, that have a layer on the device: they keep it busy by themselves,
+    /// Overlays, in any namespace, that were not asked for themselves and have a layer on the device: they keep it busy by themselves,
     /// and the probe of our mounts does not show them.
     pub(crate) overlays: Vec<PathBuf>,
     /// There are copies too that leave together with our mounts. Who has a file open there keeps the
@@ -53,7 +54,8 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
             Elsewhere { device: devices[hit.on], pid, path: hit.path }
         })
         .collect();
-    let overlays = survey.overlays.into_iter().map(|overlay| overlay.path).collect();
+    let unasked = |o: &overlay::Overlay| !(o.namespace.is_ours() && devices.contains(&o.device));
+    let overlays = survey.overlays.into_iter().filter(unasked).map(|o| o.path).collect();
     MountedElsewhere { mounts, overlays, copies: !copies.is_empty(), unseen: survey.unseen }
 }
 

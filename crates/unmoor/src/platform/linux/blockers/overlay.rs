@@ -78,6 +78,13 @@ fn layer_on(
     })
 }
 
+/// The mounts of the same table that the layers of this overlay lie on.
+pub(crate) fn layer_mounts(lines: &[Line], overlay: &Line) -> Vec<u64> {
+    let layers = layers(&overlay.super_options).into_iter();
+    let paths = layers.map(|(_, layer)| PathBuf::from(OsString::from_vec(layer)));
+    paths.filter_map(|path| mount_of(lines, &path)).map(|mount| mount.id).collect()
+}
+
 /// The layers in the options of an overlay, as paths.
 pub(super) fn layers(options: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut layers = Vec::new();

@@ -18,7 +18,7 @@ fn one(drive: &Drive, volume: &Volume) -> Option<Blocker> {
         return None;
     }
     let kind = match volume.kind {
-        VolumeKind::Disk | VolumeKind::Partition => return None,
+        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => BlockerKind::Mapping,
         VolumeKind::Raid => BlockerKind::Raid,
         VolumeKind::Loop => BlockerKind::Loop,

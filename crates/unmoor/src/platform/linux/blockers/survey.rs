@@ -243,6 +243,10 @@ fn device_of(line: &Line, nodes: &[(u64, Which)]) -> Option<Which> {
     if line.device >> 32 != 0 {
         return find(line.device);
     }
+    // Of those, only overlays are looked for by their number.
+    if line.file_system == "overlay" {
+        return find(line.device);
+    }
     if !mountinfo::source_is_device(line) {
         return None;
     }

@@ -1,0 +1,63 @@
+//! `attach`: brings back what a power-off took off its bus; without a port, what could be.
+
+use super::{each, parse, print_document};
+use crate::answer::{Answer, Verb};
+use crate::args;
+use crate::console::{Tone, say, tell};
+use crate::machines::Machines;
+use crate::outcome::Outcome;
+use crate::progress::Progress;
+use crate::{json, signals, words};
+use unmoor::{Error, Options, Port, platform};
+
+pub fn run(args: args::Attach) -> Result<u8, Error> {
+    if args.targets.is_empty() {
+        return Ok(list(&args.output));
+    }
+    let options =
+        Options { timeout: args.timeout, cancel: signals::cancel(), ..Options::default() };
+    let machines = Machines::default();
+    let targets = parse(args.targets)?;
+    Ok(each(Verb::Attach, targets, &args.output, &options.cancel, |given, target| {
+        let machine = match machines.of(target) {
+            Ok(machine) => machine,
+            Err(error) => return Answer::from_error(given, Verb::Attach, None, error),
+        };
+        let report = if args.dry_run {
+            unmoor::attach_dry_run(machine, target, &options)
+        } else {
+            let mut progress = Progress::new(&given, &args.output, options.wait);
+            unmoor::attach(machine, target, &options, &mut |event| progress.hear(event))
+        };
+        Answer::from_report(given, Verb::Attach, report)
+    }))
+}
+
+/// The ports that have something plugged in which the system does not use.
+fn list(output: &args::Output) -> u8 {
+    let found = platform::native().and_then(|machine| unmoor::vacant_ports(&*machine));
+    let code = found.as_ref().err().map_or(0, |e| Outcome::from(e).exit_code());
+    if output.json {
+        let ports = found.as_deref().unwrap_or_default();
+        return print_document(&json::of_ports(code, ports, found.as_ref().err()), code);
+    }
+    match found {
+        Ok(ports) => print(&ports, output.quiet),
+        Err(error) => {
+            tell(Tone::Bad, &words::failure(None, &error));
+            if let Some(help) = error.help() {
+                tell(Tone::Plain, &format!("  {help}"));
+            }
+        }
+    }
+    code
+}
+
+fn print(ports: &[Port], quiet: bool) {
+    if ports.is_empty() && !quiet {
+        say(Tone::Plain, "Nothing is plugged in that the system does not use.");
+    }
+    for port in ports {
+        say(Tone::Plain, &format!("{}  ({})", port.name, json::bus(port.bus)));
+    }
+}

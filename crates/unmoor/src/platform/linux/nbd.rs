@@ -1,0 +1,27 @@
+//! The network block device's ioctls (`linux/nbd.h`): taking a remote disk off its device.
+
+use crate::platform::linux::blkdev::last_errno;
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::io::Errno;
+
+const NBD_CLEAR_SOCK: libc::c_ulong = 0xab04; // _IO(0xab, 4)
+const NBD_DISCONNECT: libc::c_ulong = 0xab08; // _IO(0xab, 8)
+
+/// `NBD_DISCONNECT`: tells the server that we leave, once what was sent is answered. Works on devices
+/// that were set up over netlink too (`nbd_ioctl`: "unless it's DISCONNECT or CLEAR_SOCK").
+pub fn disconnect(device: impl AsFd) -> Result<(), Errno> {
+    call(device, NBD_DISCONNECT)
+}
+
+/// `NBD_CLEAR_SOCK`: lets go of the connection. The device is free once the last one closes it.
+pub fn clear_socket(device: impl AsFd) -> Result<(), Errno> {
+    call(device, NBD_CLEAR_SOCK)
+}
+
+fn call(device: impl AsFd, request: libc::c_ulong) -> Result<(), Errno> {
+    // SAFETY: neither request takes an argument; the descriptor is open for the length of the call.
+    match unsafe { libc::ioctl(device.as_fd().as_raw_fd(), request as _) } {
+        -1 => Err(last_errno()),
+        _ => Ok(()),
+    }
+}

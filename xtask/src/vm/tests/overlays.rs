@@ -1,0 +1,190 @@
+//! Overlays with a layer on a stick, and automounters: what the mounts of the stick do not show.
+
+use anyhow::{Result, ensure};
+
+use super::stick::mount_both;
+use crate::rig::drives::STICK;
+use crate::vm::trial::Trial;
+use crate::vm::{STANDARD, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "stack.overlay",
+        promise: "an overlay whose upper layer is on the stick, and one on that: unmounted first, every byte there afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: overlay,
+    },
+    Test {
+        name: "stack.overlay-busy",
+        promise: "a file open in an overlay on the stick: exit 3, the program named, all still mounted",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: overlay_busy,
+    },
+    Test {
+        name: "stack.overlay-force",
+        promise: "--force: whoever writes through an overlay is cut off too, and what was flushed is whole",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: overlay_force,
+    },
+    Test {
+        name: "stack.autofs",
+        promise: "a stick that an automounter mounted: released, and its trigger is not set off again",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: autofs,
+    },
+    Test {
+        name: "stack.autofs-on-it",
+        promise: "an automounter's trigger on the stick: exit 3, named, not set off; the printed command frees the stick",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: autofs_on_it,
+    },
+];
+
+fn mount_overlays(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    trial
+        .sh("set -e; cd /mnt/ext; mkdir -p upper work upper2 work2 /tmp/lower /mnt/merged /mnt/top; \
+             echo below >/tmp/lower/file; \
+             mount -t overlay one -o lowerdir=/tmp/lower,upperdir=/mnt/ext/upper,workdir=/mnt/ext/work /mnt/merged; \
+             mkdir /mnt/merged/upper /mnt/merged/sub; \
+             mount -t overlay two -o lowerdir=/mnt/merged/sub:/tmp/lower /mnt/top")
+        .map(drop)
+}
+
+fn overlay(trial: &mut Trial) -> Result<()> {
+    mount_overlays(trial)?;
+    trial.sh("head -c 8000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/merged/data.bin")?;
+    let node = trial.node(&STICK)?;
+    let planned = trial.unmoor_json(0, &["eject", "--dry-run", &node])?;
+    let steps = planned["targets"][0]["steps"].as_array().cloned().unwrap_or_default();
+    let dismount = steps.iter().find(|s| s["step"] == "dismount").map(|s| s["reason"].to_string());
+    let order = ["/mnt/top", "/mnt/merged", "/mnt/ext"].map(|m| dismount.as_ref()?.find(m));
+    ensure!(order.iter().all(Option::is_some) && order.is_sorted(), "the plan is {dismount:?}");
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(0, &["eject", &node])?;
+    trial.expect_tray(mark, &STICK, true)?;
+    for directory in ["/mnt/top", "/mnt/merged", "/mnt/ext"] {
+        trial.expect_mounted(directory, false)?;
+    }
+    trial.unmoor(0, &["load", &node])?;
+    trial.await_partitions(&STICK, 2)?;
+    mount_both(trial)?;
+    trial.sh("cmp /tmp/data /mnt/ext/upper/data.bin").map(drop)
+}
+
+fn overlay_busy(trial: &mut Trial) -> Result<()> {
+    mount_overlays(trial)?;
+    trial.hold("exec 7>/mnt/merged/open; echo held; exec sleep 1000")?;
+    let mark = trial.machine.qmp.mark();
+    let document = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
+    let blockers = document["targets"][0]["blockers"].as_array().cloned().unwrap_or_default();
+    ensure!(blockers.iter().any(|b| b["process"]["name"] == "sleep"), "{document}");
+    ensure!(
+        blockers.iter().all(|b| b["kind"] != "overlay"),
+        "an overlay of the plan is in the way"
+    );
+    for directory in ["/mnt/top", "/mnt/merged", "/mnt/ext", "/mnt/fat"] {
+        trial.expect_mounted(directory, true)?;
+    }
+    trial.expect_untouched(mark, &STICK)
+}
+
+fn overlay_force(trial: &mut Trial) -> Result<()> {
+    mount_overlays(trial)?;
+    trial.sh("head -c 4000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/merged/data.bin")?;
+    trial.hold(
+        "exec 7>/mnt/merged/open; echo held; while :; do head -c 65536 /dev/urandom >&7 || echo cut; \
+         sync /mnt/merged 2>/dev/null; sleep 0.1; done",
+    )?;
+    trial.unmoor(0, &["eject", "--force", "--dismount-only", "/mnt/ext"])?;
+    let now = trial.snapshot(&STICK)?;
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let later = trial.snapshot(&STICK)?;
+    let same = std::fs::read(&now.path)? == std::fs::read(&later.path)?;
+    ensure!(same, "something was written to the stick after the command had returned");
+    let part = now.partition(crate::rig::media::STICK_EXT4)?;
+    crate::rig::media::recover(&part)?;
+    let sum = trial.sh("sha256sum </tmp/data")?;
+    let found =
+        crate::rig::media::checksum(crate::rig::media::FileSystem::Ext4, &part, "upper/data.bin")?;
+    ensure!(sum.starts_with(&found), "the image has other bytes than were flushed");
+    Ok(())
+}
+
+/// An automounter: mounts the device at any name below the directory, and notes each request.
+const AUTOMOUNTER: &str = r#"
+use strict; use POSIX; use Fcntl;
+my ($directory, $device) = @ARGV;
+pipe(my $requests, my $kernel) or die;
+POSIX::setpgid(0, 0);
+my $options = sprintf("fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect", fileno $kernel, getpgrp);
+syscall(165, "rig", $directory, "autofs", 0, $options) == 0 or die "mount: $!";
+close $kernel;
+sysopen(my $root, $directory, O_RDONLY) or die;
+$| = 1; print "held\n";
+while (sysread($requests, my $packet, 304) == 304) {
+    my ($version, $type, $token, @rest) = unpack("iiIIQIIIIIa256", $packet);
+    my $name = substr($rest[7], 0, $rest[6]);
+    system("echo $name >>/tmp/requests");
+    mkdir "$directory/$name";
+    system("mount", $device, "$directory/$name");
+    ioctl($root, 0x9360, $token);
+}
+"#;
+
+fn automounter(trial: &mut Trial, directory: &str, device: &str) -> Result<()> {
+    trial.sh(&format!(
+        "rm -f /tmp/requests; touch /tmp/requests; mkdir -p {directory}; modprobe autofs4; \
+         cat >/tmp/automounter.pl <<'END'\n{AUTOMOUNTER}\nEND"
+    ))?;
+    trial.hold(&format!("exec perl /tmp/automounter.pl {directory} {device}"))
+}
+
+fn requests(trial: &mut Trial) -> Result<usize> {
+    Ok(trial.sh("wc -l </tmp/requests")?.trim().parse()?)
+}
+
+fn autofs(trial: &mut Trial) -> Result<()> {
+    let part = trial.partition(&STICK, 1)?;
+    automounter(trial, "/mnt/auto", &part)?;
+    trial.unmoor(6, &["status", "/mnt/auto/stick"])?;
+    ensure!(requests(trial)? == 0, "looking at it set it off");
+    trial.sh("ls /mnt/auto/stick/ && cp /bin/ls /mnt/auto/stick/data.bin")?;
+    trial.expect_mounted("/mnt/auto/stick", true)?;
+    ensure!(requests(trial)? == 1, "the automounter does not work");
+    trial.unmoor(0, &["eject", "--dismount-only", "/mnt/auto/stick"])?;
+    trial.expect_mounted("/mnt/auto/stick", false)?;
+    ensure!(requests(trial)? == 1, "the release set it off");
+    trial.sh("cmp /bin/ls /mnt/auto/stick/data.bin")?;
+    ensure!(requests(trial)? == 2);
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(0, &["eject", "/mnt/auto/stick"])?;
+    trial.expect_tray(mark, &STICK, true)?;
+    ensure!(requests(trial)? == 2, "the release set it off");
+    Ok(())
+}
+
+fn autofs_on_it(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    let part = trial.partition(&STICK, 2)?;
+    automounter(trial, "/mnt/ext/auto", &part)?;
+    let document = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
+    let blockers = document["targets"][0]["blockers"].as_array().cloned().unwrap_or_default();
+    let trigger = blockers.iter().find(|b| b["kind"] == "mount");
+    let trigger = trigger.ok_or_else(|| anyhow::anyhow!("the trigger is not named: {document}"))?;
+    ensure!(trigger["description"].as_str().is_some_and(|d| d.contains("autofs")), "{trigger}");
+    trial.expect_mounted("/mnt/ext", true)?;
+    trial.sh("pkill -x perl; sleep 0.5")?;
+    let command = trigger["command"].as_str().unwrap_or_default().to_owned();
+    trial.sh(&command)?;
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(0, &["eject", "/mnt/ext"])?;
+    trial.expect_tray(mark, &STICK, true)?;
+    ensure!(requests(trial)? == 0, "the release set it off");
+    Ok(())
+}
