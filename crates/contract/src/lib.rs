@@ -41,7 +41,11 @@ fn agree(document: &Value, exit_code: Option<i32>, faults: &mut Vec<String>) {
         faults.push(format!("exit_code says {code}, the process ended with {exit_code:?}"));
     }
     let is_list = document["command"] == "list";
-    for (field, wanted) in [("drives", is_list), ("targets", !is_list)] {
+    // Without a port, `attach` lists them.
+    let is_ports = document["command"] == "attach" && document.get("ports").is_some();
+    for (field, wanted) in
+        [("drives", is_list), ("ports", is_ports), ("targets", !is_list && !is_ports)]
+    {
         if document.get(field).is_some() != wanted {
             faults
                 .push(format!("{field}: there should be {}", if wanted { "one" } else { "none" }));

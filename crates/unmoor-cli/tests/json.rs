@@ -29,6 +29,7 @@ fn every_outcome_of_an_ejection_keeps_the_contract() {
         ("", "system", "refused"),
         ("", "nosuch", "no-such-target"),
         ("--power-off ", "disk", "released"),
+        ("--power-off ", "empty", "released"),
         ("--power-off ", "reader", "busy"),
         ("--power-off ", "liar", "failed"),
         ("--dismount-only ", "stick", "released"),
@@ -66,6 +67,10 @@ fn the_other_commands_keep_it_too() {
         "status --json sim:stick sim:cd sim:system sim:tray sim:image",
         "status --json sim:nosuch",
         "who --json sim:stick sim:busy sim:slow sim:empty sim:nosuch",
+        "attach --json sim:parked",
+        "attach --json sim:parked sim:disk sim:nosuch usb:1-99",
+        "attach --json --dry-run sim:parked",
+        "attach --json",
         "list --json --simulated",
         "list --json --simulated --all",
     ] {

@@ -43,6 +43,8 @@ impl Simulated {
         healthy(&machine, &mut places);
         in_the_way(&machine, &mut places);
         faulty(&machine, &mut places);
+        let parked = DriveSetup::disk("parked").model("USB disk").size(1 << 40).powered_off();
+        machine.plug(&parked.volume(VolumeSetup::partition("vfat")));
         machine
     }
 }
@@ -99,8 +101,6 @@ fn healthy(machine: &Simulated, places: &mut Places) {
     machine.plug(&DriveSetup::image("image").size(64 * MIB).volume(image));
     machine.plug(&DriveSetup::cd("empty").model("CD drive").empty());
     machine.plug(&DriveSetup::cd("tray").model("CD drive").size(650 * MIB).tray_open(true));
-    let parked = DriveSetup::disk("parked").model("USB disk").size(1 << 40).powered_off();
-    machine.plug(&parked.volume(VolumeSetup::partition("vfat")));
     for (name, sibling) in [("reader", "sim:reader2"), ("reader2", "sim:reader")] {
         let volume = places.partition(name);
         machine.plug(
