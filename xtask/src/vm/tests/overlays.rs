@@ -142,7 +142,7 @@ fn automounter(trial: &mut Trial, directory: &str, device: &str) -> Result<()> {
         "rm -f /tmp/requests; touch /tmp/requests; mkdir -p {directory}; modprobe autofs4; \
          cat >/tmp/automounter.pl <<'END'\n{AUTOMOUNTER}\nEND"
     ))?;
-    trial.hold(&format!("exec perl /tmp/automounter.pl {directory} {device}"))
+    trial.hold(&format!("exec perl /tmp/automounter.pl {directory} {device}")).map(drop)
 }
 
 fn requests(trial: &mut Trial) -> Result<usize> {
