@@ -151,7 +151,7 @@ fn carry_out(method: Method, port: &Port, wait: &mut Wait<'_>) -> Result<Result<
         (Method::PortDisable, Port::Usb(name)) => {
             let Some(socket) = Socket::of(name) else { return Ok(Err(Errno::NODEV)) };
             let file = socket.directory().join("disable");
-            again(|wait| write(&file, b"1", wait), |wait| write(&file, b"0", wait), wait)
+            again(|wait| write(&file, b"1", wait), || write_now(&file, b"0"), wait)
         }
         (Method::PortPower, Port::Usb(name)) => {
             let hub = match Socket::of(name).ok_or(Errno::NODEV).and_then(|s| s.open_hub()) {
@@ -159,11 +159,11 @@ fn carry_out(method: Method, port: &Port, wait: &mut Wait<'_>) -> Result<Result<
                 Err(errno) => return Ok(Err(errno)),
             };
             let (hub, number) = hub;
-            let switch = |on: bool, wait: &mut Wait<'_>| {
-                let call = || usbfs::power(&hub, number, on).map(|()| [0; 8]);
+            let off = |wait: &mut Wait<'_>| {
+                let call = || usbfs::power(&hub, number, false).map(|()| [0; 8]);
                 Ok(worker::run(wait, |_| {}, call)?.map(drop))
             };
-            again(|wait| switch(false, wait), |wait| switch(true, wait), wait)
+            again(off, || usbfs::power(&hub, number, true), wait)
         }
         (Method::HubAgain, Port::Usb(name)) => {
             let Some(socket) = Socket::of(name) else { return Ok(Err(Errno::NODEV)) };
@@ -173,11 +173,7 @@ fn carry_out(method: Method, port: &Port, wait: &mut Wait<'_>) -> Result<Result<
             let driver = Path::new("/sys/bus/usb/drivers/hub");
             let interface = socket.interface.into_bytes();
             let (unbind, bind) = (driver.join("unbind"), driver.join("bind"));
-            again(
-                |wait| write(&unbind, &interface, wait),
-                |wait| write(&bind, &interface, wait),
-                wait,
-            )
+            again(|wait| write(&unbind, &interface, wait), || write_now(&bind, &interface), wait)
         }
         (Method::HostScan, Port::Scsi([host, channel, target, unit])) => {
             write(&scan_file(*host), format!("{channel} {target} {unit}").as_bytes(), wait)
@@ -195,10 +191,10 @@ fn carry_out(method: Method, port: &Port, wait: &mut Wait<'_>) -> Result<Result<
 
 type Tried = Result<Result<(), Errno>>;
 
-/// Off, a moment, on; on in any case, so that no port stays dead.
+/// Off, a moment, on; on in any case, whatever the deadline says, so that no port stays dead.
 fn again(
     off: impl FnOnce(&mut Wait<'_>) -> Tried,
-    on: impl FnOnce(&mut Wait<'_>) -> Tried,
+    on: impl FnOnce() -> std::result::Result<(), Errno>,
     wait: &mut Wait<'_>,
 ) -> Tried {
     let switched_off = off(wait);
@@ -206,12 +202,17 @@ fn again(
         Ok(Ok(())) => wait.sleep(WITHOUT_POWER),
         _ => Ok(()),
     };
-    let switched_on = on(wait);
+    let switched_on = on();
     match (switched_off?, paused) {
         (Err(errno), _) => Ok(Err(errno)),
         (Ok(()), Err(stopped)) => Err(stopped),
-        (Ok(()), Ok(())) => switched_on,
+        (Ok(()), Ok(())) => Ok(switched_on),
     }
+}
+
+fn write_now(file: &Path, text: &[u8]) -> std::result::Result<(), Errno> {
+    let file = openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, text).map(drop)
 }
 
 fn write(file: &Path, text: &[u8], wait: &mut Wait<'_>) -> Tried {
@@ -396,4 +397,33 @@ fn vacancy(port: Port, bus: Bus) -> Vacancy {
 
 fn names(directory: &Path) -> Vec<String> {
     Node::open(directory).and_then(|node| node.names()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::linux::Linux;
+    use crate::wait::{Cancel, Clock};
+    use std::cell::Cell;
+
+    #[test]
+    fn a_port_is_switched_on_again_whatever_the_deadline_says() {
+        let (clock, cancel, on) = (Linux::new(), Cancel::new(), Cell::new(false));
+        let mut watch = |_| {};
+        let mut wait = Wait::until(&clock, clock.now(), &cancel, &mut watch);
+        let switch_on = || {
+            on.set(true);
+            Ok(())
+        };
+        let error = again(|_| Ok(Ok(())), switch_on, &mut wait).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(on.get());
+    }
+
+    #[test]
+    fn a_pci_function_is_on_its_bus() {
+        let file = |name| rescan_file(name).display().to_string();
+        assert_eq!(file("0000:01:00.0"), "/sys/class/pci_bus/0000:01/rescan");
+        assert_eq!(file("0000:01:00"), "/sys/class/pci_bus/0000:01/rescan");
+    }
 }
