@@ -129,6 +129,7 @@ pub fn of_no_targets(
         targets: Some(Vec::new()),
         left_out: Some(of_left_out(left_out)),
         drives: None,
+        ports: None,
         error: Some(ErrorDto::from(error)),
     })
 }
@@ -168,6 +169,7 @@ pub fn of_ports(exit_code: u8, ports: &[Port], error: Option<&Error>) -> String 
         command: "attach",
         exit_code,
         targets: None,
+        left_out: None,
         drives: None,
         ports: Some(ports),
         error: error.map(ErrorDto::from),
