@@ -95,7 +95,7 @@ impl Inner<'_> {
         // They may have mounted something meanwhile, or somebody has taken the medium.
         self.refresh()?;
         self.refuse()?;
-        refuse_empty(&self.drive)?;
+        refuse_empty(&self.drive, crate::options::Goal::Eject)?;
         Ok(done)
     }
 

@@ -3,6 +3,7 @@
 use crate::drive::Drive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::describe::{Detail, Machine, drive};
+use crate::platform::linux::mountinfo::mount_of;
 use crate::platform::linux::port::Port;
 use crate::platform::linux::sysfs::{Node, Place};
 use crate::platform::linux::{errno, tape};
@@ -90,6 +91,13 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
     let plain = given.to_str().filter(|name| !name.contains('/'));
     if let Some(place) = plain.and_then(|name| Place::of_name(name).ok()) {
         return Ok(place);
+    }
+    // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
+    // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
+    let above = mount_of(&machine.mounts, Path::new(given));
+    if above.is_some_and(|line| line.file_system == "autofs") {
+        let why = "belongs to an automounter, which has nothing mounted there";
+        return Err(Error::new(ErrorKind::NoSuchTarget, shown, why));
     }
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
