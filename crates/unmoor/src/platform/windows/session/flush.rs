@@ -1,0 +1,64 @@
+//! Flushing: what is in the cache for a volume goes to the medium.
+
+use super::super::control::{Access, Device};
+use super::super::{in_time, storage};
+use super::WindowsSession;
+use crate::drive::{DriveKind, Volume};
+use crate::error::{ErrorKind, Result};
+use crate::platform::win_parse::{self, Code};
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+
+const ERROR_WRITE_PROTECT: Code = 19;
+
+impl WindowsSession {
+    /// `FlushFileBuffers` on a handle that may write.
+    pub(super) fn flush_volume(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        if self.drive.kind == DriveKind::Optical {
+            return Ok(Done::skipped("a CD or DVD is not flushed: nothing is cached for it"));
+        }
+        if let Some(error) = &self.unwritten {
+            return Err(error.clone());
+        }
+        let opened = match Device::open(&volume.path, Access::Write) {
+            Err(ERROR_WRITE_PROTECT) => return Ok(Done::skipped("it is write protected")),
+            Err(code) => {
+                return Err(win_parse::error(code, &volume.name, "open to flush"));
+            }
+            Ok(opened) => opened,
+        };
+        let meter = self.device.clone();
+        let mut before = None;
+        let moving = || {
+            let now = meter.as_ref().and_then(storage::bytes_written);
+            now.is_some() && before.replace(now) != Some(now)
+        };
+        match in_time::within(wait, moving, move || opened.flush())? {
+            Ok(()) => {
+                Ok(Done::by(Attempt::accepted(format!("FlushFileBuffers on {}", volume.name))))
+            }
+            Err(ERROR_WRITE_PROTECT) => Ok(Done::skipped("it is write protected")),
+            Err(code) if win_parse::says_unsupported(code) => {
+                let why = format!("its driver has no flush ({})", win_parse::code_name(code));
+                Ok(Done::skipped(why).with_warning(format!(
+                    "{} could not be flushed by command; dismounting flushes too",
+                    volume.name
+                )))
+            }
+            Err(code) => {
+                let error = win_parse::error(code, &volume.name, "FlushFileBuffers");
+                let error = match error.kind() {
+                    // Whatever went wrong, what was in the cache may still be there.
+                    ErrorKind::Failed | ErrorKind::TimedOut => {
+                        error.with_kind(ErrorKind::Unwritten)
+                    }
+                    _ => error,
+                };
+                if error.kind() == ErrorKind::Unwritten {
+                    self.unwritten = Some(error.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Loading: the tray closes, and the drive looks at what is on it.
+
+use super::super::storage;
+use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
+use crate::drive::Presence;
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::win_parse;
+use crate::report::Done;
+use crate::wait::Wait;
+use std::time::Duration;
+
+impl WindowsSession {
+    /// By the handle that asks, then by those that may read.
+    pub(super) fn load_medium(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+        let mut attempts = Vec::new();
+        let mut last = ERROR_ACCESS_DENIED;
+        // Loading "2" needs no right to read the medium, so it goes through the handle that asks.
+        let asking = self.device.clone().map(|device| (self.drive.name.clone(), device));
+        let ways = asking.into_iter().map(|way| (way, true));
+        for ((name, device), two) in ways.chain(self.ways().into_iter().map(|way| (way, false))) {
+            let (method, answer) = match two {
+                true => ("IOCTL_STORAGE_LOAD_MEDIA2", within(wait, &device, storage::load_media2)?),
+                false => ("IOCTL_STORAGE_LOAD_MEDIA", within(wait, &device, storage::load_media)?),
+            };
+            attempts.push(attempt(format!("{method} on {name}"), &answer));
+            match answer {
+                Ok(()) => {
+                    self.settle(wait)?;
+                    return Ok(Done { attempts, ..Done::default() });
+                }
+                Err(code) => last = code,
+            }
+        }
+        let error = match win_parse::says_unsupported(last) {
+            true => Error::new(
+                ErrorKind::NotSupported,
+                &self.drive.name,
+                format!("cannot load a medium by command ({})", win_parse::code_name(last)),
+            )
+            .with_os_code(last as i32)
+            .with_help("put it in by hand"),
+            false => win_parse::error(last, &self.drive.name, "IOCTL_STORAGE_LOAD_MEDIA"),
+        };
+        Err(error.with_attempts(attempts))
+    }
+
+    /// After the tray has closed: the drive finds out whether there is a medium.
+    fn settle(&self, wait: &mut Wait<'_>) -> Result<()> {
+        let start = wait.now();
+        loop {
+            let seen = self.ask_presence();
+            let patience = match seen {
+                // "Not ready" is what a drive says that has no medium, and one that spins up.
+                Presence::Absent | Presence::Stopped => Duration::from_secs(12),
+                Presence::TrayOpen => Duration::from_secs(2),
+                _ => return Ok(()),
+            };
+            if wait.now().saturating_sub(start) >= patience || wait.check().is_err() {
+                return Ok(());
+            }
+            wait.sleep(Duration::from_millis(100))?;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Locks, and what they are for: dismounting, taking offline.
+
+use super::super::control::{Access, Device};
+use super::super::{fsctl, relocate, users};
+use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
+use crate::drive::Volume;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::Options;
+use crate::platform::win_parse;
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+
+impl WindowsSession {
+    /// One attempt; the handle stays open and holds the lock.
+    pub(super) fn lock_volume(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        if self.held(volume).is_some() {
+            return Ok(Done::skipped("locked already"));
+        }
+        let device = self.open_volume(volume, Access::Read)?;
+        let method = format!("FSCTL_LOCK_VOLUME on {}", volume.name);
+        let asked = within(&mut wait.part(Options::LOCK_TIME), &device, fsctl::lock);
+        let answer = match asked {
+            Ok(answer) => answer,
+            // The user's own time may still last: then it is asked again.
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                let why = "programs that were told to let go did not answer yet";
+                return Err(Error::new(ErrorKind::Busy, &volume.name, why));
+            }
+            Err(error) => return Err(error),
+        };
+        match answer {
+            Ok(()) => {
+                self.held.push((volume.name.clone(), device));
+                Ok(Done::by(Attempt::accepted(method)))
+            }
+            Err(ERROR_ACCESS_DENIED) if only_our_starter(&device) => {
+                // Not locked, but nobody's work is cut off by dismounting it.
+                self.held.push((volume.name.clone(), device));
+                let why = "only the program that started this copy of itself is open on it";
+                Ok(Done::by(attempt(method, &answer)).with_note(why))
+            }
+            // The documentation of FSCTL_LOCK_VOLUME: with open files it fails with this code.
+            Err(ERROR_ACCESS_DENIED) => Err(Error::new(
+                ErrorKind::Busy,
+                &volume.name,
+                format!("is in use: something on it is open ({method}: ERROR_ACCESS_DENIED)"),
+            )
+            .with_os_code(ERROR_ACCESS_DENIED as i32)
+            .with_help("close what uses it, or pass --force to cut it off")),
+            Err(code) => Err(win_parse::error(code, &volume.name, "FSCTL_LOCK_VOLUME")),
+        }
+    }
+
+    /// With the lock, or by force without it.
+    pub(super) fn dismount_volume(
+        &mut self,
+        volume: &Volume,
+        force: bool,
+        wait: &mut Wait<'_>,
+    ) -> Result<Done> {
+        let device = match self.held(volume) {
+            Some(device) => device.clone(),
+            None if force => self.open_volume(volume, Access::Read)?,
+            None => {
+                return Err(Error::new(ErrorKind::Refused, &volume.name, "is not locked"));
+            }
+        };
+        let method = format!("FSCTL_DISMOUNT_VOLUME on {}", volume.name);
+        if let Err(code) = within(wait, &device, fsctl::dismount)? {
+            let error = win_parse::error(code, &volume.name, "FSCTL_DISMOUNT_VOLUME");
+            return Err(error.with_attempts(vec![attempt(method, &Err(code))]));
+        }
+        let mut done = Done::by(Attempt::accepted(method));
+        if self.held(volume).is_none() {
+            done = done.with_note(format!(
+                "{} dismounted without a lock: open handles on it now answer ERROR_NOT_READY",
+                volume.name
+            ));
+            self.held.push((volume.name.clone(), device));
+        }
+        Ok(done)
+    }
+
+    /// `IOCTL_VOLUME_OFFLINE`, which only an administrator may.
+    pub(super) fn take_offline(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        let device = self.open_volume(volume, Access::Write)?;
+        match within(wait, &device, fsctl::offline)? {
+            Ok(()) => Ok(Done::by(Attempt::accepted("IOCTL_VOLUME_OFFLINE"))),
+            Err(code) => Err(win_parse::error(code, &volume.name, "IOCTL_VOLUME_OFFLINE")),
+        }
+    }
+
+    /// Lets go of every lock.
+    pub(super) fn unlock_all(&mut self) -> Done {
+        if self.held.is_empty() {
+            return Done::skipped("nothing is locked");
+        }
+        // Closing the handle unlocks as well: where the device is gone, that is what happens.
+        let attempts = self.held.drain(..).rev().map(|(name, device)| {
+            let answer = fsctl::unlock(&device);
+            attempt(format!("FSCTL_UNLOCK_VOLUME on {name}"), &answer)
+        });
+        Done { attempts: attempts.collect(), ..Done::default() }
+    }
+}
+
+/// This is a copy that was started from the drive, and its starter, which only waits, is all that uses
+/// it.
+fn only_our_starter(volume: &Device) -> bool {
+    let Some(starter) = relocate::waited_for_by() else { return false };
+    let ours = [starter, std::process::id()];
+    users::processes(volume)
+        .is_ok_and(|pids| pids.contains(&starter) && pids.iter().all(|pid| ours.contains(pid)))
+}

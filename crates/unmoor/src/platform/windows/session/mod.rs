@@ -1,0 +1,242 @@
+//! One drive, opened: the handles that hold its locks, and what is asked of it.
+
+mod eject;
+mod flush;
+mod load;
+mod locks;
+mod remount;
+
+use super::control::{Access, Device};
+use super::inventory::{Inventory, Key};
+use super::{blockers, in_time, picture, storage};
+use crate::blocker::Scan;
+use crate::drive::{Drive, DriveKind, Mount, Presence, Volume};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Action;
+use crate::platform::Session;
+use crate::platform::win_parse::{self, Code};
+use crate::report::{Attempt, Done};
+use crate::wait::Wait;
+use std::time::Duration;
+
+pub(super) use remount::remount;
+
+const ERROR_ACCESS_DENIED: Code = 5;
+
+/// How long the drive may take to answer a question.
+const ASK_TIME: Duration = Duration::from_secs(10);
+
+/// The volumes that are held locked or dismounted, by name, with the handle that holds each.
+type Held = Vec<(String, Device)>;
+
+/// One drive, opened and bound by an open handle: should the device leave, the handle stays with the
+/// device that was, and answers so.
+#[derive(Debug)]
+pub(super) struct WindowsSession {
+    drive: Drive,
+    key: Key,
+    instance: Option<String>,
+    /// Opened to ask. Let go of for a power-off, which an open handle would veto.
+    device: Option<Device>,
+    held: Held,
+    /// A flush that failed once: Windows reports it once, and the data stays unwritten.
+    unwritten: Option<Error>,
+}
+
+impl WindowsSession {
+    pub(super) fn open(drive: &Drive) -> Result<WindowsSession> {
+        let inventory = Inventory::take();
+        let key = key_of(&inventory, drive)?;
+        let disk = inventory.disk(&key);
+        let (_, device) = picture::open(&key, disk, &inventory.on(&key));
+        let instance = disk.and_then(|disk| disk.node.instance());
+        Ok(WindowsSession {
+            drive: drive.clone(),
+            key,
+            instance,
+            device,
+            held: Vec::new(),
+            unwritten: None,
+        })
+    }
+
+    fn held(&self, volume: &Volume) -> Option<&Device> {
+        self.held.iter().find(|(name, _)| *name == volume.name).map(|(_, device)| device)
+    }
+
+    /// Opens a volume to lock, dismount or eject it.
+    fn open_volume(&self, volume: &Volume, access: Access) -> Result<Device> {
+        Device::open(&volume.path, access)
+            .map_err(|code| win_parse::error(code, &volume.name, "open"))
+    }
+
+    fn ask_presence(&self) -> Presence {
+        let Some(device) = self.device.clone() else {
+            return match self.instance.as_deref().is_some_and(picture::is_there) {
+                true => Presence::Present,
+                false => Presence::Gone,
+            };
+        };
+        let volume = self.held.first().map(|(_, device)| device.clone()).or_else(|| {
+            let volume = self.drive.volumes.first()?;
+            Device::open(&volume.path, Access::Query).ok()
+        });
+        // Where the drive does not know the question, its volume may.
+        for device in [Some(device), volume].into_iter().flatten() {
+            let answer = in_time::at_most(ASK_TIME, move || storage::check_verify(&device));
+            let seen = answer.map_or(Presence::Unknown, picture::presence);
+            if seen != Presence::Unknown {
+                return seen;
+            }
+        }
+        Presence::Unknown
+    }
+}
+
+impl Session for WindowsSession {
+    fn refresh(&mut self) -> Result<Drive> {
+        self.check()?;
+        let inventory = Inventory::take();
+        let key = key_of(&inventory, &self.drive)?;
+        let held: Vec<&str> = self.held.iter().map(|(name, _)| name.as_str()).collect();
+        let now = picture::drive_beside(&inventory, &key, &held);
+        if now.id != self.drive.id {
+            return Err(Error::new(
+                ErrorKind::Replaced,
+                &self.drive.name,
+                "another device has this name now",
+            ));
+        }
+        self.drive = now;
+        Ok(self.drive.clone())
+    }
+
+    fn check(&mut self) -> Result<()> {
+        let gone = match &self.device {
+            Some(device) => {
+                matches!(picture::presence(storage::check_verify(device)), Presence::Gone)
+            }
+            None => false,
+        };
+        match gone {
+            true => {
+                Err(Error::new(ErrorKind::Gone, &self.drive.name, "the drive is no longer there"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        self.flush_volume(volume, wait)
+    }
+
+    fn flush_drive(&mut self, _wait: &mut Wait<'_>) -> Result<Done> {
+        Ok(Done::skipped("flushing a volume reaches the drive's own cache as well"))
+    }
+
+    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        self.lock_volume(volume, wait)
+    }
+
+    fn unmount(
+        &mut self,
+        _volume: &Volume,
+        _mount: &Mount,
+        _force: bool,
+        _wait: &mut Wait<'_>,
+    ) -> Result<Done> {
+        Ok(Done::skipped("Windows dismounts a volume from all its places at once"))
+    }
+
+    fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+        self.dismount_volume(volume, force, wait)
+    }
+
+    fn claim(&mut self, _force: bool, _wait: &mut Wait<'_>) -> Result<Done> {
+        // The locks are the claim: Windows has none for a whole drive that needs no administrator.
+        let done = Done::default();
+        Ok(match (&self.key, self.drive.kind) {
+            (Key::Alone(_), kind) if kind != DriveKind::Optical => done.with_warning(format!(
+                "{}'s driver does not tell which drive it lies on: other volumes of the same drive, \
+                 if there are any, were left alone",
+                self.drive.name
+            )),
+            _ => done,
+        })
+    }
+
+    fn offline(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        self.take_offline(volume, wait)
+    }
+
+    fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
+        match action {
+            Action::PowerOff => self.power_off(wait),
+            // A disk that cannot lose its medium is "ejected" by its driver or not at all; what then
+            // helps is what the tray icon "Safely Remove Hardware" does.
+            Action::Stop => match self.eject(wait) {
+                Err(error) if error.kind() == ErrorKind::NotSupported => {
+                    let before = error.attempts().to_vec();
+                    let mut done = self.power_off(wait).map_err(|e| {
+                        let all = [&before[..], e.attempts()].concat();
+                        e.with_attempts(all)
+                    })?;
+                    done.attempts.splice(0..0, before);
+                    Ok(done)
+                }
+                other => other,
+            },
+            _ => self.eject(wait),
+        }
+    }
+
+    fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+        self.load_medium(wait)
+    }
+
+    fn presence(&mut self) -> Result<Presence> {
+        Ok(self.ask_presence())
+    }
+
+    fn unlock(&mut self) -> Result<Done> {
+        Ok(self.unlock_all())
+    }
+
+    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan {
+        blockers::search(&self.drive, wait)
+    }
+}
+
+/// The key of a drive that was seen before.
+fn key_of(inventory: &Inventory, drive: &Drive) -> Result<Key> {
+    let path = drive.path.to_string_lossy();
+    let name = path.strip_prefix(r"\\.\").unwrap_or(&path);
+    let by_device = Key::of_device_name(name).filter(|key| inventory.keys().contains(key));
+    let by_volume = || {
+        let paths = drive.volumes.iter().map(|v| v.path.to_string_lossy());
+        paths.into_iter().find_map(|path| {
+            let path = path.strip_prefix(r"\\.\").unwrap_or(&path).to_string();
+            inventory.volumes.iter().find(|v| v.answers_to(&path)).map(|v| v.key.clone())
+        })
+    };
+    by_device
+        .or_else(by_volume)
+        .ok_or_else(|| Error::new(ErrorKind::Gone, &drive.name, "the drive is no longer there"))
+}
+
+/// Runs a request on a device within its time.
+fn within(
+    wait: &mut Wait<'_>,
+    device: &Device,
+    request: fn(&Device) -> Result<(), Code>,
+) -> Result<Result<(), Code>> {
+    let device = device.clone();
+    in_time::within(wait, || false, move || request(&device))
+}
+
+fn attempt(method: String, answer: &Result<(), Code>) -> Attempt {
+    match answer {
+        Ok(()) => Attempt::accepted(method),
+        Err(code) => Attempt::failed(method, win_parse::code_name(*code)),
+    }
+}

@@ -1,0 +1,35 @@
+//! Mounting again what was dismounted and is still in the drive.
+
+use super::super::control::{Access, Device};
+use super::super::{fsctl, volumes};
+use super::attempt;
+use crate::drive::Drive;
+use crate::error::Result;
+use crate::platform::win_parse;
+use crate::report::Done;
+
+/// Mounts every volume of the drive again: opening its root is all that Windows needs for it, unless
+/// the volume was taken offline.
+pub(in crate::platform::windows) fn remount(drive: &Drive) -> Result<Done> {
+    let mut done = Done::default();
+    for volume in &drive.volumes {
+        let path = volume.path.to_string_lossy();
+        let online = Device::open(&*path, Access::Write).and_then(|device| fsctl::online(&device));
+        let online = attempt(format!("IOCTL_VOLUME_ONLINE on {}", volume.name), &online);
+        let root = match path.strip_prefix(r"\\.\") {
+            Some(letter) => format!(r"{letter}\"),
+            None => format!(r"{path}\"),
+        };
+        let opened = volumes::file_system(&root);
+        let system = opened.map_err(|code| {
+            win_parse::error(code, &volume.name, "open its root")
+                .with_attempts(vec![online.clone()])
+        })?;
+        // Only a volume that was offline needs it, and only an administrator may: no word otherwise.
+        done.attempts.extend(online.ok.then_some(online));
+        done.add(
+            Done::default().with_note(format!("{} is mounted ({})", volume.name, system.name)),
+        );
+    }
+    Ok(done)
+}
