@@ -19,6 +19,7 @@ pub const PARSERS: &[Parser] = &[
     ("windows_answers", windows_answers),
     ("windows_errors", windows_errors),
     ("windows_names", windows_names),
+    ("windows_tables", windows_tables),
     #[cfg(target_os = "linux")]
     ("btf", btf),
     #[cfg(target_os = "linux")]

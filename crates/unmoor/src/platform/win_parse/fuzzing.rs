@@ -92,3 +92,45 @@ pub fn windows_names(bytes: &[u8]) {
     assert!(used <= units.len());
     assert!(units.starts_with(sz(&units)) && !sz(&units).contains(&0));
 }
+
+/// Tables with pointers in them, names of files, command lines: what the search for blockers reads.
+///
+/// No table is longer than what it came from, no text holds what ends one, and a command that is offered
+/// is read back as the words that were meant.
+pub fn windows_tables(mut bytes: &[u8]) {
+    let pointer = if take::<1>(&mut bytes)[0] & 1 == 0 { 4 } else { 8 };
+    let base = u64::from_le_bytes(take(&mut bytes));
+    assert!(handle_table(bytes, pointer).len() <= bytes.len() / (3 * pointer + 16));
+    for file in image_files(bytes, base, pointer) {
+        assert!(!file.volume.is_empty() && !file.volume.contains(&0) && !file.path.contains(&0));
+    }
+    for service in services(bytes, usize::MAX, base, pointer) {
+        assert!(service.pid != 0 && !service.name.is_empty() && !service.name.contains(&0));
+    }
+    let answer = PointedAnswer::new(bytes, base, pointer);
+    assert!(answer.counted(0).is_none_or(|text| text.len() <= bytes.len() / 2));
+    assert!(answer.sid(0).and_then(|sid| sid_text(&sid)).is_none_or(|text| text.starts_with("S-")));
+    let units = units(bytes);
+    let stick = Place {
+        kernel: Some(r"\Device\HarddiskVolume5".into()),
+        guid: Some(r"\\?\Volume{ab}\".into()),
+        mounts: vec![r"E:\".into()],
+    };
+    if let Some(Spot { volume, path }) = find_place(&[stick], &units) {
+        assert_eq!(volume, 0);
+        let shown = path.map(|path| String::from_utf16_lossy(&path));
+        assert!(shown.is_none_or(|shown| shown.starts_with(r"E:\")));
+    }
+    let all = words(&units);
+    assert!(all.iter().map(Vec::len).sum::<usize>() <= units.len());
+    let name = String::from_utf16_lossy(&units);
+    if let Some(command) = mounted_folder(&name) {
+        assert!(!command.contains(char::is_control));
+        let line: Vec<u16> = command.encode_utf16().collect();
+        assert_eq!(words(&line).len(), 3, "{command:?}");
+    }
+    if let Some(command) = image(&name).1 {
+        let line: Vec<u16> = command.encode_utf16().collect();
+        assert_eq!(words(&line).len(), 4, "{command:?}");
+    }
+}

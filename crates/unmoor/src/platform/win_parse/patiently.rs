@@ -4,9 +4,9 @@
 //! is at, and whether it moves: when it stands still for too long, the thread is left behind with the
 //! question and another goes on with the next.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,20 @@ where
     asked
 }
 
+/// Asks one question, which may take `time` as a whole. `None` when it was not answered.
+pub(crate) fn ask_one<R: Send + 'static>(
+    time: Duration,
+    go_on: impl FnMut() -> bool,
+    question: impl FnOnce() -> R + Send + 'static,
+) -> Option<R> {
+    let questions = vec![Mutex::new(Some(question))];
+    let asked = ask_all(questions, time, go_on, |question, _| {
+        let question = question.lock().unwrap_or_else(PoisonError::into_inner).take();
+        question.map(|ask| ask())
+    });
+    asked.answers.into_iter().find_map(|(_, answer)| answer)
+}
+
 impl<R> Asked<R> {
     fn take(&mut self, (index, answer): (usize, R)) {
         // One that was given up has come back after all.
@@ -151,7 +165,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
 
     const LONG: Duration = Duration::from_secs(600);
     /// Long enough for a thread to get its turn on a machine with much else to do.
@@ -256,6 +269,15 @@ mod tests {
             },
         );
         assert_eq!(asked.answers, [(0, ())]);
+    }
+
+    #[test]
+    fn one_question_is_answered_or_left_behind() {
+        assert_eq!(ask_one(LONG, || true, || 7), Some(7));
+        let (_keep, wait) = never();
+        let stuck = move || wait.lock().map(|wait| wait.recv()).is_ok();
+        assert_eq!(ask_one(LONG, || false, stuck), None);
+        assert_eq!(ask_one(SHORT, || true, || -> i32 { panic!("on purpose") }), None);
     }
 
     #[test]

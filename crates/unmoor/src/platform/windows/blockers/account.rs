@@ -4,6 +4,7 @@
 //! `LookupAccountSidW`. The last one may ask a domain's server: it is called on a thread that can be
 //! left behind.
 
+use super::super::process;
 use super::super::wide::lossy;
 use crate::platform::win_parse::{self, PointedAnswer};
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
@@ -11,11 +12,16 @@ use std::ptr::{null, null_mut};
 use windows_sys::Win32::Security::{
     GetTokenInformation, LookupAccountSidW, TOKEN_QUERY, TokenUser,
 };
-use windows_sys::Win32::System::Threading::OpenProcessToken;
+use windows_sys::Win32::System::Threading::{OpenProcessToken, PROCESS_QUERY_LIMITED_INFORMATION};
+
+/// The user of a process that lets everybody ask.
+pub(super) fn of(pid: u32) -> Option<String> {
+    user(&process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION).ok()?)
+}
 
 /// `SHELF\anna`, or the security identifier where it has no name. The process must be open with
 /// PROCESS_QUERY_LIMITED_INFORMATION.
-pub(super) fn user(process: &OwnedHandle) -> Option<String> {
+fn user(process: &OwnedHandle) -> Option<String> {
     let mut token = null_mut();
     // SAFETY: the process is open; `token` outlives the call.
     if unsafe { OpenProcessToken(process.as_raw_handle(), TOKEN_QUERY, &mut token) } == 0 {
@@ -82,12 +88,9 @@ fn account(sid: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
 
     #[test]
     fn this_process_has_a_user() {
-        let rights = PROCESS_QUERY_LIMITED_INFORMATION;
-        let process = super::super::super::process::open(std::process::id(), rights).unwrap();
-        assert!(user(&process).is_some_and(|user| !user.is_empty()));
+        assert!(of(std::process::id()).is_some_and(|user| !user.is_empty()));
     }
 }

@@ -3,7 +3,7 @@
 use super::super::process;
 use super::process_list::{Listed, is_ancestor};
 use super::restart_manager::{self, Application};
-use super::{account, service_list, window_titles};
+use super::{service_list, window_titles};
 use crate::blocker::{Blocker, BlockerKind, Process, Use, UseKind};
 use crate::platform::win_parse::{self, Holder};
 use std::collections::BTreeMap;
@@ -17,14 +17,14 @@ pub(super) struct Person {
     pub(super) pid: u32,
     program: Option<OsString>,
     command_line: Vec<OsString>,
-    user: Option<String>,
+    pub(super) user: Option<String>,
     session: Option<u32>,
     /// As a `FILETIME`; 0 where it is not known.
     pub(super) started: u64,
 }
 
 impl Person {
-    /// Asks the process. May wait for a server that knows the user's name.
+    /// Asks the process, all but the user's name ([`account`](super::account)).
     pub(super) fn of(pid: u32) -> Person {
         let session = process::session(pid);
         match process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION) {
@@ -32,7 +32,7 @@ impl Person {
                 pid,
                 program: process::program(&opened),
                 command_line: process::command_line(&opened),
-                user: account::user(&opened),
+                user: None,
                 session,
                 started: process::started(&opened),
             },

@@ -7,18 +7,18 @@
 //! not open hides all of it; it is counted, and nobody says "nothing" then.
 
 use super::super::control::{Access, Device};
-use super::super::{in_time, process, users, volumes};
+use super::super::{process, users, volumes};
 use super::duplicate::{self, Sort};
 use super::person::{self, Hearsay, Person};
 use super::privilege::Debug;
 use super::process_list::{self, Listed};
 use super::system_uses::{self, SystemUses};
-use super::{memory, system_handles, working_directory};
+use super::{account, memory, system_handles, working_directory};
 use crate::blocker::{Scan, Use, UseKind};
 use crate::drive::{Drive, Volume};
 use crate::platform::blocker_order;
 use crate::platform::win_parse::{
-    self, Asked, Code, Handle, Place, Pulse, Spot, ask_all, find_place,
+    self, Asked, Code, Handle, Place, Pulse, Spot, ask_all, ask_one, find_place,
 };
 use crate::wait::Wait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const HEARSAY: Duration = Duration::from_secs(2);
 
 /// Searches for what keeps this drive busy, for as long as `wait` allows.
-pub(in crate::platform::windows) fn search(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
+pub(in crate::platform::windows) fn search(drive: &Drive, wait: &Wait<'_>) -> Scan {
     let _debug = Debug::ask();
     let mut search = Search::new(drive);
     search.ask_file_systems(drive, wait);
@@ -99,40 +99,31 @@ impl Search {
 
     /// Which processes the file systems themselves name. Some do not tell; the rest of the search does
     /// not need them to.
-    fn ask_file_systems(&mut self, drive: &Drive, wait: &mut Wait<'_>) {
+    fn ask_file_systems(&mut self, drive: &Drive, wait: &Wait<'_>) {
         for (index, volume) in drive.volumes.iter().enumerate() {
             let Ok(device) = Device::open(&volume.path, Access::Query) else { continue };
-            let answer =
-                in_time::within(wait, || false, move || Ok::<_, Code>(users::processes(&device)));
-            let pids = answer.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default();
+            let answer = ask(wait, PATIENCE, move || users::processes(&device));
+            let pids = answer.and_then(Result::ok).unwrap_or_default();
             for pid in pids.into_iter().filter(|pid| *pid != std::process::id()) {
                 self.told.entry(pid).or_default().insert(index);
             }
         }
     }
 
-    fn list_processes(&mut self, wait: &mut Wait<'_>) {
-        match in_time::within(wait, || false, process_list::all) {
-            Ok(Ok(list)) => self.list = list,
-            Ok(Err(code)) => {
-                let name = win_parse::code_name(code);
-                self.missed.push(format!("the list of processes was not given ({name})"));
-            }
-            Err(error) => self.missed.push(format!("the list of processes: {}", error.detail())),
+    fn list_processes(&mut self, wait: &Wait<'_>) {
+        match ask(wait, PATIENCE, process_list::all) {
+            Some(Ok(list)) => self.list = list,
+            other => self.missed.push(format!("the list of processes was not given{}", why(other))),
         }
     }
 
     /// Every open file of the drive, of every process that may be looked into.
-    fn open_files(&mut self, wait: &mut Wait<'_>) -> Vec<OpenFile> {
-        let table = match in_time::within(wait, || false, system_handles::files) {
-            Ok(Ok(table)) => table,
-            Ok(Err(code)) => {
-                let name = win_parse::code_name(code);
-                self.missed.push(format!("the table of open files was not given ({name})"));
-                return Vec::new();
-            }
-            Err(error) => {
-                self.missed.push(format!("the table of open files: {}", error.detail()));
+    fn open_files(&mut self, wait: &Wait<'_>) -> Vec<OpenFile> {
+        let table = match ask(wait, PATIENCE * 4, system_handles::files) {
+            Some(Ok(table)) => table,
+            other => {
+                let why = why(other);
+                self.missed.push(format!("the table of open files was not given{why}"));
                 return Vec::new();
             }
         };
@@ -163,7 +154,7 @@ impl Search {
     }
 
     /// What runs from the drive or is mapped from it, in every process that may be looked into.
-    fn look_into_processes(&mut self, wait: &mut Wait<'_>) -> Vec<Look> {
+    fn look_into_processes(&mut self, wait: &Wait<'_>) -> Vec<Look> {
         // Number 0 stands for the time in which nothing runs.
         let pids: Vec<u32> = self.list.iter().map(|one| one.pid).filter(|&pid| pid != 0).collect();
         let places = self.places.clone();
@@ -238,25 +229,17 @@ impl Search {
         }
     }
 
-    fn system_uses(&mut self, wait: &mut Wait<'_>) -> SystemUses {
+    fn system_uses(&mut self, wait: &Wait<'_>) -> SystemUses {
         let (places, names) = (self.places.clone(), self.names.clone());
-        let mut wait = wait.part(HEARSAY);
-        let found = in_time::within(
-            &mut wait,
-            || false,
-            move || Ok::<_, Code>(system_uses::find(&places, &names)),
-        );
-        match found {
-            Ok(Ok(found)) => found,
-            _ => {
-                let why = "page files and attached images were not found out in time";
-                self.missed.push(why.into());
-                SystemUses::default()
-            }
-        }
+        let found = ask(wait, HEARSAY, move || system_uses::find(&places, &names));
+        found.unwrap_or_else(|| {
+            let why = "page files and attached images were not found out in time";
+            self.missed.push(why.into());
+            SystemUses::default()
+        })
     }
 
-    fn result(mut self, system: SystemUses, wait: &mut Wait<'_>) -> Scan {
+    fn result(mut self, system: SystemUses, wait: &Wait<'_>) -> Scan {
         let people = self.people(wait);
         let hearsay = match people.is_empty() {
             true => Hearsay::default(),
@@ -276,12 +259,17 @@ impl Search {
     }
 
     /// Who they are: every one of them, known or not.
-    fn people(&self, wait: &mut Wait<'_>) -> Vec<Person> {
+    fn people(&self, wait: &Wait<'_>) -> Vec<Person> {
         let pids: Vec<u32> = self.uses.keys().copied().collect();
         let mut go_on = || wait.check().is_ok();
         let asked = ask_all(pids.clone(), PATIENCE, &mut go_on, |&pid, _| Person::of(pid));
         let mut known: BTreeMap<u32, Person> =
             asked.answers.into_iter().map(|(_, person)| (person.pid, person)).collect();
+        // The name of a user may be a server's to tell.
+        let users = ask_all(pids.clone(), PATIENCE, &mut go_on, |&pid, _| (pid, account::of(pid)));
+        for (_, (pid, user)) in users.answers {
+            known.entry(pid).and_modify(|person| person.user = user);
+        }
         pids.into_iter()
             .map(|pid| known.remove(&pid).unwrap_or_else(|| Person::unknown(pid)))
             .collect()
@@ -340,6 +328,23 @@ fn same(one: &Spot, other: &Spot) -> bool {
     one.volume == other.volume && text(one) == text(other)
 }
 
+/// Asks one question, which is left behind when the time for it, or for all of it, is over.
+fn ask<R: Send + 'static>(
+    wait: &Wait<'_>,
+    time: Duration,
+    question: impl FnOnce() -> R + Send + 'static,
+) -> Option<R> {
+    ask_one(time, || wait.check().is_ok(), question)
+}
+
+/// Why there is no answer, as the end of a sentence.
+fn why<T>(answer: Option<Result<T, Code>>) -> String {
+    match answer {
+        Some(Err(code)) => format!(" ({})", win_parse::code_name(code)),
+        _ => " in time".into(),
+    }
+}
+
 /// What was not found out, in words.
 fn missed<R>(asked: &Asked<R>, what: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -353,7 +358,7 @@ fn missed<R>(asked: &Asked<R>, what: &str) -> Vec<String> {
 }
 
 /// What others say of these processes, as far as they say it in time.
-fn hearsay(people: &[Person], wait: &mut Wait<'_>) -> Hearsay {
+fn hearsay(people: &[Person], wait: &Wait<'_>) -> Hearsay {
     let processes: Vec<(u32, u64)> =
         people.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();
     let questions: [Box<dyn FnOnce() -> Hearsay + Send>; 3] = [
@@ -363,9 +368,7 @@ fn hearsay(people: &[Person], wait: &mut Wait<'_>) -> Hearsay {
     ];
     let mut all = Hearsay::default();
     for question in questions {
-        let said =
-            in_time::within(&mut wait.part(HEARSAY), || false, move || Ok::<_, Code>(question()));
-        if let Ok(Ok(said)) = said {
+        if let Some(said) = ask(wait, HEARSAY, question) {
             all.add(said);
         }
     }
