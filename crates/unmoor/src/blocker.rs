@@ -63,9 +63,9 @@ pub enum BlockerKind {
     Mount,
     /// The same volume mounted in another mount namespace: a container, a service, a session.
     Namespace,
-    /// A loop device over a file on the volume.
+    /// A loop device over a file on the volume; Windows: an attached VHD, VHDX or ISO.
     Loop,
-    /// A swap file or partition in use.
+    /// A swap file or partition in use; Windows: a page file.
     Swap,
     /// A device-mapper mapping (LUKS, LVM, …).
     Mapping,
