@@ -3,10 +3,13 @@
 //! Wine passes Win32's requests on to Linux's drivers, so what opens the tray here is the whole way from
 //! `IOCTL_STORAGE_EJECT_MEDIA` down to the drive.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::agent::protocol::{Ended, Program};
+use crate::process;
 use crate::rig::drives::{CD, STICK};
 use crate::rig::machine::Hardware;
 use crate::vm::Test;
@@ -131,7 +134,11 @@ fn stick(trial: &mut Trial) -> Result<()> {
 fn own_drive(trial: &mut Trial) -> Result<()> {
     let fat = trial.partition(&STICK, 2)?;
     letter(trial, "e:", &fat, "-t vfat")?;
-    let program = crate::paths::rig().join("bin/unmoor.exe");
+    let bin = crate::paths::rig().join("bin");
+    // With all that a debugger wants, the program is larger than the stick's partition.
+    let mut strip = Command::new("x86_64-w64-mingw32-strip");
+    process::run(strip.args(["-o", "unmoor-small.exe", "unmoor.exe"]).current_dir(&bin))?;
+    let program = bin.join("unmoor-small.exe");
     trial.sh(&format!("cp {} /mnt/letter/unmoor.exe && sync", program.display()))?;
     let ended = wine(trial, r"E:\unmoor.exe", &["eject", r"\", "--dismount-only"])?;
     // Linux keeps the mount while the program that waits lies on it, whatever Wine answers: what is

@@ -4,6 +4,7 @@
 //! `InternalGetWindowText`, which reads the kernel's copy of a title: `GetWindowText` may send a message
 //! to the window, and wait for a program that hangs.
 
+use super::super::library::Library;
 use super::super::wide::lossy;
 use std::collections::BTreeMap;
 use windows_sys::Win32::Foundation::{HWND, LPARAM};
@@ -16,10 +17,21 @@ type Titles = BTreeMap<u32, String>;
 /// The title of the topmost visible window of each process that has one.
 pub(super) fn by_process() -> Titles {
     let mut titles = Titles::new();
+    if is_wine() {
+        return titles;
+    }
     // SAFETY: the callback gets the address of `titles`, which outlives the call and is used by nobody
     // else meanwhile.
     unsafe { EnumWindows(Some(take), &raw mut titles as LPARAM) };
     titles
+}
+
+/// Wine starts a desktop for the first who asks about windows, and that desktop keeps the asker's output
+/// open: whoever reads it to its end waits for minutes. `wine_get_version` is how Wine is told apart.
+fn is_wine() -> bool {
+    // SAFETY: the function is looked for, and not called.
+    let version = |ntdll: Library| unsafe { ntdll.function::<usize>(c"wine_get_version") };
+    Library::load("ntdll.dll").and_then(version).is_some()
 }
 
 /// Called for each window, from the top down.
