@@ -23,6 +23,13 @@ pub const TESTS: &[Test] = &[
         machine: &STANDARD,
         run: below,
     },
+    Test {
+        name: "who.stuck-exit",
+        promise: "a killed program that waits for such a server on its way out: it is not said that nothing is in the way",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: on_its_way_out,
+    },
 ];
 
 /// Long enough for the slowest of machines, and far from for good.
@@ -100,5 +107,30 @@ fn below(trial: &mut Trial) -> Result<()> {
     let named = [named(&pid, "/mnt/dead/dir/ext/file")];
     who_in_time(trial, &node, &named)?;
     trial.sh(&format!("kill -CONT {server}; kill {pid}"))?;
+    trial.unmoor(0, &["eject", "--wait", "60s", &node]).map(drop)
+}
+
+/// Its file on the stick is open still, and proc shows nothing of it.
+fn on_its_way_out(trial: &mut Trial) -> Result<()> {
+    let node = trial.partition(&STICK, 1)?;
+    trial.mount(&node, "/mnt/ext")?;
+    let server = serve(trial)?;
+    let pid = hold(trial, "/mnt/ext/file")?;
+    stop(trial, &server)?;
+    trial.sh(&format!(
+        "kill {pid}; i=0; while test -n \"$(ls /proc/{pid}/fd)\"; do sleep 0.1; \
+         i=$((i+1)); test $i -lt 300; done"
+    ))?;
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(3, &["eject", &node])?;
+    trial.expect_untouched(mark, &STICK)?;
+    let document = trial.unmoor_json(1, &["who", &node])?;
+    let scan = &document["targets"][0]["scan"];
+    let told = |note: &serde_json::Value| {
+        note.as_str().is_some_and(|note| note.contains(&format!("sleep (pid {pid}) is ending")))
+    };
+    let notes = scan["notes"].as_array();
+    ensure!(notes.is_some_and(|notes| notes.iter().any(told)), "who it is: {scan}");
+    trial.sh(&format!("kill -CONT {server}"))?;
     trial.unmoor(0, &["eject", "--wait", "60s", &node]).map(drop)
 }

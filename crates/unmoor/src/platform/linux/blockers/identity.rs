@@ -120,6 +120,19 @@ pub(crate) struct Stat {
 /// `linux/sched.h`.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
+/// `linux/sched.h`: it is on its way through `exit`.
+const PF_EXITING: u64 = 0x4;
+
+/// Does it end, and wait for something in the kernel on its way out: what it had open is not shown any
+/// more, and not closed yet.
+pub(super) fn is_held_up(stat: &[u8]) -> bool {
+    let Some(end) = stat.iter().rposition(|b| *b == b')') else { return false };
+    let mut words = stat[end + 1..].split(|b| *b == b' ').filter(|w| !w.is_empty());
+    let waits = matches!(words.next(), Some(b"D" | b"S")); // field 3
+    let flags: Option<u64> = words.nth(5).and_then(parse); // field 9
+    waits && flags.is_some_and(|flags| flags & PF_EXITING != 0)
+}
+
 /// Reads `/proc/PID/stat`. The name in it may hold anything, so fields count from its last bracket.
 pub(crate) fn stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|b| *b == b')')?;
@@ -158,6 +171,16 @@ mod tests {
         assert_eq!(
             (users.name(0), users.name(1000), users.name(7)),
             ("root".into(), "ann".into(), "7".into())
+        );
+    }
+
+    #[test]
+    fn one_that_waits_on_its_way_out_is_told_from_the_living_and_the_dead() {
+        let held_up =
+            |state, flags| is_held_up(format!("7 (a) b) {state} 1 7 7 0 -1 {flags} 0").as_bytes());
+        assert!(held_up("D", 0x40_0004) && held_up("S", 4));
+        assert!(
+            !held_up("D", 0x40_0000) && !held_up("Z", 4) && !held_up("R", 4) && !is_held_up(b"")
         );
     }
 

@@ -30,6 +30,10 @@ const STUCK: Duration = Duration::from_millis(1500);
 /// So many threads may get stuck before the search gives up.
 const MOST_STUCK: usize = 16;
 
+/// How often, and how long apart, it is looked whether a process gets on with ending.
+const EXIT_LOOKS: u32 = 10;
+const EXIT_TICK: Duration = Duration::from_millis(20);
+
 /// Fewer processes than this are not worth a second thread.
 const WORTH_A_THREAD: usize = 48;
 
@@ -90,6 +94,7 @@ fn look(drive: &Drive, depth: Depth, wait: &mut Wait<'_>) -> Scan {
         board = search.wait(board);
     };
     drop(board);
+    search.await_exits(wait);
     search.result(&stuck)
 }
 
@@ -180,6 +185,8 @@ struct Search {
 struct Board {
     scan: Scan,
     surveyed: bool,
+    /// Processes that waited for something on their way out.
+    held_up: Vec<u32>,
 }
 
 impl Search {
@@ -275,6 +282,9 @@ impl Search {
             let words = identity::command_line(&task, looker.text());
             self.with_blocker(pid, |process| process.command_line = words);
         }
+        if looker.no_program() && self.is_held_up(pid) {
+            self.board().held_up.push(pid);
+        }
         let denied = was_denied(&tables) || was_denied(&maps);
         denied && !self.is_kernel_thread(pid)
     }
@@ -316,6 +326,25 @@ impl Search {
         read.is_err() || identity::stat(&text).is_some_and(|stat| stat.kernel)
     }
 
+    fn is_held_up(&self, pid: u32) -> bool {
+        let mut text = Vec::new();
+        let read = self.proc.task(pid).and_then(|task| task.read(c"stat", &mut text));
+        read.is_ok() && identity::is_held_up(&text)
+    }
+
+    /// Most who wait on their way out do so for a moment: those are nobody's trouble.
+    fn await_exits(&self, wait: &mut Wait<'_>) {
+        for _ in 0..EXIT_LOOKS {
+            let mut held_up = std::mem::take(&mut self.board().held_up);
+            held_up.retain(|pid| self.is_held_up(*pid));
+            let none = held_up.is_empty();
+            self.board().held_up = held_up;
+            if none || wait.sleep(EXIT_TICK).is_err() {
+                return;
+            }
+        }
+    }
+
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -340,6 +369,7 @@ impl Search {
         let mut board = self.board();
         let surveyed = board.surveyed;
         let mut scan = std::mem::take(&mut board.scan);
+        let held_up = std::mem::take(&mut board.held_up);
         drop(board);
         let looked = self.looked.load(Ordering::Relaxed);
         scan.unseen_processes = self.unseen.load(Ordering::Relaxed);
@@ -347,6 +377,12 @@ impl Search {
         for pid in stuck.iter().filter(|pid| **pid != 0) {
             scan.notes
                 .push(format!("process {pid} was not seen to the end: the kernel did not answer"));
+        }
+        for person in held_up.into_iter().filter_map(|pid| self.who(pid)) {
+            let who = person::description(&person);
+            scan.notes.push(format!(
+                "{who} is ending and waits in the kernel: what it has open cannot be seen"
+            ));
         }
         if !surveyed || looked + stuck.len() < total {
             scan.notes.push(format!(

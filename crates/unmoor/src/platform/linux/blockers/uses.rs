@@ -22,6 +22,8 @@ pub(super) struct Looker<'w> {
     patience: &'w Patience,
     room: Room,
     text: Vec<u8>,
+    /// The process looked at last runs no program: it is the kernel's, or on its way out.
+    no_program: bool,
 }
 
 /// A thread of a process, or the process itself.
@@ -39,7 +41,19 @@ impl<'w> Looker<'w> {
         names: &'w [String],
         patience: &'w Patience,
     ) -> Looker<'w> {
-        Looker { wanted, names, patience, room: room(), text: Vec::with_capacity(8192) }
+        Looker {
+            wanted,
+            names,
+            patience,
+            room: room(),
+            text: Vec::with_capacity(8192),
+            no_program: false,
+        }
+    }
+
+    /// Did the process looked at last run no program.
+    pub(super) fn no_program(&self) -> bool {
+        self.no_program
     }
 
     /// Room for text, for whoever else asks proc meanwhile.
@@ -60,6 +74,7 @@ impl<'w> Looker<'w> {
         uses: &mut Vec<Use>,
     ) -> Result<()> {
         let at = At { pid, thread: None, task };
+        self.no_program = false;
         if files {
             self.files(&at, uses)?;
         }
@@ -136,7 +151,10 @@ impl<'w> Looker<'w> {
         let seen = match self.look(at.task, name) {
             Ok(seen) => seen,
             // A kernel thread has no program, and one that is ending has nothing any more.
-            Err(Errno::NOENT | Errno::SRCH) => return Ok(()),
+            Err(Errno::NOENT | Errno::SRCH) => {
+                self.no_program |= kind == UseKind::Executable;
+                return Ok(());
+            }
             Err(errno) => return Err(errno),
         };
         let Some((seen, on)) = seen.and_then(|s| Some((s, self.wanted.file(&s)?))) else {
