@@ -35,6 +35,15 @@ pub fn who(blocker: &Blocker) -> Vec<String> {
     out
 }
 
+/// Everything in the way by its name alone, to tell who has left: a process by its number.
+pub fn names(scan: &Scan) -> Vec<String> {
+    let name = |blocker: &Blocker| match &blocker.process {
+        Some(process) => format!("{} (pid {})", escape_os(&process.name), process.pid),
+        None => blocker.description.clone(),
+    };
+    scan.blockers.iter().map(name).collect()
+}
+
 fn describe(blocker: &Blocker, all: bool, out: &mut Vec<String>) {
     uses(blocker, all, out);
     out.extend(remedy(blocker).map(|remedy| format!("      to move it: {remedy}")));

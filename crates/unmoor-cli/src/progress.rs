@@ -6,16 +6,19 @@
 use crate::args::Output;
 use crate::console::{self, Tone, tell};
 use crate::text::{escape, escape_os};
-use crate::{duration, steps, words};
+use crate::{blockers, duration, steps, words};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
-use unmoor::{Event, Step};
+use unmoor::{Error, Event, Step};
 
 /// What is over sooner is not worth a bar: it would only flash.
 const BLINK: Duration = Duration::from_millis(300);
+
+/// Who comes and goes all the time is not told of for ever.
+const MOST_CHANGES: usize = 20;
 
 /// Shows the events of one target.
 pub struct Progress {
@@ -33,6 +36,10 @@ pub struct Progress {
     /// When flushing began.
     since: Option<Instant>,
     waiting: bool,
+    /// Who was in the way when that was last told.
+    in_the_way: Option<Vec<String>>,
+    /// How often that was told.
+    changes: usize,
     /// That it waits is told in a line that stays.
     waits_plainly: bool,
 }
@@ -50,6 +57,8 @@ impl Progress {
             whole: 0,
             since: None,
             waiting: false,
+            in_the_way: None,
+            changes: 0,
             waits_plainly: false,
         }
     }
@@ -69,7 +78,7 @@ impl Progress {
         match event {
             Event::Resolved { drive, .. } => self.name = escape(&drive.name).into_owned(),
             Event::Flushing { left } => self.show_flush(*left),
-            Event::Waiting { error, left } => self.show_wait(&error.to_string(), *left),
+            Event::Waiting { error, left } => self.show_wait(error, *left),
             Event::Started(Step::Eject | Step::Load | Step::Verify) | Event::Finished(_) => {
                 self.clear();
             }
@@ -105,24 +114,58 @@ impl Progress {
         });
     }
 
-    fn show_wait(&mut self, why: &str, left: Duration) {
+    fn show_wait(&mut self, error: &Error, left: Duration) {
         // Without --wait the few tries are over before anybody could read of them.
         if self.quiet || !self.tell_waiting {
             return;
         }
-        let left = duration::words(left);
+        let (why, left) = (error.to_string(), duration::words(left));
         if self.is_watched() && !self.waits_plainly {
             let bar = self.bar.get_or_insert_with(wait_line);
-            bar.set_message(format!("{}; waiting {left} yet (Ctrl-C stops)", escape(why)));
+            bar.set_message(format!("{}; waiting {left} yet (Ctrl-C stops)", escape(&why)));
             bar.tick();
         } else if !self.waiting {
             tell(Tone::Plain, &format!("{why}; waiting up to {left}"));
         }
         self.waiting = true;
+        if let Some(scan) = error.scan() {
+            self.show_who(blockers::names(scan));
+        }
+    }
+
+    /// Who is in the way, when that is first known; then who has left, and who is left over.
+    fn show_who(&mut self, now: Vec<String>) {
+        let line = match &self.in_the_way {
+            None => (!now.is_empty()).then(|| format!("  in the way: {}", few(&now))),
+            Some(before) => {
+                let left: Vec<String> =
+                    before.iter().filter(|one| !now.contains(one)).cloned().collect();
+                let rest = match now.is_empty() {
+                    true => String::new(),
+                    false => format!("; still in the way: {}", few(&now)),
+                };
+                (!left.is_empty()).then(|| format!("  left: {}{rest}", few(&left)))
+            }
+        };
+        let Some(line) = line.filter(|_| self.changes < MOST_CHANGES) else { return };
+        self.changes += 1;
+        self.in_the_way = Some(now);
+        match &self.bar {
+            Some(bar) => bar.suspend(|| tell(Tone::Plain, &line)),
+            None => tell(Tone::Plain, &line),
+        }
     }
 
     fn is_watched(&self) -> bool {
         !self.quiet && *self.watched.get_or_init(console::is_watched)
+    }
+}
+
+/// The first of them, and how many more.
+fn few(names: &[String]) -> String {
+    match names.len() {
+        0..=4 => names.join(", "),
+        all => format!("{} and {} more", names[..3].join(", "), all - 3),
     }
 }
 

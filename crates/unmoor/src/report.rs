@@ -202,7 +202,7 @@ pub enum Event<'a> {
     },
     /// Something is in the way, and is waited for.
     Waiting {
-        /// The refusal.
+        /// The refusal. About once a second it comes with a [scan](Error::scan): who is in the way now.
         error: &'a Error,
         /// How long yet.
         left: Duration,

@@ -10,6 +10,7 @@ mod kill;
 mod names;
 mod nobody;
 mod raw;
+mod waiting;
 
 use image::{Image, alone, answer, attach, is_attached, ran, shell, unmoor};
 use std::io::{Read, Seek, Write};

@@ -35,17 +35,24 @@ impl Inner<'_> {
         let answer_by = by(self.options.wait.max(Options::LOCK_TIME));
         let mut pause = Duration::from_millis(20);
         let mut busy: Option<Error> = None;
+        let mut look_again = start + Options::LEAST_WAIT;
         loop {
-            let error = match self.try_lock(answer_by) {
+            let mut error = match self.try_lock(answer_by) {
                 Ok(done) => return Ok(done),
                 // The last attempt had little time left: what was in the way before is the news.
                 Err(late) if late.kind() == ErrorKind::TimedOut => busy.take().unwrap_or(late),
                 Err(error) => error,
             };
             self.session.unlock()?;
-            let left = give_up.saturating_sub(self.platform.now());
+            let mut left = give_up.saturating_sub(self.platform.now());
             if error.kind() != ErrorKind::Busy || left.is_zero() {
                 return Err(self.with_blockers(error));
+            }
+            // Whoever waits for longer wants to see who is still there.
+            if self.platform.now() >= look_again && error.scan().is_none() {
+                error = error.with_scan(self.search_for(left.min(SEARCH)));
+                look_again = self.platform.now() + LOOK_EVERY;
+                left = give_up.saturating_sub(self.platform.now());
             }
             (self.observer)(&Event::Waiting { error: &error, left });
             self.uncancelled()?;
@@ -150,6 +157,13 @@ impl Inner<'_> {
         session.blockers(&mut Wait::until(*platform, end, &options.cancel, &mut watch))
     }
 
+    fn search_for(&mut self, time: Duration) -> Scan {
+        let Inner { platform, session, options, observer, .. } = self;
+        let mut watch = |left| observer(&Event::Flushing { left });
+        let end = platform.now() + time;
+        session.blockers(&mut Wait::until(*platform, end, &options.cancel, &mut watch))
+    }
+
     pub(super) fn with_blockers(&mut self, error: Error) -> Error {
         if error.kind() != ErrorKind::Busy || error.scan().is_some() {
             return error;
@@ -219,6 +233,9 @@ fn unknown(error: &Error, scan: &Scan, hidden: &[&str]) -> Blocker {
     }
     Blocker::new(BlockerKind::Unknown, what).with_remedy(words, None)
 }
+
+/// How often it is looked who is still in the way, while that is waited for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a search for blockers may take after the deadline of the release has passed.
 const SEARCH: Duration = Duration::from_secs(2);

@@ -1,0 +1,33 @@
+//! `--wait`: who is in the way is told, and who leaves.
+
+use crate::image::{Image, shell};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+#[test]
+fn who_is_waited_for_is_named_and_who_leaves_is_told() {
+    let Some(image) = Image::new("unmoor-shrinking") else { return };
+    let hold = "exec 9>\"$1\"/held; echo; exec sleep 600";
+    let (first, second) = (shell(hold, &image.mount), shell(hold, &image.mount));
+    let (one, two) = (format!("pid {}", first.0.id()), format!("pid {}", second.0.id()));
+    let mut holders = vec![second, first];
+    let mut unmoor = Command::new(env!("CARGO_BIN_EXE_unmoor"));
+    unmoor.args(["eject", "--wait", "500s", &image.device]).stdin(Stdio::null());
+    let mut unmoor = unmoor.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(unmoor.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        // The next one leaves when it was told who is there.
+        if line.contains("in the way") {
+            drop(holders.pop());
+        }
+        lines.push(line);
+    }
+    assert!(unmoor.wait().unwrap().success(), "{lines:#?}");
+    let told: Vec<&String> = lines.iter().filter(|l| l.contains("in the way")).collect();
+    assert!(told[0].contains(&one) && told[0].contains(&two), "{lines:#?}");
+    assert!(told[1].contains("left: ") && told[1].contains(&one), "{lines:#?}");
+    let rest = told[1].split("still in the way").nth(1).unwrap();
+    assert!(rest.contains(&two) && !rest.contains(&one), "{lines:#?}");
+    assert!(lines.len() <= 4, "no more than what changes: {lines:#?}");
+}
