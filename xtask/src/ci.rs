@@ -39,7 +39,7 @@ const STEPS: &[Step] = &[
             &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
             &[],
         ),
-        needed: true,
+        needed: false,
     },
     Step {
         name: "documentation",

@@ -98,6 +98,6 @@ pub(crate) fn os(bytes: &[u8]) -> OsString {
 #[cfg(windows)]
 pub(crate) fn os(bytes: &[u8]) -> OsString {
     let units: Vec<u16> =
-        bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
     std::os::windows::ffi::OsStringExt::from_wide(&units)
 }

@@ -32,7 +32,7 @@ impl<'a> Bytes<'a> {
 
     /// All of it as units of UTF-16; an odd byte at the end is none.
     pub(crate) fn units(self) -> impl Iterator<Item = u16> + 'a {
-        self.0.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        self.0.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair))
     }
 
     /// A number of bytes that Windows keeps signed: negative ones are lies.

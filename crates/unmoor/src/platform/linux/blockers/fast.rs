@@ -38,9 +38,8 @@ pub(super) fn holders(wanted: &Wanted, patience: &Patience) -> Result<HashSet<u3
         }
         match read(&files, &mut room) {
             Ok(0) => return Ok(holders),
-            Ok(len) => holders.extend(
-                room[..len].chunks_exact(4).map(|p| u32::from_ne_bytes([p[0], p[1], p[2], p[3]])),
-            ),
+            Ok(len) => holders
+                .extend(room[..len].as_chunks().0.iter().map(|number| u32::from_ne_bytes(*number))),
             // After a million files without an answer the kernel lets others run.
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(errno),

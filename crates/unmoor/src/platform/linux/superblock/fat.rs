@@ -38,7 +38,9 @@ fn root_label(b: &Bytes, volume: &(impl ReadAt + ?Sized), fat32: bool) -> Option
         (data, entries * 32)
     };
     let root = volume.read_at(first.checked_mul(sector)?, length.min(ROOT));
-    root.chunks_exact(32)
+    root.as_chunks::<32>()
+        .0
+        .iter()
         .take_while(|entry| entry[0] != 0)
         .find(|entry| entry[0] != 0xe5 && entry[11] & 0x3f != 0x0f && entry[11] & 0x18 == 0x08)
         .and_then(|entry| text(&entry[..11]))
@@ -62,7 +64,7 @@ fn exfat_label(b: &Bytes, volume: &(impl ReadAt + ?Sized)) -> Option<String> {
     let heap = u64::from(b.u32(0x58)?) << sector;
     let root = u64::from(b.u32(0x60)?).checked_sub(2)? << (sector + cluster);
     let root = volume.read_at(heap + root, (1usize << (sector + cluster)).min(ROOT));
-    let entry = root.chunks_exact(32).take_while(|e| e[0] != 0).find(|e| e[0] == 0x83)?;
+    let entry = root.as_chunks::<32>().0.iter().take_while(|e| e[0] != 0).find(|e| e[0] == 0x83)?;
     let units = usize::from(entry[1]).min(11);
     utf16(&entry[2..2 + units * 2], u16::from_le_bytes)
 }

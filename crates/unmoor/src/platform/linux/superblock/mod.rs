@@ -151,7 +151,7 @@ fn text(bytes: &[u8]) -> Option<String> {
 
 /// UTF-16 up to its first NUL.
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
-    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+    let units = bytes.as_chunks().0.iter().map(|pair| unit(*pair));
     let units: Vec<u16> = units.take_while(|&u| u != 0).collect();
     let text = String::from_utf16_lossy(&units);
     (!text.is_empty()).then_some(text)
