@@ -50,6 +50,10 @@ fn tape(target: &Target) -> Option<Place> {
     if let Some(name) = given.to_str().filter(|name| !name.contains('/')) {
         return tape::place(tape::plain_name(name)?).ok();
     }
+    // Elsewhere the mere look may set an automounter off.
+    if !Path::new(given).starts_with("/dev") {
+        return None;
+    }
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let stat = statx(CWD, given, flags, StatxFlags::TYPE).ok()?;
     let is_character = u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFCHR;
