@@ -458,15 +458,17 @@ fn when_the_listener_panics_all_of_them_stop_and_nothing_stays_locked() {
         let machine = slow(4);
         let targets = targets(4);
         let mut told = 0;
+        let options = Options::default();
         let end = catch_quietly(|| {
-            many(Procedure::Release, &jobs(&machine, &targets), &Options::default(), &mut |_, _| {
+            many(Procedure::Release, &jobs(&machine, &targets), &options, &mut |_, _| {
                 told += 1;
                 if told == at {
                     std::panic::panic_any(Startled);
                 }
             })
         });
-        assert_eq!(machine.locks_held(), 0, "at {at}: {}", end.is_some());
+        assert_eq!(options.cancel.is_cancelled(), end.is_none(), "at {at}");
+        assert_eq!(machine.locks_held(), 0, "at {at}");
     }
 }
 

@@ -4,9 +4,44 @@ use anyhow::{Result, ensure};
 
 use super::stick::mount_both;
 use crate::bench::many::make_drives;
-use crate::rig::drives::{CD, STICK, STICK2};
-use crate::vm::trial::Trial;
+use crate::rig::drives::{CD, Drive, OWN, STICK, STICK2};
+use crate::rig::machine::Hardware;
+use crate::vm::trial::{Trial, document, expect_code, words};
 use crate::vm::{STANDARD, Test};
+
+/// A machine with more of what can be taken out.
+static MANY: Hardware = Hardware {
+    name: "several",
+    memory_mb: 1024,
+    drives: &[&CD, &STICK, &STICK2, &STICK3, &FULL_SLOT, &EMPTY_SLOT, &OWN],
+    shared: true,
+};
+
+const STICK3: Drive = Drive {
+    id: "stick3",
+    device: "usb-storage,bus=xhci.0,port=3,removable=on,serial=RIGSTICK3",
+    place: &["0000:00:12.0", "-3:1.0"],
+    ..STICK2
+};
+
+/// A card reader's slot with a card in it.
+const FULL_SLOT: Drive = Drive {
+    id: "fullslot",
+    controllers: &[STICK.controllers[0], "usb-bot,id=reader,bus=xhci.0,port=4"],
+    device: "scsi-hd,bus=reader.0,lun=0,removable=on",
+    place: &["-4:1.0", ":0:0:0/block"],
+    hotplug: false,
+    ..STICK2
+};
+
+/// The slot beside it.
+const EMPTY_SLOT: Drive = Drive {
+    id: "emptyslot",
+    device: "scsi-hd,bus=reader.0,lun=1,removable=on",
+    medium: None,
+    place: &["-4:1.0", ":0:0:1/block"],
+    ..FULL_SLOT
+};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -43,6 +78,34 @@ pub const TESTS: &[Test] = &[
         drives: &[],
         machine: &STANDARD,
         run: at_once,
+    },
+    Test {
+        name: "several.lines",
+        promise: "on a terminal each drive has a line that says what it is at, and is answered when it is over",
+        drives: &[],
+        machine: &STANDARD,
+        run: lines,
+    },
+    Test {
+        name: "several.interrupted",
+        promise: "Ctrl-C while 8 drives are at it: exit 130, each answered, none claimed any more",
+        drives: &[],
+        machine: &STANDARD,
+        run: interrupted,
+    },
+    Test {
+        name: "several.one-busy",
+        promise: "three sticks, one in use: two leave, the third is refused and named, exit 3",
+        drives: &[&STICK, &STICK2, &STICK3],
+        machine: &MANY,
+        run: one_busy,
+    },
+    Test {
+        name: "several.all-removable",
+        promise: "--all-removable: CD, sticks and card leave; the system's disk and an empty slot are left out, and said so",
+        drives: &[&CD, &STICK, &STICK2, &STICK3, &FULL_SLOT, &OWN],
+        machine: &MANY,
+        run: all_removable,
     },
 ];
 
@@ -88,8 +151,8 @@ fn same_twice(trial: &mut Trial) -> Result<()> {
 
 /// The kernel counts: how many START STOP UNIT are under way between two lines of its trace.
 fn at_once(trial: &mut Trial) -> Result<()> {
-    const MANY: usize = 32;
-    let nodes = make_drives(trial, MANY)?;
+    const COUNT: usize = 32;
+    let nodes = make_drives(trial, COUNT)?;
     // The driver's START STOP UNIT takes this many seconds, all else as many ticks: slow emulation must not
     // make the first stop before the last begins.
     trial.sh("echo 20 >/sys/bus/pseudo/drivers/scsi_debug/delay")?;
@@ -116,6 +179,97 @@ fn at_once(trial: &mut Trial) -> Result<()> {
             under_way -= 1;
         }
     }
-    ensure!(most == MANY, "no more than {most} at a time:\n{trace}");
+    ensure!(most == COUNT, "no more than {most} at a time:\n{trace}");
+    Ok(())
+}
+
+/// START STOP UNIT takes so many seconds.
+fn slow_drives(trial: &mut Trial, count: usize, seconds: u32) -> Result<String> {
+    let nodes = make_drives(trial, count)?;
+    trial.sh(&format!("echo {seconds} >/sys/bus/pseudo/drivers/scsi_debug/delay"))?;
+    Ok(nodes)
+}
+
+fn lines(trial: &mut Trial) -> Result<()> {
+    let nodes = slow_drives(trial, 3, 3)?;
+    let shown = trial.sh(&format!("script -qec 'unmoor eject {nodes}' /dev/null </dev/null"))?;
+    for node in nodes.split_whitespace() {
+        let name = node.trim_start_matches("/dev/");
+        ensure!(shown.contains(&format!("{name}: ejecting")), "{name} has no line: {shown:?}");
+        ensure!(shown.contains(&format!("{name} (Linux scsi_debug")), "no answer: {shown:?}");
+    }
+    // The lines are gone at the end: what stands last is an answer.
+    let last = shown.lines().last().unwrap_or_default();
+    ensure!(last.contains("released"), "{shown:?}");
+    Ok(())
+}
+
+fn interrupted(trial: &mut Trial) -> Result<()> {
+    let nodes = slow_drives(trial, 8, 60)?;
+    let arguments = ["unmoor", "eject", "--json"].into_iter().chain(nodes.split_whitespace());
+    let job = trial.start(words(&arguments.collect::<Vec<_>>()))?;
+    // Each has a child at its command.
+    trial.sh("while [ $(pgrep -c -x unmoor) -lt 9 ]; do sleep 0.2; done")?;
+    trial.sh("kill -INT $(pgrep -o -x unmoor)")?;
+    let ended = trial.wait(job)?;
+    expect_code(&ended, 130)?;
+    let document = document(&ended, 130)?;
+    let answers = document["targets"].as_array().map_or(0, Vec::len);
+    ensure!(answers == 8, "{answers} of 8 are answered");
+    let targets = document["targets"].as_array().into_iter().flatten();
+    for target in targets {
+        ensure!(target["outcome"] == "interrupted", "{target}");
+    }
+    trial.sh(&format!("for node in {nodes}; do blockdev --flushbufs $node || exit; done"))?;
+    Ok(())
+}
+
+fn mount_part(trial: &mut Trial, drive: &Drive, directory: &str) -> Result<()> {
+    let part = trial.partition(drive, 1)?;
+    trial.mount(&part, directory)?;
+    trial.sh(&format!("head -c 500000 /dev/urandom >{directory}/data")).map(drop)
+}
+
+fn one_busy(trial: &mut Trial) -> Result<()> {
+    let sticks = [(&STICK, "/mnt/a"), (&STICK2, "/mnt/b"), (&STICK3, "/mnt/c")];
+    for (drive, directory) in sticks {
+        mount_part(trial, drive, directory)?;
+    }
+    trial.hold("exec 3>/mnt/b/held; echo held; exec sleep 1000")?;
+    let mark = trial.machine.qmp.mark();
+    let document = trial.unmoor_json(3, &["eject", "/mnt/a", "/mnt/b", "/mnt/c"])?;
+    let codes: Vec<_> = (0..3).map(|n| document["targets"][n]["exit_code"].clone()).collect();
+    ensure!(codes == [0, 3, 0], "the targets' codes are {codes:?}");
+    let who = &document["targets"][1]["blockers"][0]["process"]["name"];
+    ensure!(who == "sleep", "in the way: {who}");
+    trial.expect_tray(mark, &STICK, true)?;
+    trial.expect_tray(mark, &STICK3, true)?;
+    trial.expect_untouched(mark, &STICK2)?;
+    trial.sh("echo on >/mnt/b/still && sync -f /mnt/b/still").map(drop)
+}
+
+fn all_removable(trial: &mut Trial) -> Result<()> {
+    for (drive, directory) in [(&STICK, "/mnt/a"), (&FULL_SLOT, "/mnt/card")] {
+        mount_part(trial, drive, directory)?;
+    }
+    let (cd, own) = (trial.node(&CD)?, trial.node(&OWN)?);
+    trial.mount(&format!("-o ro {cd}"), "/mnt/cd")?;
+    trial.mount(&own, "/boot")?;
+    let slot = trial.node(&EMPTY_SLOT)?;
+    let mark = trial.machine.qmp.mark();
+    let document = trial.unmoor_json(0, &["eject", "--all-removable"])?;
+    for drive in [&CD, &STICK, &STICK2, &STICK3, &FULL_SLOT] {
+        trial.expect_tray(mark, drive, true)?;
+    }
+    let reason = |node: &str| {
+        let mut all = document["left_out"].as_array().into_iter().flatten();
+        all.find(|one| one["path"] == node).map(|one| one["reason"].to_string()).unwrap_or_default()
+    };
+    ensure!(reason(&own).contains("/boot"), "the system's disk: {document}");
+    ensure!(reason(&slot).contains("no medium"), "the empty slot: {document}");
+    trial.sh("echo on >/boot/still && sync -f /boot/still")?;
+    // There is nothing left to release.
+    let none = trial.unmoor_json(4, &["eject", "--all-removable"])?;
+    ensure!(none["error"]["kind"] == "no-medium", "{none}");
     Ok(())
 }

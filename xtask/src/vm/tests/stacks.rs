@@ -114,6 +114,20 @@ pub const TESTS: &[Test] = &[
         machine: &STANDARD,
         run: together,
     },
+    Test {
+        name: "stack.together-reversed",
+        promise: "the same members in the other order: stopped, and both gone",
+        drives: &[&STICK, &STICK2],
+        machine: &STANDARD,
+        run: together_reversed,
+    },
+    Test {
+        name: "stack.together-busy",
+        promise: "something of one member is in use: exit 3 for both, and nothing of either is dismounted",
+        drives: &[&STICK, &STICK2],
+        machine: &STANDARD,
+        run: together_busy,
+    },
 ];
 
 /// There is no udev in the guest: nobody would answer, and nobody takes LVM's links away.
@@ -404,13 +418,40 @@ fn btrfs_spanning(trial: &mut Trial) -> Result<()> {
 }
 
 fn together(trial: &mut Trial) -> Result<()> {
+    power_off_array(trial, false)
+}
+
+fn together_reversed(trial: &mut Trial) -> Result<()> {
+    power_off_array(trial, true)
+}
+
+fn power_off_array(trial: &mut Trial, reversed: bool) -> Result<()> {
     let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK2, 1)?);
     make_raid1(trial, &one, &two)?;
-    let (first, second) = (trial.node(&STICK)?, trial.node(&STICK2)?);
-    refused(trial, &["eject", "--power-off", &first])?;
+    let mut nodes = [trial.node(&STICK)?, trial.node(&STICK2)?];
+    if reversed {
+        nodes.reverse();
+    }
+    refused(trial, &["eject", "--power-off", &nodes[0]])?;
     trial.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still")?;
-    trial.unmoor(0, &["eject", "--power-off", &first, &second])?;
+    trial.unmoor(0, &["eject", "--power-off", &nodes[0], &nodes[1]])?;
     ensure!(trial.node(&STICK).is_err(), "the first is still there");
     ensure!(trial.node(&STICK2).is_err(), "the second is still there");
     trial.expect_mounted("/mnt/raid", false)
+}
+
+fn together_busy(trial: &mut Trial) -> Result<()> {
+    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK2, 1)?);
+    make_raid1(trial, &one, &two)?;
+    let fat = trial.partition(&STICK, 2)?;
+    trial.mount(&fat, "/mnt/fat")?;
+    trial.hold("exec 3>/mnt/fat/held; echo held; exec sleep 1000")?;
+    let (first, second) = (trial.node(&STICK)?, trial.node(&STICK2)?);
+    let mark = trial.machine.qmp.mark();
+    let document = trial.unmoor_json(3, &["eject", &second, &first])?;
+    let codes: Vec<_> = (0..2).map(|n| document["targets"][n]["exit_code"].clone()).collect();
+    ensure!(codes == [3, 3], "the targets' codes are {codes:?}");
+    trial.expect_untouched(mark, &STICK)?;
+    trial.expect_untouched(mark, &STICK2)?;
+    trial.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still").map(drop)
 }
