@@ -19,6 +19,9 @@
 //! # Ok::<(), unmoor::Error>(())
 //! ```
 //!
+//! Several drives at the same time are one call too, [`many()`]: each in a thread of its own, what shares
+//! a stack as one.
+//!
 //! A program that wants to do something in between takes the stages one by one, whose types keep the
 //! order: [`Opened`] → [`Locked`] → [`Dismounted`] → [`Ejected`].
 //!

@@ -16,8 +16,9 @@ pub struct Options {
     pub discard_unwritten: bool,
     /// Switch swap on the drive off, instead of refusing a drive that the system swaps to.
     pub swapoff: bool,
-    /// The other drives that are released in the same call. What lies on several drives is taken down
-    /// only when all of them are among these.
+    /// The other drives that are released with this one. What lies on several drives is taken down only
+    /// when all of them are among these. [`many()`](crate::many()) adds those that share a stack by
+    /// itself, and releases them as one; this is for who walks the stages of several drives by himself.
     pub together: Vec<Drive>,
     /// End the programs that are in the way, once [`Options::wait`] is over. Nobody is ended in vain:
     /// where something is in the way that this does not move, nobody is (unless [`Options::force`]

@@ -7,6 +7,7 @@
 mod crowd;
 mod image;
 mod kill;
+mod many;
 mod names;
 mod nobody;
 mod raw;

@@ -1,0 +1,72 @@
+//! Several at the same time.
+
+use crate::image::{Image, alone, shell, unmoor};
+
+/// The images of one test. It is alone: with the lock of each of several it could wait for itself.
+fn images(count: usize) -> Option<(Vec<Image>, impl Sized)> {
+    let alone = alone();
+    let image = |number| Image::new_alone(&format!("unmoor-many{number}"), &alone);
+    let images = (0..count).map(image).collect::<Option<Vec<_>>>()?;
+    Some((images, alone))
+}
+
+fn eject(images: &[&Image]) -> crate::image::Answer {
+    let devices = images.iter().map(|image| &*image.device);
+    unmoor(&["eject"].into_iter().chain(devices).collect::<Vec<_>>())
+}
+
+#[test]
+fn one_that_is_busy_holds_up_no_other() {
+    let Some((images, _alone)) = images(8) else { return };
+    for (number, image) in images.iter().enumerate() {
+        std::fs::write(image.mount.join("data"), vec![number as u8; 300_000]).unwrap();
+    }
+    let holder = shell("cd \"$1\"; echo; exec sleep 600", &images[5].mount);
+    let answer = eject(&images.iter().collect::<Vec<_>>());
+    assert_eq!(answer.code, 3, "{}", answer.text);
+    for (number, image) in images.iter().enumerate() {
+        assert_eq!(image.attached(), number == 5, "{number}: {}", answer.text);
+    }
+    assert!(answer.text.contains("sleep (pid"), "who it is: {}", answer.text);
+    drop(holder);
+    assert_eq!(eject(&[&images[5]]).code, 0);
+    for image in &images {
+        assert!(image.fsck().status.success());
+    }
+}
+
+#[test]
+fn one_that_is_mounted_in_another_goes_first_in_either_order() {
+    for reversed in [false, true] {
+        let Some((images, _alone)) = images(2) else { return };
+        let [low, high] = &images[..] else { unreachable!() };
+        let inside = low.mount.join("inside");
+        std::fs::create_dir(&inside).unwrap();
+        high.mount_at(&inside);
+        let answer = match reversed {
+            false => eject(&[low, high]),
+            true => eject(&[high, low]),
+        };
+        assert_eq!(answer.code, 0, "{}", answer.text);
+        assert!(!low.attached() && !high.attached(), "{}", answer.text);
+    }
+}
+
+#[test]
+fn an_image_on_another_goes_first_in_either_order() {
+    for reversed in [false, true] {
+        let Some((mut images, _alone)) = images(1) else { return };
+        let low = images.remove(0);
+        let file = low.mount.join("image");
+        std::fs::File::create(&file).unwrap().set_len(8 << 20).unwrap();
+        let Some(device) = crate::image::attach(&file, &[]) else { return };
+        let mut names = ["eject", &low.device, &device];
+        if reversed {
+            names = ["eject", &device, &low.device];
+        }
+        let answer = unmoor(&names);
+        assert_eq!(answer.code, 0, "{}", answer.text);
+        assert!(!low.attached(), "{}", answer.text);
+        assert_eq!(answer.text.matches("released and detached").count(), 2, "{}", answer.text);
+    }
+}
