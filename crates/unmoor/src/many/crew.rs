@@ -190,7 +190,7 @@ impl Call<'_> {
         // Every lock is a guard: it is gone by the time a panic arrives here.
         let _ = catch_unwind(AssertUnwindSafe(|| match work {
             Work::Find(number) => self.find(number, say),
-            Work::Stacks(stacks) => stacks.into_iter().for_each(|s| self.carry_out(s, say)),
+            Work::Stacks(stacks) => self.queue(stacks, say),
         }));
         platform.end_thread(thread);
         let _ = say.send(Word::Free(part));
@@ -210,6 +210,21 @@ impl Call<'_> {
             },
         };
         let _ = say.send(Word::Over(number, Box::new(over)));
+    }
+
+    /// One stack after the other.
+    fn queue(&self, stacks: Vec<Vec<Found>>, say: &Sender<Word>) {
+        for (turn, mut stack) in stacks.into_iter().enumerate() {
+            // What stood on it has left by now, and must not be looked for any more. Where it cannot be
+            // looked at, the release itself will say so.
+            for found in stack.iter_mut().filter(|_| turn > 0) {
+                let platform = self.jobs[found.number].platform;
+                if let Ok(now) = platform.open(&found.drive).and_then(|mut drive| drive.refresh()) {
+                    found.drive = now;
+                }
+            }
+            self.carry_out(stack, say);
+        }
     }
 
     fn carry_out(&self, stack: Vec<Found>, say: &Sender<Word>) {
