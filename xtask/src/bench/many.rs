@@ -33,7 +33,7 @@ const SLOWNESSES: [Slowness; 2] = [
 ];
 
 pub fn command(binary: &Path, rounds: usize) -> Result<()> {
-    let mut machine = Rig::prepare(binary)?.boot_counting(&MACHINE)?;
+    let mut machine = Rig::prepare(binary)?.boot(&MACHINE)?;
     for slowness in &SLOWNESSES {
         let mut one = Runs::new("unmoor eject, 1 drive");
         let mut all = Runs::new("unmoor eject, 32 drives");

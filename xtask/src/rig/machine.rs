@@ -60,14 +60,7 @@ impl Rig {
     }
 
     pub fn boot(&self, hardware: &'static Hardware) -> Result<Machine> {
-        Machine::boot(self, hardware, &[])
-    }
-
-    /// A machine whose processors take a nanosecond for each instruction, however long it truly took: what
-    /// is measured in it does not depend on what else its host does. While they wait for something, time
-    /// passes as it does outside.
-    pub fn boot_counting(&self, hardware: &'static Hardware) -> Result<Machine> {
-        Machine::boot(self, hardware, &["-icount", "shift=0,align=off,sleep=on"])
+        Machine::boot(self, hardware)
     }
 }
 
@@ -95,7 +88,7 @@ impl Drop for Machine {
 }
 
 impl Machine {
-    fn boot(rig: &Rig, hardware: &'static Hardware, more: &[&str]) -> Result<Self> {
+    fn boot(rig: &Rig, hardware: &'static Hardware) -> Result<Self> {
         let directory = rig.directory.join(hardware.name);
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
@@ -108,7 +101,7 @@ impl Machine {
         command.args(["-nodefaults", "-display", "none", "-no-reboot", "-M", "q35"]);
         // Emulated on every host alike: a /dev/kvm that is there need not work (seen: QEMU aborts on it, or
         // the guest never says a word). max,-smap: with SMAP, Wine dies at its first iretq.
-        command.args(["-accel", "tcg", "-cpu", "max,-smap", "-smp", "2"]).args(more);
+        command.args(["-accel", "tcg", "-cpu", "max,-smap", "-smp", "2"]);
         command.arg("-m").arg(hardware.memory_mb.to_string());
         command.arg("-kernel").arg(&rig.kernel.image).arg("-initrd").arg(&rig.archive);
         // no_timer_check: on a busy host the kernel takes the emulated timer for broken, and panics.
