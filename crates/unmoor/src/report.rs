@@ -99,6 +99,9 @@ pub struct Done {
     pub warnings: Vec<String>,
     /// What could not be written, and was given up because the options say so.
     pub lost: Vec<Error>,
+    /// What was forced and could not be cut off: programs that have it open can write to the drive for as
+    /// long as the medium is in it.
+    pub within_reach: Vec<String>,
 }
 
 impl Done {
@@ -149,6 +152,7 @@ impl Done {
         self.attempts.extend(other.attempts);
         self.warnings.extend(other.warnings);
         self.lost.extend(other.lost);
+        self.within_reach.extend(other.within_reach);
     }
 }
 

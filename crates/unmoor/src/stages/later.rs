@@ -1,5 +1,6 @@
 //! The stages after the first: locked, dismounted, ejected.
 
+use super::inner::Inner;
 use super::{Halted, Opened};
 use crate::drive::Presence;
 use crate::error::{Error, ErrorKind, Result};
@@ -80,12 +81,16 @@ impl<'p> Dismounted<'p> {
     /// Carries out the last action of a plan.
     ///
     /// # Errors
-    /// What the system and the drive say.
+    /// `Busy` when something could not be cut off by force, and the medium would stay within its reach;
+    /// what the system and the drive say.
     pub fn let_go(mut self, action: Action) -> Result<Ejected<'p>, Halted<'p>> {
         let step = if action == Action::PowerOff { Step::PowerOff } else { Step::Eject };
         let inner = &self.opened.0;
         let unwritten = inner.unwritten.clone().filter(|_| !inner.options.discard_unwritten);
         let result = match (action, unwritten) {
+            (Action::Nothing | Action::Stop, _) if !self.done.within_reach.is_empty() => {
+                Err(within_reach(inner, &self.done).at(step))
+            }
             (Action::Nothing, _) => Ok(Done::skipped("nothing to eject")),
             (_, Some(error)) => Err(error),
             _ => self.opened.0.stage(step, |_, session, wait| session.let_go(action, wait)),
@@ -188,6 +193,17 @@ impl<'p> Ejected<'p> {
     pub(crate) fn into_opened(self) -> Opened<'p> {
         self.opened
     }
+}
+
+/// What stays in the drive, and can be written to, is not released.
+fn within_reach(inner: &Inner<'_>, done: &Done) -> Error {
+    let what = done.within_reach.join(", ");
+    Error::new(
+        ErrorKind::Busy,
+        &inner.drive.name,
+        format!("programs that have {what} open can still write to it: it could not be cut off"),
+    )
+    .with_help("close them, or let the medium go too: without --dismount-only, or with --power-off")
 }
 
 /// Asks the drive again and again until it shows what is expected, or has had its time; what it showed

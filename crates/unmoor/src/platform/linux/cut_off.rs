@@ -64,23 +64,35 @@ fn sever(
         return Ok(());
     }
     let shut = worker::run(wait, |_| {}, || fs_shutdown::shutdown(root).map(|()| [0; 8]))?;
-    if tried("FS_IOC_SHUTDOWN", shut.map(drop)) {
-        return Ok(());
+    let shut = tried("FS_IOC_SHUTDOWN", shut.map(drop));
+    // A file system over several devices writes to all of them. Also where it was shut down: ext4 writes
+    // its superblock once more when the last handle is closed.
+    let (mut cut, mut short) = (true, Vec::new());
+    let members =
+        drive.volumes.iter().filter(|v| v.name == volume.name || volume.spans.contains(&v.name));
+    for member in members {
+        // Its own mapping can be cut off when it is taken down; an image goes with what it lies on.
+        if stack::can_be_cut_off(member) || member.kind == VolumeKind::Loop {
+            continue;
+        }
+        match Partition::of(member) {
+            Some(partition) if tried("BLKPG_RESIZE_PARTITION", partition.shrink()) => {
+                short.push(member.name.clone());
+            }
+            _ => cut = false,
+        }
     }
-    // Its own mapping can be cut off when it is taken down.
-    if stack::can_be_cut_off(volume) {
-        return Ok(());
-    }
-    if let Some(partition) = Partition::of(volume)
-        && tried("BLKPG_RESIZE_PARTITION", partition.shrink())
-    {
+    if !short.is_empty() {
         done.warnings.push(format!(
             "{} is cut off: until it is plugged in again, or its partition table is read again, this \
              machine sees only its first sector",
-            volume.name
+            short.join(", ")
         ));
+    }
+    if shut || cut {
         return Ok(());
     }
+    done.within_reach.push(shown.clone());
     done.warnings.push(format!(
         "{shown} cannot be cut off ({}): programs that have files open there could still write to them \
          until {} is gone",

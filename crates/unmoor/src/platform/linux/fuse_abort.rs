@@ -9,6 +9,16 @@ pub fn is_fuse(file_system: &str) -> bool {
     file_system.starts_with("fuse")
 }
 
+/// Has this process a connection to FUSE open, as every program that serves a file system has.
+pub fn is_server(pid: u32) -> bool {
+    let links = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    links
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|link| std::fs::read_link(link.path()).is_ok_and(|to| to.as_os_str() == "/dev/fuse"))
+}
+
 /// Ends the connection of the file system with this device number (`major << 32 | minor`): every call
 /// under way and every later one fails, and the program that serves it is told to end.
 ///

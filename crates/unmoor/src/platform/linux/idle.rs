@@ -1,10 +1,10 @@
 //! Does anybody use a volume: what the kernel can be asked, and what has to be searched for.
 
-use crate::blocker::{Blocker, BlockerKind, Scan, UseKind};
+use crate::blocker::{Blocker, BlockerKind, Scan, Use, UseKind};
 use crate::drive::{Drive, Mount, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::blockers::{self, namespaces};
-use crate::platform::linux::{stack, umount};
+use crate::platform::linux::{fuse_abort, stack, umount};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use std::time::Duration;
@@ -110,7 +110,8 @@ fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
 pub fn no_writers(drive: &Drive, wait: &mut Wait<'_>) -> Result<Done> {
     let scan = blockers::scan_open(drive, &mut wait.part(LOOK_AROUND));
     let users = scan.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Process);
-    let mut uses = users.flat_map(|blocker| &blocker.uses);
+    let mut uses =
+        users.flat_map(|blocker| blocker.uses.iter().filter(|used| !serves(drive, blocker, used)));
     match uses.next() {
         Some(used) if used.kind == UseKind::Device => {
             Err(busy(&used.volume, "is written to by a program, past its file systems")
@@ -132,7 +133,10 @@ fn processes_on(drive: &Drive, volumes: &[&str], wait: &mut Wait<'_>) -> Result<
     let scan = blockers::scan(drive, &mut wait.part(LOOK_AROUND));
     let used = |blocker: &Blocker| {
         blocker.kind == BlockerKind::Process
-            && blocker.uses.iter().any(|u| volumes.contains(&&*u.volume))
+            && blocker
+                .uses
+                .iter()
+                .any(|u| volumes.contains(&&*u.volume) && !serves(drive, blocker, u))
     };
     if scan.blockers.iter().any(used) {
         return Ok(Some(scan));
@@ -143,6 +147,15 @@ fn processes_on(drive: &Drive, volumes: &[&str], wait: &mut Wait<'_>) -> Result<
         wait.check()?;
     }
     Ok(None)
+}
+
+/// Is this the program that serves a file system of the drive through FUSE: it has the device open for
+/// as long as that is mounted.
+fn serves(drive: &Drive, blocker: &Blocker, used: &Use) -> bool {
+    let through_fuse = |v: &Volume| v.mounts.iter().any(|m| fuse_abort::is_fuse(&m.file_system));
+    used.kind == UseKind::Device
+        && drive.volume(&used.volume).is_some_and(through_fuse)
+        && blocker.process.as_ref().is_some_and(|process| fuse_abort::is_server(process.pid))
 }
 
 fn busy(subject: &str, detail: &str) -> Error {

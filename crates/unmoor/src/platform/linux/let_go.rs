@@ -6,7 +6,7 @@ use crate::plan::Action;
 use crate::platform::linux::mtio::{self, Operation};
 use crate::platform::linux::port::Port;
 use crate::platform::linux::sg::{self, Answer, Command};
-use crate::platform::linux::sysfs::Place;
+use crate::platform::linux::sysfs::{Node, Place};
 use crate::platform::linux::{blkdev, cdrom, loopdev, nbd, tape, worker};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
@@ -277,6 +277,38 @@ fn simple(
     call: impl FnOnce() -> Result<(), Errno>,
 ) -> Result<Result<(), Errno>> {
     Ok(worker::run(wait, |_| {}, || call().map(|()| [0; 8]))?.map(drop))
+}
+
+/// Tells a drive itself to write what it has in a cache of its own.
+///
+/// `fsync` on the device does so too, but only where the kernel knows of the cache
+/// (Documentation/block/writeback_cache_control.rst), and many USB bridges do not tell of it. `None` where
+/// it needs no telling, or no such command gets to the drive.
+///
+/// # Errors
+/// `Unwritten` when the drive says that it could not write. What else it says is only noted: a drive
+/// without a cache need not know the command.
+pub fn synchronize(
+    drive: &Drive,
+    node: &Node,
+    fd: BorrowedFd<'_>,
+    wait: &mut Wait<'_>,
+) -> Result<Option<Attempt>> {
+    let known = node.text("queue/write_cache").is_some_and(|cache| cache == "write back");
+    if known || drive.kind != DriveKind::Disk {
+        return Ok(None);
+    }
+    let name = Command::SynchronizeCache.name();
+    match scsi(fd, Command::SynchronizeCache, wait)? {
+        Ok(()) => Ok(Some(Attempt::accepted(name))),
+        Err(refused) if refused.kind == ErrorKind::Unwritten => {
+            let attempts = vec![Attempt::failed(name, refused.words.clone())];
+            Err(refused.error(drive, None).with_attempts(attempts))
+        }
+        // No SCSI device at all.
+        Err(refused) if refused.code.is_some() => Ok(None),
+        Err(refused) => Ok(Some(Attempt::failed(name, refused.words))),
+    }
 }
 
 /// Sends a command; a drive that says "unit attention" or "becoming ready" is asked once more.

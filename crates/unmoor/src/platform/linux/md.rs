@@ -3,8 +3,8 @@
 use crate::platform::linux::blkdev::last_errno;
 use crate::platform::linux::kernel_file::text_at;
 use rustix::fd::{AsFd, AsRawFd};
-use rustix::fs::CWD;
-use rustix::io::Errno;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, write};
 
 const STOP_ARRAY: libc::c_ulong = 0x0932; // _IO(MD_MAJOR, 0x32), MD_MAJOR is 9
 
@@ -23,4 +23,22 @@ pub fn stop(array: impl AsFd) -> Result<(), Errno> {
 pub fn is_managed_outside(name: &str) -> bool {
     text_at(CWD, format!("/sys/block/{name}/md/metadata_version"))
         .is_some_and(|version| version.starts_with("external:"))
+}
+
+/// Makes an array that may be in use 1 KiB long (`md/array_size`): the block layer fails what goes behind
+/// that. Nothing is written, and the array has its length again when it is assembled the next time.
+pub fn shorten(name: &str) -> Result<(), Errno> {
+    let file = openat(
+        CWD,
+        format!("/sys/block/{name}/md/array_size"),
+        OFlags::WRONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    write(&file, b"1").map(drop)
+}
+
+/// Has it nothing to write any more: `md/array_state`, which is `active` until its members are marked.
+pub fn is_clean(name: &str) -> bool {
+    let state = text_at(CWD, format!("/sys/block/{name}/md/array_state"));
+    !state.is_some_and(|state| matches!(&*state, "active" | "write-pending" | "active-idle"))
 }

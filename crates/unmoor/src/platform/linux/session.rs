@@ -8,7 +8,7 @@ use crate::platform::Session;
 use crate::platform::linux::blockers;
 use crate::platform::linux::cdrom::{self, DriveStatus};
 use crate::platform::linux::describe::{self, Detail, Machine};
-use crate::platform::linux::let_go::{carry_out, load_methods, methods};
+use crate::platform::linux::let_go::{carry_out, load_methods, methods, synchronize};
 use crate::platform::linux::sg::{self, Answer, Command};
 use crate::platform::linux::sysfs::{Node, Place};
 use crate::platform::linux::{blkdev, cut_off, errno, idle, stack, umount, worker, writeback};
@@ -28,6 +28,8 @@ pub struct LinuxSession {
     /// The one descriptor of the drive: bound at first, claimed later. `None` once it was let go of.
     device: Option<OwnedFd>,
     claimed: bool,
+    /// Something that was in use has been forced: it is held by handles that are dead.
+    cut_off: bool,
     /// The kernel reports a failed write once for each descriptor; it must not be forgotten.
     unwritten: Option<Error>,
     /// Volumes that an overlay which was detached while in use can still write to.
@@ -47,6 +49,7 @@ impl LinuxSession {
             node,
             device: None,
             claimed: false,
+            cut_off: false,
             unwritten: None,
             written_through: Vec::new(),
             denied: None,
@@ -118,6 +121,7 @@ impl LinuxSession {
         known: bool,
         wait: &mut Wait<'_>,
     ) -> Result<Done> {
+        self.cut_off = true;
         if volume.kind != VolumeKind::Overlay {
             return cut_off::cut_off(&self.drive, volume, mount, known, wait);
         }
@@ -131,6 +135,17 @@ impl LinuxSession {
             Ok(_) => Ok(Done::by(Attempt::accepted("fsync").with_detail(what))),
             Err(errno) => Err(self.remember(errno::unwritten(errno, what, "fsync"))),
         }
+    }
+
+    /// Writes what the kernel has for the drive itself, and what the drive has in its own cache.
+    fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+        let device = self.device()?.try_clone().map_err(|_| gone(&self.drive))?;
+        let mut done = self.fsync(&self.drive.path.display().to_string(), &device, wait)?;
+        match synchronize(&self.drive, &self.node, device.as_fd(), wait) {
+            Ok(attempt) => done.attempts.extend(attempt),
+            Err(error) => return Err(self.remember(error)),
+        }
+        Ok(done)
     }
 
     /// `O_EXCL` on the whole disk: the kernel grants it only while no file system, mapping, array or
@@ -203,9 +218,7 @@ impl Session for LinuxSession {
         if self.is_empty() {
             return Ok(Done::skipped("there is no medium in it"));
         }
-        let device = self.device()?.try_clone().map_err(|_| gone(&self.drive))?;
-        let path = self.drive.path.display().to_string();
-        let done = self.fsync(&path, &device, wait)?;
+        let done = self.sync_drive(wait)?;
         match self.unwritten.clone() {
             Some(error) => Err(error),
             None => Ok(done),
@@ -248,6 +261,7 @@ impl Session for LinuxSession {
     }
 
     fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+        self.cut_off |= force && stack::is_stacked(volume);
         stack::take_down(&self.drive, volume, force, wait)
     }
 
@@ -270,6 +284,14 @@ impl Session for LinuxSession {
                         .with_detail(self.drive.path.display().to_string()),
                 )
             }
+            Err(Errno::BUSY) if force && !self.cut_off => {
+                let mut done = Done::by(Attempt::failed("open(O_EXCL)", "in use"));
+                done.within_reach.push(self.drive.path.display().to_string());
+                done.with_warning(format!(
+                    "{} is held by a program that was not cut off: there is no mount of it to force",
+                    self.drive.name
+                ))
+            }
             Err(Errno::BUSY) if force => Done::by(Attempt::failed("open(O_EXCL)", "in use"))
                 .with_warning(format!(
                     "{} is still held by programs that were cut off",
@@ -285,8 +307,7 @@ impl Session for LinuxSession {
         };
         if !self.drive.read_only && !self.is_empty() {
             // Dismounting wrote too, and the drive has a cache of its own.
-            let device = self.device()?.try_clone().map_err(|_| gone(&self.drive))?;
-            done.add(self.fsync(&self.drive.path.display().to_string(), &device, wait)?);
+            done.add(self.sync_drive(wait)?);
         }
         Ok(done)
     }

@@ -15,7 +15,7 @@
 use crate::drive::{Drive, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::sysfs::Node;
-use crate::platform::linux::{describe, dm_ioctl, errno, loopdev, md, swaps, worker};
+use crate::platform::linux::{describe, dm_ioctl, errno, fuse_abort, loopdev, md, swaps, worker};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use rustix::fd::OwnedFd;
@@ -37,7 +37,8 @@ pub fn is_stacked(volume: &Volume) -> bool {
 
 /// Can a level that is in use be cut off from what lies below it.
 pub fn can_be_cut_off(volume: &Volume) -> bool {
-    matches!(volume.kind, VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping)
+    use VolumeKind::{Crypt, Lvm, Mapping, Raid};
+    matches!(volume.kind, Crypt | Lvm | Mapping | Raid)
 }
 
 /// Asks the kernel whether only this drive's own mounts and levels use this one.
@@ -89,8 +90,11 @@ fn own_uses(drive: &Drive, volume: &Volume) -> u32 {
         _ => 1,
     };
     let file_system = !volume.mounts.is_empty() || !volume.spans.is_empty();
+    // What serves a file system through FUSE has its device open too, as long as it is mounted.
+    let served = volume.mounts.iter().any(|mount| fuse_abort::is_fuse(&mount.file_system));
     let swap = volume.swaps.contains(&volume.path);
     u32::from(file_system)
+        + u32::from(served)
         + u32::from(swap)
         + drive.volumes.iter().filter(holds).map(above).sum::<u32>()
 }
@@ -216,13 +220,16 @@ fn detach(volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Result<()
 
 /// What force can do with a level that is still open: a mapping gets the `error` target, so that every
 /// handle of it fails and the drive below it is free. A loop device goes with the file system that its
-/// image lies on, which is cut off in its turn. Arrays have nothing like it.
+/// image lies on, which is cut off in its turn. An array is made short.
 fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
     if volume.kind == VolumeKind::Loop {
         let attempt =
             Attempt::failed("LOOP_CLR_FD", "in use: detached when the last one closes it");
         return Ok(Done::by(attempt)
             .with_warning(format!("{} is still held by programs that were cut off", volume.name)));
+    }
+    if volume.kind == VolumeKind::Raid {
+        return cut_off_array(volume, wait);
     }
     if !can_be_cut_off(volume) {
         let help = "what has it open must be closed: force cannot cut it off";
@@ -246,6 +253,23 @@ fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
             Err(errno::error(errno, volume.path.display().to_string(), "DM_TABLE_LOAD (error)"))
         }
     }
+}
+
+/// Makes an array that is in use so short that nothing of its file system is within reach, and waits until
+/// the kernel has marked its members as clean: after that it writes to them no more.
+fn cut_off_array(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+    let shown = volume.path.display().to_string();
+    if let Err(errno) = worker::run(wait, |_| {}, || md::shorten(&volume.name).map(|()| [0; 8]))? {
+        return Err(errno::error(errno, shown, "md/array_size"));
+    }
+    while !md::is_clean(&volume.name) {
+        wait.sleep(Duration::from_millis(50))?;
+    }
+    Ok(Done::by(Attempt::accepted("md/array_size").with_detail(&*shown)).with_warning(format!(
+        "{} is cut off from the drive and still held by programs; once they have ended, stop what is left \
+         of it: mdadm --stop {shown}",
+        volume.name
+    )))
 }
 
 /// Tries again for a moment while it is in use.
