@@ -58,6 +58,7 @@ const STEPS: &[Step] = &[
     Step { name: "windows-lints", what: Call(windows::lints), needed: false },
     Step { name: "wine", what: Cargo(&["xtask", "wine"], &[]), needed: false },
     Step { name: "vm", what: Cargo(&["xtask", "vm"], &[]), needed: false },
+    Step { name: "soak", what: Cargo(&["xtask", "soak", "--cycles", "6"], &[]), needed: false },
 ];
 
 struct Outcome {

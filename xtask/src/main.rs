@@ -12,6 +12,7 @@ mod paths;
 mod process;
 mod rig;
 mod setup;
+mod soak;
 mod vm;
 mod windows;
 
@@ -42,11 +43,16 @@ enum Command {
     Ci(ci::Options),
     /// Feed every reader of foreign text and bytes with what no friend would send
     Fuzz(fuzz::Options),
+    /// Write, eject, cut the power, look: again and again, on random stacks of file systems
+    Soak(soak::Options),
     /// Compare the command's whole-process cost with other programs'
     Bench(bench::Options),
     /// The rig's own half inside the virtual machine
     #[command(hide = true)]
     GuestAgent,
+    /// The soak's processes inside the virtual machine
+    #[command(hide = true)]
+    GuestWriter(soak::writer::Options),
     /// Run a program and print what it cost, as one line of JSON, to a file
     #[command(hide = true)]
     Measure(bench::measure::Options),
@@ -67,6 +73,8 @@ fn main() -> ExitCode {
         Command::Wine(options) => windows::wine::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Fuzz(options) => fuzz::command(&options),
+        Command::Soak(options) => soak::command(&options),
+        Command::GuestWriter(options) => soak::writer::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::GuestAgent => agent::command(),
         Command::Measure(options) => bench::measure::command(&options),

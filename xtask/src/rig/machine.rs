@@ -32,6 +32,15 @@ pub struct Hardware {
     pub shared: bool,
 }
 
+impl Hardware {
+    /// Two processors find more races. One costs a third of the time where the host has few of its own: two
+    /// that are emulated wait for each other, turning in circles. `UNMOOR_RIG_PROCESSORS` has the last word.
+    fn processors(&self) -> String {
+        let own = if self.name.starts_with("soak") { "1" } else { "2" };
+        std::env::var("UNMOOR_RIG_PROCESSORS").unwrap_or_else(|_| own.to_owned())
+    }
+}
+
 /// The programs under test, and where this run keeps its files.
 pub struct Rig {
     directory: PathBuf,
@@ -100,12 +109,13 @@ impl Machine {
         command.current_dir(&directory).stdin(Stdio::null());
         command.args(["-nodefaults", "-display", "none", "-no-reboot", "-M", "q35"]);
         // Emulated on every host alike: a /dev/kvm that is there need not work (seen: QEMU aborts on it, or
-        // the guest never says a word). max,-smap: with SMAP, Wine dies at its first iretq.
-        command.args(["-accel", "tcg", "-cpu", "max,-smap", "-smp", "2"]);
+        // the guest never says a word). -smap: with SMAP, Wine dies at its first iretq. -erms, -fsrm: the
+        // kernel would copy byte by byte then, which is slow to emulate; -la57: so is a fifth level of tables.
+        command.args(["-accel", "tcg", "-cpu", "max,-smap,-erms,-fsrm,-la57", "-smp"]);
+        command.arg(hardware.processors());
         command.arg("-m").arg(hardware.memory_mb.to_string());
         command.arg("-kernel").arg(&rig.kernel.image).arg("-initrd").arg(&rig.archive);
-        // no_timer_check: on a busy host the kernel takes the emulated timer for broken, and panics.
-        command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check"]);
+        command.args(["-append", COMMAND_LINE]);
         command.args(["-serial", "file:console.log"]);
         command.args(["-virtfs", HOST_ROOT]);
         command.arg("-chardev").arg(format!("socket,id=qmp,fd={}", control_end.as_raw_fd()));
@@ -207,6 +217,20 @@ impl Machine {
             backend.push_str(&format!(",format=raw,file={}", image.display()));
             self.images.insert(drive.id, image);
         }
+        self.add(drive, &backend)
+    }
+
+    /// Plugs a drive in that has this image as its medium. With a log, QEMU records in it what it is told
+    /// to write, and when to make it last.
+    pub fn plug_image(&mut self, drive: &Drive, image: &Path, log: Option<&Path>) -> Result<()> {
+        let contents = match log {
+            Some(log) => recorded(image, log)?,
+            None => format!(",format=raw,file={}", image.display()),
+        };
+        self.add(drive, &format!("if=none,id={}{contents}", drive.id))
+    }
+
+    fn add(&mut self, drive: &Drive, backend: &str) -> Result<()> {
         // The machine protocol cannot make a backend that is called by its drive's name, as the ones made
         // at the start are, and a usb-storage's medium can be changed by that name alone.
         let line = format!("drive_add dummy {backend}");
@@ -233,6 +257,11 @@ impl Machine {
     }
 }
 
+/// no_timer_check: on a busy host the kernel takes the emulated timer for broken, and panics. The ciphers'
+/// own tests take seconds when emulated, at the first use of each.
+const COMMAND_LINE: &str =
+    "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check cryptomgr.notests=1";
+
 /// The host's whole tree, for reading only; `remap` keeps file numbers apart where it spans file systems.
 const HOST_ROOT: &str =
     "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap,id=host";
@@ -241,15 +270,19 @@ const HOST_ROOT: &str =
 fn contents(drive: &Drive, medium: Medium, image: &Path) -> Result<String> {
     let file = image.display();
     if drive.logged {
-        let log = image.with_extension("log");
-        fs::File::create(&log)?;
-        return Ok(format!(
-            ",driver=blklogwrites,file.driver=file,file.filename={file},log.driver=file,log.filename={}",
-            log.display()
-        ));
+        return recorded(image, &image.with_extension("log"));
     }
     let protection = if medium.read_only() { ",readonly=on" } else { "" };
     Ok(format!(",format=raw,file={file}{protection}"))
+}
+
+fn recorded(image: &Path, log: &Path) -> Result<String> {
+    fs::File::create(log)?;
+    Ok(format!(
+        ",driver=blklogwrites,file.driver=file,file.filename={},log.driver=file,log.filename={}",
+        image.display(),
+        log.display()
+    ))
 }
 
 fn device(drive: &Drive) -> String {

@@ -91,7 +91,8 @@ pub fn make(medium: Medium, path: &Path) -> Result<()> {
     }
 }
 
-fn empty(path: &Path, size: u64) -> Result<()> {
+/// An image with nothing in it.
+pub fn empty(path: &Path, size: u64) -> Result<()> {
     File::create(path)
         .and_then(|file| file.set_len(size))
         .with_context(|| path.display().to_string())
@@ -112,7 +113,8 @@ fn disc(path: &Path, label: &str) -> Result<()> {
     Ok(())
 }
 
-fn partitioned(path: &Path, size: u64, partitions: &[(Partition, &str)]) -> Result<()> {
+/// An image with these partitions, whose types are as `sfdisk` writes them, and nothing in them.
+pub fn partitioned(path: &Path, size: u64, partitions: &[(Partition, &str)]) -> Result<()> {
     empty(path, size)?;
     let mut script = "label: dos\n".to_owned();
     for (partition, kind) in partitions {

@@ -35,8 +35,13 @@ struct Entry {
 /// Makes `image`, which must be the medium as it was at the start, what a power cut would have left of it
 /// at the moment when the log was copied.
 pub fn replay(log: &Path, image: &Path) -> Result<Replayed> {
+    replay_first(log, u64::MAX, image)
+}
+
+/// The same at the moment when the log was `length` bytes long.
+pub fn replay_first(log: &Path, length: u64, image: &Path) -> Result<Replayed> {
     let mut bytes = Vec::new();
-    File::open(log)?.read_to_end(&mut bytes)?;
+    File::open(log)?.take(length).read_to_end(&mut bytes)?;
     let entries = entries(&bytes)?;
     let last = entries.iter().rposition(|entry| entry.flags & FLUSH != 0);
     let mut file = OpenOptions::new().write(true).open(image)?;
@@ -55,6 +60,16 @@ pub fn replay(log: &Path, image: &Path) -> Result<Replayed> {
         }
     }
     Ok(replayed)
+}
+
+/// Where the writes went that came after the log was `length` bytes long: first sector, and how many.
+pub fn writes_after(log: &Path, length: u64) -> Result<Vec<(u64, usize)>> {
+    let mut bytes = Vec::new();
+    File::open(log)?.read_to_end(&mut bytes)?;
+    let length = usize::try_from(length)?;
+    let late = |entry: &&Entry| entry.data.start > length && !entry.data.is_empty();
+    let place = |entry: &Entry| (entry.sector, entry.data.len() / SECTOR);
+    Ok(entries(&bytes)?.iter().filter(late).map(place).collect())
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -118,8 +133,13 @@ mod tests {
         std::fs::write(&image, [0; 3 * SECTOR])?;
         let replayed = replay(&path, &image)?;
         let left = std::fs::read(&image)?;
+        // With what was written before the first of the last two, and before both.
+        let length = std::fs::metadata(&path)?.len();
+        let two = 2 * SECTOR as u64;
+        let late = [writes_after(&path, length - two)?, writes_after(&path, length - 2 * two)?];
         std::fs::remove_dir_all(directory)?;
         assert_eq!(replayed, Replayed { flushes: 1, kept: 2, lost: 1 });
+        assert_eq!(late, [vec![(2, 1)], vec![(1, 1), (2, 1)]]);
         assert_eq!([left[0], left[SECTOR], left[2 * SECTOR]], [1, 0, 3]);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `cargo xtask vm`: the command, held to its promises on emulated drives.
 
+mod printed;
 mod run;
 mod tests;
 pub mod trial;

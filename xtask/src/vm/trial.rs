@@ -16,6 +16,7 @@ use crate::rig::media::Snapshot;
 /// One test's run.
 pub struct Trial<'a> {
     pub machine: &'a mut Machine,
+    begun: Instant,
     deadline: Instant,
     transcript: String,
     snapshots: u32,
@@ -23,7 +24,8 @@ pub struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     pub fn new(machine: &'a mut Machine, deadline: Instant) -> Self {
-        Self { machine, deadline, transcript: String::new(), snapshots: 0 }
+        let begun = Instant::now();
+        Self { machine, begun, deadline, transcript: String::new(), snapshots: 0 }
     }
 
     pub fn transcript(self) -> String {
@@ -55,9 +57,10 @@ impl<'a> Trial<'a> {
                 self.note(&text.clone());
             }
         }
+        let at = self.begun.elapsed().as_secs_f32();
         self.note(&match (ended.code, ended.signal) {
-            (Some(code), _) => format!("=> {code}"),
-            (None, signal) => format!("=> signal {signal:?}"),
+            (Some(code), _) => format!("=> {code}, at {at:.1} s"),
+            (None, signal) => format!("=> signal {signal:?}, at {at:.1} s"),
         });
     }
 

@@ -27,25 +27,11 @@ pub const TESTS: &[Test] = &[
         run: vfat,
     },
     Test {
-        name: "force.exfat",
-        promise: "a program that keeps writing to exfat is cut off: not a byte of the medium changes afterwards",
-        drives: &[&STICK],
-        machine: &STANDARD,
-        run: |trial| made(trial, "mkfs.exfat", "-t exfat", BY_MOUNT),
-    },
-    Test {
         name: "force.fuse",
         promise: "a program that keeps writing through FUSE (ntfs-3g) is cut off: not a byte changes afterwards",
         drives: &[&STICK],
         machine: &STANDARD,
         run: |trial| made(trial, "mkfs.ntfs -q -Q", "-t ntfs-3g", BY_NTFS),
-    },
-    Test {
-        name: "force.btrfs",
-        promise: "a program that keeps writing to btrfs is cut off: not a byte of the medium changes afterwards",
-        drives: &[&STICK],
-        machine: &STANDARD,
-        run: |trial| made(trial, "mkfs.btrfs -q -f -M", "", BY_RESTORE),
     },
     Test {
         name: "force.luks",
@@ -143,9 +129,6 @@ fn made(trial: &mut Trial, make: &str, how: &str, read: &str) -> Result<()> {
 
 /// No kernel driver of it is at hand.
 const BY_NTFS: &str = "ntfscat -f /tmp/copy.img data.bin >/tmp/back/data.bin";
-const BY_MOUNT: &str = "mount -o ro,loop /tmp/copy.img /mnt/copy && cp /mnt/copy/data.bin /tmp/back && umount /mnt/copy";
-/// Its identity is that of the file system which is still held: it cannot be mounted beside it.
-const BY_RESTORE: &str = "btrfs restore /tmp/copy.img /tmp/back";
 
 fn luks(trial: &mut Trial) -> Result<()> {
     super::stacks::make_luks(trial)?;

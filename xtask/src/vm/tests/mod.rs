@@ -4,6 +4,7 @@ mod busy;
 mod card;
 mod document;
 mod force;
+mod force_writers;
 mod kinds;
 mod loops;
 mod optical;
@@ -35,6 +36,7 @@ const ALL: &[&[Test]] = &[
     overlays::TESTS,
     force::TESTS,
     kinds::TESTS,
+    force_writers::TESTS,
     refusals::TESTS,
     targets::TESTS,
     several::TESTS,

@@ -25,6 +25,17 @@ pub const TESTS: &[Test] = &[
         run: |trial| survives(trial, &["unmoor", "eject", "--dismount-only", "/mnt/ext"]),
     },
     Test {
+        name: "power-cut.secret-cache",
+        promise: "the same of a drive that does not tell the kernel of its cache, as many USB bridges do not",
+        drives: &[&LOGGED_STICK],
+        machine: &LOGGED,
+        run: |trial| {
+            let name = trial.node(&LOGGED_STICK)?.replace("/dev/", "");
+            trial.sh(&format!("echo 'write through' >/sys/block/{name}/queue/write_cache"))?;
+            survives(trial, &["unmoor", "eject", "--dismount-only", "/mnt/ext"])
+        },
+    },
+    Test {
         name: "power-cut.judge-says-no",
         promise: "without any release, the same judge finds bytes missing",
         drives: &[&LOGGED_STICK],

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::stick::mount_both;
 use crate::rig::drives::{STICK, STICK2};
 use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::vm::{STANDARD, Test, printed};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -71,6 +71,27 @@ pub const TESTS: &[Test] = &[
         drives: &[&STICK],
         machine: &STANDARD,
         run: image,
+    },
+    Test {
+        name: "stack.image-on-btrfs",
+        promise: "an image on a btrfs, whose files' device numbers are its own: detached first, every byte there",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: |trial| image_on(trial, "modprobe btrfs; mkfs.btrfs -q -f -M", "-t btrfs"),
+    },
+    Test {
+        name: "stack.image-on-fuse",
+        promise: "an image on an NTFS that a program serves: that program is in nobody's way",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: |trial| image_on(trial, "mkfs.ntfs -q -Q", "-t ntfs-3g"),
+    },
+    Test {
+        name: "stack.fuse-in-luks",
+        promise: "an NTFS in LUKS that a program serves: unmounted, closed, ejected, every byte there afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: fuse_in_luks,
     },
     Test {
         name: "stack.partitioned-image",
@@ -181,6 +202,7 @@ fn luks(trial: &mut Trial) -> Result<()> {
     let part = make_luks(trial)?;
     trial.sh("mkfs.ext4 -q /dev/mapper/rigluks")?;
     trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    printed::hold(trial, "luks", "", &[&STICK])?;
     fill(trial, "/mnt/luks")?;
     eject_and_load(trial, "/mnt/luks")?;
     trial.sh("! test -e /dev/mapper/rigluks")?;
@@ -206,6 +228,7 @@ fn make_lvm_on_luks(trial: &mut Trial) -> Result<String> {
 
 fn lvm_on_luks(trial: &mut Trial) -> Result<()> {
     let part = make_lvm_on_luks(trial)?;
+    printed::hold(trial, "lvm-on-luks", "", &[&STICK])?;
     fill(trial, "/mnt/lv")?;
     let node = trial.node(&STICK)?;
     eject_and_load(trial, &node)?;
@@ -279,6 +302,7 @@ fn make_raid1(trial: &mut Trial, one: &str, two: &str) -> Result<()> {
 fn raid1(trial: &mut Trial) -> Result<()> {
     let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
     make_raid1(trial, &one, &two)?;
+    printed::hold(trial, "raid1", "", &[&STICK])?;
     fill(trial, "/mnt/raid")?;
     eject_and_load(trial, "/mnt/raid")?;
     make(trial, &format!("mdadm --quiet --assemble /dev/md0 {one} {two}; fsck.ext4 -fn /dev/md0"))?;
@@ -302,6 +326,7 @@ fn btrfs(trial: &mut Trial) -> Result<()> {
         "modprobe btrfs; mkfs.btrfs -q -f -M -d single -m single {one} {two} && btrfs device scan {one} {two}"
     ))?;
     trial.mount(&two, "/mnt/btrfs")?;
+    printed::hold(trial, "btrfs", "", &[&STICK])?;
     fill(trial, "/mnt/btrfs")?;
     eject_and_load(trial, "/mnt/btrfs")?;
     trial.sh(&format!("btrfs check --readonly {one} && btrfs device scan {one} {two}"))?;
@@ -322,6 +347,7 @@ fn mount_image(trial: &mut Trial) -> Result<()> {
 
 fn image(trial: &mut Trial) -> Result<()> {
     mount_image(trial)?;
+    printed::hold(trial, "image", "", &[&STICK])?;
     fill(trial, "/mnt/image")?;
     eject_and_load(trial, "/mnt/fat")?;
     ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
@@ -329,6 +355,35 @@ fn image(trial: &mut Trial) -> Result<()> {
     trial.sh("fsck.ext4 -fn /mnt/fat/disk.img")?;
     trial.sh("mount -o ro,loop /mnt/fat/disk.img /mnt/image")?;
     expect_data(trial, "/mnt/image")
+}
+
+/// On the second partition, made anew.
+fn image_on(trial: &mut Trial, make_it: &str, how: &str) -> Result<()> {
+    let part = trial.partition(&STICK, 2)?;
+    trial.sh(&format!("{make_it} {part}"))?;
+    trial.mount(&format!("{how} {part}"), "/mnt/below")?;
+    make(
+        trial,
+        "truncate -s 32M /mnt/below/disk.img; mkfs.ext4 -q /mnt/below/disk.img; mkdir -p /mnt/image; \
+         mount $(losetup --show -f /mnt/below/disk.img) /mnt/image",
+    )?;
+    fill(trial, "/mnt/image")?;
+    eject_and_load(trial, "/mnt/below")?;
+    ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
+    trial.mount(&format!("{how} {part}"), "/mnt/below")?;
+    trial.sh("fsck.ext4 -fn /mnt/below/disk.img")?;
+    trial.sh("mount -o ro,loop /mnt/below/disk.img /mnt/image")?;
+    expect_data(trial, "/mnt/image")
+}
+
+fn fuse_in_luks(trial: &mut Trial) -> Result<()> {
+    let part = make_luks(trial)?;
+    trial.sh("mkfs.ntfs -q -Q -F /dev/mapper/rigluks")?;
+    trial.mount("-t ntfs-3g /dev/mapper/rigluks", "/mnt/luks")?;
+    fill(trial, "/mnt/luks")?;
+    eject_and_load(trial, "/mnt/luks")?;
+    make(trial, &format!("cryptsetup open -d /tmp/key {part} rigluks"))?;
+    trial.sh("ntfscat -f /dev/mapper/rigluks data.bin | cmp - /tmp/data").map(drop)
 }
 
 fn partitioned_image(trial: &mut Trial) -> Result<()> {
@@ -340,6 +395,7 @@ fn partitioned_image(trial: &mut Trial) -> Result<()> {
     )?;
     make(trial, &format!("mkfs.ext4 -q {device}p1"))?;
     trial.mount(&format!("{device}p1"), "/mnt/image")?;
+    printed::hold(trial, "partitioned-image", "", &[&STICK])?;
     eject_and_load(trial, "/mnt/fat")?;
     ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
     Ok(())
@@ -363,6 +419,8 @@ fn swapoff(trial: &mut Trial) -> Result<()> {
              chmod 600 /mnt/ext/swap; mkswap -q /mnt/ext/swap; swapon /mnt/ext/swap"
         ),
     )?;
+    printed::hold(trial, "swap", "", &[&STICK])?;
+    printed::hold(trial, "swapoff", "--swapoff", &[&STICK])?;
     let mark = trial.machine.qmp.mark();
     let refused = trial.unmoor_json(1, &["eject", "/mnt/ext"])?;
     let help = refused["targets"][0]["help"].as_str().unwrap_or_default().to_owned();
@@ -395,6 +453,7 @@ fn spanning(trial: &mut Trial) -> Result<()> {
         ),
     )?;
     trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
+    printed::hold(trial, "spanning", "", &[&STICK])?;
     let node = trial.node(&STICK)?;
     refused(trial, &["eject", &node])?;
     refused(trial, &["eject", "--force", &node])?;
@@ -434,6 +493,9 @@ fn power_off_array(trial: &mut Trial, reversed: bool) -> Result<()> {
     }
     refused(trial, &["eject", "--power-off", &nodes[0]])?;
     trial.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still")?;
+    if !reversed {
+        printed::hold(trial, "together", "--power-off", &[&STICK, &STICK2])?;
+    }
     trial.unmoor(0, &["eject", "--power-off", &nodes[0], &nodes[1]])?;
     ensure!(trial.node(&STICK).is_err(), "the first is still there");
     ensure!(trial.node(&STICK2).is_err(), "the second is still there");

@@ -1,0 +1,282 @@
+//! What one cycle does, as data that a seed gives.
+
+use super::file_system::{self, FileSystem};
+use super::random::Random;
+
+/// How the file systems lie on the drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stack {
+    /// One partition.
+    Partition,
+    /// Two partitions, two file systems.
+    Two,
+    /// No partition table.
+    Whole,
+    Luks,
+    /// LUKS without a partition table.
+    LuksWhole,
+    Lvm,
+    LvmOnLuks,
+    /// A mirror of both partitions.
+    Raid,
+    /// A file system in an image file on another one.
+    Image,
+    /// btrfs over both partitions.
+    Btrfs,
+}
+
+pub const STACKS: &[Stack] = &[
+    Stack::Partition,
+    Stack::Two,
+    Stack::Whole,
+    Stack::Luks,
+    Stack::LuksWhole,
+    Stack::Lvm,
+    Stack::LvmOnLuks,
+    Stack::Raid,
+    Stack::Image,
+    Stack::Btrfs,
+];
+
+impl Stack {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::Two => "two partitions",
+            Self::Whole => "whole drive",
+            Self::Luks => "LUKS",
+            Self::LuksWhole => "LUKS, whole drive",
+            Self::Lvm => "LVM",
+            Self::LvmOnLuks => "LVM on LUKS",
+            Self::Raid => "md mirror",
+            Self::Image => "image on a file system",
+            Self::Btrfs => "btrfs over two partitions",
+        }
+    }
+
+    /// How many partitions its drive has.
+    pub fn partitions(self) -> u32 {
+        match self {
+            Self::Whole | Self::LuksWhole => 0,
+            Self::Two | Self::Raid | Self::Btrfs => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// The kind of drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// USB, removable medium.
+    Stick,
+    /// USB, fixed medium: it is stopped, not ejected.
+    Disk,
+    /// SCSI, removable medium.
+    Scsi,
+}
+
+pub const KINDS: &[Kind] = &[Kind::Stick, Kind::Disk, Kind::Scsi];
+
+/// How the drive is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Release {
+    Plain,
+    NoVerify,
+    /// `--wait`, while a program has a file open and goes on writing.
+    Wait,
+    DismountOnly,
+    PowerOff,
+    /// `--force`, with programs that go on writing.
+    Force,
+    /// `--force --dismount-only`: the medium stays within their reach.
+    ForceDismountOnly,
+    /// `--force --power-off`
+    ForcePowerOff,
+    /// `--offline`, which Linux does not have: refused, and then without.
+    Offline,
+}
+
+pub const RELEASES: &[Release] = &[
+    Release::Plain,
+    Release::Plain,
+    Release::NoVerify,
+    Release::Wait,
+    Release::DismountOnly,
+    Release::PowerOff,
+    Release::Force,
+    Release::ForceDismountOnly,
+    Release::ForcePowerOff,
+    Release::Offline,
+];
+
+impl Release {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::NoVerify => "--no-verify",
+            Self::Wait => "--wait 60s",
+            Self::DismountOnly => "--dismount-only",
+            Self::PowerOff => "--power-off",
+            Self::Force => "--force",
+            Self::ForceDismountOnly => "--force --dismount-only",
+            Self::ForcePowerOff => "--force --power-off",
+            Self::Offline => "--offline, then without",
+        }
+    }
+
+    pub fn forced(self) -> bool {
+        matches!(self, Self::Force | Self::ForceDismountOnly | Self::ForcePowerOff)
+    }
+}
+
+/// Who goes on writing while the drive is forced away.
+pub const NOISES: &[&str] = &["buffered", "mapped", "direct"];
+
+/// What is named on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    Drive,
+    Mount,
+}
+
+/// One time that the drive is plugged in, written to and released: a cycle.
+#[derive(Clone, Debug)]
+pub struct Use {
+    pub seed: u64,
+    /// The number of it in the medium's life.
+    pub number: usize,
+    pub kind: Kind,
+    pub release: Release,
+    pub named: Named,
+    /// How many processes write to each volume, and how much each.
+    pub processes: u64,
+    pub bytes: u64,
+    /// The kernel believes that the drive has no cache of its own, as with USB bridges that do not tell.
+    pub secret_cache: bool,
+}
+
+/// A medium, and what is done with it. What was made on it once is used several times, as in life.
+#[derive(Clone, Debug)]
+pub struct Medium {
+    pub seed: u64,
+    pub stack: Stack,
+    /// The file system of each volume, what lies below first.
+    pub file_systems: Vec<FileSystem>,
+    pub uses: Vec<Use>,
+}
+
+/// How often a medium is used at most.
+const USES: usize = 5;
+
+impl Medium {
+    pub fn random(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let stack = random.pick(STACKS);
+        let file_systems = match stack {
+            Stack::Btrfs => vec![FileSystem::Btrfs],
+            Stack::Two => vec![random.pick(file_system::ALL), random.pick(file_system::ALL)],
+            Stack::Image => vec![random.pick(file_system::ALL), random.pick(file_system::SMALL)],
+            _ => vec![random.pick(file_system::ALL)],
+        };
+        let journaled = file_systems.iter().all(|one| one.replays());
+        let mut uses = Vec::new();
+        for number in 0..USES {
+            let release = possible(stack, &file_systems, random.pick(RELEASES));
+            uses.push(Use {
+                seed: random.next() >> 1,
+                number,
+                kind: random.pick(KINDS),
+                release,
+                named: random.pick(&[Named::Drive, Named::Mount]),
+                processes: 2 + random.below(2),
+                bytes: 300_000 + random.below(900_000),
+                secret_cache: random.chance(20),
+            });
+            // Cut off while it is written to, what has no journal may need its checker before it is used on.
+            if release.forced() && !journaled {
+                break;
+            }
+        }
+        Self { seed, stack, file_systems, uses }
+    }
+
+    /// One that is used once, forced away while programs write to it.
+    pub fn forced(stack: Stack, file_systems: &[FileSystem], release: Release) -> Self {
+        let once = Use {
+            seed: 7,
+            number: 0,
+            kind: Kind::Stick,
+            release,
+            named: Named::Drive,
+            processes: 2,
+            bytes: 500_000,
+            secret_cache: false,
+        };
+        Self { seed: 7, stack, file_systems: file_systems.to_vec(), uses: vec![once] }
+    }
+
+    pub fn name(&self) -> String {
+        let names: Vec<&str> = self.file_systems.iter().map(|one| one.name()).collect();
+        format!("{} ({})", self.stack.name(), names.join(" + "))
+    }
+
+    /// Where its volumes are mounted.
+    pub fn directories(&self) -> Vec<String> {
+        (1..=self.file_systems.len()).map(|number| format!("/mnt/v{number}")).collect()
+    }
+}
+
+/// What force cannot cut off (docs/force.md) is forced only where the device leaves, or not at all.
+fn possible(stack: Stack, file_systems: &[FileSystem], release: Release) -> Release {
+    let can_be_cut_off = file_systems.iter().all(|one| one.can_be_cut_off());
+    match stack {
+        Stack::Whole if release.forced() && !can_be_cut_off => Release::ForcePowerOff,
+        _ => release,
+    }
+}
+
+impl Use {
+    /// The options of the release. QEMU's fixed disk says yes to being stopped, and runs on: it cannot be
+    /// verified.
+    pub fn options(&self) -> String {
+        let stops = matches!(
+            self.release,
+            Release::Plain | Release::Wait | Release::Force | Release::Offline
+        );
+        let words = match self.release {
+            Release::Offline => "",
+            release => release.words(),
+        };
+        match self.kind {
+            Kind::Disk if stops => format!("{words} --no-verify"),
+            _ => words.to_owned(),
+        }
+    }
+
+    /// In one line.
+    pub fn sentence(&self) -> String {
+        let secret = if self.secret_cache { ", cache not told" } else { "" };
+        format!("{:?}{secret}: eject {}", self.kind, self.release.words())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn three_hundred_cycles_meet_everything() {
+        let all: Vec<Medium> = (1..100).map(Medium::random).collect();
+        let uses: Vec<&Use> = all.iter().flat_map(|m| &m.uses).take(300).collect();
+        assert_eq!(uses.len(), 300);
+        let stacks: BTreeSet<_> = all.iter().map(|m| m.stack).collect();
+        let releases: BTreeSet<_> = uses.iter().map(|u| u.release).collect();
+        let kinds: BTreeSet<_> = uses.iter().map(|u| u.kind).collect();
+        let systems: BTreeSet<_> = all.iter().flat_map(|m| m.file_systems.clone()).collect();
+        assert_eq!(stacks.len(), STACKS.len());
+        assert_eq!(releases.len(), RELEASES.len() - 1);
+        assert_eq!(kinds.len(), KINDS.len());
+        assert_eq!(systems.len(), file_system::ALL.len());
+    }
+}

@@ -1,0 +1,373 @@
+//! The cycles of one medium.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::cycle::{Kind, Medium, NOISES, Named, Release, Stack, Use};
+use super::stack::{self, Nodes, Volume};
+use super::writer::{Found, Load};
+use crate::rig::drives::{Drive, STICK};
+use crate::rig::guest::Job;
+use crate::rig::machine::Machine;
+use crate::rig::media::{self, MIB, Partition};
+use crate::rig::write_log;
+use crate::vm::trial::{Trial, words};
+
+/// Nothing that is asked of the guest for one medium takes a fifth of this.
+pub const DEADLINE: Duration = Duration::from_secs(900);
+
+/// What is not written takes no room.
+fn size(stack: Stack) -> u64 {
+    // btrfs makes no room for two copies, or two halves, in less.
+    if stack == Stack::Btrfs { 256 * MIB } else { 128 * MIB }
+}
+
+const SOAK_STICK: Drive = Drive {
+    id: "soak",
+    device: "usb-storage,bus=xhci.0,port=3,removable=on,serial=RIGSOAK1",
+    medium: None,
+    place: &["0000:00:12.0", "-3:1.0"],
+    ..STICK
+};
+const SOAK_DISK: Drive =
+    Drive { device: "usb-storage,bus=xhci.0,port=3,removable=off,serial=RIGSOAK2", ..SOAK_STICK };
+const SOAK_SCSI: Drive = Drive {
+    device: "scsi-hd,bus=scsi0.0,scsi-id=4,lun=0,removable=on,serial=RIGSOAK3",
+    place: &["0000:00:10.0", ":0:4:0/"],
+    ..SOAK_STICK
+};
+fn drive(kind: Kind) -> &'static Drive {
+    match kind {
+        Kind::Stick => &SOAK_STICK,
+        Kind::Disk => &SOAK_DISK,
+        Kind::Scsi => &SOAK_SCSI,
+    }
+}
+
+/// What a cycle came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub found: Found,
+    /// What the checkers had to say, by file system; empty when it is clean.
+    pub checks: Vec<(&'static str, String)>,
+    /// Writes that were not flushed when the command returned.
+    pub unflushed: usize,
+    /// Writes that came after it had returned: first sector, and how many.
+    pub late: Vec<(u64, usize)>,
+    /// The same, of the mark that vfat and exfat have in the one sector which stays within reach.
+    pub marks: usize,
+    /// How `unmoor` ended.
+    pub code: Option<i32>,
+    pub said: String,
+}
+
+impl Outcome {
+    /// What is wrong with it, in words.
+    pub fn failures(&self, medium: &Medium, once: &Use) -> Vec<String> {
+        let mut all = Vec::new();
+        if self.code != Some(0) {
+            all.push(format!("exit code {:?}: {}", self.code, self.said.trim()));
+        }
+        if self.found.lost > 0 || !self.found.wrong.is_empty() {
+            all.push(format!("{} bytes lost", self.found.lost));
+            all.extend(self.found.wrong.iter().take(5).cloned());
+        }
+        if !self.late.is_empty() {
+            let count = self.late.len();
+            let first = &self.late[..count.min(8)];
+            all.push(format!(
+                "{count} writes after it had returned, to (sector, sectors): {first:?}"
+            ));
+        }
+        if self.unflushed > 0 && !once.release.forced() {
+            all.push(format!("{} writes not flushed when it returned", self.unflushed));
+        }
+        for ((name, said), file_system) in self.checks.iter().zip(&medium.file_systems) {
+            // Without a journal, what was being written when it was cut off may be half there.
+            if !said.is_empty() && (!once.release.forced() || file_system.replays()) {
+                all.push(format!("{name}: the checker says: {said}"));
+            }
+        }
+        all
+    }
+}
+
+/// Where a cycle keeps what it works with.
+struct Paths {
+    /// What the drive writes to.
+    image: PathBuf,
+    log: PathBuf,
+    /// The medium as it was at the start of the cycle, then as the power cut left it.
+    cut: PathBuf,
+}
+
+impl Paths {
+    fn of(machine: &Machine) -> Self {
+        let at = |name: &str| machine.directory().join(name);
+        Self { image: at("soak.img"), log: at("soak.log"), cut: at("cut.img") }
+    }
+}
+
+/// Keeps what a failed cycle left, and says where.
+pub fn keep(machine: &Machine, seed: u64, transcript: &str) -> Result<PathBuf> {
+    let directory = crate::paths::target().join(format!("soak/{seed}"));
+    fs::create_dir_all(&directory)?;
+    let paths = Paths::of(machine);
+    for path in [&paths.image, &paths.log, &paths.cut] {
+        if path.exists() {
+            media::copy(path, &directory.join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    fs::write(directory.join("transcript"), format!("{transcript}{}", machine.console()))?;
+    Ok(directory)
+}
+
+/// Makes the medium and uses it: writes, releases, cuts the power, looks what is there, and goes on with
+/// that. `told` hears of each cycle, and says whether to go on.
+pub fn life(
+    trial: &mut Trial,
+    medium: &Medium,
+    told: &mut dyn FnMut(&Use, Outcome) -> bool,
+) -> Result<()> {
+    let paths = Paths::of(trial.machine);
+    let Some(first) = medium.uses.first() else { return Ok(()) };
+    // What a failure left.
+    let _ = trial.machine.yank(&SOAK_STICK);
+    make_image(medium, &paths.image)?;
+    media::copy(&paths.image, &paths.cut)?;
+    let mut nodes = plug(trial, medium, first.kind, &paths)?;
+    trial.sh(&stack::make(medium, &nodes)).context("making the stack")?;
+    for (index, once) in medium.uses.iter().enumerate() {
+        let mut outcome = Outcome::default();
+        let length = release(trial, medium, once, &nodes, &paths.log, &mut outcome)?;
+        pull(trial, once.kind)?;
+        let late = write_log::writes_after(&paths.log, length)?;
+        let (marks, late) = late.into_iter().partition(|place| is_mark(medium, once, *place));
+        (outcome.marks, outcome.late) = (Vec::len(&marks), late);
+        let replayed = write_log::replay_first(&paths.log, length, &paths.cut)?;
+        trial.note(&format!("{replayed:?}"));
+        outcome.unflushed = replayed.lost;
+        media::copy(&paths.cut, &paths.image)?;
+        let next = medium.uses.get(index + 1);
+        let kind = next.map_or(Kind::Scsi, |next| next.kind);
+        nodes = plug(trial, medium, kind, &paths)?;
+        // All of its life, when it is over.
+        let from = if next.is_none() { 0 } else { index };
+        judge(trial, medium, &medium.uses[from..=index], &nodes, &mut outcome)?;
+        if !told(once, outcome) {
+            return Ok(());
+        }
+        if next.is_none() {
+            pull(trial, kind)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_image(medium: &Medium, path: &Path) -> Result<()> {
+    let size = size(medium.stack);
+    let one = Partition { start: MIB, size: size - 2 * MIB };
+    let half = Partition { start: MIB, size: size / 2 - MIB };
+    let other = Partition { start: size / 2, size: size / 2 - MIB };
+    match medium.stack.partitions() {
+        0 => media::empty(path, size),
+        1 => media::partitioned(path, size, &[(one, "83")]),
+        _ => media::partitioned(path, size, &[(half, "83"), (other, "83")]),
+    }
+}
+
+/// Plugs the image in, and waits until the guest has found what is on it.
+fn plug(trial: &mut Trial, medium: &Medium, kind: Kind, paths: &Paths) -> Result<Nodes> {
+    let drive = drive(kind);
+    trial.machine.plug_image(drive, &paths.image, Some(&paths.log))?;
+    let mut tries = 0;
+    while trial.machine.guest.find(drive.place)?.is_none() {
+        tries += 1;
+        ensure!(tries < 300, "the guest does not find the drive");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let count = medium.stack.partitions();
+    if count > 0 {
+        trial.await_partitions(drive, count)?;
+    }
+    let node = trial.node(drive)?;
+    let parts = (1..=count).map(|number| trial.partition(drive, number)).collect::<Result<_>>()?;
+    Ok(Nodes { drive: node, parts })
+}
+
+/// What was made short can still be written at its very beginning, where vfat and exfat have their mark. An
+/// array has that behind its own head (metadata 1.2, which is marked with every write). A whole drive cannot
+/// be made short, and ext4 writes its superblock once more when the last handle is closed.
+fn is_mark(medium: &Medium, once: &Use, place: (u64, usize)) -> bool {
+    let marks = medium.file_systems.iter().any(|one| one.marks_first_sector());
+    let starts = [MIB / 512, size(medium.stack) / 2 / 512];
+    let at = |offsets: &[u64]| {
+        starts.iter().any(|start| offsets.iter().any(|offset| place == (start + offset, 1)))
+    };
+    once.release.forced()
+        && match medium.stack {
+            Stack::Whole => place == (2, 2),
+            Stack::Raid => marks && at(&[8, 2048]),
+            _ => marks && at(&[0]),
+        }
+}
+
+/// Ends whoever still writes, and pulls it out.
+fn pull(trial: &mut Trial, kind: Kind) -> Result<()> {
+    trial.machine.guest.reset()?;
+    trial.machine.yank(drive(kind))
+}
+
+/// What the processes write in this cycle.
+fn loads(medium: &Medium, once: &Use) -> Vec<Load> {
+    let mut loads = Vec::new();
+    for directory in medium.directories() {
+        for process in 0..once.processes {
+            let root = format!("{directory}/u{}p{process}", once.number).into();
+            let seed = once.seed.wrapping_add(loads.len() as u64);
+            loads.push(Load { seed, bytes: once.bytes, root });
+        }
+    }
+    loads
+}
+
+/// What is written while the release waits.
+fn late_load(once: &Use) -> Option<Load> {
+    let root = format!("/mnt/v1/u{}late", once.number).into();
+    let seed = once.seed.wrapping_add(1 << 32);
+    (once.release == Release::Wait).then_some(Load { seed, bytes: 300_000, root })
+}
+
+fn shown(loads: &[Load]) -> String {
+    loads.iter().map(Load::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Writes until a moment before, releases, and returns how long the log was when the command returned.
+fn release(
+    trial: &mut Trial,
+    medium: &Medium,
+    once: &Use,
+    nodes: &Nodes,
+    log: &Path,
+    outcome: &mut Outcome,
+) -> Result<u64> {
+    let mut script = "await() { while ! test -e \"$1\"; do sleep 0.1; done; }; ".to_owned();
+    if once.secret_cache {
+        let name = nodes.drive.replace("/dev/", "");
+        script.push_str(&format!("echo 'write through' >/sys/block/{name}/queue/write_cache; "));
+    }
+    // The names of the files that the processes wait for are this cycle's own.
+    let sign = |what: &str| format!("/tmp/soak.{}.{what}", once.seed);
+    let late: Option<Job> = match late_load(once) {
+        Some(load) => Some(trial.start_sh(&format!(
+            "exec $AGENT guest-writer late {load} --ready {} --go {}",
+            sign("late"),
+            sign("go")
+        ))?),
+        None => None,
+    };
+    if late.is_some() {
+        script.push_str(&format!("await {}; ", sign("late")));
+    }
+    let directories = medium.directories();
+    for directory in directories.iter().filter(|_| once.release.forced()) {
+        for how in NOISES {
+            script.push_str(&format!(
+                "$AGENT guest-writer noise --file {directory}/noise.{how} --how {how} --ready {} & ",
+                sign(&format!("{}.{how}", directory.replace('/', "_")))
+            ));
+        }
+    }
+    let all = shown(&loads(medium, once));
+    script.push_str(&format!("$AGENT guest-writer write {all} || exit 99; "));
+    for directory in directories.iter().filter(|_| once.release.forced()) {
+        for how in NOISES {
+            let sign = sign(&format!("{}.{how}", directory.replace('/', "_")));
+            script.push_str(&format!("await {sign}; "));
+        }
+    }
+    let named = match once.named {
+        Named::Drive => &nodes.drive,
+        // The image on it would be a drive of its own.
+        Named::Mount => directories.first().unwrap_or(&nodes.drive),
+    };
+    script.push_str(&format!("touch {}; ", sign("go")));
+    if once.release == Release::Offline {
+        script.push_str(&format!("unmoor eject --offline {named}; test $? = 7 || exit 98; "));
+    }
+    script.push_str(&format!("exec unmoor eject --verbose {} {named}", once.options()));
+    let ended = trial.run(words(&["sh", "-c", &script]))?;
+    // This is the moment: nothing that is recorded after it was due to the command.
+    let length = fs::metadata(log)?.len();
+    outcome.code = ended.code;
+    outcome.said = format!("{}{}", ended.stdout, ended.stderr);
+    ensure!(ended.code != Some(99), "a writer failed: {}", outcome.said);
+    if let Some(late) = late {
+        let ended = trial.wait(late)?;
+        ensure!(ended.code == Some(0), "the late writer failed: {}", ended.stderr);
+    }
+    if once.release.forced() {
+        trial.sh("sync & sleep 1")?;
+    }
+    Ok(length)
+}
+
+/// Opens what the power cut left, checks each file system, mounts it, and counts what is missing.
+fn judge(
+    trial: &mut Trial,
+    medium: &Medium,
+    uses: &[Use],
+    nodes: &Nodes,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let Some(last) = uses.last() else { return Ok(()) };
+    let mut script = format!("({}) 2>&1; echo \"@@$?\"; ", stack::open(medium, nodes));
+    for Volume { file_system, device, directory } in stack::volumes(medium, nodes) {
+        let mount = file_system.mount("$D", &directory);
+        script.push_str(&format!("mkdir -p {directory}; D={device}; "));
+        if last.release.forced() && file_system.replays() {
+            script.push_str(&format!("{mount} && umount {directory}; "));
+        }
+        script.push_str(&format!(
+            "{{ {}; }} 2>&1; echo \"@@$?\"; {mount} 2>&1; echo \"@@$?\"; ",
+            file_system.check("$D")
+        ));
+    }
+    let due: Vec<Load> = uses
+        .iter()
+        .flat_map(|once| loads(medium, once).into_iter().chain(late_load(once)))
+        .collect();
+    script.push_str(&format!("exec $AGENT guest-writer check {}", shown(&due)));
+    let text = trial.sh(&script)?;
+    let mut parts = Parts(&text);
+    if let Some(said) = parts.next_failure()? {
+        outcome.found.wrong.push(format!("the stack cannot be opened: {said}"));
+    }
+    for (file_system, directory) in medium.file_systems.iter().zip(medium.directories()) {
+        outcome.checks.push((file_system.name(), parts.next_failure()?.unwrap_or_default()));
+        if let Some(said) = parts.next_failure()? {
+            outcome.found.wrong.push(format!("{directory} cannot be mounted: {said}"));
+        }
+    }
+    // What cannot be mounted is an empty directory: all of it is lost.
+    let found: Found = serde_json::from_str(parts.0).with_context(|| text.clone())?;
+    outcome.found.wrong.extend(found.wrong);
+    outcome.found = Found { wrong: std::mem::take(&mut outcome.found.wrong), ..found };
+    Ok(())
+}
+
+/// What several programs said, one after the other, each with its exit code behind.
+struct Parts<'t>(&'t str);
+
+impl Parts<'_> {
+    /// What the next one said, if it failed.
+    fn next_failure(&mut self) -> Result<Option<String>> {
+        let (said, rest) = self.0.split_once("@@").with_context(|| self.0.to_owned())?;
+        let (code, rest) = rest.split_once('\n').with_context(|| rest.to_owned())?;
+        self.0 = rest;
+        Ok((code != "0").then(|| format!("{} ", said.trim())))
+    }
+}

@@ -1,0 +1,130 @@
+//! The scripts that set a stack up in the guest, and open it again on another drive to judge it.
+
+use super::cycle::{Medium, Stack};
+use super::file_system::FileSystem;
+
+/// There is no udev in the guest: nobody would answer, and nobody takes LVM's links away.
+const BEGIN: &str = "set -e; export DM_DISABLE_UDEV=1; lvm() { command lvm \"$@\" --config \
+    'devices{use_devicesfile=0 obtain_device_list_from_udev=0} activation{udev_sync=0 udev_rules=0}'; }; \
+    rm -rf /dev/rigvg /dev/mapper/rig*; echo -n secret >/tmp/key; ";
+
+const FORMAT: &str = "cryptsetup -q luksFormat --type luks2 --luks2-metadata-size 16k --luks2-keyslots-size 256k \
+    --pbkdf pbkdf2 --pbkdf-force-iterations 1000 -d /tmp/key";
+
+const MAPPING: &str = "/dev/mapper/rigluks";
+const VOLUME: &str = "/dev/mapper/rigvg-riglv";
+const ARRAY: &str = "/dev/md0";
+/// Where the image lies on the file system below it.
+const IMAGE: &str = "disk.img";
+
+/// The drive's nodes: itself, and its partitions.
+pub struct Nodes {
+    pub drive: String,
+    pub parts: Vec<String>,
+}
+
+impl Nodes {
+    fn part(&self, number: usize) -> &str {
+        self.parts.get(number).map_or(&self.drive, String::as_str)
+    }
+}
+
+/// Makes the stack and its file systems, and mounts them at [`Medium::directories`].
+pub fn make(medium: &Medium, nodes: &Nodes) -> String {
+    let mut script = BEGIN.to_owned();
+    let (one, two) = (nodes.part(0), nodes.part(1));
+    let crypt =
+        |device: &str| format!("{FORMAT} {device}; cryptsetup open -d /tmp/key {device} rigluks; ");
+    let group = |device: &str| {
+        format!(
+            "lvm pvcreate -q -y {device}; lvm vgcreate -q -s 1m rigvg {device}; \
+             lvm lvcreate -q -y -Wn -Zn -l 100%FREE -n riglv rigvg; "
+        )
+    };
+    script.push_str(&match medium.stack {
+        Stack::Luks | Stack::LuksWhole => crypt(one),
+        Stack::Lvm => group(one),
+        Stack::LvmOnLuks => crypt(one) + &group(MAPPING),
+        Stack::Raid => format!(
+            "mdadm --quiet --create {ARRAY} --run --level=1 --raid-devices=2 --metadata=1.2 --assume-clean {one} {two}; "
+        ),
+        _ => String::new(),
+    });
+    let devices = devices(medium, nodes);
+    for ((file_system, device), directory) in
+        medium.file_systems.iter().zip(&devices).zip(medium.directories())
+    {
+        if device == IMAGE {
+            script.push_str(&format!(
+                "truncate -s 40M /mnt/v1/{IMAGE}; IMAGE=$(losetup --show -f /mnt/v1/{IMAGE}); "
+            ));
+        }
+        let device = if device == IMAGE { "$IMAGE" } else { device };
+        let make = match medium.stack {
+            Stack::Btrfs => format!(
+                "modprobe btrfs; mkfs.btrfs -q -f -M -d raid0 -m raid0 {one} {two}; btrfs device scan {one} {two} >/dev/null"
+            ),
+            _ => file_system.make(device),
+        };
+        script.push_str(&format!(
+            "{make}; mkdir -p {directory}; {}; ",
+            file_system.mount(device, &directory)
+        ));
+    }
+    // What was made is there to stay; what is written from now on is what counts.
+    script + "sync"
+}
+
+/// The device of each volume; [`IMAGE`] stands for the loop device over it.
+fn devices(medium: &Medium, nodes: &Nodes) -> Vec<String> {
+    let one = match medium.stack {
+        Stack::Luks | Stack::LuksWhole => MAPPING,
+        Stack::Lvm | Stack::LvmOnLuks => VOLUME,
+        Stack::Raid => ARRAY,
+        _ => nodes.part(0),
+    };
+    let two = if medium.stack == Stack::Image { IMAGE } else { nodes.part(1) };
+    vec![one.to_owned(), two.to_owned()]
+}
+
+/// Opens the levels below the file systems again, on whatever drive they are now.
+pub fn open(medium: &Medium, nodes: &Nodes) -> String {
+    let (one, two) = (nodes.part(0), nodes.part(1));
+    let decrypt = format!("cryptsetup open -d /tmp/key {one} rigluks; ");
+    let activate = "lvm vgchange -q -ay rigvg; ";
+    BEGIN.to_owned()
+        + &match medium.stack {
+            Stack::Luks | Stack::LuksWhole => decrypt,
+            Stack::Lvm => activate.to_owned(),
+            Stack::LvmOnLuks => decrypt + activate,
+            Stack::Raid => format!("mdadm --quiet --assemble {ARRAY} {one} {two}; "),
+            Stack::Btrfs => format!("btrfs device scan {one} {two} >/dev/null; "),
+            _ => String::new(),
+        }
+        + "true"
+}
+
+/// One volume, as the judge finds it.
+pub struct Volume {
+    pub file_system: FileSystem,
+    /// A word for a shell.
+    pub device: String,
+    pub directory: String,
+}
+
+/// The volumes in the order in which they can be looked at: an image once what it lies on is mounted.
+pub fn volumes(medium: &Medium, nodes: &Nodes) -> Vec<Volume> {
+    let devices = devices(medium, nodes).into_iter().map(|device| match device.as_str() {
+        IMAGE => format!(
+            "$(losetup -n -O NAME -j /mnt/v1/{IMAGE} | grep . || losetup --show -f /mnt/v1/{IMAGE})"
+        ),
+        _ => device,
+    });
+    medium
+        .file_systems
+        .iter()
+        .zip(devices)
+        .zip(medium.directories())
+        .map(|((&file_system, device), directory)| Volume { file_system, device, directory })
+        .collect()
+}
