@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod components;
 mod demo;
+mod faults;
 mod fuzz;
 mod hold;
 mod packages;
@@ -12,6 +13,7 @@ mod paths;
 mod process;
 mod rig;
 mod setup;
+mod trap;
 mod vm;
 mod windows;
 
@@ -34,6 +36,8 @@ enum Command {
     Demo,
     /// Boot emulated drives in a virtual machine and hold the command to its promises
     Vm(vm::Options),
+    /// Let everything go wrong at every step of a release, in a virtual machine
+    Faults(faults::Options),
     /// Build the command for Windows, 64 and 32 bits
     Windows(windows::Options),
     /// Run the tests and the command as Windows programs, in Wine
@@ -56,6 +60,9 @@ enum Command {
     /// Keep something busy, for a test to find
     #[command(hide = true)]
     Hold(hold::Options),
+    /// Run a program up to a step of a release, and on when told so
+    #[command(hide = true)]
+    Trap(trap::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +70,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::command(),
         Command::Demo => demo::command(),
         Command::Vm(options) => vm::command(&options),
+        Command::Faults(options) => faults::command(&options),
         Command::Windows(options) => windows::command(&options),
         Command::Wine(options) => windows::wine::command(&options),
         Command::Ci(options) => ci::command(&options),
@@ -72,6 +80,7 @@ fn main() -> ExitCode {
         Command::Measure(options) => bench::measure::command(&options),
         Command::Crowd(options) => bench::crowd::command(&options),
         Command::Hold(options) => hold::command(&options),
+        Command::Trap(options) => trap::command(&options),
     };
     match result {
         Ok(code) => code,

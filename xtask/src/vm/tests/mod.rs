@@ -13,9 +13,10 @@ mod refusals;
 mod rig;
 mod several;
 mod stacks;
-mod stick;
+pub mod stick;
 mod swapped;
 mod targets;
+mod unwritten;
 mod who;
 mod windows;
 
@@ -35,6 +36,7 @@ const ALL: &[&[Test]] = &[
     overlays::TESTS,
     force::TESTS,
     kinds::TESTS,
+    unwritten::TESTS,
     refusals::TESTS,
     targets::TESTS,
     several::TESTS,
