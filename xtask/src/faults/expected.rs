@@ -86,7 +86,7 @@ pub fn expected(step: Step, fault: Fault) -> Expected {
         (Fault::NoDescriptors, Unlock) => (0, RELEASED, Then::Nothing),
         (Fault::NoDescriptors, _) => (1, "Too many open files", Then::Ends(0)),
         (Fault::RunFull, _) => (0, RELEASED, Then::Nothing),
-        (Fault::SysReadOnly, Verify | Unlock) => (0, RELEASED, Then::Nothing),
+        (Fault::SysReadOnly, Verify | Unlock) => (0, "powered off", Then::Nothing),
         (Fault::SysReadOnly, _) => (1, "Read-only file system", Then::Ends(0)),
     };
     Expected::Ends(End { code, says, then })
