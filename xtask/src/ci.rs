@@ -59,6 +59,21 @@ const STEPS: &[Step] = &[
     Step { name: "wine", what: Cargo(&["xtask", "wine"], &[]), needed: false },
     Step { name: "vm", what: Cargo(&["xtask", "vm"], &[]), needed: false },
     Step { name: "soak", what: Cargo(&["xtask", "soak", "--cycles", "6"], &[]), needed: false },
+    // Every fault once, every step at least once; all of the matrix takes many minutes.
+    Step {
+        name: "faults",
+        what: Cargo(
+            &[
+                "xtask",
+                "faults",
+                "resolve.timeout,dismount.io-error,lock.no-medium,flush.removed,dismount.yanked,\
+                 flush.sigint,eject.sigterm,dismount.sigkill,resolve.no-fds,unlock.run-full,\
+                 eject.sys-ro,verify.sigkill",
+            ],
+            &[],
+        ),
+        needed: false,
+    },
 ];
 
 struct Outcome {

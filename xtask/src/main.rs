@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod components;
 mod demo;
+mod faults;
 mod fuzz;
 mod hold;
 mod packages;
@@ -13,6 +14,7 @@ mod process;
 mod rig;
 mod setup;
 mod soak;
+mod trap;
 mod vm;
 mod windows;
 
@@ -35,6 +37,8 @@ enum Command {
     Demo,
     /// Boot emulated drives in a virtual machine and hold the command to its promises
     Vm(vm::Options),
+    /// Let everything go wrong at every step of a release, in a virtual machine
+    Faults(faults::Options),
     /// Build the command for Windows, 64 and 32 bits
     Windows(windows::Options),
     /// Run the tests and the command as Windows programs, in Wine
@@ -62,6 +66,9 @@ enum Command {
     /// Keep something busy, for a test to find
     #[command(hide = true)]
     Hold(hold::Options),
+    /// Run a program up to a step of a release, and on when told so
+    #[command(hide = true)]
+    Trap(trap::Options),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +76,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::command(),
         Command::Demo => demo::command(),
         Command::Vm(options) => vm::command(&options),
+        Command::Faults(options) => faults::command(&options),
         Command::Windows(options) => windows::command(&options),
         Command::Wine(options) => windows::wine::command(&options),
         Command::Ci(options) => ci::command(&options),
@@ -80,6 +88,7 @@ fn main() -> ExitCode {
         Command::Measure(options) => bench::measure::command(&options),
         Command::Crowd(options) => bench::crowd::command(&options),
         Command::Hold(options) => hold::command(&options),
+        Command::Trap(options) => trap::command(&options),
     };
     match result {
         Ok(code) => code,

@@ -178,7 +178,7 @@ fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
 
 /// How one thing to undo is named to the user; `None` for what needs no act of its own: the drive and
 /// its partitions, and overlays, are dismounted when their mounts are gone.
-fn shown(undo: &Undo<'_>) -> Option<String> {
+pub(crate) fn shown(undo: &Undo<'_>) -> Option<String> {
     match undo {
         Undo::SwapOff(_, path) => Some(format!("swap on {}", path.display())),
         Undo::Unmount(_, mount) => Some(mount.path.display().to_string()),

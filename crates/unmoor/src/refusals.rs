@@ -33,6 +33,15 @@ pub(crate) fn refuse_empty(drive: &Drive, goal: Goal) -> Result<()> {
     if goal == Goal::PowerOff && drive.kind != DriveKind::Loop {
         return Ok(());
     }
+    if matches!(drive.medium, Medium::TrayOpen | Medium::Absent)
+        && let Some(mount) = drive.mounts().first()
+    {
+        let why = "the medium has left the drive while it was mounted";
+        return Err(Error::new(ErrorKind::Gone, &drive.name, why).with_help(format!(
+            "what was not written before is lost; take away what is left of it: umount {}",
+            mount.path.display()
+        )));
+    }
     let why = match (drive.medium, drive.kind) {
         (Medium::TrayOpen, _) => "the tray is open already",
         (Medium::Absent, DriveKind::Loop) => "no image is attached to it",

@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::protocol::{Ended, Program};
 
 /// Output goes to files, not pipes: a background process that inherited a pipe would keep it open, and
-/// waiting for the end of it would never end.
-const DIRECTORY: &str = "/run/unmoor-rig";
+/// waiting for the end of it would never end. Not in `/run`: that is filled up by a test.
+const DIRECTORY: &str = "/dev/shm/unmoor-rig";
 
 struct Job {
     pid: u32,

@@ -112,6 +112,10 @@ pub const OWN: Drive = Drive {
 /// The stick again, with a record of what it was told to write and when to make it last.
 pub const LOGGED_STICK: Drive = Drive { id: "logged", logged: true, hotplug: false, ..STICK };
 
+/// The stick with a bad sector: QEMU (`blkdebug`) fails every write to it, and the emulated drive says so.
+pub const FLAWED_STICK: Drive =
+    Drive { id: "flawed", medium: Some(Medium::Flawed), hotplug: false, ..STICK };
+
 /// What most tests need, in one machine, so that one boot serves them all.
 pub const STANDARD: &[&Drive] = &[&CD, &DVD, &EMPTY, &STICK, &STICK2, &CARD, &OWN];
 

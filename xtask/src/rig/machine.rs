@@ -170,7 +170,7 @@ impl Machine {
             return Ok(());
         };
         // It has a machine that was booted for this test alone.
-        if drive.logged {
+        if drive.logged || medium == Medium::Flawed {
             return Ok(());
         }
         if drive.fixed {
@@ -271,6 +271,14 @@ fn contents(drive: &Drive, medium: Medium, image: &Path) -> Result<String> {
     let file = image.display();
     if drive.logged {
         return recorded(image, &image.with_extension("log"));
+    }
+    if medium == Medium::Flawed {
+        let rule = "inject-error.0";
+        return Ok(format!(
+            ",driver=blkdebug,image.driver=file,image.filename={file},{rule}.event=none,\
+             {rule}.iotype=write,{rule}.errno=5,{rule}.once=off,{rule}.sector={}",
+            media::BAD_SECTOR
+        ));
     }
     let protection = if medium.read_only() { ",readonly=on" } else { "" };
     Ok(format!(",format=raw,file={file}{protection}"))

@@ -20,6 +20,8 @@ pub enum Medium {
     Dvd,
     /// Partition 1 ext4 (`RIGEXT`), partition 2 vfat (`RIGFAT`).
     Stick,
+    /// The same with one sector, in what vfat holds files in, that cannot be written.
+    Flawed,
     /// One vfat partition (`RIGTWO`).
     Plain,
     /// One vfat partition (`RIGCARD`); its size is a power of two, as QEMU wants of a card.
@@ -40,7 +42,7 @@ impl Medium {
         match self {
             Self::Cd | Self::Dvd | Self::Own | Self::Floppy => 0,
             Self::Plain | Self::Card => 1,
-            Self::Stick => 2,
+            Self::Stick | Self::Flawed => 2,
         }
     }
 }
@@ -56,6 +58,9 @@ pub const STICK_EXT4: Partition = Partition { start: MIB, size: 63 * MIB };
 pub const STICK_VFAT: Partition = Partition { start: 64 * MIB, size: 64 * MIB };
 pub const ONE: Partition = Partition { start: MIB, size: 63 * MIB };
 
+/// The bad sector of [`Medium::Flawed`]: any file that fills the first third of the partition lies there.
+pub const BAD_SECTOR: u64 = (STICK_VFAT.start + 16 * MIB) / 512;
+
 pub const STICK_EXT4_UUID: &str = "5e1f0000-0000-4000-8000-00000000e074";
 /// As `blkid` writes it; `mkfs.vfat -i` wants it without the hyphen.
 pub const STICK_VFAT_UUID: &str = "5E1F-FA70";
@@ -65,7 +70,7 @@ pub fn make(medium: Medium, path: &Path) -> Result<()> {
     match medium {
         Medium::Cd => disc(path, "RIGCD"),
         Medium::Dvd => disc(path, "RIGDVD"),
-        Medium::Stick => {
+        Medium::Stick | Medium::Flawed => {
             partitioned(path, 128 * MIB, &[(STICK_EXT4, "83"), (STICK_VFAT, "c")])?;
             ext4(path, STICK_EXT4, "RIGEXT", STICK_EXT4_UUID)?;
             vfat(path, STICK_VFAT, "RIGFAT", &STICK_VFAT_UUID.replace('-', ""))

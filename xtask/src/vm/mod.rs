@@ -1,8 +1,9 @@
 //! `cargo xtask vm`: the command, held to its promises on emulated drives.
 
 mod printed;
-mod run;
-mod tests;
+pub mod run;
+pub mod tests;
+pub mod trapped;
 pub mod trial;
 
 use std::path::PathBuf;
@@ -62,6 +63,10 @@ pub static LOGGED: Hardware =
 /// A machine with one drive of each kind that the standard one has not.
 pub static KINDS: Hardware =
     Hardware { name: "kinds", memory_mb: 1024, drives: drives::KINDS, shared: true };
+
+/// A machine whose stick has a bad sector.
+pub static FLAWED: Hardware =
+    Hardware { name: "flawed", memory_mb: 1024, drives: &[&drives::FLAWED_STICK], shared: false };
 
 pub fn command(options: &Options) -> Result<ExitCode> {
     let chosen = tests::chosen(options.filter.as_deref().unwrap_or_default());

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::trial::{Trial, words};
 use crate::paths;
-use crate::rig::drives::Drive;
+use crate::rig::drives::{Drive, STICK2};
 
 const FILE: &str = "docs/stacks.md";
 const INDENT: &str = "    ";
@@ -16,11 +16,15 @@ const INDENT: &str = "    ";
 /// is called `sdb` there, whatever it is in the machine, and a second one `sdc`.
 pub fn hold(trial: &mut Trial, name: &str, options: &str, drives: &[&Drive]) -> Result<()> {
     let nodes: Vec<String> = drives.iter().map(|d| trial.node(d)).collect::<Result<_>>()?;
-    let names: Vec<String> = nodes.iter().map(|node| node.replace("/dev/", "")).collect();
+    let mut names: Vec<String> = nodes.iter().map(|node| node.replace("/dev/", "")).collect();
     let call = format!("unmoor eject --dry-run {options}");
     let all: Vec<&str> = call.split_whitespace().chain(names.iter().map(String::as_str)).collect();
     let ended = trial.run(words(&all))?;
     let mut text = format!("$ {}\n{}{}", all.join(" "), ended.stdout, ended.stderr);
+    // One that is not called may be spoken of.
+    if drives.len() == 1 {
+        names.push(trial.node(&STICK2)?.replace("/dev/", ""));
+    }
     // By way of names that no drive has: one may be called as the other is to be.
     for (number, name) in names.iter().enumerate() {
         text = text.replace(name, &format!("\u{1}{number}"));

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 
 use super::trial::Trial;
 use super::{Skip, Test};
+use crate::rig::drives::Drive;
 use crate::rig::guest::Hung;
-use crate::rig::machine::{Machine, Rig};
+use crate::rig::machine::{Hardware, Machine, Rig};
 
 /// No test takes a tenth of this; one that does not end by then never will.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -109,7 +110,7 @@ fn grouped<'a>(tests: &[&'a Test]) -> Vec<&'a Test> {
 }
 
 fn one(rig: &Rig, test: &Test, slot: &mut Option<Machine>) -> (Verdict, String) {
-    let mut machine = match prepared(rig, test, slot.take()) {
+    let mut machine = match prepared(rig, test.machine, test.drives, slot.take()) {
         Ok(machine) => machine,
         Err(error) => {
             return (Verdict::Failed(format!("not prepared: {error:#}")), String::new());
@@ -133,36 +134,42 @@ fn one(rig: &Rig, test: &Test, slot: &mut Option<Machine>) -> (Verdict, String) 
     (verdict, transcript)
 }
 
-/// The machine as the test needs it: the one there is, tidied up, or a new one if that does not succeed.
-fn prepared(rig: &Rig, test: &Test, machine: Option<Machine>) -> Result<Machine> {
+/// The machine with these drives untouched: the one there is, tidied up, or a new one if that does not
+/// succeed.
+pub fn prepared(
+    rig: &Rig,
+    hardware: &'static Hardware,
+    drives: &[&Drive],
+    machine: Option<Machine>,
+) -> Result<Machine> {
     if let Some(mut machine) = machine {
-        match ready(&mut machine, test) {
+        match ready(&mut machine, drives) {
             Ok(()) => return Ok(machine),
             Err(error) => println!("      booting anew: {error:#}"),
         }
     }
-    match booted(rig, test) {
+    match booted(rig, hardware) {
         Ok(machine) => Ok(machine),
         Err(error) => {
             println!("      booting anew: {error:#}");
-            booted(rig, test)
+            booted(rig, hardware)
         }
     }
 }
 
 /// A new machine, whose drives are left alone until the guest has found them all: media that change while
 /// its drivers look at them for the first time have made a guest hang.
-fn booted(rig: &Rig, test: &Test) -> Result<Machine> {
-    let mut machine = rig.boot(test.machine)?;
+fn booted(rig: &Rig, hardware: &'static Hardware) -> Result<Machine> {
+    let mut machine = rig.boot(hardware)?;
     Trial::new(&mut machine, Instant::now() + PREPARATION)
-        .await_media(test.machine.drives)
+        .await_media(hardware.drives)
         .context("right after boot")?;
     Ok(machine)
 }
 
-fn ready(machine: &mut Machine, test: &Test) -> Result<()> {
+fn ready(machine: &mut Machine, drives: &[&Drive]) -> Result<()> {
     machine.guest.reset()?;
-    for drive in test.drives {
+    for drive in drives {
         if drive.hotplug && machine.guest.find(drive.place)?.is_none() {
             // Powered off by the guest it is still in its socket; yanked by a test it is not.
             let _ = machine.yank(drive);
@@ -173,5 +180,5 @@ fn ready(machine: &mut Machine, test: &Test) -> Result<()> {
             machine.insert(drive)?;
         }
     }
-    Trial::new(machine, Instant::now() + PREPARATION).await_media(test.drives)
+    Trial::new(machine, Instant::now() + PREPARATION).await_media(drives)
 }

@@ -51,7 +51,7 @@ impl<'a> Trial<'a> {
         Ok(ended)
     }
 
-    fn record(&mut self, ended: &Ended) {
+    pub fn record(&mut self, ended: &Ended) {
         for text in [&ended.stdout, &ended.stderr] {
             if !text.is_empty() {
                 self.note(&text.clone());

@@ -8,7 +8,7 @@ use crate::platform::Platform;
 use crate::release::{Ear, Procedure, Run};
 use crate::report::{Event, Report};
 use crate::together;
-use crate::wait::Cancel;
+use crate::wait::{Cancel, Wait};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -219,7 +219,11 @@ impl Call<'_> {
             // looked at, the release itself will say so.
             for found in stack.iter_mut().filter(|_| turn > 0) {
                 let platform = self.jobs[found.number].platform;
-                if let Ok(now) = platform.open(&found.drive).and_then(|mut drive| drive.refresh()) {
+                let end = platform.now() + self.options.timeout.unwrap_or(Options::STEP_TIME);
+                let mut watch = |_| {};
+                let mut wait = Wait::until(platform, end, &self.options.cancel, &mut watch);
+                let opened = platform.open(&found.drive, &mut wait);
+                if let Ok(now) = opened.and_then(|mut drive| drive.refresh()) {
                     found.drive = now;
                 }
             }

@@ -38,7 +38,10 @@ pub trait Platform: Clock + Send + Sync {
 
     /// Opens the drive and binds the session to it: everything later fails with `Gone` or `Replaced`
     /// rather than touch another device. Changes nothing, and closes no tray.
-    fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>>;
+    ///
+    /// # Errors
+    /// `TimedOut` when it does not answer.
+    fn open(&self, drive: &Drive, wait: &mut Wait<'_>) -> Result<Box<dyn Session + '_>>;
 
     /// Can volumes be taken offline: [`Options::offline`](crate::Options::offline).
     fn takes_offline(&self) -> bool {
@@ -160,6 +163,12 @@ pub trait Session {
     /// and stays so: an error the system reports only once is remembered.
     fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>;
 
+    /// Bytes in the cache that the drive does not have yet, where the system tells. Asks no drive: it may be
+    /// one that does not answer.
+    fn unwritten(&self) -> Option<u64> {
+        None
+    }
+
     /// Writes what is in the drive's own cache.
     fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done>;
 
@@ -225,7 +234,7 @@ pub trait Session {
     fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done>;
 
     /// Asks the drive itself, not the system's memory of it.
-    fn presence(&mut self) -> Result<Presence>;
+    fn presence(&mut self, wait: &mut Wait<'_>) -> Result<Presence>;
 
     /// Lets go of every lock and claim. Harmless when there is none.
     fn unlock(&mut self) -> Result<Done>;

@@ -2,10 +2,11 @@
 
 use super::Observer;
 use crate::blocker::{Blocker, BlockerKind, Scan};
-use crate::drive::Drive;
+use crate::drive::{Drive, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
 use crate::order::{Undo, undo_order};
+use crate::plan::shown;
 use crate::platform::{Platform, Session};
 use crate::refusals::{refuse_empty, refuse_spanning, refuse_system};
 use crate::report::{Done, Event, Step};
@@ -114,7 +115,8 @@ impl Inner<'_> {
         let result = self.stage(Step::Dismount, |drive, session, wait| {
             let mut done = Done::default();
             let mut gone: Vec<String> = Vec::new();
-            for undo in undo_order(drive) {
+            let order = undo_order(drive);
+            for (at, &undo) in order.iter().enumerate() {
                 let part = wait
                     .check()
                     .and_then(|()| session.check())
@@ -123,12 +125,11 @@ impl Inner<'_> {
                         Undo::Unmount(volume, mount) => session.unmount(volume, mount, force, wait),
                         Undo::Dismount(volume) => session.dismount(volume, force, wait),
                     })
-                    .map_err(|e| so_far(e, &gone, &done))?;
+                    .map_err(|e| so_far(e, &gone, &order[at..], &done))?;
                 if part.skipped.is_none() {
                     gone.push(match undo {
-                        Undo::Unmount(_, mount) => mount.path.display().to_string(),
                         Undo::Dismount(volume) => volume.name.clone(),
-                        Undo::SwapOff(_, path) => format!("swap on {}", path.display()),
+                        _ => shown(&undo).unwrap_or_default(),
                     });
                 }
                 done.add(part);
@@ -137,10 +138,11 @@ impl Inner<'_> {
                 Err(lost) if discard && lost.kind() == ErrorKind::Unwritten => {
                     done = done.with_lost(lost.about(&drive.name).at(Step::Dismount));
                 }
-                other => done.add(other.map_err(|e| so_far(e, &gone, &done))?),
+                other => done.add(other.map_err(|e| so_far(e, &gone, &[], &done))?),
             }
             for volume in drive.volumes.iter().rev().filter(|_| offline) {
-                let part = session.offline(volume, wait).map_err(|e| so_far(e, &gone, &done))?;
+                let part =
+                    session.offline(volume, wait).map_err(|e| so_far(e, &gone, &[], &done))?;
                 done.add(part);
             }
             Ok(done)
@@ -263,13 +265,39 @@ pub(crate) fn refuse_kill(platform: &dyn Platform, drive: &Drive, options: &Opti
         .with_help("leave --kill out; what is in the way is named, and what would move it"))
 }
 
-/// An error in the middle says what had been dismounted by then.
-fn so_far(error: Error, gone: &[String], done: &Done) -> Error {
+/// An error in the middle says what had been taken down by then, and what is still up.
+fn so_far(error: Error, gone: &[String], left: &[Undo<'_>], done: &Done) -> Error {
+    // A call that was left behind may have got through all the same.
+    let through =
+        |name: &String| error.attempts().iter().any(|a| a.ok && a.detail.as_ref() == Some(name));
+    let up: Vec<String> = left.iter().filter_map(shown).filter(|name| !through(name)).collect();
     let mut attempts = done.attempts.clone();
     attempts.extend_from_slice(error.attempts());
-    let error = error.with_attempts(attempts);
-    match gone {
-        [] => error,
-        gone => error.and_detail(format!("dismounted by then: {}", gone.join(", "))),
+    let mut error = error.with_attempts(attempts);
+    if !gone.is_empty() {
+        error = error.and_detail(format!("dismounted by then: {}", gone.join(", ")));
+        if !up.is_empty() {
+            error = error.and_detail(format!("still up: {}", up.join(", ")));
+        }
+    }
+    error
+}
+
+/// A flush that was not waited for to its end says what it had not come to.
+pub(super) fn not_flushed(error: Error, volumes: &[Volume], bytes: Option<u64>) -> Error {
+    if !matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut) {
+        return error;
+    }
+    let names: Vec<&str> = volumes.iter().rev().map(|volume| &*volume.name).collect();
+    let error = match names.is_empty() {
+        true => error,
+        false => error.and_detail(format!("not written to the end: {}", names.join(", "))),
+    };
+    match bytes {
+        // As the sizes of drives are given: 1 MB is a million bytes.
+        Some(bytes) if bytes > 0 => {
+            error.and_detail(format!("{:.1} MB are not on the drive yet", bytes as f64 / 1e6))
+        }
+        _ => error,
     }
 }

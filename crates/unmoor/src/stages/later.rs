@@ -166,7 +166,7 @@ impl<'p> Ejected<'p> {
     /// # Errors
     /// `NotEjected` when something mounted it again.
     pub fn verify_dismounted(&mut self) -> Result<(Presence, Done)> {
-        self.opened.0.timed(Step::Verify, |_, session, _| {
+        self.opened.0.timed(Step::Verify, |_, session, wait| {
             let now = session.refresh()?;
             if let Some(mount) = now.mounts().first() {
                 return Err(Error::new(
@@ -175,7 +175,7 @@ impl<'p> Ejected<'p> {
                     format!("is mounted again, on {}", mount.path.display()),
                 ));
             }
-            let seen = session.presence()?;
+            let seen = session.presence(wait)?;
             Ok((seen, Done::default().with_note("nothing of it is mounted")))
         })
     }
@@ -210,13 +210,13 @@ fn within_reach(inner: &Inner<'_>, done: &Done) -> Error {
 /// last.
 pub(super) fn settled(
     session: &mut dyn Session,
-    wait: &Wait<'_>,
+    wait: &mut Wait<'_>,
     expected: impl Fn(Presence) -> bool,
 ) -> Result<Presence> {
     let settle = wait.now() + SETTLE;
     let mut pause = Duration::from_millis(20);
     loop {
-        let seen = match session.presence() {
+        let seen = match session.presence(wait) {
             Err(e) if e.kind() == ErrorKind::Gone => Presence::Gone,
             other => other?,
         };

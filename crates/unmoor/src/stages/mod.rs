@@ -20,7 +20,8 @@ use crate::plan::Action;
 use crate::platform::Platform;
 use crate::report::{Done, Event, Step};
 use crate::target::Target;
-use inner::Inner;
+use crate::wait::Wait;
+use inner::{Inner, not_flushed};
 use later::settled;
 use std::time::Duration;
 
@@ -81,8 +82,12 @@ impl<'p> Opened<'p> {
     pub fn with(platform: &'p dyn Platform, drive: Drive, options: &Options) -> Result<Self> {
         refuse_offline(platform, &drive, options).map_err(|e| e.at(Step::Resolve))?;
         refuse_kill(platform, &drive, options).map_err(|e| e.at(Step::Resolve))?;
-        let session = platform.open(&drive).map_err(|e| e.at(Step::Resolve))?;
         let deadline = options.timeout.map(|t| platform.now() + t);
+        let mut watch = |_| {};
+        let end = deadline.unwrap_or_else(|| platform.now() + Options::STEP_TIME);
+        let mut wait = Wait::until(platform, end, &options.cancel, &mut watch);
+        let session = platform.open(&drive, &mut wait);
+        let session = session.map_err(|e| e.about(&drive.name).at(Step::Resolve))?;
         let options = options.clone();
         let observer: Observer<'p> = Box::new(|_| {});
         let unwritten = None;
@@ -172,15 +177,19 @@ impl<'p> Opened<'p> {
                 }
                 Err(error) => Err(error),
             };
+            let mut left = drive.volumes.len();
             let all = drive
                 .volumes
                 .iter()
                 .rev()
                 .try_for_each(|volume| {
                     wait.check()?;
-                    part(session.flush(volume, wait))
+                    part(session.flush(volume, wait))?;
+                    left -= 1;
+                    Ok(())
                 })
-                .and_then(|()| part(session.flush_drive(wait)));
+                .and_then(|()| part(session.flush_drive(wait)))
+                .map_err(|error| not_flushed(error, &drive.volumes[..left], session.unwritten()));
             // Lost data is the news, whatever else went wrong after it.
             unwritten.map_or(all.map(|()| done), Err)
         });
@@ -228,7 +237,7 @@ impl<'p> Opened<'p> {
     /// `Refused` when there is a medium in it after all; what the drive says.
     pub fn open_empty_tray(&mut self) -> Result<(Presence, Done)> {
         self.0.stage(Step::Eject, |drive, session, wait| {
-            if session.presence()? == Presence::Present || drive.is_mounted() {
+            if session.presence(wait)? == Presence::Present || drive.is_mounted() {
                 return Err(Error::new(ErrorKind::Refused, &drive.name, "has a medium in it now"));
             }
             let done = session.let_go(Action::Eject, wait)?;
@@ -250,7 +259,7 @@ impl<'p> Opened<'p> {
     /// # Errors
     /// What the drive says.
     pub fn presence(&mut self) -> Result<Presence> {
-        self.0.session.presence().map_err(|e| e.at(Step::Verify))
+        self.0.timed(Step::Verify, |_, session, wait| session.presence(wait))
     }
 
     /// Searches for what keeps this drive busy.

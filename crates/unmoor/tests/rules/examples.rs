@@ -2,7 +2,7 @@
 
 use crate::run::ms;
 use unmoor::platform::simulated::{
-    DriveSetup, FileError, Happening, Manner, Op, Simulated, VolumeSetup,
+    DriveSetup, Fault, FaultKind, FileError, Happening, Manner, Op, Simulated, VolumeSetup,
 };
 use unmoor::{
     Action, BlockerKind, Clock, ErrorKind, Event, Goal, Options, Outcome, Presence, Report, Status,
@@ -327,6 +327,18 @@ fn nothing_is_on_the_medium_before_the_flush_reaches_it() {
     assert_eq!(flushed.exit_code(), 0);
     assert_eq!(machine.medium_contents(stick), machine.written(stick));
     assert!(machine.is_mounted(stick));
+}
+
+#[test]
+fn a_flush_that_is_stopped_says_what_is_not_written() {
+    let machine = Simulated::new(Manner::native());
+    let volume = VolumeSetup::partition("ext4").mounted("/m").dirty("/f", 3_100_000);
+    let fault = Fault::new(Op::Flush, FaultKind::Hang);
+    machine.plug(&DriveSetup::stick("it").volume(volume).fault(fault));
+    let error = eject(&machine, "it", &Options::default()).error().cloned().unwrap();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.detail().contains("not written to the end: sim:it1"), "{error}");
+    assert!(error.detail().contains("3.1 MB are not on the drive yet"), "{error}");
 }
 
 #[test]

@@ -14,9 +14,10 @@ mod refusals;
 mod rig;
 mod several;
 mod stacks;
-mod stick;
+pub mod stick;
 mod swapped;
 mod targets;
+mod unwritten;
 mod who;
 mod windows;
 
@@ -37,6 +38,7 @@ const ALL: &[&[Test]] = &[
     force::TESTS,
     kinds::TESTS,
     force_writers::TESTS,
+    unwritten::TESTS,
     refusals::TESTS,
     targets::TESTS,
     several::TESTS,

@@ -288,7 +288,7 @@ fn busy_middle(trial: &mut Trial) -> Result<()> {
     expect_all_up(trial)
 }
 
-fn make_raid1(trial: &mut Trial, one: &str, two: &str) -> Result<()> {
+pub fn make_raid1(trial: &mut Trial, one: &str, two: &str) -> Result<()> {
     make(
         trial,
         &format!(

@@ -79,19 +79,23 @@ pub fn mount_both(trial: &mut Trial) -> Result<()> {
 
 /// The same of another drive with such a medium.
 pub fn mount_at(trial: &mut Trial, drive: &Drive) -> Result<()> {
-    for (number, directory) in [(1, "/mnt/ext"), (2, "/mnt/fat")] {
-        let node = trial.partition(drive, number)?;
-        trial.mount(&node, directory)?;
-    }
-    Ok(())
+    let (ext, fat) = (trial.partition(drive, 1)?, trial.partition(drive, 2)?);
+    let script =
+        format!("mkdir -p /mnt/ext /mnt/fat && mount {ext} /mnt/ext && mount {fat} /mnt/fat");
+    trial.sh(&script).map(drop)
 }
 
 /// Writes 20 MB of random data to both, and syncs nothing.
 pub fn write_both(trial: &mut Trial) -> Result<Written> {
+    write(trial, 20_000_000)
+}
+
+/// Writes that much random data to both, and syncs nothing.
+pub fn write(trial: &mut Trial, bytes: u32) -> Result<Written> {
     let mut write = |path: &str| -> Result<String> {
         // The sum is taken of the source: what is in the cache may be what is wrong.
         let script = format!(
-            "head -c 20000000 /dev/urandom >/tmp/data && cp /tmp/data {path} && sha256sum </tmp/data; rm /tmp/data"
+            "head -c {bytes} /dev/urandom >/tmp/data && cp /tmp/data {path} && sha256sum </tmp/data; rm /tmp/data"
         );
         let sum = trial.sh(&script)?;
         Ok(sum.split_whitespace().next().unwrap_or_default().to_owned())
@@ -100,6 +104,15 @@ pub fn write_both(trial: &mut Trial) -> Result<Written> {
 }
 
 impl Written {
+    /// Fails unless the image has what was written to ext4, which may still be mounted.
+    pub fn expect_ext4_after_its_journal(&self, image: &Snapshot) -> Result<()> {
+        let part = image.partition(STICK_EXT4)?;
+        recover(&part)?;
+        let sum = checksum(FileSystem::Ext4, &part, "data.bin").context("on the image")?;
+        ensure!(sum == self.ext4, "ext4: the image has other bytes than were written");
+        check(FileSystem::Ext4, &part)
+    }
+
     /// Fails unless the image has it all and both file systems are clean.
     pub fn expect_on(&self, image: &Snapshot) -> Result<()> {
         for (file_system, place, wanted) in

@@ -28,13 +28,32 @@ pub enum DriveStatus {
 
 /// `CDROM_DRIVE_STATUS`: asks the drive, not the kernel's memory of it.
 pub fn drive_status(device: impl AsFd) -> Result<DriveStatus, Errno> {
-    Ok(match call(device, CDROM_DRIVE_STATUS, CDSL_CURRENT)? {
-        1 => DriveStatus::NoDisc,
-        2 => DriveStatus::TrayOpen,
-        3 => DriveStatus::NotReady,
-        4 => DriveStatus::DiscOk,
-        _ => DriveStatus::NoInfo,
-    })
+    let number = call(device, CDROM_DRIVE_STATUS, CDSL_CURRENT)?;
+    Ok(DriveStatus::from_number(u8::try_from(number).unwrap_or(0)))
+}
+
+impl DriveStatus {
+    /// From the kernel's number.
+    pub fn from_number(number: u8) -> DriveStatus {
+        match number {
+            1 => DriveStatus::NoDisc,
+            2 => DriveStatus::TrayOpen,
+            3 => DriveStatus::NotReady,
+            4 => DriveStatus::DiscOk,
+            _ => DriveStatus::NoInfo,
+        }
+    }
+
+    /// The kernel's number.
+    pub fn number(self) -> u8 {
+        match self {
+            DriveStatus::NoInfo => 0,
+            DriveStatus::NoDisc => 1,
+            DriveStatus::TrayOpen => 2,
+            DriveStatus::NotReady => 3,
+            DriveStatus::DiscOk => 4,
+        }
+    }
 }
 
 /// `CDROM_LOCKDOOR`: lets the drive's door be opened, or keeps it shut. The kernel allows unlocking

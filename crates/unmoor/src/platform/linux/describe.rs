@@ -8,11 +8,17 @@ use crate::platform::linux::mountinfo::{self, Line};
 use crate::platform::linux::port::Port;
 use crate::platform::linux::promptly::Promptly;
 use crate::platform::linux::sysfs::{Node, Place};
-use crate::platform::linux::{loops, running_system, superblock, swaps, udev, writeback};
+use crate::platform::linux::{
+    Linux, loops, running_system, superblock, swaps, udev, worker, writeback,
+};
+use crate::wait::{Cancel, Clock, Wait};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The state of the machine that every drive is described from, read once.
 pub struct Machine {
@@ -148,10 +154,9 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
     let device = node.device().ok_or(Errno::NODEV)?;
     let name = place.disk.replace('!', "/");
     let path = PathBuf::from(format!("/dev/{name}"));
-    let opened = open(&path);
     let kind = kind(&name, &node);
     let size = node.size();
-    let medium = medium(kind, opened.as_ref(), &node, size);
+    let seen = medium(kind, &path, &node, size);
     // The kernel says so of what hangs on a port that its firmware calls external: Thunderbolt, USB4.
     let bus = match place.bus() {
         Bus::Nvme if place.pci_says_removable() => Bus::Thunderbolt,
@@ -174,12 +179,12 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
             let usb = (bus == Bus::Usb).then(|| place.usb_device()).flatten()?;
             Node::open(usb).ok()?.text("serial")
         }),
-        size: size.filter(|_| medium == Medium::Present),
+        size: size.filter(|_| seen == Medium::Present),
         removable: node.flag("removable") || (kind == DriveKind::Card && !fixed_card),
         hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt)
             || (bus == Bus::Ata && place.is_external_sata()),
         read_only: node.flag("ro") || kind == DriveKind::Optical,
-        medium,
+        medium: seen,
         system: Vec::new(),
         backing_file: (kind == DriveKind::Loop)
             .then(|| node.text("loop/backing_file").map(PathBuf::from))
@@ -212,20 +217,51 @@ fn kind(name: &str, node: &Node) -> DriveKind {
     }
 }
 
-fn medium(
-    kind: DriveKind,
-    opened: Result<&OwnedFd, &Errno>,
-    node: &Node,
-    size: Option<u64>,
-) -> Medium {
-    match (kind, opened) {
+/// How long a drive gets to answer when it is described. One that is silent for longer is described from
+/// what the system remembers; whoever opens it in earnest waits as long as the user wishes.
+const GLANCE: Duration = Duration::from_secs(2);
+
+/// What the drive says of its tray, where it has one. It is a child that opens and closes it: either may
+/// not come back.
+fn look(kind: DriveKind, path: &Path) -> Result<Option<DriveStatus>, Errno> {
+    // A loop device answers at once.
+    if kind == DriveKind::Loop {
+        return open(path).map(|_| None);
+    }
+    let (clock, cancel) = (Linux::new(), Cancel::new());
+    let mut watch = |_| {};
+    let mut wait = Wait::until(&clock, clock.now() + GLANCE, &cancel, &mut watch);
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+    let answer = worker::run(
+        &mut wait,
+        |_| {},
+        || {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let device = openat(CWD, &*path, flags, Mode::empty())?;
+            let status = match kind {
+                DriveKind::Optical => cdrom::drive_status(&device)?.number(),
+                _ => 0,
+            };
+            Ok([status, 0, 0, 0, 0, 0, 0, 0])
+        },
+    );
+    // No child could be made, or none came back.
+    let [status, ..] = answer.map_err(|_| Errno::TIMEDOUT)??;
+    Ok((kind == DriveKind::Optical).then(|| DriveStatus::from_number(status)))
+}
+
+/// Is there a medium, as far as the drive says so in time.
+pub fn medium(kind: DriveKind, path: &Path, node: &Node, size: Option<u64>) -> Medium {
+    let looked = look(kind, path);
+    match (kind, looked) {
         // Its size may be older than its connection.
         (DriveKind::Network, _) if node.text("pid").is_none() => Medium::Absent,
-        (_, Err(&Errno::NOMEDIUM)) => Medium::Absent,
-        (DriveKind::Optical, Ok(fd)) => match cdrom::drive_status(fd) {
-            Ok(DriveStatus::TrayOpen) => Medium::TrayOpen,
-            Ok(DriveStatus::NoDisc) => Medium::Absent,
-            Ok(DriveStatus::DiscOk) => Medium::Present,
+        (_, Err(Errno::NOMEDIUM)) => Medium::Absent,
+        (_, Err(Errno::TIMEDOUT)) => Medium::Unknown,
+        (DriveKind::Optical, Ok(status)) => match status {
+            Some(DriveStatus::TrayOpen) => Medium::TrayOpen,
+            Some(DriveStatus::NoDisc) => Medium::Absent,
+            Some(DriveStatus::DiscOk) => Medium::Present,
             _ => Medium::Unknown,
         },
         // An optical drive has a size without a disc too.
@@ -251,9 +287,11 @@ fn volumes(machine: &Machine, drive: &mut Drive, node: &Node, disk: &str, detail
         .filter(|name| name.starts_with(disk) && name.len() > disk.len())
         .filter(|name| partition_number(disk, name).is_some())
         .collect();
-    let whole = partitions.is_empty() || !machine.mounts_of(drive.id.device).is_empty();
+    let mounted = !machine.mounts_of(drive.id.device).is_empty();
+    let empty = matches!(drive.medium, Medium::Absent | Medium::TrayOpen);
     let mut found = Vec::new();
-    if whole && !matches!(drive.medium, Medium::Absent | Medium::TrayOpen) {
+    // What was mounted when the medium left is still mounted.
+    if mounted || (partitions.is_empty() && !empty) {
         found.push((node.child(".").ok(), disk.to_string(), VolumeKind::Disk));
     }
     for name in partitions {

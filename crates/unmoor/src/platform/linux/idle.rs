@@ -4,7 +4,7 @@ use crate::blocker::{Blocker, BlockerKind, Scan, Use, UseKind};
 use crate::drive::{Drive, Mount, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::blockers::{self, namespaces};
-use crate::platform::linux::{fuse_abort, stack, umount};
+use crate::platform::linux::{fuse_abort, nbd, stack, umount};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use std::time::Duration;
@@ -149,13 +149,16 @@ fn processes_on(drive: &Drive, volumes: &[&str], wait: &mut Wait<'_>) -> Result<
     Ok(None)
 }
 
-/// Is this the program that serves a file system of the drive through FUSE: it has the device open for
-/// as long as that is mounted.
+/// Is this the program that serves the drive itself (a network block device's) or a file system of it
+/// through FUSE: it has the device open for as long as that goes on.
 fn serves(drive: &Drive, blocker: &Blocker, used: &Use) -> bool {
+    let Some(process) = blocker.process.as_ref().filter(|_| used.kind == UseKind::Device) else {
+        return false;
+    };
     let through_fuse = |v: &Volume| v.mounts.iter().any(|m| fuse_abort::is_fuse(&m.file_system));
-    used.kind == UseKind::Device
-        && drive.volume(&used.volume).is_some_and(through_fuse)
-        && blocker.process.as_ref().is_some_and(|process| fuse_abort::is_server(process.pid))
+    nbd::is_client(&drive.name, process.pid)
+        || (drive.volume(&used.volume).is_some_and(through_fuse)
+            && fuse_abort::is_server(process.pid))
 }
 
 fn busy(subject: &str, detail: &str) -> Error {

@@ -245,7 +245,7 @@ fn attempt(
     let result = {
         let fd = device.as_ref().ok_or_else(gone)?.as_fd();
         match method {
-            Method::UnlockDoor => cdrom::lock_door(fd, false),
+            Method::UnlockDoor => simple(wait, || cdrom::lock_door(fd, false))?,
             Method::CdromEject => simple(wait, || cdrom::eject(fd))?,
             Method::CloseTray => simple(wait, || cdrom::close_tray(fd))?,
             Method::LoopDetach => simple(wait, || loopdev::detach(fd))?,
@@ -327,7 +327,7 @@ fn scsi(fd: BorrowedFd<'_>, command: Command, wait: &mut Wait<'_>) -> Result<Res
             answer => {
                 if answer == Answer::Good && command == Command::Eject && is_empty(fd, wait)? {
                     // Lets the kernel see that the medium and its partitions are gone.
-                    let _ = blkdev::reread_partitions(fd);
+                    simple(wait, || blkdev::reread_partitions(fd))?.ok();
                 }
                 return Ok(Refused::answer(command, answer).map_or(Ok(()), Err));
             }

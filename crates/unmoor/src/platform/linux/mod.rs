@@ -93,11 +93,11 @@ impl Platform for Linux {
         resolve::resolve(target)
     }
 
-    fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
+    fn open(&self, drive: &Drive, wait: &mut Wait<'_>) -> Result<Box<dyn Session + '_>> {
         if tape::is_tape(drive.id.device) {
             return Ok(Box::new(tape::TapeSession::open(drive)?));
         }
-        Ok(Box::new(session::LinuxSession::open(drive)?))
+        Ok(Box::new(session::LinuxSession::open(drive, wait)?))
     }
 
     fn begin_thread(&self, _number: u64) {

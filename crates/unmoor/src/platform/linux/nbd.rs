@@ -1,7 +1,9 @@
 //! The network block device's ioctls (`linux/nbd.h`): taking a remote disk off its device.
 
 use crate::platform::linux::blkdev::last_errno;
+use crate::platform::linux::kernel_file::text_at;
 use rustix::fd::{AsFd, AsRawFd};
+use rustix::fs::CWD;
 use rustix::io::Errno;
 
 const NBD_CLEAR_SOCK: libc::c_ulong = 0xab04; // _IO(0xab, 4)
@@ -16,6 +18,14 @@ pub fn disconnect(device: impl AsFd) -> Result<(), Errno> {
 /// `NBD_CLEAR_SOCK`: lets go of the connection. The device is free once the last one closes it.
 pub fn clear_socket(device: impl AsFd) -> Result<(), Errno> {
     call(device, NBD_CLEAR_SOCK)
+}
+
+/// Is this the process whose thread carries the device's requests (`NBD_DO_IT`): it has the device open
+/// for as long as it is connected. The kernel names the thread in `pid`.
+pub fn is_client(name: &str, pid: u32) -> bool {
+    text_at(CWD, format!("/sys/block/{name}/pid"))
+        .and_then(|thread| thread.trim().parse::<u32>().ok())
+        .is_some_and(|thread| std::path::Path::new(&format!("/proc/{pid}/task/{thread}")).exists())
 }
 
 fn call(device: impl AsFd, request: libc::c_ulong) -> Result<(), Errno> {

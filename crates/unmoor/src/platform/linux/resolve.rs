@@ -180,6 +180,15 @@ fn on_no_drive(machine: &Machine, mount: u64, given: &str) -> Error {
             format!("is on the running system's own {kind} file system"),
         );
     }
+    // Only anonymous devices have no major number.
+    if let Some(line) = line.filter(|line| line.device >> 32 != 0) {
+        return Error::new(ErrorKind::Gone, given, "the drive it was on is gone").with_help(
+            format!(
+                "what was not written before is lost; take away what is left of it: umount {}",
+                line.path.display()
+            ),
+        );
+    }
     Error::new(
         ErrorKind::NoSuchTarget,
         given,

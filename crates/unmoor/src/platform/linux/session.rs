@@ -15,7 +15,7 @@ use crate::platform::linux::{blkdev, cut_off, errno, idle, stack, umount, worker
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::fs::{OFlags, fstat};
 use rustix::io::Errno;
 use std::path::Path;
 use std::time::Duration;
@@ -40,10 +40,11 @@ pub struct LinuxSession {
 
 impl LinuxSession {
     /// Opens the drive and makes sure that it is the one that was described.
-    pub fn open(drive: &Drive) -> Result<Self> {
-        let device = describe::open(&drive.path).map_err(|e| cannot_open(e, drive));
-        let place = Place::of(drive.id.device).map_err(|_| gone(drive))?;
-        let node = Node::open(&*place.disk_path).map_err(|_| gone(drive))?;
+    pub fn open(drive: &Drive, wait: &mut Wait<'_>) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let device = worker::open(&drive.path, flags, wait)?.map_err(|e| cannot_open(e, drive));
+        let place = Place::of(drive.id.device).map_err(|e| cannot_open(e, drive))?;
+        let node = Node::open(&*place.disk_path).map_err(|e| cannot_open(e, drive))?;
         let mut session = LinuxSession {
             drive: drive.clone(),
             node,
@@ -82,7 +83,7 @@ impl LinuxSession {
     fn check_sequence(&self, seq: u64) -> Result<()> {
         let bound = self.drive.id.generation;
         match self.drive.medium {
-            Medium::Present if bound != 0 && seq != bound => Err(replaced(&self.drive)),
+            Medium::Present if bound != 0 && seq != bound => Err(self.changed()),
             _ => Ok(()),
         }
     }
@@ -91,6 +92,18 @@ impl LinuxSession {
     /// of a card reader is an I/O error.
     fn is_empty(&self) -> bool {
         matches!(self.drive.medium, Medium::Absent | Medium::TrayOpen)
+    }
+
+    /// The medium is another one, or there is none any more.
+    fn changed(&self) -> Error {
+        let drive = &self.drive;
+        match describe::medium(drive.kind, &drive.path, &self.node, self.node.size()) {
+            Medium::Absent | Medium::TrayOpen => {
+                Error::new(ErrorKind::Gone, &drive.name, "the medium has left the drive meanwhile")
+                    .with_help("what was not written before is lost; put it in again and check it")
+            }
+            _ => replaced(drive),
+        }
     }
 
     fn device(&self) -> Result<&OwnedFd> {
@@ -106,10 +119,16 @@ impl LinuxSession {
         }
     }
 
+    /// A failed write, with what became of the drive: there may be none to write to any more.
     fn remember(&mut self, error: Error) -> Error {
-        if error.kind() == ErrorKind::Unwritten {
-            self.unwritten.get_or_insert_with(|| error.clone());
+        if error.kind() != ErrorKind::Unwritten {
+            return error;
         }
+        if self.has_left() {
+            let attempts = error.attempts().to_vec();
+            return gone(&self.drive).and_detail(&error).with_attempts(attempts);
+        }
+        self.unwritten.get_or_insert_with(|| error.clone());
         error
     }
 
@@ -131,8 +150,14 @@ impl LinuxSession {
 
     fn fsync(&mut self, what: &str, device: &OwnedFd, wait: &mut Wait<'_>) -> Result<Done> {
         let tick = Self::progress(self.drive.id.device);
+        let before = self.given();
         match worker::run(wait, tick, || rustix::fs::fsync(device).map(|()| [0; 8]))? {
             Ok(_) => Ok(Done::by(Attempt::accepted("fsync").with_detail(what))),
+            // A drive that has stopped takes no command, and has written its cache before (SBC-3 5.20). It is
+            // no loss as long as nothing else was to be written.
+            Err(Errno::IO) if self.given() == before && self.has_stopped(wait)? => {
+                Ok(Done::skipped(format!("{} has stopped before", self.drive.name)))
+            }
             Err(errno) => Err(self.remember(errno::unwritten(errno, what, "fsync"))),
         }
     }
@@ -148,16 +173,35 @@ impl LinuxSession {
         Ok(done)
     }
 
+    /// Is there another device in its place, or none.
+    fn has_left(&self) -> bool {
+        self.node.device_now().is_ok_and(|now| now != Some(self.drive.id.device))
+    }
+
+    /// How many sectors the drive was given to write (`stat` of a disk, Documentation/block/stat.rst),
+    /// whatever came of them. A flush is a write of none.
+    fn given(&self) -> Option<u64> {
+        self.node.text("stat")?.split_ascii_whitespace().nth(6)?.parse().ok()
+    }
+
+    /// Does the drive say that it has stopped.
+    fn has_stopped(&self, wait: &mut Wait<'_>) -> Result<bool> {
+        let (fd, time) = (self.device()?.as_fd(), wait.left());
+        let ask = || sg::send(fd, Command::TestUnitReady, time).map(Answer::to_bytes);
+        let answer = worker::run(wait, |_| {}, ask)?.map(Answer::from_bytes);
+        Ok(matches!(answer, Ok(Answer::Check(sense)) if sense.stopped()))
+    }
+
     /// `O_EXCL` on the whole disk: the kernel grants it only while no file system, mapping, array or
     /// swap uses it or a partition of it, in any mount namespace.
     fn take(&self, wait: &mut Wait<'_>) -> Result<Result<OwnedFd, Errno>> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::EXCL;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::EXCL;
         let patience = wait.now() + CLAIM;
         loop {
-            match openat(CWD, &*self.drive.path, flags, Mode::empty()) {
+            match worker::open(&self.drive.path, flags, wait)? {
                 // Whoever probes a drive that was just unmounted does so for moments.
                 Err(Errno::BUSY) if wait.now() < patience => {
-                    wait.sleep(Duration::from_millis(20))?
+                    wait.sleep(Duration::from_millis(20))?;
                 }
                 other => return Ok(other),
             }
@@ -172,8 +216,12 @@ impl Session for LinuxSession {
     fn refresh(&mut self) -> Result<Drive> {
         let failed = |e| errno::error(e, &self.drive.name, "cannot be read");
         let machine = Machine::read().map_err(failed)?;
-        let place = Place::of(self.drive.id.device).map_err(|_| gone(&self.drive))?;
-        let now = describe::drive(&machine, &place, Detail::Lean).map_err(|_| gone(&self.drive))?;
+        let lost = |errno| match errno {
+            Errno::NOENT | Errno::NODEV | Errno::NXIO => gone(&self.drive),
+            errno => failed(errno),
+        };
+        let place = Place::of(self.drive.id.device).map_err(lost)?;
+        let now = describe::drive(&machine, &place, Detail::Lean).map_err(lost)?;
         self.check_sequence(now.id.generation)?;
         self.drive = now.clone();
         Ok(now)
@@ -183,10 +231,13 @@ impl Session for LinuxSession {
         if let Some(error) = &self.denied {
             return Err(error.clone());
         }
-        match self.node.number("diskseq") {
-            Some(seq) => self.check_sequence(seq),
-            None if self.node.device() == Some(self.drive.id.device) => Ok(()),
-            None => Err(gone(&self.drive)),
+        if let Some(seq) = self.node.number("diskseq") {
+            return self.check_sequence(seq);
+        }
+        match self.node.device_now() {
+            Ok(Some(device)) if device == self.drive.id.device => Ok(()),
+            Ok(_) => Err(gone(&self.drive)),
+            Err(errno) => Err(errno::error(errno, &self.drive.name, "cannot be looked at")),
         }
     }
 
@@ -207,11 +258,19 @@ impl Session for LinuxSession {
         // What was written to the device node itself; that of the whole disk is flush_drive's.
         let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
         if has_node && !volume.read_only {
-            let device = describe::open(&volume.path)
+            let device = worker::open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK, wait)?
                 .map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))?;
             done.add(self.fsync(&volume.path.display().to_string(), &device, wait)?);
+            worker::close(device);
         }
         Ok(done)
+    }
+
+    fn unwritten(&self) -> Option<u64> {
+        // A mapping, an array and a loop device have counters of their own, a partition has not.
+        let stacked = self.drive.volumes.iter().filter(|v| stack::is_stacked(v)).map(|v| v.device);
+        let known = stacked.chain([self.drive.id.device]).filter_map(writeback::unwritten);
+        known.reduce(u64::saturating_add)
     }
 
     fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
@@ -313,7 +372,15 @@ impl Session for LinuxSession {
     }
 
     fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
-        carry_out(&self.drive, Some(action), methods(&self.drive, action), &mut self.device, wait)
+        let methods = methods(&self.drive, action);
+        carry_out(&self.drive, Some(action), methods, &mut self.device, wait).map_err(|error| {
+            match self.has_left() {
+                true => Error::new(ErrorKind::Gone, &self.drive.name, "the drive is gone")
+                    .with_attempts(error.attempts().to_vec())
+                    .with_help("everything was flushed and dismounted before"),
+                false => error,
+            }
+        })
     }
 
     fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
@@ -327,8 +394,8 @@ impl Session for LinuxSession {
         Ok(done)
     }
 
-    fn presence(&mut self) -> Result<Presence> {
-        if self.node.device() != Some(self.drive.id.device) {
+    fn presence(&mut self, wait: &mut Wait<'_>) -> Result<Presence> {
+        if self.has_left() {
             return Ok(Presence::Gone);
         }
         if self.drive.kind == DriveKind::Loop {
@@ -341,14 +408,18 @@ impl Session for LinuxSession {
         }
         let Some(device) = &self.device else { return Ok(Presence::Unknown) };
         if self.drive.kind == DriveKind::Optical {
-            return Ok(match cdrom::drive_status(device) {
+            let ask = || cdrom::drive_status(device).map(|s| [s.number(), 0, 0, 0, 0, 0, 0, 0]);
+            let status = worker::run(wait, |_| {}, ask)?;
+            return Ok(match status.map(|[number, ..]| DriveStatus::from_number(number)) {
                 Ok(DriveStatus::DiscOk | DriveStatus::NotReady) => Presence::Present,
                 Ok(DriveStatus::TrayOpen) => Presence::TrayOpen,
                 Ok(DriveStatus::NoDisc) => Presence::Absent,
                 _ => Presence::Unknown,
             });
         }
-        match sg::send(device.as_fd(), Command::TestUnitReady, Duration::from_secs(5)) {
+        let (fd, time) = (device.as_fd(), wait.left().min(Duration::from_secs(5)));
+        let ask = || sg::send(fd, Command::TestUnitReady, time).map(Answer::to_bytes);
+        match worker::run(wait, |_| {}, ask)?.map(Answer::from_bytes) {
             Ok(Answer::Good) => Ok(Presence::Present),
             Ok(Answer::Check(sense)) if sense.tray_open() => Ok(Presence::TrayOpen),
             Ok(Answer::Check(sense)) if sense.no_medium() => Ok(Presence::Absent),
@@ -372,7 +443,7 @@ impl Session for LinuxSession {
         }
         self.claimed = false;
         // Closing the descriptor is what drops the claim; the drive stays bound by its place in sysfs.
-        self.device = None;
+        self.device.take().into_iter().for_each(worker::close);
         Ok(Done::by(Attempt::accepted("close")))
     }
 
@@ -380,6 +451,14 @@ impl Session for LinuxSession {
         // What is mounted or stacked on it may have changed since it was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
         blockers::scan(&now, wait)
+    }
+}
+
+impl Drop for LinuxSession {
+    fn drop(&mut self) {
+        // A loop device is closed at once.
+        let waits = self.drive.kind != DriveKind::Loop;
+        self.device.take().into_iter().filter(|_| waits).for_each(worker::close);
     }
 }
 

@@ -1,7 +1,7 @@
 //! `/sys/dev/block` and `/sys/block`: the kernel's device tree (sysfs-block, sysfs-block-device).
 
 use crate::drive::Bus;
-use crate::platform::linux::kernel_file::{number_at, text_at};
+use crate::platform::linux::kernel_file::{number_at, read_at, text_at};
 use crate::platform::linux::mountinfo::device_number;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat};
@@ -44,6 +44,18 @@ impl Node {
     /// An attribute that says yes.
     pub fn flag(&self, name: impl Arg) -> bool {
         self.number(name) == Some(1)
+    }
+
+    /// The device number in `dev`; `None` when there is no such directory any more.
+    ///
+    /// # Errors
+    /// That it cannot be read for another reason: out of descriptors, for one.
+    pub fn device_now(&self) -> Result<Option<u64>, Errno> {
+        match read_at(&self.dir, "dev") {
+            Ok(text) => Ok(device_number(String::from_utf8_lossy(&text).trim())),
+            Err(Errno::NOENT | Errno::NODEV | Errno::NXIO) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The device number in `dev`.

@@ -286,7 +286,7 @@ impl Session for TapeSession {
         carry_out(&self.drive, None, load_methods(&self.drive), &mut self.device, wait)
     }
 
-    fn presence(&mut self) -> Result<Presence> {
+    fn presence(&mut self, _wait: &mut Wait<'_>) -> Result<Presence> {
         if self.node.device().is_none() {
             return Ok(Presence::Gone);
         }

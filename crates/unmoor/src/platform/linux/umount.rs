@@ -75,7 +75,8 @@ pub fn take_away(
             }
         }
         unmount(&*path, UnmountFlags::NOFOLLOW).map(|()| [0; 8])
-    })?;
+    });
+    let answer = answer.map_err(|error| unfinished(error, mount))?;
     if let Some(errno) = answer.ok().and_then(was_not_written) {
         return Err(errno::unwritten(errno, shown(mount), "syncfs"));
     }
@@ -84,6 +85,19 @@ pub fn take_away(
         Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
         Err(Errno::IO) => Err(errno::unwritten(Errno::IO, shown(mount), "umount2")),
         Err(errno) => Err(errno::error(errno, shown(mount), "umount2")),
+    }
+}
+
+/// A call that was left behind: the kernel takes the mount out of the tree first, and writes then.
+fn unfinished(error: Error, mount: &Mount) -> Error {
+    match standing(mount) {
+        Ok(Standing::Gone) => error
+            .with_attempts(vec![Attempt::accepted("umount2").with_detail(shown(mount))])
+            .and_detail(format!(
+                "{} is not mounted any more, and the system may not have finished writing to it",
+                shown(mount)
+            )),
+        _ => error,
     }
 }
 

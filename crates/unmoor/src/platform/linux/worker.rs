@@ -6,19 +6,35 @@
 //! that is stuck stays behind until the kernel gives up, and nobody waits for it.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::wait::Wait;
+use crate::platform::linux::Linux;
+use crate::wait::{Cancel, Clock, Wait};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::{Errno, read, write};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, IoSlice, IoSliceMut, read, write};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::time::Timespec;
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// How often the parent looks up while it waits.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often, two milliseconds apart, it is looked whether a child that was told to stop has done so.
-const PARTING: u32 = 50;
+/// How often, a [`PAUSE`] apart, it is looked whether a child that was told to stop has done so.
+const PARTING: u32 = 500;
+
+/// In nanoseconds.
+const PAUSE: i64 = 200_000;
+
+/// The least time that a child gets to leave.
+const LEAVING: Duration = Duration::from_millis(100);
 
 /// What a child has to say: an errno, and a few bytes.
 type Message = [u8; 12];
@@ -39,30 +55,114 @@ pub fn run(
 ) -> Result<Result<[u8; 8], Errno>> {
     wait.check()?;
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(no_child)?;
-    // SAFETY: the child runs `call`, which by contract makes system calls only, writes to a pipe, and
-    // leaves with _exit: nothing of the parent's that another thread may have locked is touched.
-    let child = match unsafe { libc::fork() } {
-        -1 => return Err(no_child(super::blkdev::last_errno())),
+    let child = fork(|| {
+        let message = pack(call());
+        let _ = write(&theirs, &message);
+    })?;
+    drop(theirs);
+    child.await_answer(&ours, wait, &mut tick)?;
+    let mut message: Message = [0; 12];
+    let whole = read(&ours, &mut message) == Ok(message.len());
+    // A child that was killed says nothing.
+    Ok(if whole { unpack(message) } else { Err(Errno::INTR) })
+}
+
+/// Opens a device: a removable drive is asked for its medium on the way, and one that does not answer
+/// keeps its opener in the kernel. So the child opens it, and sends the descriptor.
+///
+/// # Errors
+/// As [`run`].
+pub fn open(path: &Path, flags: OFlags, wait: &mut Wait<'_>) -> Result<Result<OwnedFd, Errno>> {
+    wait.check()?;
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return Ok(Err(Errno::INVAL)) };
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(no_child)?;
+    let child = fork(|| {
+        let opened = openat(CWD, &*path, flags | OFlags::CLOEXEC, Mode::empty());
+        let _ = match &opened {
+            Ok(device) => send(&theirs, pack(Ok([0; 8])), &[device.as_fd()]),
+            Err(errno) => send(&theirs, pack(Err(*errno)), &[]),
+        };
+    })?;
+    drop(theirs);
+    child.await_answer(&ours, wait, &mut |_| {})?;
+    Ok(receive(&ours))
+}
+
+/// Closes a device: the last one to close a removable drive tells it that its medium may leave, and waits
+/// for the answer. So a child is the last one, and it is not waited for longer than [`CLOSING`].
+pub fn close(device: OwnedFd) {
+    let (clock, cancel) = (Linux::new(), Cancel::new());
+    let mut watch = |_| {};
+    let wait = Wait::until(&clock, clock.now() + CLOSING, &cancel, &mut watch);
+    let Ok((ours, theirs)) = pipe_with(PipeFlags::CLOEXEC) else { return };
+    let mut end = Some(theirs);
+    let child = fork(|| {
+        // Ends when the parent has closed its own.
+        end = None;
+        let _ = read(&ours, &mut [0; 1]);
+    });
+    drop(device);
+    drop(end);
+    if let Ok(child) = child {
+        child.reap(&wait);
+    }
+}
+
+/// How long the closing of a device is waited for.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Makes a child that does this and leaves. It ends with its parent: what the parent was killed in the
+/// middle of is not gone on with.
+fn fork(work: impl FnOnce()) -> Result<Child> {
+    // SAFETY: getpid takes nothing.
+    let parent = unsafe { libc::getpid() };
+    // SAFETY: the child does `work`, which by contract makes system calls only, and leaves with _exit:
+    // nothing of the parent's that another thread may have locked is touched.
+    match unsafe { libc::fork() } {
+        -1 => Err(no_child(super::blkdev::last_errno())),
         0 => {
-            let message = pack(call());
-            let _ = write(&theirs, &message);
+            // SAFETY: PR_SET_PDEATHSIG takes a signal number; getppid takes nothing.
+            let orphan = unsafe {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                libc::getppid() != parent
+            };
+            if !orphan {
+                work();
+            }
             // SAFETY: _exit only ends the process.
             unsafe { libc::_exit(0) }
         }
-        child => Child(child),
-    };
-    drop(theirs);
-    loop {
-        if ready(&ours, TICK.min(wait.left())) {
-            let mut message: Message = [0; 12];
-            let whole = read(&ours, &mut message) == Ok(message.len());
-            child.reap();
-            // A child that was killed says nothing.
-            return Ok(if whole { unpack(message) } else { Err(Errno::INTR) });
-        }
-        tick(wait);
-        wait.check()?;
+        child => Ok(Child(child)),
     }
+}
+
+fn send(socket: &OwnedFd, message: Message, fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut room);
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    sendmsg(socket, &[IoSlice::new(&message)], &mut control, SendFlags::NOSIGNAL)
+}
+
+fn receive(socket: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let mut message: Message = [0; 12];
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut room);
+    let mut parts = [IoSliceMut::new(&mut message)];
+    let received = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    if received.bytes != size_of::<Message>() {
+        return Err(Errno::INTR);
+    }
+    let sent = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    unpack(message)?;
+    // The child could open it, and there was no room for it here.
+    sent.ok_or(Errno::MFILE)
 }
 
 fn no_child(errno: Errno) -> Error {
@@ -75,6 +175,13 @@ fn ready(pipe: &OwnedFd, time: Duration) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)];
     let time = Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ };
     matches!(poll(&mut fds, Some(&time)), Ok(n) if n > 0)
+}
+
+/// Is there a message: not so when the other end is closed only.
+fn has_message(pipe: &OwnedFd) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut fds, Some(&now)), Ok(1)) && fds[0].revents().contains(PollFlags::IN)
 }
 
 fn pack(result: Result<[u8; 8], Errno>) -> Message {
@@ -99,10 +206,35 @@ fn unpack(message: Message) -> Result<[u8; 8], Errno> {
 struct Child(libc::pid_t);
 
 impl Child {
-    /// Waits for it: it has answered, and only leaves.
-    fn reap(self) {
-        while !self.wait(0) {}
-        std::mem::forget(self);
+    /// Waits until it has said something, or is no more, and has left. When that takes too long it is told
+    /// to stop; what it had to say by then counts all the same.
+    fn await_answer(
+        self,
+        ours: &OwnedFd,
+        wait: &mut Wait<'_>,
+        tick: &mut impl FnMut(&mut Wait<'_>),
+    ) -> Result<()> {
+        while !ready(ours, TICK.min(wait.left())) {
+            tick(wait);
+            if let Err(error) = wait.check() {
+                drop(self);
+                return if has_message(ours) { Ok(()) } else { Err(error) };
+            }
+        }
+        self.reap(wait);
+        Ok(())
+    }
+
+    /// Waits for it: it has answered, and only leaves. What it is the last to close may keep it.
+    fn reap(self, wait: &Wait<'_>) {
+        let until = wait.now() + wait.left().max(LEAVING);
+        while wait.now() < until {
+            if self.has_left() {
+                std::mem::forget(self);
+                return;
+            }
+            pause();
+        }
     }
 
     fn has_left(&self) -> bool {
@@ -121,6 +253,10 @@ impl Child {
     }
 }
 
+fn pause() {
+    let _ = rustix::thread::nanosleep(&Timespec { tv_sec: 0, tv_nsec: PAUSE });
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
         // SAFETY: the pid is that of a child of ours that has not been waited for, so it is not reused.
@@ -131,8 +267,7 @@ impl Drop for Child {
             if self.has_left() {
                 return;
             }
-            let pause = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-            let _ = rustix::thread::nanosleep(&pause);
+            pause();
         }
     }
 }

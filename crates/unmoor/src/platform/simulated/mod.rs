@@ -180,7 +180,7 @@ impl Platform for Simulated {
         })
     }
 
-    fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
+    fn open(&self, drive: &Drive, _wait: &mut Wait<'_>) -> Result<Box<dyn Session + '_>> {
         let token = self.with(World::number);
         session::Bound::open(self, drive.id, token).map(|bound| Box::new(bound) as Box<dyn Session>)
     }

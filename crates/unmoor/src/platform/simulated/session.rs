@@ -239,7 +239,11 @@ impl Session for Bound<'_> {
         })
     }
 
-    fn presence(&mut self) -> Result<Presence> {
+    fn unwritten(&self) -> Option<u64> {
+        Some(self.machine.unwritten(self.id))
+    }
+
+    fn presence(&mut self, _wait: &mut Wait<'_>) -> Result<Presence> {
         self.run(Op::Presence, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
             _ => {

@@ -38,6 +38,7 @@ use crate::error::Result;
 use crate::plan::Action;
 use crate::report::Done;
 use crate::target::Target;
+use crate::wait::Wait;
 use inventory::Inventory;
 use session::WindowsSession;
 use std::ffi::OsString;
@@ -94,7 +95,7 @@ impl Platform for Windows {
         Ok(picture::drive(&inventory, &key))
     }
 
-    fn open(&self, drive: &Drive) -> Result<Box<dyn Session + '_>> {
+    fn open(&self, drive: &Drive, _wait: &mut Wait<'_>) -> Result<Box<dyn Session + '_>> {
         Ok(Box::new(WindowsSession::open(drive)?))
     }
 

@@ -194,7 +194,7 @@ impl Session for WindowsSession {
         self.load_medium(wait)
     }
 
-    fn presence(&mut self) -> Result<Presence> {
+    fn presence(&mut self, _wait: &mut Wait<'_>) -> Result<Presence> {
         Ok(self.ask_presence())
     }
 

@@ -1,0 +1,104 @@
+//! The state of the machine afterwards, as the guest's kernel and QEMU have it, beside what was reported.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use super::scene::Scene;
+use crate::vm::trial::Trial;
+
+/// What the guest's kernel has.
+pub struct Survey {
+    /// Loop devices, mappings, arrays.
+    pub stacked: BTreeSet<String>,
+    /// Mount points of the tests.
+    pub mounted: BTreeSet<String>,
+    /// Processes of ours that did not end within ten seconds, and where in the kernel they are.
+    left: BTreeSet<String>,
+}
+
+/// One line for each thing: what it is, and its name.
+const LOOK: &str = "\
+    n=0; while pgrep -x unmoor >/dev/null && test $n -lt $patience; do n=$((n+1)); sleep 0.1; done; \
+    for one in $(pgrep -x unmoor); do echo left $one: $(cat /proc/$one/wchan /proc/$one/stack); done; \
+    for one in /sys/block/*; do \
+        if test -e $one/dm -o -e $one/md -o -e $one/loop/backing_file; then echo stacked ${one##*/}; fi; \
+    done; \
+    while read from on rest; do case $on in /mnt/*) echo mounted $on;; esac; done </proc/self/mounts";
+
+impl Survey {
+    /// Looks around; where a silent drive may keep a process in the kernel, without waiting for its end.
+    pub fn of(trial: &mut Trial, silent: bool) -> Result<Self> {
+        let patience = if silent { 0 } else { 300 };
+        let text = trial.sh(&format!("patience={patience}; {LOOK}"))?;
+        let all = |word: &str| {
+            let named = text.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+            named.map(str::to_owned).collect()
+        };
+        let left = if silent { BTreeSet::new() } else { all("left") };
+        Ok(Self { stacked: all("stacked"), mounted: all("mounted"), left })
+    }
+
+    /// Fails if a process of ours is left, or a loop device, a mapping or an array that was not there.
+    pub fn expect_clean(&self, before: &Self) -> Result<()> {
+        ensure!(self.left.is_empty(), "a process is left behind: {:?}", self.left);
+        let more: Vec<_> = self.stacked.difference(&before.stacked).collect();
+        ensure!(more.is_empty(), "left behind: {more:?}");
+        Ok(())
+    }
+
+    /// Fails unless all of it is mounted, or nothing.
+    pub fn expect_mounted(&self, scene: &Scene, wanted: bool) -> Result<()> {
+        for mount in scene.mounts {
+            let is = self.mounted.contains(*mount);
+            ensure!(is == wanted, "{mount} is {}mounted", if is { "" } else { "not " });
+        }
+        Ok(())
+    }
+
+    /// Fails unless what is mounted is what the report says.
+    pub fn expect_as_reported(&self, scene: &Scene, target: &Value) -> Result<()> {
+        let taken = dismounted(target);
+        for mount in scene.mounts {
+            let told = taken.as_ref().is_none_or(|taken| taken.contains(*mount));
+            let is = self.mounted.contains(*mount);
+            ensure!(
+                is != told,
+                "by the report {mount} is {}mounted, and it is {}",
+                if told { "dis" } else { "" },
+                if is { "mounted" } else { "not" }
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The mounts that the report has taken away; `None` for all of them.
+fn dismounted(target: &Value) -> Option<BTreeSet<String>> {
+    let steps = target["steps"].as_array().cloned().unwrap_or_default();
+    let step = steps.iter().find(|step| step["step"] == "dismount");
+    if step.is_some_and(|step| step["status"] == "done") {
+        return None;
+    }
+    let attempts = step.and_then(|step| step["attempts"].as_array().cloned()).unwrap_or_default();
+    let away = attempts.iter().filter(|attempt| {
+        let method = attempt["method"].as_str().unwrap_or_default();
+        attempt["ok"] == true && method.starts_with("umount2")
+    });
+    Some(away.filter_map(|attempt| Some(attempt["detail"].as_str()?.to_owned())).collect())
+}
+
+/// Fails if the drive's door is locked. The kernel locks it while something of it is mounted or open; one that
+/// was powered off is told nothing any more.
+pub fn door_is_unlocked(trial: &mut Trial, scene: &Scene) -> Result<()> {
+    let Some(drive) = scene.drive() else { return Ok(()) };
+    if trial.machine.guest.find(drive.place)?.is_none() {
+        return Ok(());
+    }
+    let all = trial.machine.qmp.ask("query-block", json!({}))?;
+    let found = all.as_array().into_iter().flatten().find(|one| one["device"] == drive.id);
+    let locked = found.is_some_and(|found| found["locked"] == true);
+    ensure!(!locked, "the door of {} is still locked", drive.id);
+    Ok(())
+}

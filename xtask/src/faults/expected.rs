@@ -1,0 +1,93 @@
+//! What must come of each cell.
+
+use std::fmt;
+
+use super::cell::KILLED;
+use super::fault::Fault;
+use super::step::Step;
+
+/// What must come of it.
+pub enum Expected {
+    Ends(End),
+    /// The fault cannot happen there; why.
+    #[allow(dead_code, reason = "there is none at present")]
+    Cannot(&'static str),
+}
+
+/// How the release must end.
+pub struct End {
+    pub code: i32,
+    /// Part of what is said.
+    pub says: &'static str,
+    pub then: Then,
+}
+
+/// What must come of another release once the fault is over.
+#[derive(Clone, Copy)]
+pub enum Then {
+    /// There is nothing left to release.
+    Nothing,
+    /// It ends with this exit code, and every byte is on the medium.
+    Ends(i32),
+    /// Something was said to be lost: it succeeds with `--discard-unwritten`.
+    Discards,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ends(end) => {
+                write!(formatter, "exit {:3}, {:?}", end.code, end.says)?;
+                match end.then {
+                    Then::Nothing => Ok(()),
+                    Then::Ends(code) => write!(formatter, "; again: exit {code}"),
+                    Then::Discards => write!(formatter, "; again, --discard-unwritten: exit 0"),
+                }
+            }
+            Self::Cannot(why) => write!(formatter, "cannot happen: {why}"),
+        }
+    }
+}
+
+const LOST: &str = "data may be lost";
+const NO_ANSWER: &str = "no answer within the time given";
+const LEFT: &str = "the medium has left the drive";
+const STOPPED: &str = "stopped at your wish";
+const RELEASED: &str = "released";
+
+/// The whole of what is promised, cell by cell.
+pub fn expected(step: Step, fault: Fault) -> Expected {
+    use Step::{Dismount, Eject, Flush, Lock, Resolve, Unlock, Verify};
+    let (code, says, then) = match (fault, step) {
+        // What could not be written is lost, and said to be; the kernel says it once.
+        (Fault::IoError, Resolve | Flush | Lock | Dismount) => (1, LOST, Then::Discards),
+        // scsi_debug carries out what it says it has not, as drives with a bad cable do: looking helps.
+        (Fault::IoError, Eject | Verify | Unlock) => (0, RELEASED, Then::Nothing),
+        (Fault::Timeout, Unlock) => (0, RELEASED, Then::Nothing),
+        (Fault::Timeout, _) => (1, NO_ANSWER, Then::Ends(0)),
+        (Fault::NoMedium, Flush) | (Fault::Removed, Flush) => (1, LOST, Then::Nothing),
+        (Fault::NoMedium, Resolve | Lock | Dismount) => (1, LEFT, Then::Nothing),
+        (Fault::Removed, Resolve) => (1, LEFT, Then::Nothing),
+        // Which of the two is noticed first, that it has left or that a write fails, is chance.
+        (Fault::Removed, Lock | Dismount) => (1, "dismounted by then: /mnt/fat", Then::Nothing),
+        (Fault::NoMedium | Fault::Removed, _) => (0, RELEASED, Then::Nothing),
+        (Fault::Yanked, Verify | Unlock) => (0, RELEASED, Then::Nothing),
+        (Fault::Yanked, _) => (1, "is gone", Then::Nothing),
+        (Fault::Interrupt | Fault::Terminate, Flush) => {
+            (130, "not written to the end", Then::Ends(0))
+        }
+        (Fault::Interrupt | Fault::Terminate, Verify) => (130, STOPPED, Then::Ends(4)),
+        (Fault::Interrupt | Fault::Terminate, Unlock) => (0, RELEASED, Then::Nothing),
+        (Fault::Interrupt | Fault::Terminate, _) => (130, STOPPED, Then::Ends(0)),
+        (Fault::Kill, Verify | Unlock) => (KILLED, "", Then::Ends(4)),
+        (Fault::Kill, _) => (KILLED, "", Then::Ends(0)),
+        // Ejected, and nothing is left to look with.
+        (Fault::NoDescriptors, Verify) => (1, "Too many open files", Then::Ends(4)),
+        (Fault::NoDescriptors, Unlock) => (0, RELEASED, Then::Nothing),
+        (Fault::NoDescriptors, _) => (1, "Too many open files", Then::Ends(0)),
+        (Fault::RunFull, _) => (0, RELEASED, Then::Nothing),
+        (Fault::SysReadOnly, Verify | Unlock) => (0, "powered off", Then::Nothing),
+        (Fault::SysReadOnly, _) => (1, "Read-only file system", Then::Ends(0)),
+    };
+    Expected::Ends(End { code, says, then })
+}

@@ -1,0 +1,196 @@
+//! With which system call each step of a release begins on Linux.
+
+use libc::{c_int, pid_t};
+
+use super::ptrace::Entry;
+
+/// Where to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Point {
+    /// The table of mounts is read for the first time.
+    Resolve,
+    /// The first `syncfs` or `fsync`.
+    Flush,
+    /// The first `umount2(MNT_EXPIRE)`.
+    Lock,
+    /// After that, the first `syncfs` or `umount2`.
+    Dismount,
+    /// The first `umount2` that takes something away.
+    Unmount,
+    /// A mapping, an array or a loop device is to be taken down.
+    TakeDown,
+    /// The drive is opened with `O_EXCL`.
+    Claim,
+    /// After the claim, the first command to the drive, or the file in sysfs that removes it.
+    Eject,
+    /// After that, its `dev` in sysfs is read: is it still there.
+    Verify,
+    /// After that, the drive is closed.
+    Unlock,
+}
+
+/// What has been seen of a release so far.
+pub struct Course {
+    node: String,
+    resolving: bool,
+    flushing: bool,
+    locking: bool,
+    dismounting: bool,
+    claim: Claim,
+    ejecting: bool,
+    verifying: bool,
+}
+
+enum Claim {
+    Not,
+    /// This process has asked for it.
+    Asked(pid_t),
+    Held,
+}
+
+impl Course {
+    /// A release of the drive with this node.
+    pub fn of(node: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            resolving: false,
+            flushing: false,
+            locking: false,
+            dismounting: false,
+            claim: Claim::Not,
+            ejecting: false,
+            verifying: false,
+        }
+    }
+
+    /// Notes the call that a process enters; says at which points it is. `text` reads the process's memory,
+    /// `behind` says what is behind one of its descriptors.
+    pub fn enters(
+        &mut self,
+        pid: pid_t,
+        call: &Entry,
+        text: impl Fn(u64) -> String,
+        behind: impl Fn(u64) -> String,
+    ) -> Vec<Point> {
+        let [first, second, third, ..] = call.arguments;
+        match call.number {
+            libc::SYS_openat => {
+                let flags = c_int::try_from(third & 0xffff_ffff).unwrap_or(0);
+                self.opens(pid, &text(second), flags)
+            }
+            libc::SYS_syncfs | libc::SYS_fsync if self.locking => self.dismounts(),
+            libc::SYS_syncfs | libc::SYS_fsync => once(&mut self.flushing, Point::Flush),
+            libc::SYS_umount2 if second & EXPIRE != 0 => once(&mut self.locking, Point::Lock),
+            libc::SYS_umount2 => {
+                let mut points = self.dismounts();
+                points.push(Point::Unmount);
+                points
+            }
+            libc::SYS_ioctl if TAKE_DOWN.contains(&second) && !self.is_claimed() => {
+                let mut points = self.dismounts();
+                points.push(Point::TakeDown);
+                points
+            }
+            libc::SYS_ioctl if COMMANDS.contains(&second) && self.is_claimed() => {
+                once(&mut self.ejecting, Point::Eject)
+            }
+            libc::SYS_close if self.verifying && self.is_node(&behind(first)) => {
+                vec![Point::Unlock]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Notes how the call that a process had entered ended.
+    pub fn leaves(&mut self, pid: pid_t, result: i64) {
+        if let Claim::Asked(asker) = self.claim
+            && asker == pid
+        {
+            self.claim = if result < 0 { Claim::Not } else { Claim::Held };
+        }
+    }
+
+    fn opens(&mut self, pid: pid_t, path: &str, flags: c_int) -> Vec<Point> {
+        if path == self.node && flags & libc::O_EXCL != 0 {
+            self.claim = Claim::Asked(pid);
+            return vec![Point::Claim];
+        }
+        let removes = ["/remove", "/delete"].iter().any(|name| path.ends_with(name));
+        if removes && flags & libc::O_ACCMODE == libc::O_WRONLY && self.is_claimed() {
+            return once(&mut self.ejecting, Point::Eject);
+        }
+        if path == "dev" && self.ejecting {
+            return once(&mut self.verifying, Point::Verify);
+        }
+        if path == "/proc/self/mountinfo" {
+            return once(&mut self.resolving, Point::Resolve);
+        }
+        Vec::new()
+    }
+
+    /// Its node may be gone by then, with the drive.
+    fn is_node(&self, path: &str) -> bool {
+        path.strip_suffix(" (deleted)").unwrap_or(path) == self.node
+    }
+
+    fn dismounts(&mut self) -> Vec<Point> {
+        once(&mut self.dismounting, Point::Dismount)
+    }
+
+    fn is_claimed(&self) -> bool {
+        matches!(self.claim, Claim::Held)
+    }
+}
+
+fn once(seen: &mut bool, point: Point) -> Vec<Point> {
+    if std::mem::replace(seen, true) { Vec::new() } else { vec![point] }
+}
+
+const EXPIRE: u64 = libc::MNT_EXPIRE as u64;
+
+/// `DM_DEV_REMOVE`, `STOP_ARRAY`, `LOOP_CLR_FD`.
+const TAKE_DOWN: [u64; 3] = [0xc138_fd04, 0x932, 0x4c01];
+
+/// `SG_IO`, `CDROM_LOCKDOOR`, `CDROMEJECT`, `LOOP_CLR_FD`.
+const COMMANDS: [u64; 4] = [0x2285, 0x5329, 0x5309, 0x4c01];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: i64, arguments: [u64; 3]) -> Entry {
+        let [a, b, c] = arguments;
+        Entry { number, arguments: [a, b, c, 0, 0, 0] }
+    }
+
+    /// The calls of a release, as strace shows them, and the points each of them is.
+    #[test]
+    fn every_step_of_a_release_begins_once() {
+        let mut course = Course::of("/dev/sdb");
+        let mut seen = Vec::new();
+        let mut go = |pid, call: Entry, path: &str, result| {
+            let text = |_| path.to_owned();
+            seen.extend(course.enters(pid, &call, text, text));
+            course.leaves(pid, result);
+        };
+        let read = u64::try_from(libc::O_RDONLY).unwrap();
+        let claim = u64::try_from(libc::O_RDONLY | libc::O_EXCL).unwrap();
+        go(1, entry(libc::SYS_openat, [0, 0, read]), "/proc/self/mountinfo", 3);
+        go(1, entry(libc::SYS_openat, [0, 0, read]), "/dev/sdb", 3);
+        go(2, entry(libc::SYS_syncfs, [5, 0, 0]), "", 0);
+        go(3, entry(libc::SYS_fsync, [5, 0, 0]), "", 0);
+        go(1, entry(libc::SYS_umount2, [0, EXPIRE, 0]), "", -11);
+        go(4, entry(libc::SYS_syncfs, [5, 0, 0]), "", 0);
+        go(4, entry(libc::SYS_umount2, [0, 8, 0]), "", 0);
+        go(1, entry(libc::SYS_close, [7, 0, 0]), "", 0);
+        go(7, entry(libc::SYS_openat, [0, 0, claim]), "/dev/sdb", 7);
+        go(5, entry(libc::SYS_fsync, [7, 0, 0]), "", 0);
+        go(6, entry(libc::SYS_ioctl, [7, 0x2285, 0]), "", 0);
+        go(1, entry(libc::SYS_openat, [4, 0, read]), "dev", 8);
+        go(1, entry(libc::SYS_close, [8, 0, 0]), "", 0);
+        go(1, entry(libc::SYS_close, [7, 0, 0]), "/dev/sdb", 0);
+        use Point::{Claim, Dismount, Eject, Flush, Lock, Resolve, Unlock, Unmount, Verify};
+        let all = [Resolve, Flush, Lock, Dismount, Unmount, Claim, Eject, Verify, Unlock];
+        assert_eq!(seen, all);
+    }
+}
