@@ -6,6 +6,7 @@ mod document;
 mod force;
 mod force_writers;
 mod kinds;
+mod late;
 mod loops;
 mod optical;
 mod overlays;
@@ -38,6 +39,7 @@ const ALL: &[&[Test]] = &[
     force::TESTS,
     kinds::TESTS,
     force_writers::TESTS,
+    late::TESTS,
     unwritten::TESTS,
     refusals::TESTS,
     targets::TESTS,

@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::stick::{Written, mount_at, write_both};
 use crate::rig::drives::FLAWED_STICK;
-use crate::vm::trial::Trial;
+use crate::trap::marker::Point;
+use crate::vm::trapped::Trapped;
+use crate::vm::trial::{Trial, document, expect_code};
 use crate::vm::{FLAWED, Test};
 
 pub const TESTS: &[Test] = &[
@@ -22,6 +24,13 @@ pub const TESTS: &[Test] = &[
         drives: &[],
         machine: &FLAWED,
         run: discarded,
+    },
+    Test {
+        name: "unwritten.after-the-flush",
+        promise: "what was written after the flush and fails at the dismount keeps it mounted and in: exit 1",
+        drives: &[],
+        machine: &FLAWED,
+        run: after_the_flush,
     },
 ];
 
@@ -62,4 +71,16 @@ fn discarded(trial: &mut Trial) -> Result<()> {
     trial.expect_mounted("/mnt/ext", false)?;
     let image = trial.snapshot(&FLAWED_STICK)?;
     written.expect_ext4_after_its_journal(&image)
+}
+
+fn after_the_flush(trial: &mut Trial) -> Result<()> {
+    mount_at(trial, &FLAWED_STICK)?;
+    let node = trial.node(&FLAWED_STICK)?;
+    let mark = trial.machine.qmp.mark();
+    let line = ["eject", "--json", "--wait", "60s", "/mnt/ext"];
+    let trapped = Trapped::start(trial, Point::Lock, &node, &line)?;
+    let ended = trapped.go_on(trial, "head -c 20000000 /dev/urandom >/mnt/fat/data.bin")?;
+    expect_code(&ended, 1)?;
+    let target = document(&ended, 1)?["targets"][0].clone();
+    expect_kept(trial, mark, &target, "dismount")
 }

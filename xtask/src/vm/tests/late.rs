@@ -1,0 +1,126 @@
+//! A release that fails late, with some of the stack taken down: the report says exactly what is still up.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::stacks;
+use super::stick::mount_both;
+use crate::rig::drives::STICK;
+use crate::trap::marker::Point;
+use crate::vm::trapped::Trapped;
+use crate::vm::trial::{Trial, document, expect_code};
+use crate::vm::{STANDARD, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "late.mapping",
+        promise: "a mapping opened after it was found idle: exit 3, the mounts gone, the mapping said to be up, its holder named",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: mapping,
+    },
+    Test {
+        name: "late.array",
+        promise: "an array opened after it was found idle: exit 3, the mount gone, the array said to be up",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: array,
+    },
+    Test {
+        name: "late.mount",
+        promise: "a mount in use between the check and its turn: exit 3, what was unmounted and what is still up is said",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: mount,
+    },
+    Test {
+        name: "late.claim",
+        promise: "a partition mounted again just before the claim: exit 3, both said to be dismounted, the medium stays in",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: claim,
+    },
+];
+
+/// Releases the stick, runs the script at this point, and returns what is said of a refusal. `--wait`: the
+/// tracer makes the look around take longer than it gets otherwise.
+fn refused(trial: &mut Trial, point: Point, target: &str, script: &str) -> Result<Value> {
+    let node = trial.node(&STICK)?;
+    let mark = trial.machine.qmp.mark();
+    let trapped =
+        Trapped::start(trial, point, &node, &["eject", "--json", "--wait", "60s", target])?;
+    let ended = trapped.go_on(trial, script)?;
+    expect_code(&ended, 3)?;
+    trial.expect_untouched(mark, &STICK)?;
+    Ok(document(&ended, 3)?["targets"][0].clone())
+}
+
+fn expect_said(target: &Value, parts: &[&str]) -> Result<()> {
+    let message = target["error"]["message"].as_str().unwrap_or_default();
+    for part in parts {
+        ensure!(message.contains(part), "it does not say {part:?}: {message}");
+    }
+    Ok(())
+}
+
+/// Holds something open in the background of a script; the shell that started it must not wait for it.
+fn holding(what: &str) -> String {
+    format!(
+        "sh -c 'exec 9<{what}; echo $$ >/tmp/holder; exec sleep 1000' >/dev/null 2>&1 & \
+             until test -s /tmp/holder; do sleep 0.05; done"
+    )
+}
+
+fn mapping(trial: &mut Trial) -> Result<()> {
+    stacks::make_luks(trial)?;
+    let fat = trial.partition(&STICK, 2)?;
+    trial.sh("rm -f /tmp/holder; mkfs.ext4 -q /dev/mapper/rigluks")?;
+    trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    trial.mount(&fat, "/mnt/fat")?;
+    let held = holding("/dev/mapper/rigluks");
+    let target = refused(trial, Point::TakeDown, "/mnt/luks", &held)?;
+    expect_said(
+        &target,
+        &["dismounted by then: /mnt/fat, /mnt/luks", "still up: encrypted volume dm-"],
+    )?;
+    ensure!(target["blockers"].to_string().contains("sleep"), "the holder is not named: {target}");
+    trial.expect_mounted("/mnt/luks", false)?;
+    trial.expect_mounted("/mnt/fat", false)?;
+    trial.sh("test -e /dev/mapper/rigluks && kill $(cat /tmp/holder)")?;
+    let node = trial.node(&STICK)?;
+    trial.unmoor(0, &["eject", "--wait", "20s", &node]).map(drop)
+}
+
+fn array(trial: &mut Trial) -> Result<()> {
+    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
+    stacks::make_raid1(trial, &one, &two)?;
+    trial.sh("rm -f /tmp/holder")?;
+    let target = refused(trial, Point::TakeDown, "/mnt/raid", &holding("/dev/md0"))?;
+    expect_said(&target, &["dismounted by then: /mnt/raid", "still up: array md0"])?;
+    trial.expect_mounted("/mnt/raid", false)?;
+    trial.sh("test $(cat /sys/block/md0/md/array_state) != clear && kill $(cat /tmp/holder)")?;
+    let node = trial.node(&STICK)?;
+    trial.unmoor(0, &["eject", "--wait", "20s", &node]).map(drop)
+}
+
+fn mount(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    // At the first umount2: the one that comes second is taken in use.
+    trial.sh("rm -f /tmp/holder")?;
+    let target = refused(trial, Point::Unmount, "/mnt/ext", &holding("/mnt/ext"))?;
+    expect_said(&target, &["/mnt/ext", "dismounted by then: /mnt/fat", "still up: /mnt/ext"])?;
+    trial.expect_mounted("/mnt/fat", false)?;
+    trial.expect_mounted("/mnt/ext", true)?;
+    trial.sh("echo on >/mnt/ext/still && sync -f /mnt/ext/still && kill $(cat /tmp/holder)")?;
+    trial.unmoor(0, &["eject", "--wait", "20s", "/mnt/ext"]).map(drop)
+}
+
+fn claim(trial: &mut Trial) -> Result<()> {
+    mount_both(trial)?;
+    let part = trial.partition(&STICK, 1)?;
+    let script = format!("mkdir -p /mnt/back && mount {part} /mnt/back");
+    let target = refused(trial, Point::Claim, "/mnt/ext", &script)?;
+    expect_said(&target, &["is still in use", "dismounted by then: /mnt/fat, /mnt/ext"])?;
+    trial.expect_mounted("/mnt/back", true)?;
+    trial.unmoor(0, &["eject", "/mnt/back"]).map(drop)
+}
