@@ -55,11 +55,9 @@ const NO_LAST_FLUSH: Change = Change {
 /// The drive lets go while it is still mounted, and the rest is done to what has left.
 const EJECT_FIRST: Change = Change {
     file: INNER,
-    from: "            let mut gone: Vec<String> = Vec::new();
-            for undo in undo_order(drive) {",
-    to: "            let mut gone: Vec<String> = Vec::new();
-            let _ = session.let_go(crate::plan::Action::Eject, wait);
-            for undo in undo_order(drive).into_iter().take(0) {",
+    from: "for (at, &undo) in order.iter().enumerate() {",
+    to: "let _ = session.let_go(crate::plan::Action::Eject, wait);
+            for (at, &undo) in order.iter().enumerate().take(0) {",
 };
 
 /// Without it, the drive that has left would be noticed.
