@@ -5,6 +5,8 @@ pub struct PackageSet {
     pub name: &'static str,
     pub why: &'static str,
     pub packages: &'static [&'static str],
+    /// The least version of some of them.
+    pub at_least: &'static [(&'static str, &'static str)],
 }
 
 /// The virtual machine, and what its guest tests call (the guest sees this machine's programs).
@@ -40,6 +42,7 @@ pub const VM: PackageSet = PackageSet {
         "qemu-utils",
         "nbd-client",
     ],
+    at_least: &[],
 };
 
 /// The Windows program: Debian's compiler, whose standard library is built for Windows here, and Wine.
@@ -56,6 +59,14 @@ pub const WINDOWS: PackageSet = PackageSet {
         "binutils",
         "wine",
         "wine64",
+    ],
+    // 1.85, which Debian 12 came with, does not know the `win7-windows-gnu` targets; its security updates
+    // bring a newer one.
+    at_least: &[
+        ("rustc-web", "1.86"),
+        ("cargo-web", "1.86"),
+        ("rust-web-src", "1.86"),
+        ("rust-web-clippy", "1.86"),
     ],
 };
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::packages::{self, PackageSet};
 use crate::{components, process};
@@ -18,12 +18,12 @@ pub fn command() -> Result<ExitCode> {
 /// Installs what any of the other commands needs.
 pub fn everything() -> Result<()> {
     components::ensure()?;
-    ensure(packages::ALL)
+    self::ensure(packages::ALL)
 }
 
 /// Installs the missing packages of these sets.
 pub fn ensure(sets: &[&PackageSet]) -> Result<()> {
-    let missing = missing(sets)?;
+    let missing = self::missing(sets)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -40,11 +40,19 @@ pub fn ensure(sets: &[&PackageSet]) -> Result<()> {
     let Some(prefix) = privilege() else {
         bail!("installing needs root, and sudo is not usable here; as root, run:\n    {by_hand}");
     };
-    // A bare machine may have no package lists yet, or old ones that name versions no longer served.
-    if apt(prefix, &install(&missing)).is_err() {
-        apt(prefix, &["update".into()])?;
-        apt(prefix, &install(&missing)).with_context(|| format!("try by hand: {by_hand}"))?;
+    // Old package lists name versions that are no longer served, or too old. Without a network, what is
+    // kept of them may still do.
+    if let Err(error) = apt(prefix, &["update".into()]) {
+        println!("the package lists stay as they are: {error:#}");
     }
+    apt(prefix, &install(&missing)).with_context(|| format!("try by hand: {by_hand}"))?;
+    let still = self::missing(sets)?;
+    ensure!(
+        still.is_empty(),
+        "the package lists have no new enough version of: {} (Debian: are its security updates among the \
+         sources?)",
+        still.into_iter().collect::<Vec<_>>().join(" ")
+    );
     Ok(())
 }
 
@@ -82,20 +90,35 @@ fn privilege() -> Option<&'static [&'static str]> {
     }
 }
 
+/// Which packages of these sets are not installed, or too old.
 fn missing(sets: &[&PackageSet]) -> Result<BTreeSet<&'static str>> {
-    let wanted: BTreeSet<&'static str> =
+    let mut missing: BTreeSet<&'static str> =
         sets.iter().flat_map(|set| set.packages.iter().copied()).collect();
     // dpkg-query exits 1 when it does not know one of the names: its output is the answer.
     let output = Command::new("dpkg-query")
-        .args(["--show", "--showformat", "${Package} ${db:Status-Status}\\n"])
-        .args(&wanted)
+        .args(["--show", "--showformat", "${Package} ${Version} ${db:Status-Status}\\n"])
+        .args(&missing)
         .output();
     let Ok(output) = output else {
-        let names = wanted.into_iter().collect::<Vec<_>>().join(" ");
+        let names = missing.into_iter().collect::<Vec<_>>().join(" ");
         bail!("set-up knows Debian's packages only; here, install what corresponds to: {names}");
     };
-    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let present: BTreeSet<&str> =
-        listed.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
-    Ok(wanted.into_iter().filter(|name| !present.contains(name)).collect())
+    let least = |package: &str| {
+        let mut all = sets.iter().flat_map(|set| set.at_least);
+        all.find(|(name, _)| *name == package).map(|(_, version)| *version)
+    };
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let [package, version, "installed"] = words[..]
+            && least(package).is_none_or(|least| is_at_least(version, least))
+        {
+            missing.remove(package);
+        }
+    }
+    Ok(missing)
+}
+
+fn is_at_least(version: &str, least: &str) -> bool {
+    let compared = Command::new("dpkg").args(["--compare-versions", version, "ge", least]).status();
+    compared.is_ok_and(|status| status.success())
 }
