@@ -106,8 +106,10 @@ mod tests {
 
     impl Sleeper {
         fn new(script: &str) -> Sleeper {
-            let mut command = Command::new("bash");
-            command.args(["-c", &format!("{script}\necho; read -r line")]);
+            // A shell cannot change what was ignored when it began, as under nohup.
+            let mut command = Command::new("env");
+            command.args(["--default-signal=HUP,TERM", "bash", "-c"]);
+            command.arg(format!("{script}\necho; read -r line"));
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
             let mut byte = [0];
             std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut byte).unwrap();

@@ -136,7 +136,9 @@ impl Holder {
     /// A shell that does this, says so, and stays until it is killed.
     pub(super) fn shell(script: &str, argument: &Path) -> Holder {
         let script = format!("{script}\necho ready; read forever; exit 0");
-        Holder::ready(Command::new("bash").args(["-c", &script, "bash"]).arg(argument))
+        // A shell cannot change what was ignored when it began, as under nohup.
+        let signals = ["--default-signal=HUP,TERM", "bash", "-c", &script, "bash"];
+        Holder::ready(Command::new("env").args(signals).arg(argument))
     }
 
     /// The same in a mount namespace of its own, which keeps nothing of other tests.
