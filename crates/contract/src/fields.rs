@@ -100,6 +100,7 @@ const ERROR: &[Field] = &[
             "timed-out",
             "unwritten",
             "not-ejected",
+            "held",
             "vetoed",
             "interrupted",
         ]),

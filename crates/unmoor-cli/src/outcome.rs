@@ -65,7 +65,7 @@ impl Outcome {
 impl From<&Error> for Outcome {
     fn from(error: &Error) -> Outcome {
         match error.kind() {
-            ErrorKind::Busy | ErrorKind::Vetoed => Outcome::Busy,
+            ErrorKind::Busy | ErrorKind::Held | ErrorKind::Vetoed => Outcome::Busy,
             ErrorKind::NoMedium => Outcome::NoMedium,
             ErrorKind::NotPermitted => Outcome::NotPermitted,
             // What cannot be understood at all was refused as usage; this one the system knows not.
@@ -96,6 +96,7 @@ mod tests {
         for kind in [
             ErrorKind::Failed,
             ErrorKind::Busy,
+            ErrorKind::Held,
             ErrorKind::NoMedium,
             ErrorKind::NotPermitted,
             ErrorKind::NoSuchTarget,

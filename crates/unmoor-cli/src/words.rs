@@ -73,7 +73,9 @@ pub fn failure(drive: Option<&Drive>, error: &Error) -> String {
         _ => subject(&named, &error.to_string()),
     };
     sentence(match (error.kind(), error.step()) {
-        (ErrorKind::Busy, Some(Step::Lock)) => format!("{text}; nothing was dismounted"),
+        (ErrorKind::Busy | ErrorKind::Held, Some(Step::Lock)) => {
+            format!("{text}; nothing was dismounted")
+        }
         (ErrorKind::Interrupted, Some(step)) => format!("{text} (while at {})", step.name()),
         _ => text,
     })

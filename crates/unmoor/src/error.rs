@@ -36,6 +36,9 @@ pub enum ErrorKind {
     Failed,
     /// Something is in the way: [`Error::scan`] says what.
     Busy,
+    /// Something that is not this drive's alone is in the way: the system swaps to it, or what lies on it
+    /// lies on another drive too. Not even force moves that; [`Error::scan`] says what it is.
+    Held,
     /// There is no medium in the drive.
     NoMedium,
     /// The system does not let this user do it.
@@ -68,7 +71,7 @@ impl ErrorKind {
     /// The exit code of a command that ends with it: see the README.
     pub fn exit_code(self) -> u8 {
         match self {
-            ErrorKind::Busy | ErrorKind::Vetoed => 3,
+            ErrorKind::Busy | ErrorKind::Held | ErrorKind::Vetoed => 3,
             ErrorKind::NoMedium => 4,
             ErrorKind::NotPermitted => 5,
             ErrorKind::NoSuchTarget => 6,

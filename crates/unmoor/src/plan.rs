@@ -4,7 +4,7 @@ use crate::drive::{Bus, Drive, DriveKind, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
 use crate::order::{Undo, undo_order};
-use crate::refusals::{refuse_empty, refuse_spanning, refuse_system};
+use crate::refusals::{refuse_empty, refuse_held, refuse_system};
 use crate::report::Step;
 
 /// What is done once everything is dismounted.
@@ -62,15 +62,25 @@ pub struct PlannedStep {
 ///
 /// # Errors
 /// `Refused` for a drive that carries the running system; `NoMedium`; `NotSupported` for a drive that
-/// cannot do what is wished.
+/// cannot do what is wished; `Held` for one that holds more than its own: a release would wait for that.
 pub fn plan(
     drive: &Drive,
     options: &Options,
     methods: impl Fn(Action) -> Vec<String>,
 ) -> Result<Plan> {
-    refuse_system(drive, options.swapoff)?;
+    let plan = plan_once_idle(drive, options, methods)?;
+    refuse_held(drive, options)?;
+    Ok(plan)
+}
+
+/// The plan for when nothing is in the way any more.
+pub(crate) fn plan_once_idle(
+    drive: &Drive,
+    options: &Options,
+    methods: impl Fn(Action) -> Vec<String>,
+) -> Result<Plan> {
+    refuse_system(drive)?;
     refuse_empty(drive, options.goal)?;
-    refuse_spanning(drive, options)?;
     let action = action(drive, options)?;
     let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];
     match action {

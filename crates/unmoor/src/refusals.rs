@@ -4,27 +4,29 @@ use crate::drive::{Drive, DriveKind, Medium};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
 
-/// A drive that carries the running system is never released, by no option. Swap can be switched off.
-pub(crate) fn refuse_system(drive: &Drive, swapoff: bool) -> Result<()> {
-    let is_swap = |what: &&String| what.starts_with("swap on ");
-    let uses: Vec<&str> = drive
-        .system
-        .iter()
-        .filter(|what| !(swapoff && is_swap(what)))
-        .map(String::as_str)
-        .collect();
-    if uses.is_empty() {
+/// A drive that carries the running system is never released, by no option. Swap can be switched off:
+/// alone it only holds the drive ([`refuse_held`]).
+pub(crate) fn refuse_system(drive: &Drive) -> Result<()> {
+    if drive.system.iter().all(|what| is_swap(what)) {
         return Ok(());
     }
-    let error = Error::new(
-        ErrorKind::Refused,
-        &drive.name,
-        format!("carries the running system ({})", uses.join(", ")),
-    );
-    Err(error.with_help(match drive.system.iter().all(|what| is_swap(&what)) {
-        true => "pass --swapoff to switch the swap on it off first",
-        false => "unmoor never releases such a drive",
-    }))
+    let what = format!("carries the running system ({})", drive.system.join(", "));
+    Err(Error::new(ErrorKind::Refused, &drive.name, what)
+        .with_help("unmoor never releases such a drive"))
+}
+
+fn is_swap(what: &str) -> bool {
+    what.starts_with("swap on ")
+}
+
+/// What is not this drive's alone: not even force takes it away.
+pub(crate) fn refuse_held(drive: &Drive, options: &Options) -> Result<()> {
+    if !options.swapoff && drive.system.iter().any(|what| is_swap(what)) {
+        let what = format!("is in use: {}", drive.system.join(", "));
+        return Err(Error::new(ErrorKind::Held, &drive.name, what)
+            .with_help("pass --swapoff to switch the swap on it off first"));
+    }
+    refuse_spanning(drive, options)
 }
 
 /// There is nothing to release in a drive without a medium; the device itself can be powered off all
@@ -54,7 +56,7 @@ pub(crate) fn refuse_empty(drive: &Drive, goal: Goal) -> Result<()> {
 
 /// What lies on other drives too cannot be taken down for the sake of one of them: not even by force,
 /// because it is not this drive alone that would lose it.
-pub(crate) fn refuse_spanning(drive: &Drive, options: &Options) -> Result<()> {
+fn refuse_spanning(drive: &Drive, options: &Options) -> Result<()> {
     let part_of = |other: &Drive, name: &str| other.name == name || other.volume(name).is_some();
     let given = |name: &str| options.together.iter().any(|other| part_of(other, name));
     for volume in &drive.volumes {
@@ -66,7 +68,7 @@ pub(crate) fn refuse_spanning(drive: &Drive, options: &Options) -> Result<()> {
                 false => volume.name.clone(),
             };
             return Err(Error::new(
-                ErrorKind::Refused,
+                ErrorKind::Held,
                 &drive.name,
                 format!("{what} lies on {elsewhere} too, which is on another drive"),
             )
@@ -81,14 +83,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn swap_is_refused_unless_it_may_be_switched_off_and_root_always() {
+    fn swap_holds_a_drive_until_it_may_be_switched_off_and_root_is_never_released() {
         let mut drive = crate::drive::tests::drive();
+        let swapoff = Options { swapoff: true, ..Options::default() };
         drive.system = vec!["swap on sdb2".into()];
-        let error = refuse_system(&drive, false).unwrap_err();
+        assert!(refuse_system(&drive).is_ok());
+        let error = refuse_held(&drive, &Options::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Held);
         assert!(error.help().unwrap().contains("--swapoff"), "{error}");
-        assert!(refuse_system(&drive, true).is_ok());
+        assert!(refuse_held(&drive, &swapoff).is_ok());
         drive.system.push("/".into());
-        let error = refuse_system(&drive, true).unwrap_err();
-        assert!(error.to_string().ends_with("(/)"), "{error}");
+        let error = refuse_system(&drive).unwrap_err();
+        assert!(error.to_string().ends_with("(swap on sdb2, /)"), "{error}");
     }
 }

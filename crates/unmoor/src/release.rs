@@ -4,7 +4,7 @@
 use crate::drive::{Drive, DriveKind, Medium, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
-use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan};
+use crate::plan::{Action, Plan, PlannedStep, nothing_to_eject, plan, plan_once_idle};
 use crate::platform::Platform;
 use crate::refusals::refuse_system;
 use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
@@ -260,8 +260,14 @@ impl<'r> Run<'r> {
         Ok(drive)
     }
 
-    pub(crate) fn plan(&mut self, drive: &Drive) -> Result<Plan> {
-        let made = plan(drive, &self.options, |action| self.platform.methods(drive, action))
+    /// The plan. What is in the way counts against one that is not carried out; a release waits for it.
+    pub(crate) fn plan(&mut self, drive: &Drive, carried_out: bool) -> Result<Plan> {
+        let methods = |action| self.platform.methods(drive, action);
+        let made = match carried_out {
+            true => plan_once_idle(drive, &self.options, methods),
+            false => plan(drive, &self.options, methods),
+        };
+        let made = made
             .and_then(|made| refuse_offline(self.platform, drive, &self.options).map(|()| made))
             .and_then(|made| refuse_kill(self.platform, drive, &self.options).map(|()| made))
             .map_err(|e| e.at(Step::Resolve))?;
@@ -282,7 +288,7 @@ impl<'r> Run<'r> {
                 Err(error) if error.kind() == ErrorKind::NoSuchTarget => continue,
                 Err(error) => return Err(error.at(Step::Resolve)),
             };
-            refuse_system(&sibling, false).map_err(|e| e.at(Step::Resolve))?;
+            refuse_system(&sibling).map_err(|e| e.at(Step::Resolve))?;
             if let Some(mount) = sibling.mounts().first() {
                 let how = format!("is mounted on {}", mount.path.display());
                 return Err(self.sibling_in_use(drive, name, &how));

@@ -102,7 +102,7 @@ fn plan_all<'r>(
             let others = drives.iter().enumerate().filter(|(other, _)| *other != at);
             run.options.together = given[*number].clone();
             run.options.together.extend(others.map(|(_, drive)| drive.clone()));
-            match run.plan(&drives[at]) {
+            match run.plan(&drives[at], carried_out) {
                 Ok(plan) => {
                     *action = plan.action;
                     run.report.steps.truncate(1);

@@ -122,6 +122,7 @@ pub fn error(kind: ErrorKind) -> &'static str {
         ErrorKind::TimedOut => "timed-out",
         ErrorKind::Unwritten => "unwritten",
         ErrorKind::NotEjected => "not-ejected",
+        ErrorKind::Held => "held",
         ErrorKind::Vetoed => "vetoed",
         ErrorKind::Interrupted => "interrupted",
         _ => "failed",

@@ -8,7 +8,7 @@ use crate::options::{Goal, Options};
 use crate::order::{Undo, undo_order};
 use crate::plan::shown;
 use crate::platform::{Platform, Session};
-use crate::refusals::{refuse_empty, refuse_spanning, refuse_system};
+use crate::refusals::{refuse_empty, refuse_held, refuse_system};
 use crate::report::{Done, Event, Step};
 use crate::wait::Wait;
 use std::time::Duration;
@@ -29,7 +29,6 @@ pub(super) struct Inner<'p> {
 
 impl Inner<'_> {
     pub(super) fn lock(&mut self) -> Result<Done> {
-        self.refuse()?;
         let start = self.platform.now();
         let by = |time| self.deadline.map_or(start + time, |deadline| deadline.min(start + time));
         let give_up = by(self.options.wait.max(Options::LEAST_WAIT));
@@ -38,7 +37,7 @@ impl Inner<'_> {
         let mut busy: Option<Error> = None;
         let mut look_again = start + Options::LEAST_WAIT;
         loop {
-            let mut error = match self.try_lock(answer_by) {
+            let mut error = match self.refuse().and_then(|()| self.try_lock(answer_by)) {
                 Ok(done) => return Ok(done),
                 // The last attempt had little time left: what was in the way before is the news.
                 Err(late) if late.kind() == ErrorKind::TimedOut => busy.take().unwrap_or(late),
@@ -46,7 +45,13 @@ impl Inner<'_> {
             };
             self.session.unlock()?;
             let mut left = give_up.saturating_sub(self.platform.now());
-            if error.kind() != ErrorKind::Busy || left.is_zero() {
+            let may_leave = match error.kind() {
+                ErrorKind::Busy => true,
+                // Nobody takes that away in the blink of an eye: only who said so waits for it.
+                ErrorKind::Held => !self.options.wait.is_zero(),
+                _ => false,
+            };
+            if !may_leave || left.is_zero() {
                 return Err(self.with_blockers(error));
             }
             // Whoever waits for longer wants to see who is still there.
@@ -62,7 +67,6 @@ impl Inner<'_> {
             busy = Some(error);
             // Who was in the way may have mounted something, or unmounted it himself.
             self.refresh()?;
-            self.refuse()?;
             // One that was empty from the start has nothing to be busy: this one lost its medium.
             refuse_empty(&self.drive, Goal::Eject)?;
             pause = (pause * 2).min(Duration::from_millis(250));
@@ -84,8 +88,8 @@ impl Inner<'_> {
 
     /// What is never released, by no option that was not given.
     pub(super) fn refuse(&self) -> Result<()> {
-        refuse_system(&self.drive, self.options.swapoff)?;
-        refuse_spanning(&self.drive, &self.options)
+        refuse_system(&self.drive)?;
+        refuse_held(&self.drive, &self.options)
     }
 
     /// One attempt on every volume, the topmost first.
@@ -167,11 +171,11 @@ impl Inner<'_> {
     }
 
     pub(super) fn with_blockers(&mut self, error: Error) -> Error {
-        if error.kind() != ErrorKind::Busy || error.scan().is_some() {
+        if !matches!(error.kind(), ErrorKind::Busy | ErrorKind::Held) || error.scan().is_some() {
             return error;
         }
         let mut scan = self.blockers();
-        if scan.blockers.is_empty() {
+        if scan.blockers.is_empty() && error.kind() == ErrorKind::Busy {
             let unknown = unknown(&error, &scan, self.platform.hidden_users());
             scan.blockers.push(unknown);
         }

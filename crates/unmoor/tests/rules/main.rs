@@ -9,6 +9,7 @@ mod deadlines;
 mod dry_run;
 mod examples;
 mod force;
+mod held;
 mod kill;
 mod many;
 mod never_another_device;

@@ -33,7 +33,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "refused.swap",
-        promise: "a stick with active swap is refused, and stays as it is",
+        promise: "a stick with active swap is in use, also by force: the swap is named, and stays as it is",
         drives: &[&STICK],
         machine: &STANDARD,
         run: swap,
@@ -90,7 +90,13 @@ fn swap(trial: &mut Trial) -> Result<()> {
     trial.sh(&format!("mkswap -q {part} && swapon {part}"))?;
     let node = trial.node(&STICK)?;
     let mark = trial.machine.qmp.mark();
-    refused(trial, &node)?;
+    for options in [&["eject"][..], &["eject", "--force"]] {
+        let words: Vec<&str> = options.iter().copied().chain([&*node]).collect();
+        let document = trial.unmoor_json(3, &words)?;
+        let it = &document["targets"][0];
+        ensure!(it["error"]["kind"] == "held", "{it}");
+        ensure!(it["blockers"][0]["kind"] == "swap", "{it}");
+    }
     trial.expect_untouched(mark, &STICK)?;
     trial.sh(&format!("grep -q {part} /proc/swaps")).map(drop)
 }

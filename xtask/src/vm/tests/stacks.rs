@@ -116,7 +116,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "stack.spanning",
-        promise: "a volume group that spans another drive: refused with the reason, also by force, nothing touched",
+        promise: "a volume group that spans another drive: in use, with the reason, also by force, nothing touched",
         drives: &[&STICK, &STICK2],
         machine: &STANDARD,
         run: spanning,
@@ -422,7 +422,7 @@ fn swapoff(trial: &mut Trial) -> Result<()> {
     printed::hold(trial, "swap", "", &[&STICK])?;
     printed::hold(trial, "swapoff", "--swapoff", &[&STICK])?;
     let mark = trial.machine.qmp.mark();
-    let refused = trial.unmoor_json(1, &["eject", "/mnt/ext"])?;
+    let refused = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
     let help = refused["targets"][0]["help"].as_str().unwrap_or_default().to_owned();
     ensure!(help.contains("--swapoff"), "{help}");
     trial.expect_untouched(mark, &STICK)?;
@@ -435,9 +435,10 @@ fn swapoff(trial: &mut Trial) -> Result<()> {
 
 fn refused(trial: &mut Trial, words: &[&str]) -> Result<()> {
     let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(1, words)?;
+    let document = trial.unmoor_json(3, words)?;
     let target = &document["targets"][0];
-    ensure!(target["outcome"] == "refused", "{target}");
+    ensure!(target["error"]["kind"] == "held", "{target}");
+    ensure!(target["blockers"].as_array().is_some_and(|all| !all.is_empty()), "{target}");
     let message = target["message"].as_str().unwrap_or_default();
     ensure!(message.contains("another drive"), "{message}");
     trial.expect_untouched(mark, &STICK)

@@ -27,6 +27,12 @@ impl World {
         }
         let mut blockers: Vec<Blocker> =
             by_program.into_iter().map(|(pid, uses)| self.program(pid, uses)).collect();
+        for what in self.device(id).into_iter().flat_map(|d| &d.shape.system) {
+            if what.starts_with("swap on ") {
+                let blocker = Blocker::new(BlockerKind::Swap, what);
+                blockers.push(blocker.with_remedy("switch it off: pass --swapoff", None));
+            }
+        }
         for volume in self.device(id).into_iter().flat_map(|d| &d.volumes) {
             let name = &volume.shape.name;
             if let Some((_, who)) = volume.busy_until.as_ref().filter(|(t, _)| *t > self.now) {

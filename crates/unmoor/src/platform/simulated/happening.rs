@@ -40,6 +40,8 @@ pub enum Happening {
     TakeMedium(DriveId),
     /// Another drive takes this one's name.
     Replace(DriveId),
+    /// The system swaps to this drive no longer.
+    SwapOff(DriveId),
     /// A program ends, and its files are closed.
     Exit(u32),
     /// Somebody wishes to stop.
@@ -62,6 +64,11 @@ impl World {
             Happening::Yank(drive) => self.yank(drive),
             Happening::TakeMedium(drive) => self.take_medium(drive),
             Happening::Replace(drive) => self.replace(drive),
+            Happening::SwapOff(drive) => {
+                if let Ok(device) = self.with_medium(drive) {
+                    device.shape.system.retain(|what| !what.starts_with("swap on "));
+                }
+            }
             Happening::Exit(pid) => self.exit(pid),
             Happening::Cancel(cancel) => cancel.cancel(),
         }

@@ -92,7 +92,7 @@ fn elsewhere(trial: &mut Trial) -> Result<()> {
     stop(trial, &server)?;
     let named = [named(&pid, "/mnt/ext/file")];
     who_in_time(trial, &node, &named)?;
-    refused(trial, &node, 3, &named)?;
+    refused(trial, &node, &named)?;
     // A program that ends closes what it has open, and waits for the dead server with it.
     trial.sh(&format!("kill -CONT {server}; kill {pid}"))?;
     trial.unmoor(0, &["eject", "--wait", "60s", &node]).map(drop)

@@ -188,5 +188,5 @@ fn moved(trial: &mut Trial, row: &Row) -> Result<()> {
         process: Some((&pid, row.name)),
         ..Named::default()
     };
-    blocked(trial, &node, 3, &[named])
+    blocked(trial, &node, &[named])
 }

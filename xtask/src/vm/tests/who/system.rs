@@ -89,7 +89,7 @@ fn nested(trial: &mut Trial) -> Result<()> {
     let node = mounted(trial)?;
     trial.sh("mkdir '/mnt/ext/a b' && mount -t tmpfs tmpfs '/mnt/ext/a b' && \
          mkdir '/mnt/ext/a b/c' && mount -t tmpfs tmpfs '/mnt/ext/a b/c'")?;
-    blocked(trial, &node, 3, &[mount("mount", "/mnt/ext/a b"), mount("mount", "/mnt/ext/a b/c")])
+    blocked(trial, &node, &[mount("mount", "/mnt/ext/a b"), mount("mount", "/mnt/ext/a b/c")])
 }
 
 const UNSHARE: &str = "exec unshare -m --propagation private sh -c 'echo held $$; exec sleep 1000'";
@@ -98,7 +98,7 @@ fn namespace(trial: &mut Trial) -> Result<()> {
     let node = mounted(trial)?;
     let pid = trial.hold(UNSHARE)?;
     let by = Some((&*pid, "sleep"));
-    blocked(trial, &node, 3, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
+    blocked(trial, &node, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
 }
 
 /// Puts the shell into this control group, as what manages services and containers would.
@@ -134,7 +134,7 @@ fn service(trial: &mut Trial) -> Result<()> {
         command: Some("systemctl stop backup.service"),
         ..mount("namespace", "/mnt/ext")
     };
-    blocked(trial, &node, 3, &[named])
+    blocked(trial, &node, &[named])
 }
 
 const CONTAINER: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -157,7 +157,7 @@ fn container(trial: &mut Trial) -> Result<()> {
         unit: Some("docker:0123456789ab"),
         command: Some("docker stop 0123456789ab"),
     };
-    blocked(trial, &node, 3, &[named])
+    blocked(trial, &node, &[named])
 }
 
 fn kept(trial: &mut Trial) -> Result<()> {
@@ -167,7 +167,7 @@ fn kept(trial: &mut Trial) -> Result<()> {
          touch '/mnt/ns/a b' && unshare --mount='/mnt/ns/a b' --propagation private true")?;
     let command = "nsenter '--mount=/mnt/ns/a b' umount /mnt/ext";
     let named = Named { command: Some(command), ..mount("namespace", "/mnt/ext") };
-    blocked(trial, &node, 3, &[named])
+    blocked(trial, &node, &[named])
 }
 
 fn overlay(trial: &mut Trial) -> Result<()> {
@@ -180,7 +180,7 @@ fn overlay(trial: &mut Trial) -> Result<()> {
          exec sleep 1000'"
     ))?;
     let named = [mount("overlay", "/mnt/merged"), mount("namespace", "/mnt/ext")];
-    blocked(trial, &node, 3, &named)
+    blocked(trial, &node, &named)
 }
 
 fn relative(trial: &mut Trial) -> Result<()> {
@@ -191,7 +191,7 @@ fn relative(trial: &mut Trial) -> Result<()> {
     // Another one like it, which lies elsewhere: it stays, and is in nobody's way.
     trial.sh("mkdir -p /mnt/own/a /mnt/own/b /mnt/own/c /mnt/own/merged")?;
     trial.sh(&format!("cd /mnt/own && mount -t overlay overlay -o {layers} /mnt/own/merged"))?;
-    blocked(trial, &node, 3, &[mount("overlay", "/mnt/merged")])?;
+    blocked(trial, &node, &[mount("overlay", "/mnt/merged")])?;
     trial.expect_mounted("/mnt/own/merged", true)
 }
 
@@ -201,7 +201,7 @@ fn stack(trial: &mut Trial) -> Result<()> {
          mount -t overlay overlay -o lowerdir=/mnt/ext/a:/mnt/ext/b /mnt/one
          mount -t overlay overlay -o lowerdir=/mnt/one:/mnt/over /mnt/two
          mount -t tmpfs tmpfs /mnt/two/sub")?;
-    blocked(trial, &node, 3, &[mount("mount", "/mnt/two/sub")])
+    blocked(trial, &node, &[mount("mount", "/mnt/two/sub")])
 }
 
 /// Mounts an image that lies there on `/mnt/image`, and opens a file in it.
@@ -227,7 +227,7 @@ fn in_image(pid: &str) -> Named<'_> {
 fn image(trial: &mut Trial) -> Result<()> {
     let node = mounted(trial)?;
     let pid = open_in_image(trial, "/mnt/ext")?;
-    blocked(trial, &node, 3, &[in_image(&pid)])
+    blocked(trial, &node, &[in_image(&pid)])
 }
 
 fn subvolume(trial: &mut Trial) -> Result<()> {
@@ -236,7 +236,7 @@ fn subvolume(trial: &mut Trial) -> Result<()> {
     trial.mount(&node, "/mnt/btr")?;
     trial.sh("btrfs -q subvolume create /mnt/btr/sub")?;
     let pid = open_in_image(trial, "/mnt/btr/sub")?;
-    blocked(trial, &node, 3, &[in_image(&pid)])
+    blocked(trial, &node, &[in_image(&pid)])
 }
 
 const LUKS: &str = "luksFormat -q --type luks1 --pbkdf-force-iterations 1000";
@@ -269,7 +269,7 @@ fn luks(trial: &mut Trial) -> Result<()> {
         process: Some((&pid, "sleep")),
         ..Named::default()
     };
-    blocked(trial, &node, 3, &[named])
+    blocked(trial, &node, &[named])
 }
 
 fn lvm(trial: &mut Trial) -> Result<()> {
@@ -279,7 +279,7 @@ fn lvm(trial: &mut Trial) -> Result<()> {
         "pvcreate -qff -y {node} {other} && vgcreate -q unmoor-vg {node} {other} && \
          lvcreate -q -y -Zn -l 100%FREE -n a-b unmoor-vg"
     ))?;
-    blocked(trial, &node, 1, &[kernel("mapping", "/dev/dm-0")])
+    blocked(trial, &node, &[kernel("mapping", "/dev/dm-0")])
 }
 
 fn md(trial: &mut Trial) -> Result<()> {
@@ -289,7 +289,7 @@ fn md(trial: &mut Trial) -> Result<()> {
         "wipefs -qa {node} {other}; mdadm --create /dev/md77 --run --level=1 --raid-devices=2 \
          --assume-clean --metadata=1.2 {node} {other}"
     ))?;
-    blocked(trial, &node, 1, &[kernel("raid", "/dev/md77")])
+    blocked(trial, &node, &[kernel("raid", "/dev/md77")])
 }
 
 fn btrfs(trial: &mut Trial) -> Result<()> {
@@ -299,14 +299,13 @@ fn btrfs(trial: &mut Trial) -> Result<()> {
          btrfs device scan {node} {other}"
     ))?;
     trial.mount(&other, "/mnt/both")?;
-    blocked(trial, &node, 1, &[mount("raid", "/mnt/both")])
+    blocked(trial, &node, &[mount("raid", "/mnt/both")])
 }
 
-/// A drive with swap is part of the running system: it is refused, whatever is asked.
 fn swap(trial: &mut Trial) -> Result<()> {
     let node = trial.partition(&STICK, 2)?;
     trial.sh(&format!("mkswap {node} && swapon {node}"))?;
-    blocked(trial, &node, 1, &[kernel("swap", &node)])
+    blocked(trial, &node, &[kernel("swap", &node)])
 }
 
 fn swap_file(trial: &mut Trial) -> Result<()> {
@@ -315,7 +314,7 @@ fn swap_file(trial: &mut Trial) -> Result<()> {
         "dd if=/dev/zero of='/mnt/ext/swap file' bs=1M count=8 && chmod 600 '/mnt/ext/swap file' && \
          mkswap '/mnt/ext/swap file' && swapon '/mnt/ext/swap file'",
     )?;
-    blocked(trial, &node, 1, &[kernel("swap", "/mnt/ext/swap file")])
+    blocked(trial, &node, &[kernel("swap", "/mnt/ext/swap file")])
 }
 
 /// The kernel's table of exports is filled as its helper, `rpc.mountd`, would when a client comes.
@@ -336,5 +335,5 @@ fn export(trial: &mut Trial) -> Result<()> {
     let named = Named { command: Some(command), ..kernel("export", "/mnt/ext") };
     let seen = who(trial, &node, std::slice::from_ref(&named));
     seen.context("the table of exports")?;
-    blocked(trial, &node, 3, &[named])
+    blocked(trial, &node, &[named])
 }

@@ -1,0 +1,87 @@
+//! What is not this drive's alone (swap, an array with another drive's part) is in the way: named, waited
+//! for where that is wished, and never forced away.
+
+use crate::run::{ms, target};
+use crate::scenario::cases;
+use proptest::prelude::*;
+use unmoor::platform::simulated::{DriveSetup, Effect, Happening, Manner, Simulated, VolumeSetup};
+use unmoor::{
+    BlockerKind, Clock, Consent, DriveId, ErrorKind, Goal, Kill, Options, Outcome, Status, Step,
+    VolumeKind, dry_run, release,
+};
+
+/// A stick with a mounted volume, held by swap or by an array whose other part is elsewhere.
+fn held(by_swap: bool) -> (Simulated, DriveId) {
+    let machine = Simulated::new(Manner::Linux);
+    let own = VolumeSetup::partition("ext4").mounted("/own").dirty("/letter", 1000);
+    let mut setup = DriveSetup::stick("it").volume(own);
+    setup = match by_swap {
+        true => setup.volume(VolumeSetup::partition("swap")).system(&["swap on sim:it2"]),
+        false => {
+            let parts = ["sim:it2", "sim:other1"];
+            let array = VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &parts);
+            setup.volume(VolumeSetup::partition("raid")).volume(array.mounted("/array"))
+        }
+    };
+    let drive = machine.plug(&setup);
+    (machine, drive)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn what_is_not_the_drives_alone_is_never_taken_away(
+        by_swap: bool,
+        force: bool,
+        kill: bool,
+        wait in 0u64..3000,
+        goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
+    ) {
+        let (machine, drive) = held(by_swap);
+        let kill = kill.then(|| Kill { grace: ms(500), consent: Consent::Given });
+        let options = Options { force, kill, goal, wait: ms(wait), ..Options::default() };
+        let report = release(&machine, &target(), &options, &mut |_| {});
+        let error = report.error().expect("it is not released");
+        prop_assert_eq!(error.kind(), ErrorKind::Held);
+        prop_assert_eq!((report.exit_code(), error.step()), (3, Some(Step::Lock)));
+        prop_assert!(machine.is_mounted(drive) && machine.is_attached(drive));
+        let touched = |e: Effect| e.lets_go() || matches!(e, Effect::Dismounted { .. });
+        prop_assert!(!machine.journal().iter().any(|e| e.effect.is_some_and(touched)));
+        prop_assert_eq!(machine.locks_held(), 0);
+        prop_assert!(report.warnings.is_empty(), "forced: {:?}", report.warnings);
+        let scan = error.scan().expect("what is in the way was looked for");
+        prop_assert_eq!(by_swap, scan.blockers.iter().any(|b| b.kind == BlockerKind::Swap));
+        prop_assert!(machine.now() < ms(wait + 2200), "{:?}", machine.now());
+    }
+}
+
+#[test]
+fn a_plan_says_what_holds_the_drive_and_touches_nothing() {
+    for by_swap in [true, false] {
+        let (machine, _) = held(by_swap);
+        let report = dry_run(&machine, &target(), &Options::default());
+        assert_eq!(report.error().map(unmoor::Error::kind), Some(ErrorKind::Held));
+        assert!(machine.journal().is_empty());
+    }
+}
+
+#[test]
+fn swap_that_is_switched_off_meanwhile_was_worth_the_wait() {
+    let (machine, drive) = held(true);
+    machine.at(ms(1500), Happening::SwapOff(drive));
+    let options = Options { wait: ms(5000), ..Options::default() };
+    let report = release(&machine, &target(), &options, &mut |_| {});
+    assert_eq!(report.outcome, Outcome::Released, "{report:#?}");
+    assert_eq!(report.step(Step::Lock).map(|s| &s.status), Some(&Status::Done));
+    assert!(machine.was_ejected(drive) && machine.now() >= ms(1500));
+}
+
+#[test]
+fn without_a_wish_to_wait_nobody_waits() {
+    let (machine, drive) = held(true);
+    machine.at(ms(300), Happening::SwapOff(drive));
+    let report = release(&machine, &target(), &Options::default(), &mut |_| {});
+    assert_eq!(report.exit_code(), 3);
+    assert!(machine.now() < ms(300), "{:?}", machine.now());
+}
