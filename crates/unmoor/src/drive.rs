@@ -270,6 +270,9 @@ pub struct Mount {
     pub id: u64,
     /// The number of the mount it lies on (Linux: mountinfo field 2); 0 where the system has none.
     pub parent: u64,
+    /// The mounts that hide it: on its own root, or on a directory on the way to it. It cannot be reached
+    /// before they are gone.
+    pub covered_by: Vec<u64>,
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub enum Undo<'d> {
 
 /// Everything on the drive, ordered so that nothing is undone while something else lies on it.
 ///
-/// A mount lies on its parent mount; a volume's mounts lie on the volume; a volume lies on the volumes
+/// A mount lies on its parent mount, and on what it hides; a volume's mounts lie on the volume; a volume lies on the volumes
 /// it is [`on`](Volume::on), and on their mounts too when it is a loop device over a file there. Among
 /// what is free to go, the last one listed goes first, so that the order is the reverse of set-up. Swap
 /// goes before anything else: nothing lies on it, and it may not fit into memory.
@@ -46,7 +46,9 @@ pub fn undo_order(drive: &Drive) -> Vec<Undo<'_>> {
 /// Does `high` have to go before `low`.
 fn lies_on(high: &Undo<'_>, low: &Undo<'_>) -> bool {
     match (high, low) {
-        (Undo::Unmount(_, h), Undo::Unmount(_, l)) => h.parent == l.id && h.id != l.id,
+        (Undo::Unmount(_, h), Undo::Unmount(_, l)) => {
+            h.id != l.id && (h.parent == l.id || l.covered_by.contains(&h.id))
+        }
         (Undo::Unmount(h, _), Undo::Dismount(l)) => h.name == l.name,
         (Undo::Dismount(h), Undo::Unmount(l, _)) => h.name != l.name && h.on.contains(&l.name),
         (Undo::Dismount(h), Undo::Dismount(l)) => h.name != l.name && h.on.contains(&l.name),
@@ -69,6 +71,7 @@ mod tests {
                     read_only: false,
                     id,
                     parent,
+                    covered_by: Vec::new(),
                 })
                 .collect(),
             ..crate::drive::tests::volume(name, on)
@@ -108,6 +111,14 @@ mod tests {
         stick.swaps = vec!["/10/swap".into()];
         let image = volume("loop7", "sdb1", &[(11, 1)]);
         assert_eq!(order(vec![stick, image]), "/10/swap 11 loop7 10 sdb1");
+    }
+
+    #[test]
+    fn what_hides_a_mount_goes_before_it() {
+        let a = volume("a", "sdb", &[(10, 1)]);
+        let mut b = volume("b", "sdb", &[(11, 1)]);
+        b.mounts[0].covered_by = vec![10];
+        assert_eq!(order(vec![a, b]), "10 11 b a");
     }
 
     #[test]

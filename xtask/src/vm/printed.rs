@@ -1,50 +1,81 @@
-//! What a document shows as printed is what is printed: the blocks of docs/stacks.md are compared with the
-//! command's output in the machine, and written anew when `UNMOOR_WRITE_DOCS` is set.
+//! What a document shows as printed is what is printed: the blocks of docs/stacks.md and docs/kinds.md are
+//! compared with the command's output in the machine, and written anew when `UNMOOR_WRITE_DOCS` is set.
 
 use std::fs;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::trial::{Trial, words};
 use crate::paths;
 use crate::rig::drives::{Drive, STICK2};
 
-const FILE: &str = "docs/stacks.md";
+const FILES: [&str; 2] = ["docs/stacks.md", "docs/kinds.md"];
 const INDENT: &str = "    ";
 
-/// Fails unless the document has, under `<!-- printed: NAME -->`, this call and what it prints. The drive
-/// is called `sdb` there, whatever it is in the machine, and a second one `sdc`.
+/// Fails unless a document has, under `<!-- printed: NAME -->`, this call and what it prints. Other drives
+/// may be spoken of there: the second stick is.
 pub fn hold(trial: &mut Trial, name: &str, options: &str, drives: &[&Drive]) -> Result<()> {
     let nodes: Vec<String> = drives.iter().map(|d| trial.node(d)).collect::<Result<_>>()?;
-    let mut names: Vec<String> = nodes.iter().map(|node| node.replace("/dev/", "")).collect();
+    let others = if drives.len() == 1 { vec![trial.node(&STICK2)?] } else { Vec::new() };
+    hold_nodes(trial, name, options, &nodes, &others)
+}
+
+/// The same for these nodes. `others` are not called, but may be spoken of.
+pub fn hold_nodes(
+    trial: &mut Trial,
+    name: &str,
+    options: &str,
+    nodes: &[String],
+    others: &[String],
+) -> Result<()> {
+    let names: Vec<&str> = nodes.iter().map(|node| bare(node)).collect();
     let call = format!("unmoor eject --dry-run {options}");
-    let all: Vec<&str> = call.split_whitespace().chain(names.iter().map(String::as_str)).collect();
+    let all: Vec<&str> = call.split_whitespace().chain(names.iter().copied()).collect();
     let ended = trial.run(words(&all))?;
-    let mut text = format!("$ {}\n{}{}", all.join(" "), ended.stdout, ended.stderr);
-    // One that is not called may be spoken of.
-    if drives.len() == 1 {
-        names.push(trial.node(&STICK2)?.replace("/dev/", ""));
-    }
-    // By way of names that no drive has: one may be called as the other is to be.
-    for (number, name) in names.iter().enumerate() {
-        text = text.replace(name, &format!("\u{1}{number}"));
-    }
-    for (number, shown) in ["sdb", "sdc"].iter().enumerate() {
-        text = text.replace(&format!("\u{1}{number}"), shown);
-    }
-    let text: String = text.trim_end().lines().map(|line| format!("{INDENT}{line}\n")).collect();
-    let path = paths::repository().join(FILE);
-    let document = fs::read_to_string(&path)?;
+    let text = format!("$ {}\n{}{}", all.join(" "), ended.stdout, ended.stderr);
+    let spoken: Vec<&str> = names.into_iter().chain(others.iter().map(|node| bare(node))).collect();
+    let text: String =
+        renamed(&text, &spoken).trim_end().lines().map(|l| format!("{INDENT}{l}\n")).collect();
     let mark = format!("<!-- printed: {name} -->\n");
-    let (before, rest) =
-        document.split_once(&mark).with_context(|| format!("{FILE}: no {mark}"))?;
-    let length =
-        rest.split_inclusive('\n').take_while(|line| line.starts_with(INDENT)).map(str::len);
-    let (shown, after) = rest.split_at(length.sum());
-    if std::env::var_os("UNMOOR_WRITE_DOCS").is_some() {
-        fs::write(path, format!("{before}{mark}{text}{after}"))?;
+    for file in FILES {
+        let path = paths::repository().join(file);
+        let document = fs::read_to_string(&path)?;
+        let Some((before, rest)) = document.split_once(&mark) else { continue };
+        let length =
+            rest.split_inclusive('\n').take_while(|line| line.starts_with(INDENT)).map(str::len);
+        let (shown, after) = rest.split_at(length.sum());
+        if std::env::var_os("UNMOOR_WRITE_DOCS").is_some() {
+            fs::write(path, format!("{before}{mark}{text}{after}"))?;
+            return Ok(());
+        }
+        ensure!(shown == text, "{file} shows under {name}\n{shown}and it is\n{text}");
         return Ok(());
     }
-    ensure!(shown == text, "{FILE} shows under {name}\n{shown}and it is\n{text}");
-    Ok(())
+    anyhow::bail!("none of {FILES:?} has {mark}")
+}
+
+fn bare(node: &str) -> &str {
+    node.trim_start_matches("/dev/")
+}
+
+/// Drives have other names in every machine: in a document the first is `sdb` (`sr0`, `nvme0n1`), the
+/// second `sdc`, whatever they are called.
+fn renamed(text: &str, names: &[&str]) -> String {
+    let mut text = text.to_owned();
+    // By way of names that no drive has: one may be called as the other is to be.
+    for (number, name) in names.iter().enumerate() {
+        text = text.replace(name, &format!("\u{1}{number}\u{2}"));
+    }
+    let mut disks = "bcdef".chars();
+    for (number, name) in names.iter().enumerate() {
+        let shown = match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
+            "sr" => "sr0".to_owned(),
+            "loop" => "loop0".to_owned(),
+            kind if kind.starts_with("nvme") => "nvme0n1".to_owned(),
+            kind if kind.starts_with("sd") => format!("sd{}", disks.next().unwrap_or('z')),
+            _ => (*name).to_owned(),
+        };
+        text = text.replace(&format!("\u{1}{number}\u{2}"), &shown);
+    }
+    text
 }

@@ -59,14 +59,18 @@ fn share(a: &Drive, b: &Drive) -> bool {
     reaches(a, b) || reaches(b, a)
 }
 
-/// Is `high` mounted on a directory of `low`, or an image that lies on it.
+/// Is `high` mounted on a directory of `low`, or over a mount of it, or an image that lies on it.
 fn stands_on(high: &Drive, low: &Drive) -> bool {
     let mounts = |drive: &Drive| {
         drive.volumes.iter().flat_map(|v| &v.mounts).map(|m| (m.id, m.parent)).collect::<Vec<_>>()
     };
     let (ours, theirs) = (mounts(high), mounts(low));
     let is = |id: u64, all: &[(u64, u64)]| all.iter().any(|(known, _)| *known == id);
+    let hidden = |id: u64| {
+        low.volumes.iter().flat_map(|v| &v.mounts).any(|mount| mount.covered_by.contains(&id))
+    };
     low.volume(&high.name).is_some()
+        || ours.iter().any(|(id, _)| hidden(*id) && !is(*id, &theirs))
         // What both have in common stands on neither.
         || ours
             .iter()
@@ -124,6 +128,7 @@ mod tests {
                     read_only: false,
                     id,
                     parent,
+                    covered_by: Vec::new(),
                 })
                 .collect(),
         }

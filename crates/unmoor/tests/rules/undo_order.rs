@@ -46,7 +46,9 @@ fn graph() -> impl Strategy<Value = Drive> {
 
 fn mount(id: u64, parent: u64) -> Mount {
     let path = format!("/{id}").into();
-    Mount { path, root: "/".into(), file_system: "ext4".into(), read_only: false, id, parent }
+    let root = "/".into();
+    let covered_by = Vec::new();
+    Mount { path, root, file_system: "ext4".into(), read_only: false, id, parent, covered_by }
 }
 
 fn volume_of(name: String, on: Vec<String>, mounts: Vec<Mount>) -> Volume {

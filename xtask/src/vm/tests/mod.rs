@@ -8,6 +8,7 @@ mod force_writers;
 mod kinds;
 mod late;
 mod loops;
+mod mounts;
 mod optical;
 mod overlays;
 mod power_cut;
@@ -35,6 +36,7 @@ const ALL: &[&[Test]] = &[
     card::TESTS,
     loops::TESTS,
     stacks::TESTS,
+    mounts::TESTS,
     overlays::TESTS,
     force::TESTS,
     kinds::TESTS,

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 // linux/fs.h. The numbers of `_IO` and `_IOR` are the same on every architecture unmoor is built for
 // that follows asm-generic/ioctl.h.
 const BLKRRPART: libc::c_ulong = 0x125f; // _IO(0x12, 95)
+const BLKFLSBUF: libc::c_ulong = 0x1261; // _IO(0x12, 97)
 const BLKGETDISKSEQ: libc::c_ulong = 0x8008_1280; // _IOR(0x12, 128, __u64)
 
 /// `BLKRRPART`: reads the partition table again; the kernel looks at the medium on the way, and the
@@ -13,6 +14,15 @@ const BLKGETDISKSEQ: libc::c_ulong = 0x8008_1280; // _IOR(0x12, 128, __u64)
 pub fn reread_partitions(device: impl AsFd) -> Result<(), Errno> {
     // SAFETY: BLKRRPART takes no argument; the descriptor is open for the length of the call.
     let result = unsafe { libc::ioctl(device.as_fd().as_raw_fd(), BLKRRPART as _) };
+    check(result)
+}
+
+/// `BLKFLSBUF`: writes what the file system on this device has in the cache (`fsync_bdev`), then the
+/// device's own. What could not be written is told to whoever asks the file system next, not here.
+/// Needs CAP_SYS_ADMIN.
+pub fn flush_buffers(device: impl AsFd) -> Result<(), Errno> {
+    // SAFETY: BLKFLSBUF takes no argument; the descriptor is open for the length of the call.
+    let result = unsafe { libc::ioctl(device.as_fd().as_raw_fd(), BLKFLSBUF as _) };
     check(result)
 }
 

@@ -99,7 +99,7 @@ impl Machine {
     /// The mounts of this device.
     fn mounts_of(&self, device: u64) -> Vec<Mount> {
         let here = |line: &&Line| self.device_behind(line) == device;
-        self.mounts.iter().filter(here).map(Line::to_mount).collect()
+        self.mounts.iter().filter(here).map(|line| line.to_mount(&self.mounts)).collect()
     }
 
     /// The members of the file system over several devices that this one belongs to.
@@ -428,7 +428,7 @@ fn add_overlays(machine: &Machine, drive: &mut Drive) {
             .mounts
             .iter()
             .filter(|other| other.device == line.device)
-            .map(Line::to_mount)
+            .map(|line| line.to_mount(&machine.mounts))
             .collect();
         drive.volumes.push(Volume {
             name: format!("overlay:{}", line.path.display()),

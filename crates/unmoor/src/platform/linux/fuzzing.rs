@@ -24,7 +24,7 @@ pub fn mountinfo(bytes: &[u8]) {
     for line in &lines {
         let again = mountinfo::parse(&written(line));
         assert_eq!(again, std::slice::from_ref(line));
-        let mount = line.to_mount();
+        let mount = line.to_mount(&lines);
         assert_eq!((mount.id, mount.parent, &mount.path), (line.id, line.parent, &line.path));
     }
     assert_eq!(unescape(&mangled(bytes)).as_bytes(), bytes);

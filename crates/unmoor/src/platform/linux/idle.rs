@@ -49,11 +49,15 @@ pub fn find(drive: &Drive, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>
     Ok(done)
 }
 
-/// Is the mount busy by what is to be undone before it: another mount of this drive on it, a loop
-/// device over a file there, a swap file.
+/// Is the mount busy by what is to be undone before it: another mount of this drive on it or over it, a
+/// loop device over a file there, a swap file.
 fn is_below(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
     let over_a_file = |v: &Volume| v.kind == VolumeKind::Loop && v.on.contains(&volume.name);
-    drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.parent == mount.id)
+    drive
+        .volumes
+        .iter()
+        .flat_map(|v| &v.mounts)
+        .any(|m| m.parent == mount.id || mount.covered_by.contains(&m.id))
         || drive.volumes.iter().any(over_a_file)
         || volume.swaps.iter().any(|swap| *swap != volume.path)
 }

@@ -36,8 +36,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// As the model shows it.
-    pub fn to_mount(&self) -> Mount {
+    /// As the model shows it. `lines` are those of its namespace.
+    pub fn to_mount(&self, lines: &[Line]) -> Mount {
         Mount {
             path: self.path.clone(),
             root: PathBuf::from(self.root.clone()),
@@ -45,7 +45,27 @@ impl Line {
             read_only: self.options.split(',').any(|o| o == "ro"),
             id: self.id,
             parent: self.parent,
+            covered_by: self.covered_by(lines).map(|line| line.id).collect(),
         }
+    }
+
+    /// What hides this mount: whatever lies on its root, or, of two mounts on its way from the root, on
+    /// the lower one before the other's mount point.
+    pub fn covered_by<'l>(&'l self, lines: &'l [Line]) -> impl Iterator<Item = &'l Line> {
+        let mut way = vec![self];
+        while let Some(parent) = lines.iter().find(|l| l.id == way[way.len() - 1].parent)
+            && !way.iter().any(|line| line.id == parent.id)
+        {
+            way.push(parent);
+        }
+        let hides = move |line: &&Line| {
+            let at = way.iter().position(|on| on.id == line.parent);
+            at.is_some_and(|at| match at.checked_sub(1).map(|next| way[next]) {
+                Some(next) => next.id != line.id && next.path.starts_with(&line.path),
+                None => line.path == self.path,
+            })
+        };
+        lines.iter().filter(hides)
     }
 }
 
@@ -167,7 +187,7 @@ mod tests {
         assert_eq!(line.path, PathBuf::from("/mnt 2"));
         assert_eq!((line.master, line.shared), (Some(1), Some(7)));
         assert_eq!((&*line.file_system, line.source.to_str()), ("ext3", Some("/dev/root")));
-        assert!(!line.to_mount().read_only);
+        assert!(!line.to_mount(&[]).read_only);
     }
 
     #[test]
@@ -205,5 +225,34 @@ mod tests {
             }).collect();
             prop_assert_eq!(unescape(&escaped).into_vec(), path);
         }
+    }
+
+    #[test]
+    fn what_hides_a_mount_is_what_lies_on_it_or_before_it() {
+        let table = b"20 1 8:1 / / rw - ext4 /dev/sda1 rw
+30 20 8:17 / /mnt/stick rw - ext4 /dev/sdb1 rw
+31 30 8:18 / /mnt/stick/in rw - vfat /dev/sdb2 rw
+32 30 0:40 / /mnt/stick rw - tmpfs over rw
+33 20 0:41 / /mnt rw - tmpfs above rw
+34 33 8:18 / /mnt/stick rw - vfat /dev/sdb2 rw
+35 20 0:42 / /mnt/st rw - tmpfs beside rw
+";
+        let lines = parse(table);
+        let hidden = |id: u64| -> Vec<u64> {
+            let line = lines.iter().find(|line| line.id == id).unwrap();
+            line.covered_by(&lines).map(|line| line.id).collect()
+        };
+        assert_eq!(hidden(30), [32, 33], "on it, and above it");
+        assert_eq!(hidden(31), [32, 33], "with what it is in");
+        assert_eq!(hidden(32), [33]);
+        assert_eq!(hidden(34), [0; 0], "what it lies on hides the others, not this one");
+        assert_eq!(hidden(35), [33]);
+        assert_eq!(hidden(20), [0; 0]);
+    }
+
+    #[test]
+    fn a_ring_of_mounts_is_no_end_of_work() {
+        let lines = parse(b"1 2 8:1 / /a rw - ext4 a rw\n2 1 8:1 / /b rw - ext4 b rw\n");
+        assert_eq!(lines[0].covered_by(&lines).count(), 0);
     }
 }

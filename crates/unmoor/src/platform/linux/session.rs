@@ -162,6 +162,54 @@ impl LinuxSession {
         }
     }
 
+    /// `syncfs` of the volume's file system.
+    fn sync_file_system(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+        let mut hidden = None;
+        for mount in volume.mounts.iter().filter(|m| !m.read_only) {
+            let Some(root) = umount::open_visible(mount)? else {
+                hidden = Some(mount);
+                continue;
+            };
+            let tick = Self::progress(self.drive.id.device);
+            let shown = mount.path.display().to_string();
+            // One mount stands for all of them: the whole file system is written.
+            return match worker::run(wait, tick, || rustix::fs::syncfs(&root).map(|()| [0; 8]))? {
+                Ok(_) => Ok(Done::by(Attempt::accepted("syncfs").with_detail(shown))),
+                Err(errno) => Err(self.remember(errno::unwritten(errno, shown, "syncfs"))),
+            };
+        }
+        match hidden {
+            Some(mount) => self.flush_from_below(volume, mount, wait),
+            None => Ok(Done::default()),
+        }
+    }
+
+    /// Every mount of the file system is hidden by another one. Its device can be told to have it written;
+    /// what could not be is asked for before it is unmounted, when nothing hides it any more.
+    fn flush_from_below(
+        &mut self,
+        volume: &Volume,
+        mount: &Mount,
+        wait: &mut Wait<'_>,
+    ) -> Result<Done> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let device = worker::open(&volume.path, flags, wait)?
+            .map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))?;
+        let tick = Self::progress(self.drive.id.device);
+        let flush = || blkdev::flush_buffers(&device).map(|()| [0; 8]);
+        let flushed = worker::run(wait, tick, flush)?;
+        worker::close(device);
+        let shown = mount.path.display();
+        match flushed {
+            Ok(_) => Ok(Done::by(Attempt::accepted("BLKFLSBUF").with_detail(&*volume.name))
+                .with_warning(format!(
+                    "{shown} is hidden by another mount: if something there could not be written, that \
+                     is told only when it is dismounted"
+                ))),
+            Err(errno) => Err(errno::error(errno, volume.path.display().to_string(), "BLKFLSBUF")),
+        }
+    }
+
     /// Writes what the kernel has for the drive itself, and what the drive has in its own cache.
     fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
         let device = self.device()?.try_clone().map_err(|_| gone(&self.drive))?;
@@ -242,19 +290,7 @@ impl Session for LinuxSession {
     }
 
     fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        let mut done = Done::default();
-        // One mount stands for all of them: syncfs writes the whole file system.
-        if let Some(mount) = volume.mounts.iter().find(|m| !m.read_only) {
-            let root = umount::open(mount)?;
-            let tick = Self::progress(self.drive.id.device);
-            let shown = mount.path.display().to_string();
-            match worker::run(wait, tick, || rustix::fs::syncfs(&root).map(|()| [0; 8]))? {
-                Ok(_) => done.attempts.push(Attempt::accepted("syncfs").with_detail(&*shown)),
-                Err(errno) => {
-                    return Err(self.remember(errno::unwritten(errno, shown, "syncfs")));
-                }
-            }
-        }
+        let mut done = self.sync_file_system(volume, wait)?;
         // What was written to the device node itself; that of the whole disk is flush_drive's.
         let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
         if has_node && !volume.read_only {

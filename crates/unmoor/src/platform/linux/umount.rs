@@ -111,6 +111,14 @@ pub fn detach(mount: &Mount, wait: &mut Wait<'_>) -> Result<Attempt> {
     }
 }
 
+/// Opens the root of the mount; `None` when it is gone or another one hides it.
+pub fn open_visible(mount: &Mount) -> Result<Option<OwnedFd>> {
+    match standing(mount)? {
+        Standing::It => open(mount).map(Some),
+        Standing::Gone | Standing::Covered => Ok(None),
+    }
+}
+
 /// Opens the root of the mount, and makes sure that it is this one.
 pub fn open(mount: &Mount) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;

@@ -93,6 +93,7 @@ impl World {
             read_only: vol.shape.read_only,
             id: number,
             parent,
+            covered_by: Vec::new(),
         });
     }
 

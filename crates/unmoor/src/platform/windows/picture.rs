@@ -149,6 +149,7 @@ fn volume(found: &Found, drive: &str, held: &[&str]) -> Volume {
         read_only,
         id: at as u64 + 1,
         parent: 0,
+        covered_by: Vec::new(),
     });
     Volume {
         name: found.name(),

@@ -74,8 +74,9 @@ fn upon<'d>(drive: &Drive, survey: &Survey, name: &impl Fn(Which) -> &'d str) ->
     let is_overlay = |id| survey.overlays.iter().any(|overlay| overlay.id == id);
     for top in survey.on_top.iter().filter(|top| !is_overlay(top.id)) {
         let volume = name(top.on);
+        let how = if top.hides { "and hides" } else { "within" };
         let description =
-            format!("{} is mounted on {}, within {volume}", top.file_system, top.path.display());
+            format!("{} is mounted on {}, {how} {volume}", top.file_system, top.path.display());
         let kind = match top.namespace.is_ours() {
             true => BlockerKind::Mount,
             false => BlockerKind::Namespace,

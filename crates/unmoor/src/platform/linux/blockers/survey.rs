@@ -49,7 +49,7 @@ pub(super) struct Hit {
     place: Option<Place>,
 }
 
-/// A mount of something else that lies on one of the drive's mounts.
+/// A mount of something else that lies on one of the drive's mounts, or hides one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OnTop {
     pub(super) on: Which,
@@ -60,6 +60,23 @@ pub(super) struct OnTop {
     pub(super) namespace: Namespace,
     pub(super) path: PathBuf,
     pub(super) file_system: String,
+    /// It does not lie on it: it is mounted above it.
+    pub(super) hides: bool,
+}
+
+impl OnTop {
+    fn new(line: &Line, on: Which, at: usize, namespace: Namespace, hides: bool) -> Self {
+        OnTop {
+            on,
+            at,
+            id: line.id,
+            device: line.device,
+            namespace,
+            path: line.path.clone(),
+            file_system: line.file_system.clone(),
+            hides,
+        }
+    }
 }
 
 /// What the mount tables say.
@@ -182,6 +199,9 @@ impl Survey {
         if below.is_empty() {
             return;
         }
+        if namespace.is_ours() {
+            self.hidden_by(lines, first, &mut below);
+        }
         // Parents come before their children, except after a move: twice round finds those.
         for _ in 0..2 {
             for (at, line) in lines.iter().enumerate() {
@@ -192,21 +212,29 @@ impl Survey {
                     continue;
                 }
                 below.push((line.id, on));
-                self.on_top.push(OnTop {
-                    on,
-                    at,
-                    id: line.id,
-                    device: line.device,
-                    namespace,
-                    path: line.path.clone(),
-                    file_system: line.file_system.clone(),
-                });
+                self.on_top.push(OnTop::new(line, on, at, namespace, false));
             }
         }
         for hit in &mut self.hits[first..] {
             let Some(own) = lines.iter().find(|l| l.id == hit.id) else { continue };
             let parent = lines.iter().find(|l| l.id == hit.parent);
             hit.place = parent.and_then(|parent| Place::of(own, parent));
+        }
+    }
+
+    /// What hides the mounts just found without lying on them. It has to go first, with all that lies on
+    /// it.
+    fn hidden_by(&mut self, lines: &[Line], first: usize, below: &mut Vec<(u64, Which)>) {
+        for hit in &self.hits[first..] {
+            let own = lines.iter().find(|line| line.id == hit.id);
+            for line in own.into_iter().flat_map(|own| own.covered_by(lines)) {
+                if line.parent == hit.id || below.iter().any(|(id, _)| *id == line.id) {
+                    continue;
+                }
+                let at = lines.iter().position(|other| other.id == line.id).unwrap_or_default();
+                below.push((line.id, hit.on));
+                self.on_top.push(OnTop::new(line, hit.on, at, Namespace::Ours, true));
+            }
         }
     }
 

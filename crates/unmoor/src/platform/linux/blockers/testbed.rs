@@ -81,8 +81,11 @@ impl Stick {
     pub(super) fn drive(&self) -> Drive {
         let name = self.device.file_name().unwrap().to_string_lossy().into_owned();
         let mounts = mountinfo::own().unwrap();
-        let mounts: Vec<Mount> =
-            mounts.iter().filter(|l| l.source == self.device).map(|l| l.to_mount()).collect();
+        let mounts: Vec<Mount> = mounts
+            .iter()
+            .filter(|l| l.source == self.device)
+            .map(|l| l.to_mount(&mounts))
+            .collect();
         let volume = Volume {
             path: self.device.clone(),
             device: self.number(),

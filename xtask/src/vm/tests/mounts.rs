@@ -1,0 +1,115 @@
+//! Mounts of one stick on, in and over each other.
+
+use anyhow::{Context, Result, ensure};
+
+use super::stick::{mount_both, write};
+use crate::rig::drives::STICK;
+use crate::vm::trial::Trial;
+use crate::vm::{STANDARD, Test, printed};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "stack.mounts",
+        promise: "nested, bind and stacked mounts, all of one stick: taken away in order, every byte there afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: mounts,
+    },
+    Test {
+        name: "stack.mounts-busy",
+        promise: "a directory held below a mount that covers it: exit 3, named, every mount still there",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: busy_below,
+    },
+    Test {
+        name: "stack.hidden",
+        promise: "another file system mounted over the mount point, or above it: exit 3, that mount named, untouched; flush writes it all the same; the printed command frees the stick",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: hidden,
+    },
+];
+
+/// ext4 on `/mnt/ext` and, by a bind mount, on `/mnt/bound`; vfat in it, and once more over it.
+fn mount_all(trial: &mut Trial) -> Result<()> {
+    let (ext, fat) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
+    trial.mount(&ext, "/mnt/ext")?;
+    trial.sh(&format!(
+        "set -e; head -c 4000000 /dev/urandom >/tmp/data; mkdir -p /mnt/ext/in /mnt/ext/dir /mnt/bound; \
+         mount {fat} /mnt/ext/in; cp /tmp/data /mnt/ext/in/data.bin; cp /tmp/data /mnt/ext/dir/data.bin; \
+         mount --bind /mnt/ext/dir /mnt/bound; mount {fat} /mnt/ext"
+    ))
+    .map(drop)
+}
+
+/// The mount points of the stick, as the kernel lists them.
+fn points(trial: &mut Trial) -> Result<Vec<String>> {
+    let listed = trial.sh("cut -d' ' -f2 /proc/self/mounts | grep '^/mnt/[eb]' || true")?;
+    Ok(listed.lines().map(str::to_owned).collect())
+}
+
+fn mounts(trial: &mut Trial) -> Result<()> {
+    mount_all(trial)?;
+    let before = points(trial)?;
+    ensure!(before.len() == 4, "mounted: {before:?}");
+    printed::hold(trial, "mounts", "", &[&STICK])?;
+    let node = trial.node(&STICK)?;
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(0, &["eject", "/mnt/bound"])?;
+    trial.expect_tray(mark, &STICK, true)?;
+    let left = points(trial)?;
+    ensure!(left.is_empty(), "still mounted: {left:?}");
+    trial.unmoor(0, &["load", &node])?;
+    trial.await_partitions(&STICK, 2)?;
+    mount_both(trial)?;
+    trial.sh("cmp /tmp/data /mnt/ext/dir/data.bin && cmp /tmp/data /mnt/fat/data.bin").map(drop)
+}
+
+fn busy_below(trial: &mut Trial) -> Result<()> {
+    let ext = trial.partition(&STICK, 1)?;
+    trial.mount(&ext, "/mnt/ext")?;
+    trial.hold("cd /mnt/ext; echo held; exec sleep 1000")?;
+    mount_all_over(trial)?;
+    let before = points(trial)?;
+    let mark = trial.machine.qmp.mark();
+    let document = trial.unmoor_json(3, &["eject", &ext])?;
+    let blockers = &document["targets"][0]["blockers"];
+    ensure!(blockers[0]["process"]["name"] == "sleep", "{blockers}");
+    ensure!(blockers[0]["uses"][0]["kind"] == "cwd", "{blockers}");
+    ensure!(points(trial)? == before, "no longer mounted as before: {before:?}");
+    trial.expect_untouched(mark, &STICK)
+}
+
+fn mount_all_over(trial: &mut Trial) -> Result<()> {
+    let fat = trial.partition(&STICK, 2)?;
+    trial.sh(&format!("mount {fat} /mnt/ext")).map(drop)
+}
+
+fn hidden(trial: &mut Trial) -> Result<()> {
+    for over in ["/mnt/ext", "/mnt"] {
+        mount_both(trial)?;
+        let written = write(trial, 1_000_000)?;
+        trial.sh(&format!("mount -t tmpfs tmpfs {over} && mkdir -p {over}/ext"))?;
+        let node = trial.node(&STICK)?;
+        let flushed = trial.unmoor_json(0, &["flush", &node])?;
+        let image = trial.snapshot(&STICK)?;
+        written.expect_ext4_after_its_journal(&image)?;
+        let warnings = flushed["targets"][0]["warnings"].to_string();
+        ensure!(warnings.contains("/mnt/ext is hidden by another mount"), "{flushed}");
+        let mark = trial.machine.qmp.mark();
+        let document = trial.unmoor_json(3, &["eject", &node])?;
+        trial.expect_untouched(mark, &STICK)?;
+        let blockers = document["targets"][0]["blockers"].as_array().context("blockers")?;
+        let [blocker] = &blockers[..] else { anyhow::bail!("over {over}: {blockers:#?}") };
+        ensure!(blocker["kind"] == "mount", "over {over}: {blocker}");
+        ensure!(blocker["uses"][0]["path"] == over, "over {over}: {blocker}");
+        let command = blocker["command"].as_str().context("no command")?.to_owned();
+        trial.sh(&command)?;
+        trial.unmoor(0, &["eject", &node])?;
+        trial.expect_tray(mark, &STICK, true)?;
+        trial.unmoor(0, &["load", &node])?;
+        trial.await_partitions(&STICK, 2)?;
+    }
+    Ok(())
+}
