@@ -26,7 +26,7 @@ pub fn cut_off(
     let shown = mount.path.display().to_string();
     let mut done = Done::default();
     {
-        let root = umount::open(mount)?;
+        let root = umount::open(mount, wait)?;
         if !known && !mount.read_only {
             // Whoever writes has gone on since the flush.
             match worker::run(wait, |_| {}, || rustix::fs::syncfs(&root).map(|()| [0; 8]))? {

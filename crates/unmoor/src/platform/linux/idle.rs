@@ -23,7 +23,7 @@ pub fn find(drive: &Drive, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>
             idle_below(drive, volume, mount, wait)?;
             continue;
         }
-        umount::probe(mount)?;
+        umount::probe(mount, wait)?;
         done.add(Done::by(
             Attempt::accepted("umount2(MNT_EXPIRE)").with_detail(mount.path.display().to_string()),
         ));

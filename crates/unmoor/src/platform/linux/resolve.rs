@@ -6,12 +6,16 @@ use crate::platform::linux::describe::{Detail, Machine, drive};
 use crate::platform::linux::mountinfo::mount_of;
 use crate::platform::linux::port::Port;
 use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::{Linux, worker};
 use crate::platform::linux::{errno, tape};
 use crate::target::Target;
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use crate::wait::{Cancel, Clock, Wait};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Duration;
 
 /// The drive that `target` means.
 pub fn resolve(target: &Target) -> Result<Drive> {
@@ -103,9 +107,9 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
         let why = "belongs to an automounter, which has nothing mounted there";
         return Err(Error::new(ErrorKind::NoSuchTarget, shown, why));
     }
-    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
-    let stat = statx(CWD, given, flags, wanted).map_err(|e| unreachable_path(e, given))?;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(found(given)?, c"", flags, wanted).map_err(|e| unreachable_path(e, given))?;
     match u32::from(stat.stx_mode) & libc::S_IFMT {
         libc::S_IFBLK => {
             let device = u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor);
@@ -133,6 +137,23 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
         }
     }
 }
+
+/// What is at this path, without opening it (`O_PATH`, which sets no automounter off either). The way
+/// there may lead through a file system whose server does not answer: a child takes it.
+fn found(given: &OsStr) -> Result<OwnedFd> {
+    let (clock, cancel) = (Linux::new(), Cancel::new());
+    let mut watch = |_| {};
+    let mut wait = Wait::until(&clock, clock.now() + LOOK, &cancel, &mut watch);
+    let found = worker::open(Path::new(given), OFlags::PATH, &mut wait);
+    let found = found.map_err(|error| error.about(&given.to_string_lossy()).with_help(LATE))?;
+    found.map_err(|errno| unreachable_path(errno, given))
+}
+
+/// How long a path is looked for.
+const LOOK: Duration = Duration::from_secs(5);
+
+const LATE: &str =
+    "a file system on the way to it may wait for its server: name the drive (`unmoor list`)";
 
 /// The port that `target` names.
 pub fn port(target: &Target) -> Result<Port> {

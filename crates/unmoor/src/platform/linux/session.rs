@@ -166,17 +166,13 @@ impl LinuxSession {
     fn sync_file_system(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
         let mut hidden = None;
         for mount in volume.mounts.iter().filter(|m| !m.read_only) {
-            let Some(root) = umount::open_visible(mount)? else {
-                hidden = Some(mount);
-                continue;
-            };
             let tick = Self::progress(self.drive.id.device);
-            let shown = mount.path.display().to_string();
             // One mount stands for all of them: the whole file system is written.
-            return match worker::run(wait, tick, || rustix::fs::syncfs(&root).map(|()| [0; 8]))? {
-                Ok(_) => Ok(Done::by(Attempt::accepted("syncfs").with_detail(shown))),
-                Err(errno) => Err(self.remember(errno::unwritten(errno, shown, "syncfs"))),
-            };
+            match umount::sync(mount, wait, tick).map_err(|e| self.remember(e))? {
+                Some(done) if done.skipped.is_none() => return Ok(done),
+                Some(_) => {}
+                None => hidden = Some(mount),
+            }
         }
         match hidden {
             Some(mount) => self.flush_from_below(volume, mount, wait),

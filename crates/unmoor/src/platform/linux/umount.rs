@@ -1,26 +1,60 @@
 //! `umount2(2)`: asking the kernel whether a mount is idle, and taking it away.
+//!
+//! The way to a mount may lead through a file system whose server does not answer: whoever looks there waits
+//! for good. So whatever takes the path of a mount does so in a child that can be left behind.
 
 use crate::drive::Mount;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::{errno, mountinfo, worker};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-/// What stands at a mount's path now.
+/// How the root of a mount is opened: not what a link there leads to, and without waiting for a device.
+const ROOT: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// What a child has to say of a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// The mount itself.
-    It,
+enum Answer {
+    Done,
+    /// Something else stands at its path.
+    Elsewhere,
+    /// The file system could not be written.
+    Unwritten(Errno),
+}
+
+impl Answer {
+    fn to_bytes(self) -> [u8; 8] {
+        let (tag, errno) = match self {
+            Answer::Done => (0, 0),
+            Answer::Elsewhere => (1, 0),
+            Answer::Unwritten(errno) => (2, errno.raw_os_error()),
+        };
+        let [a, b, c, d] = errno.to_le_bytes();
+        [tag, a, b, c, d, 0, 0, 0]
+    }
+
+    fn from_bytes([tag, a, b, c, d, ..]: [u8; 8]) -> Answer {
+        match tag {
+            0 => Answer::Done,
+            1 => Answer::Elsewhere,
+            _ => Answer::Unwritten(Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d]))),
+        }
+    }
+}
+
+/// What became of a mount that does not stand at its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
     /// It is gone.
     Gone,
-    /// Another mount lies on it.
+    /// Another mount hides it.
     Covered,
 }
 
@@ -29,21 +63,63 @@ enum Standing {
 /// after.
 ///
 /// # Errors
-/// `Busy`; `NotPermitted`.
-pub fn probe(mount: &Mount) -> Result<()> {
-    match standing(mount)? {
-        Standing::It => {}
-        Standing::Gone => return Ok(()),
-        Standing::Covered => return Err(covered(mount)),
-    }
-    let answer = unmount(&*mount.path, UnmountFlags::EXPIRE | UnmountFlags::NOFOLLOW);
-    let _ = mount_id(&mount.path);
+/// `Busy`; `NotPermitted`; `TimedOut`.
+pub fn probe(mount: &Mount, wait: &mut Wait<'_>) -> Result<()> {
+    let (path, id) = (c_path(mount)?, mount.id);
+    let answer = in_child(
+        wait,
+        |_| {},
+        || {
+            if mount_id(&path) != Some(id) {
+                return Ok(Answer::Elsewhere);
+            }
+            let answer = unmount(&*path, UnmountFlags::EXPIRE | UnmountFlags::NOFOLLOW);
+            let _ = mount_id(&path);
+            answer.map(|()| Answer::Done)
+        },
+    )?;
     match answer {
         Err(Errno::AGAIN) => Ok(()),
         Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
         Err(errno) => Err(errno::error(errno, shown(mount), "umount2(MNT_EXPIRE)")),
+        Ok(Answer::Elsewhere) => match missing(mount)? {
+            Missing::Gone => Ok(()),
+            Missing::Covered => Err(covered(mount)),
+        },
         // Somebody else's probe had marked it, and ours was the second: it was idle, and it is gone.
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// `syncfs` of the file system that is mounted there; skipped when the mount is gone, `None` when another
+/// one hides it.
+///
+/// # Errors
+/// `Unwritten`; `TimedOut`.
+pub fn sync(
+    mount: &Mount,
+    wait: &mut Wait<'_>,
+    tick: impl FnMut(&mut Wait<'_>),
+) -> Result<Option<Done>> {
+    let (path, id) = (c_path(mount)?, mount.id);
+    let answer = in_child(wait, tick, || {
+        let root = openat(CWD, &*path, ROOT, Mode::empty())?;
+        if mount_of(&root) != Some(id) {
+            return Ok(Answer::Elsewhere);
+        }
+        Ok(rustix::fs::syncfs(&root).map_or_else(Answer::Unwritten, |()| Answer::Done))
+    })?;
+    match answer {
+        Ok(Answer::Done) => {
+            Ok(Some(Done::by(Attempt::accepted("syncfs").with_detail(shown(mount)))))
+        }
+        Ok(Answer::Unwritten(errno)) => Err(errno::unwritten(errno, shown(mount), "syncfs")),
+        // What hides the mount need not have a directory of that name.
+        Ok(Answer::Elsewhere) | Err(Errno::NOENT | Errno::NOTDIR) => match missing(mount)? {
+            Missing::Gone => Ok(Some(gone(mount))),
+            Missing::Covered => Ok(None),
+        },
+        Err(errno) => Err(errno::error(errno, shown(mount), "open")),
     }
 }
 
@@ -57,31 +133,29 @@ pub fn take_away(
     wait: &mut Wait<'_>,
     tick: impl FnMut(&mut Wait<'_>),
 ) -> Result<Done> {
-    match standing(mount)? {
-        Standing::It => {}
-        Standing::Gone => return Ok(Done::skipped(format!("{} is gone already", shown(mount)))),
-        Standing::Covered => return Err(covered(mount)),
-    }
-    // Unmounting writes what came after the flush, and tells nobody when that fails; syncfs does. The
-    // child closes the file system again before it unmounts it. Who forces it has been told already
-    // what could not be written.
-    let path = c_path(mount)?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let answer = worker::run(wait, tick, || {
+    let (path, id) = (c_path(mount)?, mount.id);
+    let answer = in_child(wait, tick, || {
+        if mount_id(&path) != Some(id) {
+            return Ok(Answer::Elsewhere);
+        }
+        // Unmounting writes what came after the flush, and tells nobody when that fails; syncfs does. The
+        // file system is closed again before it is unmounted. Who forces it has been told already what
+        // could not be written.
         if !mount.read_only && !force {
-            let root = openat(CWD, &*path, flags, Mode::empty());
+            let root = openat(CWD, &*path, ROOT, Mode::empty());
             if let Some(Err(errno)) = root.ok().map(rustix::fs::syncfs) {
-                return Ok(not_written(errno));
+                return Ok(Answer::Unwritten(errno));
             }
         }
-        unmount(&*path, UnmountFlags::NOFOLLOW).map(|()| [0; 8])
+        unmount(&*path, UnmountFlags::NOFOLLOW).map(|()| Answer::Done)
     });
-    let answer = answer.map_err(|error| unfinished(error, mount))?;
-    if let Some(errno) = answer.ok().and_then(was_not_written) {
-        return Err(errno::unwritten(errno, shown(mount), "syncfs"));
-    }
-    match answer {
-        Ok(_) => Ok(Done::by(Attempt::accepted("umount2").with_detail(shown(mount)))),
+    match answer.map_err(|error| unfinished(error, mount))? {
+        Ok(Answer::Done) => Ok(Done::by(Attempt::accepted("umount2").with_detail(shown(mount)))),
+        Ok(Answer::Unwritten(errno)) => Err(errno::unwritten(errno, shown(mount), "syncfs")),
+        Ok(Answer::Elsewhere) => match missing(mount)? {
+            Missing::Gone => Ok(gone(mount)),
+            Missing::Covered => Err(covered(mount)),
+        },
         Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
         Err(Errno::IO) => Err(errno::unwritten(Errno::IO, shown(mount), "umount2")),
         Err(errno) => Err(errno::error(errno, shown(mount), "umount2")),
@@ -90,8 +164,8 @@ pub fn take_away(
 
 /// A call that was left behind: the kernel takes the mount out of the tree first, and writes then.
 fn unfinished(error: Error, mount: &Mount) -> Error {
-    match standing(mount) {
-        Ok(Standing::Gone) => error
+    match missing(mount) {
+        Ok(Missing::Gone) => error
             .with_attempts(vec![Attempt::accepted("umount2").with_detail(shown(mount))])
             .and_detail(format!(
                 "{} is not mounted any more, and the system may not have finished writing to it",
@@ -111,25 +185,23 @@ pub fn detach(mount: &Mount, wait: &mut Wait<'_>) -> Result<Attempt> {
     }
 }
 
-/// Opens the root of the mount; `None` when it is gone or another one hides it.
-pub fn open_visible(mount: &Mount) -> Result<Option<OwnedFd>> {
-    match standing(mount)? {
-        Standing::It => open(mount).map(Some),
-        Standing::Gone | Standing::Covered => Ok(None),
+/// Opens the root of the mount, and makes sure that it is this one.
+pub fn open(mount: &Mount, wait: &mut Wait<'_>) -> Result<OwnedFd> {
+    let root = worker::open(&mount.path, ROOT, wait)?
+        .map_err(|e| errno::error(e, shown(mount), "open"))?;
+    match mount_of(&root) == Some(mount.id) {
+        true => Ok(root),
+        false => Err(Error::new(ErrorKind::Gone, shown(mount), "is not mounted there any more")),
     }
 }
 
-/// Opens the root of the mount, and makes sure that it is this one.
-pub fn open(mount: &Mount) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let root = openat(CWD, &*mount.path, flags, Mode::empty())
-        .map_err(|e| errno::error(e, shown(mount), "open"))?;
-    let id = statx(&root, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID)
-        .map(|stat| stat.stx_mnt_id);
-    match id {
-        Ok(id) if id == mount.id => Ok(root),
-        _ => Err(Error::new(ErrorKind::Gone, shown(mount), "is not mounted there any more")),
-    }
+fn in_child(
+    wait: &mut Wait<'_>,
+    tick: impl FnMut(&mut Wait<'_>),
+    ask: impl FnOnce() -> Result<Answer, Errno>,
+) -> Result<Result<Answer, Errno>> {
+    let answer = worker::run(wait, tick, || ask().map(Answer::to_bytes))?;
+    Ok(answer.map(Answer::from_bytes))
 }
 
 fn c_path(mount: &Mount) -> Result<CString> {
@@ -137,33 +209,29 @@ fn c_path(mount: &Mount) -> Result<CString> {
         .map_err(|_| errno::error(Errno::INVAL, shown(mount), "umount2"))
 }
 
-/// An error of `syncfs` on its way out of the child, told apart from one of `umount2`.
-fn not_written(errno: Errno) -> [u8; 8] {
-    let [a, b, c, d] = errno.raw_os_error().to_le_bytes();
-    [1, a, b, c, d, 0, 0, 0]
-}
-
-fn was_not_written(answer: [u8; 8]) -> Option<Errno> {
-    let [tag, a, b, c, d, ..] = answer;
-    (tag == 1).then(|| Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d])))
-}
-
-fn standing(mount: &Mount) -> Result<Standing> {
-    if mount_id(&mount.path) == Some(mount.id) {
-        return Ok(Standing::It);
-    }
+fn missing(mount: &Mount) -> Result<Missing> {
     let lines =
         mountinfo::own().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
     Ok(match lines.iter().any(|line| line.id == mount.id) {
-        true => Standing::Covered,
-        false => Standing::Gone,
+        true => Missing::Covered,
+        false => Missing::Gone,
     })
 }
 
 /// The number of the mount this path is on (Linux 5.8). Counts as an access to it.
-fn mount_id(path: &Path) -> Option<u64> {
+fn mount_id(path: &CStr) -> Option<u64> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
     statx(CWD, path, flags, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
+}
+
+/// The number of the mount that this was opened on.
+fn mount_of(root: impl AsFd) -> Option<u64> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    statx(root, c"", flags, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
+}
+
+fn gone(mount: &Mount) -> Done {
+    Done::skipped(format!("{} is gone already", shown(mount)))
 }
 
 fn busy(mount: &Mount, errno: Errno) -> Error {

@@ -87,7 +87,12 @@ pub fn open(path: &Path, flags: OFlags, wait: &mut Wait<'_>) -> Result<Result<Ow
     })?;
     drop(theirs);
     child.await_answer(&ours, wait, &mut |_| {})?;
-    Ok(receive(&ours))
+    let received = receive(&ours);
+    // A socket that is closed looks as if there were something to read: the child was told to stop.
+    if matches!(received, Err(Errno::INTR)) {
+        wait.check()?;
+    }
+    Ok(received)
 }
 
 /// Closes a device: the last one to close a removable drive tells it that its medium may leave, and waits
@@ -310,6 +315,20 @@ mod tests {
             run(wait, |_| cancel.cancel(), sleep_long).unwrap_err()
         });
         assert_eq!(error.kind(), ErrorKind::Interrupted);
+    }
+
+    #[test]
+    fn an_open_that_does_not_come_back_is_late_and_not_interrupted() {
+        // Nobody ever reads from it: opening it for writing waits for that.
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .unwrap();
+        let cancel = Cancel::new();
+        let error = with_wait(Duration::from_millis(50), &cancel, |wait| {
+            open(&pipe, OFlags::WRONLY, wait).unwrap_err()
+        });
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 
     fn sleep_long() -> Result<[u8; 8], Errno> {

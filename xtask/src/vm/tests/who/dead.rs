@@ -2,10 +2,11 @@
 //! search does not ask it, and is right about the drive.
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use super::{Named, expect_named, refused};
 use crate::rig::drives::STICK;
-use crate::vm::trial::{Trial, document, unmoor, words};
+use crate::vm::trial::{Trial, document, expect_code, unmoor, words};
 use crate::vm::{STANDARD, Test};
 
 pub const TESTS: &[Test] = &[
@@ -70,14 +71,21 @@ fn stop(trial: &mut Trial, server: &str) -> Result<()> {
     Ok(())
 }
 
-/// Asks `who`, and cuts it off when it does not end.
-fn who_in_time(trial: &mut Trial, target: &str, wanted: &[Named<'_>]) -> Result<()> {
-    let program = unmoor(&["who", target, "--json"]).words;
-    let program: Vec<&str> =
-        ["timeout", PATIENCE].into_iter().chain(program.iter().map(String::as_str)).collect();
+/// Runs the command, and cuts it off when it does not end.
+fn in_time(trial: &mut Trial, code: i32, arguments: &[&str]) -> Result<Value> {
+    let program = unmoor(arguments).words;
+    let program: Vec<&str> = ["timeout", "-s", "KILL", PATIENCE]
+        .into_iter()
+        .chain(program.iter().map(String::as_str))
+        .chain(["--json"])
+        .collect();
     let ended = trial.run(words(&program))?;
-    ensure!(ended.code == Some(3), "exit code {:?}: {}{}", ended.code, ended.stdout, ended.stderr);
-    let document = document(&ended, 3)?;
+    expect_code(&ended, code)?;
+    document(&ended, code)
+}
+
+fn who_in_time(trial: &mut Trial, target: &str, wanted: &[Named<'_>]) -> Result<()> {
+    let document = in_time(trial, 3, &["who", target])?;
     let found = &document["targets"][0];
     expect_named(found, wanted)?;
     ensure!(found["scan"]["complete"] == true, "not everything was seen: {}", found["scan"]);
@@ -106,6 +114,10 @@ fn below(trial: &mut Trial) -> Result<()> {
     stop(trial, &server)?;
     let named = [named(&pid, "/mnt/dead/dir/ext/file")];
     who_in_time(trial, &node, &named)?;
+    let late = in_time(trial, 1, &["eject", "--timeout", "20s", &node])?;
+    ensure!(late["targets"][0]["error"]["kind"] == "timed-out", "{late}");
+    let late = in_time(trial, 1, &["eject", "/mnt/dead/dir/ext/file"])?;
+    ensure!(late["targets"][0]["error"]["kind"] == "timed-out", "{late}");
     trial.sh(&format!("kill -CONT {server}; kill {pid}"))?;
     trial.unmoor(0, &["eject", "--wait", "60s", &node]).map(drop)
 }
