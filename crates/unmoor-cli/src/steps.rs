@@ -27,7 +27,7 @@ pub fn lines(drive: &str, step: &StepReport) -> Vec<String> {
 pub fn planned(number: usize, step: &StepReport) -> String {
     let reason = step.reason.as_deref().unwrap_or_default();
     let what = match step.status {
-        Status::Skipped => format!("nothing: {reason}"),
+        Status::Skipped if !reason.starts_with("nothing") => format!("nothing: {reason}"),
         _ => reason.to_string(),
     };
     format!("  {number}. {:<9} {what}", step.step.name()).trim_end().to_string()

@@ -267,10 +267,15 @@ impl<'r> Run<'r> {
             true => plan_once_idle(drive, &self.options, methods),
             false => plan(drive, &self.options, methods),
         };
-        let made = made
+        let mut made = made
             .and_then(|made| refuse_offline(self.platform, drive, &self.options).map(|()| made))
             .and_then(|made| refuse_kill(self.platform, drive, &self.options).map(|()| made))
             .map_err(|e| e.at(Step::Resolve))?;
+        if !carried_out && made.action == Action::PowerOff {
+            let along = self.siblings_along(drive)?;
+            let off = made.steps.iter_mut().find(|step| step.step == Step::PowerOff);
+            off.into_iter().for_each(|step| step.note = go_along(&along));
+        }
         self.report.action = Some(made.action);
         Ok(made)
     }
@@ -279,10 +284,35 @@ impl<'r> Run<'r> {
     /// disk beside a "virtual CD". None of them may be in use, nor come into use meanwhile: each that was
     /// not given too is taken for ourselves, which flushes it, until this run is over.
     pub(crate) fn take_siblings(&mut self, drive: &Drive) -> Result<()> {
-        let given = |name: &String| self.options.together.iter().any(|other| other.name == *name);
-        let others: Vec<String> = drive.siblings.iter().filter(|n| !given(n)).cloned().collect();
         let mut taken = Vec::new();
-        for name in &others {
+        for sibling in self.siblings_along(drive)? {
+            let name = sibling.name.clone();
+            let mut opened = Opened::with(self.platform, sibling, &self.options)?;
+            opened.check()?;
+            match opened.claim() {
+                Ok(_) => taken.push(opened),
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    let scan = opened.blockers();
+                    return Err(self.sibling_in_use(drive, &name, "is in use").with_scan(scan));
+                }
+                Err(error) => return Err(error.at(Step::Resolve)),
+            }
+        }
+        if let Some(words) = go_along(taken.iter().map(Opened::drive)) {
+            self.warn(words);
+        }
+        self.siblings = taken;
+        Ok(())
+    }
+
+    /// The drives that a power-off takes along without being asked to.
+    ///
+    /// # Errors
+    /// `Busy` when one of them is mounted; `Refused` when it carries the running system.
+    fn siblings_along(&self, drive: &Drive) -> Result<Vec<Drive>> {
+        let given = |name: &String| self.options.together.iter().any(|other| other.name == *name);
+        let mut along = Vec::new();
+        for name in drive.siblings.iter().filter(|name| !given(name)) {
             let sibling = match self.platform.resolve(&Target::parse(name)?) {
                 Ok(sibling) => sibling,
                 Err(error) if error.kind() == ErrorKind::NoSuchTarget => continue,
@@ -293,25 +323,9 @@ impl<'r> Run<'r> {
                 let how = format!("is mounted on {}", mount.path.display());
                 return Err(self.sibling_in_use(drive, name, &how));
             }
-            let mut opened = Opened::with(self.platform, sibling, &self.options)?;
-            opened.check()?;
-            match opened.claim() {
-                Ok(_) => taken.push(opened),
-                Err(error) if error.kind() == ErrorKind::Busy => {
-                    let scan = opened.blockers();
-                    return Err(self.sibling_in_use(drive, name, "is in use").with_scan(scan));
-                }
-                Err(error) => return Err(error.at(Step::Resolve)),
-            }
+            along.push(sibling);
         }
-        if !taken.is_empty() {
-            let names: Vec<&str> = taken.iter().map(|o| o.drive().name.as_str()).collect();
-            let (verb, what) =
-                if names.len() == 1 { ("goes", "it is") } else { ("go", "they are") };
-            self.warn(format!("{} {verb} along: {what} the same device", names.join(", ")));
-        }
-        self.siblings = taken;
-        Ok(())
+        Ok(along)
     }
 
     fn sibling_in_use(&self, drive: &Drive, name: &str, how: &str) -> Error {
@@ -560,6 +574,17 @@ impl AsError for Halted<'_> {
     fn as_error(&self) -> &Error {
         &self.error
     }
+}
+
+/// That these leave with the drive, in words.
+fn go_along<'d>(along: impl IntoIterator<Item = &'d Drive>) -> Option<String> {
+    let names: Vec<&str> = along.into_iter().map(|drive| drive.name.as_str()).collect();
+    let (verb, what) = match names.len() {
+        0 => return None,
+        1 => ("goes", "it is"),
+        _ => ("go", "they are"),
+    };
+    Some(format!("{} {verb} along: {what} the same device", names.join(", ")))
 }
 
 fn with_done<'p>(

@@ -77,5 +77,15 @@ fn renamed(text: &str, names: &[&str]) -> String {
         };
         text = text.replace(&format!("\u{1}{number}\u{2}"), &shown);
     }
-    text
+    same_host(&text)
+}
+
+/// The kernel numbers SCSI hosts as it finds them: in a document it is the third.
+fn same_host(text: &str) -> String {
+    const BEFORE: &str = "/sys/bus/scsi/devices/";
+    let mut parts = text.split(BEFORE);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, part| {
+        shown + BEFORE + "2" + part.trim_start_matches(|c: char| c.is_ascii_digit())
+    })
 }

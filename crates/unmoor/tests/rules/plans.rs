@@ -1,15 +1,16 @@
 //! What is planned for which drive.
 
-use unmoor::platform::simulated::DriveSetup;
-use unmoor::platform::simulated::{Manner, Simulated};
+use crate::run::target;
+use unmoor::platform::simulated::{DriveSetup, Manner, Simulated, VolumeSetup};
 use unmoor::{
-    Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, plan, status,
+    Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, dry_run, plan,
+    status,
 };
 
 fn drive(setup: &DriveSetup) -> Drive {
     let machine = Simulated::new(Manner::Linux);
     machine.plug(setup);
-    status(&machine, &crate::run::target()).unwrap()
+    status(&machine, &target()).unwrap()
 }
 
 fn planned(drive: &Drive, goal: Goal) -> Result<Plan, ErrorKind> {
@@ -84,4 +85,26 @@ fn a_plan_has_its_steps_in_order_and_names_the_methods() {
         [Step::Flush, Step::Lock, Step::Dismount, Step::PowerOff, Step::Verify, Step::Unlock];
     assert_eq!(steps, expected);
     assert_eq!(made.steps[3].what, ["power-off"]);
+}
+
+#[test]
+fn a_plan_of_powering_off_names_who_goes_along_and_who_forbids_it() {
+    let reader = |mounted: bool| {
+        let machine = Simulated::new(Manner::Linux);
+        let card = VolumeSetup::partition("vfat");
+        let card = if mounted { card.mounted("/m") } else { card };
+        machine.plug(&DriveSetup::stick("it").siblings(&["sim:two", "sim:three"]));
+        machine.plug(&DriveSetup::stick("two").siblings(&["sim:it", "sim:three"]).volume(card));
+        machine.plug(&DriveSetup::stick("three").siblings(&["sim:it", "sim:two"]).empty());
+        let options = Options { goal: Goal::PowerOff, ..Options::default() };
+        let report = dry_run(&machine, &target(), &options);
+        assert!(machine.journal().is_empty(), "a plan touches nothing");
+        report
+    };
+    let free = reader(false);
+    let reason = free.step(Step::PowerOff).and_then(|step| step.reason.clone()).unwrap();
+    assert!(reason.contains("sim:two, sim:three go along"), "{reason}");
+    let mounted = reader(true);
+    assert_eq!(mounted.exit_code(), 3);
+    assert!(mounted.error().unwrap().to_string().contains("/m"), "{mounted:#?}");
 }

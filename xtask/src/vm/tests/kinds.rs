@@ -289,11 +289,12 @@ fn floppy(trial: &mut Trial) -> Result<()> {
     check(FileSystem::Vfat, &image.path)
 }
 
+/// What a server of network block devices has to serve.
+pub const NBD: &str = "modprobe nbd && mkdir -p /run/lock /mnt/nbd && rm -f /tmp/nbd.img /tmp/nbd.sock && \
+     truncate -s 32M /tmp/nbd.img && mkfs.ext4 -q /tmp/nbd.img";
+
 fn nbd(trial: &mut Trial, connect: &str) -> Result<()> {
-    trial.sh(&format!(
-        "modprobe nbd && mkdir -p /run/lock /mnt/nbd && rm -f /tmp/nbd.img /tmp/nbd.sock && \
-         truncate -s 32M /tmp/nbd.img && mkfs.ext4 -q /tmp/nbd.img && {{ {connect}; }} >/tmp/nbd.log 2>&1"
-    ))?;
+    trial.sh(&format!("{NBD} && {{ {connect}; }} >/tmp/nbd.log 2>&1"))?;
     trial.sh(
         "for i in $(seq 100); do test $(cat /sys/block/nbd0/size) -gt 0 && break; sleep 0.1; done; \
          mount /dev/nbd0 /mnt/nbd && head -c 8000000 /dev/urandom >/tmp/data && \
@@ -390,7 +391,7 @@ fn beside_off(trial: &mut Trial) -> Result<()> {
 }
 
 /// A tape drive of the kernel's own making.
-const TAPE: &str = "modprobe scsi_debug ptype=1 removable=1 && \
+pub const TAPE: &str = "modprobe scsi_debug ptype=1 removable=1 && \
     for i in $(seq 100); do test -c /dev/nst0 && exit 0; sleep 0.1; done; exit 1";
 
 fn tape(trial: &mut Trial) -> Result<()> {
@@ -408,10 +409,7 @@ fn tape(trial: &mut Trial) -> Result<()> {
     ensure!(it["drive"]["kind"] == "tape" && it["outcome"] == "released", "{it}");
     ensure!(it["medium_after"] == "stopped", "{it}");
     let document = trial.unmoor_json(0, &["load", "st0"])?;
-    ensure!(
-        target(&document)["medium_after"].is_null() || target(&document)["outcome"] == "done",
-        "{document}"
-    );
+    ensure!(target(&document)["outcome"] == "done", "{document}");
     let again = trial.unmoor_json(0, &["eject", "st0"])?;
     ensure!(target(&again)["medium_after"] == "stopped", "{again}");
     Ok(())

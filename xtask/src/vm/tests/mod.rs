@@ -12,6 +12,7 @@ mod mounts;
 mod optical;
 mod overlays;
 mod power_cut;
+mod printed_kinds;
 mod refusals;
 mod rig;
 mod several;
@@ -40,6 +41,7 @@ const ALL: &[&[Test]] = &[
     overlays::TESTS,
     force::TESTS,
     kinds::TESTS,
+    printed_kinds::TESTS,
     force_writers::TESTS,
     late::TESTS,
     unwritten::TESTS,

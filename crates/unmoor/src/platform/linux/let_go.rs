@@ -44,6 +44,10 @@ impl Method {
             Method::UnlockDoor => "CDROM_LOCKDOOR (unlock)".into(),
             Method::CdromEject => "CDROMEJECT".into(),
             Method::CloseTray => "CDROMCLOSETRAY".into(),
+            // LOAD UNLOAD (SSC-3 7.2) has the bits of a stop.
+            Method::Scsi(Command::Stop) if drive.kind == DriveKind::Tape => {
+                "LOAD UNLOAD (unload)".into()
+            }
             Method::Scsi(command) => command.name().into(),
             Method::Tape(operation) => operation.name().into(),
             Method::LoopDetach => "LOOP_CLR_FD".into(),
@@ -81,7 +85,6 @@ pub fn methods(drive: &Drive, action: Action) -> &'static [Method] {
         (Action::Eject, DriveKind::Optical) => {
             &[UnlockDoor, CdromEject, Scsi(AllowMediumRemoval), Scsi(Eject)]
         }
-        // LOAD UNLOAD (SSC-3 7.2) has the bits of a stop.
         (Action::Eject, DriveKind::Tape) => &[
             Tape(Operation::Unlock),
             Tape(Operation::Offline),
