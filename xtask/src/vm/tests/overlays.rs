@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use super::stick::mount_both;
 use crate::rig::drives::STICK;
 use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::vm::{STANDARD, Test, printed};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -65,6 +65,7 @@ fn overlay(trial: &mut Trial) -> Result<()> {
     let dismount = steps.iter().find(|s| s["step"] == "dismount").map(|s| s["reason"].to_string());
     let order = ["/mnt/top", "/mnt/merged", "/mnt/ext"].map(|m| dismount.as_ref()?.find(m));
     ensure!(order.iter().all(Option::is_some) && order.is_sorted(), "the plan is {dismount:?}");
+    printed::hold(trial, "overlay", "", &[&STICK])?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", &node])?;
     trial.expect_tray(mark, &STICK, true)?;
@@ -158,6 +159,7 @@ fn autofs(trial: &mut Trial) -> Result<()> {
     trial.sh("ls /mnt/auto/stick/ && cp /bin/ls /mnt/auto/stick/data.bin")?;
     trial.expect_mounted("/mnt/auto/stick", true)?;
     ensure!(requests(trial)? == 1, "the automounter does not work");
+    printed::hold(trial, "autofs", "", &[&STICK])?;
     trial.unmoor(0, &["eject", "--dismount-only", "/mnt/auto/stick"])?;
     trial.expect_mounted("/mnt/auto/stick", false)?;
     ensure!(requests(trial)? == 1, "the release set it off");

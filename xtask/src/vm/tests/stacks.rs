@@ -24,6 +24,20 @@ pub const TESTS: &[Test] = &[
         run: lvm_on_luks,
     },
     Test {
+        name: "stack.lvm",
+        promise: "a volume group over both partitions, two logical volumes: deactivated, ejected, every byte there afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: lvm,
+    },
+    Test {
+        name: "stack.luks-whole",
+        promise: "LUKS on the whole drive: closed, ejected, every byte there afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: luks_whole,
+    },
+    Test {
         name: "stack.dry-run",
         promise: "--dry-run names the levels in the order of undoing, and touches none",
         drives: &[&STICK],
@@ -77,14 +91,16 @@ pub const TESTS: &[Test] = &[
         promise: "an image on a btrfs, whose files' device numbers are its own: detached first, every byte there",
         drives: &[&STICK],
         machine: &STANDARD,
-        run: |trial| image_on(trial, "modprobe btrfs; mkfs.btrfs -q -f -M", "-t btrfs"),
+        run: |trial| {
+            image_on(trial, "image-on-btrfs", "modprobe btrfs; mkfs.btrfs -q -f -M", "-t btrfs")
+        },
     },
     Test {
         name: "stack.image-on-fuse",
         promise: "an image on an NTFS that a program serves: that program is in nobody's way",
         drives: &[&STICK],
         machine: &STANDARD,
-        run: |trial| image_on(trial, "mkfs.ntfs -q -Q", "-t ntfs-3g"),
+        run: |trial| image_on(trial, "image-on-fuse", "mkfs.ntfs -q -Q", "-t ntfs-3g"),
     },
     Test {
         name: "stack.fuse-in-luks",
@@ -253,6 +269,49 @@ fn expect_all_up(trial: &mut Trial) -> Result<()> {
     Ok(())
 }
 
+fn lvm(trial: &mut Trial) -> Result<()> {
+    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
+    make(
+        trial,
+        &format!(
+            "wipefs -qa {one} {two}; lvm pvcreate -q -y {one} {two}; lvm vgcreate -q rigvg {one} {two}; \
+             lvm lvcreate -q -y -Wn -Zn -L 20M -n second rigvg; lvm lvcreate -q -y -Wn -Zn -l 100%FREE -n riglv rigvg; \
+             mkfs.ext4 -q /dev/mapper/rigvg-riglv; mkfs.ext4 -q /dev/mapper/rigvg-second"
+        ),
+    )?;
+    trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
+    printed::hold(trial, "lvm", "", &[&STICK])?;
+    fill(trial, "/mnt/lv")?;
+    eject_and_load(trial, "/mnt/lv")?;
+    make(trial, "lvm vgchange -q -ay rigvg; fsck.ext4 -fn /dev/mapper/rigvg-riglv")?;
+    trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
+    expect_data(trial, "/mnt/lv")
+}
+
+fn luks_whole(trial: &mut Trial) -> Result<()> {
+    let node = trial.node(&STICK)?;
+    let set_up = format!(
+        "wipefs -qa {node}; blockdev --rereadpt {node}; echo -n secret >/tmp/key; {FORMAT} {node}; \
+         cryptsetup open -d /tmp/key {node} rigluks; mkfs.ext4 -q /dev/mapper/rigluks"
+    );
+    make(trial, &set_up)?;
+    trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    printed::hold(trial, "luks-whole", "", &[&STICK])?;
+    fill(trial, "/mnt/luks")?;
+    let mark = trial.machine.qmp.mark();
+    trial.unmoor(0, &["eject", "/mnt/luks"])?;
+    trial.expect_tray(mark, &STICK, true)?;
+    trial.sh("! test -e /dev/mapper/rigluks")?;
+    trial.unmoor(0, &["load", &node])?;
+    trial.sh(&format!(
+        "for i in $(seq 100); do test $(blockdev --getsize64 {node}) -gt 0 && exit 0; sleep 0.1; done; exit 1"
+    ))?;
+    make(trial, &format!("cryptsetup open -d /tmp/key {node} rigluks"))?;
+    trial.sh("fsck.ext4 -fn /dev/mapper/rigluks")?;
+    trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    expect_data(trial, "/mnt/luks")
+}
+
 fn dry_run(trial: &mut Trial) -> Result<()> {
     make_lvm_on_luks(trial)?;
     let mark = trial.machine.qmp.mark();
@@ -358,7 +417,7 @@ fn image(trial: &mut Trial) -> Result<()> {
 }
 
 /// On the second partition, made anew.
-fn image_on(trial: &mut Trial, make_it: &str, how: &str) -> Result<()> {
+fn image_on(trial: &mut Trial, name: &str, make_it: &str, how: &str) -> Result<()> {
     let part = trial.partition(&STICK, 2)?;
     trial.sh(&format!("{make_it} {part}"))?;
     trial.mount(&format!("{how} {part}"), "/mnt/below")?;
@@ -367,6 +426,7 @@ fn image_on(trial: &mut Trial, make_it: &str, how: &str) -> Result<()> {
         "truncate -s 32M /mnt/below/disk.img; mkfs.ext4 -q /mnt/below/disk.img; mkdir -p /mnt/image; \
          mount $(losetup --show -f /mnt/below/disk.img) /mnt/image",
     )?;
+    printed::hold(trial, name, "", &[&STICK])?;
     fill(trial, "/mnt/image")?;
     eject_and_load(trial, "/mnt/below")?;
     ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
@@ -380,6 +440,7 @@ fn fuse_in_luks(trial: &mut Trial) -> Result<()> {
     let part = make_luks(trial)?;
     trial.sh("mkfs.ntfs -q -Q -F /dev/mapper/rigluks")?;
     trial.mount("-t ntfs-3g /dev/mapper/rigluks", "/mnt/luks")?;
+    printed::hold(trial, "fuse-in-luks", "", &[&STICK])?;
     fill(trial, "/mnt/luks")?;
     eject_and_load(trial, "/mnt/luks")?;
     make(trial, &format!("cryptsetup open -d /tmp/key {part} rigluks"))?;
@@ -471,6 +532,7 @@ fn btrfs_spanning(trial: &mut Trial) -> Result<()> {
     let (first, second) = (trial.node(&STICK)?, trial.node(&STICK2)?);
     refused(trial, &["eject", &first])?;
     trial.sh("echo on >/mnt/btrfs/still && sync -f /mnt/btrfs/still")?;
+    printed::hold(trial, "btrfs-together", "", &[&STICK, &STICK2])?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", &first, &second])?;
     trial.expect_tray(mark, &STICK, true)?;
