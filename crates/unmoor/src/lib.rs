@@ -44,7 +44,6 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod kill;
-mod making_room;
 mod many;
 mod options;
 mod order;
@@ -54,6 +53,7 @@ mod refusals;
 mod release;
 mod removable;
 mod report;
+mod run;
 mod stages;
 mod target;
 mod together;

@@ -12,8 +12,9 @@ use crate::drive::Drive;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::plan::Action;
-use crate::release::{Procedure, Ready, Run, planned};
+use crate::release::Procedure;
 use crate::report::{Event, Outcome, Report};
+use crate::run::{Ready, Run, planned};
 use crate::stages::{Dismounted, Ejected, Halted, Opened};
 use std::collections::HashSet;
 

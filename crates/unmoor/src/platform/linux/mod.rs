@@ -23,6 +23,7 @@ mod kernel_file;
 mod let_go;
 mod loopdev;
 mod loops;
+mod machine;
 mod md;
 mod mountinfo;
 mod mtio;

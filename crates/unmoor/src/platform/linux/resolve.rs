@@ -2,7 +2,8 @@
 
 use crate::drive::Drive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::linux::describe::{Detail, Machine, drive};
+use crate::platform::linux::describe::{Detail, drive};
+use crate::platform::linux::machine::Machine;
 use crate::platform::linux::mountinfo::mount_of;
 use crate::platform::linux::port::Port;
 use crate::platform::linux::sysfs::{Node, Place};

@@ -15,7 +15,7 @@
 use crate::drive::{Drive, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::sysfs::Node;
-use crate::platform::linux::{describe, dm_ioctl, errno, fuse_abort, loopdev, md, swaps, worker};
+use crate::platform::linux::{dm_ioctl, errno, fuse_abort, loopdev, machine, md, swaps, worker};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use rustix::fd::OwnedFd;
@@ -183,7 +183,7 @@ fn remove(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
 fn sweep(name: &str, device: u64) {
     let node = PathBuf::from("/dev/mapper").join(name);
     let link = std::fs::symlink_metadata(&node).is_ok_and(|m| m.file_type().is_symlink());
-    if !link && describe::device_of(&node) == Some(device) {
+    if !link && machine::device_of(&node) == Some(device) {
         let _ = std::fs::remove_file(node);
     }
 }

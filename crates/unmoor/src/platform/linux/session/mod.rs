@@ -1,5 +1,7 @@
 //! One drive, opened and bound.
 
+mod flushing;
+
 use crate::blocker::Scan;
 use crate::drive::{Drive, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
@@ -7,8 +9,9 @@ use crate::plan::Action;
 use crate::platform::Session;
 use crate::platform::linux::blockers;
 use crate::platform::linux::cdrom::{self, DriveStatus};
-use crate::platform::linux::describe::{self, Detail, Machine};
-use crate::platform::linux::let_go::{carry_out, load_methods, methods, synchronize};
+use crate::platform::linux::describe::{self, Detail};
+use crate::platform::linux::let_go::{carry_out, load_methods, methods};
+use crate::platform::linux::machine::Machine;
 use crate::platform::linux::sg::{self, Answer, Command};
 use crate::platform::linux::sysfs::{Node, Place};
 use crate::platform::linux::{blkdev, cut_off, errno, idle, stack, umount, worker, writeback};
@@ -110,28 +113,6 @@ impl LinuxSession {
         self.device.as_ref().ok_or_else(|| gone(&self.drive))
     }
 
-    /// Tells the watcher how much is still to be written, and the deadline that something moves.
-    fn progress(disk: u64) -> impl FnMut(&mut Wait<'_>) {
-        move |wait| {
-            if let Some(left) = writeback::unwritten(disk).or_else(writeback::unwritten_anywhere) {
-                wait.progress(left);
-            }
-        }
-    }
-
-    /// A failed write, with what became of the drive: there may be none to write to any more.
-    fn remember(&mut self, error: Error) -> Error {
-        if error.kind() != ErrorKind::Unwritten {
-            return error;
-        }
-        if self.has_left() {
-            let attempts = error.attempts().to_vec();
-            return gone(&self.drive).and_detail(&error).with_attempts(attempts);
-        }
-        self.unwritten.get_or_insert_with(|| error.clone());
-        error
-    }
-
     /// Force, for a mount that is in use. An overlay itself cannot be cut off; what its layers lie on is.
     fn detach_busy(
         &mut self,
@@ -148,92 +129,9 @@ impl LinuxSession {
         umount::detach(mount, wait).map(Done::by)
     }
 
-    fn fsync(&mut self, what: &str, device: &OwnedFd, wait: &mut Wait<'_>) -> Result<Done> {
-        let tick = Self::progress(self.drive.id.device);
-        let before = self.given();
-        match worker::run(wait, tick, || rustix::fs::fsync(device).map(|()| [0; 8]))? {
-            Ok(_) => Ok(Done::by(Attempt::accepted("fsync").with_detail(what))),
-            // A drive that has stopped takes no command, and has written its cache before (SBC-3 5.20). It is
-            // no loss as long as nothing else was to be written.
-            Err(Errno::IO) if self.given() == before && self.has_stopped(wait)? => {
-                Ok(Done::skipped(format!("{} has stopped before", self.drive.name)))
-            }
-            Err(errno) => Err(self.remember(errno::unwritten(errno, what, "fsync"))),
-        }
-    }
-
-    /// `syncfs` of the volume's file system.
-    fn sync_file_system(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        let mut hidden = None;
-        for mount in volume.mounts.iter().filter(|m| !m.read_only) {
-            let tick = Self::progress(self.drive.id.device);
-            // One mount stands for all of them: the whole file system is written.
-            match umount::sync(mount, wait, tick).map_err(|e| self.remember(e))? {
-                Some(done) if done.skipped.is_none() => return Ok(done),
-                Some(_) => {}
-                None => hidden = Some(mount),
-            }
-        }
-        match hidden {
-            Some(mount) => self.flush_from_below(volume, mount, wait),
-            None => Ok(Done::default()),
-        }
-    }
-
-    /// Every mount of the file system is hidden by another one. Its device can be told to have it written;
-    /// what could not be is asked for before it is unmounted, when nothing hides it any more.
-    fn flush_from_below(
-        &mut self,
-        volume: &Volume,
-        mount: &Mount,
-        wait: &mut Wait<'_>,
-    ) -> Result<Done> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let device = worker::open(&volume.path, flags, wait)?
-            .map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))?;
-        let tick = Self::progress(self.drive.id.device);
-        let flush = || blkdev::flush_buffers(&device).map(|()| [0; 8]);
-        let flushed = worker::run(wait, tick, flush)?;
-        worker::close(device);
-        let shown = mount.path.display();
-        match flushed {
-            Ok(_) => Ok(Done::by(Attempt::accepted("BLKFLSBUF").with_detail(&*volume.name))
-                .with_warning(format!(
-                    "{shown} is hidden by another mount: if something there could not be written, that \
-                     is told only when it is dismounted"
-                ))),
-            Err(errno) => Err(errno::error(errno, volume.path.display().to_string(), "BLKFLSBUF")),
-        }
-    }
-
-    /// Writes what the kernel has for the drive itself, and what the drive has in its own cache.
-    fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
-        let device = self.device()?.try_clone().map_err(|_| gone(&self.drive))?;
-        let mut done = self.fsync(&self.drive.path.display().to_string(), &device, wait)?;
-        match synchronize(&self.drive, &self.node, device.as_fd(), wait) {
-            Ok(attempt) => done.attempts.extend(attempt),
-            Err(error) => return Err(self.remember(error)),
-        }
-        Ok(done)
-    }
-
     /// Is there another device in its place, or none.
     fn has_left(&self) -> bool {
         self.node.device_now().is_ok_and(|now| now != Some(self.drive.id.device))
-    }
-
-    /// How many sectors the drive was given to write (`stat` of a disk, Documentation/block/stat.rst),
-    /// whatever came of them. A flush is a write of none.
-    fn given(&self) -> Option<u64> {
-        self.node.text("stat")?.split_ascii_whitespace().nth(6)?.parse().ok()
-    }
-
-    /// Does the drive say that it has stopped.
-    fn has_stopped(&self, wait: &mut Wait<'_>) -> Result<bool> {
-        let (fd, time) = (self.device()?.as_fd(), wait.left());
-        let ask = || sg::send(fd, Command::TestUnitReady, time).map(Answer::to_bytes);
-        let answer = worker::run(wait, |_| {}, ask)?.map(Answer::from_bytes);
-        Ok(matches!(answer, Ok(Answer::Check(sense)) if sense.stopped()))
     }
 
     /// `O_EXCL` on the whole disk: the kernel grants it only while no file system, mapping, array or

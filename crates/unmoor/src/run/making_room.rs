@@ -1,8 +1,8 @@
 //! A drive in use, and the wish to end the programs that use it: lock, end them, lock again.
 
+use super::Run;
 use crate::error::ErrorKind;
 use crate::kill::{Ending, Kill};
-use crate::release::Run;
 use crate::report::Step;
 use crate::stages::{Halted, Locked, Opened};
 

@@ -1,0 +1,116 @@
+//! What is mounted, swapped to and attached on this machine, and which device stands behind a file.
+
+use crate::drive::Mount;
+use crate::platform::linux::btrfs::{self, Member};
+use crate::platform::linux::mountinfo::{self, Line};
+use crate::platform::linux::{loops, swaps};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// The state of the machine that every drive is described from, read once.
+pub struct Machine {
+    /// Every mount of our namespace.
+    pub mounts: Vec<Line>,
+    /// Swap in use, with the device number of the partition, or of the file system a swap file lies on.
+    pub(super) swaps: Vec<(u64, PathBuf)>,
+    /// The devices of each mounted file system that has several.
+    pub(super) btrfs: Vec<Vec<Member>>,
+    /// Attached loop devices, with the file system their image lies on.
+    pub(super) loops: Vec<loops::Attached>,
+}
+
+impl Machine {
+    /// Reads it.
+    pub fn read() -> Result<Machine, Errno> {
+        let mounts = mountinfo::own()?;
+        let (loops, btrfs) = (loops::attached(), btrfs::mounted_over_several());
+        let mut machine = Machine { mounts, swaps: Vec::new(), loops, btrfs };
+        machine.swaps = swaps::active()
+            .into_iter()
+            .filter_map(|path| Some((machine.behind_path(device_of(&path)?, &path), path)))
+            .collect();
+        Ok(machine)
+    }
+
+    /// The block device behind a device number that `stat(2)` gave: the same, but for anonymous ones.
+    pub fn behind(&self, device: u64) -> u64 {
+        let anonymous = |line: &&Line| device >> 32 == 0 && line.device == device;
+        self.mounts.iter().find(anonymous).map_or(device, |line| self.device_behind(line))
+    }
+
+    /// The block device behind a file: each subvolume of a btrfs has an anonymous number of its own,
+    /// which mountinfo does not know, so the mount the file is on is asked.
+    pub fn behind_file(&self, device: u64, mount: u64) -> u64 {
+        let line = self.mounts.iter().find(|line| device >> 32 == 0 && line.id == mount);
+        line.map(|line| self.device_behind(line))
+            .filter(|found| found >> 32 != 0)
+            .unwrap_or_else(|| self.behind(device))
+    }
+
+    /// The block device behind a file, by its path: a subvolume that is not mounted by itself has a
+    /// number that no mount has, and the mount that the path leads over is taken then.
+    fn behind_path(&self, device: u64, path: &Path) -> u64 {
+        let found = self.behind(device);
+        let over = mountinfo::mount_of(&self.mounts, path)
+            .filter(|line| mountinfo::source_is_device(line));
+        match over {
+            // The path is only a name, and may lead elsewhere by now; in a directory of that subvolume
+            // it does not.
+            Some(line) if found >> 32 == 0 && device_in(path) == Some(device) => {
+                self.device_behind(line)
+            }
+            _ => found,
+        }
+    }
+
+    /// The device that a mount with an anonymous number (btrfs) comes from.
+    fn device_behind(&self, line: &Line) -> u64 {
+        if line.device >> 32 != 0 || !mountinfo::source_is_device(line) {
+            return line.device;
+        }
+        device_of(Path::new(&line.source)).unwrap_or(line.device)
+    }
+
+    /// The mounts of this device.
+    pub(super) fn mounts_of(&self, device: u64) -> Vec<Mount> {
+        let here = |line: &&Line| self.device_behind(line) == device;
+        self.mounts.iter().filter(here).map(|line| line.to_mount(&self.mounts)).collect()
+    }
+
+    /// The members of the file system over several devices that this one belongs to.
+    pub(super) fn members_with(&self, device: u64) -> &[Member] {
+        let has = |members: &&Vec<Member>| members.iter().any(|m| m.device == device);
+        self.btrfs.iter().find(has).map_or(&[], Vec::as_slice)
+    }
+
+    /// Loop devices over a file on this device.
+    pub(super) fn loops_on(&self, device: u64) -> impl Iterator<Item = &loops::Attached> {
+        let known = |a: &&loops::Attached| a.lies_on != 0;
+        self.loops
+            .iter()
+            .filter(known)
+            .filter(move |a| self.behind_path(a.lies_on, &a.image) == device)
+    }
+
+    /// The loop device over this file.
+    pub fn loop_over(&self, device: u64, inode: u64) -> Option<&loops::Attached> {
+        self.loops.iter().find(|a| (a.lies_on, a.inode) == (device, inode) && inode != 0)
+    }
+}
+
+/// The device number a path stands for: a device node's own, or that of the file system it lies on.
+pub fn device_of(path: &Path) -> Option<u64> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = statx(CWD, path, flags, StatxFlags::TYPE).ok()?;
+    let is_device = u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFBLK;
+    Some(match is_device {
+        true => u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor),
+        false => u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
+    })
+}
+
+/// The device number of the directory that this path is in: a deleted file has one too.
+fn device_in(path: &Path) -> Option<u64> {
+    device_of(path.parent()?)
+}

@@ -1,0 +1,78 @@
+//! A power-off takes the other drives of the same device along: a card reader's other slots, the disk beside
+//! a "virtual CD". None of them may be in use.
+
+use super::Run;
+use crate::drive::Drive;
+use crate::error::{Error, ErrorKind, Result};
+use crate::refusals::refuse_system;
+use crate::report::Step;
+use crate::stages::Opened;
+use crate::target::Target;
+
+impl Run<'_> {
+    /// A power-off takes the other drives of the same device along: a card reader's other slots, the
+    /// disk beside a "virtual CD". None of them may be in use, nor come into use meanwhile: each that was
+    /// not given too is taken for ourselves, which flushes it, until this run is over.
+    pub(crate) fn take_siblings(&mut self, drive: &Drive) -> Result<()> {
+        let mut taken = Vec::new();
+        for sibling in self.siblings_along(drive)? {
+            let name = sibling.name.clone();
+            let mut opened = Opened::with(self.platform, sibling, &self.options)?;
+            opened.check()?;
+            match opened.claim() {
+                Ok(_) => taken.push(opened),
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    let scan = opened.blockers();
+                    return Err(self.sibling_in_use(drive, &name, "is in use").with_scan(scan));
+                }
+                Err(error) => return Err(error.at(Step::Resolve)),
+            }
+        }
+        if let Some(words) = go_along(taken.iter().map(Opened::drive)) {
+            self.warn(words);
+        }
+        self.siblings = taken;
+        Ok(())
+    }
+
+    /// The drives that a power-off takes along without being asked to.
+    ///
+    /// # Errors
+    /// `Busy` when one of them is mounted; `Refused` when it carries the running system.
+    pub(super) fn siblings_along(&self, drive: &Drive) -> Result<Vec<Drive>> {
+        let given = |name: &String| self.options.together.iter().any(|other| other.name == *name);
+        let mut along = Vec::new();
+        for name in drive.siblings.iter().filter(|name| !given(name)) {
+            let sibling = match self.platform.resolve(&Target::parse(name)?) {
+                Ok(sibling) => sibling,
+                Err(error) if error.kind() == ErrorKind::NoSuchTarget => continue,
+                Err(error) => return Err(error.at(Step::Resolve)),
+            };
+            refuse_system(&sibling).map_err(|e| e.at(Step::Resolve))?;
+            if let Some(mount) = sibling.mounts().first() {
+                let how = format!("is mounted on {}", mount.path.display());
+                return Err(self.sibling_in_use(drive, name, &how));
+            }
+            along.push(sibling);
+        }
+        Ok(along)
+    }
+
+    fn sibling_in_use(&self, drive: &Drive, name: &str, how: &str) -> Error {
+        let what = format!("powering it off would take {name} along, which {how}");
+        Error::new(ErrorKind::Busy, &drive.name, what)
+            .with_help(format!("release {name} first, or leave --power-off out"))
+            .at(Step::Resolve)
+    }
+}
+
+/// That these leave with the drive, in words.
+pub(super) fn go_along<'d>(along: impl IntoIterator<Item = &'d Drive>) -> Option<String> {
+    let names: Vec<&str> = along.into_iter().map(|drive| drive.name.as_str()).collect();
+    let (verb, what) = match names.len() {
+        0 => return None,
+        1 => ("goes", "it is"),
+        _ => ("go", "they are"),
+    };
+    Some(format!("{} {verb} along: {what} the same device", names.join(", ")))
+}
