@@ -64,7 +64,7 @@ const EJECT_FIRST: Change = Change {
 const NO_CLAIM: Change = Change {
     file: INNER,
     from: "match session.claim(force, wait) {",
-    to: "match session.claim(force, wait).or_else(|_: Error| Ok(Done::default())) {",
+    to: "match session.claim(force, wait).or_else(|_: Error| Ok::<_, Error>(Done::default())) {",
 };
 
 const ALL: &[Breakage] = &[

@@ -285,6 +285,32 @@ fn an_image_on_the_drive_goes_first_and_one_in_use_keeps_both() {
     drop(detach);
 }
 
+#[test]
+fn a_loop_device_over_the_drive_itself_goes_first_and_one_in_use_keeps_both() {
+    let Some(image) = Image::new("unmoor-over") else { return };
+    assert!(ran(Command::new("umount").arg(&image.mount)));
+    let device = attach(Path::new(&image.device), &[]).unwrap();
+    let over = PathBuf::from(&image.device);
+    let detach = Detach(device.clone(), over.clone());
+    assert!(ran(Command::new("mount").arg(&device).arg(&image.mount)));
+    std::fs::write(image.mount.join("letter"), vec![b'x'; 100_000]).unwrap();
+    let holder = shell("cd \"$1\"; echo; exec sleep 600", &image.mount);
+    let mounted = || ran(Command::new("mountpoint").arg(&image.mount));
+    for options in [&["eject"][..], &["eject", "--dismount-only"], &["who"]] {
+        let words: Vec<&str> = options.iter().copied().chain([&*image.device]).collect();
+        let answer = unmoor(&words);
+        assert_eq!((answer.code, mounted()), (3, true), "{options:?}: {}", answer.text);
+    }
+    drop(holder);
+    let answer = unmoor(&["eject", &image.device]);
+    assert_eq!((answer.code, mounted()), (0, false), "{}", answer.text);
+    assert!(!is_attached(&device, &over) && !image.attached(), "{}", answer.text);
+    let written =
+        Command::new("debugfs").args(["-R", "cat /letter"]).arg(image.file()).output().unwrap();
+    assert_eq!(written.stdout, vec![b'x'; 100_000]);
+    drop(detach);
+}
+
 /// Detaches the loop device, if a test has left it attached.
 struct Detach(String, PathBuf);
 

@@ -178,11 +178,12 @@ fn volumes(machine: &Machine, drive: &mut Drive, node: &Node, disk: &str, detail
         .filter(|name| name.starts_with(disk) && name.len() > disk.len())
         .filter(|name| partition_number(disk, name).is_some())
         .collect();
-    let mounted = !machine.mounts_of(drive.id.device).is_empty();
+    let used = !machine.mounts_of(drive.id.device).is_empty()
+        || machine.loops_on(drive.id.device).next().is_some();
     let empty = matches!(drive.medium, Medium::Absent | Medium::TrayOpen);
     let mut found = Vec::new();
     // What was mounted when the medium left is still mounted.
-    if mounted || (partitions.is_empty() && !empty) {
+    if used || (partitions.is_empty() && !empty) {
         found.push((node.child(".").ok(), disk.to_string(), VolumeKind::Disk));
     }
     for name in partitions {

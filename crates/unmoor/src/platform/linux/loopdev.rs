@@ -26,12 +26,13 @@ struct LoopInfo64 {
     init: [u64; 2],
 }
 
-/// The file behind a loop device.
+/// What is behind a loop device: a file, or another block device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backing {
-    /// The device number of the file system it lies on, as `stat(2)` gives it.
+    /// The device number of the file system the file lies on, as `stat(2)` gives it; that of the block
+    /// device itself where it is one.
     pub device: u64,
-    /// Its inode number there.
+    /// The file's inode number there; 0 for a block device.
     pub inode: u64,
 }
 
@@ -57,6 +58,9 @@ pub fn backing(device: impl AsFd) -> Result<Backing, Errno> {
         }
         info.assume_init()
     };
-    // lo_device is the kernel's `huge_encode_dev`, the same encoding that stat(2) has.
-    Ok(Backing { device: from_dev(info.device), inode: info.inode })
+    // Both are the kernel's `huge_encode_dev`, the same encoding that stat(2) has; `rdevice` is 0 for a file.
+    Ok(match info.rdevice {
+        0 => Backing { device: from_dev(info.device), inode: info.inode },
+        node => Backing { device: from_dev(node), inode: 0 },
+    })
 }

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 pub struct Attached {
     /// `loop7`.
     pub name: String,
-    /// The image, as the kernel names it.
+    /// The image, or the block device, as the kernel names it.
     pub image: PathBuf,
-    /// Device number of the file system the image lies on; 0 when we may not ask.
+    /// Device number of the file system the image lies on, or of the block device; 0 when we may not ask.
     pub lies_on: u64,
-    /// Inode number of the image there.
+    /// Inode number of the image there; 0 for a block device.
     pub inode: u64,
 }
 
