@@ -1,6 +1,6 @@
 //! Asking the user on the terminal whether programs may be ended. The default is no.
 
-use crate::console::{Tone, tell};
+use crate::console::{self, Tone, tell};
 use crate::{blockers, words};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -28,8 +28,9 @@ pub fn user() -> Ask {
 
 fn question(drive: &Drive, programs: &[&Blocker]) -> Vec<String> {
     let count = blockers::processes(programs.len());
+    let room = blockers::Room { all: false, width: console::width_of_errors() };
     let mut lines = vec![format!("{}: {count} would be ended:", words::describe(drive))];
-    lines.extend(programs.iter().flat_map(|blocker| blockers::who(blocker)));
+    lines.extend(programs.iter().flat_map(|blocker| blockers::who(blocker, room)));
     lines
 }
 

@@ -1,20 +1,35 @@
 //! What is in the way, in lines for a person: grouped by process, what to close first comes first.
 
+use crate::shorten::{cut, shortened};
 use crate::text::escape_os;
-use unmoor::{Blocker, Ended, Ending, Process, Scan, Use, UseKind};
+use unicode_width::UnicodeWidthStr;
+use unmoor::{Blocker, BlockerKind, Ended, Ending, Process, Scan, Use, UseKind};
 
 /// How many uses of one process are shown in a refusal; `who` shows them all.
 const FEW: usize = 3;
 
+/// How much is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Room {
+    /// Every use, and command lines too.
+    pub all: bool,
+    /// Paths are shortened so that their lines are no wider than this many columns. Commands stay whole:
+    /// they have to work as they are printed.
+    pub width: Option<usize>,
+}
+
 /// One line a use, with the process in front, and below it what would move it.
-pub fn lines(scan: &Scan, all: bool) -> Vec<String> {
+pub fn lines(scan: &Scan, room: Room) -> Vec<String> {
     let mut out = Vec::new();
     for blocker in &scan.blockers {
-        describe(blocker, all, &mut out);
+        uses(blocker, room, &mut out);
+        out.extend(remedy(blocker).map(|remedy| format!("      to move it: {remedy}")));
     }
     for blocker in &scan.bystanders {
         let who = blocker.process.as_ref().map_or_else(|| blocker.description.clone(), name);
-        out.push(format!("  note: {who} has the device itself open: not in the way of a release"));
+        out.push(format!(
+            "  note: {who} has the device itself open: not in the way of a release, and cut off by it"
+        ));
     }
     out.extend(scan.notes.iter().map(|note| format!("  note: {note}")));
     if scan.unseen_processes > 0 {
@@ -29,43 +44,51 @@ pub fn lines(scan: &Scan, all: bool) -> Vec<String> {
 }
 
 /// Who it is and what it uses, without what would move it.
-pub fn who(blocker: &Blocker) -> Vec<String> {
+pub fn who(blocker: &Blocker, room: Room) -> Vec<String> {
     let mut out = Vec::new();
-    uses(blocker, false, &mut out);
+    uses(blocker, room, &mut out);
     out
 }
 
 /// Everything in the way by its name alone, to tell who has left: a process by its number.
 pub fn names(scan: &Scan) -> Vec<String> {
-    let name = |blocker: &Blocker| match &blocker.process {
+    let name = |blocker: &Blocker| match user(blocker) {
         Some(process) => format!("{} (pid {})", escape_os(&process.name), process.pid),
         None => blocker.description.clone(),
     };
     scan.blockers.iter().map(name).collect()
 }
 
-fn describe(blocker: &Blocker, all: bool, out: &mut Vec<String>) {
-    uses(blocker, all, out);
-    out.extend(remedy(blocker).map(|remedy| format!("      to move it: {remedy}")));
+/// The process that uses the drive. One that only lives in a mount namespace which has the drive mounted
+/// uses nothing by itself.
+pub fn user(blocker: &Blocker) -> Option<&Process> {
+    blocker.process.as_ref().filter(|_| blocker.kind == BlockerKind::Process)
 }
 
-fn uses(blocker: &Blocker, all: bool, out: &mut Vec<String>) {
-    let who = match &blocker.process {
-        Some(process) => name(process),
-        None => blocker.description.clone(),
+fn uses(blocker: &Blocker, room: Room, out: &mut Vec<String>) {
+    let Some(process) = user(blocker) else {
+        out.push(format!("  {}", blocker.description));
+        return;
     };
-    match (&blocker.process, blocker.uses.as_slice()) {
-        (Some(_), [one]) => out.push(format!("  {who}: {}", usage(one))),
-        (Some(_), []) => out.push(format!("  {who}: {}", blocker.description)),
-        (None, _) => out.push(format!("  {who}")),
-        (Some(_), uses) => {
+    let who = name(process);
+    match blocker.uses.as_slice() {
+        [one] => out.push(usage(&format!("  {who}: "), one, room)),
+        [] => out.push(format!("  {who}: {}", blocker.description)),
+        uses => {
             out.push(format!("  {who}:"));
-            let shown = if all { uses.len() } else { FEW };
-            out.extend(uses.iter().take(shown).map(|u| format!("    {}", usage(u))));
+            let shown = if room.all { uses.len() } else { FEW };
+            out.extend(uses.iter().take(shown).map(|u| usage("    ", u, room)));
             if uses.len() > shown {
                 out.push(format!("    and {} more (`unmoor who` lists all)", uses.len() - shown));
             }
         }
+    }
+    // Three that are called python3 are told apart by that.
+    if room.all && process.command_line.len() > 1 {
+        let words: Vec<String> = process.command_line.iter().map(escape_os).collect();
+        let before = "      runs as: ";
+        let limit = room.width.map(|width| width.saturating_sub(before.len()));
+        out.push(format!("{before}{}", cut(&words.join(" "), limit)));
     }
 }
 
@@ -94,24 +117,28 @@ fn name(process: &Process) -> String {
     format!("{} ({})", escape_os(&process.name), parts.join(", "))
 }
 
-fn usage(one: &Use) -> String {
-    let path = one.path.as_ref().map_or_else(|| one.volume.clone(), escape_os);
+/// What is used and how, after who uses it.
+fn usage(before: &str, one: &Use, room: Room) -> String {
     let fd = one.fd.map(|fd| format!(" (handle {fd})")).unwrap_or_default();
+    let thread = one.thread.map(|thread| format!(", by thread {thread}")).unwrap_or_default();
     let dead = if one.deleted && one.kind != UseKind::DeletedFile { ", deleted" } else { "" };
-    let path = format!("{path}{dead}");
-    match one.kind {
-        UseKind::OpenForWriting => format!("{path}, open for writing{fd}"),
-        UseKind::OpenFile => format!("{path}, open{fd}"),
-        UseKind::Directory => format!("{path}, open directory{fd}"),
-        UseKind::DeletedFile => format!("{path}, deleted but still open{fd}"),
-        UseKind::WorkingDirectory => format!("{path}, working directory"),
-        UseKind::Root => format!("{path}, root directory"),
-        UseKind::Executable => format!("{path}, running program"),
-        UseKind::MappedFile => format!("{path}, mapped into memory"),
-        UseKind::Device => format!("{path}, the device itself is held open{fd}"),
-        UseKind::MountPoint => format!("{path}, mount point"),
-        _ => format!("{path}, used by the kernel"),
-    }
+    let how = match one.kind {
+        UseKind::OpenForWriting => "open for writing",
+        UseKind::OpenFile => "open",
+        UseKind::Directory => "open directory",
+        UseKind::DeletedFile => "deleted but still open",
+        UseKind::WorkingDirectory => "working directory",
+        UseKind::Root => "root directory",
+        UseKind::Executable => "running program",
+        UseKind::MappedFile => "mapped into memory",
+        UseKind::Device => "the device itself is held open",
+        UseKind::MountPoint => "mount point",
+        _ => "used by the kernel",
+    };
+    let after = format!("{dead}, {how}{fd}{thread}");
+    let path = one.path.as_ref().map_or_else(|| one.volume.clone(), escape_os);
+    let limit = room.width.map(|width| width.saturating_sub(before.width() + after.width()));
+    format!("{before}{}{after}", shortened(&path, limit))
 }
 
 /// `1 process`, `12 processes`.
@@ -123,6 +150,8 @@ pub fn processes(count: usize) -> String {
 mod tests {
     use super::*;
     use unmoor::BlockerKind;
+
+    const ALL: Room = Room { all: true, width: None };
 
     fn editor(uses: usize) -> Scan {
         let mut open = Use::new(UseKind::OpenForWriting, "sdb1").at("/mnt/letter.txt");
@@ -144,24 +173,55 @@ mod tests {
     #[test]
     fn one_use_takes_one_line() {
         assert_eq!(
-            lines(&editor(1), false),
+            lines(&editor(1), Room::default()),
             ["  vim (pid 4312, anna): /mnt/letter.txt, open for writing (handle 3)"]
         );
     }
 
     #[test]
     fn many_uses_are_cut_short_in_a_refusal_and_complete_on_request() {
-        assert_eq!(lines(&editor(9), false).len(), 1 + FEW + 1);
-        assert_eq!(lines(&editor(9), true).len(), 1 + 9);
+        assert_eq!(lines(&editor(9), Room::default()).len(), 1 + FEW + 1);
+        assert_eq!(lines(&editor(9), ALL).len(), 1 + 9);
     }
 
     #[test]
     fn a_search_that_did_not_see_everything_says_so() {
         let scan = Scan { unseen_processes: 7, ..Scan::default() };
         assert_eq!(
-            lines(&scan, false),
+            lines(&scan, Room::default()),
             ["  note: 7 processes could not be looked into for want of permission"]
         );
-        assert_eq!(lines(&Scan::default(), false).len(), 1);
+        assert_eq!(lines(&Scan::default(), Room::default()).len(), 1);
+    }
+
+    #[test]
+    fn a_path_gives_way_to_the_width_of_the_terminal_and_a_command_does_not() {
+        let mut scan = editor(1);
+        scan.blockers[0].uses[0].path =
+            Some(format!("/mnt/{}/letter.txt", "deep/".repeat(30)).into());
+        let command = format!("kill {}", "9".repeat(90));
+        scan.blockers[0].command = Some(command.clone());
+        let told = lines(&scan, Room { all: false, width: Some(80) });
+        assert_eq!(told[0].width(), 80, "{told:?}");
+        assert!(told[0].contains("/letter.txt, open for writing (handle 3)"), "{told:?}");
+        assert!(told[1].ends_with(&command), "{told:?}");
+    }
+
+    #[test]
+    fn one_that_lives_where_the_drive_is_mounted_too_is_no_user_of_it() {
+        let mut scan = editor(1);
+        scan.blockers[0].kind = BlockerKind::Namespace;
+        scan.blockers[0].description = "sdb1 is mounted in the mount namespace of vim too".into();
+        assert_eq!(lines(&scan, ALL), ["  sdb1 is mounted in the mount namespace of vim too"]);
+        assert_eq!(names(&scan), ["sdb1 is mounted in the mount namespace of vim too"]);
+    }
+
+    #[test]
+    fn command_lines_tell_apart_what_has_the_same_name() {
+        let mut scan = editor(1);
+        let process = scan.blockers[0].process.as_mut().unwrap();
+        process.command_line = vec!["python3".into(), "a\nb".into()];
+        assert!(lines(&scan, ALL).contains(&"      runs as: python3 a\\nb".to_string()));
+        assert!(!lines(&scan, Room::default()).iter().any(|line| line.contains("runs as")));
     }
 }

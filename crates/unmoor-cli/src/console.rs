@@ -66,6 +66,14 @@ pub fn width() -> Option<usize> {
     console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
 }
 
+/// The same of standard error.
+pub fn width_of_errors() -> Option<usize> {
+    if !io::stderr().is_terminal() {
+        return None;
+    }
+    console::Term::stderr().size_checked().map(|(_, columns)| usize::from(columns))
+}
+
 /// Can the reader's system show line-drawing characters.
 pub fn has_lines() -> bool {
     if cfg!(windows) {

@@ -12,6 +12,7 @@ mod json;
 mod machines;
 mod outcome;
 mod progress;
+mod shorten;
 mod signals;
 mod steps;
 mod table;

@@ -122,7 +122,7 @@ impl Progress {
         let (why, left) = (error.to_string(), duration::words(left));
         if self.is_watched() && !self.waits_plainly {
             let bar = self.bar.get_or_insert_with(wait_line);
-            bar.set_message(format!("{}; waiting {left} yet (Ctrl-C stops)", escape(&why)));
+            bar.set_message(format!("{}; {left} left to wait (Ctrl-C stops)", escape(&why)));
             bar.tick();
         } else if !self.waiting {
             tell(Tone::Plain, &format!("{why}; waiting up to {left}"));

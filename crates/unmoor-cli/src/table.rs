@@ -1,7 +1,8 @@
 //! Columns under each other, as wide as they need to be, cut to the terminal where there is one.
 
+use crate::shorten::cut;
 use crate::text::escape;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 /// Rows of cells; the last cell of a row may be as long as it likes.
 #[derive(Default)]
@@ -41,28 +42,8 @@ impl Table {
             line.push_str("  ");
         }
         let line = line.trim_end();
-        limit.map_or_else(|| line.to_string(), |limit| cut(line, limit))
+        cut(line, limit)
     }
-}
-
-/// The text, at most `limit` columns wide; what is missing shows as `…`.
-fn cut(text: &str, limit: usize) -> String {
-    if text.width() <= limit {
-        return text.to_string();
-    }
-    let mut out = String::new();
-    let mut used = 0;
-    for c in text.chars() {
-        used += c.width().unwrap_or(0);
-        if used >= limit {
-            break;
-        }
-        out.push(c);
-    }
-    if limit > 0 {
-        out.push('…');
-    }
-    out
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ fn state(event: &Event<'_>) -> Option<String> {
         Event::Flushing { left } if *left > 0 => format!("writing, {} left", words::size(*left)),
         Event::Waiting { error, left } => {
             let left = duration::words(*left);
-            format!("{}; waiting {left} yet (Ctrl-C stops)", escape(&error.to_string()))
+            format!("{}; {left} left to wait (Ctrl-C stops)", escape(&error.to_string()))
         }
         _ => return None,
     })

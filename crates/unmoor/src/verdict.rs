@@ -45,10 +45,19 @@ pub(crate) fn not_ejected(drive: &Drive, action: Action, seen: Presence) -> Erro
         (_, Presence::Stopped) => "stopped, but kept the medium",
         _ => "said yes to ejecting, and the medium is still in it",
     };
-    Error::new(ErrorKind::NotEjected, &drive.name, what).with_help(
-        "everything was flushed and dismounted before: press the drive's own button, or pass \
-         --power-off if it is to be unplugged",
-    )
+    Error::new(ErrorKind::NotEjected, &drive.name, what).with_help(match action {
+        Action::Detach => {
+            "everything was flushed and dismounted before: something has it open, and it is detached when \
+             that ends"
+        }
+        Action::PowerOff => {
+            "everything was flushed and dismounted before: unplug it, once nothing blinks any more"
+        }
+        _ => {
+            "everything was flushed and dismounted before: press the drive's own button, or pass \
+             --power-off if it is to be unplugged"
+        }
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub mod who;
 
 use crate::answer::{Answer, Verb};
 use crate::args::Output;
-use crate::console::{Tone, say, tell};
+use crate::console::{self, Tone, say, tell};
 use crate::outcome::Outcome;
 use crate::{blockers, json, steps};
 use removable::LeftOut;
@@ -82,13 +82,19 @@ fn print(verb: Verb, answer: &Answer, output: &Output) {
     }
     // For `who`, what is in the way is the result that was asked for, even with -q.
     let asked = good || verb == Verb::Who;
-    for (tone, line) in lines(verb, answer, output.verbose) {
+    let width = if asked { console::width() } else { console::width_of_errors() };
+    for (tone, line) in lines(verb, answer, output.verbose, width) {
         if asked { say(tone, &line) } else { tell(tone, &line) }
     }
 }
 
 /// The answer in words: how it ended, below it the plan or who is in the way, and what to do next.
-pub fn lines(verb: Verb, answer: &Answer, verbose: bool) -> Vec<(Tone, String)> {
+pub fn lines(
+    verb: Verb,
+    answer: &Answer,
+    verbose: bool,
+    width: Option<usize>,
+) -> Vec<(Tone, String)> {
     let tone = match answer.outcome {
         Outcome::Planned => Tone::Plain,
         outcome if outcome.is_good() => Tone::Good,
@@ -100,8 +106,8 @@ pub fn lines(verb: Verb, answer: &Answer, verbose: bool) -> Vec<(Tone, String)> 
         let planned = answer.steps.iter().filter(|s| s.status != Status::Done);
         planned.enumerate().for_each(|(n, step)| add(steps::planned(n + 1, step)));
     }
-    let all = verbose || verb == Verb::Who;
-    answer.scan.iter().flat_map(|scan| blockers::lines(scan, all)).for_each(&mut add);
+    let room = blockers::Room { all: verbose || verb == Verb::Who, width };
+    answer.scan.iter().flat_map(|scan| blockers::lines(scan, room)).for_each(&mut add);
     answer.ended.iter().map(blockers::ended).for_each(&mut add);
     if let Some(code) = answer.error.as_ref().and_then(Error::os_code).filter(|_| verbose) {
         add(format!("  the system's number for it: {code}"));

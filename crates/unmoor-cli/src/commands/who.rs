@@ -3,12 +3,12 @@
 use super::{each, parse};
 use crate::answer::{Answer, Verb};
 use crate::args;
-use crate::blockers::processes;
+use crate::blockers::{processes, user};
 use crate::machines::Machines;
 use crate::outcome::Outcome;
 use crate::{signals, words};
 use std::ffi::OsString;
-use unmoor::{Drive, Error, Opened, Options, Scan, Target};
+use unmoor::{Blocker, BlockerKind, Drive, Error, Opened, Options, Scan, Target};
 
 pub fn run(args: args::Who) -> Result<u8, Error> {
     let targets = parse(args.targets)?;
@@ -16,27 +16,30 @@ pub fn run(args: args::Who) -> Result<u8, Error> {
     let options = Options { cancel: signals::cancel(), ..Options::default() };
     Ok(each(Verb::Who, targets, &args.output, &options.cancel, |given, target| {
         match search(&machines, target, &options) {
-            Ok((drive, scan)) => answer(given, drive, scan),
+            Ok((drive, scan, as_whom)) => answer(given, drive, scan, as_whom),
             Err(error) => Answer::from_error(given, Verb::Who, None, error),
         }
     }))
 }
 
-fn search(machines: &Machines, target: &Target, options: &Options) -> Result<(Drive, Scan), Error> {
-    let mut opened = Opened::new(machines.of(target)?, target, options)?;
+/// The drive, who uses it, and whom to be in order to see more.
+type Found = (Drive, Scan, Option<&'static str>);
+
+fn search(machines: &Machines, target: &Target, options: &Options) -> Result<Found, Error> {
+    let machine = machines.of(target)?;
+    let mut opened = Opened::new(machine, target, options)?;
     let scan = opened.blockers();
-    Ok((opened.drive().clone(), scan))
+    Ok((opened.drive().clone(), scan, machine.sees_more_as()))
 }
 
-fn answer(target: OsString, drive: Drive, scan: Scan) -> Answer {
+fn answer(target: OsString, drive: Drive, scan: Scan, as_whom: Option<&str>) -> Answer {
     let (outcome, what) = verdict(&scan);
-    let blind = outcome == Outcome::NotPermitted || (outcome == Outcome::Busy && !scan.complete);
-    let help = "run it as root (Windows: as administrator) to see everything";
+    let help = as_whom.filter(|_| !scan.complete);
     Answer {
         target,
         outcome,
         message: format!("{}: {what}.", words::describe(&drive)),
-        help: blind.then(|| help.to_string()),
+        help: help.map(|whom| format!("run it as {whom} to see everything")),
         drive: Some(drive),
         action: None,
         medium_after: None,
@@ -51,9 +54,9 @@ fn answer(target: OsString, drive: Drive, scan: Scan) -> Answer {
 
 /// "Nothing is in the way" is said only when everything was seen.
 fn verdict(scan: &Scan) -> (Outcome, String) {
-    let users = scan.blockers.iter().filter(|b| b.process.is_some()).count();
-    let others = scan.blockers.len() - users;
-    match (users, others) {
+    let users = scan.blockers.iter().filter(|b| user(b).is_some()).count();
+    let others: Vec<&Blocker> = scan.blockers.iter().filter(|b| user(b).is_none()).collect();
+    match (users, others.len()) {
         (0, 0) if scan.complete => (Outcome::Done, "nothing is in the way of a release".into()),
         (0, 0) if scan.unseen_processes > 0 => {
             let unseen = processes(scan.unseen_processes);
@@ -62,25 +65,42 @@ fn verdict(scan: &Scan) -> (Outcome, String) {
         }
         (0, 0) => (Outcome::Failed, "nothing was found, but not everything could be seen".into()),
         (users, 0) => (Outcome::Busy, format!("in use by {}", processes(users))),
-        (0, others) => (Outcome::Busy, format!("in use by {}", things(others))),
-        (users, others) => {
-            (Outcome::Busy, format!("in use by {} and {}", processes(users), things(others)))
+        (0, _) => (Outcome::Busy, format!("in use by {}", things(&others))),
+        (users, _) => {
+            (Outcome::Busy, format!("in use by {} and {}", processes(users), things(&others)))
         }
     }
 }
 
-fn things(count: usize) -> String {
-    if count == 1 {
-        "1 thing in the system".into()
-    } else {
-        format!("{count} things in the system")
+/// `1 mount, 2 swap areas`.
+fn things(blockers: &[&Blocker]) -> String {
+    let one = |kind: BlockerKind| {
+        let count = blockers.iter().filter(|b| b.kind == kind).count();
+        let (one, many) = match kind {
+            BlockerKind::Mount => ("mount", "mounts"),
+            BlockerKind::Namespace => ("mount namespace", "mount namespaces"),
+            BlockerKind::Loop => ("image", "images"),
+            BlockerKind::Swap => ("swap area", "swap areas"),
+            BlockerKind::Mapping => ("mapping", "mappings"),
+            BlockerKind::Raid => ("volume over several drives", "volumes over several drives"),
+            BlockerKind::Overlay => ("overlay", "overlays"),
+            BlockerKind::Export => ("NFS export", "NFS exports"),
+            _ => ("user that was not found", "users that were not found"),
+        };
+        format!("{count} {}", if count == 1 { one } else { many })
+    };
+    let mut seen = Vec::new();
+    for kind in blockers.iter().map(|blocker| blocker.kind) {
+        if !seen.contains(&kind) {
+            seen.push(kind);
+        }
     }
+    seen.into_iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unmoor::{Blocker, BlockerKind};
 
     fn of(scan: Scan) -> (u8, String) {
         let (outcome, what) = verdict(&scan);

@@ -10,7 +10,7 @@ mod system;
 use crate::answer::{Answer, Verb};
 use crate::args::{self, Output};
 use crate::commands;
-use crate::console::{Tone, say, tell};
+use crate::console::{self, Tone, say, tell};
 use crate::outcome::Outcome;
 use crate::progress::Progress;
 use crate::text::escape_os;
@@ -148,7 +148,7 @@ fn eject(stick: &dyn Stick, cancel: &Cancel, verbose: bool) -> Result<Outcome, S
     }
     let verb = Verb::Eject(Goal::Eject);
     let answer = Answer::from_report(given, verb, report);
-    for (tone, line) in commands::lines(verb, &answer, false) {
+    for (tone, line) in commands::lines(verb, &answer, false, console::width()) {
         say(tone, &format!("     {line}"));
     }
     comment(&format!("(exit code {})", answer.outcome.exit_code()));

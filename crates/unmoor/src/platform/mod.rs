@@ -67,6 +67,17 @@ pub trait Platform: Clock + Send + Sync {
         &[]
     }
 
+    /// Whom to be in order to see more of who uses a drive; `None` when this user sees all that anybody
+    /// does.
+    fn sees_more_as(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Does [`Session::try_lock`] keep nobody out: then it may be asked by who only looks.
+    fn locks_nobody_out(&self) -> bool {
+        false
+    }
+
     /// Can programs be ended here: [`Options::kill`](crate::Options::kill).
     fn ends_programs(&self) -> bool {
         false
@@ -182,11 +193,12 @@ pub trait Session {
 
     /// Looks once more, when every volume was found idle: does a program write to the drive itself, past
     /// its file systems (an imager, `dd`), or hold something on them that no mount shows. What is
-    /// written so would be torn when the medium leaves.
+    /// written so would be torn when the medium leaves; where it `stays`, who writes to the drive itself is
+    /// in nobody's way.
     ///
     /// # Errors
     /// `Busy`, with who it is.
-    fn no_writers(&mut self, _wait: &mut Wait<'_>) -> Result<Done> {
+    fn no_writers(&mut self, _stays: bool, _wait: &mut Wait<'_>) -> Result<Done> {
         Ok(Done::skipped("a lock keeps them out"))
     }
 

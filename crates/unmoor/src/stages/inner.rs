@@ -105,11 +105,10 @@ impl Inner<'_> {
             session.check()?;
             done.add(session.try_lock(volume, &mut wait).map_err(|e| e.about(&drive.name))?);
         }
-        // Whoever dismounts only may be about to write to the drive himself: the medium stays.
-        if options.goal != Goal::Dismount {
-            session.check()?;
-            done.add(session.no_writers(&mut wait).map_err(|e| e.about(&drive.name))?);
-        }
+        session.check()?;
+        // Whoever dismounts only may be about to write to the drive himself.
+        let stays = options.goal == Goal::Dismount;
+        done.add(session.no_writers(stays, &mut wait).map_err(|e| e.about(&drive.name))?);
         Ok(done)
     }
 
@@ -163,6 +162,25 @@ impl Inner<'_> {
         session.blockers(&mut Wait::until(*platform, end, &options.cancel, &mut watch))
     }
 
+    pub(super) fn blockers_or_unknown(&mut self) -> Scan {
+        let scan = self.blockers();
+        if !scan.blockers.is_empty()
+            || !self.platform.locks_nobody_out()
+            || self.session.check().is_err()
+        {
+            return scan;
+        }
+        let answer_by = self.platform.now() + SEARCH;
+        let answer = self.refuse().and_then(|()| self.try_lock(answer_by));
+        let _ = self.session.unlock();
+        match answer {
+            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Held) => {
+                self.with_blockers(error).scan().cloned().unwrap_or(scan)
+            }
+            _ => scan,
+        }
+    }
+
     fn search_for(&mut self, time: Duration) -> Scan {
         let Inner { platform, session, options, observer, .. } = self;
         let mut watch = |left| observer(&Event::Flushing { left });
@@ -176,8 +194,11 @@ impl Inner<'_> {
         }
         let mut scan = self.blockers();
         if scan.blockers.is_empty() && error.kind() == ErrorKind::Busy {
-            let unknown = unknown(&error, &scan, self.platform.hidden_users());
-            scan.blockers.push(unknown);
+            scan.blockers.push(unknown(&error, &scan, self.platform.sees_more_as()));
+            let hidden = self.platform.hidden_users();
+            if !hidden.is_empty() {
+                scan.notes.push(format!("what no list shows: {}", hidden.join("; ")));
+            }
         }
         error.with_scan(scan)
     }
@@ -223,20 +244,17 @@ impl Inner<'_> {
 }
 
 /// The system says busy, and nothing was found: says so, and what was not visible.
-fn unknown(error: &Error, scan: &Scan, hidden: &[&str]) -> Blocker {
-    let mut what = format!("{error}, says the system, and nothing was found that uses it");
+fn unknown(error: &Error, scan: &Scan, as_whom: Option<&str>) -> Blocker {
+    let mut what = format!("{error}, says the system; who uses it was not found");
     if scan.unseen_processes > 0 {
-        what += &format!("; {} process(es) could not be looked into", scan.unseen_processes);
+        what += &format!(" ({} process(es) could not be looked into)", scan.unseen_processes);
     } else if !scan.complete {
-        what += "; not everything could be seen";
+        what += " (not everything could be seen)";
     }
-    let mut words = String::from(match scan.complete {
-        true => "try again: it may have left just now",
-        false => "run it as root (Windows: as administrator), which sees more",
-    });
-    if !hidden.is_empty() {
-        words += &format!("; what no list shows: {}", hidden.join(", "));
-    }
+    let words = match as_whom {
+        Some(whom) if !scan.complete => format!("run it as {whom}, who sees more"),
+        _ => "try again: it may have left just now".into(),
+    };
     Blocker::new(BlockerKind::Unknown, what).with_remedy(words, None)
 }
 

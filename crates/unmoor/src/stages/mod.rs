@@ -262,9 +262,10 @@ impl<'p> Opened<'p> {
         self.0.timed(Step::Verify, |_, session, wait| session.presence(wait))
     }
 
-    /// Searches for what keeps this drive busy.
+    /// Searches for what keeps this drive busy. Where nothing is found and asking keeps nobody out, the
+    /// system is asked as well: what it says is busy is never "nothing".
     pub fn blockers(&mut self) -> Scan {
-        self.0.blockers()
+        self.0.blockers_or_unknown()
     }
 
     /// Ends the programs that this scan has named, if they are all that is in the way (or

@@ -111,19 +111,21 @@ fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
 ///
 /// # Errors
 /// `Busy`, with who it is.
-pub fn no_writers(drive: &Drive, wait: &mut Wait<'_>) -> Result<Done> {
+pub fn no_writers(drive: &Drive, stays: bool, wait: &mut Wait<'_>) -> Result<Done> {
     let scan = blockers::scan_open(drive, &mut wait.part(LOOK_AROUND));
     let users = scan.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Process);
+    let counts = |blocker: &Blocker, used: &Use| {
+        !(stays && used.kind == UseKind::Device) && !serves(drive, blocker, used)
+    };
     let mut uses =
-        users.flat_map(|blocker| blocker.uses.iter().filter(|used| !serves(drive, blocker, used)));
+        users.flat_map(|blocker| blocker.uses.iter().filter(move |used| counts(blocker, used)));
     match uses.next() {
         Some(used) if used.kind == UseKind::Device => {
             Err(busy(&used.volume, "is written to by a program, past its file systems")
                 .with_scan(scan))
         }
-        Some(used) => {
-            Err(busy(&used.volume, "is in use by way of no mount that can be seen").with_scan(scan))
-        }
+        Some(used) => Err(busy(&used.volume, "is used through a mount that is no longer attached")
+            .with_scan(scan)),
         None if scan.complete => Ok(Done::skipped("nobody writes to the device itself")),
         None => {
             wait.check()?;

@@ -114,6 +114,14 @@ impl Platform for Linux {
         ]
     }
 
+    fn sees_more_as(&self) -> Option<&'static str> {
+        (!rustix::process::geteuid().is_root()).then_some("root")
+    }
+
+    fn locks_nobody_out(&self) -> bool {
+        true
+    }
+
     fn ends_programs(&self) -> bool {
         true
     }

@@ -221,6 +221,10 @@ impl Platform for Simulated {
         self.end(number);
     }
 
+    fn locks_nobody_out(&self) -> bool {
+        self.with(|w| w.manner) == Manner::Linux
+    }
+
     fn ends_programs(&self) -> bool {
         true
     }

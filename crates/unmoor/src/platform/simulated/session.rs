@@ -154,11 +154,11 @@ impl Session for Bound<'_> {
         })
     }
 
-    fn no_writers(&mut self, _wait: &mut Wait<'_>) -> Result<Done> {
+    fn no_writers(&mut self, stays: bool, _wait: &mut Wait<'_>) -> Result<Done> {
         self.run(Op::Writers, None, |_| {
             let scan = self.world(|w| w.blockers(self.id));
             let raw = |b: &Blocker| b.uses.iter().any(|u| u.kind == UseKind::Device);
-            match scan.blockers.iter().any(raw) {
+            match !stays && scan.blockers.iter().any(raw) {
                 true => Err(Error::new(
                     ErrorKind::Busy,
                     "",

@@ -99,6 +99,10 @@ impl Platform for Windows {
         Ok(Box::new(WindowsSession::open(drive)?))
     }
 
+    fn sees_more_as(&self) -> Option<&'static str> {
+        Some("administrator")
+    }
+
     fn takes_offline(&self) -> bool {
         true
     }

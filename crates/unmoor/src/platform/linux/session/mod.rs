@@ -218,8 +218,8 @@ impl Session for LinuxSession {
         idle::find(&self.drive, volume, wait)
     }
 
-    fn no_writers(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
-        idle::no_writers(&self.drive, wait)
+    fn no_writers(&mut self, stays: bool, wait: &mut Wait<'_>) -> Result<Done> {
+        idle::no_writers(&self.drive, stays, wait)
     }
 
     fn unmount(
