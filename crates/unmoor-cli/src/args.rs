@@ -52,7 +52,7 @@ pub enum Command {
 }
 
 /// The first words that are commands and not targets.
-const COMMANDS: [&str; 10] =
+pub const COMMANDS: [&str; 10] =
     ["eject", "load", "flush", "remount", "attach", "list", "status", "who", "demo", "help"];
 
 /// Flush, dismount and eject, and look whether it really happened
@@ -267,21 +267,44 @@ pub struct Output {
 /// The command line with its command in front: `unmoor sdb` means `unmoor eject sdb`, and
 /// `unmoor --json list` means `unmoor list --json`.
 pub fn with_command_first(mut words: Vec<OsString>) -> Vec<OsString> {
-    let is_option = |w: &OsString| w.as_encoded_bytes().starts_with(b"-");
     let is = |w: &OsString, all: &[&str]| all.iter().any(|c| w.as_os_str() == *c);
     let Some(first) = words.get(1) else { return words };
     if is(first, &["-h", "--help", "-V", "--version"]) {
         return words;
     }
-    match words.iter().skip(1).position(|w| !is_option(w)) {
-        // After `--`, everything is a target.
-        Some(at) if is(&words[at + 1], &COMMANDS) && words[at] != "--" => {
-            let command = words.remove(at + 1);
+    match first_word(&words) {
+        Some(at) if is(&words[at], &COMMANDS) => {
+            let command = words.remove(at);
             words.insert(1, command);
         }
         _ => words.insert(1, "eject".into()),
     }
     words
+}
+
+/// Where the first word stands that is neither an option nor the value of one: a command, or a target.
+/// After `--` everything is a target.
+pub fn first_word(words: &[OsString]) -> Option<usize> {
+    let mut at = 1;
+    while let Some(word) = words.get(at).map(|word| word.as_encoded_bytes()) {
+        match word {
+            b"--" => return None,
+            word if takes_the_next(word) => at += 2,
+            [b'-', _, ..] => at += 1,
+            _ => return Some(at),
+        }
+    }
+    None
+}
+
+/// Is this an option whose value is the next word.
+fn takes_the_next(word: &[u8]) -> bool {
+    match word {
+        b"--wait" | b"--timeout" | b"--grace" => true,
+        // Of several in one word, the last may take one: `-jt 10s`, but not `-t10s`.
+        [b'-', rest @ .., b'w' | b't'] => !rest.iter().any(|c| matches!(c, b'-' | b'w' | b't')),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -308,8 +331,29 @@ mod tests {
     fn options_may_stand_before_the_command() {
         assert_eq!(reordered("unmoor --json list --all"), "unmoor list --json --all");
         assert_eq!(reordered("unmoor -v -j who sdb"), "unmoor who -v -j sdb");
+        for wait in ["--timeout 10s", "--timeout=10s", "-t 10s", "-t10s", "-jt 10s", "--grace 1s"] {
+            let line = format!("unmoor {wait} status sdb");
+            assert_eq!(reordered(&line), format!("unmoor status {wait} sdb"));
+        }
+        assert_eq!(reordered("unmoor -w list sdb"), "unmoor eject -w list sdb");
         assert_eq!(reordered("unmoor --help list"), "unmoor --help list");
         assert_eq!(reordered("unmoor"), "unmoor");
+    }
+
+    #[test]
+    fn every_option_that_takes_the_next_word_is_known() {
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments().filter(|a| a.get_action().takes_values()) {
+                let long = option.get_long().map(|long| format!("--{long}"));
+                let short = option.get_short().map(|short| format!("-{short}"));
+                for word in long.into_iter().chain(short) {
+                    assert!(takes_the_next(word.as_bytes()), "{word} of {}", command.get_name());
+                }
+            }
+        }
+        for word in ["--json", "-j", "-", "--", "-wt", "-t10s", "sdb", "-v"] {
+            assert!(!takes_the_next(word.as_bytes()), "{word}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod demo;
 mod duration;
 mod json;
 mod machines;
+mod mistyped;
 mod outcome;
 mod progress;
 mod shorten;
@@ -39,7 +40,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> u8 {
-    let words = args::with_command_first(std::env::args_os().collect());
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some((word, command)) = mistyped::command(&words) {
+        tell(Tone::Bad, &format!("unmoor: there is no command {word}; did you mean {command}?"));
+        tell(Tone::Plain, &format!("  to eject what is called so: unmoor eject {word} …"));
+        return WRONG_USAGE;
+    }
+    let words = args::with_command_first(words);
     let command = match args::Cli::try_parse_from(words) {
         Ok(cli) => cli.command,
         Err(error) => return explain(&error),

@@ -115,7 +115,7 @@ pub fn no_writers(drive: &Drive, stays: bool, wait: &mut Wait<'_>) -> Result<Don
     let scan = blockers::scan_open(drive, &mut wait.part(LOOK_AROUND));
     let users = scan.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Process);
     let counts = |blocker: &Blocker, used: &Use| {
-        !(stays && used.kind == UseKind::Device) && !serves(drive, blocker, used)
+        (used.kind != UseKind::Device || !stays) && !serves(drive, blocker, used)
     };
     let mut uses =
         users.flat_map(|blocker| blocker.uses.iter().filter(move |used| counts(blocker, used)));
