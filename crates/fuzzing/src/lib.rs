@@ -12,6 +12,9 @@ mod args;
 mod duration;
 #[path = "../../unmoor-cli/src/json/os_text.rs"]
 mod os_text;
+#[allow(dead_code)]
+#[path = "../../unmoor-cli/src/shorten.rs"]
+mod shorten;
 #[path = "../../unmoor-cli/src/table.rs"]
 mod table;
 #[path = "../../unmoor-cli/src/text.rs"]

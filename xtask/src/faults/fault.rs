@@ -68,7 +68,7 @@ impl Fault {
     pub fn options(self) -> &'static [&'static str] {
         match self {
             // Far less than the kernel waits for a drive.
-            Self::Timeout => &["--timeout", "10s"],
+            Self::Timeout => &["--timeout", "20s"],
             Self::SysReadOnly => &["--power-off"],
             _ => &[],
         }

@@ -46,11 +46,8 @@ const NO_DRIVE_FLUSH: Change = Change {
 };
 
 /// The second look, right before a mount is taken away.
-const NO_LAST_FLUSH: Change = Change {
-    file: UMOUNT,
-    from: "if !mount.read_only && !force {",
-    to: "if false && !mount.read_only && !force {",
-};
+const NO_LAST_FLUSH: Change =
+    Change { file: UMOUNT, from: "if !known {", to: "if false && !known {" };
 
 /// The drive lets go while it is still mounted, and the rest is done to what has left.
 const EJECT_FIRST: Change = Change {

@@ -215,6 +215,27 @@ fn force_cuts_off_an_open_file_and_keeps_what_was_written() {
 }
 
 #[test]
+fn force_cuts_off_who_writes_where_it_is_mounted_in_another_namespace_only() {
+    let alone = alone();
+    let Some(image) = Image::new_alone("unmoor-elsewhere", &alone) else { return };
+    let script = "exec unshare -m --propagation private sh -c \
+        'exec 7>\"$1/held\"; echo; while echo x >&7; do sleep 0.01; done; exec sleep 600' sh \"$1\"";
+    let holder = shell(script, &image.mount);
+    let size = || {
+        let path = format!("/proc/{}/root{}/held", holder.0.id(), image.mount.display());
+        std::fs::metadata(path).map(|m| m.len()).ok()
+    };
+    let answer = unmoor(&["eject", "--force", "--dismount-only", "-v", &image.device]);
+    assert_eq!((answer.code, image.mounts()), (0, 0), "{}", answer.text);
+    assert!(answer.text.contains("FS_IOC_SHUTDOWN ok"), "{}", answer.text);
+    let before = std::fs::read(image.file()).unwrap();
+    let size_then = size();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(size(), size_then, "it writes on");
+    assert!(std::fs::read(image.file()).unwrap() == before, "it reaches the image");
+}
+
+#[test]
 fn a_dry_run_and_a_status_touch_nothing() {
     let Some(image) = Image::new("unmoor-dry") else { return };
     for arguments in [&["eject", "--dry-run"][..], &["status"], &["flush"]] {

@@ -70,3 +70,20 @@ fn an_image_on_another_goes_first_in_either_order() {
         assert_eq!(answer.text.matches("released and detached").count(), 2, "{}", answer.text);
     }
 }
+
+#[test]
+fn force_takes_no_other_drive_along_that_is_mounted_inside() {
+    let Some((images, _alone)) = images(2) else { return };
+    let [low, high] = &images[..] else { unreachable!() };
+    assert!(crate::image::ran(std::process::Command::new("umount").arg(&high.mount)));
+    let inside = low.mount.join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    high.mount_at(&inside);
+    let holder = shell("exec 7>\"$1/held\"; echo; exec sleep 600", &inside);
+    let answer = unmoor(&["eject", "--force", &low.device]);
+    assert_eq!((answer.code, low.mounts(), high.mounts()), (3, 1, 1), "{}", answer.text);
+    assert!(answer.text.contains(&*inside.to_string_lossy()), "{}", answer.text);
+    assert!(!answer.text.contains("forced"), "{}", answer.text);
+    drop(holder);
+    assert_eq!(eject(&[low, high]).code, 0);
+}

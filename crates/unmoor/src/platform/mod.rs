@@ -202,6 +202,15 @@ pub trait Session {
         Ok(Done::skipped("a lock keeps them out"))
     }
 
+    /// Looks whether forcing the drive's mounts away would take along what is not this drive's: a mount of
+    /// another one within them.
+    ///
+    /// # Errors
+    /// `Held`, with what it is.
+    fn bears_others(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes one mount of the volume away, where the system mounts in more than one place (Linux). With
     /// `force`, even while it is in use: what is open then fails.
     fn unmount(

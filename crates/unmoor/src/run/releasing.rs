@@ -7,7 +7,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::Goal;
 use crate::plan::{Action, Plan, nothing_to_eject, plan, plan_once_idle};
 use crate::report::{Done, Step};
-use crate::stages::{Dismounted, Ejected, Halted, Locked, Opened, refuse_kill, refuse_offline};
+use crate::stages::{
+    Dismounted, Ejected, Halted, Locked, Opened, refuse_kill, refuse_offline, stays_in,
+};
 
 /// A drive that may be dismounted.
 pub(crate) enum Ready<'p> {
@@ -53,10 +55,7 @@ impl Run<'_> {
                 self.warn(format!("{error}; dismounting flushes too"));
                 Ok(())
             }
-            ErrorKind::Unwritten => Err(error.with_help(
-                "the medium stays in, because data would be lost; --discard-unwritten gives it up",
-            )),
-            _ => Err(error),
+            _ => Err(stays_in(error)),
         }
     }
 
@@ -97,7 +96,10 @@ impl Run<'_> {
         if !self.options.force || halted.error.kind() != ErrorKind::Busy {
             return Err(halted);
         }
-        let Halted { error, opened } = halted;
+        let Halted { error, mut opened } = halted;
+        if let Err(held) = opened.may_be_forced() {
+            return Err(Halted { error: held.at(Step::Lock), opened });
+        }
         self.warn(format!("{error}; forced: what is still open there fails from now on"));
         Ok(opened)
     }

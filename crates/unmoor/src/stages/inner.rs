@@ -112,6 +112,11 @@ impl Inner<'_> {
         Ok(done)
     }
 
+    pub(super) fn may_be_forced(&mut self) -> Result<()> {
+        let held = self.session.bears_others();
+        held.map_err(|error| self.with_blockers(error.about(&self.drive.name)))
+    }
+
     /// Dismounts in the order of the stack, then claims the drive.
     pub(super) fn dismount(&mut self, force: bool) -> Result<Done> {
         let (offline, discard) = (self.options.offline, self.options.discard_unwritten);
@@ -120,15 +125,22 @@ impl Inner<'_> {
             let mut gone: Vec<String> = Vec::new();
             let order = undo_order(drive);
             for (at, &undo) in order.iter().enumerate() {
-                let part = wait
-                    .check()
-                    .and_then(|()| session.check())
-                    .and_then(|()| match undo {
+                let mut once = || {
+                    wait.check().and_then(|()| session.check()).and_then(|()| match undo {
                         Undo::SwapOff(volume, path) => session.swap_off(volume, path, wait),
                         Undo::Unmount(volume, mount) => session.unmount(volume, mount, force, wait),
                         Undo::Dismount(volume) => session.dismount(volume, force, wait),
                     })
-                    .map_err(|e| so_far(e, &gone, &order[at..], &done))?;
+                };
+                let part = match once() {
+                    Err(lost) if discard && lost.kind() == ErrorKind::Unwritten => {
+                        let lost = lost.about(&drive.name).at(Step::Dismount);
+                        // Told once, it is not asked for again.
+                        once().map(|part| part.with_lost(lost))
+                    }
+                    other => other,
+                };
+                let part = part.map_err(|e| so_far(e, &gone, &order[at..], &done))?;
                 if part.skipped.is_none() {
                     gone.push(match undo {
                         Undo::Dismount(volume) => volume.name.clone(),
@@ -150,7 +162,7 @@ impl Inner<'_> {
             }
             Ok(done)
         });
-        result.map_err(|e| self.with_blockers(e))
+        result.map_err(|e| self.with_blockers(stays_in(e)))
     }
 
     pub(super) fn blockers(&mut self) -> Scan {
@@ -303,6 +315,16 @@ fn so_far(error: Error, gone: &[String], left: &[Undo<'_>], done: &Done) -> Erro
         }
     }
     error
+}
+
+/// What could not be written keeps the medium in, at whichever step that was noticed.
+pub(crate) fn stays_in(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Unwritten => error.with_help(
+            "the medium stays in, because data would be lost; --discard-unwritten gives it up",
+        ),
+        _ => error,
+    }
 }
 
 /// A flush that was not waited for to its end says what it had not come to.

@@ -88,7 +88,9 @@ impl<'p> Dismounted<'p> {
         let inner = &self.opened.0;
         let unwritten = inner.unwritten.clone().filter(|_| !inner.options.discard_unwritten);
         let result = match (action, unwritten) {
-            (Action::Nothing | Action::Stop, _) if !self.done.within_reach.is_empty() => {
+            (Action::Nothing | Action::Stop | Action::Detach, _)
+                if !self.done.within_reach.is_empty() =>
+            {
                 Err(within_reach(inner, &self.done).at(step))
             }
             (Action::Nothing, _) => Ok(Done::skipped("nothing to eject")),

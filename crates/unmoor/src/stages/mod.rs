@@ -8,7 +8,7 @@ mod ending;
 mod inner;
 mod later;
 
-pub(crate) use inner::{refuse_kill, refuse_offline};
+pub(crate) use inner::{refuse_kill, refuse_offline, stays_in};
 pub use later::{Dismounted, Ejected, Locked};
 
 use crate::blocker::Scan;
@@ -217,9 +217,20 @@ impl<'p> Opened<'p> {
     /// fails (Linux: EIO where the file system can; Windows: ERROR_NOT_READY).
     ///
     /// # Errors
-    /// `Refused` for a system drive; what the system says.
-    pub fn dismount_forced(self) -> Result<Dismounted<'p>, Halted<'p>> {
-        self.dismount(true)
+    /// `Refused` for a system drive; `Held` as [`Opened::may_be_forced`]; what the system says.
+    pub fn dismount_forced(mut self) -> Result<Dismounted<'p>, Halted<'p>> {
+        match self.may_be_forced() {
+            Ok(()) => self.dismount(true),
+            Err(error) => Err(self.halt(error.at(Step::Dismount))),
+        }
+    }
+
+    /// Would force take nothing along that is not this drive's.
+    ///
+    /// # Errors
+    /// `Held`, with what is in the way.
+    pub fn may_be_forced(&mut self) -> Result<()> {
+        self.0.may_be_forced()
     }
 
     /// Takes the medium in.

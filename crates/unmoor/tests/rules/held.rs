@@ -85,3 +85,19 @@ fn without_a_wish_to_wait_nobody_waits() {
     assert_eq!(report.exit_code(), 3);
     assert!(machine.now() < ms(300), "{:?}", machine.now());
 }
+
+#[test]
+fn force_takes_no_other_drive_along_that_is_mounted_within() {
+    let machine = Simulated::new(Manner::Linux);
+    let volume = |at: &str| VolumeSetup::partition("ext4").mounted(at);
+    let low = machine.plug(&DriveSetup::stick("it").volume(volume("/m")));
+    let high = machine.plug(&DriveSetup::stick("other").volume(volume("/m/inside")));
+    machine.open_file(low, "sim:it1", 7, "/letter").unwrap();
+    let options = Options { force: true, ..Options::default() };
+    let report = release(&machine, &target(), &options, &mut |_| {});
+    let error = report.error().expect("it is not released");
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Held, Some(Step::Lock)));
+    assert!(error.to_string().contains("/m/inside"), "{error}");
+    assert!(report.warnings.is_empty(), "force is not told of: {:?}", report.warnings);
+    assert!(machine.is_mounted(low) && machine.is_mounted(high));
+}

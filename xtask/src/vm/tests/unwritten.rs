@@ -30,7 +30,33 @@ pub const TESTS: &[Test] = &[
         promise: "what was written after the flush and fails at the dismount keeps it mounted and in: exit 1",
         drives: &[],
         machine: &FLAWED,
-        run: after_the_flush,
+        run: |trial| after_the_flush(trial, &["--wait", "60s"]),
+    },
+    Test {
+        name: "unwritten.after-the-flush-forced",
+        promise: "--force, because the other partition is in use, does not make it go away",
+        drives: &[],
+        machine: &FLAWED,
+        run: |trial| {
+            mount_at(trial, &FLAWED_STICK)?;
+            trial.hold("exec 7>/mnt/ext/held; echo held; exec sleep 1000")?;
+            trial.sh("umount /mnt/fat; umount -l /mnt/ext")?;
+            after_the_flush(trial, &["--wait", "5s", "--force"])
+        },
+    },
+    Test {
+        name: "unwritten.after-the-flush-discarded",
+        promise: "--discard-unwritten gives up what fails at the dismount too, and lists it",
+        drives: &[],
+        machine: &FLAWED,
+        run: discarded_after_the_flush,
+    },
+    Test {
+        name: "unwritten.read-only-mount",
+        promise: "a mount that was made read-only after the writing hides no failed write: exit 1",
+        drives: &[],
+        machine: &FLAWED,
+        run: read_only_mount,
     },
 ];
 
@@ -73,14 +99,37 @@ fn discarded(trial: &mut Trial) -> Result<()> {
     written.expect_ext4_after_its_journal(&image)
 }
 
-fn after_the_flush(trial: &mut Trial) -> Result<()> {
-    mount_at(trial, &FLAWED_STICK)?;
+/// Writes what will fail once everything was flushed and is about to be found idle.
+fn release_and_write(trial: &mut Trial, code: i32, options: &[&str]) -> Result<Value> {
     let node = trial.node(&FLAWED_STICK)?;
-    let mark = trial.machine.qmp.mark();
-    let line = ["eject", "--json", "--wait", "60s", "/mnt/ext"];
+    let line: Vec<&str> =
+        ["eject", "--json"].iter().chain(options).copied().chain(["/mnt/ext"]).collect();
     let trapped = Trapped::start(trial, Point::Lock, &node, &line)?;
     let ended = trapped.go_on(trial, "head -c 20000000 /dev/urandom >/mnt/fat/data.bin")?;
-    expect_code(&ended, 1)?;
-    let target = document(&ended, 1)?["targets"][0].clone();
+    expect_code(&ended, code)?;
+    Ok(document(&ended, code)?["targets"][0].clone())
+}
+
+fn after_the_flush(trial: &mut Trial, options: &[&str]) -> Result<()> {
+    mount_at(trial, &FLAWED_STICK)?;
+    let mark = trial.machine.qmp.mark();
+    let target = release_and_write(trial, 1, options)?;
+    ensure!(target["help"].as_str().is_some_and(|h| h.contains("--discard-unwritten")), "{target}");
     expect_kept(trial, mark, &target, "dismount")
+}
+
+fn discarded_after_the_flush(trial: &mut Trial) -> Result<()> {
+    mount_at(trial, &FLAWED_STICK)?;
+    let mark = trial.machine.qmp.mark();
+    let target = release_and_write(trial, 0, &["--wait", "60s", "--discard-unwritten"])?;
+    ensure!(target["lost"].to_string().contains("/mnt/fat: data may be lost"), "{target}");
+    trial.expect_tray(mark, &FLAWED_STICK, true)
+}
+
+fn read_only_mount(trial: &mut Trial) -> Result<()> {
+    written(trial)?;
+    trial.sh("mount -o remount,bind,ro /mnt/fat")?;
+    let mark = trial.machine.qmp.mark();
+    let document = trial.unmoor_json(1, &["eject", "/mnt/ext"])?;
+    expect_kept(trial, mark, &document["targets"][0], "flush")
 }

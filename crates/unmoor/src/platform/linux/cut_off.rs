@@ -27,7 +27,7 @@ pub fn cut_off(
     let mut done = Done::default();
     {
         let root = umount::open(mount, wait)?;
-        if !known && !mount.read_only {
+        if !known {
             // Whoever writes has gone on since the flush.
             match worker::run(wait, |_| {}, || rustix::fs::syncfs(&root).map(|()| [0; 8]))? {
                 Ok(_) => done.attempts.push(Attempt::accepted("syncfs").with_detail(&*shown)),

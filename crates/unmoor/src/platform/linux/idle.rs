@@ -4,7 +4,7 @@ use crate::blocker::{Blocker, BlockerKind, Scan, Use, UseKind};
 use crate::drive::{Drive, Mount, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::blockers::{self, namespaces};
-use crate::platform::linux::{fuse_abort, nbd, stack, umount};
+use crate::platform::linux::{errno, fuse_abort, mountinfo, nbd, stack, umount};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 use std::time::Duration;
@@ -102,6 +102,35 @@ fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
         None => Ok(()),
         Some(scan) => {
             Err(busy(&drive.name, "is in use in another mount namespace").with_scan(scan))
+        }
+    }
+}
+
+/// Is the volume mounted in another mount namespace, from where it does not go with ours.
+pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
+    !namespaces::mounted_elsewhere(&[volume.device], time.min(LOOK_AROUND)).mounts.is_empty()
+}
+
+/// Forcing a mount away takes what lies on it along: is there anything on this drive's mounts that is not
+/// this drive's.
+///
+/// # Errors
+/// `Held`, with what it is.
+pub fn bears_others(drive: &Drive) -> Result<()> {
+    let lines =
+        mountinfo::own().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    let ours = |id: u64| drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.id == id);
+    let other = lines.iter().find(|line| ours(line.parent) && !ours(line.id));
+    match other {
+        None => Ok(()),
+        Some(line) => {
+            let what = format!(
+                "{} is mounted on {}, within it, and is not its own: --force would take it along",
+                line.file_system,
+                line.path.display()
+            );
+            Err(Error::new(ErrorKind::Held, &drive.name, what)
+                .with_help("unmount that first, or name its drive too"))
         }
     }
 }

@@ -123,13 +123,14 @@ pub fn sync(
     }
 }
 
-/// Takes the mount away; with `force`, without another look at what cannot be written.
+/// Takes the mount away. What cannot be written is looked at once more, unless it is `known` that something
+/// cannot.
 ///
 /// # Errors
 /// `Busy`: with the system's number for it when it is in use, without when another mount covers it.
 pub fn take_away(
     mount: &Mount,
-    force: bool,
+    known: bool,
     wait: &mut Wait<'_>,
     tick: impl FnMut(&mut Wait<'_>),
 ) -> Result<Done> {
@@ -138,13 +139,19 @@ pub fn take_away(
         if mount_id(&path) != Some(id) {
             return Ok(Answer::Elsewhere);
         }
-        // Unmounting writes what came after the flush, and tells nobody when that fails; syncfs does. The
-        // file system is closed again before it is unmounted. Who forces it has been told already what
-        // could not be written.
-        if !mount.read_only && !force {
-            let root = openat(CWD, &*path, ROOT, Mode::empty());
-            if let Some(Err(errno)) = root.ok().map(rustix::fs::syncfs) {
-                return Ok(Answer::Unwritten(errno));
+        // Unmounting writes what came after the flush, and tells nobody when that fails; syncfs does, also of
+        // a mount that is read-only. The file system is closed again before it is unmounted.
+        if !known {
+            match openat(CWD, &*path, ROOT, Mode::empty()) {
+                Ok(root) => {
+                    if let Err(errno) = rustix::fs::syncfs(root) {
+                        return Ok(Answer::Unwritten(errno));
+                    }
+                }
+                // A user's own FUSE file system may be closed to root.
+                Err(Errno::ACCESS | Errno::PERM) => {}
+                Err(Errno::IO) => return Ok(Answer::Unwritten(Errno::IO)),
+                Err(errno) => return Err(errno),
             }
         }
         unmount(&*path, UnmountFlags::NOFOLLOW).map(|()| Answer::Done)

@@ -169,6 +169,16 @@ impl Session for Bound<'_> {
         })
     }
 
+    fn bears_others(&mut self) -> Result<()> {
+        match self.world(|w| w.mounted_within(self.id)) {
+            None => Ok(()),
+            Some(path) => {
+                let what = format!("another drive is mounted on {}, within it", path.display());
+                Err(Error::new(ErrorKind::Held, "", what))
+            }
+        }
+    }
+
     fn unmount(
         &mut self,
         volume: &Volume,

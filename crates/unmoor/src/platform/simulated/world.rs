@@ -11,7 +11,7 @@ use super::threads::Threads;
 use crate::drive::{DriveId, Medium, Mount};
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -72,6 +72,19 @@ impl World {
         }
         let device = self.devices.last_mut().expect("just pushed");
         device.written = device.volumes.iter().flat_map(|v| v.cache.clone()).collect();
+    }
+
+    /// Where another drive is mounted within the mounts of this one.
+    pub fn mounted_within(&self, id: DriveId) -> Option<PathBuf> {
+        let ours: Vec<u64> = self
+            .device(id)
+            .into_iter()
+            .flat_map(|d| &d.volumes)
+            .flat_map(|v| v.shape.mounts.iter().map(|m| m.id))
+            .collect();
+        let all = self.devices.iter().flat_map(|d| &d.volumes).flat_map(|v| &v.shape.mounts);
+        let mut others = all.filter(|m| ours.contains(&m.parent) && !ours.contains(&m.id));
+        others.next().map(|m| m.path.clone())
     }
 
     /// Attaches a volume there: on top of the mount that holds this path, as kernels do.

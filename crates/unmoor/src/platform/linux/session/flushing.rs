@@ -61,7 +61,8 @@ impl LinuxSession {
         wait: &mut Wait<'_>,
     ) -> Result<Done> {
         let mut hidden = None;
-        for mount in volume.mounts.iter().filter(|m| !m.read_only) {
+        // One that is mounted read-only here may be written to elsewhere, or have been before.
+        for mount in &volume.mounts {
             let tick = Self::progress(self.drive.id.device);
             // One mount stands for all of them: the whole file system is written.
             match umount::sync(mount, wait, tick).map_err(|e| self.remember(e))? {

@@ -222,6 +222,10 @@ impl Session for LinuxSession {
         idle::no_writers(&self.drive, stays, wait)
     }
 
+    fn bears_others(&mut self) -> Result<()> {
+        idle::bears_others(&self.drive)
+    }
+
     fn unmount(
         &mut self,
         volume: &Volume,
@@ -231,11 +235,13 @@ impl Session for LinuxSession {
     ) -> Result<Done> {
         let tick = Self::progress(self.drive.id.device);
         let known = self.unwritten.is_some();
-        // Its mount would go, and whoever has files open in the overlay would write on.
-        let done = if self.written_through.contains(&volume.name) {
+        // Its mount would go, and whoever has files open in the overlay, or where the file system is mounted
+        // too, would write on.
+        let elsewhere = || force && idle::is_mounted_elsewhere(volume, wait.left());
+        let done = if self.written_through.contains(&volume.name) || elsewhere() {
             self.detach_busy(volume, mount, known, wait)
         } else {
-            match umount::take_away(mount, force, wait, tick) {
+            match umount::take_away(mount, known, wait, tick) {
                 Err(busy) if force && busy.os_code() == Some(Errno::BUSY.raw_os_error()) => {
                     self.detach_busy(volume, mount, known, wait)
                 }
