@@ -53,9 +53,9 @@ fn style(tone: Tone) -> Style {
     }
 }
 
-/// Is somebody watching standard error.
+/// Is somebody watching standard error, on a terminal that can draw a line anew.
 pub fn is_watched() -> bool {
-    io::stderr().is_terminal()
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
 }
 
 /// The width of the terminal that standard output goes to; `None` when it goes elsewhere.

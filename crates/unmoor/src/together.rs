@@ -8,6 +8,7 @@
 //!
 //! A drive by itself is a stack of one.
 
+use crate::blocker::{Blocker, BlockerKind};
 use crate::drive::Drive;
 use crate::error::{Error, Result};
 use crate::options::Options;
@@ -151,6 +152,9 @@ fn lock_all<'r>(
 ) -> Option<Vec<Member<'r, Ready<'r>>>> {
     let several = opened.len() > 1;
     let (platform, wait) = opened.first().map(|m| (m.run.platform, m.run.options.wait))?;
+    if several {
+        spare_programs_in_vain(&mut opened);
+    }
     let begun = platform.now();
     let spent = || platform.now().saturating_sub(begun);
     loop {
@@ -172,6 +176,24 @@ fn lock_all<'r>(
             let _ = at.unlock();
             opened.push(Member { number, run, action, at });
         }
+    }
+}
+
+/// Programs in the way of one drive are not ended while something else keeps another of the stack.
+fn spare_programs_in_vain(opened: &mut [Member<'_, Opened<'_>>]) {
+    let wished = |m: &Member<'_, Opened<'_>>| m.run.options.kill.is_some() && !m.run.options.force;
+    if !opened.iter().all(wished) {
+        return;
+    }
+    let kept = opened.iter_mut().find_map(|member| {
+        let stays = |b: &Blocker| b.kind != BlockerKind::Unknown && b.may_be_ended().is_err();
+        let name = member.at.drive().name.clone();
+        member.at.blockers().blockers.iter().any(stays).then_some(name)
+    });
+    let Some(name) = kept else { return };
+    for Member { run, .. } in opened {
+        run.options.kill = None;
+        run.warn(format!("nobody was ended: what is in the way of {name} is not only programs"));
     }
 }
 

@@ -78,6 +78,8 @@ fn print(verb: Verb, answer: &Answer, output: &Output) {
     }
     let good = answer.outcome.is_good();
     if good && output.quiet {
+        // What is lost is an error, also where giving it up was the wish.
+        answer.lost.iter().for_each(|lost| tell(Tone::Bad, &lost.to_string()));
         return;
     }
     // For `who`, what is in the way is the result that was asked for, even with -q.

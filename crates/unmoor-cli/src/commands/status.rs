@@ -13,7 +13,15 @@ use unmoor::{Drive, DriveKind, Error, Medium, Options, Target, Volume, platform}
 
 pub fn run(args: args::Status) -> Result<u8, Error> {
     let targets = match args.targets.is_empty() {
-        true => removable()?,
+        true => match removable() {
+            Ok(targets) => targets,
+            Err(error) if args.json => {
+                let code = Outcome::from(&error).exit_code();
+                let verb = Verb::Status.name();
+                return Ok(print_document(&json::of_no_targets(verb, code, &error, &[]), code));
+            }
+            Err(error) => return Err(error),
+        },
         false => args.targets,
     };
     let machines = Machines::default();
@@ -56,7 +64,10 @@ fn look(machines: &Machines, given: OsString, target: &Target) -> Answer {
             Some(error) => {
                 format!("{}: `eject` would stop: {}.", words::describe(drive), error.detail())
             }
-            None => format!("{}: `eject` would release it.", words::describe(drive)),
+            None => format!(
+                "{}: `eject` would do this, if nothing is in the way (`unmoor who` looks):",
+                words::describe(drive)
+            ),
         };
         answer.outcome = Outcome::Done;
         answer.error = None;

@@ -8,7 +8,7 @@ use crate::machines::Machines;
 use crate::outcome::Outcome;
 use crate::{signals, words};
 use std::ffi::OsString;
-use unmoor::{Blocker, BlockerKind, Drive, Error, Opened, Options, Scan, Target};
+use unmoor::{Blocker, BlockerKind, Drive, Error, ErrorKind, Opened, Options, Scan, Target};
 
 pub fn run(args: args::Who) -> Result<u8, Error> {
     let targets = parse(args.targets)?;
@@ -29,6 +29,14 @@ fn search(machines: &Machines, target: &Target, options: &Options) -> Result<Fou
     let machine = machines.of(target)?;
     let mut opened = Opened::new(machine, target, options)?;
     let scan = opened.blockers();
+    // What is never released, or has nothing to release, is not free because nobody uses it.
+    let planned = unmoor::plan(opened.drive(), options, |_| Vec::new());
+    if let Err(error) = planned
+        && scan.blockers.is_empty()
+        && matches!(error.kind(), ErrorKind::Refused | ErrorKind::NoMedium)
+    {
+        return Err(error.with_scan(scan));
+    }
     Ok((opened.drive().clone(), scan, machine.sees_more_as()))
 }
 

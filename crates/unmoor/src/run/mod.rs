@@ -90,6 +90,11 @@ impl<'r> Run<'r> {
         Ok(drive)
     }
 
+    /// The moment by which everything must be over, if one was given.
+    fn deadline(&self) -> Option<Duration> {
+        self.options.timeout.map(|timeout| self.start + timeout)
+    }
+
     pub(crate) fn open(&mut self, drive: Drive) -> Result<Opened<'r>> {
         let (ear, waited) = (self.ear.clone(), self.waited.clone());
         let mut opened = Opened::with(self.platform, drive, &self.options)?

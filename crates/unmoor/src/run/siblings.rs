@@ -2,18 +2,51 @@
 //! a "virtual CD". None of them may be in use.
 
 use super::Run;
+use crate::blocker::{Blocker, BlockerKind, Scan, Use, UseKind};
 use crate::drive::Drive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::refusals::refuse_system;
-use crate::report::Step;
+use crate::report::{Event, Step};
 use crate::stages::Opened;
 use crate::target::Target;
+use std::time::Duration;
 
-impl Run<'_> {
+/// How often it is looked whether they are free.
+const PAUSE: Duration = Duration::from_millis(250);
+
+impl<'r> Run<'r> {
     /// A power-off takes the other drives of the same device along: a card reader's other slots, the
     /// disk beside a "virtual CD". None of them may be in use, nor come into use meanwhile: each that was
     /// not given too is taken for ourselves, which flushes it, until this run is over.
+    ///
+    /// One that is in use is waited for as everything that is in the way.
     pub(crate) fn take_siblings(&mut self, drive: &Drive) -> Result<()> {
+        let until = self.platform.now() + self.options.wait;
+        let until = self.deadline().map_or(until, |deadline| deadline.min(until));
+        let taken = loop {
+            let error = match self.try_siblings(drive) {
+                Ok(taken) => break taken,
+                Err(error) => error,
+            };
+            let left = until.saturating_sub(self.platform.now());
+            if error.kind() != ErrorKind::Busy || left.is_zero() {
+                return Err(error);
+            }
+            self.tell(&Event::Waiting { error: &error, left });
+            if self.options.cancel.is_cancelled() {
+                let why = "stopped at your wish";
+                return Err(Error::new(ErrorKind::Interrupted, &drive.name, why).at(Step::Resolve));
+            }
+            self.platform.sleep(PAUSE.min(left));
+        };
+        if let Some(words) = go_along(taken.iter().map(Opened::drive)) {
+            self.warn(words);
+        }
+        self.siblings = taken;
+        Ok(())
+    }
+
+    fn try_siblings(&self, drive: &Drive) -> Result<Vec<Opened<'r>>> {
         let mut taken = Vec::new();
         for sibling in self.siblings_along(drive)? {
             let name = sibling.name.clone();
@@ -28,11 +61,7 @@ impl Run<'_> {
                 Err(error) => return Err(error.at(Step::Resolve)),
             }
         }
-        if let Some(words) = go_along(taken.iter().map(Opened::drive)) {
-            self.warn(words);
-        }
-        self.siblings = taken;
-        Ok(())
+        Ok(taken)
     }
 
     /// The drives that a power-off takes along without being asked to.
@@ -51,7 +80,12 @@ impl Run<'_> {
             refuse_system(&sibling).map_err(|e| e.at(Step::Resolve))?;
             if let Some(mount) = sibling.mounts().first() {
                 let how = format!("is mounted on {}", mount.path.display());
-                return Err(self.sibling_in_use(drive, name, &how));
+                let used = Use::new(UseKind::MountPoint, &**name).at(&mount.path);
+                let blocker = Blocker::new(BlockerKind::Mount, format!("{name} {how}"))
+                    .with_use(used)
+                    .with_remedy("release it first", Some(format!("unmoor eject {name}")));
+                let scan = Scan { blockers: vec![blocker], complete: true, ..Scan::default() };
+                return Err(self.sibling_in_use(drive, name, &how).with_scan(scan));
             }
             along.push(sibling);
         }
@@ -61,7 +95,7 @@ impl Run<'_> {
     fn sibling_in_use(&self, drive: &Drive, name: &str, how: &str) -> Error {
         let what = format!("powering it off would take {name} along, which {how}");
         Error::new(ErrorKind::Busy, &drive.name, what)
-            .with_help(format!("release {name} first, or leave --power-off out"))
+            .with_help("or leave --power-off out, to eject the medium of this drive alone")
             .at(Step::Resolve)
     }
 }

@@ -171,7 +171,21 @@ impl Inner<'_> {
         // A search after the deadline is still worth a moment: it is the answer the user waits for.
         let now = platform.now();
         let end = deadline.unwrap_or(now + Options::STEP_TIME).max(now + SEARCH);
-        session.blockers(&mut Wait::until(*platform, end, &options.cancel, &mut watch))
+        let scan = session.blockers(&mut Wait::until(*platform, end, &options.cancel, &mut watch));
+        self.without_what_goes_too(scan)
+    }
+
+    /// What the release takes down by itself, by these options, is in nobody's way.
+    fn without_what_goes_too(&self, mut scan: Scan) -> Scan {
+        let swap_goes = self.options.swapoff;
+        let all_given =
+            !self.options.together.is_empty() && refuse_held(&self.drive, &self.options).is_ok();
+        scan.blockers.retain(|blocker| match blocker.kind {
+            BlockerKind::Swap => !swap_goes,
+            BlockerKind::Raid | BlockerKind::Mapping => !all_given,
+            _ => true,
+        });
+        scan
     }
 
     pub(super) fn blockers_or_unknown(&mut self) -> Scan {
@@ -197,7 +211,8 @@ impl Inner<'_> {
         let Inner { platform, session, options, observer, .. } = self;
         let mut watch = |left| observer(&Event::Flushing { left });
         let end = platform.now() + time;
-        session.blockers(&mut Wait::until(*platform, end, &options.cancel, &mut watch))
+        let scan = session.blockers(&mut Wait::until(*platform, end, &options.cancel, &mut watch));
+        self.without_what_goes_too(scan)
     }
 
     pub(super) fn with_blockers(&mut self, error: Error) -> Error {

@@ -101,3 +101,25 @@ fn force_takes_no_other_drive_along_that_is_mounted_within() {
     assert!(report.warnings.is_empty(), "force is not told of: {:?}", report.warnings);
     assert!(machine.is_mounted(low) && machine.is_mounted(high));
 }
+
+#[test]
+fn a_sibling_in_use_is_named_and_waited_for() {
+    let reader = || {
+        let machine = Simulated::new(Manner::Linux);
+        machine.plug(&DriveSetup::stick("it").siblings(&["sim:two"]));
+        let mounted = VolumeSetup::partition("vfat").mounted("/two");
+        let two = machine.plug(&DriveSetup::stick("two").siblings(&["sim:it"]).volume(mounted));
+        (machine, two)
+    };
+    let options = |wait| Options { goal: Goal::PowerOff, wait: ms(wait), ..Options::default() };
+    let (machine, _) = reader();
+    let report = release(&machine, &target(), &options(0), &mut |_| {});
+    let scan = report.error().and_then(|e| e.scan()).expect("what is in the way is named");
+    assert_eq!(scan.blockers[0].kind, BlockerKind::Mount);
+    assert!(machine.now() < ms(100), "{:?}", machine.now());
+    let (machine, two) = reader();
+    machine.at(ms(1500), Happening::Yank(two));
+    let report = release(&machine, &target(), &options(5000), &mut |_| {});
+    assert_eq!(report.outcome, Outcome::Released, "{report:#?}");
+    assert!(machine.now() >= ms(1500));
+}

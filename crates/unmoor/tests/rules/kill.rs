@@ -1,12 +1,15 @@
 //! Who is ended is a program that was in the way, that the user agreed to, and that was asked first;
 //! and nobody is ended in vain.
 
-use crate::run::{Ran, ms};
+use crate::run::{Ran, ms, target};
 use crate::scenario::{KillSpec, Scenario, anything, cases, peaceful};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unmoor::platform::simulated::{Temper, Told};
-use unmoor::{Ending, ErrorKind, Role, Status, Step};
+use unmoor::platform::simulated::{DriveSetup, Manner, Simulated, Temper, Told, VolumeSetup};
+use unmoor::{
+    Consent, Ending, ErrorKind, Job, Kill, Options, Outcome, Procedure, Role, Status, Step, Target,
+    VolumeKind, many, release,
+};
 
 /// The wish to end what is in the way.
 fn wish() -> impl Strategy<Value = KillSpec> {
@@ -195,4 +198,40 @@ fn scenarios_come_to_every_ending() {
         let seen = ends.iter().filter(|e| **e == how).count();
         assert!(seen >= least, "{how:?}: {seen}");
     }
+}
+
+#[test]
+fn swap_that_is_switched_off_anyway_keeps_no_program_from_being_ended() {
+    let machine = Simulated::new(Manner::Linux);
+    let volume = VolumeSetup::partition("ext4").mounted("/m");
+    let drive = machine.plug(&DriveSetup::stick("it").system(&["swap on sim:it2"]).volume(volume));
+    machine.open_file(drive, "sim:it1", 1000, "/letter").unwrap();
+    let kill = Kill { grace: ms(500), consent: Consent::Given };
+    let options = Options { kill: Some(kill), swapoff: true, ..Options::default() };
+    let report = release(&machine, &target(), &options, &mut |_| {});
+    assert_eq!(report.outcome, Outcome::Released, "{report:#?}");
+    assert_eq!(report.ended.len(), 1);
+}
+
+/// Two members of an array; a program uses the one, and something that is no program the other.
+#[test]
+fn nobody_is_ended_for_one_member_while_another_one_is_kept_all_the_same() {
+    let machine = Simulated::new(Manner::Linux);
+    let member = |name: &str| {
+        let array = VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &["sim:a1", "sim:b1"]);
+        DriveSetup::stick(name)
+            .volume(VolumeSetup::partition("ext4").mounted(format!("/{name}")))
+            .volume(array.mounted("/array"))
+    };
+    let (a, b) = (machine.plug(&member("a")), machine.plug(&member("b")));
+    machine.open_file(a, "sim:a1", 1000, "/letter").unwrap();
+    machine.mount_elsewhere(b, "sim:b1", "a container");
+    let kill = Kill { grace: ms(500), consent: Consent::Given };
+    let options = Options { kill: Some(kill), ..Options::default() };
+    let targets = ["a", "b"].map(|name| Target::Simulated(name.into()));
+    let jobs: Vec<Job<'_>> =
+        targets.iter().map(|target| Job { platform: &machine, target }).collect();
+    let reports = many(Procedure::Release, &jobs, &options, &mut |_, _| {});
+    assert!(reports.iter().all(|r| r.exit_code() == 3), "{reports:#?}");
+    assert!(reports.iter().all(|r| r.ended.is_empty()), "ended in vain: {reports:#?}");
 }
