@@ -108,7 +108,7 @@ fn waiting_is_told_once_where_nobody_watches() {
 fn status_shows_the_drive_and_what_eject_would_do() {
     let run = line("status sim:stick");
     for part in
-        ["usb disk", "photos", "LETTERS", "unwritten", "`eject` would release it", "1. flush"]
+        ["usb disk", "photos", "LETTERS", "unwritten", "`eject` would do this, if nothing is in the way", "1. flush"]
     {
         assert!(run.out.contains(part), "{part}: {}", run.out);
     }
