@@ -107,9 +107,14 @@ fn waiting_is_told_once_where_nobody_watches() {
 #[test]
 fn status_shows_the_drive_and_what_eject_would_do() {
     let run = line("status sim:stick");
-    for part in
-        ["usb disk", "photos", "LETTERS", "unwritten", "`eject` would do this, if nothing is in the way", "1. flush"]
-    {
+    for part in [
+        "usb disk",
+        "photos",
+        "LETTERS",
+        "unwritten",
+        "`eject` would do this, if nothing is in the way",
+        "1. flush",
+    ] {
         assert!(run.out.contains(part), "{part}: {}", run.out);
     }
     let run = line("status sim:system");

@@ -15,7 +15,8 @@ pub(crate) fn refuse_system(drive: &Drive) -> Result<()> {
         .with_help("unmoor never releases such a drive"))
 }
 
-fn is_swap(what: &str) -> bool {
+/// Is this use of a drive by the system swap alone.
+pub(crate) fn is_swap(what: &str) -> bool {
     what.starts_with("swap on ")
 }
 

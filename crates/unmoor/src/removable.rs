@@ -1,6 +1,7 @@
 //! "All that can be taken out": which drives that means.
 
 use crate::drive::{Drive, DriveKind, Medium};
+use crate::refusals::is_swap;
 
 /// Of these drives, those that a person would take out or unplug and that have something to release;
 /// and the others, each with the reason why it is left alone.
@@ -20,6 +21,9 @@ pub fn all_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>) {
 }
 
 fn reason_to_leave(drive: &Drive) -> Option<String> {
+    if !drive.system.is_empty() && drive.system.iter().all(|what| is_swap(what)) {
+        return Some(format!("is in use: {}", drive.system.join(", ")));
+    }
     if !drive.system.is_empty() {
         return Some(format!("carries the running system ({})", drive.system.join(", ")));
     }

@@ -227,11 +227,15 @@ fn all<'r, S: Stage<'r>, T: Stage<'r>>(
         match pass(&mut run, at) {
             Ok(at) => through.push(Member { number, run, action, at }),
             Err(Fallen { error, opened }) => {
-                over.stop(number, run, opened, error.clone());
+                let whose = run.report.drive.as_ref().map_or("another", |drive| &drive.name);
+                let others = error
+                    .clone()
+                    .and_detail(format!("that is {whose}'s, which is released together with it"));
+                over.stop(number, run, opened, error);
                 let before = through.into_iter().map(|m| (m.number, m.run, m.at.back()));
                 let after = rest.map(|m| (m.number, m.run, m.at.back()));
                 for (number, run, opened) in before.chain(after) {
-                    over.stop(number, run, opened, error.clone());
+                    over.stop(number, run, opened, others.clone());
                 }
                 return None;
             }

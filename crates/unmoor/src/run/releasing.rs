@@ -2,6 +2,7 @@
 
 use super::Run;
 use super::siblings::go_along;
+use crate::blocker::Scan;
 use crate::drive::{Drive, DriveKind, Medium, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Goal;
@@ -100,7 +101,10 @@ impl Run<'_> {
         if let Err(held) = opened.may_be_forced() {
             return Err(Halted { error: held.at(Step::Lock), opened });
         }
-        self.warn(format!("{error}; forced: what is still open there fails from now on"));
+        self.warn(format!(
+            "{error}; forced: what is still open there fails from now on{}",
+            cut_off(error.scan())
+        ));
         Ok(opened)
     }
 
@@ -196,4 +200,17 @@ fn with_done<'p>(
         let done = d.done().clone();
         (d, done)
     })
+}
+
+/// Whom that concerns, as far as it is known.
+fn cut_off(scan: Option<&Scan>) -> String {
+    const FEW: usize = 5;
+    let processes = scan.into_iter().flat_map(|s| &s.blockers).filter_map(|b| b.process.as_ref());
+    let names: Vec<String> =
+        processes.map(|p| format!("{} (pid {})", p.name.to_string_lossy(), p.pid)).collect();
+    match names.len() {
+        0 => String::new(),
+        count if count > FEW => format!(": {}, and {} more", names[..FEW].join(", "), count - FEW),
+        _ => format!(": {}", names.join(", ")),
+    }
 }

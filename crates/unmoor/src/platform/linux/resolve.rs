@@ -159,7 +159,8 @@ const LATE: &str =
 /// The port that `target` names.
 pub fn port(target: &Target) -> Result<Port> {
     let no_port = || {
-        let why = "is no port: what is powered off has no other name";
+        let why =
+            "is not the name of a port (usb:1-4.1), and what is powered off has no other name";
         Error::new(ErrorKind::NotSupported, target.to_string(), why)
             .with_help("`unmoor attach` lists what can be brought back")
     };
