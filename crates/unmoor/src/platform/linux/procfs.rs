@@ -53,6 +53,16 @@ impl Proc {
         Task::at(self.0.as_fd(), pid)
     }
 
+    /// Calls `each` with every number in a directory below `/proc`: `7/task`.
+    pub(crate) fn numbers(&self, dir: &CStr, room: &mut Room, each: impl FnMut(u32)) -> Result<()> {
+        numbers(self.0.as_fd(), dir, room, each)
+    }
+
+    /// What is at a path below `/proc`.
+    pub(crate) fn seen(&self, path: &CStr) -> Result<Seen> {
+        seen(self.0.as_fd(), path)
+    }
+
     /// The text of a link below `/proc`: `self/ns/mnt`.
     pub(crate) fn link(&self, path: &CStr, text: &mut Vec<u8>) -> Result<()> {
         link(self.0.as_fd(), path, text)

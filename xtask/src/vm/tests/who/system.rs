@@ -27,6 +27,12 @@ pub const TESTS: &[Test] = &[
     row!("nested", ONE, "mounts within mounts within it are named, the innermost first", nested),
     row!("namespace", ONE, "a mount in another namespace is named with who lives there", namespace),
     row!(
+        "namespace-rooted",
+        ONE,
+        "so is one whose only process has a root of its own, below which nothing of the stick is",
+        rooted
+    ),
+    row!(
         "service",
         ONE,
         "a mount in the namespace of a service is named with the service, which is stopped properly",
@@ -99,6 +105,20 @@ fn namespace(trial: &mut Trial) -> Result<()> {
     let pid = trial.hold(UNSHARE)?;
     let by = Some((&*pid, "sleep"));
     blocked(trial, &node, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
+}
+
+fn rooted(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    let pid = trial.hold(
+        "mkdir -p /mnt/jail && exec unshare -m --propagation private $AGENT hold root /mnt/jail",
+    )?;
+    let command = format!("nsenter --target {pid} --mount umount /mnt/ext");
+    let named = Named {
+        process: Some((&pid, "xtask")),
+        command: Some(&command),
+        ..mount("namespace", "/mnt/ext")
+    };
+    blocked(trial, &node, &[named])
 }
 
 /// Puts the shell into this control group, as what manages services and containers would.

@@ -5,6 +5,7 @@ use super::fdinfo::FdInfo;
 use super::identity::{self, Users};
 use super::maps::Mapping;
 use super::propagation::Groups;
+use super::residents::Resident;
 use super::survey::{Namespace, Survey, namespace_number};
 use super::{exports, overlay, stacked, text};
 use crate::platform::linux::fuzzing::{counters, mangled};
@@ -23,7 +24,9 @@ pub fn mount_tables(bytes: &[u8]) {
     let nodes = [(8 << 32 | 17, 1), (8 << 32 | 16, 0)];
     let (mut survey, mut groups) = (Survey::default(), Groups::default());
     let mut mounts = 0;
-    for (table, namespace) in tables.into_iter().zip([Namespace::Ours, Namespace::Of(2)]) {
+    for (table, namespace) in
+        tables.into_iter().zip([Namespace::Ours, Namespace::Of(Resident::process(2))])
+    {
         let mut lines = mountinfo::parse(table);
         // Those would be asked of this machine's own /dev, or looked for in its directories.
         lines.retain(|line| line.device >> 32 != 0 || !source_is_device(line));

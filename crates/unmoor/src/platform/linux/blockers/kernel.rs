@@ -3,6 +3,7 @@
 use super::identity::Identity;
 use super::kept::Kept;
 use super::overlay::Overlay;
+use super::residents::Resident;
 use super::survey::{Hit, Namespace, Survey, Which};
 use super::text::{command, command_on};
 use super::wanted::Wanted;
@@ -137,8 +138,8 @@ fn elsewhere<'d>(
             None => {
                 let blocker = match hit.namespace {
                     Namespace::Ours => continue,
-                    Namespace::Of(pid) => match who(pid) {
-                        Some(person) => keeper(hit, name(hit.on), &person),
+                    Namespace::Of(resident) => match who(resident.pid) {
+                        Some(person) => keeper(hit, name(hit.on), resident, &person),
                         // A namespace ends with its last process.
                         None => continue,
                     },
@@ -151,11 +152,14 @@ fn elsewhere<'d>(
     blockers.into_iter().map(|(_, blocker)| blocker).collect()
 }
 
-fn keeper(hit: &Hit, volume: &str, person: &Identity) -> Blocker {
-    let who = match &person.process.unit {
-        Some(unit) => format!("{}, {unit}", person::description(person)),
-        None => person::description(person),
-    };
+fn keeper(hit: &Hit, volume: &str, resident: Resident, person: &Identity) -> Blocker {
+    let mut who = person::description(person);
+    if let Some(thread) = resident.thread {
+        who = format!("thread {thread} of {who}");
+    }
+    if let Some(unit) = &person.process.unit {
+        who = format!("{who}, {unit}");
+    }
     let description = format!(
         "{volume} is mounted on {} in the mount namespace of {who} too",
         hit.path.display()
@@ -228,7 +232,9 @@ fn exported<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocke
 fn umount(kept: &[Kept], namespace: Namespace, path: &Path) -> Option<String> {
     let enter = match namespace {
         Namespace::Ours => return command_on(&["umount"], path),
-        Namespace::Of(pid) => vec!["--target".into(), pid.to_string().into(), "--mount".into()],
+        Namespace::Of(resident) => {
+            vec!["--target".into(), resident.entry().to_string().into(), "--mount".into()]
+        }
         Namespace::Kept(at) => {
             let mut by = OsString::from("--mount=");
             by.push(&kept.get(at)?.path);

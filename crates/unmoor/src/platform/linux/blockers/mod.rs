@@ -27,6 +27,7 @@ mod patience;
 pub(crate) mod person;
 mod propagation;
 mod relative;
+mod residents;
 mod search;
 mod slow;
 mod stacked;
@@ -37,6 +38,7 @@ mod testbed;
 mod tests;
 mod text;
 mod uses;
+mod visitor;
 mod wanted;
 
 pub(crate) use search::{scan, scan_open};

@@ -246,6 +246,51 @@ fn a_file_opened_in_another_mount_namespace_is_found() {
     assert_eq!(one_use(of(&scan, &holder)).fd, Some(7));
 }
 
+/// What keeps the stick mounted in another namespace, by way of this process.
+fn elsewhere<'s>(scan: &'s Scan, holder: &Holder) -> &'s Blocker {
+    let found = kind(scan, BlockerKind::Namespace);
+    let by = |b: &&&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
+    found.iter().find(by).unwrap_or_else(|| panic!("{scan:#?}"))
+}
+
+#[test]
+fn a_thread_in_a_mount_namespace_of_its_own_is_named_and_the_command_takes_the_mount_away() {
+    let Some(stick) = Stick::new() else { return };
+    let script = "
+def own():
+    apart()
+    ready()
+threading.Thread(target=own, daemon=True).start()
+time.sleep(1000)
+";
+    let Some(holder) = Holder::python(script, &stick.mount) else { return };
+    let scan = look(&stick);
+    let blocker = elsewhere(&scan, &holder);
+    assert!(blocker.description.contains("thread "), "{}", blocker.description);
+    assert_eq!(one_use(blocker).path.as_deref(), Some(&*stick.mount));
+    run(blocker);
+    assert!(unmounts(&stick.mount));
+    let again = look(&stick);
+    assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+}
+
+#[test]
+fn a_namespace_whose_only_process_has_another_root_is_seen_from_its_own() {
+    let Some(stick) = Stick::new() else { return };
+    // Below the first root nothing of the stick is to be seen; below the second, under another name.
+    for root in [stick.beside("jail"), stick.mount.parent().unwrap().to_path_buf()] {
+        let script = format!("apart()\nos.chroot({root:?})\nos.chdir('/')\nready()\n");
+        let Some(holder) = Holder::python(&script, &stick.mount) else { return };
+        let scan = look(&stick);
+        let blocker = elsewhere(&scan, &holder);
+        assert_eq!(one_use(blocker).path.as_deref(), Some(&*stick.mount));
+        run(blocker);
+        let again = look(&stick);
+        assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+    }
+    assert!(unmounts(&stick.mount));
+}
+
 #[test]
 fn a_subvolume_of_btrfs_is_found_though_it_has_a_number_of_its_own() {
     let Some(stick) = Stick::with(&["mkfs.btrfs", "-q", "-f"]) else { return };
