@@ -10,7 +10,7 @@ use super::survey::{Namespace, Survey, namespace_number};
 use super::{exports, overlay, stacked, text};
 use crate::platform::linux::fuzzing::{counters, mangled};
 use crate::platform::linux::mountinfo::{self, source_is_device};
-use crate::platform::linux::procfs;
+use crate::platform::linux::{procfs, sock_diag};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -100,6 +100,22 @@ pub fn proc_process(bytes: &[u8]) {
     }
     let number: Option<u32> = procfs::parse(bytes);
     assert!(number.is_none() || bytes.iter().all(u8::is_ascii_digit));
+}
+
+/// What the kernel says of the sockets that are bound to files.
+pub fn unix_sockets(bytes: &[u8]) {
+    let mut found = Vec::new();
+    sock_diag::parse(bytes, |bound| found.push(bound));
+    assert!(found.len() <= bytes.len() / 32);
+    for bound in found {
+        assert_ne!(bound.socket, 0);
+        // A name of the kernel's ends at its first 0, and is no longer than 108 bytes.
+        if bound.name.len() < 108 {
+            let mut again = Vec::new();
+            let part = sock_diag::parse(&sock_diag::written(&bound), |b| again.push(b));
+            assert_eq!((part, again), (sock_diag::Part::Last, vec![bound]));
+        }
+    }
 }
 
 /// Tables of the whole system: swap, the NFS server's exports, the counters of unwritten pages.

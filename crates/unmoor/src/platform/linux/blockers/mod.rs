@@ -30,6 +30,7 @@ mod relative;
 mod residents;
 mod search;
 mod slow;
+mod sockets;
 mod stacked;
 mod survey;
 #[cfg(test)]

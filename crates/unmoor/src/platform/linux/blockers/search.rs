@@ -7,6 +7,7 @@ use super::cgroup::Owner;
 use super::kernel;
 use super::patience::Patience;
 use super::person;
+use super::sockets::Sockets;
 use super::survey::Survey;
 use super::uses::{Looker, was_denied};
 use super::wanted::Wanted;
@@ -222,13 +223,21 @@ impl Search {
         // greater part of the answer.
         let survey = Survey::take(&self.proc, &nodes, &patience.half());
         let wanted = Wanted::new(nodes, &survey);
+        let sockets = Sockets::on(|device| wanted.system(device), patience);
         let blockers = match self.depth {
             Depth::Everything => {
                 kernel::blockers(&self.drive, &survey, &wanted, |pid| self.who(pid))
             }
             Depth::Open => Vec::new(),
         };
-        let notes = notes::of(&self.proc, &survey);
+        let mut notes = notes::of(&self.proc, &survey);
+        let wanted = match sockets {
+            Ok(sockets) => wanted.with(sockets),
+            Err(errno) => {
+                notes.push(format!("the sockets bound on it could not be asked for: {errno}"));
+                wanted
+            }
+        };
         {
             // What is known is put up before something takes its time.
             let mut board = self.board();

@@ -175,6 +175,35 @@ time.sleep(1000)
 }
 
 #[test]
+fn a_socket_bound_there_is_named_with_every_connection_through_it() {
+    let Some(stick) = Stick::new() else { return };
+    let script = "
+import socket
+os.chdir(keep)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('socket')
+listener.listen()
+os.chdir('/')
+client = socket.socket(socket.AF_UNIX)
+client.connect(keep + '/socket')
+accepted = listener.accept()[0]
+listener.close()
+ready()
+";
+    let Some(holder) = Holder::python(script, &stick.mount) else { return };
+    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it does block");
+    let scan = look(&stick);
+    let blocker = of(&scan, &holder);
+    let used = one_use(blocker);
+    assert_eq!((used.kind, used.writing), (UseKind::OpenFile, false));
+    assert_eq!(used.path.as_deref(), Some(Path::new("socket")), "the name it was given");
+    run(blocker);
+    let mut holder = holder;
+    holder.0.wait().unwrap();
+    assert!(unmounts(&stick.mount));
+}
+
+#[test]
 fn the_device_held_open_is_named() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::shell("exec 7<>\"$1\"", &stick.device);

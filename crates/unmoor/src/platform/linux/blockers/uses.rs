@@ -7,7 +7,9 @@ use super::survey::Which;
 use super::wanted::Wanted;
 use crate::blocker::{Use, UseKind};
 use crate::platform::linux::kcmp::{Shared, kcmp};
-use crate::platform::linux::procfs::{Name, Result, Room, Seen, Task, is_denied, room, seen};
+use crate::platform::linux::procfs::{
+    Name, Result, Room, Seen, Task, is_denied, parse, room, seen,
+};
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsString};
@@ -206,6 +208,11 @@ impl<'w> Looker<'w> {
                 uses.extend(self.file(at, name, &seen, on, None));
             } else if let Some(on) = self.wanted.node(&seen) {
                 uses.extend(self.file(at, name, &seen, on, Some(UseKind::Device)));
+            } else if let Some((on, path)) = self.wanted.socket(&seen) {
+                let mut used = Use::new(UseKind::OpenFile, &self.names[on]).at(path);
+                used.fd = parse::<u32>(name.to_bytes()).map(u64::from);
+                used.thread = at.thread;
+                uses.push(used);
             }
         }
         self.room = room;
@@ -230,7 +237,7 @@ impl<'w> Looker<'w> {
         on: Which,
         kind: Option<UseKind>,
     ) -> Option<Use> {
-        let fd: u32 = crate::platform::linux::procfs::parse(name.to_bytes())?;
+        let fd: u32 = parse(name.to_bytes())?;
         let info = match at.task.read(Name::within("fdinfo/", fd).as_c_str(), &mut self.text) {
             Ok(()) => FdInfo::parse(&self.text),
             Err(_) => FdInfo::default(),
