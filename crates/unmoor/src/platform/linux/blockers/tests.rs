@@ -204,6 +204,46 @@ ready()
 }
 
 #[test]
+fn a_program_whose_first_thread_has_ended_is_named_with_all_it_has() {
+    let Some(stick) = Stick::new() else { return };
+    let program = stick.mount.join("program");
+    let source = stick.beside("source").join("p.c");
+    let text = r#"
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <pthread.h>
+        #include <sys/mman.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        static void *rest(void *path) {
+            int kept = open(path, O_RDWR | O_CREAT, 0600);
+            ftruncate(kept, 4096);
+            mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, kept, 0);
+            close(kept);
+            usleep(200000);
+            write(1, "ready\n", 6);
+            for (;;) pause();
+        }
+        int main(int n, char **a) {
+            pthread_t thread;
+            pthread_create(&thread, 0, rest, a[1]);
+            syscall(SYS_exit, 0);
+        }"#;
+    std::fs::write(&source, text).unwrap();
+    if !ok(Command::new("cc").args(["-pthread", "-o"]).arg(&program).arg(&source)) {
+        eprintln!("skipped: no C compiler");
+        return;
+    }
+    let kept = stick.mount.join("kept");
+    let holder = Holder::ready(Command::new(&program).arg(&kept));
+    let scan = look(&stick);
+    let uses = &of(&scan, &holder).uses;
+    let found: Vec<_> = uses.iter().map(|used| (used.kind, used.path.as_deref())).collect();
+    let expected = [(UseKind::MappedFile, Some(&*kept)), (UseKind::Executable, Some(&*program))];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn the_device_held_open_is_named() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::shell("exec 7<>\"$1\"", &stick.device);

@@ -26,6 +26,8 @@ pub(super) struct Looker<'w> {
     text: Vec<u8>,
     /// The process looked at last runs no program: it is the kernel's, or on its way out.
     no_program: bool,
+    /// The thread that shows its memory, where the first one has ended.
+    alive: Option<Task>,
 }
 
 /// A thread of a process, or the process itself.
@@ -50,6 +52,7 @@ impl<'w> Looker<'w> {
             room: room(),
             text: Vec::with_capacity(8192),
             no_program: false,
+            alive: None,
         }
     }
 
@@ -76,7 +79,7 @@ impl<'w> Looker<'w> {
         uses: &mut Vec<Use>,
     ) -> Result<()> {
         let at = At { pid, thread: None, task };
-        self.no_program = false;
+        (self.no_program, self.alive) = (false, None);
         if files {
             self.files(&at, uses)?;
         }
@@ -85,13 +88,41 @@ impl<'w> Looker<'w> {
         // A directory of proc has two names and one for each entry.
         if task.seen(c"task")?.links > 3 {
             self.threads(pid, task, files, uses)?;
+            if self.no_program {
+                self.program_of_a_thread(pid, task, uses)?;
+            }
         }
         Ok(())
     }
 
+    /// A process goes on when its first thread has ended: what all threads share (memory, program) is then
+    /// to be seen at the others only.
+    fn program_of_a_thread(&mut self, pid: u32, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
+        for tid in self.others(pid, task)? {
+            let Ok(thread) = task.thread(tid) else { continue };
+            self.no_program = false;
+            let at = At { pid, thread: None, task: &thread };
+            self.link(&at, c"exe", UseKind::Executable, uses)?;
+            if !self.no_program {
+                self.alive = Some(thread);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The threads of this process but the first.
+    fn others(&mut self, pid: u32, task: &Task) -> Result<Vec<u32>> {
+        let mut tids = Vec::new();
+        task.numbers(c"task", &mut self.room, |tid| tids.push(tid))?;
+        tids.retain(|tid| *tid != pid);
+        Ok(tids)
+    }
+
     /// Mapped files. They come last: the lock that guards them may be held for long.
     pub(super) fn maps(&mut self, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
-        task.read(c"maps", &mut self.text)?;
+        let alive = self.alive.take();
+        alive.as_ref().unwrap_or(task).read(c"maps", &mut self.text)?;
         let mut known: Vec<(u64, usize)> = Vec::new();
         for mapping in Mapping::all(&self.text) {
             let Some(on) = self.wanted.system(mapping.device) else { continue };
@@ -121,9 +152,7 @@ impl<'w> Looker<'w> {
         with_files: bool,
         uses: &mut Vec<Use>,
     ) -> Result<()> {
-        let mut tids = Vec::new();
-        task.numbers(c"task", &mut self.room, |tid| tids.push(tid))?;
-        tids.retain(|tid| *tid != pid);
+        let tids = self.others(pid, task)?;
         // Tables that were looked at: the first thread's, then of each that shares none of those.
         let (mut files, mut places) = (vec![pid], vec![pid]);
         for tid in tids {
