@@ -6,6 +6,7 @@ use super::identity::{self, Users};
 use super::maps::Mapping;
 use super::propagation::Groups;
 use super::residents::Resident;
+use super::signals::{Hearing, mask};
 use super::survey::{Namespace, Survey, namespace_number};
 use super::{exports, overlay, stacked, text};
 use crate::platform::linux::fuzzing::{counters, mangled};
@@ -92,8 +93,9 @@ pub fn proc_process(bytes: &[u8]) {
     if let Some(uid) = identity::uid(bytes) {
         assert_eq!(identity::uid(format!("Uid:\t1\t{uid}\t3\t4\n").as_bytes()), Some(uid));
     }
-    let ignored = identity::ignored(bytes);
-    assert_eq!(identity::ignored(format!("SigIgn:\t{ignored:016x}\n").as_bytes()), ignored);
+    let ignored = mask(bytes, b"SigIgn:");
+    assert_eq!(mask(format!("SigIgn:\t{ignored:016x}\n").as_bytes(), b"SigIgn:"), ignored);
+    Hearing::parse(bytes).mildest();
     let _ = Users::parse(bytes);
     if let Some(number) = namespace_number(bytes) {
         assert_eq!(namespace_number(format!("mnt:[{number}]").as_bytes()), Some(number));

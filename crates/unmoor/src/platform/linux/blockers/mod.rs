@@ -29,6 +29,7 @@ mod propagation;
 mod relative;
 mod residents;
 mod search;
+pub(crate) mod signals;
 mod slow;
 mod sockets;
 mod stacked;

@@ -383,6 +383,80 @@ fn an_interactive_shell_is_told_to_hang_up_because_it_ignores_the_other() {
     assert_eq!(of(&scan, &holder).command, Some(expected));
 }
 
+/// The command that is printed is this, with the number for PID, and it ends whoever is in the way.
+fn ends_by(stick: &Stick, holder: Holder, command: &str) {
+    let scan = look(stick);
+    let blocker = of(&scan, &holder);
+    let expected = command.replace("PID", &holder.pid().to_string());
+    assert_eq!(blocker.command, Some(expected));
+    run(blocker);
+    let mut holder = holder;
+    let ended = (0..300).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        holder.0.try_wait().unwrap().is_some()
+    });
+    assert!(ended, "{command}");
+}
+
+#[test]
+fn who_is_stopped_is_told_to_go_on_too() {
+    let Some(stick) = Stick::new() else { return };
+    let holder = Holder::shell("exec 7>\"$1/file\"", &stick.mount);
+    let pid = rustix::process::Pid::from_raw(holder.pid() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    while !std::fs::read_to_string(format!("/proc/{}/status", holder.pid()))
+        .unwrap()
+        .contains("T (stopped)")
+    {}
+    ends_by(&stick, holder, "kill PID && kill -CONT PID");
+}
+
+#[test]
+fn who_blocks_the_usual_signal_is_told_with_one_that_it_hears() {
+    let Some(stick) = Stick::new() else { return };
+    let block = |signals: &str, more: &str| {
+        let script = format!(
+            "import signal\nopen(keep + '/f', 'w').close()\nF = open(keep + '/f')\n\
+             signal.pthread_sigmask(signal.SIG_BLOCK, [{signals}])\n{more}\nready()"
+        );
+        Holder::python(&script, &stick.mount)
+    };
+    let Some(holder) = block("15", "") else { return };
+    ends_by(&stick, holder, "kill -HUP PID");
+    ends_by(&stick, block("1, 15", "").unwrap(), "kill -KILL PID");
+    // One that takes its signals from elsewhere ends as it is meant to.
+    let waits = "threading.Thread(target=lambda: (signal.sigwait([15]), os._exit(0))).start()\ntime.sleep(0.2)";
+    ends_by(&stick, block("1, 15", waits).unwrap(), "kill PID");
+    let reads = "
+set = ctypes.c_uint64(1 << 14)
+fd = libc.signalfd(-1, ctypes.byref(set), 0)
+threading.Thread(target=lambda: (os.read(fd, 128), os._exit(0))).start()";
+    ends_by(&stick, block("1, 15", reads).unwrap(), "kill PID");
+}
+
+#[test]
+fn the_first_process_of_a_namespace_is_ended_though_it_has_no_handler() {
+    let Some(stick) = Stick::new() else { return };
+    let script = "
+assert libc.unshare(0x20000000) == 0
+F = open(keep + '/f', 'w')
+child = os.fork()
+if child == 0:
+    ready()
+F.close()
+os.waitpid(child, 0)
+";
+    let Some(holder) = Holder::python(script, &stick.mount) else { return };
+    let scan = look(&stick);
+    let blocker = scan.blockers.iter().find(|b| b.kind == BlockerKind::Process).unwrap();
+    let command = blocker.command.as_deref().unwrap();
+    assert!(command.starts_with("kill -KILL "), "{command}");
+    run(blocker);
+    let mut holder = holder;
+    assert!(holder.0.wait().unwrap().success());
+    assert!(unmounts(&stick.mount));
+}
+
 #[test]
 fn processes_that_come_and_go_are_no_error() {
     let Some(stick) = Stick::new() else { return };
