@@ -33,6 +33,12 @@ pub const TESTS: &[Test] = &[
         rooted
     ),
     row!(
+        "namespace-several",
+        ONE,
+        "several mounts of it in another namespace are named, and one command takes them away",
+        several
+    ),
+    row!(
         "service",
         ONE,
         "a mount in the namespace of a service is named with the service, which is stopped properly",
@@ -105,6 +111,21 @@ fn namespace(trial: &mut Trial) -> Result<()> {
     let pid = trial.hold(UNSHARE)?;
     let by = Some((&*pid, "sleep"));
     blocked(trial, &node, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
+}
+
+fn several(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    let pid = trial.hold(
+        "mkdir /mnt/ext/a /mnt/else && exec unshare -m --propagation private sh -c \
+         'mount --bind /mnt/ext/a /mnt/else; mount --bind /mnt/ext /mnt/ext/a; echo held $$; exec sleep 1000'",
+    )?;
+    let command = format!("nsenter --target {pid} --mount umount /mnt/ext/a /mnt/else /mnt/ext");
+    let named = Named {
+        process: Some((&pid, "sleep")),
+        command: Some(&command),
+        ..mount("namespace", "/mnt/ext")
+    };
+    blocked(trial, &node, &[named])
 }
 
 fn rooted(trial: &mut Trial) -> Result<()> {

@@ -361,6 +361,21 @@ fn a_namespace_whose_only_process_has_another_root_is_seen_from_its_own() {
 }
 
 #[test]
+fn several_mounts_in_another_namespace_are_taken_away_by_one_command() {
+    let Some(stick) = Stick::new() else { return };
+    let script = r#"mkdir "$1/a" "$1/b"; mount --bind "$1/a" "$1/b"; mount --bind "$1" "$1/a""#;
+    let holder = Holder::in_a_namespace("private", script, &stick.mount);
+    let scan = look(&stick);
+    let blocker = elsewhere(&scan, &holder);
+    let paths: Vec<_> = blocker.uses.iter().filter_map(|used| used.path.clone()).collect();
+    assert_eq!(paths, [stick.mount.clone(), stick.mount.join("b"), stick.mount.join("a")]);
+    run(blocker);
+    let again = look(&stick);
+    assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+    assert!(unmounts(&stick.mount));
+}
+
+#[test]
 fn a_subvolume_of_btrfs_is_found_though_it_has_a_number_of_its_own() {
     let Some(stick) = Stick::with(&["mkfs.btrfs", "-q", "-f"]) else { return };
     let sub = stick.mount.join("sub");
