@@ -272,6 +272,34 @@ fn a_mount_within_it_is_named_and_its_users_and_the_command_takes_it_away() {
 }
 
 #[test]
+fn what_is_mapped_on_a_mount_within_it_is_named_and_what_is_mapped_beside_is_not() {
+    let Some(stick) = Stick::new() else { return };
+    let (nested, beside) = (stick.mount.join("nested"), stick.beside("beside"));
+    std::fs::create_dir(&nested).unwrap();
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&beside)));
+    assert!(ok(Command::new("mount").arg("--bind").args([&beside, &nested])));
+    let script = "
+def mapped(name):
+    with open(name, 'w+b') as f:
+        f.truncate(4096)
+        libc.mmap(None, 4096, 3, 1, f.fileno(), 0)
+mapped(keep)
+ready()
+";
+    let Some(inside) = Holder::python(script, &nested.join("file")) else { return };
+    let outside = Holder::python(script, &beside.join("other")).unwrap();
+    let scan = look(&stick);
+    let used = one_use(of(&scan, &inside));
+    assert_eq!(
+        (used.kind, used.path.as_deref()),
+        (UseKind::MappedFile, Some(&*nested.join("file")))
+    );
+    let named =
+        |pid| scan.blockers.iter().any(|b| b.process.as_ref().is_some_and(|p| p.pid == pid));
+    assert!(!named(outside.pid()), "{scan:#?}");
+}
+
+#[test]
 fn an_overlay_with_a_layer_on_it_is_named() {
     let Some(stick) = Stick::new() else { return };
     let merged = stick.beside("merged");

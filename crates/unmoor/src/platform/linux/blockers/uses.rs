@@ -122,14 +122,20 @@ impl<'w> Looker<'w> {
     /// Mapped files. They come last: the lock that guards them may be held for long.
     pub(super) fn maps(&mut self, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
         let alive = self.alive.take();
-        alive.as_ref().unwrap_or(task).read(c"maps", &mut self.text)?;
-        let mut known: Vec<(u64, usize)> = Vec::new();
+        let task = alive.as_ref().unwrap_or(task);
+        task.read(c"maps", &mut self.text)?;
+        let mut known: Vec<((u64, u64), usize)> = Vec::new();
         for mapping in Mapping::all(&self.text) {
-            let Some(on) = self.wanted.system(mapping.device) else { continue };
-            if let Some((_, at)) = known.iter().find(|(inode, _)| *inode == mapping.inode) {
+            let on = self.wanted.system(mapping.device);
+            if on.is_none() && !self.wanted.is_upon(mapping.device) {
+                continue;
+            }
+            let file = (mapping.device, mapping.inode);
+            if let Some((_, at)) = known.iter().find(|(known, _)| *known == file) {
                 uses[*at].writing |= mapping.writing;
                 continue;
             }
+            let Some(on) = on.or_else(|| self.mapped_upon(task, &mapping)) else { continue };
             let (path, deleted) = mapping.path();
             let running = uses
                 .iter()
@@ -137,12 +143,19 @@ impl<'w> Looker<'w> {
             if running {
                 continue;
             }
-            known.push((mapping.inode, uses.len()));
+            known.push((file, uses.len()));
             let mut used = Use::new(UseKind::MappedFile, &self.names[on]).at(path);
             (used.deleted, used.writing) = (deleted, mapping.writing);
             uses.push(used);
         }
         Ok(())
+    }
+
+    /// Which of the devices the mount lies on through which this file was mapped: only that tells, of a file
+    /// system that may be mounted elsewhere, too. Needs CAP_CHECKPOINT_RESTORE (proc(5), `map_files`).
+    fn mapped_upon(&self, task: &Task, mapping: &Mapping<'_>) -> Option<Which> {
+        let seen = self.look(task, &mapping.link()?).ok()??;
+        self.wanted.file(&seen)
     }
 
     fn threads(
@@ -199,7 +212,7 @@ impl<'w> Looker<'w> {
     }
 
     /// What a link leads to; `None` where that is not to be asked.
-    fn look(&mut self, task: &Task, name: &CStr) -> Result<Option<Seen>> {
+    fn look(&self, task: &Task, name: &CStr) -> Result<Option<Seen>> {
         if self.wanted.is_careful() {
             // A descriptor that is only a place touches no file, and proc knows the mount it is on.
             let flags = OFlags::PATH | OFlags::CLOEXEC;

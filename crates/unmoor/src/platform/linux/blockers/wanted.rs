@@ -93,6 +93,12 @@ impl Wanted {
         })
     }
 
+    /// Is this the device of something that is mounted on the drive's mounts. It may be mounted elsewhere,
+    /// too.
+    pub(super) fn is_upon(&self, device: u64) -> bool {
+        self.upon.binary_search(&device).is_ok()
+    }
+
     /// Which of the devices is mounted with this number.
     pub(super) fn system(&self, device: u64) -> Option<Which> {
         let mut all = self.nodes.iter().chain(&self.systems);
