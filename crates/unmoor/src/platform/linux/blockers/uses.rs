@@ -169,8 +169,12 @@ impl<'w> Looker<'w> {
         // Tables that were looked at: the first thread's, then of each that shares none of those.
         let (mut files, mut places) = (vec![pid], vec![pid]);
         for tid in tids {
+            if self.patience.is_over() {
+                break;
+            }
             let new_files = with_files && is_new(&files, tid, Shared::Files);
             let new_places = is_new(&places, tid, Shared::Fs);
+            let before = uses.len();
             if !new_files && !new_places {
                 continue;
             }
@@ -182,6 +186,7 @@ impl<'w> Looker<'w> {
             if new_places && self.places(&at, uses).is_ok() {
                 places.push(tid);
             }
+            drop_known(uses, before);
         }
         Ok(())
     }
@@ -317,13 +322,46 @@ impl<'w> Looker<'w> {
     }
 }
 
-/// Does this thread share none of the tables that were looked at.
+/// Does this thread share none of the tables that were looked at. Where that cannot be told, it is looked
+/// at: what it shares with the others is dropped again ([`drop_known`]).
 fn is_new(known: &[u32], tid: u32, what: Shared) -> bool {
-    // Where it cannot be compared, the first of them stands for all, as it nearly always does.
-    !known.iter().any(|other| kcmp(*other, tid, what).unwrap_or(true))
+    !known.iter().any(|other| kcmp(*other, tid, what).unwrap_or(false))
+}
+
+/// Drops of the uses from `from` on those that are another thread's, or the whole process's, too.
+fn drop_known(uses: &mut Vec<Use>, from: usize) {
+    for used in uses.split_off(from) {
+        let same = |known: &Use| Use { thread: used.thread, ..known.clone() } == used;
+        if !uses[..from].iter().any(same) {
+            uses.push(used);
+        }
+    }
 }
 
 /// Was the process closed to this user.
 pub(super) fn was_denied(result: &Result<()>) -> bool {
     matches!(result, Err(errno) if is_denied(*errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_cannot_be_compared_is_looked_at() {
+        assert!(is_new(&[std::process::id()], u32::MAX >> 1, Shared::Files));
+        assert!(is_new(&[], std::process::id(), Shared::Fs));
+    }
+
+    #[test]
+    fn what_a_thread_shares_with_its_process_is_named_once() {
+        let of = |fd, thread| {
+            let mut used = Use::new(UseKind::OpenFile, "sdb1").at("/file");
+            (used.fd, used.thread) = (Some(fd), thread);
+            used
+        };
+        let mut uses = vec![of(3, None), of(3, Some(8)), of(4, Some(8))];
+        drop_known(&mut uses, 1);
+        assert_eq!(uses, [of(3, None), of(4, Some(8))]);
+    }
 }
