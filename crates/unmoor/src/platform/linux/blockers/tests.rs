@@ -507,7 +507,9 @@ fn processes_that_come_and_go_are_no_error() {
     let mut crowd = Holder::shell(&format!("echo ready; {script}; exit 0"), &stick.mount);
     let idle = |scan: &Scan| {
         assert!(kind(scan, BlockerKind::Process).is_empty(), "{scan:#?}");
-        let trouble: Vec<_> = scan.notes.iter().filter(|n| !n.contains("namespace")).collect();
+        // On some hosts, the first process is closed even to root.
+        let of_the_host = |n: &&String| n.contains("namespace") || n.contains("looked into");
+        let trouble: Vec<_> = scan.notes.iter().filter(|n| !of_the_host(n)).collect();
         assert!(trouble.is_empty(), "{trouble:?}");
     };
     let mut scans = 0;
