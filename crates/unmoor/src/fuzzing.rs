@@ -48,6 +48,8 @@ pub const PARSERS: &[Parser] = &[
     ("sysfs", sysfs),
     #[cfg(target_os = "linux")]
     ("udev", udev),
+    #[cfg(target_os = "linux")]
+    ("unix_sockets", unix_sockets),
 ];
 
 /// What a user may name: [`Target::parse`].

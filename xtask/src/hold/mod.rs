@@ -33,6 +33,8 @@ enum How {
     },
     /// A thread with a working directory and open files of its own
     Thread { directory: PathBuf },
+    /// A socket bound there
+    Socket { path: PathBuf },
     /// A FUSE file system of one file and one directory, mounted there
     Fuse { directory: PathBuf },
 }
@@ -58,6 +60,10 @@ pub fn command(options: &Options) -> Result<ExitCode> {
             let directory = directory.clone();
             let thread = std::thread::spawn(move || own_tables(&directory));
             thread.join().ok().context("the thread panicked")?
+        }
+        How::Socket { path } => {
+            let _socket = std::os::unix::net::UnixListener::bind(path)?;
+            stay()
         }
         How::Fuse { directory } => fuse::serve(directory, held),
     }

@@ -39,6 +39,7 @@ mod sense;
 mod session;
 mod setns;
 mod sg;
+mod sock_diag;
 mod stack;
 mod superblock;
 mod swaps;

@@ -53,6 +53,16 @@ impl Proc {
         Task::at(self.0.as_fd(), pid)
     }
 
+    /// Calls `each` with every number in a directory below `/proc`: `7/task`.
+    pub(crate) fn numbers(&self, dir: &CStr, room: &mut Room, each: impl FnMut(u32)) -> Result<()> {
+        numbers(self.0.as_fd(), dir, room, each)
+    }
+
+    /// What is at a path below `/proc`.
+    pub(crate) fn seen(&self, path: &CStr) -> Result<Seen> {
+        seen(self.0.as_fd(), path)
+    }
+
     /// The text of a link below `/proc`: `self/ns/mnt`.
     pub(crate) fn link(&self, path: &CStr, text: &mut Vec<u8>) -> Result<()> {
         link(self.0.as_fd(), path, text)
@@ -132,6 +142,8 @@ pub(crate) struct Seen {
     pub(crate) mount: Option<u64>,
     /// It is a directory.
     pub(crate) directory: bool,
+    /// The number of the socket that it is, or of the file of one.
+    pub(crate) socket: Option<u64>,
     /// How many names it has: none once it is deleted. For a directory of proc, 2 and its entries.
     pub(crate) links: u32,
 }
@@ -141,7 +153,7 @@ pub(crate) struct Seen {
 /// `AT_STATX_DONT_SYNC`: whatever the kernel remembers will do, and a dead server is not waited for.
 pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<Seen> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-    let wanted = StatxFlags::TYPE | StatxFlags::NLINK | StatxFlags::MNT_ID;
+    let wanted = StatxFlags::TYPE | StatxFlags::NLINK | StatxFlags::INO | StatxFlags::MNT_ID;
     let x = rustix::fs::statx(dir, name, flags, wanted)?;
     let kind = FileType::from_raw_mode(x.stx_mode.into());
     let mask = StatxFlags::from_bits_retain(x.stx_mask);
@@ -154,6 +166,7 @@ pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<Seen> {
         },
         mount: mask.contains(StatxFlags::MNT_ID).then_some(x.stx_mnt_id),
         directory: kind == FileType::Directory,
+        socket: (kind == FileType::Socket).then_some(x.stx_ino),
         links: x.stx_nlink,
     })
 }

@@ -3,8 +3,9 @@
 use crate::blocker::Process;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Running;
-use crate::platform::linux::blockers::identity::{self, stat};
+use crate::platform::linux::blockers::identity::stat;
 use crate::platform::linux::blockers::person::is_ancestor;
+use crate::platform::linux::blockers::signals::{Hearing, Mildest};
 use crate::platform::linux::errno;
 use crate::platform::linux::pidfd::PidFd;
 use crate::platform::linux::procfs::{Proc, is_gone};
@@ -42,16 +43,16 @@ pub fn hold(process: &Process) -> Result<Option<Box<dyn Running>>> {
     if own || now.kernel || process.pid <= 1 {
         return Err(Error::new(ErrorKind::Refused, shown(process), "it must not be ended"));
     }
-    let hangs_up = identity::ignores_term(&proc, process.pid);
-    Ok(Some(Box::new(Held { held, name: shown(process), hangs_up })))
+    let mildest = Hearing::of_process(&proc, process.pid).mildest();
+    Ok(Some(Box::new(Held { held, name: shown(process), mildest })))
 }
 
 /// A process that is held.
 struct Held {
     held: PidFd,
     name: String,
-    /// It ignores SIGTERM, as interactive shells do, and heeds SIGHUP.
-    hangs_up: bool,
+    /// What it hears: interactive shells ignore SIGTERM, and heed SIGHUP.
+    mildest: Mildest,
 }
 
 impl Held {
@@ -65,9 +66,10 @@ impl Held {
 
 impl Running for Held {
     fn ask(&mut self) -> Result<&'static str> {
-        let (signal, name) = match self.hangs_up {
-            true => (Signal::HUP, "SIGHUP"),
-            false => (Signal::TERM, "SIGTERM"),
+        let (signal, name) = match self.mildest {
+            Mildest::HangUp => (Signal::HUP, "SIGHUP"),
+            // Who hears neither has no harm from being asked, before it is made to end.
+            Mildest::Terminate | Mildest::Kill => (Signal::TERM, "SIGTERM"),
         };
         self.send(signal)?;
         // One that was stopped (Ctrl-Z) hears nothing until it goes on.

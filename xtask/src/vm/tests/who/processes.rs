@@ -149,6 +149,17 @@ pub const TESTS: &[Test] = &[
         }
     ),
     row!(
+        "socket",
+        "a socket bound there",
+        Row {
+            script: "exec $AGENT hold socket /mnt/ext/socket",
+            name: "xtask",
+            usage: "open-file",
+            path: "/mnt/ext/socket",
+            fd: None,
+        }
+    ),
+    row!(
         "bind",
         "a file open through a bind mount elsewhere",
         Row {

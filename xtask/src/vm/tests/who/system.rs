@@ -27,6 +27,18 @@ pub const TESTS: &[Test] = &[
     row!("nested", ONE, "mounts within mounts within it are named, the innermost first", nested),
     row!("namespace", ONE, "a mount in another namespace is named with who lives there", namespace),
     row!(
+        "namespace-rooted",
+        ONE,
+        "so is one whose only process has a root of its own, below which nothing of the stick is",
+        rooted
+    ),
+    row!(
+        "namespace-several",
+        ONE,
+        "several mounts of it in another namespace are named, and one command takes them away",
+        several
+    ),
+    row!(
         "service",
         ONE,
         "a mount in the namespace of a service is named with the service, which is stopped properly",
@@ -99,6 +111,35 @@ fn namespace(trial: &mut Trial) -> Result<()> {
     let pid = trial.hold(UNSHARE)?;
     let by = Some((&*pid, "sleep"));
     blocked(trial, &node, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
+}
+
+fn several(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    let pid = trial.hold(
+        "mkdir /mnt/ext/a /mnt/else && exec unshare -m --propagation private sh -c \
+         'mount --bind /mnt/ext/a /mnt/else; mount --bind /mnt/ext /mnt/ext/a; echo held $$; exec sleep 1000'",
+    )?;
+    let command = format!("nsenter --target {pid} --mount umount /mnt/ext/a /mnt/else /mnt/ext");
+    let named = Named {
+        process: Some((&pid, "sleep")),
+        command: Some(&command),
+        ..mount("namespace", "/mnt/ext")
+    };
+    blocked(trial, &node, &[named])
+}
+
+fn rooted(trial: &mut Trial) -> Result<()> {
+    let node = mounted(trial)?;
+    let pid = trial.hold(
+        "mkdir -p /mnt/jail && exec unshare -m --propagation private $AGENT hold root /mnt/jail",
+    )?;
+    let command = format!("nsenter --target {pid} --mount umount /mnt/ext");
+    let named = Named {
+        process: Some((&pid, "xtask")),
+        command: Some(&command),
+        ..mount("namespace", "/mnt/ext")
+    };
+    blocked(trial, &node, &[named])
 }
 
 /// Puts the shell into this control group, as what manages services and containers would.

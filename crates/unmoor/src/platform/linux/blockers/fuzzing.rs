@@ -5,11 +5,13 @@ use super::fdinfo::FdInfo;
 use super::identity::{self, Users};
 use super::maps::Mapping;
 use super::propagation::Groups;
+use super::residents::Resident;
+use super::signals::{Hearing, mask};
 use super::survey::{Namespace, Survey, namespace_number};
 use super::{exports, overlay, stacked, text};
 use crate::platform::linux::fuzzing::{counters, mangled};
 use crate::platform::linux::mountinfo::{self, source_is_device};
-use crate::platform::linux::procfs;
+use crate::platform::linux::{procfs, sock_diag};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -23,7 +25,9 @@ pub fn mount_tables(bytes: &[u8]) {
     let nodes = [(8 << 32 | 17, 1), (8 << 32 | 16, 0)];
     let (mut survey, mut groups) = (Survey::default(), Groups::default());
     let mut mounts = 0;
-    for (table, namespace) in tables.into_iter().zip([Namespace::Ours, Namespace::Of(2)]) {
+    for (table, namespace) in
+        tables.into_iter().zip([Namespace::Ours, Namespace::Of(Resident::process(2))])
+    {
         let mut lines = mountinfo::parse(table);
         // Those would be asked of this machine's own /dev, or looked for in its directories.
         lines.retain(|line| line.device >> 32 != 0 || !source_is_device(line));
@@ -89,14 +93,31 @@ pub fn proc_process(bytes: &[u8]) {
     if let Some(uid) = identity::uid(bytes) {
         assert_eq!(identity::uid(format!("Uid:\t1\t{uid}\t3\t4\n").as_bytes()), Some(uid));
     }
-    let ignored = identity::ignored(bytes);
-    assert_eq!(identity::ignored(format!("SigIgn:\t{ignored:016x}\n").as_bytes()), ignored);
+    let ignored = mask(bytes, b"SigIgn:");
+    assert_eq!(mask(format!("SigIgn:\t{ignored:016x}\n").as_bytes(), b"SigIgn:"), ignored);
+    Hearing::parse(bytes).mildest();
     let _ = Users::parse(bytes);
     if let Some(number) = namespace_number(bytes) {
         assert_eq!(namespace_number(format!("mnt:[{number}]").as_bytes()), Some(number));
     }
     let number: Option<u32> = procfs::parse(bytes);
     assert!(number.is_none() || bytes.iter().all(u8::is_ascii_digit));
+}
+
+/// What the kernel says of the sockets that are bound to files.
+pub fn unix_sockets(bytes: &[u8]) {
+    let mut found = Vec::new();
+    sock_diag::parse(bytes, |bound| found.push(bound));
+    assert!(found.len() <= bytes.len() / 32);
+    for bound in found {
+        assert_ne!(bound.socket, 0);
+        // A name of the kernel's ends at its first 0, and is no longer than 108 bytes.
+        if bound.name.len() < 108 {
+            let mut again = Vec::new();
+            let part = sock_diag::parse(&sock_diag::written(&bound), |b| again.push(b));
+            assert_eq!((part, again), (sock_diag::Part::Last, vec![bound]));
+        }
+    }
 }
 
 /// Tables of the whole system: swap, the NFS server's exports, the counters of unwritten pages.

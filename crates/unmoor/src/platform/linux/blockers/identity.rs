@@ -1,8 +1,9 @@
 //! Who a process is: name, user, what started it.
 
 use super::cgroup::Owner;
+use super::signals::Hearing;
 use crate::blocker::Process;
-use crate::platform::linux::procfs::{Proc, Result, Task, parse};
+use crate::platform::linux::procfs::{Result, Task, parse};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -14,8 +15,8 @@ pub(super) struct Identity {
     pub(super) owner: Option<Owner>,
     /// It is a thread of the kernel.
     pub(super) kernel: bool,
-    /// The signals it ignores, one bit each.
-    ignores: u64,
+    /// The signals it hears.
+    pub(super) hearing: Hearing,
 }
 
 /// Names of users, from `/etc/passwd` alone: a name service may wait for the network.
@@ -52,7 +53,7 @@ impl Identity {
         let name = OsString::from_vec(text.strip_suffix(b"\n").unwrap_or(text).to_vec());
         task.read(c"status", text)?;
         let user = uid(text).map(|uid| users.name(uid));
-        let ignores = ignored(text);
+        let hearing = Hearing::of(task, text);
         task.read(c"stat", text)?;
         let stat = stat(text);
         let started = stat.map_or(0, |stat| stat.started);
@@ -63,17 +64,7 @@ impl Identity {
         let owner = owner.map(|owner| if through { owner.of_who_came_through() } else { owner });
         let unit = owner.as_ref().map(Owner::to_string);
         let process = Process { pid, name, command_line: Vec::new(), user, unit, started };
-        Ok(Identity { process, owner, kernel, ignores })
-    }
-
-    /// The mildest signal that ends it, as `kill` names it; an interactive shell ignores the usual one.
-    pub(super) fn signal(&self) -> Option<&'static str> {
-        let ignores = |signal: libc::c_int| self.ignores & 1 << (signal - 1) != 0;
-        match (ignores(libc::SIGTERM), ignores(libc::SIGHUP)) {
-            (false, _) => None,
-            (true, false) => Some("-HUP"),
-            (true, true) => Some("-KILL"),
-        }
+        Ok(Identity { process, owner, kernel, hearing })
     }
 }
 
@@ -88,23 +79,13 @@ pub(super) fn command_line(task: &Task, text: &mut Vec<u8>) -> Vec<OsString> {
 
 /// The effective user: second number of the line `Uid:` in `/proc/PID/status`.
 pub(super) fn uid(status: &[u8]) -> Option<u32> {
-    let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
-    parse(line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).nth(1)?)
+    parse(line(status, b"Uid:")?.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).nth(1)?)
 }
 
-/// Does this process ignore SIGTERM, and not SIGHUP.
-pub(crate) fn ignores_term(proc: &Proc, pid: u32) -> bool {
-    let mut text = Vec::new();
-    let read = proc.task(pid).and_then(|task| task.read(c"status", &mut text));
-    let ignores = |signal: libc::c_int| ignored(&text) & 1 << (signal - 1) != 0;
-    read.is_ok() && ignores(libc::SIGTERM) && !ignores(libc::SIGHUP)
-}
-
-/// The line `SigIgn:` in `/proc/PID/status`.
-pub(super) fn ignored(status: &[u8]) -> u64 {
-    let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"));
-    let digits = line.and_then(|line| std::str::from_utf8(line.trim_ascii()).ok());
-    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
+/// What a line of `/proc/PID/status` says.
+pub(super) fn line<'t>(status: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+    let mut lines = status.split(|b| *b == b'\n');
+    lines.find_map(|line| line.strip_prefix(name)).map(<[u8]>::trim_ascii)
 }
 
 /// What is of use in `/proc/PID/stat`.
@@ -184,11 +165,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn ignored_signals_are_read() {
-        assert_eq!(ignored(b"SigBlk:\t0\nSigIgn:\t0000000000384004\n"), 0x384004);
-    }
-
     proptest! {
         #[test]
         fn a_name_with_brackets_and_spaces_does_not_shift_the_fields(
@@ -204,7 +180,6 @@ mod tests {
         fn no_bytes_at_all_make_it_fail(text: Vec<u8>) {
             stat(&text);
             uid(&text);
-            ignored(&text);
             Users::parse(&text);
         }
     }

@@ -3,6 +3,7 @@
 use super::identity::Identity;
 use super::kept::Kept;
 use super::overlay::Overlay;
+use super::residents::Resident;
 use super::survey::{Hit, Namespace, Survey, Which};
 use super::text::{command, command_on};
 use super::wanted::Wanted;
@@ -129,41 +130,44 @@ fn elsewhere<'d>(
     name: &impl Fn(Which) -> &'d str,
     who: &impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
-    let mut blockers: Vec<(Namespace, Blocker)> = Vec::new();
+    let mut namespaces: Vec<(Namespace, Vec<&Hit>)> = Vec::new();
     for hit in survey.hits.iter().filter(|hit| !hit.namespace.is_ours() && !hit.follows) {
-        let used = Use::new(UseKind::MountPoint, name(hit.on)).at(&hit.path);
-        match blockers.iter_mut().find(|(namespace, _)| *namespace == hit.namespace) {
-            Some((_, blocker)) => blocker.uses.push(used),
-            None => {
-                let blocker = match hit.namespace {
-                    Namespace::Ours => continue,
-                    Namespace::Of(pid) => match who(pid) {
-                        Some(person) => keeper(hit, name(hit.on), &person),
-                        // A namespace ends with its last process.
-                        None => continue,
-                    },
-                    Namespace::Kept(_) => kept(&survey.kept, hit, name(hit.on)),
-                };
-                blockers.push((hit.namespace, blocker.with_use(used)));
-            }
+        match namespaces.iter_mut().find(|(namespace, _)| *namespace == hit.namespace) {
+            Some((_, hits)) => hits.push(hit),
+            None => namespaces.push((hit.namespace, vec![hit])),
         }
     }
-    blockers.into_iter().map(|(_, blocker)| blocker).collect()
+    let blocker = |(namespace, hits): (Namespace, Vec<&Hit>)| {
+        let blocker = match namespace {
+            Namespace::Ours => return None,
+            // A namespace ends with its last process.
+            Namespace::Of(resident) => {
+                keeper(&hits, name(hits[0].on), resident, &who(resident.pid)?)
+            }
+            Namespace::Kept(_) => kept(&survey.kept, &hits, name(hits[0].on)),
+        };
+        let used = |hit: &&Hit| Use::new(UseKind::MountPoint, name(hit.on)).at(&hit.path);
+        Some(hits.iter().map(used).fold(blocker, Blocker::with_use))
+    };
+    namespaces.into_iter().filter_map(blocker).collect()
 }
 
-fn keeper(hit: &Hit, volume: &str, person: &Identity) -> Blocker {
-    let who = match &person.process.unit {
-        Some(unit) => format!("{}, {unit}", person::description(person)),
-        None => person::description(person),
-    };
+fn keeper(hits: &[&Hit], volume: &str, resident: Resident, person: &Identity) -> Blocker {
+    let mut who = person::description(person);
+    if let Some(thread) = resident.thread {
+        who = format!("thread {thread} of {who}");
+    }
+    if let Some(unit) = &person.process.unit {
+        who = format!("{who}, {unit}");
+    }
     let description = format!(
         "{volume} is mounted on {} in the mount namespace of {who} too",
-        hit.path.display()
+        hits[0].path.display()
     );
     let stop = person.owner.as_ref().and_then(person::stop_properly);
     let (words, command) = match (stop, &person.owner) {
         (Some(stop), Some(owner)) => (format!("stop the {}", owner.noun()), stop),
-        _ => ("unmount it there".into(), umount(&[], hit.namespace, &hit.path)),
+        _ => ("unmount it there".into(), umount_all(&[], hits)),
     };
     let mut blocker = Blocker::new(BlockerKind::Namespace, description).with_remedy(words, command);
     blocker.process = Some(person.process.clone());
@@ -171,17 +175,17 @@ fn keeper(hit: &Hit, volume: &str, person: &Identity) -> Blocker {
 }
 
 /// A namespace without a process.
-fn kept(kept: &[Kept], hit: &Hit, volume: &str) -> Blocker {
-    let by = match hit.namespace {
+fn kept(kept: &[Kept], hits: &[&Hit], volume: &str) -> Blocker {
+    let by = match hits[0].namespace {
         Namespace::Kept(at) => kept[at].path.display().to_string(),
         _ => String::new(),
     };
     let description = format!(
         "{volume} is mounted on {} in a mount namespace too in which no process is; {by} keeps it",
-        hit.path.display()
+        hits[0].path.display()
     );
     Blocker::new(BlockerKind::Namespace, description)
-        .with_remedy("unmount it there", umount(kept, hit.namespace, &hit.path))
+        .with_remedy("unmount it there", umount_all(kept, hits))
 }
 
 fn swapped<'d>(wanted: &Wanted, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
@@ -226,9 +230,22 @@ fn exported<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocke
 
 /// The command that takes a mount away in the namespace where it is.
 fn umount(kept: &[Kept], namespace: Namespace, path: &Path) -> Option<String> {
+    umount_in(kept, namespace, &[path])
+}
+
+/// The command that takes all of these away, which are in one namespace: what came last lies on the others.
+fn umount_all(kept: &[Kept], hits: &[&Hit]) -> Option<String> {
+    let paths: Vec<&Path> = hits.iter().rev().map(|hit| &*hit.path).collect();
+    umount_in(kept, hits.first()?.namespace, &paths)
+}
+
+fn umount_in(kept: &[Kept], namespace: Namespace, paths: &[&Path]) -> Option<String> {
+    let umount = std::iter::once(OsStr::new("umount")).chain(paths.iter().map(|p| p.as_os_str()));
     let enter = match namespace {
-        Namespace::Ours => return command_on(&["umount"], path),
-        Namespace::Of(pid) => vec!["--target".into(), pid.to_string().into(), "--mount".into()],
+        Namespace::Ours => return command(umount),
+        Namespace::Of(resident) => {
+            vec!["--target".into(), resident.entry().to_string().into(), "--mount".into()]
+        }
         Namespace::Kept(at) => {
             let mut by = OsString::from("--mount=");
             by.push(&kept.get(at)?.path);
@@ -236,5 +253,5 @@ fn umount(kept: &[Kept], namespace: Namespace, path: &Path) -> Option<String> {
         }
     };
     let enter = std::iter::once(OsStr::new("nsenter")).chain(enter.iter().map(OsString::as_os_str));
-    command(enter.chain([OsStr::new("umount"), path.as_os_str()]))
+    command(enter.chain(umount))
 }

@@ -1,7 +1,7 @@
 //! `/proc/PID/maps` (proc(5)): files that a process has mapped.
 
 use crate::platform::linux::procfs::{number, parse};
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -12,6 +12,8 @@ pub(super) struct Mapping<'t> {
     pub(super) inode: u64,
     /// It is shared, and writable: what is written to memory goes to the file.
     pub(super) writing: bool,
+    /// Its addresses, as they stand there.
+    range: &'t [u8],
     /// Still escaped: a newline is `\012`.
     path: &'t [u8],
 }
@@ -20,7 +22,7 @@ impl<'t> Mapping<'t> {
     /// Reads one line; `None` for memory that is no file's.
     pub(super) fn parse(line: &'t [u8]) -> Option<Mapping<'t>> {
         let mut words = line.splitn(5, |b| *b == b' ');
-        let (_range, access, _offset) = (words.next()?, words.next()?, words.next()?);
+        let (range, access, _offset) = (words.next()?, words.next()?, words.next()?);
         let device = words.next()?;
         // Anonymous memory comes often, and is told by its device alone.
         if device == b"00:00" {
@@ -34,12 +36,24 @@ impl<'t> Mapping<'t> {
         let hex = |digits| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
         let device = number(hex(&device[..colon])?, hex(&device[colon + 1..])?);
         let writing = access.get(1) == Some(&b'w') && access.get(3) == Some(&b's');
-        (inode != 0).then_some(Mapping { device, inode, writing, path })
+        (inode != 0).then_some(Mapping { device, inode, writing, range, path })
     }
 
     /// Every file mapping in the content of a maps file.
     pub(super) fn all(text: &'t [u8]) -> impl Iterator<Item = Mapping<'t>> {
         text.split(|b| *b == b'\n').filter_map(Mapping::parse)
+    }
+
+    /// The link in proc that leads to the file: named by the addresses without the zeros that `maps` fills
+    /// them up with.
+    pub(super) fn link(&self) -> Option<CString> {
+        let mut link = b"map_files/".to_vec();
+        for (at, address) in self.range.splitn(2, |b| *b == b'-').enumerate() {
+            link.extend(if at == 0 { &b""[..] } else { b"-" });
+            let zeros = address.iter().take_while(|b| **b == b'0').count();
+            link.extend(&address[zeros.min(address.len().saturating_sub(1))..]);
+        }
+        CString::new(link).ok()
     }
 
     /// The path, and whether the file is deleted.
@@ -64,6 +78,7 @@ mod tests {
         let mapping = Mapping::parse(line).unwrap();
         assert_eq!((mapping.device, mapping.inode, mapping.writing), (8 << 32 | 2, 173521, false));
         assert_eq!(mapping.path(), ("/usr/bin/dbus-daemon".into(), false));
+        assert_eq!(mapping.link().as_deref(), Some(c"map_files/400000-452000"));
         let gone = b"7f0-7f1 rw-s 00000000 fd:1a 9      /a b\\012c (deleted)";
         let mapping = Mapping::parse(gone).unwrap();
         assert_eq!((mapping.device, mapping.writing), (0xfd << 32 | 0x1a, true));
@@ -100,6 +115,7 @@ mod tests {
         fn no_bytes_at_all_make_it_fail(text: Vec<u8>) {
             for mapping in Mapping::all(&text) {
                 mapping.path();
+                mapping.link();
             }
         }
     }

@@ -27,8 +27,11 @@ mod patience;
 pub(crate) mod person;
 mod propagation;
 mod relative;
+mod residents;
 mod search;
+pub(crate) mod signals;
 mod slow;
+mod sockets;
 mod stacked;
 mod survey;
 #[cfg(test)]
@@ -37,6 +40,7 @@ mod testbed;
 mod tests;
 mod text;
 mod uses;
+mod visitor;
 mod wanted;
 
 pub(crate) use search::{scan, scan_open};

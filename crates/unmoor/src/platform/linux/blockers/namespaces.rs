@@ -48,7 +48,7 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
         .into_iter()
         .map(|hit| {
             let pid = match hit.namespace {
-                Namespace::Of(pid) => Some(pid),
+                Namespace::Of(resident) => Some(resident.pid),
                 Namespace::Ours | Namespace::Kept(_) => None,
             };
             Elsewhere { device: devices[hit.on], pid, path: hit.path }
@@ -82,6 +82,21 @@ mod tests {
         let path = stick.mount.clone();
         let expected = Elsewhere { device: stick.number(), pid: Some(holder.pid()), path };
         assert_eq!(found(&stick, &holder), [expected]);
+    }
+
+    #[test]
+    fn one_of_a_thread_or_of_a_process_with_another_root_is_told_before_the_first_unmount() {
+        let Some(stick) = Stick::new() else { return };
+        let jail = stick.beside("jail");
+        let thread = "threading.Thread(target=lambda: (apart(), ready()), daemon=True).start()\n\
+                      time.sleep(1000)";
+        let rooted = format!("apart()\nos.chroot({jail:?})\nready()");
+        for script in [thread, &rooted] {
+            let Some(holder) = Holder::python(script, &stick.mount) else { return };
+            let path = stick.mount.clone();
+            let expected = Elsewhere { device: stick.number(), pid: Some(holder.pid()), path };
+            assert_eq!(found(&stick, &holder), [expected], "{script}");
+        }
     }
 
     #[test]

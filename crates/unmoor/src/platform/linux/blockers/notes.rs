@@ -1,11 +1,18 @@
 //! What could not be seen, and why.
 
+use super::signals::mask;
 use super::survey::Survey;
 use crate::platform::linux::mountinfo;
 use crate::platform::linux::procfs::Proc;
 
 /// The first process namespace has always this number: `PROC_PID_INIT_INO`, linux/proc_ns.h.
 const FIRST_PID_NAMESPACE: &[u8] = b"pid:[4026531836]";
+
+/// `PROC_USER_INIT_INO`, as before.
+const FIRST_USER_NAMESPACE: &[u8] = b"user:[4026531837]";
+
+/// linux/capability.h.
+const CAP_SYS_PTRACE: u32 = 19;
 
 /// Is this the process namespace that has every process in it.
 pub(super) fn sees_every_process(proc: &Proc) -> bool {
@@ -19,7 +26,7 @@ pub(super) fn of(proc: &Proc, survey: &Survey) -> Vec<String> {
     if !sees_every_process(proc) {
         notes.push("this runs in a container: processes outside of it are not visible".to_string());
     }
-    if !rustix::process::geteuid().is_root() && hides_processes() {
+    if !may_trace(proc) && hides_processes() {
         notes
             .push("/proc is mounted so that it hides other users' processes (hidepid)".to_string());
     }
@@ -38,6 +45,19 @@ pub(super) fn of(proc: &Proc, survey: &Survey) -> Vec<String> {
     notes
 }
 
+/// Is every process open to this one, whoever's it is (`has_pid_permissions`, fs/proc/base.c).
+fn may_trace(proc: &Proc) -> bool {
+    let (mut namespace, mut status) = (Vec::new(), Vec::new());
+    let read = proc.link(c"self/ns/user", &mut namespace);
+    let read = read.and_then(|()| proc.read(c"self/status", &mut status));
+    read.is_ok() && traces(&namespace, &status)
+}
+
+/// The root of another user namespace has the capability, and over that namespace alone.
+fn traces(namespace: &[u8], status: &[u8]) -> bool {
+    namespace == FIRST_USER_NAMESPACE && mask(status, b"CapEff:") & 1 << CAP_SYS_PTRACE != 0
+}
+
 fn hides_processes() -> bool {
     let Ok(mounts) = mountinfo::own() else { return false };
     let proc = mounts.iter().rev().find(|line| line.path == std::path::Path::new("/proc"));
@@ -46,4 +66,18 @@ fn hides_processes() -> bool {
         let hide = options.split(',').find_map(|o| o.strip_prefix("hidepid=").map(String::from));
         hide.is_some_and(|hide| !matches!(&*hide, "0" | "off"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_whoever_may_trace_in_the_first_user_namespace() {
+        let all = b"CapEff:\t000001ffffffffff\n";
+        assert!(traces(FIRST_USER_NAMESPACE, all));
+        assert!(!traces(b"user:[4026532561]", all), "unshare -Ur");
+        assert!(!traces(FIRST_USER_NAMESPACE, b"CapEff:\t000001fffff7ffff\n"));
+        assert!(!traces(FIRST_USER_NAMESPACE, b""));
+    }
 }

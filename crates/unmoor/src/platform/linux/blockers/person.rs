@@ -2,6 +2,7 @@
 
 use super::cgroup::Owner;
 use super::identity::{Identity, stat};
+use super::signals::Mildest;
 use super::text::command;
 use crate::blocker::{Blocker, BlockerKind, Role, Use, UseKind};
 use crate::platform::linux::procfs::Proc;
@@ -92,7 +93,15 @@ fn remedy(role: Role, person: &Identity, uses: &[Use]) -> (String, Option<String
 /// The command that ends this process.
 pub(super) fn kill(person: &Identity) -> String {
     let pid = person.process.pid;
-    person.signal().map_or_else(|| format!("kill {pid}"), |signal| format!("kill {signal} {pid}"))
+    let kill = match person.hearing.mildest() {
+        Mildest::Terminate => format!("kill {pid}"),
+        Mildest::HangUp => format!("kill -HUP {pid}"),
+        Mildest::Kill => return format!("kill -KILL {pid}"),
+    };
+    match person.hearing.stopped {
+        true => format!("{kill} && kill -CONT {pid}"),
+        false => kill,
+    }
 }
 
 /// The command that stops what runs this process, where that is more than the process.

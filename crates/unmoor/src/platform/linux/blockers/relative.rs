@@ -20,7 +20,7 @@ pub(super) fn place(
 ) -> Option<(Which, PathBuf)> {
     let root = match namespace {
         Namespace::Ours => PathBuf::from("/"),
-        Namespace::Of(pid) => PathBuf::from(format!("/proc/{pid}/root")),
+        Namespace::Of(resident) => PathBuf::from(format!("/proc/{}/root", resident.entry())),
         Namespace::Kept(_) => return None,
     };
     let beside = overlay.path.ancestors().skip(1);

@@ -7,6 +7,7 @@ use super::cgroup::Owner;
 use super::kernel;
 use super::patience::Patience;
 use super::person;
+use super::sockets::Sockets;
 use super::survey::Survey;
 use super::uses::{Looker, was_denied};
 use super::wanted::Wanted;
@@ -33,6 +34,9 @@ const MOST_STUCK: usize = 16;
 /// How often, and how long apart, it is looked whether a process gets on with ending.
 const EXIT_LOOKS: u32 = 10;
 const EXIT_TICK: Duration = Duration::from_millis(20);
+
+/// So many of the processes that are closed to this user are named.
+const CANDIDATES: usize = 3;
 
 /// Fewer processes than this are not worth a second thread.
 const WORTH_A_THREAD: usize = 48;
@@ -187,6 +191,8 @@ struct Board {
     surveyed: bool,
     /// Processes that waited for something on their way out.
     held_up: Vec<u32>,
+    /// Processes that this user may not look into.
+    closed: Vec<u32>,
 }
 
 impl Search {
@@ -222,13 +228,21 @@ impl Search {
         // greater part of the answer.
         let survey = Survey::take(&self.proc, &nodes, &patience.half());
         let wanted = Wanted::new(nodes, &survey);
+        let sockets = Sockets::on(|device| wanted.system(device), patience);
         let blockers = match self.depth {
             Depth::Everything => {
                 kernel::blockers(&self.drive, &survey, &wanted, |pid| self.who(pid))
             }
             Depth::Open => Vec::new(),
         };
-        let notes = notes::of(&self.proc, &survey);
+        let mut notes = notes::of(&self.proc, &survey);
+        let wanted = match sockets {
+            Ok(sockets) => wanted.with(sockets),
+            Err(errno) => {
+                notes.push(format!("the sockets bound on it could not be asked for: {errno}"));
+                wanted
+            }
+        };
         {
             // What is known is put up before something takes its time.
             let mut board = self.board();
@@ -257,7 +271,10 @@ impl Search {
             let Some(&pid) = pids.get(next) else { break };
             at.store(pid, Ordering::Relaxed);
             let denied = self.look(pid, &mut looker);
-            self.unseen.fetch_add(usize::from(denied), Ordering::Relaxed);
+            if denied {
+                self.unseen.fetch_add(1, Ordering::Relaxed);
+                self.board().closed.push(pid);
+            }
             self.looked.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -364,12 +381,30 @@ impl Search {
         }
     }
 
+    /// Whoever could not be looked into may be who is in the way: the first of them, by name.
+    fn candidates(&self, closed: &[u32]) -> Option<String> {
+        let people = closed.iter().filter_map(|pid| self.who(*pid));
+        let who: Vec<String> =
+            people.take(CANDIDATES).map(|person| person::description(&person)).collect();
+        let more = match closed.len().saturating_sub(who.len()) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        (!who.is_empty()).then(|| {
+            format!(
+                "it may be one of those that could not be looked into: {}{more}",
+                who.join(", ")
+            )
+        })
+    }
+
     /// What was found, as it stands now.
     fn result(&self, stuck: &[u32]) -> Scan {
         let mut board = self.board();
         let surveyed = board.surveyed;
         let mut scan = std::mem::take(&mut board.scan);
         let held_up = std::mem::take(&mut board.held_up);
+        let mut closed = std::mem::take(&mut board.closed);
         drop(board);
         let looked = self.looked.load(Ordering::Relaxed);
         scan.unseen_processes = self.unseen.load(Ordering::Relaxed);
@@ -384,6 +419,8 @@ impl Search {
                 "{who} is ending and waits in the kernel: what it has open cannot be seen"
             ));
         }
+        closed.sort_unstable();
+        scan.notes.extend(self.candidates(&closed));
         if !surveyed || looked + stuck.len() < total {
             scan.notes.push(format!(
                 "the time ran out: {looked} of {} processes were looked at",
@@ -409,6 +446,21 @@ mod tests {
     use super::*;
     use crate::blocker::BlockerKind;
     use std::process::Command;
+
+    #[test]
+    fn the_first_of_those_that_could_not_be_looked_into_are_named() {
+        let search = Search::new(&crate::drive::tests::drive(), Depth::Everything).unwrap();
+        let me = std::process::id();
+        let name = std::fs::read_to_string("/proc/self/comm").unwrap();
+        let said = |closed: &[u32]| search.candidates(closed).unwrap_or_default();
+        assert!(
+            said(&[me]).ends_with(&format!(": {} (pid {me})", name.trim_end())),
+            "{}",
+            said(&[me])
+        );
+        assert!(said(&[me; 9]).ends_with(", and 6 more"), "{}", said(&[me; 9]));
+        assert_eq!(said(&[]), "");
+    }
 
     /// What is cheap is named, and the count is true, even when there is no time for the processes.
     #[test]

@@ -1,14 +1,17 @@
 //! What the mount tables of the whole system say of a drive: one pass over every mount namespace.
 //!
-//! Costs one link per process and one file per namespace. Nothing here touches a file system that may
-//! wait for a server.
+//! Costs one link and one look for threads per process, and one file per namespace. Nothing here touches a
+//! file system that may wait for a server.
 
 use super::kept::{self, Kept};
 use super::overlay::{self, Overlay};
 use super::patience::Patience;
 use super::propagation::{Groups, Place};
+use super::residents::{Resident, threads_apart};
+use super::visitor::Visitor;
 use crate::platform::linux::mountinfo::{self, Line};
-use crate::platform::linux::procfs::{Name, Proc, is_gone, parse, seen_at};
+use crate::platform::linux::procfs::{Name, Proc, Result, is_gone, parse, room, seen_at};
+use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -23,7 +26,7 @@ pub(super) enum Namespace {
     /// That of this process.
     Ours,
     /// Some process in it: the one with the lowest number, which is mostly the one that made it.
-    Of(u32),
+    Of(Resident),
     /// No process is in it: the mount that keeps it, in [`Survey::kept`].
     Kept(usize),
 }
@@ -101,59 +104,28 @@ impl Survey {
     /// Looks at every namespace that has a process. `nodes` are the block devices to look for.
     pub(super) fn take(proc: &Proc, nodes: &[(u64, Which)], patience: &Patience) -> Survey {
         let mut survey = Survey::default();
-        let mut groups = Groups::default();
-        let mut text = Vec::new();
-        if proc.read(c"self/mountinfo", &mut text).is_ok() {
-            let lines = mountinfo::parse(&text);
-            survey.kept.extend(lines.iter().filter_map(kept::by));
-            survey.read(&lines, Namespace::Ours, nodes, &mut groups);
-        }
-        let ours = our_namespace(proc, &mut text);
-        let mut known: HashSet<u64> = ours.into_iter().collect();
-        let mut first_mounts: HashSet<u64> =
-            first_mount(proc, std::process::id()).into_iter().collect();
+        let mut walk = Walk::new(proc, nodes);
+        walk.ours(&mut survey);
         let mut pids = Vec::new();
         if proc.pids(|pid| pids.push(pid)).is_err() {
             survey.cut_short = true;
         }
         pids.sort_unstable();
-        for pid in pids {
-            if patience.is_over() {
-                survey.cut_short = true;
-                break;
-            }
-            let new = match proc.link(Name::below(pid, "/ns/mnt").as_c_str(), &mut text) {
-                Ok(()) => namespace_number(&text).is_some_and(|n| known.insert(n)),
-                Err(errno) if is_gone(errno) => false,
-                // Whose namespace may not be asked for can still be told by the first mount in it.
-                Err(_) => match first_mount(proc, pid) {
-                    Some(first) => first_mounts.insert(first),
-                    None => {
-                        survey.unseen += 1;
-                        false
-                    }
-                },
-            };
-            if new && proc.read(Name::below(pid, "/mountinfo").as_c_str(), &mut text).is_ok() {
-                let lines = mountinfo::parse(&text);
-                first_mounts.extend(lines.first().map(|m| m.id));
-                survey.read(&lines, Namespace::Of(pid), nodes, &mut groups);
+        let (mut room, mut tids) = (room(), Vec::new());
+        'walk: for pid in pids {
+            threads_apart(proc, pid, &mut room, &mut tids);
+            let threads = tids.iter().map(|tid| Resident::thread(pid, *tid));
+            for resident in std::iter::once(Resident::process(pid)).chain(threads) {
+                if patience.is_over() {
+                    survey.cut_short = true;
+                    break 'walk;
+                }
+                walk.resident(resident, &mut survey);
             }
         }
-        survey.read_kept(&mut known, nodes, &mut groups);
-        survey.follow(&groups);
+        walk.kept(&mut survey);
+        survey.follow(&walk.groups);
         survey
-    }
-
-    /// Takes in the namespaces that no process has shown.
-    fn read_kept(&mut self, known: &mut HashSet<u64>, nodes: &[(u64, Which)], groups: &mut Groups) {
-        self.kept.retain(|kept| known.insert(kept.number));
-        for at in 0..self.kept.len() {
-            if let Ok(text) = kept::mountinfo(&self.kept[at]) {
-                self.kept[at].seen = true;
-                self.read(&mountinfo::parse(&text), Namespace::Kept(at), nodes, groups);
-            }
-        }
     }
 
     /// Takes in the mount table of one namespace.
@@ -262,6 +234,125 @@ impl Survey {
     }
 }
 
+/// The way through all the namespaces.
+struct Walk<'w> {
+    proc: &'w Proc,
+    nodes: &'w [(u64, Which)],
+    groups: Groups,
+    /// The namespaces whose tables were read.
+    known: HashSet<u64>,
+    /// The mounts in those: no two namespaces share one.
+    mounts: HashSet<u64>,
+    visitor: Visitor,
+    text: Vec<u8>,
+}
+
+impl<'w> Walk<'w> {
+    fn new(proc: &'w Proc, nodes: &'w [(u64, Which)]) -> Walk<'w> {
+        Walk {
+            proc,
+            nodes,
+            groups: Groups::default(),
+            known: HashSet::new(),
+            mounts: HashSet::new(),
+            visitor: Visitor::default(),
+            text: Vec::new(),
+        }
+    }
+
+    fn ours(&mut self, survey: &mut Survey) {
+        if self.proc.read(c"self/mountinfo", &mut self.text).is_ok() {
+            let table = std::mem::take(&mut self.text);
+            self.table(&table, Namespace::Ours, survey);
+            survey.kept.extend(mountinfo::parse(&table).iter().filter_map(kept::by));
+            self.text = table;
+        }
+        self.known.extend(our_namespace(self.proc, &mut self.text));
+    }
+
+    /// Looks where this one lives, unless that has been seen.
+    fn resident(&mut self, resident: Resident, survey: &mut Survey) {
+        let link = Name::below(resident.entry(), "/ns/mnt");
+        match self.proc.link(link.as_c_str(), &mut self.text) {
+            Ok(()) => {
+                let Some(number) = namespace_number(&self.text) else { return };
+                let read = self.read_once(number, |walk| walk.read(resident, number));
+                self.take_in(read, resident, survey);
+            }
+            Err(errno) if is_gone(errno) => {}
+            // Whose namespace may not be asked for can still be told by the mounts in it.
+            Err(_) => match first_mount(self.proc, resident) {
+                Some(first) if self.mounts.contains(&first) => {}
+                Some(_) => {
+                    let read = self.seen_by(resident);
+                    self.take_in(Some(read), resident, survey);
+                }
+                None => survey.unseen += 1,
+            },
+        }
+    }
+
+    /// Reads the table of this namespace, unless that was done. One whose inhabitant left meanwhile is not
+    /// known by that: the next one shows it.
+    fn read_once(
+        &mut self,
+        number: u64,
+        read: impl FnOnce(&mut Self) -> Result<Vec<u8>>,
+    ) -> Option<Result<Vec<u8>>> {
+        if self.known.contains(&number) {
+            return None;
+        }
+        let read = read(self);
+        if read.is_ok() {
+            self.known.insert(number);
+        }
+        Some(read)
+    }
+
+    /// The table of the namespace of this number, from its root where that is allowed.
+    fn read(&mut self, resident: Resident, number: u64) -> Result<Vec<u8>> {
+        let path = PathBuf::from(format!("/proc/{}/ns/mnt", resident.entry()));
+        match self.visitor.mountinfo(move || kept::open(&path, number)) {
+            Err(errno) if !is_gone(errno) && errno != Errno::STALE => self.seen_by(resident),
+            answer => answer,
+        }
+    }
+
+    /// The table as this one sees it, from its own root.
+    fn seen_by(&self, resident: Resident) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let file = Name::below(resident.entry(), "/mountinfo");
+        self.proc.read(file.as_c_str(), &mut text).map(|()| text)
+    }
+
+    fn take_in(&mut self, read: Option<Result<Vec<u8>>>, resident: Resident, survey: &mut Survey) {
+        match read {
+            Some(Ok(text)) => self.table(&text, Namespace::Of(resident), survey),
+            // It has left, or has gone elsewhere, or ends (EINVAL, `mounts_open_common`).
+            Some(Err(errno)) if is_gone(errno) => {}
+            None | Some(Err(Errno::STALE | Errno::INVAL)) => {}
+            Some(Err(_)) => survey.unseen += 1,
+        }
+    }
+
+    /// Takes in the namespaces that no process has shown.
+    fn kept(&mut self, survey: &mut Survey) {
+        survey.kept.retain(|kept| self.known.insert(kept.number));
+        for at in 0..survey.kept.len() {
+            if let Ok(text) = kept::mountinfo(&survey.kept[at], &mut self.visitor) {
+                survey.kept[at].seen = true;
+                self.table(&text, Namespace::Kept(at), survey);
+            }
+        }
+    }
+
+    fn table(&mut self, text: &[u8], namespace: Namespace, survey: &mut Survey) {
+        let lines = mountinfo::parse(text);
+        self.mounts.extend(lines.iter().map(|line| line.id));
+        survey.read(&lines, namespace, self.nodes, &mut self.groups);
+    }
+}
+
 /// Which of the wanted devices this is a mount of.
 ///
 /// Some file systems (btrfs, overlay) have a device number of their own making; what they are mounted
@@ -292,9 +383,23 @@ pub(super) fn namespace_number(link: &[u8]) -> Option<u64> {
     parse(link.strip_prefix(b"mnt:[")?.strip_suffix(b"]")?)
 }
 
-/// The number of the first mount that this process sees: no two namespaces share a mount.
-fn first_mount(proc: &Proc, pid: u32) -> Option<u64> {
+/// The number of the first mount that this one sees.
+fn first_mount(proc: &Proc, resident: Resident) -> Option<u64> {
     let mut head = [0; 24];
-    let len = proc.begin(Name::below(pid, "/mountinfo").as_c_str(), &mut head).ok()?;
+    let len = proc.begin(Name::below(resident.entry(), "/mountinfo").as_c_str(), &mut head).ok()?;
     parse(head[..len].split(|b| *b == b' ').next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_whose_first_inhabitant_left_meanwhile_is_read_by_the_next() {
+        let proc = Proc::open().unwrap();
+        let mut walk = Walk::new(&proc, &[]);
+        assert_eq!(walk.read_once(7, |_| Err(Errno::SRCH)), Some(Err(Errno::SRCH)));
+        assert_eq!(walk.read_once(7, |_| Ok(Vec::new())), Some(Ok(Vec::new())));
+        assert_eq!(walk.read_once(7, |_| unreachable!("it is known")), None);
+    }
 }

@@ -120,6 +120,24 @@ impl Drop for Stick {
     }
 }
 
+/// What the Python programs have at hand: `apart` takes a thread into a mount namespace of its own, which
+/// keeps nothing of other tests.
+const PROLOGUE: &str = r#"
+import ctypes, os, sys, threading, time
+libc, keep = ctypes.CDLL(None), sys.argv[1]
+threading.excepthook = lambda failed: (sys.__excepthook__(*failed[:3]), os._exit(1))
+def ready():
+    print("ready", flush=True)
+    time.sleep(1000)
+def apart():
+    assert libc.unshare(0x20000) == 0
+    assert libc.mount(None, b"/", None, 0x44000, None) == 0
+    mounts = [line.split()[4] for line in open("/proc/thread-self/mountinfo", "rb")]
+    for mount in reversed(mounts):
+        if mount.startswith(b"/tmp/") and not (mount + b"/").startswith(keep.encode() + b"/"):
+            libc.umount2(mount, 2)
+"#;
+
 /// A process that ends with the test.
 pub(super) struct Holder(pub(super) Child);
 
@@ -160,6 +178,17 @@ impl Holder {
                 .args(bash)
                 .arg(keep),
         )
+    }
+
+    /// A Python program that has this and ctypes at hand, and the path as `keep`. `None`, said aloud, where
+    /// there is none.
+    pub(super) fn python(script: &str, keep: &Path) -> Option<Holder> {
+        if !ok(Command::new("python3").args(["-c", "import ctypes"])) {
+            eprintln!("skipped: no python3");
+            return None;
+        }
+        let script = format!("{PROLOGUE}{script}");
+        Some(Holder::ready(Command::new("python3").args(["-c", &script]).arg(keep)))
     }
 
     /// Its number.

@@ -175,6 +175,75 @@ time.sleep(1000)
 }
 
 #[test]
+fn a_socket_bound_there_is_named_with_every_connection_through_it() {
+    let Some(stick) = Stick::new() else { return };
+    let script = "
+import socket
+os.chdir(keep)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('socket')
+listener.listen()
+os.chdir('/')
+client = socket.socket(socket.AF_UNIX)
+client.connect(keep + '/socket')
+accepted = listener.accept()[0]
+listener.close()
+ready()
+";
+    let Some(holder) = Holder::python(script, &stick.mount) else { return };
+    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it does block");
+    let scan = look(&stick);
+    let blocker = of(&scan, &holder);
+    let used = one_use(blocker);
+    assert_eq!((used.kind, used.writing), (UseKind::OpenFile, false));
+    assert_eq!(used.path.as_deref(), Some(Path::new("socket")), "the name it was given");
+    run(blocker);
+    let mut holder = holder;
+    holder.0.wait().unwrap();
+    assert!(unmounts(&stick.mount));
+}
+
+#[test]
+fn a_program_whose_first_thread_has_ended_is_named_with_all_it_has() {
+    let Some(stick) = Stick::new() else { return };
+    let program = stick.mount.join("program");
+    let source = stick.beside("source").join("p.c");
+    let text = r#"
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <pthread.h>
+        #include <sys/mman.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        static void *rest(void *path) {
+            int kept = open(path, O_RDWR | O_CREAT, 0600);
+            ftruncate(kept, 4096);
+            mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, kept, 0);
+            close(kept);
+            usleep(200000);
+            write(1, "ready\n", 6);
+            for (;;) pause();
+        }
+        int main(int n, char **a) {
+            pthread_t thread;
+            pthread_create(&thread, 0, rest, a[1]);
+            syscall(SYS_exit, 0);
+        }"#;
+    std::fs::write(&source, text).unwrap();
+    if !ok(Command::new("cc").args(["-pthread", "-o"]).arg(&program).arg(&source)) {
+        eprintln!("skipped: no C compiler");
+        return;
+    }
+    let kept = stick.mount.join("kept");
+    let holder = Holder::ready(Command::new(&program).arg(&kept));
+    let scan = look(&stick);
+    let uses = &of(&scan, &holder).uses;
+    let found: Vec<_> = uses.iter().map(|used| (used.kind, used.path.as_deref())).collect();
+    let expected = [(UseKind::MappedFile, Some(&*kept)), (UseKind::Executable, Some(&*program))];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn the_device_held_open_is_named() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::shell("exec 7<>\"$1\"", &stick.device);
@@ -200,6 +269,34 @@ fn a_mount_within_it_is_named_and_its_users_and_the_command_takes_it_away() {
     drop(holder);
     run(mounts[0]);
     assert!(unmounts(&stick.mount));
+}
+
+#[test]
+fn what_is_mapped_on_a_mount_within_it_is_named_and_what_is_mapped_beside_is_not() {
+    let Some(stick) = Stick::new() else { return };
+    let (nested, beside) = (stick.mount.join("nested"), stick.beside("beside"));
+    std::fs::create_dir(&nested).unwrap();
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&beside)));
+    assert!(ok(Command::new("mount").arg("--bind").args([&beside, &nested])));
+    let script = "
+def mapped(name):
+    with open(name, 'w+b') as f:
+        f.truncate(4096)
+        libc.mmap(None, 4096, 3, 1, f.fileno(), 0)
+mapped(keep)
+ready()
+";
+    let Some(inside) = Holder::python(script, &nested.join("file")) else { return };
+    let outside = Holder::python(script, &beside.join("other")).unwrap();
+    let scan = look(&stick);
+    let used = one_use(of(&scan, &inside));
+    assert_eq!(
+        (used.kind, used.path.as_deref()),
+        (UseKind::MappedFile, Some(&*nested.join("file")))
+    );
+    let named =
+        |pid| scan.blockers.iter().any(|b| b.process.as_ref().is_some_and(|p| p.pid == pid));
+    assert!(!named(outside.pid()), "{scan:#?}");
 }
 
 #[test]
@@ -246,6 +343,66 @@ fn a_file_opened_in_another_mount_namespace_is_found() {
     assert_eq!(one_use(of(&scan, &holder)).fd, Some(7));
 }
 
+/// What keeps the stick mounted in another namespace, by way of this process.
+fn elsewhere<'s>(scan: &'s Scan, holder: &Holder) -> &'s Blocker {
+    let found = kind(scan, BlockerKind::Namespace);
+    let by = |b: &&&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
+    found.iter().find(by).unwrap_or_else(|| panic!("{scan:#?}"))
+}
+
+#[test]
+fn a_thread_in_a_mount_namespace_of_its_own_is_named_and_the_command_takes_the_mount_away() {
+    let Some(stick) = Stick::new() else { return };
+    let script = "
+def own():
+    apart()
+    ready()
+threading.Thread(target=own, daemon=True).start()
+time.sleep(1000)
+";
+    let Some(holder) = Holder::python(script, &stick.mount) else { return };
+    let scan = look(&stick);
+    let blocker = elsewhere(&scan, &holder);
+    assert!(blocker.description.contains("thread "), "{}", blocker.description);
+    assert_eq!(one_use(blocker).path.as_deref(), Some(&*stick.mount));
+    run(blocker);
+    assert!(unmounts(&stick.mount));
+    let again = look(&stick);
+    assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+}
+
+#[test]
+fn a_namespace_whose_only_process_has_another_root_is_seen_from_its_own() {
+    let Some(stick) = Stick::new() else { return };
+    // Below the first root nothing of the stick is to be seen; below the second, under another name.
+    for root in [stick.beside("jail"), stick.mount.parent().unwrap().to_path_buf()] {
+        let script = format!("apart()\nos.chroot({root:?})\nos.chdir('/')\nready()\n");
+        let Some(holder) = Holder::python(&script, &stick.mount) else { return };
+        let scan = look(&stick);
+        let blocker = elsewhere(&scan, &holder);
+        assert_eq!(one_use(blocker).path.as_deref(), Some(&*stick.mount));
+        run(blocker);
+        let again = look(&stick);
+        assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+    }
+    assert!(unmounts(&stick.mount));
+}
+
+#[test]
+fn several_mounts_in_another_namespace_are_taken_away_by_one_command() {
+    let Some(stick) = Stick::new() else { return };
+    let script = r#"mkdir "$1/a" "$1/b"; mount --bind "$1/a" "$1/b"; mount --bind "$1" "$1/a""#;
+    let holder = Holder::in_a_namespace("private", script, &stick.mount);
+    let scan = look(&stick);
+    let blocker = elsewhere(&scan, &holder);
+    let paths: Vec<_> = blocker.uses.iter().filter_map(|used| used.path.clone()).collect();
+    assert_eq!(paths, [stick.mount.clone(), stick.mount.join("b"), stick.mount.join("a")]);
+    run(blocker);
+    let again = look(&stick);
+    assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+    assert!(unmounts(&stick.mount));
+}
+
 #[test]
 fn a_subvolume_of_btrfs_is_found_though_it_has_a_number_of_its_own() {
     let Some(stick) = Stick::with(&["mkfs.btrfs", "-q", "-f"]) else { return };
@@ -269,6 +426,80 @@ fn an_interactive_shell_is_told_to_hang_up_because_it_ignores_the_other() {
     assert_eq!(of(&scan, &holder).command, Some(expected));
 }
 
+/// The command that is printed is this, with the number for PID, and it ends whoever is in the way.
+fn ends_by(stick: &Stick, holder: Holder, command: &str) {
+    let scan = look(stick);
+    let blocker = of(&scan, &holder);
+    let expected = command.replace("PID", &holder.pid().to_string());
+    assert_eq!(blocker.command, Some(expected));
+    run(blocker);
+    let mut holder = holder;
+    let ended = (0..300).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        holder.0.try_wait().unwrap().is_some()
+    });
+    assert!(ended, "{command}");
+}
+
+#[test]
+fn who_is_stopped_is_told_to_go_on_too() {
+    let Some(stick) = Stick::new() else { return };
+    let holder = Holder::shell("exec 7>\"$1/file\"", &stick.mount);
+    let pid = rustix::process::Pid::from_raw(holder.pid() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    while !std::fs::read_to_string(format!("/proc/{}/status", holder.pid()))
+        .unwrap()
+        .contains("T (stopped)")
+    {}
+    ends_by(&stick, holder, "kill PID && kill -CONT PID");
+}
+
+#[test]
+fn who_blocks_the_usual_signal_is_told_with_one_that_it_hears() {
+    let Some(stick) = Stick::new() else { return };
+    let block = |signals: &str, more: &str| {
+        let script = format!(
+            "import signal\nopen(keep + '/f', 'w').close()\nF = open(keep + '/f')\n\
+             signal.pthread_sigmask(signal.SIG_BLOCK, [{signals}])\n{more}\nready()"
+        );
+        Holder::python(&script, &stick.mount)
+    };
+    let Some(holder) = block("15", "") else { return };
+    ends_by(&stick, holder, "kill -HUP PID");
+    ends_by(&stick, block("1, 15", "").unwrap(), "kill -KILL PID");
+    // One that takes its signals from elsewhere ends as it is meant to.
+    let waits = "threading.Thread(target=lambda: (signal.sigwait([15]), os._exit(0))).start()\ntime.sleep(0.2)";
+    ends_by(&stick, block("1, 15", waits).unwrap(), "kill PID");
+    let reads = "
+set = ctypes.c_uint64(1 << 14)
+fd = libc.signalfd(-1, ctypes.byref(set), 0)
+threading.Thread(target=lambda: (os.read(fd, 128), os._exit(0))).start()";
+    ends_by(&stick, block("1, 15", reads).unwrap(), "kill PID");
+}
+
+#[test]
+fn the_first_process_of_a_namespace_is_ended_though_it_has_no_handler() {
+    let Some(stick) = Stick::new() else { return };
+    let script = "
+assert libc.unshare(0x20000000) == 0
+F = open(keep + '/f', 'w')
+child = os.fork()
+if child == 0:
+    ready()
+F.close()
+os.waitpid(child, 0)
+";
+    let Some(holder) = Holder::python(script, &stick.mount) else { return };
+    let scan = look(&stick);
+    let blocker = scan.blockers.iter().find(|b| b.kind == BlockerKind::Process).unwrap();
+    let command = blocker.command.as_deref().unwrap();
+    assert!(command.starts_with("kill -KILL "), "{command}");
+    run(blocker);
+    let mut holder = holder;
+    assert!(holder.0.wait().unwrap().success());
+    assert!(unmounts(&stick.mount));
+}
+
 #[test]
 fn processes_that_come_and_go_are_no_error() {
     let Some(stick) = Stick::new() else { return };
@@ -276,7 +507,9 @@ fn processes_that_come_and_go_are_no_error() {
     let mut crowd = Holder::shell(&format!("echo ready; {script}; exit 0"), &stick.mount);
     let idle = |scan: &Scan| {
         assert!(kind(scan, BlockerKind::Process).is_empty(), "{scan:#?}");
-        let trouble: Vec<_> = scan.notes.iter().filter(|n| !n.contains("namespace")).collect();
+        // On some hosts, the first process is closed even to root.
+        let of_the_host = |n: &&String| n.contains("namespace") || n.contains("looked into");
+        let trouble: Vec<_> = scan.notes.iter().filter(|n| !of_the_host(n)).collect();
         assert!(trouble.is_empty(), "{trouble:?}");
     };
     let mut scans = 0;

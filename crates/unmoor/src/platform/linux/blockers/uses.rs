@@ -7,7 +7,9 @@ use super::survey::Which;
 use super::wanted::Wanted;
 use crate::blocker::{Use, UseKind};
 use crate::platform::linux::kcmp::{Shared, kcmp};
-use crate::platform::linux::procfs::{Name, Result, Room, Seen, Task, is_denied, room, seen};
+use crate::platform::linux::procfs::{
+    Name, Result, Room, Seen, Task, is_denied, parse, room, seen,
+};
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsString};
@@ -24,6 +26,8 @@ pub(super) struct Looker<'w> {
     text: Vec<u8>,
     /// The process looked at last runs no program: it is the kernel's, or on its way out.
     no_program: bool,
+    /// The thread that shows its memory, where the first one has ended.
+    alive: Option<Task>,
 }
 
 /// A thread of a process, or the process itself.
@@ -48,6 +52,7 @@ impl<'w> Looker<'w> {
             room: room(),
             text: Vec::with_capacity(8192),
             no_program: false,
+            alive: None,
         }
     }
 
@@ -74,7 +79,7 @@ impl<'w> Looker<'w> {
         uses: &mut Vec<Use>,
     ) -> Result<()> {
         let at = At { pid, thread: None, task };
-        self.no_program = false;
+        (self.no_program, self.alive) = (false, None);
         if files {
             self.files(&at, uses)?;
         }
@@ -83,20 +88,54 @@ impl<'w> Looker<'w> {
         // A directory of proc has two names and one for each entry.
         if task.seen(c"task")?.links > 3 {
             self.threads(pid, task, files, uses)?;
+            if self.no_program {
+                self.program_of_a_thread(pid, task, uses)?;
+            }
         }
         Ok(())
     }
 
+    /// A process goes on when its first thread has ended: what all threads share (memory, program) is then
+    /// to be seen at the others only.
+    fn program_of_a_thread(&mut self, pid: u32, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
+        for tid in self.others(pid, task)? {
+            let Ok(thread) = task.thread(tid) else { continue };
+            self.no_program = false;
+            let at = At { pid, thread: None, task: &thread };
+            self.link(&at, c"exe", UseKind::Executable, uses)?;
+            if !self.no_program {
+                self.alive = Some(thread);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The threads of this process but the first.
+    fn others(&mut self, pid: u32, task: &Task) -> Result<Vec<u32>> {
+        let mut tids = Vec::new();
+        task.numbers(c"task", &mut self.room, |tid| tids.push(tid))?;
+        tids.retain(|tid| *tid != pid);
+        Ok(tids)
+    }
+
     /// Mapped files. They come last: the lock that guards them may be held for long.
     pub(super) fn maps(&mut self, task: &Task, uses: &mut Vec<Use>) -> Result<()> {
+        let alive = self.alive.take();
+        let task = alive.as_ref().unwrap_or(task);
         task.read(c"maps", &mut self.text)?;
-        let mut known: Vec<(u64, usize)> = Vec::new();
+        let mut known: Vec<((u64, u64), usize)> = Vec::new();
         for mapping in Mapping::all(&self.text) {
-            let Some(on) = self.wanted.system(mapping.device) else { continue };
-            if let Some((_, at)) = known.iter().find(|(inode, _)| *inode == mapping.inode) {
+            let on = self.wanted.system(mapping.device);
+            if on.is_none() && !self.wanted.is_upon(mapping.device) {
+                continue;
+            }
+            let file = (mapping.device, mapping.inode);
+            if let Some((_, at)) = known.iter().find(|(known, _)| *known == file) {
                 uses[*at].writing |= mapping.writing;
                 continue;
             }
+            let Some(on) = on.or_else(|| self.mapped_upon(task, &mapping)) else { continue };
             let (path, deleted) = mapping.path();
             let running = uses
                 .iter()
@@ -104,12 +143,19 @@ impl<'w> Looker<'w> {
             if running {
                 continue;
             }
-            known.push((mapping.inode, uses.len()));
+            known.push((file, uses.len()));
             let mut used = Use::new(UseKind::MappedFile, &self.names[on]).at(path);
             (used.deleted, used.writing) = (deleted, mapping.writing);
             uses.push(used);
         }
         Ok(())
+    }
+
+    /// Which of the devices the mount lies on through which this file was mapped: only that tells, of a file
+    /// system that may be mounted elsewhere, too. Needs CAP_CHECKPOINT_RESTORE (proc(5), `map_files`).
+    fn mapped_upon(&self, task: &Task, mapping: &Mapping<'_>) -> Option<Which> {
+        let seen = self.look(task, &mapping.link()?).ok()??;
+        self.wanted.file(&seen)
     }
 
     fn threads(
@@ -119,14 +165,16 @@ impl<'w> Looker<'w> {
         with_files: bool,
         uses: &mut Vec<Use>,
     ) -> Result<()> {
-        let mut tids = Vec::new();
-        task.numbers(c"task", &mut self.room, |tid| tids.push(tid))?;
-        tids.retain(|tid| *tid != pid);
+        let tids = self.others(pid, task)?;
         // Tables that were looked at: the first thread's, then of each that shares none of those.
         let (mut files, mut places) = (vec![pid], vec![pid]);
         for tid in tids {
+            if self.patience.is_over() {
+                break;
+            }
             let new_files = with_files && is_new(&files, tid, Shared::Files);
             let new_places = is_new(&places, tid, Shared::Fs);
+            let before = uses.len();
             if !new_files && !new_places {
                 continue;
             }
@@ -138,6 +186,7 @@ impl<'w> Looker<'w> {
             if new_places && self.places(&at, uses).is_ok() {
                 places.push(tid);
             }
+            drop_known(uses, before);
         }
         Ok(())
     }
@@ -168,7 +217,7 @@ impl<'w> Looker<'w> {
     }
 
     /// What a link leads to; `None` where that is not to be asked.
-    fn look(&mut self, task: &Task, name: &CStr) -> Result<Option<Seen>> {
+    fn look(&self, task: &Task, name: &CStr) -> Result<Option<Seen>> {
         if self.wanted.is_careful() {
             // A descriptor that is only a place touches no file, and proc knows the mount it is on.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -206,6 +255,11 @@ impl<'w> Looker<'w> {
                 uses.extend(self.file(at, name, &seen, on, None));
             } else if let Some(on) = self.wanted.node(&seen) {
                 uses.extend(self.file(at, name, &seen, on, Some(UseKind::Device)));
+            } else if let Some((on, path)) = self.wanted.socket(&seen) {
+                let mut used = Use::new(UseKind::OpenFile, &self.names[on]).at(path);
+                used.fd = parse::<u32>(name.to_bytes()).map(u64::from);
+                used.thread = at.thread;
+                uses.push(used);
             }
         }
         self.room = room;
@@ -230,7 +284,7 @@ impl<'w> Looker<'w> {
         on: Which,
         kind: Option<UseKind>,
     ) -> Option<Use> {
-        let fd: u32 = crate::platform::linux::procfs::parse(name.to_bytes())?;
+        let fd: u32 = parse(name.to_bytes())?;
         let info = match at.task.read(Name::within("fdinfo/", fd).as_c_str(), &mut self.text) {
             Ok(()) => FdInfo::parse(&self.text),
             Err(_) => FdInfo::default(),
@@ -268,13 +322,46 @@ impl<'w> Looker<'w> {
     }
 }
 
-/// Does this thread share none of the tables that were looked at.
+/// Does this thread share none of the tables that were looked at. Where that cannot be told, it is looked
+/// at: what it shares with the others is dropped again ([`drop_known`]).
 fn is_new(known: &[u32], tid: u32, what: Shared) -> bool {
-    // Where it cannot be compared, the first of them stands for all, as it nearly always does.
-    !known.iter().any(|other| kcmp(*other, tid, what).unwrap_or(true))
+    !known.iter().any(|other| kcmp(*other, tid, what).unwrap_or(false))
+}
+
+/// Drops of the uses from `from` on those that are another thread's, or the whole process's, too.
+fn drop_known(uses: &mut Vec<Use>, from: usize) {
+    for used in uses.split_off(from) {
+        let same = |known: &Use| Use { thread: used.thread, ..known.clone() } == used;
+        if !uses[..from].iter().any(same) {
+            uses.push(used);
+        }
+    }
 }
 
 /// Was the process closed to this user.
 pub(super) fn was_denied(result: &Result<()>) -> bool {
     matches!(result, Err(errno) if is_denied(*errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_cannot_be_compared_is_looked_at() {
+        assert!(is_new(&[std::process::id()], u32::MAX >> 1, Shared::Files));
+        assert!(is_new(&[], std::process::id(), Shared::Fs));
+    }
+
+    #[test]
+    fn what_a_thread_shares_with_its_process_is_named_once() {
+        let of = |fd, thread| {
+            let mut used = Use::new(UseKind::OpenFile, "sdb1").at("/file");
+            (used.fd, used.thread) = (Some(fd), thread);
+            used
+        };
+        let mut uses = vec![of(3, None), of(3, Some(8)), of(4, Some(8))];
+        drop_known(&mut uses, 1);
+        assert_eq!(uses, [of(3, None), of(4, Some(8))]);
+    }
 }

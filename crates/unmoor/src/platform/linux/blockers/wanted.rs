@@ -1,7 +1,9 @@
 //! What the walk over the processes looks for: asked once for each descriptor, so it is quick.
 
+use super::sockets::Sockets;
 use super::survey::{Survey, Which};
 use crate::platform::linux::procfs::Seen;
+use std::path::PathBuf;
 
 /// The devices and mounts of a drive.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub(super) struct Wanted {
     upon: Vec<u64>,
     /// Mounts that must not be looked into, sorted.
     slow: Vec<u64>,
+    /// Sockets that are bound on those devices.
+    sockets: Sockets,
 }
 
 impl Wanted {
@@ -42,6 +46,16 @@ impl Wanted {
         wanted
     }
 
+    /// Looks for these sockets too.
+    pub(super) fn with(self, sockets: Sockets) -> Wanted {
+        Wanted { sockets, ..self }
+    }
+
+    /// Which of the devices this socket is bound on, and the name it was bound to.
+    pub(super) fn socket(&self, seen: &Seen) -> Option<(Which, PathBuf)> {
+        self.sockets.find(seen).map(|(on, name)| (on, name.clone()))
+    }
+
     /// The devices of every file system that a wanted file can be on; others' may be among them.
     pub(super) fn every_system(&self) -> impl Iterator<Item = u64> {
         self.nodes
@@ -49,6 +63,7 @@ impl Wanted {
             .chain(&self.systems)
             .map(|(device, _)| *device)
             .chain(self.upon.iter().copied())
+            .chain(self.sockets.device())
     }
 
     /// The block devices themselves.
@@ -76,6 +91,12 @@ impl Wanted {
             let at = self.mounts.binary_search_by_key(&seen.mount?, |(id, _)| *id).ok()?;
             Some(self.mounts[at].1)
         })
+    }
+
+    /// Is this the device of something that is mounted on the drive's mounts. It may be mounted elsewhere,
+    /// too.
+    pub(super) fn is_upon(&self, device: u64) -> bool {
+        self.upon.binary_search(&device).is_ok()
     }
 
     /// Which of the devices is mounted with this number.

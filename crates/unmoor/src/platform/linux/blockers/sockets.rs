@@ -1,0 +1,49 @@
+//! Unix sockets that are bound to a file on the drive: they keep its mount busy for as long as they are
+//! open, and so does each connection that was accepted through one.
+
+use super::patience::Patience;
+use super::survey::Which;
+use crate::platform::linux::procfs::{Result, Seen};
+use crate::platform::linux::{mountinfo, sock_diag};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// Those of this network namespace.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    /// The device that every socket is on.
+    device: u64,
+    /// By number.
+    bound: Vec<(u64, Which, PathBuf)>,
+}
+
+impl Sockets {
+    /// Asks the kernel for those whose file is on a device that `on` knows.
+    ///
+    /// # Errors
+    /// Where the kernel cannot tell.
+    pub(super) fn on(on: impl Fn(u64) -> Option<Which>, patience: &Patience) -> Result<Sockets> {
+        let socket = sock_diag::open()?;
+        let device = mountinfo::from_dev(rustix::fs::fstat(&socket)?.st_dev);
+        let all = sock_diag::bound(&socket, || !patience.is_ended())?;
+        let on_drive = all.into_iter().filter_map(|bound| {
+            Some((bound.socket, on(bound.device)?, OsString::from_vec(bound.name).into()))
+        });
+        let mut bound: Vec<_> = on_drive.collect();
+        bound.sort_unstable();
+        Ok(Sockets { device, bound })
+    }
+
+    /// The device that every socket is on, if any socket is looked for.
+    pub(super) fn device(&self) -> Option<u64> {
+        (!self.bound.is_empty()).then_some(self.device)
+    }
+
+    /// Which of the devices this descriptor's socket is bound on, and the name it was bound to.
+    pub(super) fn find(&self, seen: &Seen) -> Option<(Which, &PathBuf)> {
+        let number = seen.socket.filter(|_| seen.device == self.device)?;
+        let at = self.bound.binary_search_by_key(&number, |(socket, ..)| *socket).ok()?;
+        Some((self.bound[at].1, &self.bound[at].2))
+    }
+}
