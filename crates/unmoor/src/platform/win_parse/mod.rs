@@ -20,6 +20,7 @@ mod places;
 mod pointed;
 mod remedy;
 mod services;
+mod starter;
 mod strings;
 mod veto;
 
@@ -34,5 +35,6 @@ pub(crate) use places::{Place, Spot, find as find_place};
 pub(crate) use pointed::{Answer as PointedAnswer, sid_text};
 pub(crate) use remedy::{Holder, SYSTEM, holder, image, mounted_folder, page_file};
 pub(crate) use services::services;
+pub(crate) use starter::is_alone;
 pub(crate) use strings::{multi_sz, page_file_volume, sz};
 pub(crate) use veto::Veto;

@@ -28,7 +28,6 @@ mod relocate;
 mod session;
 mod storage;
 mod system;
-mod users;
 mod volumes;
 mod wide;
 

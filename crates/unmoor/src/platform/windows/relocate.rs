@@ -3,7 +3,7 @@
 //! It copies itself to the temporary folder, starts the copy, waits for it with nothing but memory that
 //! is already there, passes its exit code on and removes the copy. Waiting is what makes the lock fail
 //! on real Windows (the program's image stays open as long as the process lives), so the copy is told
-//! who waits: when the lock is refused and the file system names nobody else, it dismounts without the
+//! who waits: when the lock is refused and the search finds nobody else, it dismounts without the
 //! lock. What that cuts off is the waiting process alone, whose pages are locked in memory.
 
 use super::control::code;

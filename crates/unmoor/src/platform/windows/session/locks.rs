@@ -1,7 +1,7 @@
 //! Locks, and what they are for: dismounting, taking offline.
 
-use super::super::control::{Access, Device};
-use super::super::{fsctl, relocate, users};
+use super::super::control::Access;
+use super::super::{blockers, fsctl, relocate};
 use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
 use crate::drive::Volume;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,22 +33,42 @@ impl WindowsSession {
                 self.held.push((volume.name.clone(), device));
                 Ok(Done::by(Attempt::accepted(method)))
             }
-            Err(ERROR_ACCESS_DENIED) if only_our_starter(&device) => {
-                // Not locked, but nobody's work is cut off by dismounting it.
-                self.held.push((volume.name.clone(), device));
-                let why = "only the program that started this copy of itself is open on it";
-                Ok(Done::by(attempt(method, &answer)).with_note(why))
-            }
             // The documentation of FSCTL_LOCK_VOLUME: with open files it fails with this code.
-            Err(ERROR_ACCESS_DENIED) => Err(Error::new(
-                ErrorKind::Busy,
-                &volume.name,
-                format!("is in use: something on it is open ({method}: ERROR_ACCESS_DENIED)"),
-            )
-            .with_os_code(ERROR_ACCESS_DENIED as i32)
-            .with_help("close what uses it, or pass --force to cut it off")),
+            Err(ERROR_ACCESS_DENIED) => {
+                if let Some(mut done) = self.only_our_starter(wait) {
+                    // Not locked, but nobody's work is cut off by dismounting it.
+                    self.held.push((volume.name.clone(), device));
+                    done.attempts.push(attempt(method, &answer));
+                    return Ok(done);
+                }
+                let why =
+                    format!("is in use: something on it is open ({method}: ERROR_ACCESS_DENIED)");
+                Err(Error::new(ErrorKind::Busy, &volume.name, why)
+                    .with_os_code(ERROR_ACCESS_DENIED as i32)
+                    .with_help("close what uses it, or pass --force to cut it off"))
+            }
             Err(code) => Err(win_parse::error(code, &volume.name, "FSCTL_LOCK_VOLUME")),
         }
+    }
+
+    /// This is a copy that was started from the drive, and its starter, which only waits, is all that
+    /// was found to use it.
+    fn only_our_starter(&self, wait: &Wait<'_>) -> Option<Done> {
+        let starter = relocate::waited_for_by()?;
+        let scan = blockers::search(&self.drive, wait);
+        if !win_parse::is_alone(starter, &scan) {
+            return None;
+        }
+        let why = "only the program that started this copy of itself runs from it";
+        let done = Done::default().with_note(why);
+        Some(match scan.unseen_processes {
+            0 => done,
+            unseen => done.with_warning(format!(
+                "{} is dismounted without a lock: {why}, but {unseen} processes could not be looked \
+                 into, and what they may have open there fails from now on",
+                self.drive.name
+            )),
+        })
     }
 
     /// With the lock, or by force without it.
@@ -102,13 +122,4 @@ impl WindowsSession {
         });
         Done { attempts: attempts.collect(), ..Done::default() }
     }
-}
-
-/// This is a copy that was started from the drive, and its starter, which only waits, is all that uses
-/// it.
-fn only_our_starter(volume: &Device) -> bool {
-    let Some(starter) = relocate::waited_for_by() else { return false };
-    let ours = [starter, std::process::id()];
-    users::processes(volume)
-        .is_ok_and(|pids| pids.contains(&starter) && pids.iter().all(|pid| ours.contains(pid)))
 }
