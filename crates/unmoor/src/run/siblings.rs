@@ -35,6 +35,11 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Right before the device leaves: what holds the drives taken along must not keep it there.
+    pub(crate) fn siblings_stand_back(&mut self) {
+        self.siblings.iter_mut().for_each(Opened::stand_back);
+    }
+
     /// The drives that a power-off takes along without being asked to.
     ///
     /// # Errors

@@ -110,6 +110,13 @@ impl WindowsSession {
         }
     }
 
+    /// Closes every handle, the one that asks too: any of them would veto the removal of the device. Where
+    /// it is then, its node in the device tree says.
+    pub(super) fn close_all(&mut self) {
+        self.unlock_all();
+        self.device = None;
+    }
+
     /// Lets go of every lock.
     pub(super) fn unlock_all(&mut self) -> Done {
         if self.held.is_empty() {

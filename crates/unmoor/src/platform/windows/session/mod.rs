@@ -169,6 +169,10 @@ impl Session for WindowsSession {
         self.take_offline(volume, wait)
     }
 
+    fn stand_back(&mut self) {
+        self.close_all();
+    }
+
     fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
         match action {
             Action::PowerOff => self.power_off(wait),
