@@ -130,10 +130,11 @@ fn open_all<'r>(
     over: &mut Over,
 ) -> Option<Vec<Member<'r, Opened<'r>>>> {
     let mut taken: HashSet<String> = HashSet::new();
+    let mut siblings: HashSet<String> = HashSet::new();
     all(planned, over, |run, drive: Drive| {
         let action = run.report.action.unwrap_or(Action::Nothing);
         if action == Action::PowerOff {
-            run.take_siblings(&drive)?;
+            run.take_siblings(&drive, &mut siblings)?;
         }
         run.tell(&Event::Resolved { drive: &drive, action });
         let names: Vec<String> = drive.volumes.iter().map(|v| v.name.clone()).collect();

@@ -8,14 +8,24 @@ use crate::refusals::refuse_system;
 use crate::report::Step;
 use crate::stages::Opened;
 use crate::target::Target;
+use std::collections::HashSet;
 
 impl Run<'_> {
     /// A power-off takes the other drives of the same device along: a card reader's other slots, the
     /// disk beside a "virtual CD". None of them may be in use, nor come into use meanwhile: each that was
     /// not given too is taken for ourselves, which flushes it, until this run is over.
-    pub(crate) fn take_siblings(&mut self, drive: &Drive) -> Result<()> {
+    ///
+    /// Those in `held` another drive of the device has taken already, which leaves with this one.
+    pub(crate) fn take_siblings(
+        &mut self,
+        drive: &Drive,
+        held: &mut HashSet<String>,
+    ) -> Result<()> {
         let mut taken = Vec::new();
         for sibling in self.siblings_along(drive)? {
+            if held.contains(&sibling.name) {
+                continue;
+            }
             let name = sibling.name.clone();
             let mut opened = Opened::with(self.platform, sibling, &self.options)?;
             opened.check()?;
@@ -31,6 +41,7 @@ impl Run<'_> {
         if let Some(words) = go_along(taken.iter().map(Opened::drive)) {
             self.warn(words);
         }
+        held.extend(taken.iter().map(|opened| opened.drive().name.clone()));
         self.siblings = taken;
         Ok(())
     }

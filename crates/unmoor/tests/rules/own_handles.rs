@@ -40,13 +40,14 @@ proptest! {
 
     #[test]
     fn the_slots_of_a_reader_leave_together_whichever_are_named(
+        manner in prop::sample::select(vec![Manner::Linux, Manner::Windows]),
         slots in 1..5usize,
         order in Just(vec![0usize, 1, 2, 3]).prop_shuffle(),
         named in 1..5usize,
     ) {
         let named: Vec<usize> =
             order.into_iter().filter(|slot| *slot < slots).take(named).collect();
-        let (machine, ids) = reader(Manner::Windows, slots, &named);
+        let (machine, ids) = reader(manner, slots, &named);
         let reports = power_off(&machine, &named);
         prop_assert!(reports.iter().all(|r| r.outcome == Outcome::Released), "{reports:#?}");
         prop_assert!(ids.iter().all(|id| !machine.is_attached(*id)));
