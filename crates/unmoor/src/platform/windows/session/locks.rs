@@ -1,9 +1,9 @@
 //! Locks, and what they are for: dismounting, taking offline.
 
-use super::super::control::Access;
+use super::super::control::{Access, Device};
 use super::super::{blockers, fsctl, relocate};
 use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
-use crate::drive::Volume;
+use crate::drive::{DriveKind, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::platform::win_parse;
@@ -11,12 +11,26 @@ use crate::report::{Attempt, Done};
 use crate::wait::Wait;
 
 impl WindowsSession {
+    /// The handle that will hold the volume. Locking and dismounting want no right to write, taking it
+    /// offline later does (its control code, 0x0056C00C, has FILE_READ_ACCESS and FILE_WRITE_ACCESS): so
+    /// that is asked for, and done without where it is not given. A disc is opened to read only, as in the
+    /// documentation's example of ejecting one.
+    fn open_to_hold(&self, volume: &Volume) -> Result<Device> {
+        if self.drive.kind != DriveKind::Optical
+            && let Ok(device) = Device::open(&volume.path, Access::Write)
+        {
+            return Ok(device);
+        }
+        Device::open(&volume.path, Access::Read)
+            .map_err(|code| win_parse::error(code, &volume.name, "open"))
+    }
+
     /// One attempt; the handle stays open and holds the lock.
     pub(super) fn lock_volume(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
         if self.held(volume).is_some() {
             return Ok(Done::skipped("locked already"));
         }
-        let device = self.open_volume(volume, Access::Read)?;
+        let device = self.open_to_hold(volume)?;
         let method = format!("FSCTL_LOCK_VOLUME on {}", volume.name);
         let asked = within(&mut wait.part(Options::LOCK_TIME), &device, fsctl::lock);
         let answer = match asked {
@@ -80,7 +94,7 @@ impl WindowsSession {
     ) -> Result<Done> {
         let device = match self.held(volume) {
             Some(device) => device.clone(),
-            None if force => self.open_volume(volume, Access::Read)?,
+            None if force => self.open_to_hold(volume)?,
             None => {
                 return Err(Error::new(ErrorKind::Refused, &volume.name, "is not locked"));
             }
@@ -101,9 +115,12 @@ impl WindowsSession {
         Ok(done)
     }
 
-    /// `IOCTL_VOLUME_OFFLINE`, which only an administrator may.
+    /// `IOCTL_VOLUME_OFFLINE`, which only an administrator may. It goes through the handle that holds the
+    /// volume: with the lock on, no other one gets through, and opening one could mount it again.
     pub(super) fn take_offline(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        let device = self.open_volume(volume, Access::Write)?;
+        let Some(device) = self.held(volume).cloned() else {
+            return Err(Error::new(ErrorKind::Refused, &volume.name, "is not dismounted"));
+        };
         match within(wait, &device, fsctl::offline)? {
             Ok(()) => Ok(Done::by(Attempt::accepted("IOCTL_VOLUME_OFFLINE"))),
             Err(code) => Err(win_parse::error(code, &volume.name, "IOCTL_VOLUME_OFFLINE")),

@@ -64,12 +64,6 @@ impl WindowsSession {
         self.held.iter().find(|(name, _)| *name == volume.name).map(|(_, device)| device)
     }
 
-    /// Opens a volume to lock, dismount or eject it.
-    fn open_volume(&self, volume: &Volume, access: Access) -> Result<Device> {
-        Device::open(&volume.path, access)
-            .map_err(|code| win_parse::error(code, &volume.name, "open"))
-    }
-
     fn ask_presence(&self) -> Presence {
         let Some(device) = self.device.clone() else {
             return match self.instance.as_deref().is_some_and(picture::is_there) {
