@@ -29,7 +29,7 @@ pub(crate) use codes::{Code, error, name as code_name, says_unsupported};
 pub(crate) use command_line::words;
 pub(crate) use dependencies::{ImageFile, image_files};
 pub(crate) use handle_table::{Handle, files_like, handle_table, may_touch, may_write, untagged};
-pub(crate) use names::{Name, kernel_base, parse as parse_name};
+pub(crate) use names::{Name, is_floppy, kernel_base, parse as parse_name};
 pub(crate) use patiently::{Asked, Pulse, ask_all, ask_one};
 pub(crate) use places::{Place, Spot, find as find_place};
 pub(crate) use pointed::{Answer as PointedAnswer, sid_text};

@@ -52,6 +52,12 @@ pub(crate) fn kernel_base(kernel: &str) -> &str {
     kernel.rsplit('\\').find(|part| !part.is_empty()).unwrap_or(kernel)
 }
 
+/// Is this the kernel name of a floppy drive. The driver of USB floppy drives calls its devices disks and
+/// counts them by itself, so their numbers are those of other drives.
+pub(crate) fn is_floppy(kernel: &str) -> bool {
+    strip(kernel, r"\Device\Floppy").is_some()
+}
+
 /// `E:`, and `e` where a bare letter may stand for a drive.
 fn letter(text: &str, bare_too: bool) -> Option<char> {
     let mut chars = text.chars();
@@ -84,6 +90,12 @@ mod tests {
         }
         assert_eq!(parse(r"E:\folder"), Name::Other);
         assert_eq!(parse("ä:"), Name::Other);
+    }
+
+    #[test]
+    fn a_floppy_drive_is_known_by_its_kernel_name() {
+        assert!(is_floppy(r"\Device\Floppy0") && is_floppy(r"\device\floppy1"));
+        assert!(!is_floppy(r"\Device\HarddiskVolume5") && !is_floppy("Floppy0"));
     }
 
     #[test]

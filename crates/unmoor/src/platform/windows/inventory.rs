@@ -107,6 +107,11 @@ impl Found {
         }
     }
 
+    /// Is it what is in a floppy drive.
+    pub(super) fn is_floppy(&self) -> bool {
+        self.kernel.as_deref().is_some_and(win_parse::is_floppy)
+    }
+
     /// Does this name mean it: a letter, a mount point, a volume name or a kernel name, in any case
     /// and with or without a `\` at its end.
     pub(super) fn answers_to(&self, name: &str) -> bool {
@@ -172,6 +177,9 @@ fn complete(
     let alone = guid.clone().or_else(|| kernel.clone()).unwrap_or_default();
     let mut volume =
         Found { guid, kernel, mounts, drive_type, key: Key::Alone(alone), partition: false };
+    if volume.is_floppy() {
+        return volume;
+    }
     // Wine's mount manager, behind the volume's name, knows what sort of drive it is; the device behind
     // the letter takes everything for a disk. On Windows both are the same device.
     let name = volume.guid.as_deref().map(|guid| guid.trim_end_matches('\\').to_string());

@@ -96,11 +96,10 @@ fn name(key: &Key, found: &[&Found]) -> String {
 }
 
 fn kind(key: &Key, found: &[&Found]) -> DriveKind {
-    let floppy = |v: &&Found| v.kernel.iter().any(|k| k.starts_with(r"\Device\Floppy"));
     match key {
         _ if key.is_optical() => DriveKind::Optical,
         Key::Device { kind: FILE_DEVICE_TAPE, .. } => DriveKind::Tape,
-        _ if found.iter().any(floppy) => DriveKind::Floppy,
+        _ if found.iter().any(|v| v.is_floppy()) => DriveKind::Floppy,
         Key::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
             DriveKind::Optical
         }
@@ -133,9 +132,8 @@ fn id(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> DriveId {
 fn volume(found: &Found, drive: &str, held: &[&str]) -> Volume {
     // Asking a file system mounts it, and waits for a disc that still spins up. An empty floppy drive
     // would be searched noisily for it.
-    let floppy = found.kernel.iter().any(|k| k.starts_with(r"\Device\Floppy"));
     let ready = !held.contains(&&*found.name())
-        && (!floppy
+        && (!found.is_floppy()
             || Device::open(found.path(), Access::Query)
                 .is_ok_and(|device| storage::check_verify(&device).is_ok()));
     let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();

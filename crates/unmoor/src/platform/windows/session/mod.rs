@@ -150,7 +150,7 @@ impl Session for WindowsSession {
         // The locks are the claim: Windows has none for a whole drive that needs no administrator.
         let done = Done::default();
         Ok(match (&self.key, self.drive.kind) {
-            (Key::Alone(_), kind) if kind != DriveKind::Optical => done.with_warning(format!(
+            (Key::Alone(_), kind) if !matches!(kind, DriveKind::Optical | DriveKind::Floppy) => done.with_warning(format!(
                 "{}'s driver does not tell which drive it lies on: other volumes of the same drive, \
                  if there are any, were left alone",
                 self.drive.name
