@@ -25,7 +25,7 @@ mod strings;
 mod veto;
 
 pub(crate) use answers::*;
-pub(crate) use codes::{Code, error, name as code_name, says_unsupported};
+pub(crate) use codes::{Code, error, name as code_name, says_unsupported, volume_error};
 pub(crate) use command_line::words;
 pub(crate) use dependencies::{ImageFile, image_files};
 pub(crate) use handle_table::{Handle, files_like, handle_table, may_touch, may_write, untagged};

@@ -61,7 +61,7 @@ impl WindowsSession {
                     .with_os_code(ERROR_ACCESS_DENIED as i32)
                     .with_help("close what uses it, or pass --force to cut it off"))
             }
-            Err(code) => Err(win_parse::error(code, &volume.name, "FSCTL_LOCK_VOLUME")),
+            Err(code) => Err(win_parse::volume_error(code, &volume.name, "FSCTL_LOCK_VOLUME")),
         }
     }
 
@@ -101,7 +101,7 @@ impl WindowsSession {
         };
         let method = format!("FSCTL_DISMOUNT_VOLUME on {}", volume.name);
         if let Err(code) = within(wait, &device, fsctl::dismount)? {
-            let error = win_parse::error(code, &volume.name, "FSCTL_DISMOUNT_VOLUME");
+            let error = win_parse::volume_error(code, &volume.name, "FSCTL_DISMOUNT_VOLUME");
             return Err(error.with_attempts(vec![attempt(method, &Err(code))]));
         }
         let mut done = Done::by(Attempt::accepted(method));
