@@ -17,8 +17,6 @@ pub(crate) struct DeviceNumber {
 pub(crate) const FILE_DEVICE_CD_ROM: u32 = 0x02;
 /// `FILE_DEVICE_DISK`.
 pub(crate) const FILE_DEVICE_DISK: u32 = 0x07;
-/// `FILE_DEVICE_TAPE`.
-pub(crate) const FILE_DEVICE_TAPE: u32 = 0x1f;
 /// `FILE_DEVICE_DVD`.
 pub(crate) const FILE_DEVICE_DVD: u32 = 0x33;
 

@@ -38,7 +38,7 @@ pub(crate) fn parse(given: &str) -> Name {
     if strip(short, "Volume{").is_some() && short.ends_with('}') && !short.contains('\\') {
         return Name::Volume(short.to_string());
     }
-    let numbered = ["PhysicalDrive", "CdRom", "Tape", "Harddisk"].iter().any(|p| {
+    let numbered = ["PhysicalDrive", "CdRom", "Harddisk"].iter().any(|p| {
         strip(short, p).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     });
     if numbered && !short.contains('\\') {

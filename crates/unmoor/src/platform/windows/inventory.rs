@@ -6,7 +6,7 @@ use super::devnode::{self, Disk};
 use super::storage;
 use super::volumes::{self, DriveType};
 use crate::platform::win_parse::{
-    self, DeviceNumber, FILE_DEVICE_CD_ROM, FILE_DEVICE_DISK, FILE_DEVICE_DVD, FILE_DEVICE_TAPE,
+    self, DeviceNumber, FILE_DEVICE_CD_ROM, FILE_DEVICE_DISK, FILE_DEVICE_DVD,
 };
 use std::ffi::OsString;
 
@@ -27,7 +27,6 @@ impl Key {
                 Some(format!("PhysicalDrive{number}"))
             }
             Key::Device { kind: FILE_DEVICE_CD_ROM, number } => Some(format!("CdRom{number}")),
-            Key::Device { kind: FILE_DEVICE_TAPE, number } => Some(format!("Tape{number}")),
             _ => None,
         }
     }
@@ -39,7 +38,6 @@ impl Key {
         let kind = match name[..split].to_ascii_lowercase().as_str() {
             "physicaldrive" | "harddisk" => FILE_DEVICE_DISK,
             "cdrom" => FILE_DEVICE_CD_ROM,
-            "tape" => FILE_DEVICE_TAPE,
             _ => return None,
         };
         Some(Key::Device { kind, number })
@@ -238,7 +236,7 @@ mod tests {
 
     #[test]
     fn device_names_and_keys_are_each_others_mirror() {
-        for name in ["PhysicalDrive0", "PhysicalDrive12", "CdRom1", "Tape0"] {
+        for name in ["PhysicalDrive0", "PhysicalDrive12", "CdRom1"] {
             let key = Key::of_device_name(name).unwrap();
             assert_eq!(key.device_name().as_deref(), Some(name));
         }

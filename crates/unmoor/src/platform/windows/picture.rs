@@ -8,7 +8,7 @@ use super::system::{self, Needed};
 use super::volumes::{self, DriveType};
 use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
 use crate::error::ErrorKind;
-use crate::platform::win_parse::{self, Code, FILE_DEVICE_DISK, FILE_DEVICE_TAPE};
+use crate::platform::win_parse::{self, Code, FILE_DEVICE_DISK};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
@@ -98,7 +98,6 @@ fn name(key: &Key, found: &[&Found]) -> String {
 fn kind(key: &Key, found: &[&Found]) -> DriveKind {
     match key {
         _ if key.is_optical() => DriveKind::Optical,
-        Key::Device { kind: FILE_DEVICE_TAPE, .. } => DriveKind::Tape,
         _ if found.iter().any(|v| v.is_floppy()) => DriveKind::Floppy,
         Key::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
             DriveKind::Optical
