@@ -6,9 +6,8 @@ use super::inventory::{Found, Inventory, Key};
 use super::storage;
 use super::system::{self, Needed};
 use super::volumes::{self, DriveType};
-use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
-use crate::error::ErrorKind;
-use crate::platform::win_parse::{self, Code, FILE_DEVICE_DISK};
+use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::platform::win_parse::{self, FILE_DEVICE_DISK};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
@@ -38,7 +37,7 @@ pub(super) fn drive_beside(inventory: &Inventory, key: &Key, held: &[&str]) -> D
     let readable = volumes.iter().any(|v| v.file_system.is_some());
     let medium = match device.as_ref().map(storage::check_verify) {
         _ if readable => Medium::Present,
-        Some(result) => medium(result),
+        Some(result) => win_parse::medium(result, removable),
         None => Medium::Unknown,
     };
     let protected = device.as_ref().and_then(storage::write_protected);
@@ -188,35 +187,6 @@ fn siblings(inventory: &Inventory, key: &Key) -> Vec<String> {
         .filter(|other| inventory.disk(other).and_then(ancestor) == Some(mine))
         .map(|other| name(other, &inventory.on(other)))
         .collect()
-}
-
-/// Is there a medium, by the answer to `IOCTL_STORAGE_CHECK_VERIFY2`.
-pub(super) fn medium(answer: Result<(), Code>) -> Medium {
-    match presence(answer) {
-        Presence::Present => Medium::Present,
-        Presence::Absent | Presence::Gone => Medium::Absent,
-        Presence::TrayOpen => Medium::TrayOpen,
-        _ => Medium::Unknown,
-    }
-}
-
-/// What the answer to `IOCTL_STORAGE_CHECK_VERIFY2` says. The class drivers' STATUS_NO_MEDIA_IN_DEVICE
-/// ("medium not present", with the tray open or not) becomes ERROR_NOT_READY; so does
-/// STATUS_DEVICE_NOT_READY of a drive that still spins up, which passes.
-pub(super) fn presence(answer: Result<(), Code>) -> Presence {
-    const ERROR_NOT_READY: Code = 21;
-    const ERROR_MEDIA_CHANGED: Code = 1110;
-    const ERROR_NO_MEDIA_IN_DRIVE: Code = 1112;
-    const ERROR_DEVICE_DOOR_OPEN: Code = 1166;
-    match answer {
-        Ok(()) | Err(ERROR_MEDIA_CHANGED) => Presence::Present,
-        Err(ERROR_NO_MEDIA_IN_DRIVE | ERROR_NOT_READY) => Presence::Absent,
-        Err(ERROR_DEVICE_DOOR_OPEN) => Presence::TrayOpen,
-        Err(code) => match win_parse::error(code, "", "").kind() {
-            ErrorKind::Gone | ErrorKind::NoSuchTarget => Presence::Gone,
-            _ => Presence::Unknown,
-        },
-    }
 }
 
 /// Is the device of this instance path still in the tree.

@@ -75,10 +75,12 @@ impl WindowsSession {
             let volume = self.drive.volumes.first()?;
             Device::open(&volume.path, Access::Query).ok()
         });
+        let removable = self.drive.removable;
         // Where the drive does not know the question, its volume may.
         for device in [Some(device), volume].into_iter().flatten() {
             let answer = in_time::at_most(ASK_TIME, move || storage::check_verify(&device));
-            let seen = answer.map_or(Presence::Unknown, picture::presence);
+            let seen =
+                answer.map_or(Presence::Unknown, |answer| win_parse::presence(answer, removable));
             if seen != Presence::Unknown {
                 return seen;
             }
@@ -108,7 +110,8 @@ impl Session for WindowsSession {
     fn check(&mut self) -> Result<()> {
         let gone = match &self.device {
             Some(device) => {
-                matches!(picture::presence(storage::check_verify(device)), Presence::Gone)
+                let answer = storage::check_verify(device);
+                win_parse::presence(answer, self.drive.removable) == Presence::Gone
             }
             None => false,
         };
@@ -173,6 +176,8 @@ impl Session for WindowsSession {
             // A disk that cannot lose its medium is "ejected" by its driver or not at all; what then
             // helps is what the tray icon "Safely Remove Hardware" does.
             Action::Stop => match self.eject(wait) {
+                // Nobody said that the other drives of the device may leave with it.
+                Err(error) if !self.drive.siblings.is_empty() => Err(error),
                 Err(error) if error.kind() == ErrorKind::NotSupported => {
                     let before = error.attempts().to_vec();
                     let mut done = self.power_off(wait).map_err(|e| {
