@@ -67,7 +67,8 @@ pub(super) struct Found {
     /// `E:\`, `C:\Mount\Card\`: letters first.
     pub mounts: Vec<OsString>,
     pub drive_type: DriveType,
-    pub key: Key,
+    /// The drives it lies on: one, or all the disks of a spanned, striped or mirrored volume.
+    pub keys: Vec<Key>,
     /// It is a partition, not the whole of a drive.
     pub partition: bool,
 }
@@ -174,7 +175,7 @@ fn complete(
 ) -> Found {
     let alone = guid.clone().or_else(|| kernel.clone()).unwrap_or_default();
     let mut volume =
-        Found { guid, kernel, mounts, drive_type, key: Key::Alone(alone), partition: false };
+        Found { guid, kernel, mounts, drive_type, keys: vec![Key::Alone(alone)], partition: false };
     if volume.is_floppy() {
         return volume;
     }
@@ -186,10 +187,11 @@ fn complete(
         ways.filter_map(|way| Device::open(way, Access::Query).ok()).collect();
     // A volume over several disks has no device number, but extents; a CD has only a number.
     if let Some(number) = devices.iter().find_map(storage::device_number) {
-        volume.key = Key::of_number(number);
+        volume.keys = vec![Key::of_number(number)];
         volume.partition = number.partition.is_some();
     } else if let Some(disks) = devices.iter().find_map(storage::disks) {
-        volume.key = Key::Device { kind: FILE_DEVICE_DISK, number: disks[0] };
+        let key = |number| Key::Device { kind: FILE_DEVICE_DISK, number };
+        volume.keys = disks.into_iter().map(key).collect();
         volume.partition = true;
     }
     volume
@@ -208,7 +210,7 @@ impl Inventory {
 
     /// Every drive once, those with volumes first.
     pub(super) fn keys(&self) -> Vec<Key> {
-        let of_volumes = self.volumes.iter().map(|volume| volume.key.clone());
+        let of_volumes = self.volumes.iter().flat_map(|volume| volume.keys.clone());
         let of_disks = self.disks.iter().map(|disk| Key::of_number(disk.number));
         let mut keys: Vec<Key> = Vec::new();
         for key in of_volumes.chain(of_disks) {
@@ -219,9 +221,9 @@ impl Inventory {
         keys
     }
 
-    /// The volumes of a drive.
+    /// The volumes of a drive, those that lie on others too among them.
     pub(super) fn on<'i>(&'i self, key: &Key) -> Vec<&'i Found> {
-        self.volumes.iter().filter(|volume| volume.key == *key).collect()
+        self.volumes.iter().filter(|volume| volume.keys.contains(key)).collect()
     }
 
     /// The device node of a drive.
@@ -251,7 +253,7 @@ mod tests {
             kernel: Some(r"\Device\CdRom0".into()),
             mounts: vec![r"D:\".into(), r"C:\Mount\Card\".into()],
             drive_type: DriveType::Optical,
-            key: Key::Alone(String::new()),
+            keys: vec![Key::Alone(String::new())],
             partition: false,
         };
         for name in ["d:", r"D:\", r"c:\mount\card", r"\\?\volume{ab}", r"\device\cdrom0\"] {

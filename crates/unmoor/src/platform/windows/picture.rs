@@ -33,7 +33,9 @@ pub(super) fn drive_beside(inventory: &Inventory, key: &Key, held: &[&str]) -> D
         || hotplug.is_some_and(|h| h.media_removable);
     let node = disk.map(|disk| disk.node);
     let name = name(key, &found);
-    let volumes: Vec<Volume> = found.iter().map(|v| volume(v, &name, held)).collect();
+    let spans = |v: &Found| names_of_others(inventory, v, key);
+    let volumes: Vec<Volume> =
+        found.iter().map(|v| Volume { spans: spans(v), ..volume(v, &name, held) }).collect();
     let readable = volumes.iter().any(|v| v.file_system.is_some());
     let medium = match device.as_ref().map(storage::check_verify) {
         _ if readable => Medium::Present,
@@ -86,12 +88,19 @@ pub(super) fn open(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> (PathBuf
     (shown, ways.iter().find_map(|way| Device::open(way, Access::Query).ok()))
 }
 
-/// A drive with one volume bears the volume's name, which is what people know it by.
+/// A drive with one volume bears the volume's name, which is what people know it by; not where that is on
+/// other drives too.
 fn name(key: &Key, found: &[&Found]) -> String {
     match found {
-        [only] => only.name(),
+        [only] if only.keys.len() == 1 => only.name(),
         _ => key.device_name().unwrap_or_else(|| "drive".into()),
     }
+}
+
+/// The other drives that the volume lies on.
+fn names_of_others(inventory: &Inventory, volume: &Found, key: &Key) -> Vec<String> {
+    let others = volume.keys.iter().filter(|other| *other != key);
+    others.map(|other| name(other, &inventory.on(other))).collect()
 }
 
 fn kind(key: &Key, found: &[&Found]) -> DriveKind {
@@ -192,4 +201,46 @@ fn siblings(inventory: &Inventory, key: &Key) -> Vec<String> {
 /// Is the device of this instance path still in the tree.
 pub(super) fn is_there(instance: &str) -> bool {
     devnode::locate(instance).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(number: u32) -> Key {
+        Key::Device { kind: FILE_DEVICE_DISK, number }
+    }
+
+    fn found(letter: &str, disks: &[u32]) -> Found {
+        Found {
+            guid: None,
+            kernel: None,
+            mounts: vec![format!(r"{letter}\").into()],
+            drive_type: DriveType::Fixed,
+            keys: disks.iter().map(|&number| disk(number)).collect(),
+            partition: true,
+        }
+    }
+
+    #[test]
+    fn a_volume_over_several_disks_is_on_each_of_them_and_names_the_others() {
+        let volumes = vec![found("E:", &[71, 72]), found("F:", &[72]), found("G:", &[73])];
+        let inventory = Inventory { volumes, disks: Vec::new() };
+        assert_eq!(inventory.keys(), [disk(71), disk(72), disk(73)]);
+        let pictures = [71, 72, 73].map(|number| drive(&inventory, &disk(number)));
+        let spans = pictures.each_ref().map(|drive| {
+            drive.volumes.iter().map(|volume| volume.spans.clone()).collect::<Vec<_>>()
+        });
+        let of = |name: &str| vec![name.to_string()];
+        assert_eq!(spans[0], [of("PhysicalDrive72")]);
+        assert_eq!(spans[1], [of("PhysicalDrive71"), Vec::new()]);
+        assert_eq!(spans[2], [Vec::<String>::new()]);
+        let names = pictures.each_ref().map(|drive| drive.name.as_str());
+        assert_eq!(names, ["PhysicalDrive71", "PhysicalDrive72", "G:"]);
+        let options = crate::Options::default();
+        let refused = |drive| crate::refusals::refuse_held(drive, &options).err().map(|e| e.kind());
+        assert_eq!(refused(&pictures[0]), Some(crate::ErrorKind::Held));
+        assert_eq!(refused(&pictures[1]), Some(crate::ErrorKind::Held));
+        assert_eq!(refused(&pictures[2]), None);
+    }
 }

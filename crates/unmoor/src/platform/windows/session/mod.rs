@@ -8,7 +8,7 @@ mod remount;
 
 use super::control::{Access, Device};
 use super::inventory::{Inventory, Key};
-use super::{blockers, in_time, picture, storage};
+use super::{blockers, in_time, naming, picture, storage};
 use crate::blocker::Scan;
 use crate::drive::{Drive, DriveKind, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
@@ -219,7 +219,7 @@ fn key_of(inventory: &Inventory, drive: &Drive) -> Result<Key> {
         let paths = drive.volumes.iter().map(|v| v.path.to_string_lossy());
         paths.into_iter().find_map(|path| {
             let path = path.strip_prefix(r"\\.\").unwrap_or(&path).to_string();
-            inventory.volumes.iter().find(|v| v.answers_to(&path)).map(|v| v.key.clone())
+            inventory.volumes.iter().find(|v| v.answers_to(&path)).map(naming::first_of)
         })
     };
     by_device
