@@ -64,7 +64,7 @@ impl Windows {
 /// When the copy could not be made or run.
 pub fn run_elsewhere(targets: &[Target], words: &[OsString]) -> Result<Option<i32>> {
     control::no_dialogs();
-    match relocate::words_for_copy(targets, words) {
+    match relocate::words_for_copy(targets, words)? {
         Some(words) => relocate::run_copy(&words).map(Some),
         None => Ok(None),
     }
