@@ -1,8 +1,8 @@
 //! Locks, and what they are for: dismounting, taking offline.
 
 use super::super::control::{Access, Device};
-use super::super::{blockers, fsctl, relocate};
-use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
+use super::super::{blockers, fsctl, in_time, relocate};
+use super::{ASK_TIME, ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
 use crate::drive::{DriveKind, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
@@ -141,8 +141,11 @@ impl WindowsSession {
         }
         // Closing the handle unlocks as well: where the device is gone, that is what happens.
         let attempts = self.held.drain(..).rev().map(|(name, device)| {
-            let answer = fsctl::unlock(&device);
-            attempt(format!("FSCTL_UNLOCK_VOLUME on {name}"), &answer)
+            let method = format!("FSCTL_UNLOCK_VOLUME on {name}");
+            match in_time::at_most(ASK_TIME, move || fsctl::unlock(&device)) {
+                Ok(answer) => attempt(method, &answer),
+                Err(late) => Attempt::failed(method, late.detail()),
+            }
         });
         Done { attempts: attempts.collect(), ..Done::default() }
     }

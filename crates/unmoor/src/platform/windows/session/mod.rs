@@ -23,8 +23,8 @@ pub(super) use remount::remount;
 
 const ERROR_ACCESS_DENIED: Code = 5;
 
-/// How long the drive may take to answer a question.
-const ASK_TIME: Duration = Duration::from_secs(10);
+/// How long the drive may take to answer a question: a disk that sleeps spins up first.
+const ASK_TIME: Duration = Duration::from_secs(20);
 
 /// The volumes that are held locked or dismounted, by name, with the handle that holds each.
 type Held = Vec<(String, Device)>;
@@ -108,18 +108,15 @@ impl Session for WindowsSession {
     }
 
     fn check(&mut self) -> Result<()> {
-        let gone = match &self.device {
-            Some(device) => {
-                let answer = storage::check_verify(device);
-                win_parse::presence(answer, self.drive.removable) == Presence::Gone
-            }
-            None => false,
-        };
-        match gone {
-            true => {
+        // The handle that was opened first: it is bound to the device that it was opened for.
+        let Some(device) = self.device.clone() else { return Ok(()) };
+        let answer = in_time::at_most(ASK_TIME, move || storage::check_verify(&device))
+            .map_err(|e| e.about(&self.drive.name))?;
+        match win_parse::presence(answer, self.drive.removable) {
+            Presence::Gone => {
                 Err(Error::new(ErrorKind::Gone, &self.drive.name, "the drive is no longer there"))
             }
-            false => Ok(()),
+            _ => Ok(()),
         }
     }
 
