@@ -69,11 +69,12 @@ fn release(stack: Vec<(Run<'_>, Drive)>, over: &mut Over) {
         Ok(opened)
     });
     let Some(ready) = flushed.and_then(|opened| lock_all(opened, over)) else { return };
-    let dismounted = all(ready, over, |run, ready| Ok(run.dismount(ready)?));
+    let Some(dismounted) = all(ready, over, |run, ready| Ok(run.dismount(ready)?)) else { return };
     let mut left: Vec<Drive> = Vec::new();
     let mut ejected = Vec::new();
-    for Member { number, mut run, action, at } in dismounted.into_iter().flatten() {
-        match let_go(&mut run, at, action, &mut left) {
+    let mut rest = dismounted.into_iter();
+    while let Some(Member { number, mut run, action, at }) = rest.next() {
+        match let_go(&mut run, at, action, &mut left, rest.as_mut_slice()) {
             Ok(at) => ejected.push(Member { number, run, action, at }),
             Err(Halted { error, opened }) => over.stop(number, run, Some(opened), error),
         }
@@ -130,10 +131,11 @@ fn open_all<'r>(
     over: &mut Over,
 ) -> Option<Vec<Member<'r, Opened<'r>>>> {
     let mut taken: HashSet<String> = HashSet::new();
+    let mut siblings: HashSet<String> = HashSet::new();
     all(planned, over, |run, drive: Drive| {
         let action = run.report.action.unwrap_or(Action::Nothing);
         if action == Action::PowerOff {
-            run.take_siblings(&drive)?;
+            run.take_siblings(&drive, &mut siblings)?;
         }
         run.tell(&Event::Resolved { drive: &drive, action });
         let names: Vec<String> = drive.volumes.iter().map(|v| v.name.clone()).collect();
@@ -202,12 +204,22 @@ fn let_go<'r>(
     dismounted: Dismounted<'r>,
     action: Action,
     left: &mut Vec<Drive>,
+    rest: &mut [Member<'r, Dismounted<'r>>],
 ) -> Result<Ejected<'r>, Halted<'r>> {
     let Some(drive) = run.report.drive.clone().filter(|_| action == Action::PowerOff) else {
         return run.let_go(dismounted, action);
     };
     if let Some(with) = left.iter().find(|other| other.siblings.contains(&drive.name)) {
         return run.left_with(dismounted, &with.name);
+    }
+    // What we hold of its other drives would be the first to keep the device where it is.
+    run.siblings_stand_back();
+    for member in rest {
+        let name = member.run.report.drive.as_ref().map(|drive| &drive.name);
+        if name.is_some_and(|name| drive.siblings.contains(name)) {
+            member.run.siblings_stand_back();
+            member.at.stand_back();
+        }
     }
     let ejected = run.let_go(dismounted, action)?;
     left.push(drive);

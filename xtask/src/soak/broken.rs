@@ -21,7 +21,8 @@ struct Breakage {
     changes: &'static [Change],
 }
 
-const SESSION: &str = "crates/unmoor/src/platform/linux/session.rs";
+const SESSION: &str = "crates/unmoor/src/platform/linux/session/mod.rs";
+const FLUSHING: &str = "crates/unmoor/src/platform/linux/session/flushing.rs";
 const UMOUNT: &str = "crates/unmoor/src/platform/linux/umount.rs";
 const INNER: &str = "crates/unmoor/src/stages/inner.rs";
 
@@ -37,7 +38,7 @@ const NO_FLUSH: Change = Change {
 
 /// Nothing tells the drive to empty its cache.
 const NO_DRIVE_FLUSH: Change = Change {
-    file: SESSION,
+    file: FLUSHING,
     from: "fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {",
     to: "fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
         if true {

@@ -2,6 +2,7 @@
 
 mod held;
 mod imports;
+mod own_drive;
 pub mod prefix;
 mod toolchain;
 pub mod wine;

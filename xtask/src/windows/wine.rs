@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::held;
 use super::prefix::{Prefix, WINE, windows_path};
 use super::toolchain::Bits;
+use super::{held, own_drive};
 use crate::process;
 
 #[derive(clap::Args)]
@@ -103,6 +103,7 @@ fn checks(prefix: &Prefix, program: &Path, holder: &Path) -> Result<u32> {
         }
     }
     failures += held::checks(prefix, program, holder, &folder)?;
+    failures += own_drive::checks(prefix, program, &folder)?;
     prefix.forget("e:");
     println!("{failures} of the command's checks in Wine failed");
     Ok(failures)

@@ -248,6 +248,11 @@ pub trait Session {
         Ok(Done::skipped("this system has no offline state"))
     }
 
+    /// Another session is about to take the whole device off its bus, and this drive with it: closes every
+    /// handle that would keep it there, and lets go of the locks that those hold. Windows alone asks every
+    /// handle's leave; elsewhere there is nothing to do.
+    fn stand_back(&mut self) {}
+
     /// Carries out the last action of the plan, trying one method after the other.
     fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done>;
 

@@ -9,6 +9,7 @@ use crate::refusals::refuse_system;
 use crate::report::{Event, Step};
 use crate::stages::Opened;
 use crate::target::Target;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How often it is looked whether they are free.
@@ -19,12 +20,17 @@ impl<'r> Run<'r> {
     /// disk beside a "virtual CD". None of them may be in use, nor come into use meanwhile: each that was
     /// not given too is taken for ourselves, which flushes it, until this run is over.
     ///
-    /// One that is in use is waited for as everything that is in the way.
-    pub(crate) fn take_siblings(&mut self, drive: &Drive) -> Result<()> {
+    /// Those in `held` another drive of the device has taken already, which leaves with this one. One that
+    /// is in use is waited for as everything that is in the way.
+    pub(crate) fn take_siblings(
+        &mut self,
+        drive: &Drive,
+        held: &mut HashSet<String>,
+    ) -> Result<()> {
         let until = self.platform.now() + self.options.wait;
         let until = self.deadline().map_or(until, |deadline| deadline.min(until));
         let taken = loop {
-            let error = match self.try_siblings(drive) {
+            let error = match self.try_siblings(drive, held) {
                 Ok(taken) => break taken,
                 Err(error) => error,
             };
@@ -42,13 +48,17 @@ impl<'r> Run<'r> {
         if let Some(words) = go_along(taken.iter().map(Opened::drive)) {
             self.warn(words);
         }
+        held.extend(taken.iter().map(|opened| opened.drive().name.clone()));
         self.siblings = taken;
         Ok(())
     }
 
-    fn try_siblings(&self, drive: &Drive) -> Result<Vec<Opened<'r>>> {
+    fn try_siblings(&self, drive: &Drive, held: &HashSet<String>) -> Result<Vec<Opened<'r>>> {
         let mut taken = Vec::new();
         for sibling in self.siblings_along(drive)? {
+            if held.contains(&sibling.name) {
+                continue;
+            }
             let name = sibling.name.clone();
             let mut opened = Opened::with(self.platform, sibling, &self.options)?;
             opened.check()?;
@@ -62,6 +72,11 @@ impl<'r> Run<'r> {
             }
         }
         Ok(taken)
+    }
+
+    /// Right before the device leaves: what holds the drives taken along must not keep it there.
+    pub(crate) fn siblings_stand_back(&mut self) {
+        self.siblings.iter_mut().for_each(Opened::stand_back);
     }
 
     /// The drives that a power-off takes along without being asked to.

@@ -103,6 +103,11 @@ impl<'p> Dismounted<'p> {
         }
     }
 
+    /// As [`Opened::stand_back`].
+    pub(crate) fn stand_back(&mut self) {
+        self.opened.stand_back();
+    }
+
     /// The device left its bus already, with another drive of it.
     pub(crate) fn left(self) -> Ejected<'p> {
         Ejected { opened: self.opened, action: Action::PowerOff, done: Done::default(), seen: None }

@@ -265,6 +265,11 @@ impl<'p> Opened<'p> {
         self.0.stage(Step::Resolve, |_, session, wait| session.claim(false, wait))
     }
 
+    /// Closes what would keep the device on its bus, which another drive of it takes along now.
+    pub(crate) fn stand_back(&mut self) {
+        self.0.session.stand_back();
+    }
+
     /// Asks the drive whether there is a medium in it.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod many;
 mod never_another_device;
 mod never_while_mounted;
 mod nothing_lost;
+mod own_handles;
 mod plans;
 mod report_is_true;
 mod run;

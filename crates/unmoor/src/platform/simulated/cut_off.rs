@@ -245,6 +245,12 @@ impl Bound<'_> {
         freed
     }
 
+    /// Closes its handle on the drive, and with it every lock.
+    pub fn close(&self, world: &mut World) {
+        self.free(world);
+        world.ours.retain(|(_, token)| *token != self.token);
+    }
+
     /// Dismounting writes back what it can; the error of what could not was told by the flush.
     fn write_back_if_sound(&self, volume: &str, wait: &mut Wait<'_>) -> Result<()> {
         match self.write_back(volume, wait) {

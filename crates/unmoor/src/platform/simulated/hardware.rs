@@ -1,11 +1,12 @@
 //! What the drive itself does: let go of its medium, stop, leave, take the medium in.
 
+use super::Manner;
 use super::device::{Motion, Prevention};
 use super::journal::Effect;
 use super::session::{Answer, Bound};
 use super::world::World;
 use crate::drive::{Bus, DriveId, DriveKind, Medium, Presence};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
@@ -58,6 +59,9 @@ impl Bound<'_> {
             Action::Nothing => return Ok((Done::skipped("nothing to eject"), None)),
         };
         if action == Action::PowerOff {
+            if world.manner == Manner::Windows {
+                self.ask_leave(world)?;
+            }
             for id in self.whole_device(world) {
                 world.yank(id);
                 if let Some(device) = world.device_mut(id) {
@@ -84,6 +88,20 @@ impl Bound<'_> {
         device.arrive(now);
         world.stale(self.id, None);
         Ok((accepted(), Some(effect)))
+    }
+
+    /// Windows: closes this session's own handle; any other on a drive of the device is a veto.
+    fn ask_leave(&self, world: &mut World) -> Result<()> {
+        self.close(world);
+        let all = self.whole_device(world);
+        match world.ours.iter().any(|(id, _)| all.contains(id)) {
+            true => {
+                let why = "something has it open; vetoed";
+                Err(Error::new(ErrorKind::Vetoed, "", why)
+                    .with_attempts(vec![Attempt::failed("remove the device", why)]))
+            }
+            false => Ok(()),
+        }
     }
 
     /// This drive and its siblings.

@@ -29,6 +29,7 @@ impl<'m> Bound<'m> {
     pub fn open(machine: &'m Simulated, id: DriveId, token: u64) -> Result<Self> {
         let empty = machine.with(|w| w.device(id).is_some_and(|d| d.medium != Medium::Present));
         let bound = Bound { machine, id, token, empty };
+        machine.with(|w| w.ours.push((id, token)));
         bound.run(Op::Open, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
             _ => Ok(((), None)),
@@ -232,6 +233,14 @@ impl Session for Bound<'_> {
         })
     }
 
+    fn stand_back(&mut self) {
+        self.world(|w| {
+            if w.manner == Manner::Windows {
+                self.close(w);
+            }
+        });
+    }
+
     fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
         self.run(Op::LetGo, None, |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(wait)),
@@ -290,6 +299,6 @@ impl Session for Bound<'_> {
 
 impl Drop for Bound<'_> {
     fn drop(&mut self) {
-        self.world(|w| self.free(w));
+        self.world(|w| self.close(w));
     }
 }

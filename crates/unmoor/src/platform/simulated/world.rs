@@ -24,6 +24,8 @@ pub(super) struct World {
     pub told: Vec<Told>,
     /// Who has a drive itself open: which, who, and whether to write.
     pub raw: Vec<(DriveId, u32, bool)>,
+    /// Which drives our own sessions have a handle on, and whose it is.
+    pub ours: Vec<(DriveId, u64)>,
     pub agenda: Vec<(Duration, Happening)>,
     pub journal: Vec<Entry>,
     pub threads: Threads,
@@ -40,6 +42,7 @@ impl World {
             programs: BTreeMap::new(),
             told: Vec::new(),
             raw: Vec::new(),
+            ours: Vec::new(),
             agenda: Vec::new(),
             journal: Vec::new(),
             threads: Threads::default(),

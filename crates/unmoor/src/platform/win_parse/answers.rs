@@ -17,8 +17,6 @@ pub(crate) struct DeviceNumber {
 pub(crate) const FILE_DEVICE_CD_ROM: u32 = 0x02;
 /// `FILE_DEVICE_DISK`.
 pub(crate) const FILE_DEVICE_DISK: u32 = 0x07;
-/// `FILE_DEVICE_TAPE`.
-pub(crate) const FILE_DEVICE_TAPE: u32 = 0x1f;
 /// `FILE_DEVICE_DVD`.
 pub(crate) const FILE_DEVICE_DVD: u32 = 0x33;
 
@@ -106,15 +104,6 @@ pub(crate) fn bytes_written(answer: &[u8]) -> Option<u64> {
     Bytes(answer).size(8)
 }
 
-/// Reads process numbers from the answer to `NtQueryInformationFile` for
-/// `FileProcessIdsUsingFileInformation`: a count, then as many numbers of pointer size.
-pub(crate) fn process_ids(answer: &[u8], pointer: usize) -> Option<Vec<u32>> {
-    let b = Bytes(answer);
-    let count = b.u32(0)? as usize;
-    // The numbers are aligned to a pointer; a process number fits in 32 bits.
-    Some(b.records(pointer, pointer, count).filter_map(|r| r.u32(0)).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,13 +166,6 @@ mod tests {
         assert!(info.media_removable && info.device_hotplug);
     }
 
-    #[test]
-    fn process_numbers_are_read_for_both_pointer_sizes() {
-        assert_eq!(process_ids(&words(&[2, 0, 4, 0, 812, 0]), 8), Some(vec![4, 812]));
-        assert_eq!(process_ids(&words(&[2, 4, 812]), 4), Some(vec![4, 812]));
-        assert_eq!(process_ids(&words(&[9, 0, 4, 0]), 8), Some(vec![4]));
-    }
-
     proptest! {
         #[test]
         fn no_answer_makes_a_reader_panic(
@@ -194,10 +176,6 @@ mod tests {
             let _ = hotplug(&answer);
             let _ = disk_size(&answer);
             let _ = bytes_written(&answer);
-            for pointer in [4, 8] {
-                let read = process_ids(&answer, pointer).unwrap_or_default();
-                prop_assert!(read.len() <= answer.len() / pointer);
-            }
             prop_assert!(disk_extents(&answer).unwrap_or_default().len() <= answer.len() / 24);
         }
 

@@ -104,6 +104,20 @@ pub(crate) fn error(code: Code, subject: &str, doing: &str) -> Error {
     }
 }
 
+/// As [`error`], of `FSCTL_LOCK_VOLUME` and `FSCTL_DISMOUNT_VOLUME`: the FAT driver answers
+/// ERROR_INVALID_PARAMETER (its STATUS_INVALID_PARAMETER) to whoever opened the volume without the right
+/// to manage it (`FatLockVolume` and `FatDismountVolume` in Microsoft's published fastfat sample).
+pub(crate) fn volume_error(code: Code, subject: &str, doing: &str) -> Error {
+    const ERROR_INVALID_PARAMETER: Code = 87;
+    if code != ERROR_INVALID_PARAMETER {
+        return error(code, subject, doing);
+    }
+    let why = format!("this user may not manage the volume ({doing}: {})", name(code));
+    Error::new(ErrorKind::NotPermitted, subject, why)
+        .with_os_code(code as i32)
+        .with_help("run it as administrator")
+}
+
 /// Does this code say "this driver does not know this request", rather than that it failed. Drivers
 /// differ in how they put it; Wine 8.0 says ERROR_INVALID_PARAMETER for requests to a USB stick.
 pub(crate) fn says_unsupported(code: Code) -> bool {
@@ -175,6 +189,15 @@ mod tests {
             assert!(error.to_string().starts_with("E: "), "{error}");
             assert!(error.to_string().contains(row.name), "{error}");
         }
+    }
+
+    #[test]
+    fn a_volume_that_this_user_may_not_manage_is_not_permitted() {
+        let error = volume_error(87, "E:", "FSCTL_LOCK_VOLUME");
+        assert_eq!((error.kind(), error.os_code()), (NotPermitted, Some(87)));
+        assert!(error.to_string().contains("ERROR_INVALID_PARAMETER (87)"), "{error}");
+        assert!(error.help().unwrap().contains("administrator"));
+        assert_eq!(volume_error(1167, "E:", "FSCTL_LOCK_VOLUME").kind(), Gone);
     }
 
     #[test]

@@ -44,6 +44,14 @@ pub(crate) fn files_like(table: &[Handle], pid: u32, value: u64) -> Option<Vec<H
     Some(table.iter().filter(|handle| handle.kind == known.kind).copied().collect())
 }
 
+/// The handle itself, as the system knows it. Its two low bits are the application's to mark it with
+/// (`OBJ_HANDLE_TAGBITS` of `ntdef.h`): `ntdll` sets bit 0 in the handle of a current directory on a
+/// removable medium, and bit 1 in one that is about to be replaced.
+pub(crate) fn untagged(handle: u64) -> Option<u64> {
+    const OBJ_HANDLE_TAGBITS: u64 = 3;
+    Some(handle & !OBJ_HANDLE_TAGBITS).filter(|&handle| handle != 0)
+}
+
 /// `FILE_READ_DATA` of `winnt.h`, for a directory `FILE_LIST_DIRECTORY`.
 const FILE_READ_DATA: u32 = 0x01;
 /// `FILE_WRITE_DATA`.
@@ -68,6 +76,14 @@ pub(crate) fn may_touch(access: u32) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn marks_on_a_handle_are_no_part_of_it() {
+        for marked in [0x54, 0x55, 0x56, 0x57] {
+            assert_eq!(untagged(marked), Some(0x54));
+        }
+        assert_eq!([untagged(0), untagged(3)], [None, None]);
+    }
 
     /// A table as the kernel writes it.
     fn table(handles: &[Handle], pointer: usize) -> Vec<u8> {

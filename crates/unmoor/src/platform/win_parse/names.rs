@@ -38,7 +38,7 @@ pub(crate) fn parse(given: &str) -> Name {
     if strip(short, "Volume{").is_some() && short.ends_with('}') && !short.contains('\\') {
         return Name::Volume(short.to_string());
     }
-    let numbered = ["PhysicalDrive", "CdRom", "Tape", "Harddisk"].iter().any(|p| {
+    let numbered = ["PhysicalDrive", "CdRom", "Harddisk"].iter().any(|p| {
         strip(short, p).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     });
     if numbered && !short.contains('\\') {
@@ -50,6 +50,12 @@ pub(crate) fn parse(given: &str) -> Name {
 /// The last part of a kernel name: `HarddiskVolume5` of `\Device\HarddiskVolume5`.
 pub(crate) fn kernel_base(kernel: &str) -> &str {
     kernel.rsplit('\\').find(|part| !part.is_empty()).unwrap_or(kernel)
+}
+
+/// Is this the kernel name of a floppy drive. The driver of USB floppy drives calls its devices disks and
+/// counts them by itself, so their numbers are those of other drives.
+pub(crate) fn is_floppy(kernel: &str) -> bool {
+    strip(kernel, r"\Device\Floppy").is_some()
 }
 
 /// `E:`, and `e` where a bare letter may stand for a drive.
@@ -84,6 +90,12 @@ mod tests {
         }
         assert_eq!(parse(r"E:\folder"), Name::Other);
         assert_eq!(parse("ä:"), Name::Other);
+    }
+
+    #[test]
+    fn a_floppy_drive_is_known_by_its_kernel_name() {
+        assert!(is_floppy(r"\Device\Floppy0") && is_floppy(r"\device\floppy1"));
+        assert!(!is_floppy(r"\Device\HarddiskVolume5") && !is_floppy("Floppy0"));
     }
 
     #[test]

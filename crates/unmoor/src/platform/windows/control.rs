@@ -25,8 +25,8 @@ pub(super) enum Access {
     /// No access at all: enough to ask a device about itself, allowed to everybody, and a file system
     /// is not mounted by it.
     Query,
-    /// Reading: enough to lock, dismount and eject, also for restricted users where the medium is
-    /// removable.
+    /// Reading: enough to lock, dismount and eject for whoever may manage the volume; whether a user may,
+    /// the file system says when it is asked.
     Read,
     /// Reading and writing: needed to flush and to take a volume offline.
     Write,

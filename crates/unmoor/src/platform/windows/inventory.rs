@@ -6,7 +6,7 @@ use super::devnode::{self, Disk};
 use super::storage;
 use super::volumes::{self, DriveType};
 use crate::platform::win_parse::{
-    self, DeviceNumber, FILE_DEVICE_CD_ROM, FILE_DEVICE_DISK, FILE_DEVICE_DVD, FILE_DEVICE_TAPE,
+    self, DeviceNumber, FILE_DEVICE_CD_ROM, FILE_DEVICE_DISK, FILE_DEVICE_DVD,
 };
 use std::ffi::OsString;
 
@@ -27,7 +27,6 @@ impl Key {
                 Some(format!("PhysicalDrive{number}"))
             }
             Key::Device { kind: FILE_DEVICE_CD_ROM, number } => Some(format!("CdRom{number}")),
-            Key::Device { kind: FILE_DEVICE_TAPE, number } => Some(format!("Tape{number}")),
             _ => None,
         }
     }
@@ -39,7 +38,6 @@ impl Key {
         let kind = match name[..split].to_ascii_lowercase().as_str() {
             "physicaldrive" | "harddisk" => FILE_DEVICE_DISK,
             "cdrom" => FILE_DEVICE_CD_ROM,
-            "tape" => FILE_DEVICE_TAPE,
             _ => return None,
         };
         Some(Key::Device { kind, number })
@@ -69,7 +67,8 @@ pub(super) struct Found {
     /// `E:\`, `C:\Mount\Card\`: letters first.
     pub mounts: Vec<OsString>,
     pub drive_type: DriveType,
-    pub key: Key,
+    /// The drives it lies on: one, or all the disks of a spanned, striped or mirrored volume.
+    pub keys: Vec<Key>,
     /// It is a partition, not the whole of a drive.
     pub partition: bool,
 }
@@ -105,6 +104,11 @@ impl Found {
             (None, Some(letter)) => format!(r"{letter}\"),
             (None, None) => self.name(),
         }
+    }
+
+    /// Is it what is in a floppy drive.
+    pub(super) fn is_floppy(&self) -> bool {
+        self.kernel.as_deref().is_some_and(win_parse::is_floppy)
     }
 
     /// Does this name mean it: a letter, a mount point, a volume name or a kernel name, in any case
@@ -171,7 +175,10 @@ fn complete(
 ) -> Found {
     let alone = guid.clone().or_else(|| kernel.clone()).unwrap_or_default();
     let mut volume =
-        Found { guid, kernel, mounts, drive_type, key: Key::Alone(alone), partition: false };
+        Found { guid, kernel, mounts, drive_type, keys: vec![Key::Alone(alone)], partition: false };
+    if volume.is_floppy() {
+        return volume;
+    }
     // Wine's mount manager, behind the volume's name, knows what sort of drive it is; the device behind
     // the letter takes everything for a disk. On Windows both are the same device.
     let name = volume.guid.as_deref().map(|guid| guid.trim_end_matches('\\').to_string());
@@ -180,10 +187,11 @@ fn complete(
         ways.filter_map(|way| Device::open(way, Access::Query).ok()).collect();
     // A volume over several disks has no device number, but extents; a CD has only a number.
     if let Some(number) = devices.iter().find_map(storage::device_number) {
-        volume.key = Key::of_number(number);
+        volume.keys = vec![Key::of_number(number)];
         volume.partition = number.partition.is_some();
     } else if let Some(disks) = devices.iter().find_map(storage::disks) {
-        volume.key = Key::Device { kind: FILE_DEVICE_DISK, number: disks[0] };
+        let key = |number| Key::Device { kind: FILE_DEVICE_DISK, number };
+        volume.keys = disks.into_iter().map(key).collect();
         volume.partition = true;
     }
     volume
@@ -202,7 +210,7 @@ impl Inventory {
 
     /// Every drive once, those with volumes first.
     pub(super) fn keys(&self) -> Vec<Key> {
-        let of_volumes = self.volumes.iter().map(|volume| volume.key.clone());
+        let of_volumes = self.volumes.iter().flat_map(|volume| volume.keys.clone());
         let of_disks = self.disks.iter().map(|disk| Key::of_number(disk.number));
         let mut keys: Vec<Key> = Vec::new();
         for key in of_volumes.chain(of_disks) {
@@ -213,9 +221,9 @@ impl Inventory {
         keys
     }
 
-    /// The volumes of a drive.
+    /// The volumes of a drive, those that lie on others too among them.
     pub(super) fn on<'i>(&'i self, key: &Key) -> Vec<&'i Found> {
-        self.volumes.iter().filter(|volume| volume.key == *key).collect()
+        self.volumes.iter().filter(|volume| volume.keys.contains(key)).collect()
     }
 
     /// The device node of a drive.
@@ -230,7 +238,7 @@ mod tests {
 
     #[test]
     fn device_names_and_keys_are_each_others_mirror() {
-        for name in ["PhysicalDrive0", "PhysicalDrive12", "CdRom1", "Tape0"] {
+        for name in ["PhysicalDrive0", "PhysicalDrive12", "CdRom1"] {
             let key = Key::of_device_name(name).unwrap();
             assert_eq!(key.device_name().as_deref(), Some(name));
         }
@@ -245,7 +253,7 @@ mod tests {
             kernel: Some(r"\Device\CdRom0".into()),
             mounts: vec![r"D:\".into(), r"C:\Mount\Card\".into()],
             drive_type: DriveType::Optical,
-            key: Key::Alone(String::new()),
+            keys: vec![Key::Alone(String::new())],
             partition: false,
         };
         for name in ["d:", r"D:\", r"c:\mount\card", r"\\?\volume{ab}", r"\device\cdrom0\"] {

@@ -3,8 +3,8 @@
 //! | step | request |
 //! |---|---|
 //! | flush | a write handle, `FlushFileBuffers`; not for CD and DVD |
-//! | lock | a read handle, `FSCTL_LOCK_VOLUME`; the handle stays open and holds the lock |
-//! | dismount | `FSCTL_DISMOUNT_VOLUME` |
+//! | lock | a handle that may write if it is given, `FSCTL_LOCK_VOLUME`; it stays open and holds the lock |
+//! | dismount | `FSCTL_DISMOUNT_VOLUME`, and `IOCTL_VOLUME_OFFLINE` where wished, on that handle |
 //! | eject | `IOCTL_STORAGE_MEDIA_REMOVAL`, `IOCTL_STORAGE_EJECT_MEDIA`, on the volume, then the drive |
 //! | power off | `CM_Request_Device_EjectW` on the nearest removable ancestor |
 //! | load | `IOCTL_STORAGE_LOAD_MEDIA2`, `IOCTL_STORAGE_LOAD_MEDIA` |
@@ -28,7 +28,6 @@ mod relocate;
 mod session;
 mod storage;
 mod system;
-mod users;
 mod volumes;
 mod wide;
 
@@ -65,7 +64,7 @@ impl Windows {
 /// When the copy could not be made or run.
 pub fn run_elsewhere(targets: &[Target], words: &[OsString]) -> Result<Option<i32>> {
     control::no_dialogs();
-    match relocate::words_for_copy(targets, words) {
+    match relocate::words_for_copy(targets, words)? {
         Some(words) => relocate::run_copy(&words).map(Some),
         None => Ok(None),
     }

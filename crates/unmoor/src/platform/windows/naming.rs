@@ -108,19 +108,25 @@ fn labelled(inventory: &Inventory, label: &str, shown: &str) -> Result<Key> {
 
 fn answering(inventory: &Inventory, name: &str, shown: &str) -> Result<Key> {
     let volume = inventory.volumes.iter().find(|volume| volume.answers_to(name));
-    volume.map(|volume| volume.key.clone()).ok_or_else(|| unknown(shown))
+    volume.map(first_of).ok_or_else(|| unknown(shown))
 }
 
 /// The one drive with such a volume; when several have one, none is guessed.
 fn one_of(inventory: &Inventory, hit: impl Fn(&Found) -> bool, shown: &str) -> Result<Key> {
     let hits: Vec<&Found> = inventory.volumes.iter().filter(|volume| hit(volume)).collect();
     let first = hits.first().ok_or_else(|| unknown(shown))?;
-    if hits.iter().all(|volume| volume.key == first.key) {
-        return Ok(first.key.clone());
+    let key = first_of(first);
+    if hits.iter().all(|volume| volume.keys.contains(&key)) {
+        return Ok(key);
     }
     let names: Vec<String> = hits.iter().map(|volume| volume.name()).collect();
     let why = format!("several drives have this name: {}", names.join(", "));
     Err(Error::new(ErrorKind::NoSuchTarget, shown, why).with_help("name one of them"))
+}
+
+/// The drive that a volume stands for. One that lies on others too is refused for that, with their names.
+pub(super) fn first_of(volume: &Found) -> Key {
+    volume.keys.first().cloned().unwrap_or_else(|| Key::Alone(volume.name()))
 }
 
 fn unknown(shown: &str) -> Error {

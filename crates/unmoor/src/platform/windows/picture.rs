@@ -6,9 +6,8 @@ use super::inventory::{Found, Inventory, Key};
 use super::storage;
 use super::system::{self, Needed};
 use super::volumes::{self, DriveType};
-use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
-use crate::error::ErrorKind;
-use crate::platform::win_parse::{self, Code, FILE_DEVICE_DISK, FILE_DEVICE_TAPE};
+use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::platform::win_parse::{self, FILE_DEVICE_DISK};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
@@ -34,11 +33,13 @@ pub(super) fn drive_beside(inventory: &Inventory, key: &Key, held: &[&str]) -> D
         || hotplug.is_some_and(|h| h.media_removable);
     let node = disk.map(|disk| disk.node);
     let name = name(key, &found);
-    let volumes: Vec<Volume> = found.iter().map(|v| volume(v, &name, held)).collect();
+    let spans = |v: &Found| names_of_others(inventory, v, key);
+    let volumes: Vec<Volume> =
+        found.iter().map(|v| Volume { spans: spans(v), ..volume(v, &name, held) }).collect();
     let readable = volumes.iter().any(|v| v.file_system.is_some());
     let medium = match device.as_ref().map(storage::check_verify) {
         _ if readable => Medium::Present,
-        Some(result) => medium(result),
+        Some(result) => win_parse::medium(result, removable),
         None => Medium::Unknown,
     };
     let protected = device.as_ref().and_then(storage::write_protected);
@@ -87,20 +88,25 @@ pub(super) fn open(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> (PathBuf
     (shown, ways.iter().find_map(|way| Device::open(way, Access::Query).ok()))
 }
 
-/// A drive with one volume bears the volume's name, which is what people know it by.
+/// A drive with one volume bears the volume's name, which is what people know it by; not where that is on
+/// other drives too.
 fn name(key: &Key, found: &[&Found]) -> String {
     match found {
-        [only] => only.name(),
+        [only] if only.keys.len() == 1 => only.name(),
         _ => key.device_name().unwrap_or_else(|| "drive".into()),
     }
 }
 
+/// The other drives that the volume lies on.
+fn names_of_others(inventory: &Inventory, volume: &Found, key: &Key) -> Vec<String> {
+    let others = volume.keys.iter().filter(|other| *other != key);
+    others.map(|other| name(other, &inventory.on(other))).collect()
+}
+
 fn kind(key: &Key, found: &[&Found]) -> DriveKind {
-    let floppy = |v: &&Found| v.kernel.iter().any(|k| k.starts_with(r"\Device\Floppy"));
     match key {
         _ if key.is_optical() => DriveKind::Optical,
-        Key::Device { kind: FILE_DEVICE_TAPE, .. } => DriveKind::Tape,
-        _ if found.iter().any(floppy) => DriveKind::Floppy,
+        _ if found.iter().any(|v| v.is_floppy()) => DriveKind::Floppy,
         Key::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
             DriveKind::Optical
         }
@@ -133,9 +139,8 @@ fn id(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> DriveId {
 fn volume(found: &Found, drive: &str, held: &[&str]) -> Volume {
     // Asking a file system mounts it, and waits for a disc that still spins up. An empty floppy drive
     // would be searched noisily for it.
-    let floppy = found.kernel.iter().any(|k| k.starts_with(r"\Device\Floppy"));
     let ready = !held.contains(&&*found.name())
-        && (!floppy
+        && (!found.is_floppy()
             || Device::open(found.path(), Access::Query)
                 .is_ok_and(|device| storage::check_verify(&device).is_ok()));
     let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();
@@ -193,36 +198,49 @@ fn siblings(inventory: &Inventory, key: &Key) -> Vec<String> {
         .collect()
 }
 
-/// Is there a medium, by the answer to `IOCTL_STORAGE_CHECK_VERIFY2`.
-pub(super) fn medium(answer: Result<(), Code>) -> Medium {
-    match presence(answer) {
-        Presence::Present => Medium::Present,
-        Presence::Absent | Presence::Gone => Medium::Absent,
-        Presence::TrayOpen => Medium::TrayOpen,
-        _ => Medium::Unknown,
-    }
-}
-
-/// What the answer to `IOCTL_STORAGE_CHECK_VERIFY2` says. The class drivers' STATUS_NO_MEDIA_IN_DEVICE
-/// ("medium not present", with the tray open or not) becomes ERROR_NOT_READY; so does
-/// STATUS_DEVICE_NOT_READY of a drive that still spins up, which passes.
-pub(super) fn presence(answer: Result<(), Code>) -> Presence {
-    const ERROR_NOT_READY: Code = 21;
-    const ERROR_MEDIA_CHANGED: Code = 1110;
-    const ERROR_NO_MEDIA_IN_DRIVE: Code = 1112;
-    const ERROR_DEVICE_DOOR_OPEN: Code = 1166;
-    match answer {
-        Ok(()) | Err(ERROR_MEDIA_CHANGED) => Presence::Present,
-        Err(ERROR_NO_MEDIA_IN_DRIVE | ERROR_NOT_READY) => Presence::Absent,
-        Err(ERROR_DEVICE_DOOR_OPEN) => Presence::TrayOpen,
-        Err(code) => match win_parse::error(code, "", "").kind() {
-            ErrorKind::Gone | ErrorKind::NoSuchTarget => Presence::Gone,
-            _ => Presence::Unknown,
-        },
-    }
-}
-
 /// Is the device of this instance path still in the tree.
 pub(super) fn is_there(instance: &str) -> bool {
     devnode::locate(instance).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(number: u32) -> Key {
+        Key::Device { kind: FILE_DEVICE_DISK, number }
+    }
+
+    fn found(letter: &str, disks: &[u32]) -> Found {
+        Found {
+            guid: None,
+            kernel: None,
+            mounts: vec![format!(r"{letter}\").into()],
+            drive_type: DriveType::Fixed,
+            keys: disks.iter().map(|&number| disk(number)).collect(),
+            partition: true,
+        }
+    }
+
+    #[test]
+    fn a_volume_over_several_disks_is_on_each_of_them_and_names_the_others() {
+        let volumes = vec![found("E:", &[71, 72]), found("F:", &[72]), found("G:", &[73])];
+        let inventory = Inventory { volumes, disks: Vec::new() };
+        assert_eq!(inventory.keys(), [disk(71), disk(72), disk(73)]);
+        let pictures = [71, 72, 73].map(|number| drive(&inventory, &disk(number)));
+        let spans = pictures.each_ref().map(|drive| {
+            drive.volumes.iter().map(|volume| volume.spans.clone()).collect::<Vec<_>>()
+        });
+        let of = |name: &str| vec![name.to_string()];
+        assert_eq!(spans[0], [of("PhysicalDrive72")]);
+        assert_eq!(spans[1], [of("PhysicalDrive71"), Vec::new()]);
+        assert_eq!(spans[2], [Vec::<String>::new()]);
+        let names = pictures.each_ref().map(|drive| drive.name.as_str());
+        assert_eq!(names, ["PhysicalDrive71", "PhysicalDrive72", "G:"]);
+        let options = crate::Options::default();
+        let refused = |drive| crate::refusals::refuse_held(drive, &options).err().map(|e| e.kind());
+        assert_eq!(refused(&pictures[0]), Some(crate::ErrorKind::Held));
+        assert_eq!(refused(&pictures[1]), Some(crate::ErrorKind::Held));
+        assert_eq!(refused(&pictures[2]), None);
+    }
 }

@@ -1,9 +1,9 @@
 //! A program on the drive that it is to release: it would itself be what keeps the drive busy.
 //!
-//! It copies itself to the temporary folder, starts the copy, waits for it with nothing but memory that
+//! It copies itself to a folder of its own in the temporary folder, starts the copy, waits for it with nothing but memory that
 //! is already there, passes its exit code on and removes the copy. Waiting is what makes the lock fail
 //! on real Windows (the program's image stays open as long as the process lives), so the copy is told
-//! who waits: when the lock is refused and the file system names nobody else, it dismounts without the
+//! who waits: when the lock is refused and the search finds nobody else, it dismounts without the
 //! lock. What that cuts off is the waiting process alone, whose pages are locked in memory.
 
 use super::control::code;
@@ -24,8 +24,12 @@ use windows_sys::Win32::System::Threading::{GetCurrentProcess, SetProcessWorking
 
 /// Tells the copy who waits for it.
 const WAITS: &str = "UNMOOR_WAITED_FOR_BY";
-/// How copies are called in the temporary folder; what an earlier one left behind is removed.
-const COPY: &str = "unmoor-copy-";
+/// How the folders of copies are called in the temporary folder; what an earlier one left behind is
+/// removed. Each has a folder that nobody else has written to: a program's libraries are looked for beside
+/// it first.
+const FOLDER: &str = "unmoor-copy-";
+/// The copy in it.
+const COPY: &str = "unmoor.exe";
 
 /// The process that waits for this one on the drive to be released, if this one is a copy.
 pub(super) fn waited_for_by() -> Option<u32> {
@@ -33,19 +37,39 @@ pub(super) fn waited_for_by() -> Option<u32> {
 }
 
 /// The words for a copy, where this program lies on a drive that one of the targets means; `None`
-/// where it does not, or where the drive will be refused anyhow.
-pub(super) fn words_for_copy(targets: &[Target], words: &[OsString]) -> Option<Vec<OsString>> {
+/// where it does not, where the drive will be refused anyhow, and where this is a copy already.
+///
+/// # Errors
+/// `Refused` when the copy would lie on that drive too.
+pub(super) fn words_for_copy(
+    targets: &[Target],
+    words: &[OsString],
+) -> Result<Option<Vec<OsString>>> {
+    if waited_for_by().is_some() {
+        return Ok(None);
+    }
     let inventory = Inventory::take();
     let find = |target: &Target| naming::find(&inventory, target).ok();
-    let here = find(&Target::Path(r"\".into()))?;
-    let mut mine = targets.iter().filter(|target| find(target).as_ref() == Some(&here)).peekable();
-    mine.peek()?;
+    let Some(here) = find(&Target::Path(r"\".into())) else { return Ok(None) };
+    let mine: Vec<&Target> =
+        targets.iter().filter(|target| find(target).as_ref() == Some(&here)).collect();
     let volumes = inventory.on(&here);
-    if system::needed().iter().any(|n| volumes.iter().any(|v| v.answers_to(&n.volume))) {
-        return None;
+    let needed = || system::needed().into_iter().map(|needed| needed.volume);
+    if mine.is_empty() || needed().any(|name| volumes.iter().any(|v| v.answers_to(&name))) {
+        return Ok(None);
+    }
+    let folder = std::env::temp_dir();
+    if find(&Target::Path(folder.clone().into())).as_ref() == Some(&here) {
+        let why = format!(
+            "lies on the drive that it is to release, and so does the temporary folder, {}",
+            folder.display()
+        );
+        return Err(Error::new(ErrorKind::Refused, "unmoor.exe", why)
+            .with_help("copy unmoor.exe to another drive and run it from there"));
     }
     // `.` and `\` and what is relative would mean other drives to the copy.
     let fleeting: Vec<&OsString> = mine
+        .into_iter()
         .filter_map(|target| match target {
             Target::Path(path) => Some(path),
             _ => None,
@@ -56,9 +80,10 @@ pub(super) fn words_for_copy(targets: &[Target], words: &[OsString]) -> Option<V
             _ => false,
         })
         .collect();
-    let lasting: OsString = volumes.first()?.path().into();
+    let Some(volume) = volumes.first() else { return Ok(None) };
+    let lasting: OsString = volume.path().into();
     let word = |word: &OsString| if fleeting.contains(&word) { &lasting } else { word }.clone();
-    Some(words.iter().map(word).collect())
+    Ok(Some(words.iter().map(word).collect()))
 }
 
 /// Runs a copy of this program with these words, and returns its exit code.
@@ -69,33 +94,55 @@ pub(super) fn run_copy(words: &[OsString]) -> Result<i32> {
             .with_help("copy unmoor.exe to another drive and run it from there")
     };
     let program = std::env::current_exe().map_err(|e| failed("find itself", &e))?;
-    let folder = std::env::temp_dir();
-    remove_old(&folder);
-    let copy = folder.join(format!("{COPY}{}.exe", std::process::id()));
-    fs::copy(&program, &copy).map_err(|e| failed("copy itself", &e))?;
+    let temporary = std::env::temp_dir();
+    remove_old(&temporary);
+    let folder = new_folder(&temporary).map_err(|e| failed("make a folder for its copy", &e))?;
+    let copy = folder.join(COPY);
+    if let Err(e) = fs::copy(&program, &copy) {
+        remove(&folder);
+        return Err(failed("copy itself", &e));
+    }
     // The current folder counts as open: the copy's must be elsewhere.
     let mut command = Command::new(&copy);
     command.args(words).current_dir(&folder).env(WAITS, std::process::id().to_string());
     let ended = command.spawn().and_then(|mut child| {
-        _ = std::env::set_current_dir(&folder);
+        _ = std::env::set_current_dir(&temporary);
         keep_in_memory();
         child.wait()
     });
-    _ = fs::remove_file(&copy);
+    remove(&folder);
     let status: ExitStatus = ended.map_err(|e| failed("run its copy", &e))?;
     status.code().ok_or_else(|| Error::new(ErrorKind::Failed, "unmoor.exe", "its copy was ended"))
 }
 
-/// Copies whose starter was killed before it could remove them. One that runs cannot be removed.
-fn remove_old(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let copies: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(COPY))
-        .map(|entry| entry.path())
-        .collect();
-    for copy in copies {
-        _ = fs::remove_file(copy);
+/// A folder that was not there before.
+fn new_folder(temporary: &Path) -> std::io::Result<PathBuf> {
+    let names = (0..100).map(|n| temporary.join(format!("{FOLDER}{}-{n}", std::process::id())));
+    let mut last = None;
+    for folder in names {
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => last = Some(e),
+            Err(e) => return Err(e),
+        }
     }
+    Err(last.unwrap_or_else(|| std::io::ErrorKind::AlreadyExists.into()))
+}
+
+/// Removes a copy and its folder, and nothing else that may be in there. A copy that runs cannot be
+/// removed, and keeps its folder.
+fn remove(folder: &Path) {
+    if fs::remove_file(folder.join(COPY)).is_ok() {
+        _ = fs::remove_dir(folder);
+    }
+}
+
+/// Copies whose starter was killed before it could remove them.
+fn remove_old(temporary: &Path) {
+    let entries = fs::read_dir(temporary).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(FOLDER))
+        .for_each(|entry| remove(&entry.path()));
 }
 
 /// Brings every page of this program into memory and keeps it there (`VirtualLock`): the drive they
@@ -120,5 +167,30 @@ fn keep_in_memory() {
             unsafe { VirtualLock(region.BaseAddress, region.RegionSize) };
         }
         at = region.BaseAddress as usize + region.RegionSize;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_a_new_folder_which_goes_with_it_and_nothing_else_does() {
+        let temporary = std::env::temp_dir().join(format!("unmoor-test-{}", std::process::id()));
+        fs::create_dir(&temporary).unwrap();
+        let (one, other) = (new_folder(&temporary).unwrap(), new_folder(&temporary).unwrap());
+        assert_ne!(one, other);
+        fs::write(one.join(COPY), "a copy").unwrap();
+        fs::write(other.join(COPY), "a copy").unwrap();
+        fs::write(other.join("letter.txt"), "not ours").unwrap();
+        let stranger = temporary.join("letter.txt");
+        fs::write(&stranger, "not ours").unwrap();
+        // One that is just being made has no copy in it yet.
+        let begun = new_folder(&temporary).unwrap();
+        remove_old(&temporary);
+        assert!(!one.exists());
+        assert!(other.join("letter.txt").exists() && !other.join(COPY).exists());
+        assert!(stranger.exists() && begun.exists());
+        fs::remove_dir_all(&temporary).unwrap();
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! | question | where it is asked |
 //! |---|---|
-//! | which processes does the file system name | [`users`](super::users) |
 //! | who has a file, a directory or the volume itself open | [`system_handles`], [`duplicate`] |
 //! | whose current directory is it | [`working_directory`] |
 //! | which programs, libraries and data files are mapped | [`memory`] |

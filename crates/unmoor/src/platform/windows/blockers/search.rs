@@ -1,13 +1,15 @@
 //! The search itself: everything is asked on threads that can be left behind, and what was found by the
 //! end of the time is the answer.
 //!
-//! The file system names processes, without saying what they use. The system's table of handles has
-//! every open file, but says neither where it lies nor what it is called: each is duplicated and asked.
-//! What is mapped needs no handle, and is read from each process's memory. A process that this user may
-//! not open hides all of it; it is counted, and nobody says "nothing" then.
+//! The system's table of handles has every open file, but says neither where it lies nor what it is
+//! called: each is duplicated and asked. What is mapped needs no handle, and is read from each process's
+//! memory. A process that this user may not open hides all of it; it is counted, and nobody says
+//! "nothing" then.
+//!
+//! `FileProcessIdsUsingFileInformation` is of no help: it names those who use the very file it is asked
+//! of, and for a volume that is the volume itself, never the files on it.
 
-use super::super::control::{Access, Device};
-use super::super::{process, users, volumes};
+use super::super::{process, volumes};
 use super::duplicate::{self, Sort};
 use super::person::{self, Hearsay, Person};
 use super::privilege::Debug;
@@ -42,13 +44,11 @@ const HEARSAY: Duration = Duration::from_secs(2);
 pub(in crate::platform::windows) fn search(drive: &Drive, wait: &Wait<'_>) -> Scan {
     let _debug = Debug::ask();
     let mut search = Search::new(drive);
-    search.ask_file_systems(drive, wait);
     search.list_processes(wait);
     let files = search.open_files(wait);
     let looks = search.look_into_processes(wait);
     search.add_files(&files, &looks);
     search.add_mapped(looks);
-    search.add_told();
     let system = search.system_uses(wait);
     search.result(system, wait)
 }
@@ -59,8 +59,6 @@ struct Search {
     places: Arc<Vec<Place>>,
     list: Vec<Listed>,
     uses: BTreeMap<u32, Vec<Use>>,
-    /// Processes that the file systems name, with the volume.
-    told: BTreeMap<u32, BTreeSet<usize>>,
     /// Processes that this user may not look into.
     closed: BTreeSet<u32>,
     /// Not everything was looked at, and why.
@@ -91,22 +89,8 @@ impl Search {
             places: Arc::new(drive.volumes.iter().map(place).collect()),
             list: Vec::new(),
             uses: BTreeMap::new(),
-            told: BTreeMap::new(),
             closed: BTreeSet::new(),
             missed: Vec::new(),
-        }
-    }
-
-    /// Which processes the file systems themselves name. Some do not tell; the rest of the search does
-    /// not need them to.
-    fn ask_file_systems(&mut self, drive: &Drive, wait: &Wait<'_>) {
-        for (index, volume) in drive.volumes.iter().enumerate() {
-            let Ok(device) = Device::open(&volume.path, Access::Query) else { continue };
-            let answer = ask(wait, PATIENCE, move || users::processes(&device));
-            let pids = answer.and_then(Result::ok).unwrap_or_default();
-            for pid in pids.into_iter().filter(|pid| *pid != std::process::id()) {
-                self.told.entry(pid).or_default().insert(index);
-            }
         }
     }
 
@@ -209,18 +193,6 @@ impl Search {
         }
     }
 
-    /// Those whom only a file system named.
-    fn add_told(&mut self) {
-        for (pid, volumes) in &self.told {
-            self.closed.remove(pid);
-            if self.uses.contains_key(pid) {
-                continue;
-            }
-            let uses = volumes.iter().map(|&at| Use::new(UseKind::OpenFile, &self.names[at]));
-            self.uses.insert(*pid, uses.collect());
-        }
-    }
-
     fn a_use(&self, kind: UseKind, spot: &Spot) -> Use {
         let used = Use::new(kind, &self.names[spot.volume]);
         match &spot.path {
@@ -248,8 +220,9 @@ impl Search {
         let mut scan = Scan { blockers: system.blockers, notes: system.notes, ..Scan::default() };
         for person in &people {
             let uses = self.uses.remove(&person.pid).unwrap_or_default();
-            let known = !self.told.contains_key(&person.pid) || person.started != 0;
-            scan.blockers.push(person::blocker(person, uses, &hearsay, &self.list, known));
+            // The program of a closed process is known all the same.
+            let is_open = !self.closed.contains(&person.pid);
+            scan.blockers.push(person::blocker(person, uses, &hearsay, &self.list, is_open));
         }
         scan.complete = self.missed.is_empty() && self.closed.is_empty();
         scan.unseen_processes = self.closed.len();

@@ -5,6 +5,7 @@
 //! offsets are the same in every Windows since XP). A wrong number is harmless: it names a directory
 //! "open" instead of "current".
 
+use crate::platform::win_parse::untagged;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use windows_sys::Wdk::System::Threading::{
     NtQueryInformationProcess, PROCESSINFOCLASS, ProcessBasicInformation, ProcessWow64Information,
@@ -54,7 +55,7 @@ pub(super) fn sees_half() -> bool {
 fn handle(process: &OwnedHandle, block: usize, layout: &Layout) -> Option<u64> {
     let parameters = word(process, block.checked_add(layout.parameters)?, layout.pointer)?;
     let parameters = usize::try_from(parameters).ok().filter(|&at| at != 0)?;
-    word(process, parameters.checked_add(layout.handle)?, layout.pointer).filter(|&h| h != 0)
+    word(process, parameters.checked_add(layout.handle)?, layout.pointer).and_then(untagged)
 }
 
 /// A word of pointer size from the memory of the process.

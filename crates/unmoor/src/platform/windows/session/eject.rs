@@ -87,8 +87,7 @@ impl WindowsSession {
             Some(instance) => format!("CM_Request_Device_EjectW on {instance}"),
             None => "CM_Request_Device_EjectW".into(),
         };
-        self.unlock_all();
-        self.device = None;
+        self.close_all();
         let mut attempts = Vec::new();
         for left in (0..TRIES).rev() {
             let veto = match in_time::within(wait, || false, move || Ok(node.request_eject()))? {

@@ -8,7 +8,7 @@ mod remount;
 
 use super::control::{Access, Device};
 use super::inventory::{Inventory, Key};
-use super::{blockers, in_time, picture, storage};
+use super::{blockers, in_time, naming, picture, storage};
 use crate::blocker::Scan;
 use crate::drive::{Drive, DriveKind, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,8 +23,8 @@ pub(super) use remount::remount;
 
 const ERROR_ACCESS_DENIED: Code = 5;
 
-/// How long the drive may take to answer a question.
-const ASK_TIME: Duration = Duration::from_secs(10);
+/// How long the drive may take to answer a question: a disk that sleeps spins up first.
+const ASK_TIME: Duration = Duration::from_secs(20);
 
 /// The volumes that are held locked or dismounted, by name, with the handle that holds each.
 type Held = Vec<(String, Device)>;
@@ -64,12 +64,6 @@ impl WindowsSession {
         self.held.iter().find(|(name, _)| *name == volume.name).map(|(_, device)| device)
     }
 
-    /// Opens a volume to lock, dismount or eject it.
-    fn open_volume(&self, volume: &Volume, access: Access) -> Result<Device> {
-        Device::open(&volume.path, access)
-            .map_err(|code| win_parse::error(code, &volume.name, "open"))
-    }
-
     fn ask_presence(&self) -> Presence {
         let Some(device) = self.device.clone() else {
             return match self.instance.as_deref().is_some_and(picture::is_there) {
@@ -81,10 +75,12 @@ impl WindowsSession {
             let volume = self.drive.volumes.first()?;
             Device::open(&volume.path, Access::Query).ok()
         });
+        let removable = self.drive.removable;
         // Where the drive does not know the question, its volume may.
         for device in [Some(device), volume].into_iter().flatten() {
             let answer = in_time::at_most(ASK_TIME, move || storage::check_verify(&device));
-            let seen = answer.map_or(Presence::Unknown, picture::presence);
+            let seen =
+                answer.map_or(Presence::Unknown, |answer| win_parse::presence(answer, removable));
             if seen != Presence::Unknown {
                 return seen;
             }
@@ -112,17 +108,15 @@ impl Session for WindowsSession {
     }
 
     fn check(&mut self) -> Result<()> {
-        let gone = match &self.device {
-            Some(device) => {
-                matches!(picture::presence(storage::check_verify(device)), Presence::Gone)
-            }
-            None => false,
-        };
-        match gone {
-            true => {
+        // The handle that was opened first: it is bound to the device that it was opened for.
+        let Some(device) = self.device.clone() else { return Ok(()) };
+        let answer = in_time::at_most(ASK_TIME, move || storage::check_verify(&device))
+            .map_err(|e| e.about(&self.drive.name))?;
+        match win_parse::presence(answer, self.drive.removable) {
+            Presence::Gone => {
                 Err(Error::new(ErrorKind::Gone, &self.drive.name, "the drive is no longer there"))
             }
-            false => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -156,7 +150,7 @@ impl Session for WindowsSession {
         // The locks are the claim: Windows has none for a whole drive that needs no administrator.
         let done = Done::default();
         Ok(match (&self.key, self.drive.kind) {
-            (Key::Alone(_), kind) if kind != DriveKind::Optical => done.with_warning(format!(
+            (Key::Alone(_), kind) if !matches!(kind, DriveKind::Optical | DriveKind::Floppy) => done.with_warning(format!(
                 "{}'s driver does not tell which drive it lies on: other volumes of the same drive, \
                  if there are any, were left alone",
                 self.drive.name
@@ -169,12 +163,18 @@ impl Session for WindowsSession {
         self.take_offline(volume, wait)
     }
 
+    fn stand_back(&mut self) {
+        self.close_all();
+    }
+
     fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
         match action {
             Action::PowerOff => self.power_off(wait),
             // A disk that cannot lose its medium is "ejected" by its driver or not at all; what then
             // helps is what the tray icon "Safely Remove Hardware" does.
             Action::Stop => match self.eject(wait) {
+                // Nobody said that the other drives of the device may leave with it.
+                Err(error) if !self.drive.siblings.is_empty() => Err(error),
                 Err(error) if error.kind() == ErrorKind::NotSupported => {
                     let before = error.attempts().to_vec();
                     let mut done = self.power_off(wait).map_err(|e| {
@@ -216,7 +216,7 @@ fn key_of(inventory: &Inventory, drive: &Drive) -> Result<Key> {
         let paths = drive.volumes.iter().map(|v| v.path.to_string_lossy());
         paths.into_iter().find_map(|path| {
             let path = path.strip_prefix(r"\\.\").unwrap_or(&path).to_string();
-            inventory.volumes.iter().find(|v| v.answers_to(&path)).map(|v| v.key.clone())
+            inventory.volumes.iter().find(|v| v.answers_to(&path)).map(naming::first_of)
         })
     };
     by_device
