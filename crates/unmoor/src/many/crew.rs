@@ -151,7 +151,8 @@ impl<'s, 'e: 's, 'j> Foreman<'s, 'e, 'j> {
 
     fn hire(&mut self) {
         let (call, take, say) = (self.call, self.take, self.say.clone());
-        let thread = std::thread::Builder::new().name("release".into());
+        // No name of its own: a child that is left behind bears it, and is to be known as ours.
+        let thread = std::thread::Builder::new();
         let hired = thread.spawn_scoped(self.scope, move || {
             loop {
                 let next = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
