@@ -136,7 +136,10 @@ fn on_its_way_out(trial: &mut Trial) -> Result<()> {
     let mark = trial.machine.qmp.mark();
     trial.unmoor(3, &["eject", &node])?;
     trial.expect_untouched(mark, &STICK)?;
-    let document = trial.unmoor_json(1, &["who", &node])?;
+    // The search sees no file of it; the kernel is asked then, and says busy.
+    let document = trial.unmoor_json(3, &["who", &node])?;
+    let blockers = &document["targets"][0]["blockers"];
+    ensure!(blockers[0]["kind"] == "unknown", "in the way: {blockers}");
     let scan = &document["targets"][0]["scan"];
     let told = |note: &serde_json::Value| {
         note.as_str().is_some_and(|note| note.contains(&format!("sleep (pid {pid}) is ending")))
