@@ -1,6 +1,7 @@
 //! Who is ended is a program that was in the way, that the user agreed to, and that was asked first;
 //! and nobody is ended in vain.
 
+use crate::many::array_beside_own;
 use crate::run::{Ran, ms, target};
 use crate::scenario::{KillSpec, Scenario, anything, cases, peaceful};
 use proptest::prelude::*;
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 use unmoor::platform::simulated::{DriveSetup, Manner, Simulated, Temper, Told, VolumeSetup};
 use unmoor::{
     Consent, Ending, ErrorKind, Job, Kill, Options, Outcome, Procedure, Role, Status, Step, Target,
-    VolumeKind, many, release,
+    many, release,
 };
 
 /// The wish to end what is in the way.
@@ -216,14 +217,7 @@ fn swap_that_is_switched_off_anyway_keeps_no_program_from_being_ended() {
 /// Two members of an array; a program uses the one, and something that is no program the other.
 #[test]
 fn nobody_is_ended_for_one_member_while_another_one_is_kept_all_the_same() {
-    let machine = Simulated::new(Manner::Linux);
-    let member = |name: &str| {
-        let array = VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &["sim:a1", "sim:b1"]);
-        DriveSetup::stick(name)
-            .volume(VolumeSetup::partition("ext4").mounted(format!("/{name}")))
-            .volume(array.mounted("/array"))
-    };
-    let (a, b) = (machine.plug(&member("a")), machine.plug(&member("b")));
+    let (machine, [a, b]) = array_beside_own();
     machine.open_file(a, "sim:a1", 1000, "/letter").unwrap();
     machine.mount_elsewhere(b, "sim:b1", "a container");
     let kill = Kill { grace: ms(500), consent: Consent::Given };

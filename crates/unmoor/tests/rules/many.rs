@@ -338,7 +338,7 @@ fn one_member_alone_is_refused_and_both_leave_in_either_order() {
 }
 
 /// Two members of an array with a file system of their own each, all mounted.
-fn array_beside_own() -> (Simulated, [DriveId; 2]) {
+pub fn array_beside_own() -> (Simulated, [DriveId; 2]) {
     let machine = Simulated::new(Manner::Linux);
     let member = |name: &str| {
         let array = VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &["sim:a1", "sim:b1"]);
