@@ -9,6 +9,7 @@ use crate::platform::linux::sysfs::Node;
 use crate::platform::linux::{errno, usbfs, worker};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
+use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -161,7 +162,7 @@ fn carry_out(method: Method, port: &Port, wait: &mut Wait<'_>) -> Result<Result<
             let (hub, number) = hub;
             let off = |wait: &mut Wait<'_>| {
                 let call = || usbfs::power(&hub, number, false).map(|()| [0; 8]);
-                Ok(worker::run(wait, |_| {}, call)?.map(drop))
+                Ok(worker::run(wait, |_| {}, &[hub.as_fd()], call)?.map(drop))
             };
             again(off, || usbfs::power(&hub, number, true), wait)
         }
@@ -220,7 +221,8 @@ fn write(file: &Path, text: &[u8], wait: &mut Wait<'_>) -> Tried {
         Ok(file) => file,
         Err(errno) => return Ok(Err(errno)),
     };
-    Ok(worker::run(wait, |_| {}, || rustix::io::write(&file, text).map(|_| [0; 8]))?.map(drop))
+    let write = || rustix::io::write(&file, text).map(|_| [0; 8]);
+    Ok(worker::run(wait, |_| {}, &[file.as_fd()], write)?.map(drop))
 }
 
 fn shows(port: &Port, wait: &mut Wait<'_>) -> Result<bool> {

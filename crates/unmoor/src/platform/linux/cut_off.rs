@@ -9,7 +9,7 @@ use crate::platform::linux::{
 };
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::path::PathBuf;
 
@@ -29,7 +29,8 @@ pub fn cut_off(
         let root = umount::open(mount, wait)?;
         if !known {
             // Whoever writes has gone on since the flush.
-            match worker::run(wait, |_| {}, || rustix::fs::syncfs(&root).map(|()| [0; 8]))? {
+            let sync = || rustix::fs::syncfs(&root).map(|()| [0; 8]);
+            match worker::run(wait, |_| {}, &[root.as_fd()], sync)? {
                 Ok(_) => done.attempts.push(Attempt::accepted("syncfs").with_detail(&*shown)),
                 Err(e) => return Err(errno::unwritten(e, shown, "syncfs")),
             }
@@ -63,7 +64,8 @@ fn sever(
     {
         return Ok(());
     }
-    let shut = worker::run(wait, |_| {}, || fs_shutdown::shutdown(root).map(|()| [0; 8]))?;
+    let shut = || fs_shutdown::shutdown(root).map(|()| [0; 8]);
+    let shut = worker::run(wait, |_| {}, &[root.as_fd()], shut)?;
     let shut = tried("FS_IOC_SHUTDOWN", shut.map(drop));
     // A file system over several devices writes to all of them. Also where it was shut down: ext4 writes
     // its superblock once more when the last handle is closed.

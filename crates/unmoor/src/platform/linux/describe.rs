@@ -126,6 +126,7 @@ fn look(kind: DriveKind, path: &Path) -> Result<Option<DriveStatus>, Errno> {
     let answer = worker::run(
         &mut wait,
         |_| {},
+        &[],
         || {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let device = openat(CWD, &*path, flags, Mode::empty())?;

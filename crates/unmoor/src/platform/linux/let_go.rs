@@ -248,14 +248,14 @@ fn attempt(
     let result = {
         let fd = device.as_ref().ok_or_else(gone)?.as_fd();
         match method {
-            Method::UnlockDoor => simple(wait, || cdrom::lock_door(fd, false))?,
-            Method::CdromEject => simple(wait, || cdrom::eject(fd))?,
-            Method::CloseTray => simple(wait, || cdrom::close_tray(fd))?,
-            Method::LoopDetach => simple(wait, || loopdev::detach(fd))?,
-            Method::NbdDisconnect => simple(wait, || nbd::disconnect(fd))?,
-            Method::NbdClearSocket => simple(wait, || nbd::clear_socket(fd))?,
+            Method::UnlockDoor => simple(wait, fd, || cdrom::lock_door(fd, false))?,
+            Method::CdromEject => simple(wait, fd, || cdrom::eject(fd))?,
+            Method::CloseTray => simple(wait, fd, || cdrom::close_tray(fd))?,
+            Method::LoopDetach => simple(wait, fd, || loopdev::detach(fd))?,
+            Method::NbdDisconnect => simple(wait, fd, || nbd::disconnect(fd))?,
+            Method::NbdClearSocket => simple(wait, fd, || nbd::clear_socket(fd))?,
             Method::SysfsRemove => remove(drive, wait)?,
-            Method::Tape(operation) => simple(wait, || mtio::operate(fd, operation))?,
+            Method::Tape(operation) => simple(wait, fd, || mtio::operate(fd, operation))?,
             Method::Scsi(command) => return scsi(fd, command, wait),
         }
     };
@@ -277,9 +277,10 @@ fn attempt(
 
 fn simple(
     wait: &mut Wait<'_>,
+    needs: BorrowedFd<'_>,
     call: impl FnOnce() -> Result<(), Errno>,
 ) -> Result<Result<(), Errno>> {
-    Ok(worker::run(wait, |_| {}, || call().map(|()| [0; 8]))?.map(drop))
+    Ok(worker::run(wait, |_| {}, &[needs], || call().map(|()| [0; 8]))?.map(drop))
 }
 
 /// Tells a drive itself to write what it has in a cache of its own.
@@ -319,8 +320,8 @@ fn scsi(fd: BorrowedFd<'_>, command: Command, wait: &mut Wait<'_>) -> Result<Res
     let mut again = 3;
     loop {
         let timeout = wait.left();
-        let sent =
-            worker::run(wait, |_| {}, || sg::send(fd, command, timeout).map(Answer::to_bytes))?;
+        let send = || sg::send(fd, command, timeout).map(Answer::to_bytes);
+        let sent = worker::run(wait, |_| {}, &[fd], send)?;
         let answer = match sent {
             Ok(bytes) => Answer::from_bytes(bytes),
             Err(errno) => return Ok(Err(Refused::errno(errno))),
@@ -330,7 +331,7 @@ fn scsi(fd: BorrowedFd<'_>, command: Command, wait: &mut Wait<'_>) -> Result<Res
             answer => {
                 if answer == Answer::Good && command == Command::Eject && is_empty(fd, wait)? {
                     // Lets the kernel see that the medium and its partitions are gone.
-                    simple(wait, || blkdev::reread_partitions(fd))?.ok();
+                    simple(wait, fd, || blkdev::reread_partitions(fd))?.ok();
                 }
                 return Ok(Refused::answer(command, answer).map_or(Ok(()), Err));
             }
@@ -344,7 +345,7 @@ fn is_empty(fd: BorrowedFd<'_>, wait: &mut Wait<'_>) -> Result<bool> {
     for _ in 0..4 {
         let timeout = wait.left();
         let ask = || sg::send(fd, Command::TestUnitReady, timeout).map(Answer::to_bytes);
-        match worker::run(wait, |_| {}, ask)?.map(Answer::from_bytes) {
+        match worker::run(wait, |_| {}, &[fd], ask)?.map(Answer::from_bytes) {
             Ok(Answer::Check(sense)) if sense.transient() => {}
             answer => return Ok(matches!(answer, Ok(Answer::Check(sense)) if sense.no_medium())),
         }
@@ -368,5 +369,5 @@ fn remove(drive: &Drive, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
         Ok(file) => file,
         Err(errno) => return Ok(Err(errno)),
     };
-    simple(wait, || rustix::io::write(&file, text.as_bytes()).map(drop))
+    simple(wait, file.as_fd(), || rustix::io::write(&file, text.as_bytes()).map(drop))
 }

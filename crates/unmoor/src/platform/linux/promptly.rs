@@ -7,7 +7,7 @@
 use crate::platform::linux::superblock::ReadAt;
 use crate::platform::linux::{Linux, worker};
 use crate::wait::{Cancel, Clock, Wait};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 use std::cell::Cell;
 use std::io::IoSliceMut;
@@ -42,6 +42,7 @@ impl Promptly<'_> {
         let read = worker::run(
             &mut wait,
             |_| {},
+            &[self.device.as_fd()],
             || {
                 let mut room = [0; 4096];
                 for at in (0..length as u64).step_by(room.len()) {

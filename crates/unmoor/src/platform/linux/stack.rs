@@ -18,7 +18,7 @@ use crate::platform::linux::sysfs::Node;
 use crate::platform::linux::{dm_ioctl, errno, fuse_abort, loopdev, machine, md, swaps, worker};
 use crate::report::{Attempt, Done};
 use crate::wait::Wait;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -135,7 +135,7 @@ pub fn swap_off(path: &Path, wait: &mut Wait<'_>) -> Result<Done> {
     let shown = path.display().to_string();
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| errno::error(Errno::INVAL, &*shown, "swapoff"))?;
-    match worker::run(wait, |_| {}, || swaps::off(&name).map(|()| [0; 8]))? {
+    match worker::run(wait, |_| {}, &[], || swaps::off(&name).map(|()| [0; 8]))? {
         Ok(_) => Ok(Done::by(Attempt::accepted("swapoff").with_detail(shown))),
         // It is no longer swapped to.
         Err(Errno::INVAL) => Ok(Done::skipped(format!("{shown} is out of use already"))),
@@ -172,7 +172,7 @@ fn remove(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
     let control = control(volume)?;
     let name =
         Node::open(format!("/sys/block/{}", volume.name)).ok().and_then(|n| n.text("dm/name"));
-    let answer = patiently(wait, || dm_ioctl::remove(&control, volume.device))?;
+    let answer = patiently(wait, control.as_fd(), || dm_ioctl::remove(&control, volume.device))?;
     if let (Ok(()), Some(name)) = (answer, name) {
         sweep(&name, volume.device);
     }
@@ -190,7 +190,7 @@ fn sweep(name: &str, device: u64) {
 
 fn stop(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
     match open(volume, OFlags::empty()) {
-        Ok(array) => patiently(wait, || md::stop(&array)),
+        Ok(array) => patiently(wait, array.as_fd(), || md::stop(&array)),
         Err(errno) => Ok(Err(errno)),
     }
 }
@@ -200,7 +200,8 @@ fn stop(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
 fn detach(volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
     match open(volume, if force { OFlags::empty() } else { OFlags::EXCL }) {
         Ok(device) => {
-            let answer = worker::run(wait, |_| {}, || loopdev::detach(&device).map(|()| [0; 8]))?;
+            let detach = || loopdev::detach(&device).map(|()| [0; 8]);
+            let answer = worker::run(wait, |_| {}, &[device.as_fd()], detach)?;
             if let Err(errno) = answer {
                 return Ok(Err(errno));
             }
@@ -238,7 +239,7 @@ fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
     let control = control(volume)?;
     let sectors = volume.size.unwrap_or(0) / 512;
     let replace = || dm_ioctl::replace_by_errors(&control, volume.device, sectors).map(|()| [0; 8]);
-    match worker::run(wait, |_| {}, replace)? {
+    match worker::run(wait, |_| {}, &[control.as_fd()], replace)? {
         Ok(_) => Ok(Done::by(
             Attempt::accepted("DM_TABLE_LOAD (error)")
                 .with_detail(volume.path.display().to_string()),
@@ -259,7 +260,8 @@ fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
 /// the kernel has marked its members as clean: after that it writes to them no more.
 fn cut_off_array(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
     let shown = volume.path.display().to_string();
-    if let Err(errno) = worker::run(wait, |_| {}, || md::shorten(&volume.name).map(|()| [0; 8]))? {
+    let shorten = || md::shorten(&volume.name).map(|()| [0; 8]);
+    if let Err(errno) = worker::run(wait, |_| {}, &[], shorten)? {
         return Err(errno::error(errno, shown, "md/array_size"));
     }
     while !md::is_clean(&volume.name) {
@@ -275,11 +277,12 @@ fn cut_off_array(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
 /// Tries again for a moment while it is in use.
 fn patiently(
     wait: &mut Wait<'_>,
+    device: BorrowedFd<'_>,
     call: impl Fn() -> Result<(), Errno>,
 ) -> Result<Result<(), Errno>> {
     let patience = wait.now() + PATIENCE;
     loop {
-        match worker::run(wait, |_| {}, || call().map(|()| [0; 8]))? {
+        match worker::run(wait, |_| {}, &[device], || call().map(|()| [0; 8]))? {
             Err(Errno::BUSY) if wait.now() < patience => wait.sleep(Duration::from_millis(20))?,
             answer => return Ok(answer.map(drop)),
         }

@@ -195,6 +195,7 @@ impl TapeSession {
             let sent = worker::run(
                 wait,
                 |_| {},
+                &[device.as_fd()],
                 || sg::send(device.as_fd(), command, time).map(Answer::to_bytes),
             )?;
             let refused = match sent.map(Answer::from_bytes) {

@@ -186,7 +186,7 @@ fn unfinished(error: Error, mount: &Mount) -> Error {
 pub fn detach(mount: &Mount, wait: &mut Wait<'_>) -> Result<Attempt> {
     let path = c_path(mount)?;
     let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-    match worker::run(wait, |_| {}, || unmount(&*path, flags).map(|()| [0; 8]))? {
+    match worker::run(wait, |_| {}, &[], || unmount(&*path, flags).map(|()| [0; 8]))? {
         Ok(_) => Ok(Attempt::accepted("umount2(MNT_DETACH)").with_detail(shown(mount))),
         Err(errno) => Err(errno::error(errno, shown(mount), "umount2(MNT_DETACH)")),
     }
@@ -207,7 +207,7 @@ fn in_child(
     tick: impl FnMut(&mut Wait<'_>),
     ask: impl FnOnce() -> Result<Answer, Errno>,
 ) -> Result<Result<Answer, Errno>> {
-    let answer = worker::run(wait, tick, || ask().map(Answer::to_bytes))?;
+    let answer = worker::run(wait, tick, &[], || ask().map(Answer::to_bytes))?;
     Ok(answer.map(Answer::from_bytes))
 }
 

@@ -43,7 +43,8 @@ impl LinuxSession {
     ) -> Result<Done> {
         let tick = Self::progress(self.drive.id.device);
         let before = self.given();
-        match worker::run(wait, tick, || rustix::fs::fsync(device).map(|()| [0; 8]))? {
+        let fsync = || rustix::fs::fsync(device).map(|()| [0; 8]);
+        match worker::run(wait, tick, &[device.as_fd()], fsync)? {
             Ok(_) => Ok(Done::by(Attempt::accepted("fsync").with_detail(what))),
             // A drive that has stopped takes no command, and has written its cache before (SBC-3 5.20). It is
             // no loss as long as nothing else was to be written.
@@ -90,7 +91,7 @@ impl LinuxSession {
             .map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))?;
         let tick = Self::progress(self.drive.id.device);
         let flush = || blkdev::flush_buffers(&device).map(|()| [0; 8]);
-        let flushed = worker::run(wait, tick, flush)?;
+        let flushed = worker::run(wait, tick, &[device.as_fd()], flush)?;
         worker::close(device);
         let shown = mount.path.display();
         match flushed {
@@ -124,7 +125,7 @@ impl LinuxSession {
     pub(super) fn has_stopped(&self, wait: &mut Wait<'_>) -> Result<bool> {
         let (fd, time) = (self.device()?.as_fd(), wait.left());
         let ask = || sg::send(fd, Command::TestUnitReady, time).map(Answer::to_bytes);
-        let answer = worker::run(wait, |_| {}, ask)?.map(Answer::from_bytes);
+        let answer = worker::run(wait, |_| {}, &[fd], ask)?.map(Answer::from_bytes);
         Ok(matches!(answer, Ok(Answer::Check(sense)) if sense.stopped()))
     }
 }

@@ -345,7 +345,7 @@ impl Session for LinuxSession {
         let Some(device) = &self.device else { return Ok(Presence::Unknown) };
         if self.drive.kind == DriveKind::Optical {
             let ask = || cdrom::drive_status(device).map(|s| [s.number(), 0, 0, 0, 0, 0, 0, 0]);
-            let status = worker::run(wait, |_| {}, ask)?;
+            let status = worker::run(wait, |_| {}, &[device.as_fd()], ask)?;
             return Ok(match status.map(|[number, ..]| DriveStatus::from_number(number)) {
                 Ok(DriveStatus::DiscOk | DriveStatus::NotReady) => Presence::Present,
                 Ok(DriveStatus::TrayOpen) => Presence::TrayOpen,
@@ -355,7 +355,7 @@ impl Session for LinuxSession {
         }
         let (fd, time) = (device.as_fd(), wait.left().min(Duration::from_secs(5)));
         let ask = || sg::send(fd, Command::TestUnitReady, time).map(Answer::to_bytes);
-        match worker::run(wait, |_| {}, ask)?.map(Answer::from_bytes) {
+        match worker::run(wait, |_| {}, &[fd], ask)?.map(Answer::from_bytes) {
             Ok(Answer::Good) => Ok(Presence::Present),
             Ok(Answer::Check(sense)) if sense.tray_open() => Ok(Presence::TrayOpen),
             Ok(Answer::Check(sense)) if sense.no_medium() => Ok(Presence::Absent),
