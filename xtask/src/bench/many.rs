@@ -16,6 +16,9 @@ const MANY: usize = 32;
 /// The loop alone takes minutes.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
+/// Where the guest keeps what a run prints.
+const SAID: &str = "/run/said";
+
 /// A machine whose drives are made by the guest's own kernel.
 static MACHINE: Hardware = Hardware { name: "many", memory_mb: 1536, drives: &[], shared: false };
 
@@ -39,8 +42,8 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
         let mut all = Runs::new("unmoor eject, 32 drives");
         let mut each = Runs::new("for each of 32: eject");
         for _ in 0..rounds {
-            one.add(once(&mut machine, slowness, 1, "unmoor eject $NODES")?);
-            all.add(once(&mut machine, slowness, MANY, "unmoor eject $NODES")?);
+            one.add(once(&mut machine, slowness, 1, "unmoor -v eject $NODES")?);
+            all.add(once(&mut machine, slowness, MANY, "unmoor -v eject $NODES")?);
             each.add(once(
                 &mut machine,
                 slowness,
@@ -86,19 +89,15 @@ fn once(machine: &mut Machine, slowness: &Slowness, count: usize, script: &str) 
     ))?;
     trial.sh(&format!("echo {} >/sys/bus/pseudo/drivers/scsi_debug/ndelay", slowness.ndelay))?;
     let agent = trial.sh("echo \"$AGENT\"")?;
-    let script = format!("NODES='{nodes}'; {script}");
+    let script = format!("NODES='{nodes}'; {{ {script}; }} >{SAID} 2>&1");
     let ended = trial.run(words(&[&agent, "measure", "sh", "-c", &script]))?;
     let cost: Cost = serde_json::from_str(&ended.stdout).context(ended.stderr)?;
     if cost.code != 0 {
-        let why = trial.try_sh(&script)?;
-        anyhow::bail!(
-            "{script} exited with {}; once more: {}{}",
-            cost.code,
-            why.stdout,
-            why.stderr
-        );
+        let said = trial.try_sh(&format!("cat {SAID}"))?.stdout;
+        anyhow::bail!("{script} exited with {} and said:\n{said}", cost.code);
     }
-    trial.sh("echo 0 >/sys/bus/pseudo/drivers/scsi_debug/ndelay")?;
+    // The driver refuses while a drive has still a command to answer.
+    trial.sh("for i in $(seq 240); do echo 0 >/sys/bus/pseudo/drivers/scsi_debug/ndelay && exit; sleep 0.5; done; exit 1")?;
     let mounted = trial.sh("grep -c ' /mnt/' /proc/self/mounts || true")?;
     ensure!(mounted == "0", "{mounted} are still mounted");
     Ok(cost)

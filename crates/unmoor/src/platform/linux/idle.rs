@@ -3,6 +3,7 @@
 use crate::blocker::{Blocker, BlockerKind, Scan, Use, UseKind};
 use crate::drive::{Drive, Mount, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::platform::linux::blockers::company::{Company, company};
 use crate::platform::linux::blockers::{self, namespaces};
 use crate::platform::linux::{errno, fuse_abort, mountinfo, nbd, stack, umount};
 use crate::report::{Attempt, Done};
@@ -35,18 +36,10 @@ pub fn find(drive: &Drive, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>
     {
         return Err(busy(&volume.path.display().to_string(), "is in use").with_scan(scan));
     }
-    if volume.mounts.is_empty() {
-        return match stack::is_stacked(volume) {
-            true => Ok(done),
-            false => Ok(Done::skipped("not mounted")),
-        };
+    match volume.mounts.is_empty() && !stack::is_stacked(volume) {
+        true => Ok(Done::skipped("not mounted")),
+        false => Ok(done),
     }
-    // Once for all of them, when the last one is asked.
-    let first = drive.volumes.iter().find(|v| !v.mounts.is_empty());
-    if first.is_some_and(|first| first.name == volume.name) {
-        only_here(drive, wait)?;
-    }
-    Ok(done)
 }
 
 /// Is the mount busy by what is to be undone before it: another mount of this drive on it or over it, a
@@ -136,11 +129,23 @@ pub fn bears_others(drive: &Drive) -> Result<()> {
 }
 
 /// Every mount is idle: does a program write to the device itself, or use something on the drive that
-/// none of the mounts shows (a tree that was detached while in use).
+/// none of the mounts shows (a mount in another mount namespace, a tree that was detached while in use).
 ///
 /// # Errors
 /// `Busy`, with who it is.
 pub fn no_writers(drive: &Drive, stays: bool, wait: &mut Wait<'_>) -> Result<Done> {
+    const NOBODY: &str = "nobody writes to the device itself";
+    const NOBODY_SEEN: &str = "not every process could be looked into";
+    let company = company(drive, &mut wait.part(LOOK_AROUND));
+    wait.check()?;
+    match company {
+        Company::Nobody => return Ok(Done::skipped(NOBODY)),
+        Company::NobodySeen => return Ok(Done::skipped(NOBODY_SEEN)),
+        Company::Perhaps => {}
+    }
+    if drive.is_mounted() {
+        only_here(drive, wait)?;
+    }
     let scan = blockers::scan_open(drive, &mut wait.part(LOOK_AROUND));
     let users = scan.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Process);
     let counts = |blocker: &Blocker, used: &Use| {
@@ -155,10 +160,10 @@ pub fn no_writers(drive: &Drive, stays: bool, wait: &mut Wait<'_>) -> Result<Don
         }
         Some(used) => Err(busy(&used.volume, "is used through a mount that is no longer attached")
             .with_scan(scan)),
-        None if scan.complete => Ok(Done::skipped("nobody writes to the device itself")),
+        None if scan.complete => Ok(Done::skipped(NOBODY)),
         None => {
             wait.check()?;
-            Ok(Done::skipped("not every process could be looked into"))
+            Ok(Done::skipped(NOBODY_SEEN))
         }
     }
 }

@@ -27,6 +27,46 @@ pub(super) fn nodes(drive: &Drive) -> Vec<(u64, Which)> {
     nodes
 }
 
+/// The names of those devices.
+pub(super) fn names(drive: &Drive) -> impl Iterator<Item = &String> {
+    std::iter::once(&drive.name).chain(drive.volumes.iter().map(|v| &v.name))
+}
+
+/// The devices of several drives, one drive's after the other's.
+pub(super) fn nodes_of(drives: &[Drive]) -> Vec<(u64, Which)> {
+    let mut all: Vec<(u64, Which)> = Vec::new();
+    let mut first = 0;
+    for drive in drives {
+        all.extend(nodes(drive).into_iter().map(|(device, on)| (device, first + on)));
+        first += names(drive).count();
+    }
+    all
+}
+
+/// What no mount of ours shows: mounts in other namespaces that stay when ours go, and overlays that are
+/// no part of these drives.
+pub(super) fn hidden(
+    drives: &[Drive],
+    survey: &Survey,
+    names: &[String],
+    who: impl Fn(u32) -> Option<Identity>,
+) -> Vec<Blocker> {
+    let name = |on: Which| names[on].as_str();
+    let mut found = elsewhere(survey, &name, &who);
+    let unplanned = survey.overlays.iter().filter(|o| !drives.iter().any(|d| is_planned(d, o)));
+    found.extend(unplanned.map(|overlay| {
+        let used = Use::new(UseKind::MountPoint, name(overlay.on)).at(&overlay.path);
+        Blocker::new(BlockerKind::Overlay, overlay.path.display().to_string()).with_use(used)
+    }));
+    found
+}
+
+/// Is it to be unmounted with this drive.
+fn is_planned(drive: &Drive, overlay: &Overlay) -> bool {
+    let of = |v: &Volume| v.kind == VolumeKind::Overlay && v.device == overlay.device;
+    overlay.namespace.is_ours() && drive.volumes.iter().any(of)
+}
+
 /// Everything in the way that is no process, what to undo first in front.
 pub(super) fn blockers(
     drive: &Drive,
@@ -52,11 +92,7 @@ pub(super) fn blockers(
 fn upon<'d>(drive: &Drive, survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
     let mut found: Vec<(Namespace, usize, Blocker)> = Vec::new();
     // What is planned to be unmounted is in nobody's way.
-    let planned = |overlay: &&Overlay| {
-        let of = |v: &Volume| v.kind == VolumeKind::Overlay && v.device == overlay.device;
-        overlay.namespace.is_ours() && drive.volumes.iter().any(of)
-    };
-    for overlay in survey.overlays.iter().filter(|overlay| !planned(overlay)) {
+    for overlay in survey.overlays.iter().filter(|overlay| !is_planned(drive, overlay)) {
         let volume = name(overlay.on);
         let description = format!(
             "overlay on {}: its {} {} lies on {volume}",

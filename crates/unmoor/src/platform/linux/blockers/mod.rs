@@ -7,10 +7,12 @@
 //! | which processes use it, and how | [`uses`], by device and mount, never by path |
 //! | who are they, and what stops them | [`identity`], [`person`] |
 //! | when to stop asking | [`search`] |
+//! | is there nobody at all, asked for many drives at once | [`company`] |
 
 mod btrfs;
 mod bystanders;
 mod cgroup;
+pub(crate) mod company;
 mod exports;
 mod fast;
 mod fdinfo;
@@ -28,6 +30,7 @@ pub(crate) mod person;
 mod propagation;
 mod relative;
 mod residents;
+mod rounds;
 mod search;
 pub(crate) mod signals;
 mod slow;

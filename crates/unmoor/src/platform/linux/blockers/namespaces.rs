@@ -102,13 +102,8 @@ mod tests {
     #[test]
     fn a_copy_that_leaves_with_ours_is_not_named() {
         let Some(stick) = Stick::new() else { return };
-        // The events of a mount are carried only where the mount below it shares them.
-        let shared = stick.beside("shared");
-        assert!(ok(Command::new("mount").args(["--bind"]).args([&shared, &shared])));
-        assert!(ok(Command::new("mount").args(["--make-shared"]).arg(&shared)));
+        let shared = stick.share();
         let inside = shared.join("mnt");
-        std::fs::create_dir(&inside).unwrap();
-        assert!(ok(Command::new("mount").args(["--move"]).args([&stick.mount, &inside])));
         let holder = Holder::in_a_namespace("slave", "", &shared);
         let mounts = std::fs::read(format!("/proc/{}/mountinfo", holder.pid())).unwrap();
         let inside_too = parse(&mounts).iter().any(|l| l.device == stick.number());

@@ -46,12 +46,17 @@ const WORTH_A_PROGRAM: usize = 256;
 
 /// Searches for what keeps this drive busy, for as long as `wait` allows.
 pub(crate) fn scan(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
-    look(drive, Depth::Everything, wait)
+    look(std::slice::from_ref(drive), Depth::Everything, wait)
 }
 
 /// Searches for processes that have something of this drive open, or stand in it.
 pub(crate) fn scan_open(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
-    look(drive, Depth::Open, wait)
+    look(std::slice::from_ref(drive), Depth::Open, wait)
+}
+
+/// Searches for whoever is at any of these drives and would not show when their mounts are asked for.
+pub(super) fn scan_hidden(drives: &[Drive], wait: &mut Wait<'_>) -> Scan {
+    look(drives, Depth::Hidden, wait)
 }
 
 /// What is looked for.
@@ -61,11 +66,13 @@ enum Depth {
     Everything,
     /// The tables of processes, and not what they have mapped, nor what the kernel lists.
     Open,
+    /// The same, and mounts in other namespaces; where there are any, also what processes have mapped.
+    Hidden,
 }
 
-fn look(drive: &Drive, depth: Depth, wait: &mut Wait<'_>) -> Scan {
+fn look(drives: &[Drive], depth: Depth, wait: &mut Wait<'_>) -> Scan {
     let patience = Patience::of(wait.left());
-    let search = match Search::new(drive, depth) {
+    let search = match Search::new(drives, depth) {
         Ok(search) => Arc::new(search),
         Err(errno) => {
             let notes = vec![format!("/proc cannot be read: {errno}")];
@@ -163,10 +170,13 @@ impl Drop for End {
 
 /// What the threads share.
 struct Search {
-    drive: Drive,
+    drives: Vec<Drive>,
     depth: Depth,
+    /// What processes have mapped counts.
+    maps: OnceLock<()>,
     /// How many processes there are, known before any is looked at.
     total: OnceLock<usize>,
+    /// Of the drives' devices, by [`Which`].
     names: Vec<String>,
     proc: Proc,
     users: OnceLock<identity::Users>,
@@ -196,12 +206,12 @@ struct Board {
 }
 
 impl Search {
-    fn new(drive: &Drive, depth: Depth) -> Answer<Search> {
-        let names = std::iter::once(&drive.name).chain(drive.volumes.iter().map(|v| &v.name));
+    fn new(drives: &[Drive], depth: Depth) -> Answer<Search> {
         Ok(Search {
-            names: names.cloned().collect(),
-            drive: drive.clone(),
+            names: drives.iter().flat_map(kernel::names).cloned().collect(),
+            drives: drives.to_vec(),
             depth,
+            maps: OnceLock::new(),
             total: OnceLock::new(),
             proc: Proc::open()?,
             users: OnceLock::new(),
@@ -220,7 +230,7 @@ impl Search {
 
     /// The first thread: what the mount tables and the kernel's lists say, then as the others.
     fn lead(&self, patience: &Patience, at: &AtomicU32) {
-        let nodes = kernel::nodes(&self.drive);
+        let nodes = kernel::nodes_of(&self.drives);
         let mut pids = Vec::new();
         let listed = self.proc.pids(|pid| pids.push(pid));
         let _ = self.total.set(pids.len());
@@ -229,12 +239,20 @@ impl Search {
         let survey = Survey::take(&self.proc, &nodes, &patience.half());
         let wanted = Wanted::new(nodes, &survey);
         let sockets = Sockets::on(|device| wanted.system(device), patience);
-        let blockers = match self.depth {
+        let who = |pid| self.who(pid);
+        let blockers: Vec<Blocker> = match self.depth {
             Depth::Everything => {
-                kernel::blockers(&self.drive, &survey, &wanted, |pid| self.who(pid))
+                let of = |drive| kernel::blockers(drive, &survey, &wanted, who);
+                self.drives.iter().flat_map(of).collect()
             }
             Depth::Open => Vec::new(),
+            Depth::Hidden => kernel::hidden(&self.drives, &survey, &self.names, who),
         };
+        if self.depth == Depth::Everything
+            || (self.depth == Depth::Hidden && survey.hits.iter().any(|h| !h.namespace.is_ours()))
+        {
+            let _ = self.maps.set(());
+        }
         let mut notes = notes::of(&self.proc, &survey);
         let wanted = match sockets {
             Ok(sockets) => wanted.with(sockets),
@@ -288,9 +306,9 @@ impl Search {
         // What is known is put up before something is asked that might not be answered.
         self.put_up(pid, &uses);
         let before = uses.len();
-        let maps = match self.depth {
-            Depth::Everything => looker.maps(&task, &mut uses),
-            Depth::Open => Ok(()),
+        let maps = match self.maps.get() {
+            Some(()) => looker.maps(&task, &mut uses),
+            None => Ok(()),
         };
         if uses.len() > before {
             self.put_up(pid, &uses);
@@ -429,7 +447,11 @@ impl Search {
         }
         scan.complete = surveyed && looked >= total && scan.unseen_processes == 0;
         scan.complete &= scan.notes.is_empty();
-        scan.bystanders = bystanders::part(&self.drive, &mut scan.blockers);
+        if let [drive] = &*self.drives
+            && self.depth != Depth::Hidden
+        {
+            scan.bystanders = bystanders::part(drive, &mut scan.blockers);
+        }
         blocker_order::sort(&mut scan.blockers);
         scan
     }
@@ -449,7 +471,7 @@ mod tests {
 
     #[test]
     fn the_first_of_those_that_could_not_be_looked_into_are_named() {
-        let search = Search::new(&crate::drive::tests::drive(), Depth::Everything).unwrap();
+        let search = Search::new(&[crate::drive::tests::drive()], Depth::Everything).unwrap();
         let me = std::process::id();
         let name = std::fs::read_to_string("/proc/self/comm").unwrap();
         let said = |closed: &[u32]| search.candidates(closed).unwrap_or_default();
@@ -469,7 +491,7 @@ mod tests {
         let inside = stick.mount.join("inside");
         std::fs::create_dir(&inside).unwrap();
         assert!(ok(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inside)));
-        let search = Search::new(&stick.drive(), Depth::Everything).unwrap();
+        let search = Search::new(&[stick.drive()], Depth::Everything).unwrap();
         let patience = Patience::of(Duration::ZERO);
         patience.end();
         search.lead(&patience, &AtomicU32::new(0));

@@ -77,6 +77,18 @@ impl Stick {
         dir
     }
 
+    /// Mounts it in a directory that shares what is mounted in it with other namespaces, and names that.
+    pub(super) fn share(&self) -> PathBuf {
+        // The events of a mount are carried only where the mount below it shares them.
+        let shared = self.beside("shared");
+        assert!(ok(Command::new("mount").args(["--bind"]).args([&shared, &shared])));
+        assert!(ok(Command::new("mount").args(["--make-shared"]).arg(&shared)));
+        let inside = shared.join("mnt");
+        std::fs::create_dir(&inside).unwrap();
+        assert!(ok(Command::new("mount").args(["--move"]).args([&self.mount, &inside])));
+        shared
+    }
+
     /// The drive, as the platform would tell it.
     pub(super) fn drive(&self) -> Drive {
         let name = self.device.file_name().unwrap().to_string_lossy().into_owned();
@@ -132,6 +144,8 @@ def ready():
 def apart():
     assert libc.unshare(0x20000) == 0
     assert libc.mount(None, b"/", None, 0x44000, None) == 0
+    leave_others()
+def leave_others():
     mounts = [line.split()[4] for line in open("/proc/thread-self/mountinfo", "rb")]
     for mount in reversed(mounts):
         if mount.startswith(b"/tmp/") and not (mount + b"/").startswith(keep.encode() + b"/"):
