@@ -105,8 +105,11 @@ fn once(machine: &mut Machine, slowness: &Slowness, count: usize, script: &str) 
 
 /// Makes drives of the kernel's `scsi_debug`, each with a store of its own, and names their nodes.
 pub fn make_drives(trial: &mut Trial, count: usize) -> Result<String> {
+    // All its drives share queues of 192 commands, one for each processor at most; what finds them full
+    // fails as if the medium had left.
     trial.sh(&format!(
-        "modprobe scsi_debug removable=1 add_host={count} per_host_store=1 dev_size_mb=8 delay=0"
+        "modprobe scsi_debug removable=1 add_host={count} per_host_store=1 dev_size_mb=8 delay=0 \
+         submit_queues=2"
     ))?;
     let list = "for model in /sys/block/sd*/device/model; do grep -q scsi_debug $model && \
                 node=${model%/device/model} && echo -n \"/dev/${node##*/} \"; done; true";

@@ -15,6 +15,9 @@ use crate::process;
 /// The program itself: the script in front of it prints advice on standard error.
 pub const WINE: &str = "/usr/lib/wine/wine64";
 
+/// What keeps the state of a prefix while programs run in it, and a moment longer.
+const SERVER: &str = "/usr/lib/wine/wineserver64";
+
 /// Letters that the tests set up, and what sort of drive each one is.
 pub const LETTERS: &[(&str, &str)] = &[("d:", "cdrom"), ("e:", "floppy"), ("f:", "floppy")];
 
@@ -57,7 +60,7 @@ impl Prefix {
     }
 
     fn server(&self) -> Command {
-        let mut command = Command::new("/usr/lib/wine/wineserver64");
+        let mut command = Command::new(SERVER);
         self.set(&mut command);
         command
     }
@@ -95,6 +98,12 @@ impl Prefix {
             ("WINEDLLOVERRIDES", "mscoree,mshtml="),
         ];
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
+    /// The shell's line that ends the prefix's server, if one runs.
+    pub fn end_script(&self) -> String {
+        let server = format!("WINEPREFIX={} {SERVER}", self.directory.display());
+        format!("{server} -k; {server} -w; true")
     }
 
     /// The shell's lines that give a letter to a mounted device.

@@ -68,6 +68,8 @@ fn wine(trial: &mut Trial, program: &str, arguments: &[&str]) -> Result<Ended> {
 fn letter(trial: &mut Trial, letter: &str, device: &str, options: &str) -> Result<()> {
     trial.mount(&format!("{options} {device}"), "/mnt/letter")?;
     let prefix = Prefix::ensure()?;
+    // A server of an earlier test knows the letters as they were then.
+    trial.sh(&prefix.end_script())?;
     // Two letters of the same folder are one drive to Wine: only this test's letter is there.
     trial.sh(&prefix.no_letters_script())?;
     trial.sh(&prefix.letter_script(letter, "/mnt/letter", device)).map(drop)

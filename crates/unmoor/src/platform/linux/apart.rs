@@ -1,9 +1,9 @@
 //! `unshare(2)`: a thread with descriptors of its own.
 //!
 //! Several drives are released at the same time, each in a thread, and each thread forks children for
-//! calls that may hang ([`worker`](super::worker)). A child has everything open that its parent had. If
-//! all threads shared one table, a child that is stuck at one drive would hold the claims, the loop
-//! devices and the mounts of all the others, and none of them could leave.
+//! calls that may hang ([`worker`](super::worker)). Until it has closed what it does not need, a child has
+//! everything open that its parent had. If all threads shared one table, the children of one drive would
+//! hold the claims, the loop devices and the mounts of all the others for moments.
 
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
