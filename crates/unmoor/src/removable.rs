@@ -7,7 +7,8 @@ use crate::refusals::is_swap;
 /// and the others, each with the reason why it is left alone.
 ///
 /// Left out are drives that carry the running system, built-in ones, attached images (nobody takes those
-/// out by hand), and drives that are empty.
+/// out by hand), and drives that are empty. A stick with nothing of the system but swap is not: it is told
+/// that swap holds it ([`Options::swapoff`](crate::Options::swapoff)), or released.
 pub fn all_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>) {
     let mut chosen = Vec::new();
     let mut left_out = Vec::new();
@@ -21,10 +22,7 @@ pub fn all_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>) {
 }
 
 fn reason_to_leave(drive: &Drive) -> Option<String> {
-    if !drive.system.is_empty() && drive.system.iter().all(|what| is_swap(what)) {
-        return Some(format!("is in use: {}", drive.system.join(", ")));
-    }
-    if !drive.system.is_empty() {
+    if drive.system.iter().any(|what| !is_swap(what)) {
         return Some(format!("carries the running system ({})", drive.system.join(", ")));
     }
     let why = match (drive.kind, drive.medium) {
@@ -54,14 +52,16 @@ mod tests {
         assert_eq!(left_out(|d| d.removable = false), None);
         assert_eq!(left_out(|d| d.hotplug = false), None);
         assert_eq!(left_out(|d| d.medium = Medium::Unknown), None);
+        // Whoever is about to pull everything out has to know that swap holds this one.
+        assert_eq!(left_out(|d| d.system = vec!["swap on sdb2".into()]), None);
     }
 
     #[test]
     fn system_built_in_and_empty_drives_are_not() {
         let system = left_out(|d| d.system = vec!["/boot".into()]).unwrap();
         assert!(system.contains("/boot"), "{system}");
-        let swap = left_out(|d| d.system = vec!["swap on sdb2".into()]);
-        assert!(swap.is_some(), "swap is the running system's too");
+        let mixed = left_out(|d| d.system = vec!["swap on sdb2".into(), "/".into()]).unwrap();
+        assert!(mixed.contains("(swap on sdb2, /)"), "{mixed}");
         assert!(left_out(|d| (d.removable, d.hotplug) = (false, false)).is_some());
         assert!(left_out(|d| d.medium = Medium::Absent).is_some());
         assert!(left_out(|d| d.medium = Medium::TrayOpen).is_some());

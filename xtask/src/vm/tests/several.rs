@@ -107,6 +107,13 @@ pub const TESTS: &[Test] = &[
         machine: &MANY,
         run: all_removable,
     },
+    Test {
+        name: "several.all-removable-swap",
+        promise: "a stick that is swapped to is not passed over: exit 3 names the swap, --swapoff releases it",
+        drives: &[&CD, &STICK, &STICK2, &STICK3, &FULL_SLOT, &OWN],
+        machine: &MANY,
+        run: all_removable_swap,
+    },
 ];
 
 fn all_good(trial: &mut Trial) -> Result<()> {
@@ -246,6 +253,20 @@ fn one_busy(trial: &mut Trial) -> Result<()> {
     trial.expect_tray(mark, &STICK3, true)?;
     trial.expect_untouched(mark, &STICK2)?;
     trial.sh("echo on >/mnt/b/still && sync -f /mnt/b/still").map(drop)
+}
+
+fn all_removable_swap(trial: &mut Trial) -> Result<()> {
+    let part = trial.partition(&STICK, 2)?;
+    trial.sh(&format!("wipefs -aq {part} && mkswap -q {part} && swapon {part}"))?;
+    let mark = trial.machine.qmp.mark();
+    let held = trial.unmoor_json(3, &["eject", "--all-removable"])?;
+    let of_stick = held["targets"].as_array().into_iter().flatten().find(|t| t["exit_code"] == 3);
+    let error = of_stick.map(|target| &target["error"]);
+    ensure!(error.is_some_and(|e| e["kind"] == "held"), "{held}");
+    trial.expect_untouched(mark, &STICK)?;
+    trial.expect_tray(mark, &STICK2, true)?;
+    trial.unmoor_json(0, &["eject", "--all-removable", "--swapoff"])?;
+    trial.expect_tray(mark, &STICK, true)
 }
 
 fn all_removable(trial: &mut Trial) -> Result<()> {

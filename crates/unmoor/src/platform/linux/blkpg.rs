@@ -1,10 +1,10 @@
 //! `BLKPG` (`linux/blkpg.h`): the kernel's picture of a partition.
 
-use crate::platform::linux::blkdev::last_errno;
-use rustix::fd::{AsFd, AsRawFd};
+use crate::platform::linux::ioctl;
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
-const BLKPG: libc::c_ulong = 0x1269; // _IO(0x12, 105)
+const BLKPG: ioctl::Request = 0x1269; // _IO(0x12, 105)
 const BLKPG_RESIZE_PARTITION: libc::c_int = 3;
 
 /// `struct blkpg_ioctl_arg`.
@@ -43,8 +43,5 @@ pub fn resize(disk: impl AsFd, number: u32, start: u64, length: u64) -> Result<(
     };
     // SAFETY: the kernel reads one `struct blkpg_ioctl_arg` from the address, and one `struct
     // blkpg_partition` from the address in it; both outlive the call.
-    match unsafe { libc::ioctl(disk.as_fd().as_raw_fd(), BLKPG as _, &raw mut argument) } {
-        -1 => Err(last_errno()),
-        _ => Ok(()),
-    }
+    unsafe { ioctl::with(disk, BLKPG, &mut argument) }
 }

@@ -1,15 +1,15 @@
 //! The CD-ROM ioctls (`linux/cdrom.h`, Documentation/userspace-api/ioctl/cdrom.rst).
 
-use crate::platform::linux::blkdev::last_errno;
-use rustix::fd::{AsFd, AsRawFd};
+use crate::platform::linux::ioctl;
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
-const CDROMEJECT: libc::c_ulong = 0x5309;
-const CDROMCLOSETRAY: libc::c_ulong = 0x5319;
-const CDROM_DRIVE_STATUS: libc::c_ulong = 0x5326;
-const CDROM_LOCKDOOR: libc::c_ulong = 0x5329;
+const CDROMEJECT: ioctl::Request = 0x5309;
+const CDROMCLOSETRAY: ioctl::Request = 0x5319;
+const CDROM_DRIVE_STATUS: ioctl::Request = 0x5326;
+const CDROM_LOCKDOOR: ioctl::Request = 0x5329;
 /// "The slot that is current now", for drives without a changer.
-const CDSL_CURRENT: libc::c_long = 0x7fff_ffff;
+const CDSL_CURRENT: usize = 0x7fff_ffff;
 
 /// What `CDROM_DRIVE_STATUS` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,11 +72,7 @@ pub fn close_tray(device: impl AsFd) -> Result<(), Errno> {
     call(device, CDROMCLOSETRAY, 0).map(drop)
 }
 
-fn call(device: impl AsFd, request: libc::c_ulong, argument: libc::c_long) -> Result<i32, Errno> {
-    // SAFETY: these four requests take a number, not a pointer, and the descriptor is open for the
-    // length of the call.
-    match unsafe { libc::ioctl(device.as_fd().as_raw_fd(), request as _, argument) } {
-        -1 => Err(last_errno()),
-        answer => Ok(answer),
-    }
+fn call(device: impl AsFd, request: ioctl::Request, argument: usize) -> Result<i32, Errno> {
+    // SAFETY: these four requests take a number, not a pointer.
+    unsafe { ioctl::with_number(device, request, argument) }
 }

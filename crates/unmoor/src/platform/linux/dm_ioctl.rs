@@ -3,16 +3,16 @@
 //! A mapping is addressed by its device number, which the header allows where name and UUID are left
 //! empty: no name can be mistaken on the way.
 
-use crate::platform::linux::blkdev::last_errno;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use crate::platform::linux::ioctl;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 // _IOWR(DM_IOCTL, number, struct dm_ioctl): 312 bytes, DM_IOCTL is 0xfd.
-const DM_DEV_REMOVE: libc::c_ulong = 0xc138_fd04;
-const DM_DEV_SUSPEND: libc::c_ulong = 0xc138_fd06;
-const DM_DEV_STATUS: libc::c_ulong = 0xc138_fd07;
-const DM_TABLE_LOAD: libc::c_ulong = 0xc138_fd09;
+const DM_DEV_REMOVE: ioctl::Request = 0xc138_fd04;
+const DM_DEV_SUSPEND: ioctl::Request = 0xc138_fd06;
+const DM_DEV_STATUS: ioctl::Request = 0xc138_fd07;
+const DM_TABLE_LOAD: ioctl::Request = 0xc138_fd09;
 
 /// Do not freeze the file system on it first.
 const DM_SKIP_LOCKFS_FLAG: u32 = 1 << 10;
@@ -124,13 +124,10 @@ pub fn replace_by_errors(control: impl AsFd, device: u64, sectors: u64) -> Resul
 }
 
 /// Makes a call with a struct that begins with a [`Header`] whose `data_size` is that of the struct.
-fn call<T>(control: impl AsFd, request: libc::c_ulong, argument: &mut T) -> Result<(), Errno> {
+fn call<T>(control: impl AsFd, request: ioctl::Request, argument: &mut T) -> Result<(), Errno> {
     // SAFETY: the kernel reads and writes `data_size` bytes from the address, which both callers' types
     // set to their own size; every bit pattern of their fields is valid.
-    match unsafe { libc::ioctl(control.as_fd().as_raw_fd(), request as _, &raw mut *argument) } {
-        -1 => Err(last_errno()),
-        _ => Ok(()),
-    }
+    unsafe { ioctl::with(control, request, argument) }
 }
 
 #[cfg(test)]

@@ -278,7 +278,7 @@ fn attempt(
 fn simple(
     wait: &mut Wait<'_>,
     needs: BorrowedFd<'_>,
-    call: impl FnOnce() -> Result<(), Errno>,
+    mut call: impl FnMut() -> Result<(), Errno>,
 ) -> Result<Result<(), Errno>> {
     Ok(worker::run(wait, |_| {}, &[needs], || call().map(|()| [0; 8]))?.map(drop))
 }

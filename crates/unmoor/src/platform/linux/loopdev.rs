@@ -1,12 +1,12 @@
 //! The loop driver's ioctls (`linux/loop.h`, loop(4)).
 
-use crate::platform::linux::blkdev::last_errno;
+use crate::platform::linux::ioctl;
 use crate::platform::linux::mountinfo::from_dev;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
-const LOOP_CLR_FD: libc::c_ulong = 0x4C01;
-const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
+const LOOP_CLR_FD: ioctl::Request = 0x4C01;
+const LOOP_GET_STATUS64: ioctl::Request = 0x4C05;
 
 /// `struct loop_info64`, linux/loop.h.
 #[repr(C)]
@@ -39,11 +39,8 @@ pub struct Backing {
 /// `LOOP_CLR_FD`: detaches the image. While others have the device open, it is detached when the
 /// last one closes it.
 pub fn detach(device: impl AsFd) -> Result<(), Errno> {
-    // SAFETY: LOOP_CLR_FD takes no argument; the descriptor is open for the length of the call.
-    match unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_CLR_FD as _) } {
-        -1 => Err(last_errno()),
-        _ => Ok(()),
-    }
+    // SAFETY: LOOP_CLR_FD takes no argument.
+    unsafe { ioctl::with_number(device, LOOP_CLR_FD, 0) }.map(drop)
 }
 
 /// `LOOP_GET_STATUS64`: which file is behind it; `ENXIO` when none is.
@@ -52,10 +49,7 @@ pub fn backing(device: impl AsFd) -> Result<Backing, Errno> {
     // SAFETY: the kernel writes one `struct loop_info64` to the address, which has its size; every
     // bit pattern is a valid `LoopInfo64`, and it was zeroed before.
     let info = unsafe {
-        if libc::ioctl(device.as_fd().as_raw_fd(), LOOP_GET_STATUS64 as _, info.as_mut_ptr()) == -1
-        {
-            return Err(last_errno());
-        }
+        ioctl::with(device, LOOP_GET_STATUS64, &mut info)?;
         info.assume_init()
     };
     // Both are the kernel's `huge_encode_dev`, the same encoding that stat(2) has; `rdevice` is 0 for a file.

@@ -18,6 +18,7 @@ mod fuse_abort;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod idle;
+mod ioctl;
 mod kcmp;
 mod kernel_file;
 mod let_go;

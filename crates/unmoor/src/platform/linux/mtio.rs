@@ -1,7 +1,7 @@
 //! The tape driver's ioctls (`linux/mtio.h`, st(4)).
 
-use crate::platform::linux::blkdev::last_errno;
-use rustix::fd::{AsFd, AsRawFd};
+use crate::platform::linux::ioctl;
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 /// `struct mtop`.
@@ -12,7 +12,7 @@ struct Mtop {
 }
 
 // _IOW('m', 1, struct mtop)
-const MTIOCTOP: libc::c_ulong =
+const MTIOCTOP: ioctl::Request =
     0x4000_6d01 | ((std::mem::size_of::<Mtop>() as libc::c_ulong) << 16);
 
 /// What a tape is told.
@@ -44,11 +44,7 @@ pub fn operate(tape: impl AsFd, operation: Operation) -> Result<(), Errno> {
         Operation::Unlock => 29,
         Operation::Load => 30,
     };
-    let operation = Mtop { operation: number, count: 1 };
-    let fd = tape.as_fd().as_raw_fd();
-    // SAFETY: the kernel reads one `struct mtop` at the address, which is that of `operation`.
-    match unsafe { libc::ioctl(fd, MTIOCTOP as _, &raw const operation) } {
-        -1 => Err(last_errno()),
-        _ => Ok(()),
-    }
+    let mut operation = Mtop { operation: number, count: 1 };
+    // SAFETY: the kernel reads one `struct mtop`.
+    unsafe { ioctl::with(tape, MTIOCTOP, &mut operation) }
 }

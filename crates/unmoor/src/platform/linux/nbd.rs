@@ -1,13 +1,13 @@
 //! The network block device's ioctls (`linux/nbd.h`): taking a remote disk off its device.
 
-use crate::platform::linux::blkdev::last_errno;
+use crate::platform::linux::ioctl;
 use crate::platform::linux::kernel_file::text_at;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::AsFd;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 
-const NBD_CLEAR_SOCK: libc::c_ulong = 0xab04; // _IO(0xab, 4)
-const NBD_DISCONNECT: libc::c_ulong = 0xab08; // _IO(0xab, 8)
+const NBD_CLEAR_SOCK: ioctl::Request = 0xab04; // _IO(0xab, 4)
+const NBD_DISCONNECT: ioctl::Request = 0xab08; // _IO(0xab, 8)
 
 /// `NBD_DISCONNECT`: tells the server that we leave, once what was sent is answered. Works on devices
 /// that were set up over netlink too (`nbd_ioctl`: "unless it's DISCONNECT or CLEAR_SOCK").
@@ -28,10 +28,7 @@ pub fn is_client(name: &str, pid: u32) -> bool {
         .is_some_and(|thread| std::path::Path::new(&format!("/proc/{pid}/task/{thread}")).exists())
 }
 
-fn call(device: impl AsFd, request: libc::c_ulong) -> Result<(), Errno> {
-    // SAFETY: neither request takes an argument; the descriptor is open for the length of the call.
-    match unsafe { libc::ioctl(device.as_fd().as_raw_fd(), request as _) } {
-        -1 => Err(last_errno()),
-        _ => Ok(()),
-    }
+fn call(device: impl AsFd, request: ioctl::Request) -> Result<(), Errno> {
+    // SAFETY: neither request takes an argument.
+    unsafe { ioctl::with_number(device, request, 0) }.map(drop)
 }

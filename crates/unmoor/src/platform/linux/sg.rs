@@ -1,12 +1,12 @@
 //! SCSI commands through `SG_IO` (`scsi/sg.h`, SCSI Generic HOWTO), on an open block device.
 
-use crate::platform::linux::blkdev::last_errno;
+use crate::platform::linux::ioctl;
 use crate::platform::linux::sense::Sense;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::time::Duration;
 
-const SG_IO: libc::c_ulong = 0x2285;
+const SG_IO: ioctl::Request = 0x2285;
 const SG_DXFER_NONE: libc::c_int = -1;
 /// What SPC-4 calls the longest fixed-format sense data worth having.
 pub const SENSE_LENGTH: usize = 32;
@@ -124,7 +124,7 @@ impl Answer {
 }
 
 /// Sends a command and waits for its answer, for `timeout` at the most (the kernel's error recovery may
-/// take longer). Allocates nothing: it may run in a forked child.
+/// take longer). Allocates nothing: it may run in a child.
 pub fn send(device: impl AsFd, command: Command, timeout: Duration) -> Result<Answer, Errno> {
     let (cdb, length) = command.cdb();
     let mut sense = [0u8; SENSE_LENGTH];
@@ -154,9 +154,7 @@ pub fn send(device: impl AsFd, command: Command, timeout: Duration) -> Result<An
     };
     // SAFETY: the header is a `struct sg_io_hdr` whose pointers are those of `cdb` and `sense`, with
     // their true lengths; all three outlive the call, and no data is transferred.
-    if unsafe { libc::ioctl(device.as_fd().as_raw_fd(), SG_IO as _, &raw mut header) } == -1 {
-        return Err(last_errno());
-    }
+    unsafe { ioctl::with(device, SG_IO, &mut header) }?;
     let written = usize::from(header.sb_len_wr).min(SENSE_LENGTH);
     if let Some(sense) = Sense::parse(&sense[..written]) {
         return Ok(Answer::Check(sense));

@@ -260,10 +260,10 @@ fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
 /// the kernel has marked its members as clean: after that it writes to them no more.
 fn cut_off_array(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
     let shown = volume.path.display().to_string();
-    let shorten = || md::shorten(&volume.name).map(|()| [0; 8]);
-    if let Err(errno) = worker::run(wait, |_| {}, &[], shorten)? {
-        return Err(errno::error(errno, shown, "md/array_size"));
-    }
+    let failed = |errno| errno::error(errno, &*shown, "md/array_size");
+    let size = md::array_size(&volume.name).map_err(failed)?;
+    let shorten = || md::shorten(&size).map(|()| [0; 8]);
+    worker::run(wait, |_| {}, &[size.as_fd()], shorten)?.map_err(failed)?;
     while !md::is_clean(&volume.name) {
         wait.sleep(Duration::from_millis(50))?;
     }

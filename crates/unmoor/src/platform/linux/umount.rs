@@ -205,7 +205,7 @@ pub fn open(mount: &Mount, wait: &mut Wait<'_>) -> Result<OwnedFd> {
 fn in_child(
     wait: &mut Wait<'_>,
     tick: impl FnMut(&mut Wait<'_>),
-    ask: impl FnOnce() -> Result<Answer, Errno>,
+    mut ask: impl FnMut() -> Result<Answer, Errno>,
 ) -> Result<Result<Answer, Errno>> {
     let answer = worker::run(wait, tick, &[], || ask().map(Answer::to_bytes))?;
     Ok(answer.map(Answer::from_bytes))

@@ -1,9 +1,9 @@
 //! Requests to a USB hub through `/dev/bus/usb` (`linux/usbdevice_fs.h`, USB 2.0 11.24.2): what is
 //! plugged into a port, and the port's power.
 
-use crate::platform::linux::blkdev::last_errno;
+use crate::platform::linux::ioctl;
 use crate::platform::linux::sysfs::Node;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
@@ -21,7 +21,7 @@ struct Transfer {
 }
 
 // _IOWR('U', 0, struct usbdevfs_ctrltransfer); asm-generic/ioctl.h has the size in bits 16 to 29.
-const USBDEVFS_CONTROL: libc::c_ulong =
+const USBDEVFS_CONTROL: ioctl::Request =
     0xc000_5500 | ((std::mem::size_of::<Transfer>() as libc::c_ulong) << 16);
 
 /// Class request to a port of a hub, from it and to it (USB 2.0 table 11-15).
@@ -71,11 +71,7 @@ fn control(
         timeout: TIMEOUT,
         data: data.as_mut_ptr().cast(),
     };
-    let fd = hub.as_fd().as_raw_fd();
     // SAFETY: the transfer is a `struct usbdevfs_ctrltransfer` whose pointer is that of `data`, with its
     // true length; both outlive the call.
-    match unsafe { libc::ioctl(fd, USBDEVFS_CONTROL as _, &raw mut transfer) } {
-        -1 => Err(last_errno()),
-        _ => Ok(()),
-    }
+    unsafe { ioctl::with(hub, USBDEVFS_CONTROL, &mut transfer) }
 }

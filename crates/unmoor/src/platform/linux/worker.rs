@@ -2,14 +2,14 @@
 //!
 //! `syncfs`, `umount2` or a SCSI command on a drive that does not answer sleeps in the kernel where no
 //! signal reaches it, and takes its whole process along: not even `exit` gets past such a thread. So
-//! it runs in a forked child. The parent keeps the deadline, shows progress, and hears Ctrl-C; a child
+//! it runs in a child process. The parent keeps the deadline, shows progress, and hears Ctrl-C; a child
 //! that is stuck stays behind until the kernel gives up, and nobody waits for it.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::Linux;
 use crate::wait::{Cancel, Clock, Wait};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, IoSlice, IoSliceMut, read, write};
 use rustix::net::{
@@ -17,9 +17,10 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use rustix::time::Timespec;
 use std::ffi::CString;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -42,9 +43,10 @@ type Message = [u8; 12];
 /// Runs `call` in a child process and waits for its answer, as long as `wait` allows. `tick` is called
 /// ten times a second meanwhile.
 ///
-/// `call` runs after `fork` and before `_exit` in a process that has only this thread: it must do
-/// nothing but system calls, in particular not allocate (signal-safety(7)). Of the descriptors that are
-/// open, it has those that it `needs`.
+/// `call` runs in a process that shares the memory of this one, and the thread-local variables of this
+/// thread: it must do nothing but system calls, in particular not allocate, free or panic. Where there is
+/// a `tick` that may do so too, the calls must be such as do not set `errno` (those of rustix). Of the
+/// descriptors that are open, it has those that it `needs`.
 ///
 /// # Errors
 /// The outer error: the deadline passed, the user wished to stop, or no child could be made. The inner
@@ -53,13 +55,14 @@ pub fn run(
     wait: &mut Wait<'_>,
     mut tick: impl FnMut(&mut Wait<'_>),
     needs: &[BorrowedFd<'_>],
-    call: impl FnOnce() -> Result<[u8; 8], Errno>,
+    mut call: impl FnMut() -> Result<[u8; 8], Errno>,
 ) -> Result<Result<[u8; 8], Errno>> {
     wait.check()?;
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(no_child)?;
-    let child = fork(&[needs, &[theirs.as_fd()]], || {
+    let end = theirs.as_raw_fd();
+    let child = fork(&[needs, &[theirs.as_fd()]], move || {
         let message = pack(call());
-        let _ = write(&theirs, &message);
+        let _ = write(kept(end), &message);
     })?;
     drop(theirs);
     child.await_answer(&ours, wait, &mut tick)?;
@@ -80,11 +83,12 @@ pub fn open(path: &Path, flags: OFlags, wait: &mut Wait<'_>) -> Result<Result<Ow
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(no_child)?;
-    let child = fork(&[&[theirs.as_fd()]], || {
+    let end = theirs.as_raw_fd();
+    let child = fork(&[&[theirs.as_fd()]], move || {
         let opened = openat(CWD, &*path, flags | OFlags::CLOEXEC, Mode::empty());
         let _ = match &opened {
-            Ok(device) => send(&theirs, pack(Ok([0; 8])), &[device.as_fd()]),
-            Err(errno) => send(&theirs, pack(Err(*errno)), &[]),
+            Ok(device) => send(kept(end), pack(Ok([0; 8])), &[device.as_fd()]),
+            Err(errno) => send(kept(end), pack(Err(*errno)), &[]),
         };
     })?;
     drop(theirs);
@@ -122,38 +126,87 @@ const CLOSING: Duration = Duration::from_secs(2);
 ///
 /// It keeps these descriptors and closes its copies of all others: one that gets stuck would keep the drive
 /// of another thread in use, and whoever reads what this program prints waiting.
-fn fork(keep: &[&[BorrowedFd<'_>]], work: impl FnOnce()) -> Result<Child> {
-    // SAFETY: getpid takes nothing.
-    let parent = unsafe { libc::getpid() };
-    // SAFETY: the child does `work`, which by contract makes system calls only, and leaves with _exit:
-    // nothing of the parent's that another thread may have locked is touched.
-    match unsafe { libc::fork() } {
-        -1 => Err(no_child(super::blkdev::last_errno())),
-        0 => {
-            // SAFETY: PR_SET_PDEATHSIG takes a signal number; getppid takes nothing.
-            let orphan = unsafe {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                libc::getppid() != parent
-            };
-            if !orphan {
-                close_all_but(keep);
-                work();
-            }
-            // SAFETY: _exit only ends the process.
-            unsafe { libc::_exit(0) }
+///
+/// The child shares the memory of this program (`CLONE_VM`) and has a stack of its own. A copy, as fork(2)
+/// makes, costs more than most of the calls: the pages of all threads are protected, and copied one by one
+/// as soon as they are written to again.
+fn fork<'w>(keep: &[&[BorrowedFd<'_>]], mut work: impl FnMut() + 'w) -> Result<Child<'w>> {
+    let parent = getpid();
+    let keep: Vec<RawFd> = keep.iter().flat_map(|fds| fds.iter()).map(AsRawFd::as_raw_fd).collect();
+    let task: Task<'w> = Box::new(move || {
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+        if getppid() == Some(parent) {
+            close_all_but(&keep);
+            work();
         }
-        child => Ok(Child(child)),
+    });
+    let mut room = Box::new(Room { stack: Box::new_uninit(), task });
+    // SAFETY: one past the end of the stack's own memory.
+    let top = unsafe { room.stack.as_mut_ptr().add(1) };
+    let child = without_signals(|| {
+        // SAFETY: the stack grows down from its top, which is aligned, and nobody else uses it. It and the
+        // task lie in the room, which is given back only when the child has left, and kept for good when it
+        // cannot leave. The child makes system calls only, by contract: no lock of another thread is taken
+        // and nothing is allocated or freed. Where such a call sets errno, which is this thread's too, this
+        // thread only waits meanwhile.
+        unsafe {
+            let task = (&raw mut room.task).cast();
+            libc::clone(begin, top.cast(), libc::CLONE_VM | libc::SIGCHLD, task)
+        }
+    });
+    match child {
+        -1 => Err(no_child(super::blkdev::last_errno())),
+        pid => Ok(Child { pid, left: false, room: ManuallyDrop::new(room) }),
     }
 }
 
+/// In a child: a descriptor that it keeps. The parent closes its own, to see when the child's end closes.
+fn kept<'k>(number: RawFd) -> BorrowedFd<'k> {
+    // SAFETY: the child has a table of its own, in which this stays open until it leaves.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// What a child does.
+type Task<'w> = Box<dyn FnMut() + 'w>;
+
+/// What a child needs as long as it lives.
+struct Room<'w> {
+    stack: Box<MaybeUninit<Stack>>,
+    task: Task<'w>,
+}
+
+/// 64 KiB, where the calls need a page or two: what is not used costs nothing.
+type Stack = [u128; 4 << 10];
+
+/// The first function of a child.
+extern "C" fn begin(task: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: it points to the task of the child's room, which nobody else looks at.
+    let task = unsafe { &mut *task.cast::<Task<'_>>() };
+    task();
+    0
+}
+
+/// Does this while no signal is delivered to this thread. A child that is made meanwhile never gets any but
+/// SIGKILL: it would run this program's handlers a second time.
+fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: both sets are written by these calls before they are read; they outlive them.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let done = work();
+    // SAFETY: the set was written above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    done
+}
+
 /// Closes every descriptor but these.
-fn close_all_but(keep: &[&[BorrowedFd<'_>]]) {
-    let number = |fd: &BorrowedFd<'_>| fd.as_raw_fd().unsigned_abs();
+fn close_all_but(keep: &[RawFd]) {
+    let number = |fd: &RawFd| fd.unsigned_abs();
     let mut from = 0;
     // No room to sort them: the next one is looked for instead.
-    while let Some(next) =
-        keep.iter().flat_map(|fds| fds.iter()).map(number).filter(|n| *n >= from).min()
-    {
+    while let Some(next) = keep.iter().map(number).filter(|n| *n >= from).min() {
         if next > from {
             close_range(from, next - 1);
         }
@@ -175,7 +228,7 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-fn send(socket: &OwnedFd, message: Message, fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
+fn send(socket: BorrowedFd<'_>, message: Message, fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut room);
     if !fds.is_empty() {
@@ -240,9 +293,15 @@ fn unpack(message: Message) -> Result<[u8; 8], Errno> {
 
 /// A child process. Dropped before it has answered, it is told to stop; it does as soon as the kernel
 /// lets go of it.
-struct Child(libc::pid_t);
+struct Child<'w> {
+    pid: libc::pid_t,
+    /// It has been waited for.
+    left: bool,
+    /// Not given back while it is there.
+    room: ManuallyDrop<Box<Room<'w>>>,
+}
 
-impl Child {
+impl Child<'_> {
     /// Waits until it has said something, or is no more, and has left. When that takes too long it is told
     /// to stop; what it had to say by then counts all the same.
     fn await_answer(
@@ -263,30 +322,25 @@ impl Child {
     }
 
     /// Waits for it: it has answered, and only leaves. What it is the last to close may keep it.
-    fn reap(self, wait: &Wait<'_>) {
+    fn reap(mut self, wait: &Wait<'_>) {
         let until = wait.now() + wait.left().max(LEAVING);
-        while wait.now() < until {
-            if self.has_left() {
-                std::mem::forget(self);
-                return;
-            }
+        while wait.now() < until && !self.has_left() {
             pause();
         }
     }
 
-    fn has_left(&self) -> bool {
-        self.wait(libc::WNOHANG)
-    }
-
-    /// Has it been waited for; not so when a signal came in between, or it still runs.
-    fn wait(&self, flags: libc::c_int) -> bool {
+    fn has_left(&mut self) -> bool {
+        if self.left {
+            return true;
+        }
         // SAFETY: waitpid with no place for a status; the pid is that of a child of ours that has not
         // been waited for.
-        match unsafe { libc::waitpid(self.0, std::ptr::null_mut(), flags) } {
+        self.left = match unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) } {
             0 => false,
             -1 => super::blkdev::last_errno() != Errno::INTR,
             _ => true,
-        }
+        };
+        self.left
     }
 }
 
@@ -294,14 +348,19 @@ fn pause() {
     let _ = rustix::thread::nanosleep(&Timespec { tv_sec: 0, tv_nsec: PAUSE });
 }
 
-impl Drop for Child {
+impl Drop for Child<'_> {
     fn drop(&mut self) {
-        // SAFETY: the pid is that of a child of ours that has not been waited for, so it is not reused.
-        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        if !self.has_left() {
+            // SAFETY: the pid is that of a child of ours that has not been waited for, so it is not reused.
+            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        }
         // One that can leave does so at once, and what it held open is closed then. One that is stuck
-        // in the kernel is not waited for.
+        // in the kernel is not waited for: it will not get to see anything of this program again, and
+        // the kernel may still write to its stack.
         for _ in 0..PARTING {
             if self.has_left() {
+                // SAFETY: the child has left, so nobody uses its room, and this is the only drop of it.
+                unsafe { ManuallyDrop::drop(&mut self.room) };
                 return;
             }
             pause();
@@ -383,6 +442,26 @@ mod tests {
             run(wait, tick, &[needs], sleep_long).unwrap_err()
         });
         assert_eq!((error.kind(), closed, kept), (ErrorKind::Interrupted, true, true));
+    }
+
+    #[test]
+    fn a_child_hears_no_signal_that_is_meant_for_this_program() {
+        let hears_none = || {
+            let mut mask = MaybeUninit::uninit();
+            // SAFETY: the set is written by the first call and read by the others.
+            let blocked = unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), mask.as_mut_ptr());
+                [libc::SIGINT, libc::SIGTERM, libc::SIGTSTP]
+                    .map(|signal| libc::sigismember(mask.as_ptr(), signal) == 1)
+            };
+            Ok([blocked.iter().all(|blocked| *blocked).into(), 0, 0, 0, 0, 0, 0, 0])
+        };
+        let cancel = Cancel::new();
+        let child = with_wait(Duration::from_secs(60), &cancel, |wait| {
+            run(wait, |_| {}, &[], hears_none).unwrap()
+        });
+        assert_eq!(child, Ok([1, 0, 0, 0, 0, 0, 0, 0]));
+        assert_eq!(hears_none(), Ok([0; 8]), "and this thread does");
     }
 
     fn sleep_long() -> Result<[u8; 8], Errno> {
