@@ -42,8 +42,8 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
         let mut all = Runs::new("unmoor eject, 32 drives");
         let mut each = Runs::new("for each of 32: eject");
         for _ in 0..rounds {
-            one.add(once(&mut machine, slowness, 1, "unmoor -v eject $NODES")?);
-            all.add(once(&mut machine, slowness, MANY, "unmoor -v eject $NODES")?);
+            one.add(once(&mut machine, slowness, 1, "unmoor eject $NODES")?);
+            all.add(once(&mut machine, slowness, MANY, "unmoor eject $NODES")?);
             each.add(once(
                 &mut machine,
                 slowness,
