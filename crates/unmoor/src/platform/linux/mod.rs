@@ -9,6 +9,7 @@ mod bpf;
 mod btf;
 mod btrfs;
 mod cdrom;
+mod child;
 mod cut_off;
 mod describe;
 mod dm_ioctl;

@@ -7,9 +7,10 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::Linux;
+use crate::platform::linux::child::{Child, kept};
 use crate::wait::{Cancel, Clock, Wait};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, IoSlice, IoSliceMut, read, write};
 use rustix::net::{
@@ -17,25 +18,15 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use rustix::time::Timespec;
 use std::ffi::CString;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
 /// How often the parent looks up while it waits.
 const TICK: Duration = Duration::from_millis(100);
-
-/// How often, a [`PAUSE`] apart, it is looked whether a child that was told to stop has done so.
-const PARTING: u32 = 500;
-
-/// In nanoseconds.
-const PAUSE: i64 = 200_000;
-
-/// The least time that a child gets to leave.
-const LEAVING: Duration = Duration::from_millis(100);
 
 /// What a child has to say: an errno, and a few bytes.
 type Message = [u8; 12];
@@ -60,12 +51,13 @@ pub fn run(
     wait.check()?;
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(no_child)?;
     let end = theirs.as_raw_fd();
-    let child = fork(&[needs, &[theirs.as_fd()]], move || {
+    let child = Child::start(&[needs, &[theirs.as_fd()]], move || {
         let message = pack(call());
         let _ = write(kept(end), &message);
-    })?;
+    })
+    .map_err(no_child)?;
     drop(theirs);
-    child.await_answer(&ours, wait, &mut tick)?;
+    await_answer(child, &ours, wait, &mut tick)?;
     let mut message: Message = [0; 12];
     let whole = read(&ours, &mut message) == Ok(message.len());
     // A child that was killed says nothing.
@@ -84,15 +76,16 @@ pub fn open(path: &Path, flags: OFlags, wait: &mut Wait<'_>) -> Result<Result<Ow
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(no_child)?;
     let end = theirs.as_raw_fd();
-    let child = fork(&[&[theirs.as_fd()]], move || {
+    let child = Child::start(&[&[theirs.as_fd()]], move || {
         let opened = openat(CWD, &*path, flags | OFlags::CLOEXEC, Mode::empty());
         let _ = match &opened {
             Ok(device) => send(kept(end), pack(Ok([0; 8])), &[device.as_fd()]),
             Err(errno) => send(kept(end), pack(Err(*errno)), &[]),
         };
-    })?;
+    })
+    .map_err(no_child)?;
     drop(theirs);
-    child.await_answer(&ours, wait, &mut |_| {})?;
+    await_answer(child, &ours, wait, &mut |_| {})?;
     let received = receive(&ours);
     // A socket that is closed looks as if there were something to read: the child was told to stop.
     if matches!(received, Err(Errno::INTR)) {
@@ -108,7 +101,7 @@ pub fn close(device: OwnedFd) {
     let mut watch = |_| {};
     let wait = Wait::until(&clock, clock.now() + CLOSING, &cancel, &mut watch);
     let Ok((ours, theirs)) = pipe_with(PipeFlags::CLOEXEC) else { return };
-    let child = fork(&[&[device.as_fd(), ours.as_fd()]], || {
+    let child = Child::start(&[&[device.as_fd(), ours.as_fd()]], || {
         // Ends when the parent has closed its own.
         let _ = read(&ours, &mut [0; 1]);
     });
@@ -120,113 +113,6 @@ pub fn close(device: OwnedFd) {
 
 /// How long the closing of a device is waited for.
 const CLOSING: Duration = Duration::from_secs(2);
-
-/// Makes a child that does this and leaves. It ends with its parent: what the parent was killed in the
-/// middle of is not gone on with.
-///
-/// It keeps these descriptors and closes its copies of all others: one that gets stuck would keep the drive
-/// of another thread in use, and whoever reads what this program prints waiting.
-///
-/// The child shares the memory of this program (`CLONE_VM`) and has a stack of its own. A copy, as fork(2)
-/// makes, costs more than most of the calls: the pages of all threads are protected, and copied one by one
-/// as soon as they are written to again.
-fn fork<'w>(keep: &[&[BorrowedFd<'_>]], mut work: impl FnMut() + 'w) -> Result<Child<'w>> {
-    let parent = getpid();
-    let keep: Vec<RawFd> = keep.iter().flat_map(|fds| fds.iter()).map(AsRawFd::as_raw_fd).collect();
-    let task: Task<'w> = Box::new(move || {
-        let _ = set_parent_process_death_signal(Some(Signal::KILL));
-        if getppid() == Some(parent) {
-            close_all_but(&keep);
-            work();
-        }
-    });
-    let mut room = Box::new(Room { stack: Box::new_uninit(), task });
-    // SAFETY: one past the end of the stack's own memory.
-    let top = unsafe { room.stack.as_mut_ptr().add(1) };
-    let child = without_signals(|| {
-        // SAFETY: the stack grows down from its top, which is aligned, and nobody else uses it. It and the
-        // task lie in the room, which is given back only when the child has left, and kept for good when it
-        // cannot leave. The child makes system calls only, by contract: no lock of another thread is taken
-        // and nothing is allocated or freed. Where such a call sets errno, which is this thread's too, this
-        // thread only waits meanwhile.
-        unsafe {
-            let task = (&raw mut room.task).cast();
-            libc::clone(begin, top.cast(), libc::CLONE_VM | libc::SIGCHLD, task)
-        }
-    });
-    match child {
-        -1 => Err(no_child(super::blkdev::last_errno())),
-        pid => Ok(Child { pid, left: false, room: ManuallyDrop::new(room) }),
-    }
-}
-
-/// In a child: a descriptor that it keeps. The parent closes its own, to see when the child's end closes.
-fn kept<'k>(number: RawFd) -> BorrowedFd<'k> {
-    // SAFETY: the child has a table of its own, in which this stays open until it leaves.
-    unsafe { BorrowedFd::borrow_raw(number) }
-}
-
-/// What a child does.
-type Task<'w> = Box<dyn FnMut() + 'w>;
-
-/// What a child needs as long as it lives.
-struct Room<'w> {
-    stack: Box<MaybeUninit<Stack>>,
-    task: Task<'w>,
-}
-
-/// 64 KiB, where the calls need a page or two: what is not used costs nothing.
-type Stack = [u128; 4 << 10];
-
-/// The first function of a child.
-extern "C" fn begin(task: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: it points to the task of the child's room, which nobody else looks at.
-    let task = unsafe { &mut *task.cast::<Task<'_>>() };
-    task();
-    0
-}
-
-/// Does this while no signal is delivered to this thread. A child that is made meanwhile never gets any but
-/// SIGKILL: it would run this program's handlers a second time.
-fn without_signals<T>(work: impl FnOnce() -> T) -> T {
-    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    // SAFETY: both sets are written by these calls before they are read; they outlive them.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-    }
-    let done = work();
-    // SAFETY: the set was written above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    done
-}
-
-/// Closes every descriptor but these.
-fn close_all_but(keep: &[RawFd]) {
-    let number = |fd: &RawFd| fd.unsigned_abs();
-    let mut from = 0;
-    // No room to sort them: the next one is looked for instead.
-    while let Some(next) = keep.iter().map(number).filter(|n| *n >= from).min() {
-        if next > from {
-            close_range(from, next - 1);
-        }
-        from = next + 1;
-    }
-    close_range(from, u32::MAX);
-}
-
-/// close_range(2).
-fn close_range(first: u32, last: u32) {
-    // SAFETY: three integers by value. It is called in a child that uses none of these descriptors.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0;
-    if !closed {
-        // Linux before 5.9. No drive is opened beyond that number unless very many are released at once.
-        for fd in first..=last.min(1024) {
-            // SAFETY: as above.
-            unsafe { libc::close(fd.cast_signed()) };
-        }
-    }
-}
 
 fn send(socket: BorrowedFd<'_>, message: Message, fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -291,81 +177,23 @@ fn unpack(message: Message) -> Result<[u8; 8], Errno> {
     }
 }
 
-/// A child process. Dropped before it has answered, it is told to stop; it does as soon as the kernel
-/// lets go of it.
-struct Child<'w> {
-    pid: libc::pid_t,
-    /// It has been waited for.
-    left: bool,
-    /// Not given back while it is there.
-    room: ManuallyDrop<Box<Room<'w>>>,
-}
-
-impl Child<'_> {
-    /// Waits until it has said something, or is no more, and has left. When that takes too long it is told
-    /// to stop; what it had to say by then counts all the same.
-    fn await_answer(
-        self,
-        ours: &OwnedFd,
-        wait: &mut Wait<'_>,
-        tick: &mut impl FnMut(&mut Wait<'_>),
-    ) -> Result<()> {
-        while !ready(ours, TICK.min(wait.left())) {
-            tick(wait);
-            if let Err(error) = wait.check() {
-                drop(self);
-                return if has_message(ours) { Ok(()) } else { Err(error) };
-            }
-        }
-        self.reap(wait);
-        Ok(())
-    }
-
-    /// Waits for it: it has answered, and only leaves. What it is the last to close may keep it.
-    fn reap(mut self, wait: &Wait<'_>) {
-        let until = wait.now() + wait.left().max(LEAVING);
-        while wait.now() < until && !self.has_left() {
-            pause();
+/// Waits until the child has said something, or is no more, and has left. When that takes too long it is told
+/// to stop; what it had to say by then counts all the same.
+fn await_answer(
+    child: Child<'_>,
+    ours: &OwnedFd,
+    wait: &mut Wait<'_>,
+    tick: &mut impl FnMut(&mut Wait<'_>),
+) -> Result<()> {
+    while !ready(ours, TICK.min(wait.left())) {
+        tick(wait);
+        if let Err(error) = wait.check() {
+            drop(child);
+            return if has_message(ours) { Ok(()) } else { Err(error) };
         }
     }
-
-    fn has_left(&mut self) -> bool {
-        if self.left {
-            return true;
-        }
-        // SAFETY: waitpid with no place for a status; the pid is that of a child of ours that has not
-        // been waited for.
-        self.left = match unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) } {
-            0 => false,
-            -1 => super::blkdev::last_errno() != Errno::INTR,
-            _ => true,
-        };
-        self.left
-    }
-}
-
-fn pause() {
-    let _ = rustix::thread::nanosleep(&Timespec { tv_sec: 0, tv_nsec: PAUSE });
-}
-
-impl Drop for Child<'_> {
-    fn drop(&mut self) {
-        if !self.has_left() {
-            // SAFETY: the pid is that of a child of ours that has not been waited for, so it is not reused.
-            unsafe { libc::kill(self.pid, libc::SIGKILL) };
-        }
-        // One that can leave does so at once, and what it held open is closed then. One that is stuck
-        // in the kernel is not waited for: it will not get to see anything of this program again, and
-        // the kernel may still write to its stack.
-        for _ in 0..PARTING {
-            if self.has_left() {
-                // SAFETY: the child has left, so nobody uses its room, and this is the only drop of it.
-                unsafe { ManuallyDrop::drop(&mut self.room) };
-                return;
-            }
-            pause();
-        }
-    }
+    child.reap(wait);
+    Ok(())
 }
 
 #[cfg(test)]
