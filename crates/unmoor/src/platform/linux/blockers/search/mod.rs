@@ -3,6 +3,9 @@
 //! A dead server, or a process whose memory lock is held, can stop a thread in the kernel for good.
 //! Whoever asked waits outside, takes what was found by then, and leaves such a thread behind.
 
+mod result;
+mod thread;
+
 use super::cgroup::Owner;
 use super::kernel;
 use super::patience::Patience;
@@ -11,32 +14,22 @@ use super::sockets::Sockets;
 use super::survey::Survey;
 use super::uses::{Looker, was_denied};
 use super::wanted::Wanted;
-use super::{bystanders, fast, identity, notes};
+use super::{fast, identity, notes};
 use crate::blocker::{Blocker, Scan, Use};
 use crate::drive::Drive;
-use crate::platform::blocker_order;
 use crate::platform::linux::procfs::{Proc, Result as Answer};
 use crate::wait::Wait;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use thread::Thread;
 
 /// How often the one who waits looks up.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A thread whose pulse has stood still for so long is taken for stuck.
-const STUCK: Duration = Duration::from_millis(1500);
-
 /// So many threads may get stuck before the search gives up.
 const MOST_STUCK: usize = 16;
-
-/// How often, and how long apart, it is looked whether a process gets on with ending.
-const EXIT_LOOKS: u32 = 10;
-const EXIT_TICK: Duration = Duration::from_millis(20);
-
-/// So many of the processes that are closed to this user are named.
-const CANDIDATES: usize = 3;
 
 /// Fewer processes than this are not worth a second thread.
 const WORTH_A_THREAD: usize = 48;
@@ -107,65 +100,6 @@ fn look(drives: &[Drive], depth: Depth, wait: &mut Wait<'_>) -> Scan {
     drop(board);
     search.await_exits(wait);
     search.result(&stuck)
-}
-
-/// One thread of the search.
-struct Thread {
-    over: Arc<AtomicBool>,
-    patience: Patience,
-    /// The process it is at.
-    at: Arc<AtomicU32>,
-    /// Its pulse when it was last seen to move.
-    last: (u64, Instant),
-}
-
-impl Thread {
-    fn start(
-        search: &Arc<Search>,
-        patience: &Patience,
-        work: fn(&Search, &Patience, &AtomicU32),
-    ) -> Thread {
-        let thread = Thread {
-            over: Arc::default(),
-            patience: patience.for_another(),
-            at: Arc::default(),
-            last: (0, Instant::now()),
-        };
-        let (patience, at) = (thread.patience.clone(), thread.at.clone());
-        let end = End { search: search.clone(), over: thread.over.clone() };
-        let started = std::thread::Builder::new().spawn(move || work(&end.search, &patience, &at));
-        // Without a thread there is no search: whoever waits is told so by its end.
-        drop(started);
-        thread
-    }
-
-    fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-
-    /// The process it is stuck at.
-    fn stuck_at(&mut self) -> Option<u32> {
-        let pulse = self.patience.pulse();
-        if pulse != self.last.0 {
-            self.last = (pulse, Instant::now());
-        }
-        (self.last.1.elapsed() >= STUCK).then(|| self.at.load(Ordering::Relaxed))
-    }
-}
-
-/// Says that a thread is over, whether it came to its end, panicked, or never began.
-struct End {
-    search: Arc<Search>,
-    over: Arc<AtomicBool>,
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Release);
-        // Between the look of whoever waits and its sleep there must be no room for this.
-        let _board = self.search.board();
-        self.search.bell.notify_all();
-    }
 }
 
 /// What the threads share.
@@ -367,19 +301,6 @@ impl Search {
         read.is_ok() && identity::is_held_up(&text)
     }
 
-    /// Most who wait on their way out do so for a moment: those are nobody's trouble.
-    fn await_exits(&self, wait: &mut Wait<'_>) {
-        for _ in 0..EXIT_LOOKS {
-            let mut held_up = std::mem::take(&mut self.board().held_up);
-            held_up.retain(|pid| self.is_held_up(*pid));
-            let none = held_up.is_empty();
-            self.board().held_up = held_up;
-            if none || wait.sleep(EXIT_TICK).is_err() {
-                return;
-            }
-        }
-    }
-
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -398,63 +319,6 @@ impl Search {
             _ => 1,
         }
     }
-
-    /// Whoever could not be looked into may be who is in the way: the first of them, by name.
-    fn candidates(&self, closed: &[u32]) -> Option<String> {
-        let people = closed.iter().filter_map(|pid| self.who(*pid));
-        let who: Vec<String> =
-            people.take(CANDIDATES).map(|person| person::description(&person)).collect();
-        let more = match closed.len().saturating_sub(who.len()) {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
-        (!who.is_empty()).then(|| {
-            format!(
-                "it may be one of those that could not be looked into: {}{more}",
-                who.join(", ")
-            )
-        })
-    }
-
-    /// What was found, as it stands now.
-    fn result(&self, stuck: &[u32]) -> Scan {
-        let mut board = self.board();
-        let surveyed = board.surveyed;
-        let mut scan = std::mem::take(&mut board.scan);
-        let held_up = std::mem::take(&mut board.held_up);
-        let mut closed = std::mem::take(&mut board.closed);
-        drop(board);
-        let looked = self.looked.load(Ordering::Relaxed);
-        scan.unseen_processes = self.unseen.load(Ordering::Relaxed);
-        let total = self.total.get().copied().unwrap_or(0);
-        for pid in stuck.iter().filter(|pid| **pid != 0) {
-            scan.notes
-                .push(format!("process {pid} was not seen to the end: the kernel did not answer"));
-        }
-        for person in held_up.into_iter().filter_map(|pid| self.who(pid)) {
-            let who = person::description(&person);
-            scan.notes.push(format!(
-                "{who} is ending and waits in the kernel: what it has open cannot be seen"
-            ));
-        }
-        closed.sort_unstable();
-        scan.notes.extend(self.candidates(&closed));
-        if !surveyed || looked + stuck.len() < total {
-            scan.notes.push(format!(
-                "the time ran out: {looked} of {} processes were looked at",
-                if total == 0 { "all".to_string() } else { total.to_string() },
-            ));
-        }
-        scan.complete = surveyed && looked >= total && scan.unseen_processes == 0;
-        scan.complete &= scan.notes.is_empty();
-        if let [drive] = &*self.drives
-            && self.depth != Depth::Hidden
-        {
-            scan.bystanders = bystanders::part(drive, &mut scan.blockers);
-        }
-        blocker_order::sort(&mut scan.blockers);
-        scan
-    }
 }
 
 fn is_process(blocker: &Blocker, pid: u32) -> bool {
@@ -468,21 +332,6 @@ mod tests {
     use super::*;
     use crate::blocker::BlockerKind;
     use std::process::Command;
-
-    #[test]
-    fn the_first_of_those_that_could_not_be_looked_into_are_named() {
-        let search = Search::new(&[crate::drive::tests::drive()], Depth::Everything).unwrap();
-        let me = std::process::id();
-        let name = std::fs::read_to_string("/proc/self/comm").unwrap();
-        let said = |closed: &[u32]| search.candidates(closed).unwrap_or_default();
-        assert!(
-            said(&[me]).ends_with(&format!(": {} (pid {me})", name.trim_end())),
-            "{}",
-            said(&[me])
-        );
-        assert!(said(&[me; 9]).ends_with(", and 6 more"), "{}", said(&[me; 9]));
-        assert_eq!(said(&[]), "");
-    }
 
     /// What is cheap is named, and the count is true, even when there is no time for the processes.
     #[test]

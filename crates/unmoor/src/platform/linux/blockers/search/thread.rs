@@ -1,0 +1,69 @@
+//! One thread of a search, which may get stuck in the kernel.
+
+use super::Search;
+use crate::platform::linux::blockers::patience::Patience;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A thread whose pulse has stood still for so long is taken for stuck.
+const STUCK: Duration = Duration::from_millis(1500);
+
+/// One thread of the search.
+pub(super) struct Thread {
+    over: Arc<AtomicBool>,
+    patience: Patience,
+    /// The process it is at.
+    at: Arc<AtomicU32>,
+    /// Its pulse when it was last seen to move.
+    last: (u64, Instant),
+}
+
+impl Thread {
+    pub(super) fn start(
+        search: &Arc<Search>,
+        patience: &Patience,
+        work: fn(&Search, &Patience, &AtomicU32),
+    ) -> Thread {
+        let thread = Thread {
+            over: Arc::default(),
+            patience: patience.for_another(),
+            at: Arc::default(),
+            last: (0, Instant::now()),
+        };
+        let (patience, at) = (thread.patience.clone(), thread.at.clone());
+        let end = End { search: search.clone(), over: thread.over.clone() };
+        let started = std::thread::Builder::new().spawn(move || work(&end.search, &patience, &at));
+        // Without a thread there is no search: whoever waits is told so by its end.
+        drop(started);
+        thread
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// The process it is stuck at.
+    pub(super) fn stuck_at(&mut self) -> Option<u32> {
+        let pulse = self.patience.pulse();
+        if pulse != self.last.0 {
+            self.last = (pulse, Instant::now());
+        }
+        (self.last.1.elapsed() >= STUCK).then(|| self.at.load(Ordering::Relaxed))
+    }
+}
+
+/// Says that a thread is over, whether it came to its end, panicked, or never began.
+struct End {
+    search: Arc<Search>,
+    over: Arc<AtomicBool>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        // Between the look of whoever waits and its sleep there must be no room for this.
+        let _board = self.search.board();
+        self.search.bell.notify_all();
+    }
+}
