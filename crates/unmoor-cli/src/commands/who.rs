@@ -41,7 +41,7 @@ fn search(machines: &Machines, target: &Target, options: &Options) -> Result<Fou
 }
 
 fn answer(target: OsString, drive: Drive, scan: Scan, as_whom: Option<&str>) -> Answer {
-    let (outcome, what) = verdict(&scan);
+    let (outcome, what) = verdict(&scan, as_whom.is_some());
     let help = as_whom.filter(|_| !scan.complete);
     Answer {
         target,
@@ -60,8 +60,9 @@ fn answer(target: OsString, drive: Drive, scan: Scan, as_whom: Option<&str>) -> 
     }
 }
 
-/// "Nothing is in the way" is said only when everything was seen.
-fn verdict(scan: &Scan) -> (Outcome, String) {
+/// "Nothing is in the way" is said only when everything was seen. Whoever `could_see_more` as somebody else is
+/// not permitted to know.
+fn verdict(scan: &Scan, could_see_more: bool) -> (Outcome, String) {
     let users = scan.blockers.iter().filter(|b| user(b).is_some()).count();
     let others: Vec<&Blocker> = scan.blockers.iter().filter(|b| user(b).is_none()).collect();
     match (users, others.len()) {
@@ -71,7 +72,10 @@ fn verdict(scan: &Scan) -> (Outcome, String) {
             let what = format!("nothing was found, but {unseen} could not be looked into");
             (Outcome::NotPermitted, what)
         }
-        (0, 0) => (Outcome::Failed, "nothing was found, but not everything could be seen".into()),
+        (0, 0) => {
+            let outcome = if could_see_more { Outcome::NotPermitted } else { Outcome::Failed };
+            (outcome, "nothing was found, but not everything could be seen".into())
+        }
         (users, 0) => (Outcome::Busy, format!("in use by {}", processes(users))),
         (0, _) => (Outcome::Busy, format!("in use by {}", things(&others))),
         (users, _) => {
@@ -111,7 +115,7 @@ mod tests {
     use super::*;
 
     fn of(scan: Scan) -> (u8, String) {
-        let (outcome, what) = verdict(&scan);
+        let (outcome, what) = verdict(&scan, false);
         (outcome.exit_code(), what)
     }
 
@@ -123,6 +127,8 @@ mod tests {
         assert!(code == 5 && message.contains("3 processes could not"), "{message}");
         let (code, message) = of(Scan::default());
         assert!(code == 1 && message.contains("not everything"), "{message}");
+        // As under /proc mounted with hidepid: nobody knows how many are hidden.
+        assert_eq!(verdict(&Scan::default(), true).0.exit_code(), 5);
     }
 
     #[test]
