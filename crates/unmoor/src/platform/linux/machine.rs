@@ -18,6 +18,8 @@ pub struct Machine {
     pub(super) btrfs: Vec<Vec<Member>>,
     /// Attached loop devices, with the file system their image lies on.
     pub(super) loops: Vec<loops::Attached>,
+    /// The block device behind the file system of each of those images; 0 when we may not ask.
+    images: Vec<u64>,
 }
 
 impl Machine {
@@ -25,11 +27,17 @@ impl Machine {
     pub fn read() -> Result<Machine, Errno> {
         let mounts = mountinfo::own()?;
         let (loops, btrfs) = (loops::attached(), btrfs::mounted_over_several());
-        let mut machine = Machine { mounts, swaps: Vec::new(), loops, btrfs };
+        let (swaps, images) = (Vec::new(), Vec::new());
+        let mut machine = Machine { mounts, swaps, loops, btrfs, images };
         machine.swaps = swaps::active()
             .into_iter()
             .filter_map(|path| Some((machine.behind_path(device_of(&path)?, &path), path)))
             .collect();
+        let behind = |a: &loops::Attached| match a.lies_on {
+            0 => 0,
+            device => machine.behind_path(device, &a.image),
+        };
+        machine.images = machine.loops.iter().map(behind).collect();
         Ok(machine)
     }
 
@@ -86,11 +94,8 @@ impl Machine {
 
     /// Loop devices over a file on this device.
     pub(super) fn loops_on(&self, device: u64) -> impl Iterator<Item = &loops::Attached> {
-        let known = |a: &&loops::Attached| a.lies_on != 0;
-        self.loops
-            .iter()
-            .filter(known)
-            .filter(move |a| self.behind_path(a.lies_on, &a.image) == device)
+        let on = move |behind: u64| behind != 0 && behind == device;
+        self.loops.iter().zip(&self.images).filter(move |(_, b)| on(**b)).map(|(a, _)| a)
     }
 
     /// The loop device over this file.

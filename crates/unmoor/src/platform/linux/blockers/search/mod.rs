@@ -17,8 +17,9 @@ use super::wanted::Wanted;
 use super::{fast, identity, notes};
 use crate::blocker::{Blocker, Scan, Use};
 use crate::drive::Drive;
-use crate::platform::linux::procfs::{Proc, Result as Answer};
+use crate::platform::linux::procfs::{Proc, Result as Answer, Task};
 use crate::wait::Wait;
+use rustix::io::Errno;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -234,6 +235,10 @@ impl Search {
     /// Looks at one process; was it closed to us.
     fn look(&self, pid: u32, looker: &mut Looker<'_>) -> bool {
         let Ok(task) = self.proc.task(pid) else { return false };
+        // The kernel's own threads have no files, and stand where the system began.
+        if matches!(task.seen(c"exe"), Err(Errno::NOENT)) && is_kernel_thread(&task) {
+            return false;
+        }
         let mut uses = Vec::new();
         let files = self.holders.get().is_none_or(|holders| holders.contains(&pid));
         let tables = looker.tables(pid, &task, files, &mut uses);
@@ -255,7 +260,7 @@ impl Search {
             self.board().held_up.push(pid);
         }
         let denied = was_denied(&tables) || was_denied(&maps);
-        denied && !self.is_kernel_thread(pid)
+        denied && !is_kernel_thread(&task)
     }
 
     fn put_up(&self, pid: u32, uses: &[Use]) {
@@ -288,13 +293,6 @@ impl Search {
         identity::Identity::of(pid, &task, users, &mut Vec::new()).ok()
     }
 
-    fn is_kernel_thread(&self, pid: u32) -> bool {
-        let mut text = Vec::new();
-        let read = self.proc.task(pid).and_then(|task| task.read(c"stat", &mut text));
-        // One that has left meanwhile hides nothing either.
-        read.is_err() || identity::stat(&text).is_some_and(|stat| stat.kernel)
-    }
-
     fn is_held_up(&self, pid: u32) -> bool {
         let mut text = Vec::new();
         let read = self.proc.task(pid).and_then(|task| task.read(c"stat", &mut text));
@@ -319,6 +317,12 @@ impl Search {
             _ => 1,
         }
     }
+}
+
+fn is_kernel_thread(task: &Task) -> bool {
+    let mut text = Vec::new();
+    // One that has left meanwhile hides nothing either.
+    task.read(c"stat", &mut text).is_err() || identity::stat(&text).is_some_and(|stat| stat.kernel)
 }
 
 fn is_process(blocker: &Blocker, pid: u32) -> bool {
