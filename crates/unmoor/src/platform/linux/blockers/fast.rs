@@ -141,7 +141,9 @@ mod tests {
         let device = Holder::shell("exec 7<\"$1\"", &stick.device);
         let nodes = super::super::kernel::nodes(&stick.drive());
         let patience = super::super::patience::Patience::of(std::time::Duration::from_secs(60));
-        let survey = super::super::survey::Survey::take(&Proc::open().unwrap(), &nodes, &patience);
+        let proc = Proc::open().unwrap();
+        let pids = super::super::residents::processes(&proc).unwrap();
+        let survey = super::super::survey::Survey::take(&proc, &pids, &nodes, &patience);
         match holders(&Wanted::new(nodes, &survey), &patience) {
             Ok(found) => assert_eq!(found, HashSet::from([file.pid(), device.pid()])),
             Err(errno) => eprintln!("skipped: the kernel does not allow it here: {errno}"),

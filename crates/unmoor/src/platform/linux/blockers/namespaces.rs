@@ -2,6 +2,7 @@
 
 use super::overlay;
 use super::patience::Patience;
+use super::residents::processes;
 use super::survey::{Namespace, Survey};
 use crate::platform::linux::procfs::Proc;
 use std::path::PathBuf;
@@ -41,7 +42,8 @@ pub(crate) struct MountedElsewhere {
 pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsewhere {
     let Ok(proc) = Proc::open() else { return MountedElsewhere::default() };
     let nodes: Vec<_> = devices.iter().enumerate().map(|(on, device)| (*device, on)).collect();
-    let survey = Survey::take(&proc, &nodes, &Patience::of(time));
+    let pids = processes(&proc).unwrap_or_default();
+    let survey = Survey::take(&proc, &pids, &nodes, &Patience::of(time));
     let (copies, others): (Vec<_>, Vec<_>) =
         survey.hits.into_iter().filter(|hit| !hit.namespace.is_ours()).partition(|hit| hit.follows);
     let mounts = others

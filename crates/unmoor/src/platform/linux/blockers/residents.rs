@@ -1,7 +1,9 @@
 //! Who lives in which mount namespace: processes, and threads that left that of their process.
 
+use super::identity;
 use crate::platform::linux::kcmp::{Shared, kcmp};
-use crate::platform::linux::procfs::{Name, Proc, Room};
+use crate::platform::linux::procfs::{Name, Proc, Result, Room};
+use rustix::io::Errno;
 
 /// A process that lives in a mount namespace, or one thread of it that does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +30,30 @@ impl Resident {
     }
 }
 
+/// The processes that can be in the way: all but the kernel's own threads, which have no files and stand where
+/// the system began. They are mostly the greater part.
+///
+/// # Errors
+/// What the listing of processes failed with.
+pub(super) fn processes(proc: &Proc) -> Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    proc.pids(|pid| pids.push(pid))?;
+    let mut text = Vec::new();
+    pids.retain(|pid| !is_kernel_thread(proc, *pid, &mut text));
+    Ok(pids)
+}
+
+/// What the link to the program leads to is not looked at: that may lie with a dead server.
+fn is_kernel_thread(proc: &Proc, pid: u32, text: &mut Vec<u8>) -> bool {
+    let mut head = [0; 512];
+    let exe = Name::below(pid, "/exe");
+    // Also one that has ended, and whose threads go on, has no program.
+    matches!(proc.link(exe.as_c_str(), text), Err(Errno::NOENT))
+        && proc
+            .begin(Name::below(pid, "/stat").as_c_str(), &mut head)
+            .is_ok_and(|len| identity::stat(&head[..len]).is_some_and(|stat| stat.kernel))
+}
+
 /// Finds the threads of this process that may live in another mount namespace than its first one.
 ///
 /// Who shares root and working directory with it does not: `unshare(2)` parts those together with the
@@ -42,4 +68,22 @@ pub(super) fn threads_apart(proc: &Proc, pid: u32, room: &mut Room, apart: &mut 
     // One that has left meanwhile has no threads either.
     let _ = proc.numbers(task.as_c_str(), room, |tid| apart.push(tid));
     apart.retain(|tid| *tid != pid && !kcmp(pid, *tid, Shared::Fs).unwrap_or(false));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_passed_over_has_no_memory_of_its_own() {
+        let proc = Proc::open().unwrap();
+        let kept = processes(&proc).unwrap();
+        assert!(kept.contains(&std::process::id()));
+        let mut all = Vec::new();
+        proc.pids(|pid| all.push(pid)).unwrap();
+        for pid in all.iter().filter(|pid| **pid < std::process::id() && !kept.contains(pid)) {
+            let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+            assert!(maps.is_empty(), "{pid}");
+        }
+    }
 }

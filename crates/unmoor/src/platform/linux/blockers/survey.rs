@@ -101,15 +101,17 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Looks at every namespace that has a process. `nodes` are the block devices to look for.
-    pub(super) fn take(proc: &Proc, nodes: &[(u64, Which)], patience: &Patience) -> Survey {
+    /// Looks at every namespace that one of these processes is in. `nodes` are the block devices to look for.
+    pub(super) fn take(
+        proc: &Proc,
+        pids: &[u32],
+        nodes: &[(u64, Which)],
+        patience: &Patience,
+    ) -> Survey {
         let mut survey = Survey::default();
         let mut walk = Walk::new(proc, nodes);
         walk.ours(&mut survey);
-        let mut pids = Vec::new();
-        if proc.pids(|pid| pids.push(pid)).is_err() {
-            survey.cut_short = true;
-        }
+        let mut pids = pids.to_vec();
         pids.sort_unstable();
         let (mut room, mut tids) = (room(), Vec::new());
         'walk: for pid in pids {

@@ -10,6 +10,7 @@ use super::cgroup::Owner;
 use super::kernel;
 use super::patience::Patience;
 use super::person;
+use super::residents::processes;
 use super::sockets::Sockets;
 use super::survey::Survey;
 use super::uses::{Looker, was_denied};
@@ -19,7 +20,6 @@ use crate::blocker::{Blocker, Scan, Use};
 use crate::drive::Drive;
 use crate::platform::linux::procfs::{Proc, Result as Answer, Task};
 use crate::wait::Wait;
-use rustix::io::Errno;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -166,12 +166,13 @@ impl Search {
     /// The first thread: what the mount tables and the kernel's lists say, then as the others.
     fn lead(&self, patience: &Patience, at: &AtomicU32) {
         let nodes = kernel::nodes_of(&self.drives);
-        let mut pids = Vec::new();
-        let listed = self.proc.pids(|pid| pids.push(pid));
+        let listed = processes(&self.proc);
+        let whole = listed.is_ok();
+        let pids = listed.unwrap_or_default();
         let _ = self.total.set(pids.len());
         // The mounts of every namespace are worth half of the time and no more: the processes are the
         // greater part of the answer.
-        let survey = Survey::take(&self.proc, &nodes, &patience.half());
+        let survey = Survey::take(&self.proc, &pids, &nodes, &patience.half());
         let wanted = Wanted::new(nodes, &survey);
         let sockets = Sockets::on(|device| wanted.system(device), patience);
         let who = |pid| self.who(pid);
@@ -201,7 +202,7 @@ impl Search {
             let mut board = self.board();
             board.scan.blockers.extend(blockers);
             board.scan.notes.extend(notes);
-            board.surveyed = !survey.cut_short && listed.is_ok();
+            board.surveyed = !survey.cut_short && whole;
         }
         if pids.len() >= WORTH_A_PROGRAM
             && notes::sees_every_process(&self.proc)
@@ -235,10 +236,6 @@ impl Search {
     /// Looks at one process; was it closed to us.
     fn look(&self, pid: u32, looker: &mut Looker<'_>) -> bool {
         let Ok(task) = self.proc.task(pid) else { return false };
-        // The kernel's own threads have no files, and stand where the system began.
-        if matches!(task.seen(c"exe"), Err(Errno::NOENT)) && is_kernel_thread(&task) {
-            return false;
-        }
         let mut uses = Vec::new();
         let files = self.holders.get().is_none_or(|holders| holders.contains(&pid));
         let tables = looker.tables(pid, &task, files, &mut uses);
