@@ -1,6 +1,6 @@
 //! `unshare(2)`: a thread with descriptors of its own.
 //!
-//! Several drives are released at the same time, each in a thread, and each thread forks children for
+//! Several drives are released at the same time, each in a thread, and each thread starts children for
 //! calls that may hang ([`worker`](super::worker)). Until it has closed what it does not need, a child has
 //! everything open that its parent had. If all threads shared one table, the children of one drive would
 //! hold the claims, the loop devices and the mounts of all the others for moments.

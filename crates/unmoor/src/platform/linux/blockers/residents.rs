@@ -39,19 +39,22 @@ pub(super) fn processes(proc: &Proc) -> Result<Vec<u32>> {
     let mut pids = Vec::new();
     proc.pids(|pid| pids.push(pid))?;
     let mut text = Vec::new();
-    pids.retain(|pid| !is_kernel_thread(proc, *pid, &mut text));
+    // What the link to the program leads to is not looked at: that may lie with a dead server. Also one that
+    // has ended, and whose threads go on, has no program.
+    let mut has_no_program =
+        |pid| proc.link(Name::below(pid, "/exe").as_c_str(), &mut text) == Err(Errno::NOENT);
+    pids.retain(|pid| !(has_no_program(*pid) && is_kernel_thread(proc, *pid).unwrap_or(false)));
     Ok(pids)
 }
 
-/// What the link to the program leads to is not looked at: that may lie with a dead server.
-fn is_kernel_thread(proc: &Proc, pid: u32, text: &mut Vec<u8>) -> bool {
+/// Is it a thread of the kernel's own.
+///
+/// # Errors
+/// ESRCH, ENOENT when it has left meanwhile.
+pub(super) fn is_kernel_thread(proc: &Proc, pid: u32) -> Result<bool> {
     let mut head = [0; 512];
-    let exe = Name::below(pid, "/exe");
-    // Also one that has ended, and whose threads go on, has no program.
-    matches!(proc.link(exe.as_c_str(), text), Err(Errno::NOENT))
-        && proc
-            .begin(Name::below(pid, "/stat").as_c_str(), &mut head)
-            .is_ok_and(|len| identity::stat(&head[..len]).is_some_and(|stat| stat.kernel))
+    let len = proc.begin(Name::below(pid, "/stat").as_c_str(), &mut head)?;
+    Ok(identity::stat(&head[..len]).is_some_and(|stat| stat.kernel))
 }
 
 /// Finds the threads of this process that may live in another mount namespace than its first one.

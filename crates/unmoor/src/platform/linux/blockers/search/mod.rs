@@ -10,7 +10,7 @@ use super::cgroup::Owner;
 use super::kernel;
 use super::patience::Patience;
 use super::person;
-use super::residents::processes;
+use super::residents::{is_kernel_thread, processes};
 use super::sockets::Sockets;
 use super::survey::Survey;
 use super::uses::{Looker, was_denied};
@@ -18,10 +18,10 @@ use super::wanted::Wanted;
 use super::{fast, identity, notes};
 use crate::blocker::{Blocker, Scan, Use};
 use crate::drive::Drive;
-use crate::platform::linux::procfs::{Proc, Result as Answer, Task};
+use crate::platform::linux::procfs::{Proc, Result as Answer};
 use crate::wait::Wait;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use thread::Thread;
@@ -108,7 +108,7 @@ struct Search {
     drives: Vec<Drive>,
     depth: Depth,
     /// What processes have mapped counts.
-    maps: OnceLock<()>,
+    maps: AtomicBool,
     /// How many processes there are, known before any is looked at.
     total: OnceLock<usize>,
     /// Of the drives' devices, by [`Which`].
@@ -146,7 +146,7 @@ impl Search {
             names: drives.iter().flat_map(kernel::names).cloned().collect(),
             drives: drives.to_vec(),
             depth,
-            maps: OnceLock::new(),
+            maps: AtomicBool::new(depth == Depth::Everything),
             total: OnceLock::new(),
             proc: Proc::open()?,
             users: OnceLock::new(),
@@ -184,10 +184,8 @@ impl Search {
             Depth::Open => Vec::new(),
             Depth::Hidden => kernel::hidden(&self.drives, &survey, &self.names, who),
         };
-        if self.depth == Depth::Everything
-            || (self.depth == Depth::Hidden && survey.hits.iter().any(|h| !h.namespace.is_ours()))
-        {
-            let _ = self.maps.set(());
+        if self.depth == Depth::Hidden && survey.hits.iter().any(|hit| !hit.namespace.is_ours()) {
+            self.maps.store(true, Ordering::Relaxed);
         }
         let mut notes = notes::of(&self.proc, &survey);
         let wanted = match sockets {
@@ -242,9 +240,9 @@ impl Search {
         // What is known is put up before something is asked that might not be answered.
         self.put_up(pid, &uses);
         let before = uses.len();
-        let maps = match self.maps.get() {
-            Some(()) => looker.maps(&task, &mut uses),
-            None => Ok(()),
+        let maps = match self.maps.load(Ordering::Relaxed) {
+            true => looker.maps(&task, &mut uses),
+            false => Ok(()),
         };
         if uses.len() > before {
             self.put_up(pid, &uses);
@@ -257,7 +255,8 @@ impl Search {
             self.board().held_up.push(pid);
         }
         let denied = was_denied(&tables) || was_denied(&maps);
-        denied && !is_kernel_thread(&task)
+        // One that has left meanwhile hides nothing either.
+        denied && !is_kernel_thread(&self.proc, pid).unwrap_or(true)
     }
 
     fn put_up(&self, pid: u32, uses: &[Use]) {
@@ -314,12 +313,6 @@ impl Search {
             _ => 1,
         }
     }
-}
-
-fn is_kernel_thread(task: &Task) -> bool {
-    let mut text = Vec::new();
-    // One that has left meanwhile hides nothing either.
-    task.read(c"stat", &mut text).is_err() || identity::stat(&text).is_some_and(|stat| stat.kernel)
 }
 
 fn is_process(blocker: &Blocker, pid: u32) -> bool {
