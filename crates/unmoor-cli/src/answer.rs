@@ -3,10 +3,10 @@
 use crate::outcome::Outcome;
 use crate::words;
 use std::ffi::OsString;
-use unmoor::{Action, Drive, Ended, Error, Goal, Presence, Report, Scan, StepReport};
+use unmoor::{Action, BlockerScan, Drive, Error, Goal, Presence, Report, StepReport, Termination};
 
 /// What came of one target.
-pub struct Answer {
+pub struct TargetResult {
     /// As it was given.
     pub target: OsString,
     pub outcome: Outcome,
@@ -20,9 +20,9 @@ pub struct Answer {
     pub medium_after: Option<Presence>,
     pub steps: Vec<StepReport>,
     /// What is in the way, where that was looked for.
-    pub scan: Option<Scan>,
+    pub scan: Option<BlockerScan>,
     /// The programs that were told to end.
-    pub ended: Vec<Ended>,
+    pub ended: Vec<Termination>,
     pub warnings: Vec<String>,
     /// What could not be written and was given up.
     pub lost: Vec<Error>,
@@ -31,7 +31,7 @@ pub struct Answer {
 
 /// What was asked for: it decides what success is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
+pub enum CommandKind {
     Eject(Goal),
     Load,
     Flush,
@@ -41,42 +41,44 @@ pub enum Verb {
     Who,
 }
 
-impl Verb {
+impl CommandKind {
     /// Its name on the command line and in the JSON document.
     pub fn name(self) -> &'static str {
         match self {
-            Verb::Eject(_) => "eject",
-            Verb::Load => "load",
-            Verb::Flush => "flush",
-            Verb::Remount => "remount",
-            Verb::Attach => "attach",
-            Verb::Status => "status",
-            Verb::Who => "who",
+            CommandKind::Eject(_) => "eject",
+            CommandKind::Load => "load",
+            CommandKind::Flush => "flush",
+            CommandKind::Remount => "remount",
+            CommandKind::Attach => "attach",
+            CommandKind::Status => "status",
+            CommandKind::Who => "who",
         }
     }
 }
 
-impl Answer {
+impl TargetResult {
     /// Puts the library's report into words.
-    pub fn from_report(target: OsString, verb: Verb, report: Report) -> Answer {
+    pub fn from_report(target: OsString, verb: CommandKind, report: Report) -> TargetResult {
         let outcome = match &report.outcome {
             unmoor::Outcome::Planned => Outcome::Planned,
-            unmoor::Outcome::Released if matches!(verb, Verb::Eject(_)) => Outcome::Released,
-            unmoor::Outcome::Released => Outcome::Done,
-            unmoor::Outcome::Stopped(error) => Outcome::from(error),
+            unmoor::Outcome::Completed if matches!(verb, CommandKind::Eject(_)) => {
+                Outcome::Released
+            }
+            unmoor::Outcome::Completed => Outcome::Done,
+            unmoor::Outcome::Failed(error) => Outcome::from(error),
         };
         let message = words::message(verb, &report);
-        let way_back = words::way_back(&report);
+        let way_back = words::reattach_hint(&report);
         let Report {
             drive, action, steps, medium_after, ended, warnings, lost, outcome: end, ..
         } = report;
         let error = match end {
-            unmoor::Outcome::Stopped(error) => Some(error),
+            unmoor::Outcome::Failed(error) => Some(error),
             _ => None,
         };
         let help = error.as_ref().and_then(|e| words::help(verb, &target, e, &steps)).or(way_back);
         let scan = error.as_ref().and_then(|e| e.scan().cloned());
-        Answer {
+        TargetResult {
             target,
             outcome,
             message,
@@ -94,8 +96,13 @@ impl Answer {
     }
 
     /// An answer without a report: it stopped at this error, or was never begun.
-    pub fn from_error(target: OsString, verb: Verb, drive: Option<Drive>, error: Error) -> Answer {
-        Answer {
+    pub fn from_error(
+        target: OsString,
+        verb: CommandKind,
+        drive: Option<Drive>,
+        error: Error,
+    ) -> TargetResult {
+        TargetResult {
             outcome: Outcome::from(&error),
             message: words::failure(drive.as_ref(), &error),
             help: words::help(verb, &target, &error, &[]),

@@ -1,15 +1,15 @@
 //! Asking the user on the terminal whether programs may be ended. The default is no.
 
-use crate::console::{self, Tone, tell};
+use crate::console::{self, Style, print_err};
 use crate::{blockers, words};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use unmoor::{Ask, Blocker, Drive, Wait};
+use unmoor::{Blocker, Deadline, Drive, PromptFn};
 
 /// How often it is looked whether the user wished to stop instead of answering.
-const TICK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Is somebody there who can answer.
 pub fn can_answer() -> bool {
@@ -17,11 +17,11 @@ pub fn can_answer() -> bool {
 }
 
 /// Asks for one drive at a time.
-pub fn user() -> Ask {
+pub fn user() -> PromptFn {
     let one_at_a_time = Mutex::new(());
     Arc::new(move |drive, programs, wait| {
         let _one = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        question(drive, programs).iter().for_each(|line| tell(Tone::Plain, line));
+        question(drive, programs).iter().for_each(|line| print_err(Style::Plain, line));
         answer("End them? What is not saved there may be lost. [y/N] ", wait)
     })
 }
@@ -36,7 +36,7 @@ fn question(drive: &Drive, programs: &[&Blocker]) -> Vec<String> {
 
 /// Reads a line on a thread of its own: whoever presses Ctrl-C or has set a timeout is not left to wait
 /// for a line that does not come.
-fn answer(prompt: &str, wait: &Wait<'_>) -> bool {
+fn answer(prompt: &str, wait: &Deadline<'_>) -> bool {
     let mut err = io::stderr().lock();
     _ = write!(err, "{prompt}").and_then(|()| err.flush());
     drop(err);
@@ -50,14 +50,14 @@ fn answer(prompt: &str, wait: &Wait<'_>) -> bool {
         return false;
     }
     // A simulated machine's clock stands still while the user thinks; his does not.
-    let until = Instant::now() + wait.left();
+    let until = Instant::now() + wait.remaining();
     loop {
-        match heard.recv_timeout(TICK) {
+        match heard.recv_timeout(POLL_INTERVAL) {
             Ok(yes) => return yes,
             Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) if wait.check().is_err() || Instant::now() >= until => {
                 // The prompt's line is not ended by an answer.
-                tell(Tone::Plain, "");
+                print_err(Style::Plain, "");
                 return false;
             }
             Err(RecvTimeoutError::Timeout) => {}

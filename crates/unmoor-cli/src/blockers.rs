@@ -3,10 +3,12 @@
 use crate::shorten::{cut, shortened};
 use crate::text::escape_os;
 use unicode_width::UnicodeWidthStr;
-use unmoor::{Blocker, BlockerKind, Ended, Ending, Process, Scan, Use, UseKind};
+use unmoor::{
+    Blocker, BlockerKind, BlockerScan, Process, Termination, TerminationResult, Usage, UsageKind,
+};
 
 /// How many uses of one process are shown in a refusal; `who` shows them all.
-const FEW: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,23 +21,23 @@ pub struct Room {
 }
 
 /// One line a use, with the process in front, and below it what would move it.
-pub fn lines(scan: &Scan, room: Room) -> Vec<String> {
+pub fn lines(scan: &BlockerScan, room: Room) -> Vec<String> {
     let mut out = Vec::new();
     for blocker in &scan.blockers {
         uses(blocker, room, &mut out);
         out.extend(remedy(blocker).map(|remedy| format!("      to move it: {remedy}")));
     }
-    for blocker in &scan.bystanders {
+    for blocker in &scan.readers {
         let who = blocker.process.as_ref().map_or_else(|| blocker.description.clone(), name);
         out.push(format!(
             "  note: {who} has the device itself open: not in the way of a release, and cut off by it"
         ));
     }
     out.extend(scan.notes.iter().map(|note| format!("  note: {note}")));
-    if scan.unseen_processes > 0 {
+    if scan.inaccessible_processes > 0 {
         out.push(format!(
             "  note: {} could not be looked into for want of permission",
-            processes(scan.unseen_processes)
+            processes(scan.inaccessible_processes)
         ));
     } else if !scan.complete && scan.notes.is_empty() {
         out.push("  note: the search did not see everything".into());
@@ -51,7 +53,7 @@ pub fn who(blocker: &Blocker, room: Room) -> Vec<String> {
 }
 
 /// Everything in the way by its name alone, to tell who has left: a process by its number.
-pub fn names(scan: &Scan) -> Vec<String> {
+pub fn names(scan: &BlockerScan) -> Vec<String> {
     let name = |blocker: &Blocker| match user(blocker) {
         Some(process) => format!("{} (pid {})", escape_os(&process.name), process.pid),
         None => blocker.description.clone(),
@@ -76,7 +78,7 @@ fn uses(blocker: &Blocker, room: Room, out: &mut Vec<String>) {
         [] => out.push(format!("  {who}: {}", blocker.description)),
         uses => {
             out.push(format!("  {who}:"));
-            let shown = if room.all { uses.len() } else { FEW };
+            let shown = if room.all { uses.len() } else { MAX_NAMED };
             out.extend(uses.iter().take(shown).map(|u| usage("    ", u, room)));
             if uses.len() > shown {
                 out.push(format!("    and {} more (`unmoor who` lists all)", uses.len() - shown));
@@ -100,12 +102,16 @@ fn remedy(blocker: &Blocker) -> Option<String> {
 }
 
 /// What came of a program that was told to end.
-pub fn ended(ended: &Ended) -> String {
+pub fn termination(ended: &Termination) -> String {
     let who = name(&ended.process);
-    match ended.how {
-        Ending::Terminated => format!("  {who}: ended, as it was asked to"),
-        Ending::Killed => format!("  {who}: killed, because it did not end when asked to"),
-        Ending::Asked => format!("  {who}: asked to end; whether it did was not waited for"),
+    match ended.result {
+        TerminationResult::Exited => format!("  {who}: ended, as it was asked to"),
+        TerminationResult::Killed => {
+            format!("  {who}: killed, because it did not end when asked to")
+        }
+        TerminationResult::Signaled => {
+            format!("  {who}: asked to end; whether it did was not waited for")
+        }
         _ => format!("  {who}: killed, and still there: the system does not let go of it"),
     }
 }
@@ -118,21 +124,21 @@ fn name(process: &Process) -> String {
 }
 
 /// What is used and how, after who uses it.
-fn usage(before: &str, one: &Use, room: Room) -> String {
+fn usage(before: &str, one: &Usage, room: Room) -> String {
     let fd = one.fd.map(|fd| format!(" (handle {fd})")).unwrap_or_default();
     let thread = one.thread.map(|thread| format!(", by thread {thread}")).unwrap_or_default();
-    let dead = if one.deleted && one.kind != UseKind::DeletedFile { ", deleted" } else { "" };
+    let dead = if one.deleted && one.kind != UsageKind::DeletedFile { ", deleted" } else { "" };
     let how = match one.kind {
-        UseKind::OpenForWriting => "open for writing",
-        UseKind::OpenFile => "open",
-        UseKind::Directory => "open directory",
-        UseKind::DeletedFile => "deleted but still open",
-        UseKind::WorkingDirectory => "working directory",
-        UseKind::Root => "root directory",
-        UseKind::Executable => "running program",
-        UseKind::MappedFile => "mapped into memory",
-        UseKind::Device => "the device itself is held open",
-        UseKind::MountPoint => "mount point",
+        UsageKind::OpenForWriting => "open for writing",
+        UsageKind::OpenFile => "open",
+        UsageKind::Directory => "open directory",
+        UsageKind::DeletedFile => "deleted but still open",
+        UsageKind::WorkingDirectory => "working directory",
+        UsageKind::Root => "root directory",
+        UsageKind::Executable => "running program",
+        UsageKind::MappedFile => "mapped into memory",
+        UsageKind::Device => "the device itself is held open",
+        UsageKind::MountPoint => "mount point",
         _ => "used by the kernel",
     };
     let after = format!("{dead}, {how}{fd}{thread}");
@@ -153,8 +159,8 @@ mod tests {
 
     const ALL: Room = Room { all: true, width: None };
 
-    fn editor(uses: usize) -> Scan {
-        let mut open = Use::new(UseKind::OpenForWriting, "sdb1").at("/mnt/letter.txt");
+    fn editor(uses: usize) -> BlockerScan {
+        let mut open = Usage::new(UsageKind::OpenForWriting, "sdb1").at("/mnt/letter.txt");
         open.fd = Some(3);
         let process = Process {
             pid: 4312,
@@ -167,7 +173,7 @@ mod tests {
         let mut blocker = Blocker::new(BlockerKind::Process, "");
         blocker.process = Some(process);
         blocker.uses = vec![open; uses];
-        Scan { blockers: vec![blocker], complete: true, ..Scan::default() }
+        BlockerScan { blockers: vec![blocker], complete: true, ..BlockerScan::default() }
     }
 
     #[test]
@@ -180,18 +186,18 @@ mod tests {
 
     #[test]
     fn many_uses_are_cut_short_in_a_refusal_and_complete_on_request() {
-        assert_eq!(lines(&editor(9), Room::default()).len(), 1 + FEW + 1);
+        assert_eq!(lines(&editor(9), Room::default()).len(), 1 + MAX_NAMED + 1);
         assert_eq!(lines(&editor(9), ALL).len(), 1 + 9);
     }
 
     #[test]
     fn a_search_that_did_not_see_everything_says_so() {
-        let scan = Scan { unseen_processes: 7, ..Scan::default() };
+        let scan = BlockerScan { inaccessible_processes: 7, ..BlockerScan::default() };
         assert_eq!(
             lines(&scan, Room::default()),
             ["  note: 7 processes could not be looked into for want of permission"]
         );
-        assert_eq!(lines(&Scan::default(), Room::default()).len(), 1);
+        assert_eq!(lines(&BlockerScan::default(), Room::default()).len(), 1);
     }
 
     #[test]

@@ -3,12 +3,11 @@
 //! Nothing here asks the system anything before there is something to colour or to measure.
 
 use crate::text::escape;
-use console::Style;
 use std::io::{self, IsTerminal, Write};
 
 /// What a line is about, which decides its colour on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub enum Style {
     Plain,
     Good,
     Bad,
@@ -18,38 +17,45 @@ pub enum Tone {
 }
 
 /// Prints one line on standard output.
-pub fn say(tone: Tone, line: &str) {
+pub fn print_out(style: Style, line: &str) {
     let mut out = io::stdout().lock();
-    let line = dressed(tone, line, tone != Tone::Plain && out.is_terminal(), Style::for_stdout);
+    let line =
+        styled(style, line, style != Style::Plain && out.is_terminal(), console::Style::for_stdout);
     // A reader who left (`unmoor list | head -1`) is no reason to stop, still less to panic.
     _ = out.write_all(line.as_bytes());
 }
 
 /// Prints one line on standard error.
-pub fn tell(tone: Tone, line: &str) {
+pub fn print_err(style: Style, line: &str) {
     let mut err = io::stderr().lock();
-    let line = dressed(tone, line, tone != Tone::Plain && err.is_terminal(), Style::for_stderr);
+    let line =
+        styled(style, line, style != Style::Plain && err.is_terminal(), console::Style::for_stderr);
     _ = err.write_all(line.as_bytes());
 }
 
 /// The line as it is written, in one piece. Where there is no terminal, nothing is asked about its
 /// colours.
-fn dressed(tone: Tone, line: &str, terminal: bool, on: fn(Style) -> Style) -> String {
+fn styled(
+    style: Style,
+    line: &str,
+    terminal: bool,
+    on: fn(console::Style) -> console::Style,
+) -> String {
     let line = escape(line);
-    match terminal && tone != Tone::Plain {
-        true => format!("{}\n", on(style(tone)).apply_to(line)),
+    match terminal && style != Style::Plain {
+        true => format!("{}\n", on(terminal_style(style)).apply_to(line)),
         false => format!("{line}\n"),
     }
 }
 
-fn style(tone: Tone) -> Style {
-    match tone {
-        Tone::Plain => Style::new(),
-        Tone::Good => Style::new().green(),
-        Tone::Bad => Style::new().red(),
-        Tone::Warning => Style::new().yellow(),
-        Tone::Dim => Style::new().dim(),
-        Tone::Strong => Style::new().bold(),
+fn terminal_style(style: Style) -> console::Style {
+    match style {
+        Style::Plain => console::Style::new(),
+        Style::Good => console::Style::new().green(),
+        Style::Bad => console::Style::new().red(),
+        Style::Warning => console::Style::new().yellow(),
+        Style::Dim => console::Style::new().dim(),
+        Style::Strong => console::Style::new().bold(),
     }
 }
 

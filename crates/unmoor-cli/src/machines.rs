@@ -7,12 +7,12 @@ use unmoor::{Result, Target};
 
 /// The systems that targets live on.
 #[derive(Default)]
-pub struct Machines {
+pub struct Platforms {
     native: OnceCell<Box<dyn Platform>>,
     simulated: OnceCell<Box<dyn Platform>>,
 }
 
-impl Machines {
+impl Platforms {
     /// The system that this target lives on.
     pub fn of(&self, target: &Target) -> Result<&dyn Platform> {
         let cell = match target {

@@ -24,7 +24,7 @@ mod words;
 use args::Command;
 use clap::Parser;
 use commands::{attach, list, release, status, who};
-use console::{Tone, say, tell};
+use console::{Style, print_err, print_out};
 use outcome::Outcome;
 use std::process::ExitCode;
 use unmoor::{Error, ErrorKind};
@@ -42,8 +42,11 @@ fn main() -> ExitCode {
 fn run() -> u8 {
     let words: Vec<_> = std::env::args_os().collect();
     if let Some((word, command)) = mistyped::command(&words) {
-        tell(Tone::Bad, &format!("unmoor: there is no command {word}; did you mean {command}?"));
-        tell(Tone::Plain, &format!("  to eject what is called so: unmoor eject {word} …"));
+        print_err(
+            Style::Bad,
+            &format!("unmoor: there is no command {word}; did you mean {command}?"),
+        );
+        print_err(Style::Plain, &format!("  to eject what is called so: unmoor eject {word} …"));
         return WRONG_USAGE;
     }
     let words = args::with_command_first(words);
@@ -54,9 +57,9 @@ fn run() -> u8 {
     match carry_out(command) {
         Ok(code) => code,
         Err(error) => {
-            tell(Tone::Bad, &format!("unmoor: {}", words::failure(None, &error)));
+            print_err(Style::Bad, &format!("unmoor: {}", words::failure(None, &error)));
             if let Some(help) = error.help() {
-                tell(Tone::Plain, &format!("  {help}"));
+                print_err(Style::Plain, &format!("  {help}"));
             }
             match error.kind() {
                 ErrorKind::InvalidTarget => WRONG_USAGE,
@@ -70,8 +73,8 @@ fn run() -> u8 {
 /// is repeated there: scripts pass names on that come from strangers, so it is escaped too.
 fn explain(error: &clap::Error) -> u8 {
     let text = error.render().to_string();
-    let print = if error.use_stderr() { tell } else { say };
-    text.lines().for_each(|line| print(Tone::Plain, line));
+    let print = if error.use_stderr() { print_err } else { print_out };
+    text.lines().for_each(|line| print(Style::Plain, line));
     if error.use_stderr() { WRONG_USAGE } else { 0 }
 }
 

@@ -4,7 +4,7 @@ use crate::args::{COMMANDS, first_word};
 use std::ffi::OsString;
 
 /// Alike enough to be a slip of the finger (Jaro-Winkler; clap takes 0.7 for its own suggestions).
-const ALIKE: f64 = 0.8;
+const MIN_SIMILARITY: f64 = 0.8;
 
 /// The word, and the command that it nearly is. Only where targets follow: a single word may well be the
 /// label of something, and nothing happens to anything else.
@@ -17,7 +17,7 @@ pub fn command(words: &[OsString]) -> Option<(&str, &'static str)> {
     }
     let alike = |command: &&str| strsim::jaro_winkler(word, command);
     let nearest = COMMANDS.into_iter().max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
-    (alike(&nearest) > ALIKE).then_some((word, nearest))
+    (alike(&nearest) > MIN_SIMILARITY).then_some((word, nearest))
 }
 
 #[cfg(test)]

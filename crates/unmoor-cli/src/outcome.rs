@@ -51,7 +51,7 @@ impl Outcome {
         }
     }
 
-    pub fn is_good(self) -> bool {
+    pub fn is_success(self) -> bool {
         self.exit_code() == 0
     }
 
@@ -65,7 +65,7 @@ impl Outcome {
 impl From<&Error> for Outcome {
     fn from(error: &Error) -> Outcome {
         match error.kind() {
-            ErrorKind::Busy | ErrorKind::Held | ErrorKind::Vetoed => Outcome::Busy,
+            ErrorKind::Busy | ErrorKind::NotExclusive | ErrorKind::Vetoed => Outcome::Busy,
             ErrorKind::NoMedium => Outcome::NoMedium,
             ErrorKind::NotPermitted => Outcome::NotPermitted,
             // What cannot be understood at all was refused as usage; this one the system knows not.
@@ -96,7 +96,7 @@ mod tests {
         for kind in [
             ErrorKind::Failed,
             ErrorKind::Busy,
-            ErrorKind::Held,
+            ErrorKind::NotExclusive,
             ErrorKind::NoMedium,
             ErrorKind::NotPermitted,
             ErrorKind::NoSuchTarget,
@@ -106,7 +106,7 @@ mod tests {
             ErrorKind::Replaced,
             ErrorKind::TimedOut,
             ErrorKind::Unwritten,
-            ErrorKind::NotEjected,
+            ErrorKind::NotVerified,
             ErrorKind::Vetoed,
             ErrorKind::Interrupted,
         ] {

@@ -4,7 +4,7 @@
 //! watched by nobody asks the system nothing.
 
 use crate::args::Output;
-use crate::console::{self, Tone, tell};
+use crate::console::{self, Style, print_err};
 use crate::text::{escape, escape_os};
 use crate::{blockers, duration, steps, words};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use unmoor::{Error, Event, Step};
 
 /// What is over sooner is not worth a bar: it would only flash.
-const BLINK: Duration = Duration::from_millis(300);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(300);
 
 /// Who comes and goes all the time is not told of for ever.
-const MOST_CHANGES: usize = 20;
+const MAX_REDRAWS: usize = 20;
 
 /// Shows the events of one target.
 pub struct Progress {
@@ -74,11 +74,11 @@ impl Progress {
     }
 
     /// Shows what this event tells.
-    pub fn hear(&mut self, event: &Event<'_>) {
+    pub fn on_event(&mut self, event: &Event<'_>) {
         match event {
             Event::Resolved { drive, .. } => self.name = escape(&drive.name).into_owned(),
-            Event::Flushing { left } => self.show_flush(*left),
-            Event::Waiting { error, left } => self.show_wait(error, *left),
+            Event::Flushing { remaining: left } => self.show_flush(*left),
+            Event::Waiting { error, remaining: left } => self.show_wait(error, *left),
             Event::Started(Step::Eject | Step::Load | Step::Verify) | Event::Finished(_) => {
                 self.clear();
             }
@@ -86,7 +86,7 @@ impl Progress {
         }
         if let (Event::Finished(step), true) = (event, self.verbose) {
             for line in steps::lines(&self.name, step) {
-                tell(Tone::Dim, &line);
+                print_err(Style::Dim, &line);
             }
         }
     }
@@ -103,7 +103,7 @@ impl Progress {
     fn show_flush(&mut self, left: u64) {
         self.whole = self.whole.max(left);
         let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() < BLINK || !self.is_watched() {
+        if since.elapsed() < REDRAW_INTERVAL || !self.is_watched() {
             return;
         }
         let bar = self.bar.get_or_insert_with(|| flush_bar(&self.name, self.whole));
@@ -125,16 +125,16 @@ impl Progress {
             bar.set_message(format!("{}; {left} left to wait (Ctrl-C stops)", escape(&why)));
             bar.tick();
         } else if !self.waiting {
-            tell(Tone::Plain, &format!("{why}; waiting up to {left}"));
+            print_err(Style::Plain, &format!("{why}; waiting up to {left}"));
         }
         self.waiting = true;
         if let Some(scan) = error.scan() {
-            self.show_who(blockers::names(scan));
+            self.show_blockers(blockers::names(scan));
         }
     }
 
     /// Who is in the way, when that is first known; then who has left, and who is left over.
-    fn show_who(&mut self, now: Vec<String>) {
+    fn show_blockers(&mut self, now: Vec<String>) {
         let line = match &self.in_the_way {
             None => (!now.is_empty()).then(|| format!("  in the way: {}", few(&now))),
             Some(before) => {
@@ -147,12 +147,12 @@ impl Progress {
                 (!left.is_empty()).then(|| format!("  left: {}{rest}", few(&left)))
             }
         };
-        let Some(line) = line.filter(|_| self.changes < MOST_CHANGES) else { return };
+        let Some(line) = line.filter(|_| self.changes < MAX_REDRAWS) else { return };
         self.changes += 1;
         self.in_the_way = Some(now);
         match &self.bar {
-            Some(bar) => bar.suspend(|| tell(Tone::Plain, &line)),
-            None => tell(Tone::Plain, &line),
+            Some(bar) => bar.suspend(|| print_err(Style::Plain, &line)),
+            None => print_err(Style::Plain, &line),
         }
     }
 

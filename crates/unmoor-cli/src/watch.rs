@@ -5,64 +5,64 @@
 //! what it would say alone.
 
 use crate::args::Output;
-use crate::console::{self, Tone, tell};
+use crate::console::{self, Style, print_err};
 use crate::progress::Progress;
 use crate::text::{escape, escape_os};
 use crate::{duration, steps, words};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
-use unmoor::{Consent, Event, Kill, Options, Step};
+use unmoor::{Confirm, Event, Kill, Options, Step};
 
 /// What is over sooner is not worth a line: it would only flash.
-const BLINK: Duration = Duration::from_millis(300);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(300);
 
 /// Shows the events of the targets of one call.
-pub enum Watch {
+pub enum LiveProgress {
     /// Each as if it were alone.
     Plain(Vec<Progress>),
     /// A line for each.
-    Live(Live),
+    Lines(Live),
 }
 
-impl Watch {
+impl LiveProgress {
     pub fn new<'n>(
         names: impl ExactSizeIterator<Item = &'n OsStr>,
         output: &Output,
         options: &Options,
-    ) -> Watch {
+    ) -> LiveProgress {
         let silent = output.quiet || output.json;
-        let asks = matches!(&options.kill, Some(Kill { consent: Consent::Ask(_), .. }));
+        let asks = matches!(&options.kill, Some(Kill { confirm: Confirm::Prompt(_), .. }));
         let several = names.len() > 1;
         match several && !silent && !asks && console::is_watched() {
-            true => Watch::Live(Live::new(names, output.verbose)),
+            true => LiveProgress::Lines(Live::new(names, output.verbose)),
             false => {
                 let alone = |name| {
                     let progress = Progress::new(name, output, options.wait);
                     // Nothing is drawn over a question.
                     if asks { progress.beside_questions(several) } else { progress }
                 };
-                Watch::Plain(names.map(alone).collect())
+                LiveProgress::Plain(names.map(alone).collect())
             }
         }
     }
 
     /// Shows what this event of that target tells.
-    pub fn hear(&mut self, target: usize, event: &Event<'_>) {
+    pub fn on_event(&mut self, target: usize, event: &Event<'_>) {
         match self {
-            Watch::Plain(all) => all[target].hear(event),
-            Watch::Live(live) => live.hear(target, event),
+            LiveProgress::Plain(all) => all[target].on_event(event),
+            LiveProgress::Lines(live) => live.hear(target, event),
         }
     }
 
     /// The target is over: its line goes, and `print` says what came of it.
-    pub fn over(&mut self, target: usize, print: impl FnOnce()) {
+    pub fn finish(&mut self, target: usize, print: impl FnOnce()) {
         match self {
-            Watch::Plain(all) => {
+            LiveProgress::Plain(all) => {
                 all[target].clear();
                 print();
             }
-            Watch::Live(live) => live.over(target, print),
+            LiveProgress::Lines(live) => live.over(target, print),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Live {
     }
 
     fn hear(&mut self, target: usize, event: &Event<'_>) {
-        if !self.drawn && self.since.elapsed() >= BLINK {
+        if !self.drawn && self.since.elapsed() >= REDRAW_INTERVAL {
             self.drawn = true;
             self.all.set_draw_target(ProgressDrawTarget::stderr());
         }
@@ -114,7 +114,7 @@ impl Live {
         if let (Event::Finished(step), true) = (event, self.verbose) {
             let name = &line.name;
             self.all.suspend(|| {
-                steps::lines(name, step).iter().for_each(|line| tell(Tone::Dim, line));
+                steps::lines(name, step).iter().for_each(|line| print_err(Style::Dim, line));
             });
         }
     }
@@ -143,8 +143,10 @@ fn state(event: &Event<'_>) -> Option<String> {
             _ => return None,
         }
         .into(),
-        Event::Flushing { left } if *left > 0 => format!("writing, {} left", words::size(*left)),
-        Event::Waiting { error, left } => {
+        Event::Flushing { remaining: left } if *left > 0 => {
+            format!("writing, {} left", words::size(*left))
+        }
+        Event::Waiting { error, remaining: left } => {
             let left = duration::words(*left);
             format!("{}; {left} left to wait (Ctrl-C stops)", escape(&error.to_string()))
         }

@@ -2,7 +2,7 @@
 //!
 //! They may hold text from strangers; whoever prints them escapes it (`text`).
 
-use crate::answer::Verb;
+use crate::answer::CommandKind;
 use std::ffi::OsStr;
 use unmoor::{
     Action, Drive, DriveKind, Error, ErrorKind, Goal, Outcome, Presence, Report, Status, Step,
@@ -48,19 +48,21 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// One sentence about how it ended.
-pub fn message(verb: Verb, report: &Report) -> String {
+pub fn message(verb: CommandKind, report: &Report) -> String {
     let drive = report.drive.as_ref();
     let named = drive.map_or_else(|| report.target.clone(), describe);
     match (&report.outcome, verb) {
-        (Outcome::Stopped(error), _) => failure(drive, error),
+        (Outcome::Failed(error), _) => failure(drive, error),
         (Outcome::Planned, _) => {
             subject(&named, "nothing was touched. This is what would be done:")
         }
-        (Outcome::Released, Verb::Load) => subject(&named, &format!("loaded; {}.", seen(report))),
-        (Outcome::Released, Verb::Eject(goal)) => subject(&named, &released(goal, report)),
-        (Outcome::Released, Verb::Remount) => subject(&named, "mounted."),
-        (Outcome::Released, Verb::Attach) => subject(&named, &attached(report)),
-        (Outcome::Released, _) => subject(&named, &flushed(report)),
+        (Outcome::Completed, CommandKind::Load) => {
+            subject(&named, &format!("loaded; {}.", presence(report)))
+        }
+        (Outcome::Completed, CommandKind::Eject(goal)) => subject(&named, &released(goal, report)),
+        (Outcome::Completed, CommandKind::Remount) => subject(&named, "mounted."),
+        (Outcome::Completed, CommandKind::Attach) => subject(&named, &attached(report)),
+        (Outcome::Completed, _) => subject(&named, &flushed(report)),
     }
 }
 
@@ -73,7 +75,7 @@ pub fn failure(drive: Option<&Drive>, error: &Error) -> String {
         _ => subject(&named, &error.to_string()),
     };
     sentence(match (error.kind(), error.step()) {
-        (ErrorKind::Busy | ErrorKind::Held, Some(Step::Lock)) => {
+        (ErrorKind::Busy | ErrorKind::NotExclusive, Some(Step::Lock)) => {
             format!("{text}; nothing was dismounted")
         }
         (ErrorKind::Interrupted, Some(step)) => format!("{text} (while at {})", step.name()),
@@ -109,14 +111,14 @@ fn attached(report: &Report) -> String {
 }
 
 /// After a power-off: how to undo it without a hand on the plug.
-pub fn way_back(report: &Report) -> Option<String> {
-    let off = report.outcome == Outcome::Released && report.action == Some(Action::PowerOff);
+pub fn reattach_hint(report: &Report) -> Option<String> {
+    let off = report.outcome == Outcome::Completed && report.action == Some(Action::PowerOff);
     let port = report.drive.as_ref().filter(|_| off)?.port.as_ref()?;
     Some(format!("to bring it back without unplugging it: unmoor attach {port}"))
 }
 
-fn seen(report: &Report) -> &'static str {
-    report.medium_after.map_or("not verified", Presence::sentence)
+fn presence(report: &Report) -> &'static str {
+    report.medium_after.map_or("not verified", Presence::description)
 }
 
 fn released(goal: Goal, report: &Report) -> String {
@@ -155,7 +157,12 @@ fn released(goal: Goal, report: &Report) -> String {
 }
 
 /// What to do next: the library's own advice, or what this command can add.
-pub fn help(verb: Verb, target: &OsStr, error: &Error, steps: &[StepReport]) -> Option<String> {
+pub fn help(
+    verb: CommandKind,
+    target: &OsStr,
+    error: &Error,
+    steps: &[StepReport],
+) -> Option<String> {
     if let Some(help) = error.help() {
         return Some(help.to_string());
     }
@@ -167,12 +174,12 @@ pub fn help(verb: Verb, target: &OsStr, error: &Error, steps: &[StepReport]) -> 
             Some(format!("try: sudo unmoor {} {}", verb.name(), quoted(target)))
         }
         ErrorKind::NoSuchTarget => Some("`unmoor list --all` shows what there is".into()),
-        ErrorKind::Busy if matches!(verb, Verb::Eject(_)) && kill_would_help(error, steps) => Some(
+        ErrorKind::Busy if matches!(verb, CommandKind::Eject(_)) && kill_would_help(error, steps) => Some(
             "close what is open there, or pass --wait 30s to wait for it, --kill to end the programs, \
              or --force to cut them off"
                 .into(),
         ),
-        ErrorKind::Busy if matches!(verb, Verb::Eject(_)) => Some(
+        ErrorKind::Busy if matches!(verb, CommandKind::Eject(_)) => Some(
             "close what is open there, or pass --wait 30s to wait for it, or --force to cut it off"
                 .into(),
         ),
@@ -189,7 +196,7 @@ pub fn help(verb: Verb, target: &OsStr, error: &Error, steps: &[StepReport]) -> 
 fn kill_would_help(error: &Error, steps: &[StepReport]) -> bool {
     error.step() == Some(Step::Lock)
         && !steps.iter().any(|step| step.step == Step::Kill)
-        && error.scan().is_some_and(|scan| unmoor::would_clear_the_way(&scan.blockers))
+        && error.scan().is_some_and(|scan| unmoor::all_terminable(&scan.blockers))
 }
 
 /// The word as a shell takes it back.

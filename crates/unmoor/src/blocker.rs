@@ -13,7 +13,7 @@ pub struct Blocker {
     /// What that process is to the system.
     pub role: Role,
     /// How it uses the drive; one entry for each file, directory, mapping.
-    pub uses: Vec<Use>,
+    pub uses: Vec<Usage>,
     /// One line that says what it is. May hold text from strangers: escape it before it is shown.
     pub description: String,
     /// What would move it, in words.
@@ -39,7 +39,7 @@ impl Blocker {
 
     /// Adds a use.
     #[must_use]
-    pub fn with_use(mut self, used: Use) -> Self {
+    pub fn with_usage(mut self, used: Usage) -> Self {
         self.uses.push(used);
         self
     }
@@ -70,7 +70,7 @@ pub enum BlockerKind {
     /// A device-mapper mapping (LUKS, LVM, …).
     Mapping,
     /// An md array or a file system over several devices.
-    Raid,
+    MultiDevice,
     /// An overlay mount whose layer lies on the volume.
     Overlay,
     /// An NFS export.
@@ -80,7 +80,7 @@ pub enum BlockerKind {
 }
 
 /// What a process is to the system: it decides whether it may be ended for the sake of a release
-/// ([`Blocker::may_be_ended`]).
+/// ([`Blocker::check_terminable`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Role {
@@ -135,9 +135,9 @@ pub struct Process {
 
 /// One use that a blocker makes of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Use {
+pub struct Usage {
     /// How.
-    pub kind: UseKind,
+    pub kind: UsageKind,
     /// Which file or directory. Text from a stranger.
     pub path: Option<PathBuf>,
     /// File descriptor or handle.
@@ -152,16 +152,16 @@ pub struct Use {
     pub thread: Option<u32>,
 }
 
-impl Use {
+impl Usage {
     /// This use of the volume of that name.
-    pub fn new(kind: UseKind, volume: impl Into<String>) -> Self {
-        Use {
+    pub fn new(kind: UsageKind, volume: impl Into<String>) -> Self {
+        Usage {
             kind,
             path: None,
             fd: None,
             volume: volume.into(),
-            writing: kind == UseKind::OpenForWriting,
-            deleted: kind == UseKind::DeletedFile,
+            writing: kind == UsageKind::OpenForWriting,
+            deleted: kind == UsageKind::DeletedFile,
             thread: None,
         }
     }
@@ -178,7 +178,7 @@ impl Use {
 /// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum UseKind {
+pub enum UsageKind {
     /// A file open for writing.
     OpenForWriting,
     /// A file open for reading only.
@@ -205,17 +205,17 @@ pub enum UseKind {
 
 /// What a search for blockers found, and how far it could see.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scan {
+pub struct BlockerScan {
     /// What is in the way; what to close first comes first.
     pub blockers: Vec<Blocker>,
     /// Who looks at the drive itself (reads its device, past the file systems): not in the way of a
     /// release, but cut off by it.
-    pub bystanders: Vec<Blocker>,
+    pub readers: Vec<Blocker>,
     /// Everything was looked at, within the time given. When this is false, an empty list means
     /// "not known", never "nothing".
     pub complete: bool,
     /// How many processes could not be looked into for want of permission.
-    pub unseen_processes: usize,
+    pub inaccessible_processes: usize,
     /// What was not visible, and why.
     pub notes: Vec<String>,
 }

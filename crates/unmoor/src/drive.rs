@@ -50,7 +50,7 @@ pub struct Drive {
     /// Is there a medium in it.
     pub medium: Medium,
     /// Why this drive is never released: `/`, `/boot`, `/usr`, `swap`, … Empty for all others.
-    pub system: Vec<String>,
+    pub system_uses: Vec<String>,
     /// Loop devices: the image file.
     pub backing_file: Option<PathBuf>,
     /// Names of the other drives of the same device (a card reader's slots, the "virtual CD" beside a
@@ -67,11 +67,12 @@ pub struct Drive {
 impl Drive {
     /// Every mount of every volume, in the order they must be undone.
     pub fn mounts(&self) -> Vec<&Mount> {
-        crate::order::undo_order(self)
+        crate::order::teardown_order(self)
             .into_iter()
             .filter_map(|undo| match undo {
-                crate::order::Undo::Unmount(_, mount) => Some(mount),
-                crate::order::Undo::SwapOff(..) | crate::order::Undo::Dismount(_) => None,
+                crate::order::TeardownStep::Unmount(_, mount) => Some(mount),
+                crate::order::TeardownStep::SwapOff(..)
+                | crate::order::TeardownStep::Dismount(_) => None,
             })
             .collect()
     }
@@ -185,7 +186,7 @@ pub enum Presence {
 
 impl Presence {
     /// What was seen, in words.
-    pub fn sentence(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Presence::Present => "the medium is in it",
             Presence::Stopped => "the medium is in it, and the drive has stopped",
@@ -210,10 +211,10 @@ pub struct Volume {
     pub kind: VolumeKind,
     /// Names of what it lies on: the drive's, or other volumes'. A mapping or an array over several
     /// drives names the other drives' parts too.
-    pub on: Vec<String>,
+    pub parents: Vec<String>,
     /// Names of the other volumes that its file system lies on too (btrfs over several devices), of
     /// this drive or of others.
-    pub spans: Vec<String>,
+    pub other_members: Vec<String>,
     /// Swap in use: its own device, or files on it.
     pub swaps: Vec<PathBuf>,
     /// File system label. Text from a stranger.
@@ -295,7 +296,7 @@ pub(crate) mod tests {
             hotplug: true,
             read_only: false,
             medium: Medium::Present,
-            system: Vec::new(),
+            system_uses: Vec::new(),
             backing_file: None,
             siblings: Vec::new(),
             port: None,
@@ -310,8 +311,8 @@ pub(crate) mod tests {
             path: name.into(),
             device: 0,
             kind: VolumeKind::Partition,
-            on: vec![on.into()],
-            spans: Vec::new(),
+            parents: vec![on.into()],
+            other_members: Vec::new(),
             swaps: Vec::new(),
             label: None,
             uuid: None,

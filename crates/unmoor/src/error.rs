@@ -1,6 +1,6 @@
 //! One error: what kind it is, at which step, what it concerned, what the system said, what helps.
 
-use crate::blocker::Scan;
+use crate::blocker::BlockerScan;
 use crate::report::{Attempt, Step};
 use std::fmt;
 
@@ -24,7 +24,7 @@ struct Inner {
     detail: String,
     help: Option<String>,
     os_code: Option<i32>,
-    scan: Option<Scan>,
+    scan: Option<BlockerScan>,
     attempts: Vec<Attempt>,
 }
 
@@ -38,7 +38,7 @@ pub enum ErrorKind {
     Busy,
     /// Something that is not this drive's alone is in the way: the system swaps to it, or what lies on it
     /// lies on another drive too. Not even force moves that; [`Error::scan`] says what it is.
-    Held,
+    NotExclusive,
     /// There is no medium in the drive.
     NoMedium,
     /// The system does not let this user do it.
@@ -60,7 +60,7 @@ pub enum ErrorKind {
     /// Data could not be written: some of it may be lost.
     Unwritten,
     /// The drive said yes, and the medium is still in it.
-    NotEjected,
+    NotVerified,
     /// Something else in the system forbade it (Windows: a driver or service vetoed).
     Vetoed,
     /// Stopped at the user's wish.
@@ -71,7 +71,7 @@ impl ErrorKind {
     /// The exit code of a command that ends with it: see the README.
     pub fn exit_code(self) -> u8 {
         match self {
-            ErrorKind::Busy | ErrorKind::Held | ErrorKind::Vetoed => 3,
+            ErrorKind::Busy | ErrorKind::NotExclusive | ErrorKind::Vetoed => 3,
             ErrorKind::NoMedium => 4,
             ErrorKind::NotPermitted => 5,
             ErrorKind::NoSuchTarget => 6,
@@ -84,7 +84,7 @@ impl ErrorKind {
             | ErrorKind::Replaced
             | ErrorKind::TimedOut
             | ErrorKind::Unwritten
-            | ErrorKind::NotEjected => 1,
+            | ErrorKind::NotVerified => 1,
         }
     }
 }
@@ -118,7 +118,7 @@ impl Error {
 
     /// Says what it concerned, where nothing did so yet.
     #[must_use]
-    pub fn about(mut self, subject: &str) -> Self {
+    pub fn with_subject(mut self, subject: &str) -> Self {
         if self.inner.subject.is_empty() {
             self.inner.subject = subject.to_string();
         }
@@ -127,14 +127,14 @@ impl Error {
 
     /// Says at which step; the first to say so wins.
     #[must_use]
-    pub fn at(mut self, step: Step) -> Self {
+    pub fn with_step(mut self, step: Step) -> Self {
         self.inner.step.get_or_insert(step);
         self
     }
 
     /// Adds what is in the way.
     #[must_use]
-    pub fn with_scan(mut self, scan: Scan) -> Self {
+    pub fn with_scan(mut self, scan: BlockerScan) -> Self {
         self.inner.scan = Some(scan);
         self
     }
@@ -148,7 +148,7 @@ impl Error {
 
     /// Adds to the reason.
     #[must_use]
-    pub fn and_detail(mut self, more: impl fmt::Display) -> Self {
+    pub fn append_detail(mut self, more: impl fmt::Display) -> Self {
         self.inner.detail = match &*self.inner.detail {
             "" => more.to_string(),
             detail => format!("{detail}; {more}"),
@@ -194,7 +194,7 @@ impl Error {
     }
 
     /// What is in the way, where that was looked for.
-    pub fn scan(&self) -> Option<&Scan> {
+    pub fn scan(&self) -> Option<&BlockerScan> {
         self.inner.scan.as_ref()
     }
 

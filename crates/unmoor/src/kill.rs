@@ -3,8 +3,8 @@
 //! How it goes is in `stages/ending.rs`; how a system does it is the platform's business.
 
 use crate::blocker::{Blocker, BlockerKind, Process, Role};
+use crate::deadline::Deadline;
 use crate::drive::Drive;
-use crate::wait::Wait;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Kill {
     /// How long a program gets to end by itself, once it was asked to.
     pub grace: Duration,
     /// Does the user agree.
-    pub consent: Consent,
+    pub confirm: Confirm,
 }
 
 impl Kill {
@@ -25,58 +25,58 @@ impl Kill {
 
 /// Who is asked whether these programs may be ended.
 #[derive(Clone)]
-pub enum Consent {
+pub enum Confirm {
     /// Nobody: the user has agreed beforehand to whatever it may be.
-    Given,
+    Always,
     /// This, each time; it is shown the drive and who would be ended. What it says holds for those
     /// processes only, and an answer may take its time.
-    Ask(Ask),
+    Prompt(PromptFn),
 }
 
 /// Asks the user; `true` is yes. It must not wait past the deadline or the wish to stop, of which the
-/// [`Wait`] knows.
-pub type Ask = Arc<dyn Fn(&Drive, &[&Blocker], &Wait<'_>) -> bool + Send + Sync>;
+/// [`Deadline`] knows.
+pub type PromptFn = Arc<dyn Fn(&Drive, &[&Blocker], &Deadline<'_>) -> bool + Send + Sync>;
 
-impl fmt::Debug for Consent {
+impl fmt::Debug for Confirm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Consent::Given => "Given",
-            Consent::Ask(_) => "Ask",
+            Confirm::Always => "Given",
+            Confirm::Prompt(_) => "Ask",
         })
     }
 }
 
 /// What came of one program that was to be ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub struct Termination {
     /// Which.
     pub process: Process,
     /// How it ended, or not.
-    pub how: Ending,
+    pub result: TerminationResult,
 }
 
 /// How a program ended, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Ending {
+pub enum TerminationResult {
     /// It was asked to, and did.
-    Terminated,
+    Exited,
     /// It was asked to, did not within its time, and was made to: what it had not saved is lost.
     Killed,
     /// It was asked to; nobody waited for the end, because the time ran out or the user wished to stop.
-    Asked,
+    Signaled,
     /// It was made to, and is still there: the kernel does not let go of it.
-    Remains,
+    Unkillable,
 }
 
-impl Ending {
+impl TerminationResult {
     /// Its name, as in the JSON document.
     pub fn name(self) -> &'static str {
         match self {
-            Ending::Terminated => "terminated",
-            Ending::Killed => "killed",
-            Ending::Asked => "asked",
-            Ending::Remains => "remains",
+            TerminationResult::Exited => "terminated",
+            TerminationResult::Killed => "killed",
+            TerminationResult::Signaled => "asked",
+            TerminationResult::Unkillable => "remains",
         }
     }
 }
@@ -84,7 +84,7 @@ impl Ending {
 /// Why something in the way is not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Spared {
+pub enum NotTerminable {
     /// It is no process: a mount, swap, a mapping. Its command undoes it.
     NoProcess,
     /// It belongs to a service, which would start it again, or miss it.
@@ -101,17 +101,17 @@ pub enum Spared {
     Unknown,
 }
 
-impl Spared {
+impl NotTerminable {
     /// Why, after the words "was not ended: it".
-    pub fn because(self) -> &'static str {
+    pub fn reason(self) -> &'static str {
         match self {
-            Spared::NoProcess => "is no program",
-            Spared::Service => "belongs to a service",
-            Spared::Container => "runs in a container",
-            Spared::Manager => "is what other programs depend on",
-            Spared::Caller => "is this program, or what started it",
-            Spared::Kernel => "is a part of the kernel",
-            Spared::Unknown => "is not known well enough",
+            NotTerminable::NoProcess => "is no program",
+            NotTerminable::Service => "belongs to a service",
+            NotTerminable::Container => "runs in a container",
+            NotTerminable::Manager => "is what other programs depend on",
+            NotTerminable::Caller => "is this program, or what started it",
+            NotTerminable::Kernel => "is a part of the kernel",
+            NotTerminable::Unknown => "is not known well enough",
         }
     }
 }
@@ -121,28 +121,28 @@ impl Blocker {
     ///
     /// # Errors
     /// Why not.
-    pub fn may_be_ended(&self) -> Result<&Process, Spared> {
+    pub fn check_terminable(&self) -> Result<&Process, NotTerminable> {
         let process = match (&self.process, self.kind) {
             (Some(process), BlockerKind::Process) => process,
-            _ => return Err(Spared::NoProcess),
+            _ => return Err(NotTerminable::NoProcess),
         };
         match self.role {
             // Whatever else is said of it: without this one there is no system.
-            _ if process.pid <= 1 => Err(Spared::Manager),
+            _ if process.pid <= 1 => Err(NotTerminable::Manager),
             Role::Program => Ok(process),
-            Role::Service => Err(Spared::Service),
-            Role::Container => Err(Spared::Container),
-            Role::Manager => Err(Spared::Manager),
-            Role::Caller => Err(Spared::Caller),
-            Role::Kernel => Err(Spared::Kernel),
-            Role::Unknown => Err(Spared::Unknown),
+            Role::Service => Err(NotTerminable::Service),
+            Role::Container => Err(NotTerminable::Container),
+            Role::Manager => Err(NotTerminable::Manager),
+            Role::Caller => Err(NotTerminable::Caller),
+            Role::Kernel => Err(NotTerminable::Kernel),
+            Role::Unknown => Err(NotTerminable::Unknown),
         }
     }
 }
 
 /// Would ending programs clear the way: there are some, and nothing else is in it.
-pub fn would_clear_the_way(blockers: &[Blocker]) -> bool {
-    !blockers.is_empty() && blockers.iter().all(|blocker| blocker.may_be_ended().is_ok())
+pub fn all_terminable(blockers: &[Blocker]) -> bool {
+    !blockers.is_empty() && blockers.iter().all(|blocker| blocker.check_terminable().is_ok())
 }
 
 #[cfg(test)]
@@ -167,15 +167,15 @@ mod tests {
     fn only_programs_are_ended() {
         for (role, spared) in [
             (Role::Program, None),
-            (Role::Service, Some(Spared::Service)),
-            (Role::Container, Some(Spared::Container)),
-            (Role::Manager, Some(Spared::Manager)),
-            (Role::Caller, Some(Spared::Caller)),
-            (Role::Kernel, Some(Spared::Kernel)),
-            (Role::Unknown, Some(Spared::Unknown)),
+            (Role::Service, Some(NotTerminable::Service)),
+            (Role::Container, Some(NotTerminable::Container)),
+            (Role::Manager, Some(NotTerminable::Manager)),
+            (Role::Caller, Some(NotTerminable::Caller)),
+            (Role::Kernel, Some(NotTerminable::Kernel)),
+            (Role::Unknown, Some(NotTerminable::Unknown)),
         ] {
             let one = blocker(BlockerKind::Process, 4312, role);
-            assert_eq!(one.may_be_ended().err(), spared, "{role:?}");
+            assert_eq!(one.check_terminable().err(), spared, "{role:?}");
         }
     }
 
@@ -183,26 +183,29 @@ mod tests {
     fn the_first_process_is_never_ended_whatever_is_said_of_it() {
         for pid in [0, 1] {
             let first = blocker(BlockerKind::Process, pid, Role::Program);
-            assert_eq!(first.may_be_ended(), Err(Spared::Manager));
+            assert_eq!(first.check_terminable(), Err(NotTerminable::Manager));
         }
     }
 
     #[test]
     fn what_is_no_process_is_never_ended_though_one_is_named_with_it() {
         for kind in [BlockerKind::Namespace, BlockerKind::Mount, BlockerKind::Unknown] {
-            assert_eq!(blocker(kind, 9, Role::Program).may_be_ended(), Err(Spared::NoProcess));
+            assert_eq!(
+                blocker(kind, 9, Role::Program).check_terminable(),
+                Err(NotTerminable::NoProcess)
+            );
         }
         let swap = Blocker::new(BlockerKind::Swap, "");
-        assert_eq!(swap.may_be_ended(), Err(Spared::NoProcess));
+        assert_eq!(swap.check_terminable(), Err(NotTerminable::NoProcess));
     }
 
     #[test]
     fn it_is_offered_only_where_nothing_else_would_be_left() {
         let program = || blocker(BlockerKind::Process, 9, Role::Program);
-        assert!(!would_clear_the_way(&[]));
-        assert!(would_clear_the_way(&[program(), program()]));
+        assert!(!all_terminable(&[]));
+        assert!(all_terminable(&[program(), program()]));
         let service = blocker(BlockerKind::Process, 9, Role::Service);
-        assert!(!would_clear_the_way(&[program(), service]));
-        assert!(!would_clear_the_way(&[program(), Blocker::new(BlockerKind::Swap, "")]));
+        assert!(!all_terminable(&[program(), service]));
+        assert!(!all_terminable(&[program(), Blocker::new(BlockerKind::Swap, "")]));
     }
 }

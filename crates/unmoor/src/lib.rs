@@ -19,7 +19,7 @@
 //! # Ok::<(), unmoor::Error>(())
 //! ```
 //!
-//! Several drives at the same time are one call too, [`many()`]: each in a thread of its own, what shares
+//! Several drives at the same time are one call too, [`run_batch()`]: each in a thread of its own, what shares
 //! a stack as one.
 //!
 //! A program that wants to do something in between takes the stages one by one, whose types keep the
@@ -38,6 +38,7 @@
 #![warn(missing_docs)]
 
 mod blocker;
+mod deadline;
 mod drive;
 mod error;
 #[cfg(feature = "fuzzing")]
@@ -58,26 +59,27 @@ mod stages;
 mod target;
 mod together;
 mod verdict;
-mod wait;
 
-pub use blocker::{Blocker, BlockerKind, Process, Role, Scan, Use, UseKind};
+pub use blocker::{Blocker, BlockerKind, BlockerScan, Process, Role, Usage, UsageKind};
+pub use deadline::{Cancel, Clock, Deadline};
 pub use drive::{
     Bus, Drive, DriveId, DriveKind, Medium, Mount, Port, Presence, Volume, VolumeKind,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use kill::{Ask, Consent, Ended, Ending, Kill, Spared, would_clear_the_way};
-pub use many::{AT_ONCE, Job, News, many};
+pub use kill::{
+    Confirm, Kill, NotTerminable, PromptFn, Termination, TerminationResult, all_terminable,
+};
+pub use many::{BatchEvent, BatchItem, MAX_CONCURRENT, run_batch};
 pub use options::{Goal, Options};
-pub use order::{Undo, undo_order};
+pub use order::{TeardownStep, teardown_order};
 pub use plan::{Action, Plan, PlannedStep, plan};
 pub use release::{
-    Listener, Procedure, attach, attach_dry_run, dry_run, flush, load, release, remount,
+    EventHandler, Operation, attach, attach_dry_run, dry_run, flush, load, release, remount,
 };
-pub use removable::all_removable;
-pub use report::{Attempt, Done, Event, Outcome, Report, Status, Step, StepReport};
-pub use stages::{Dismounted, Ejected, Halted, Locked, Observer, Opened};
+pub use removable::select_removable;
+pub use report::{Attempt, Event, Outcome, Report, Status, Step, StepOutcome, StepReport};
+pub use stages::{Dismounted, Ejected, Locked, Opened, StageError, StageEvents};
 pub use target::Target;
-pub use wait::{Cancel, Clock, Wait};
 
 use platform::Platform;
 
@@ -94,14 +96,14 @@ pub fn list(platform: &dyn Platform, all: bool) -> Result<Vec<Drive>> {
 ///
 /// # Errors
 /// `NotSupported` where the system does not tell; `NotPermitted` where this user may not ask.
-pub fn vacant_ports(platform: &dyn Platform) -> Result<Vec<Port>> {
-    platform.vacant_ports()
+pub fn detached_ports(platform: &dyn Platform) -> Result<Vec<Port>> {
+    platform.detached_ports()
 }
 
 /// The drive that `target` means, as it is now.
 ///
 /// # Errors
 /// As [`Platform::resolve`].
-pub fn status(platform: &dyn Platform, target: &Target) -> Result<Drive> {
-    platform.resolve(target).map_err(|e| e.at(Step::Resolve))
+pub fn resolve(platform: &dyn Platform, target: &Target) -> Result<Drive> {
+    platform.resolve(target).map_err(|e| e.with_step(Step::Resolve))
 }

@@ -1,8 +1,8 @@
 //! What the user wishes of a release.
 
+use crate::deadline::Cancel;
 use crate::drive::Drive;
 use crate::kill::Kill;
-use crate::wait::Cancel;
 use std::time::Duration;
 
 /// What the user wishes of a release. The default is the careful one.
@@ -17,9 +17,9 @@ pub struct Options {
     /// Switch swap on the drive off, instead of refusing a drive that the system swaps to.
     pub swapoff: bool,
     /// The other drives that are released with this one. What lies on several drives is taken down only
-    /// when all of them are among these. [`many()`](crate::many()) adds those that share a stack by
+    /// when all of them are among these. [`run_batch()`](crate::run_batch()) adds those that share a stack by
     /// itself, and releases them as one; this is for who walks the stages of several drives by himself.
-    pub together: Vec<Drive>,
+    pub group: Vec<Drive>,
     /// End the programs that are in the way, once [`Options::wait`] is over. Nobody is ended in vain:
     /// where something is in the way that this does not move, nobody is (unless [`Options::force`]
     /// moves the rest).
@@ -27,7 +27,7 @@ pub struct Options {
     /// How long to retry while something is in the way. Even zero tries more than once within a
     /// second, because system services look at drives for moments.
     pub wait: Duration,
-    /// The longest the whole of it may take. `None`: [`Options::STEP_TIME`] for each step, and for
+    /// The longest the whole of it may take. `None`: [`Options::DEFAULT_STEP_TIMEOUT`] for each step, and for
     /// flushing as long as bytes still move.
     pub timeout: Option<Duration>,
     /// Take every volume offline once it is dismounted, so that nothing mounts it again (Windows).
@@ -53,16 +53,16 @@ pub enum Goal {
 impl Options {
     /// How long a step may take when no timeout is given: longer than the slowest tray and than a
     /// drive that spins up, shorter than a person's patience.
-    pub const STEP_TIME: Duration = Duration::from_secs(30);
+    pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// How long a refusal is retried at the least: a thumbnailer or a device manager's probe is over
     /// sooner.
-    pub const LEAST_WAIT: Duration = Duration::from_millis(700);
+    pub const MIN_RETRY: Duration = Duration::from_millis(700);
 
     /// How long the first attempt to lock may take, whatever [`Options::wait`] says: Windows tells
     /// programs registered for `GUID_IO_VOLUME_LOCK` first and lets them let go; Linux looks around in
     /// other mount namespaces.
-    pub const LOCK_TIME: Duration = Duration::from_secs(5);
+    pub const FIRST_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 }
 
 impl Default for Options {
@@ -72,7 +72,7 @@ impl Default for Options {
             force: false,
             discard_unwritten: false,
             swapoff: false,
-            together: Vec::new(),
+            group: Vec::new(),
             kill: None,
             wait: Duration::ZERO,
             timeout: None,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// One thing to undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Undo<'d> {
+pub enum TeardownStep<'d> {
     /// Take this swap space of this volume out of use.
     SwapOff(&'d Volume, &'d Path),
     /// Take this mount of this volume away.
@@ -17,26 +17,27 @@ pub enum Undo<'d> {
 /// Everything on the drive, ordered so that nothing is undone while something else lies on it.
 ///
 /// A mount lies on its parent mount, and on what it hides; a volume's mounts lie on the volume; a volume lies on the volumes
-/// it is [`on`](Volume::on), and on their mounts too when it is a loop device over a file there. Among
+/// it is [`on`](Volume::parents), and on their mounts too when it is a loop device over a file there. Among
 /// what is free to go, the last one listed goes first, so that the order is the reverse of set-up. Swap
 /// goes before anything else: nothing lies on it, and it may not fit into memory.
-pub fn undo_order(drive: &Drive) -> Vec<Undo<'_>> {
-    let mut left: Vec<Undo<'_>> = drive
+pub fn teardown_order(drive: &Drive) -> Vec<TeardownStep<'_>> {
+    let mut left: Vec<TeardownStep<'_>> = drive
         .volumes
         .iter()
         .flat_map(|v| {
-            std::iter::once(Undo::Dismount(v)).chain(v.mounts.iter().map(|m| Undo::Unmount(v, m)))
+            std::iter::once(TeardownStep::Dismount(v))
+                .chain(v.mounts.iter().map(|m| TeardownStep::Unmount(v, m)))
         })
         .collect();
-    let mut order: Vec<Undo<'_>> = drive
+    let mut order: Vec<TeardownStep<'_>> = drive
         .volumes
         .iter()
         .rev()
-        .flat_map(|v| v.swaps.iter().rev().map(move |swap| Undo::SwapOff(v, swap)))
+        .flat_map(|v| v.swaps.iter().rev().map(move |swap| TeardownStep::SwapOff(v, swap)))
         .collect();
     order.reserve(left.len());
     while !left.is_empty() {
-        let free = left.iter().rposition(|low| !left.iter().any(|high| lies_on(high, low)));
+        let free = left.iter().rposition(|low| !left.iter().any(|high| depends_on(high, low)));
         // A picture taken while things change may hold a ring; the system has the last word then.
         order.push(left.remove(free.unwrap_or(left.len() - 1)));
     }
@@ -44,15 +45,19 @@ pub fn undo_order(drive: &Drive) -> Vec<Undo<'_>> {
 }
 
 /// Does `high` have to go before `low`.
-fn lies_on(high: &Undo<'_>, low: &Undo<'_>) -> bool {
+fn depends_on(high: &TeardownStep<'_>, low: &TeardownStep<'_>) -> bool {
     match (high, low) {
-        (Undo::Unmount(_, h), Undo::Unmount(_, l)) => {
+        (TeardownStep::Unmount(_, h), TeardownStep::Unmount(_, l)) => {
             h.id != l.id && (h.parent == l.id || l.covered_by.contains(&h.id))
         }
-        (Undo::Unmount(h, _), Undo::Dismount(l)) => h.name == l.name,
-        (Undo::Dismount(h), Undo::Unmount(l, _)) => h.name != l.name && h.on.contains(&l.name),
-        (Undo::Dismount(h), Undo::Dismount(l)) => h.name != l.name && h.on.contains(&l.name),
-        (Undo::SwapOff(..), _) | (_, Undo::SwapOff(..)) => false,
+        (TeardownStep::Unmount(h, _), TeardownStep::Dismount(l)) => h.name == l.name,
+        (TeardownStep::Dismount(h), TeardownStep::Unmount(l, _)) => {
+            h.name != l.name && h.parents.contains(&l.name)
+        }
+        (TeardownStep::Dismount(h), TeardownStep::Dismount(l)) => {
+            h.name != l.name && h.parents.contains(&l.name)
+        }
+        (TeardownStep::SwapOff(..), _) | (_, TeardownStep::SwapOff(..)) => false,
     }
 }
 
@@ -80,12 +85,12 @@ mod tests {
 
     fn order(volumes: Vec<Volume>) -> String {
         let drive = Drive { volumes, ..crate::drive::tests::drive() };
-        let names: Vec<String> = undo_order(&drive)
+        let names: Vec<String> = teardown_order(&drive)
             .iter()
             .map(|u| match u {
-                Undo::Unmount(_, m) => m.id.to_string(),
-                Undo::Dismount(v) => v.name.clone(),
-                Undo::SwapOff(_, path) => path.display().to_string(),
+                TeardownStep::Unmount(_, m) => m.id.to_string(),
+                TeardownStep::Dismount(v) => v.name.clone(),
+                TeardownStep::SwapOff(_, path) => path.display().to_string(),
             })
             .collect();
         names.join(" ")

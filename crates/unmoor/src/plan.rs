@@ -3,8 +3,8 @@
 use crate::drive::{Bus, Drive, DriveKind, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
-use crate::order::{Undo, undo_order};
-use crate::refusals::{refuse_empty, refuse_held, refuse_system};
+use crate::order::{TeardownStep, teardown_order};
+use crate::refusals::{check_exclusive, check_medium, check_system};
 use crate::report::Step;
 
 /// What is done once everything is dismounted.
@@ -58,29 +58,29 @@ pub struct PlannedStep {
 
 /// Makes the plan for this drive, or says why it must not or cannot be released.
 ///
-/// `methods` names what [`Session::let_go`](crate::platform::Session::let_go) would try.
+/// `methods` names what [`Session::perform`](crate::platform::Session::perform) would try.
 ///
 /// # Errors
-/// `Refused` for a drive that carries the running system; `NoMedium`; `NotSupported` for a drive that
+/// `MethodError` for a drive that carries the running system; `NoMedium`; `NotSupported` for a drive that
 /// cannot do what is wished; `Held` for one that holds more than its own: a release would wait for that.
 pub fn plan(
     drive: &Drive,
     options: &Options,
     methods: impl Fn(Action) -> Vec<String>,
 ) -> Result<Plan> {
-    let plan = plan_once_idle(drive, options, methods)?;
-    refuse_held(drive, options)?;
+    let plan = plan_ignoring_busy(drive, options, methods)?;
+    check_exclusive(drive, options)?;
     Ok(plan)
 }
 
 /// The plan for when nothing is in the way any more.
-pub(crate) fn plan_once_idle(
+pub(crate) fn plan_ignoring_busy(
     drive: &Drive,
     options: &Options,
     methods: impl Fn(Action) -> Vec<String>,
 ) -> Result<Plan> {
-    refuse_system(drive)?;
-    refuse_empty(drive, options.goal)?;
+    check_system(drive)?;
+    check_medium(drive, options.goal)?;
     let action = action(drive, options)?;
     let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];
     match action {
@@ -166,10 +166,10 @@ fn flush(drive: &Drive) -> PlannedStep {
 }
 
 fn lock(drive: &Drive) -> PlannedStep {
-    let what: Vec<String> = undo_order(drive)
+    let what: Vec<String> = teardown_order(drive)
         .iter()
-        .filter(|u| !matches!(u, Undo::SwapOff(..)))
-        .filter_map(shown)
+        .filter(|u| !matches!(u, TeardownStep::SwapOff(..)))
+        .filter_map(label)
         .collect();
     let note = what.is_empty().then(|| "not mounted".into());
     PlannedStep { step: Step::Lock, what, note }
@@ -177,7 +177,7 @@ fn lock(drive: &Drive) -> PlannedStep {
 
 /// Everything that is taken down, what goes first in front.
 fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
-    let what: Vec<String> = undo_order(drive).iter().filter_map(shown).collect();
+    let what: Vec<String> = teardown_order(drive).iter().filter_map(label).collect();
     let note = match (what.is_empty(), options.force) {
         (true, _) => Some("not mounted".into()),
         (false, true) => Some("even while in use (--force): what is open then fails".into()),
@@ -188,11 +188,11 @@ fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
 
 /// How one thing to undo is named to the user; `None` for what needs no act of its own: the drive and
 /// its partitions, and overlays, are dismounted when their mounts are gone.
-pub(crate) fn shown(undo: &Undo<'_>) -> Option<String> {
+pub(crate) fn label(undo: &TeardownStep<'_>) -> Option<String> {
     match undo {
-        Undo::SwapOff(_, path) => Some(format!("swap on {}", path.display())),
-        Undo::Unmount(_, mount) => Some(mount.path.display().to_string()),
-        Undo::Dismount(volume) => {
+        TeardownStep::SwapOff(_, path) => Some(format!("swap on {}", path.display())),
+        TeardownStep::Unmount(_, mount) => Some(mount.path.display().to_string()),
+        TeardownStep::Dismount(volume) => {
             let what = match volume.kind {
                 VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
                 VolumeKind::Crypt => "encrypted volume",

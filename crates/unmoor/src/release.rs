@@ -5,28 +5,28 @@ use crate::options::Options;
 use crate::plan::PlannedStep;
 use crate::platform::Platform;
 use crate::report::{Event, Outcome, Report, Step};
-use crate::run::{Run, planned};
+use crate::run::{DriveOperation, planned};
 use crate::target::Target;
 use crate::together;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Who is told what happens while a procedure runs.
-pub type Listener<'l> = &'l mut dyn FnMut(&Event<'_>);
+pub type EventHandler<'l> = &'l mut dyn FnMut(&Event<'_>);
 
 /// Releases the drive that `target` means. Never fails without a report.
 pub fn release(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: Listener<'_>,
+    listener: EventHandler<'_>,
 ) -> Report {
-    alone(Procedure::Release, platform, target, options, listener)
+    run_operation(Operation::Release, platform, target, options, listener)
 }
 
 /// Makes the plan of a release and carries nothing out.
 pub fn dry_run(platform: &dyn Platform, target: &Target, options: &Options) -> Report {
-    alone(Procedure::DryRun, platform, target, options, &mut |_| {})
+    run_operation(Operation::DryRun, platform, target, options, &mut |_| {})
 }
 
 /// Takes the medium in, and looks whether there is one then.
@@ -34,9 +34,9 @@ pub fn load(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: Listener<'_>,
+    listener: EventHandler<'_>,
 ) -> Report {
-    alone(Procedure::Load, platform, target, options, listener)
+    run_operation(Operation::Load, platform, target, options, listener)
 }
 
 /// Writes everything that is in the cache for this drive, and leaves it as it is.
@@ -44,9 +44,9 @@ pub fn flush(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: Listener<'_>,
+    listener: EventHandler<'_>,
 ) -> Report {
-    alone(Procedure::Flush, platform, target, options, listener)
+    run_operation(Operation::Flush, platform, target, options, listener)
 }
 
 /// Has the system mount again what was dismounted and is still in the drive. Unlocks nothing: whoever
@@ -55,9 +55,9 @@ pub fn remount(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: Listener<'_>,
+    listener: EventHandler<'_>,
 ) -> Report {
-    alone(Procedure::Remount, platform, target, options, listener)
+    run_operation(Operation::Remount, platform, target, options, listener)
 }
 
 /// Brings back what a power-off took off its bus and nobody has unplugged since. `target` is a
@@ -66,31 +66,31 @@ pub fn attach(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: Listener<'_>,
+    listener: EventHandler<'_>,
 ) -> Report {
     let ear = Rc::new(RefCell::new(|event: &Event<'_>| listener(event)));
-    let mut run = Run::new(platform, target, options, ear, platform.now());
+    let mut run = DriveOperation::new(platform, target, options, ear, platform.now());
     let outcome = run.attach();
-    run.over(outcome)
+    run.finish(outcome)
 }
 
 /// Names what [`attach`] would try, and carries nothing out.
 pub fn attach_dry_run(platform: &dyn Platform, target: &Target, options: &Options) -> Report {
     let ear = Rc::new(RefCell::new(|_: &Event<'_>| {}));
-    let mut run = Run::new(platform, target, options, ear, platform.now());
+    let mut run = DriveOperation::new(platform, target, options, ear, platform.now());
     let methods = match platform.attach_methods(target) {
         Ok(methods) => methods,
-        Err(error) => return run.stopped(error.at(Step::Attach)),
+        Err(error) => return run.fail(error.with_step(Step::Attach)),
     };
     for (step, what) in [(Step::Attach, methods), (Step::Verify, vec![target.to_string()])] {
         run.report.steps.push(planned(&PlannedStep { step, what, note: None }));
     }
-    run.over(Ok(Outcome::Planned))
+    run.finish(Ok(Outcome::Planned))
 }
 
-/// What is done with a drive; [`many()`](crate::many()) does it with several at a time.
+/// What is done with a drive; [`run_batch()`](crate::run_batch()) does it with several at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Procedure {
+pub enum Operation {
     /// [`release()`]
     Release,
     /// [`dry_run()`]
@@ -104,17 +104,17 @@ pub enum Procedure {
 }
 
 /// One target on the caller's own thread.
-pub(crate) fn alone(
-    procedure: Procedure,
+pub(crate) fn run_operation(
+    procedure: Operation,
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: Listener<'_>,
+    listener: EventHandler<'_>,
 ) -> Report {
     let ear = Rc::new(RefCell::new(|event: &Event<'_>| listener(event)));
-    let mut run = Run::new(platform, target, options, ear, platform.now());
+    let mut run = DriveOperation::new(platform, target, options, ear, platform.now());
     match run.resolve() {
-        Ok(drive) => together::carry_out(procedure, vec![(run, drive)]).remove(0),
-        Err(error) => run.stopped(error),
+        Ok(drive) => together::run_group(procedure, vec![(run, drive)]).remove(0),
+        Err(error) => run.fail(error),
     }
 }

@@ -9,7 +9,7 @@ use crate::refusals::is_swap;
 /// Left out are drives that carry the running system, built-in ones, attached images (nobody takes those
 /// out by hand), and drives that are empty. A stick with nothing of the system but swap is not: it is told
 /// that swap holds it ([`Options::swapoff`](crate::Options::swapoff)), or released.
-pub fn all_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>) {
+pub fn select_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>) {
     let mut chosen = Vec::new();
     let mut left_out = Vec::new();
     for drive in drives {
@@ -22,8 +22,8 @@ pub fn all_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>) {
 }
 
 fn reason_to_leave(drive: &Drive) -> Option<String> {
-    if drive.system.iter().any(|what| !is_swap(what)) {
-        return Some(format!("carries the running system ({})", drive.system.join(", ")));
+    if drive.system_uses.iter().any(|what| !is_swap(what)) {
+        return Some(format!("carries the running system ({})", drive.system_uses.join(", ")));
     }
     let why = match (drive.kind, drive.medium) {
         (DriveKind::Loop, _) => "is an image file",
@@ -53,14 +53,14 @@ mod tests {
         assert_eq!(left_out(|d| d.hotplug = false), None);
         assert_eq!(left_out(|d| d.medium = Medium::Unknown), None);
         // Whoever is about to pull everything out has to know that swap holds this one.
-        assert_eq!(left_out(|d| d.system = vec!["swap on sdb2".into()]), None);
+        assert_eq!(left_out(|d| d.system_uses = vec!["swap on sdb2".into()]), None);
     }
 
     #[test]
     fn system_built_in_and_empty_drives_are_not() {
-        let system = left_out(|d| d.system = vec!["/boot".into()]).unwrap();
+        let system = left_out(|d| d.system_uses = vec!["/boot".into()]).unwrap();
         assert!(system.contains("/boot"), "{system}");
-        let mixed = left_out(|d| d.system = vec!["swap on sdb2".into(), "/".into()]).unwrap();
+        let mixed = left_out(|d| d.system_uses = vec!["swap on sdb2".into(), "/".into()]).unwrap();
         assert!(mixed.contains("(swap on sdb2, /)"), "{mixed}");
         assert!(left_out(|d| (d.removable, d.hotplug) = (false, false)).is_some());
         assert!(left_out(|d| d.medium = Medium::Absent).is_some());

@@ -2,7 +2,7 @@
 
 use crate::drive::{Drive, Presence};
 use crate::error::Error;
-use crate::kill::Ended;
+use crate::kill::Termination;
 use crate::plan::Action;
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl Attempt {
 
 /// What a step that did not fail has to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Done {
+pub struct StepOutcome {
     /// Why there was nothing to do; `None` when it was done.
     pub skipped: Option<String>,
     /// What it did, for a person.
@@ -98,21 +98,21 @@ pub struct Done {
     /// What the user should know all the same.
     pub warnings: Vec<String>,
     /// What could not be written, and was given up because the options say so.
-    pub lost: Vec<Error>,
+    pub discarded: Vec<Error>,
     /// What was forced and could not be cut off: programs that have it open can write to the drive for as
     /// long as the medium is in it.
-    pub within_reach: Vec<String>,
+    pub still_writable: Vec<String>,
 }
 
-impl Done {
+impl StepOutcome {
     /// There was nothing to do, and why.
     pub fn skipped(why: impl Into<String>) -> Self {
-        Done { skipped: Some(why.into()), ..Done::default() }
+        StepOutcome { skipped: Some(why.into()), ..StepOutcome::default() }
     }
 
     /// It was done by this method.
-    pub fn by(attempt: Attempt) -> Self {
-        Done { attempts: vec![attempt], ..Done::default() }
+    pub fn via(attempt: Attempt) -> Self {
+        StepOutcome { attempts: vec![attempt], ..StepOutcome::default() }
     }
 
     /// Says what it did.
@@ -131,15 +131,15 @@ impl Done {
 
     /// Says what could not be written and was given up.
     #[must_use]
-    pub fn with_lost(mut self, error: Error) -> Self {
-        self.lost.push(error);
+    pub fn with_discarded(mut self, error: Error) -> Self {
+        self.discarded.push(error);
         self
     }
 
     /// Takes in what another part of the same step has to say. The step counts as skipped only when
     /// all its parts were.
-    pub fn add(&mut self, other: Done) {
-        let nothing_yet = *self == Done::default();
+    pub fn merge(&mut self, other: StepOutcome) {
+        let nothing_yet = *self == StepOutcome::default();
         self.skipped = match (self.skipped.take(), other.skipped) {
             (Some(mine), Some(_)) => Some(mine),
             (None, theirs) if nothing_yet => theirs,
@@ -151,8 +151,8 @@ impl Done {
         };
         self.attempts.extend(other.attempts);
         self.warnings.extend(other.warnings);
-        self.lost.extend(other.lost);
-        self.within_reach.extend(other.within_reach);
+        self.discarded.extend(other.discarded);
+        self.still_writable.extend(other.still_writable);
     }
 }
 
@@ -202,14 +202,14 @@ pub enum Event<'a> {
     /// Bytes still to be written, from the system's counters.
     Flushing {
         /// Bytes in the cache that the drive does not have yet.
-        left: u64,
+        remaining: u64,
     },
     /// Something is in the way, and is waited for.
     Waiting {
         /// The refusal. About once a second it comes with a [scan](Error::scan): who is in the way now.
         error: &'a Error,
         /// How long yet.
-        left: Duration,
+        remaining: Duration,
     },
     /// What the user should know all the same.
     Warning(&'a str),
@@ -229,7 +229,7 @@ pub struct Report {
     /// What the verification saw.
     pub medium_after: Option<Presence>,
     /// The programs that were told to end, and what came of it.
-    pub ended: Vec<Ended>,
+    pub ended: Vec<Termination>,
     /// What the user should know all the same.
     pub warnings: Vec<String>,
     /// What could not be written, and was given up because the options say so
@@ -244,26 +244,26 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything that was planned was done, and was seen to have happened.
-    Released,
+    Completed,
     /// Nothing was carried out: the steps are the plan.
     Planned,
     /// It stopped at an error.
-    Stopped(Error),
+    Failed(Error),
 }
 
 impl Report {
     /// The exit code of a command that ends with it: see the README.
     pub fn exit_code(&self) -> u8 {
         match &self.outcome {
-            Outcome::Released | Outcome::Planned => 0,
-            Outcome::Stopped(error) => error.kind().exit_code(),
+            Outcome::Completed | Outcome::Planned => 0,
+            Outcome::Failed(error) => error.kind().exit_code(),
         }
     }
 
     /// The error it stopped at.
     pub fn error(&self) -> Option<&Error> {
         match &self.outcome {
-            Outcome::Stopped(error) => Some(error),
+            Outcome::Failed(error) => Some(error),
             _ => None,
         }
     }

@@ -13,27 +13,30 @@ use crate::drive::Drive;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::plan::Action;
-use crate::release::Procedure;
+use crate::release::Operation;
 use crate::report::{Event, Outcome, Report};
-use crate::run::{Ready, Run, planned};
-use crate::stages::{Dismounted, Ejected, Halted, Opened};
+use crate::run::{DriveOperation, LockState, planned};
+use crate::stages::{Dismounted, Ejected, Opened, StageError};
 use std::collections::HashSet;
 
 /// Carries it out with these drives, and reports of each, in their order.
-pub(crate) fn carry_out(procedure: Procedure, stack: Vec<(Run<'_>, Drive)>) -> Vec<Report> {
+pub(crate) fn run_group(
+    procedure: Operation,
+    stack: Vec<(DriveOperation<'_>, Drive)>,
+) -> Vec<Report> {
     match procedure {
-        Procedure::Load => each(stack, Run::load),
-        Procedure::Flush => each(stack, Run::flush),
-        Procedure::Remount => each(stack, |run, drive| run.remount(&drive)),
-        Procedure::Release => {
-            let mut over = Over::of(stack.len());
+        Operation::Load => run_each(stack, DriveOperation::load),
+        Operation::Flush => run_each(stack, DriveOperation::flush),
+        Operation::Remount => run_each(stack, |run, drive| run.remount(&drive)),
+        Operation::Release => {
+            let mut over = Reports::of(stack.len());
             release(stack, &mut over);
             over.reports()
         }
-        Procedure::DryRun => {
-            let mut over = Over::of(stack.len());
+        Operation::DryRun => {
+            let mut over = Reports::of(stack.len());
             for Member { number, run, .. } in plan_all(stack, &mut over, false) {
-                over.keep(number, run.over(Ok(Outcome::Planned)));
+                over.set(number, run.finish(Ok(Outcome::Planned)));
             }
             over.reports()
         }
@@ -41,13 +44,13 @@ pub(crate) fn carry_out(procedure: Procedure, stack: Vec<(Run<'_>, Drive)>) -> V
 }
 
 /// What concerns each drive by itself.
-fn each<'r>(
-    stack: Vec<(Run<'r>, Drive)>,
-    work: impl Fn(&mut Run<'r>, Drive) -> Result<Outcome>,
+fn run_each<'r>(
+    stack: Vec<(DriveOperation<'r>, Drive)>,
+    work: impl Fn(&mut DriveOperation<'r>, Drive) -> Result<Outcome>,
 ) -> Vec<Report> {
-    let report = |(mut run, drive): (Run<'r>, Drive)| {
+    let report = |(mut run, drive): (DriveOperation<'r>, Drive)| {
         let outcome = work(&mut run, drive);
-        run.over(outcome)
+        run.finish(outcome)
     };
     stack.into_iter().map(report).collect()
 }
@@ -55,56 +58,58 @@ fn each<'r>(
 /// One drive of the stack, at some stage.
 struct Member<'r, S> {
     number: usize,
-    run: Run<'r>,
+    run: DriveOperation<'r>,
     action: Action,
     at: S,
 }
 
 /// Returns early where no drive is left: the reports are written by then.
-fn release(stack: Vec<(Run<'_>, Drive)>, over: &mut Over) {
+fn release(stack: Vec<(DriveOperation<'_>, Drive)>, over: &mut Reports) {
     let planned = plan_all(stack, over, true);
     let Some(opened) = open_all(planned, over) else { return };
-    let flushed = all(opened, over, |run, mut opened: Opened<'_>| {
+    let flushed = advance_all(opened, over, |run, mut opened: Opened<'_>| {
         run.flush_first(&mut opened)?;
         Ok(opened)
     });
     let Some(ready) = flushed.and_then(|opened| lock_all(opened, over)) else { return };
-    let Some(dismounted) = all(ready, over, |run, ready| Ok(run.dismount(ready)?)) else { return };
+    let Some(dismounted) = advance_all(ready, over, |run, ready| Ok(run.dismount(ready)?)) else {
+        return;
+    };
     let mut left: Vec<Drive> = Vec::new();
     let mut ejected = Vec::new();
     let mut rest = dismounted.into_iter();
     while let Some(Member { number, mut run, action, at }) = rest.next() {
-        match let_go(&mut run, at, action, &mut left, rest.as_mut_slice()) {
+        match eject_member(&mut run, at, action, &mut left, rest.as_mut_slice()) {
             Ok(at) => ejected.push(Member { number, run, action, at }),
-            Err(Halted { error, opened }) => over.stop(number, run, Some(opened), error),
+            Err(StageError { error, opened }) => over.fail(number, run, Some(opened), error),
         }
     }
     for Member { number, mut run, action, at: mut ejected } in ejected {
         let verified = run.verify(&mut ejected, action);
         let unlocked = run.unlock(ejected.into_opened());
-        over.keep(number, run.over(verified.and(unlocked).map(|()| Outcome::Released)));
+        over.set(number, run.finish(verified.and(unlocked).map(|()| Outcome::Completed)));
     }
 }
 
 /// Makes all plans. A drive that has none leaves the stack; those it shares something with find their
 /// stack incomplete then, and are refused for that.
 fn plan_all<'r>(
-    stack: Vec<(Run<'r>, Drive)>,
-    over: &mut Over,
+    stack: Vec<(DriveOperation<'r>, Drive)>,
+    over: &mut Reports,
     carried_out: bool,
 ) -> Vec<Member<'r, Drive>> {
     let mut members: Vec<Member<'r, Drive>> = (0..)
         .zip(stack)
         .map(|(number, (run, at))| Member { number, run, action: Action::Nothing, at })
         .collect();
-    let given: Vec<Vec<Drive>> = members.iter().map(|m| m.run.options.together.clone()).collect();
+    let given: Vec<Vec<Drive>> = members.iter().map(|m| m.run.options.group.clone()).collect();
     'again: loop {
         let drives: Vec<Drive> = members.iter().map(|m| m.at.clone()).collect();
         for at in 0..members.len() {
             let Member { number, run, action, .. } = &mut members[at];
             let others = drives.iter().enumerate().filter(|(other, _)| *other != at);
-            run.options.together = given[*number].clone();
-            run.options.together.extend(others.map(|(_, drive)| drive.clone()));
+            run.options.group = given[*number].clone();
+            run.options.group.extend(others.map(|(_, drive)| drive.clone()));
             match run.plan(&drives[at], carried_out) {
                 Ok(plan) => {
                     *action = plan.action;
@@ -115,9 +120,9 @@ fn plan_all<'r>(
                 }
                 Err(error) => {
                     let Member { number, mut run, at: drive, .. } = members.remove(at);
-                    let tray = carried_out && run.wants_the_tray(&drive, &error);
+                    let tray = carried_out && run.should_open_tray(&drive, &error);
                     let error = if tray { run.open_empty_tray(drive, error) } else { error };
-                    over.keep(number, run.stopped(error));
+                    over.set(number, run.fail(error));
                     continue 'again;
                 }
             }
@@ -128,21 +133,21 @@ fn plan_all<'r>(
 
 fn open_all<'r>(
     planned: Vec<Member<'r, Drive>>,
-    over: &mut Over,
+    over: &mut Reports,
 ) -> Option<Vec<Member<'r, Opened<'r>>>> {
     let mut taken: HashSet<String> = HashSet::new();
     let mut siblings: HashSet<String> = HashSet::new();
-    all(planned, over, |run, drive: Drive| {
+    advance_all(planned, over, |run, drive: Drive| {
         let action = run.report.action.unwrap_or(Action::Nothing);
         if action == Action::PowerOff {
-            run.take_siblings(&drive, &mut siblings)?;
+            run.claim_siblings(&drive, &mut siblings)?;
         }
-        run.tell(&Event::Resolved { drive: &drive, action });
+        run.emit(&Event::Resolved { drive: &drive, action });
         let names: Vec<String> = drive.volumes.iter().map(|v| v.name.clone()).collect();
         let opened = run.open(drive)?;
         let shared = names.iter().filter(|name| taken.contains(*name)).cloned().collect();
         taken.extend(names);
-        Ok(opened.leaving(shared))
+        Ok(opened.without_volumes(shared))
     })
 }
 
@@ -150,30 +155,30 @@ fn open_all<'r>(
 /// use, so whoever had to wait looks at all of them once more.
 fn lock_all<'r>(
     mut opened: Vec<Member<'r, Opened<'r>>>,
-    over: &mut Over,
-) -> Option<Vec<Member<'r, Ready<'r>>>> {
+    over: &mut Reports,
+) -> Option<Vec<Member<'r, LockState<'r>>>> {
     let several = opened.len() > 1;
     let (platform, wait) = opened.first().map(|m| (m.run.platform, m.run.options.wait))?;
     if several {
-        spare_programs_in_vain(&mut opened);
+        skip_useless_kill(&mut opened);
     }
     let begun = platform.now();
     let spent = || platform.now().saturating_sub(begun);
     loop {
-        let ready = all(opened, over, |run, mut opened: Opened<'r>| {
-            run.waited.set(false);
+        let ready = advance_all(opened, over, |run, mut opened: Opened<'r>| {
+            run.had_to_wait.set(false);
             if several {
-                opened.wait_for(wait.saturating_sub(spent()));
+                opened.set_busy_timeout(wait.saturating_sub(spent()));
             }
             Ok(run.lock(opened)?)
         })?;
-        let waited = ready.iter().any(|m| m.run.waited.get());
-        if !several || !waited || spent() > wait.max(Options::LEAST_WAIT) {
+        let waited = ready.iter().any(|m| m.run.had_to_wait.get());
+        if !several || !waited || spent() > wait.max(Options::MIN_RETRY) {
             return Some(ready);
         }
         opened = Vec::new();
         for Member { number, run, action, at } in ready {
-            let mut at = at.back()?;
+            let mut at = at.into_opened()?;
             // What could not be unlocked is locked again, or says why not.
             let _ = at.unlock();
             opened.push(Member { number, run, action, at });
@@ -182,13 +187,13 @@ fn lock_all<'r>(
 }
 
 /// Programs in the way of one drive are not ended while something else keeps another of the stack.
-fn spare_programs_in_vain(opened: &mut [Member<'_, Opened<'_>>]) {
+fn skip_useless_kill(opened: &mut [Member<'_, Opened<'_>>]) {
     let wished = |m: &Member<'_, Opened<'_>>| m.run.options.kill.is_some() && !m.run.options.force;
     if !opened.iter().all(wished) {
         return;
     }
     let kept = opened.iter_mut().find_map(|member| {
-        let stays = |b: &Blocker| b.kind != BlockerKind::Unknown && b.may_be_ended().is_err();
+        let stays = |b: &Blocker| b.kind != BlockerKind::Unknown && b.check_terminable().is_err();
         let name = member.at.drive().name.clone();
         member.at.blockers().blockers.iter().any(stays).then_some(name)
     });
@@ -199,55 +204,55 @@ fn spare_programs_in_vain(opened: &mut [Member<'_, Opened<'_>>]) {
     }
 }
 
-fn let_go<'r>(
-    run: &mut Run<'r>,
+fn eject_member<'r>(
+    run: &mut DriveOperation<'r>,
     dismounted: Dismounted<'r>,
     action: Action,
     left: &mut Vec<Drive>,
     rest: &mut [Member<'r, Dismounted<'r>>],
-) -> Result<Ejected<'r>, Halted<'r>> {
+) -> Result<Ejected<'r>, StageError<'r>> {
     let Some(drive) = run.report.drive.clone().filter(|_| action == Action::PowerOff) else {
-        return run.let_go(dismounted, action);
+        return run.perform(dismounted, action);
     };
     if let Some(with) = left.iter().find(|other| other.siblings.contains(&drive.name)) {
-        return run.left_with(dismounted, &with.name);
+        return run.already_powered_off(dismounted, &with.name);
     }
     // What we hold of its other drives would be the first to keep the device where it is.
-    run.siblings_stand_back();
+    run.release_sibling_handles();
     for member in rest {
         let name = member.run.report.drive.as_ref().map(|drive| &drive.name);
         if name.is_some_and(|name| drive.siblings.contains(name)) {
-            member.run.siblings_stand_back();
-            member.at.stand_back();
+            member.run.release_sibling_handles();
+            member.at.release_handles();
         }
     }
-    let ejected = run.let_go(dismounted, action)?;
+    let ejected = run.perform(dismounted, action)?;
     left.push(drive);
     Ok(ejected)
 }
 
 /// Takes every drive through one stage. When one does not come through, none goes on: the others are
 /// unlocked and stop for the same reason.
-fn all<'r, S: Stage<'r>, T: Stage<'r>>(
+fn advance_all<'r, S: Stage<'r>, T: Stage<'r>>(
     members: Vec<Member<'r, S>>,
-    over: &mut Over,
-    mut pass: impl FnMut(&mut Run<'r>, S) -> Result<T, Fallen<'r>>,
+    over: &mut Reports,
+    mut pass: impl FnMut(&mut DriveOperation<'r>, S) -> Result<T, StageFailure<'r>>,
 ) -> Option<Vec<Member<'r, T>>> {
     let mut through = Vec::new();
     let mut rest = members.into_iter();
     while let Some(Member { number, mut run, action, at }) = rest.next() {
         match pass(&mut run, at) {
             Ok(at) => through.push(Member { number, run, action, at }),
-            Err(Fallen { error, opened }) => {
+            Err(StageFailure { error, opened }) => {
                 let whose = run.report.drive.as_ref().map_or("another", |drive| &drive.name);
-                let others = error
-                    .clone()
-                    .and_detail(format!("that is {whose}'s, which is released together with it"));
-                over.stop(number, run, opened, error);
-                let before = through.into_iter().map(|m| (m.number, m.run, m.at.back()));
-                let after = rest.map(|m| (m.number, m.run, m.at.back()));
+                let others = error.clone().append_detail(format!(
+                    "that is {whose}'s, which is released together with it"
+                ));
+                over.fail(number, run, opened, error);
+                let before = through.into_iter().map(|m| (m.number, m.run, m.at.into_opened()));
+                let after = rest.map(|m| (m.number, m.run, m.at.into_opened()));
                 for (number, run, opened) in before.chain(after) {
-                    over.stop(number, run, opened, others.clone());
+                    over.fail(number, run, opened, others.clone());
                 }
                 return None;
             }
@@ -257,74 +262,80 @@ fn all<'r, S: Stage<'r>, T: Stage<'r>>(
 }
 
 /// A drive that did not come through a stage, and what has to be unlocked.
-struct Fallen<'r> {
+struct StageFailure<'r> {
     error: Error,
     opened: Option<Opened<'r>>,
 }
 
-impl From<Error> for Fallen<'_> {
+impl From<Error> for StageFailure<'_> {
     fn from(error: Error) -> Self {
-        Fallen { error, opened: None }
+        StageFailure { error, opened: None }
     }
 }
 
-impl<'r> From<Halted<'r>> for Fallen<'r> {
-    fn from(Halted { error, opened }: Halted<'r>) -> Self {
-        Fallen { error, opened: Some(opened) }
+impl<'r> From<StageError<'r>> for StageFailure<'r> {
+    fn from(StageError { error, opened }: StageError<'r>) -> Self {
+        StageFailure { error, opened: Some(opened) }
     }
 }
 
 /// A drive at some stage, which gives it back.
 trait Stage<'r> {
     /// The drive, if it is open.
-    fn back(self) -> Option<Opened<'r>>;
+    fn into_opened(self) -> Option<Opened<'r>>;
 }
 
 impl<'r> Stage<'r> for Drive {
-    fn back(self) -> Option<Opened<'r>> {
+    fn into_opened(self) -> Option<Opened<'r>> {
         None
     }
 }
 
 impl<'r> Stage<'r> for Opened<'r> {
-    fn back(self) -> Option<Opened<'r>> {
+    fn into_opened(self) -> Option<Opened<'r>> {
         Some(self)
     }
 }
 
-impl<'r> Stage<'r> for Ready<'r> {
-    fn back(self) -> Option<Opened<'r>> {
+impl<'r> Stage<'r> for LockState<'r> {
+    fn into_opened(self) -> Option<Opened<'r>> {
         Some(match self {
-            Ready::Locked(locked) => locked.into_opened(),
-            Ready::ByForce(opened) => opened,
+            LockState::Locked(locked) => locked.into_opened(),
+            LockState::Forced(opened) => opened,
         })
     }
 }
 
 impl<'r> Stage<'r> for Dismounted<'r> {
-    fn back(self) -> Option<Opened<'r>> {
+    fn into_opened(self) -> Option<Opened<'r>> {
         Some(self.into_opened())
     }
 }
 
 /// The reports so far.
-struct Over(Vec<Option<Report>>);
+struct Reports(Vec<Option<Report>>);
 
-impl Over {
+impl Reports {
     fn of(count: usize) -> Self {
-        Over(vec![None; count])
+        Reports(vec![None; count])
     }
 
-    fn keep(&mut self, number: usize, report: Report) {
+    fn set(&mut self, number: usize, report: Report) {
         self.0[number] = Some(report);
     }
 
-    fn stop(&mut self, number: usize, mut run: Run<'_>, opened: Option<Opened<'_>>, error: Error) {
+    fn fail(
+        &mut self,
+        number: usize,
+        mut run: DriveOperation<'_>,
+        opened: Option<Opened<'_>>,
+        error: Error,
+    ) {
         let error = match opened {
-            Some(opened) => run.unlock_halted(Halted { error, opened }),
+            Some(opened) => run.unlock_failed(StageError { error, opened }),
             None => error,
         };
-        self.keep(number, run.stopped(error));
+        self.set(number, run.fail(error));
     }
 
     fn reports(self) -> Vec<Report> {

@@ -3,31 +3,31 @@
 use crate::drive::{Drive, DriveKind, Presence};
 use crate::error::{Error, ErrorKind};
 use crate::plan::Action;
-use crate::report::Done;
+use crate::report::StepOutcome;
 
 /// Did the drive do it; `None` when not, or not yet.
-pub(crate) fn judge(drive: &Drive, action: Action, seen: Presence) -> Option<Done> {
+pub(crate) fn verify(drive: &Drive, action: Action, seen: Presence) -> Option<StepOutcome> {
     use Presence::{Absent, Gone, Present, Stopped, TrayOpen, Unknown};
     match (action, seen) {
-        (Action::PowerOff, Gone) => Some(Done::default().with_note("the drive is gone")),
+        (Action::PowerOff, Gone) => Some(StepOutcome::default().with_note("the drive is gone")),
         (Action::PowerOff, _) => None,
-        (_, Gone) => Some(Done::default().with_note("the drive is gone")),
-        (_, TrayOpen) => Some(Done::default().with_note("the tray is open")),
+        (_, Gone) => Some(StepOutcome::default().with_note("the drive is gone")),
+        (_, TrayOpen) => Some(StepOutcome::default().with_note("the tray is open")),
         (Action::Detach, Absent) => {
-            Some(Done::default().with_note("nothing is attached to it any more"))
+            Some(StepOutcome::default().with_note("nothing is attached to it any more"))
         }
-        (_, Absent) => Some(Done::default().with_note("there is no medium in it any more")),
-        (Action::Stop, Stopped) => Some(Done::default().with_note("the drive has stopped")),
+        (_, Absent) => Some(StepOutcome::default().with_note("there is no medium in it any more")),
+        (Action::Stop, Stopped) => Some(StepOutcome::default().with_note("the drive has stopped")),
         // Many USB bridges know no "no medium": they stop, and that is all they can say.
         (Action::Eject, Stopped) if drive.kind == DriveKind::Disk => {
-            Some(Done::default().with_note("the drive has stopped"))
+            Some(StepOutcome::default().with_note("the drive has stopped"))
         }
         // A tape drive waits for LOAD with the tape where a hand can take it.
         (Action::Eject, Stopped) if drive.kind == DriveKind::Tape => {
-            Some(Done::default().with_note("the tape is unloaded"))
+            Some(StepOutcome::default().with_note("the tape is unloaded"))
         }
         (_, Unknown) => {
-            Some(Done::skipped("the drive does not say").with_warning(format!(
+            Some(StepOutcome::skipped("the drive does not say").with_warning(format!(
                 "{} does not say whether it let go: not verified",
                 drive.name
             )))
@@ -37,7 +37,7 @@ pub(crate) fn judge(drive: &Drive, action: Action, seen: Presence) -> Option<Don
 }
 
 /// The drive said yes and did nothing, or not enough: a known fault of firmware.
-pub(crate) fn not_ejected(drive: &Drive, action: Action, seen: Presence) -> Error {
+pub(crate) fn not_verified(drive: &Drive, action: Action, seen: Presence) -> Error {
     let what = match (action, seen) {
         (Action::PowerOff, _) => "said yes to powering off, and is still there",
         (Action::Stop, _) => "said yes to stopping, and still runs",
@@ -45,7 +45,7 @@ pub(crate) fn not_ejected(drive: &Drive, action: Action, seen: Presence) -> Erro
         (_, Presence::Stopped) => "stopped, but kept the medium",
         _ => "said yes to ejecting, and the medium is still in it",
     };
-    Error::new(ErrorKind::NotEjected, &drive.name, what).with_help(match action {
+    Error::new(ErrorKind::NotVerified, &drive.name, what).with_help(match action {
         Action::Detach => {
             "everything was flushed and dismounted before: something has it open, and it is detached when \
              that ends"
@@ -75,7 +75,7 @@ mod tests {
 
     fn proofs(kind: DriveKind, action: Action) -> Vec<Presence> {
         let drive = Drive { kind, ..crate::drive::tests::drive() };
-        ALL.into_iter().filter(|seen| judge(&drive, action, *seen).is_some()).collect()
+        ALL.into_iter().filter(|seen| verify(&drive, action, *seen).is_some()).collect()
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn silence_is_no_failure_but_is_told() {
         let drive = crate::drive::tests::drive();
-        let done = judge(&drive, Action::Eject, Presence::Unknown).unwrap();
+        let done = verify(&drive, Action::Eject, Presence::Unknown).unwrap();
         assert!(done.skipped.is_some());
         assert!(done.warnings[0].contains("not verified"));
     }

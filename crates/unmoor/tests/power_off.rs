@@ -1,10 +1,10 @@
 //! Powering a device off takes its other drives along: none of them may be in use.
 
-use unmoor::platform::simulated::{DriveSetup, Happening, Manner, Simulated, VolumeSetup};
+use unmoor::platform::simulated::{DriveSetup, ScheduledEvent, Semantics, Simulated, VolumeSetup};
 use unmoor::{Clock, ErrorKind, Goal, Options, Presence, Status, Step, VolumeKind, release};
 
 fn reader(second: VolumeSetup) -> Simulated {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let first = VolumeSetup::partition("vfat").mounted("/media/one");
     machine.plug(&DriveSetup::stick("one").siblings(&["sim:two"]).volume(first));
     machine.plug(&DriveSetup::stick("two").siblings(&["sim:one"]).volume(second));
@@ -39,7 +39,7 @@ fn an_idle_sibling_goes_along_and_is_named() {
 
 #[test]
 fn a_sibling_with_a_mapping_open_keeps_the_device_on() {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let first = VolumeSetup::partition("vfat").mounted("/media/one");
     machine.plug(&DriveSetup::stick("one").siblings(&["sim:two"]).volume(first));
     let two = DriveSetup::stick("two").siblings(&["sim:one"]);
@@ -56,7 +56,7 @@ fn a_sibling_with_a_mapping_open_keeps_the_device_on() {
 
 #[test]
 fn a_device_with_empty_slots_is_powered_off() {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     machine.plug(&DriveSetup::stick("one").siblings(&["sim:two"]).empty());
     machine.plug(&DriveSetup::stick("two").siblings(&["sim:one"]).empty());
     let report = power_off(&machine);
@@ -70,7 +70,7 @@ fn nothing_can_mount_a_sibling_meanwhile() {
     let two = machine.find("sim:two").unwrap();
     machine.at(
         machine.now() + std::time::Duration::from_millis(4),
-        Happening::Mount { drive: two, volume: "sim:two1".into(), path: "/media/late".into() },
+        ScheduledEvent::Mount { drive: two, volume: "sim:two1".into(), path: "/media/late".into() },
     );
     let mut held = false;
     let options = Options { goal: Goal::PowerOff, ..Options::default() };

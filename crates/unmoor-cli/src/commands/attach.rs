@@ -1,10 +1,10 @@
 //! `attach`: brings back what a power-off took off its bus; without a port, what could be.
 
-use super::{each, parse, print_document};
-use crate::answer::{Answer, Verb};
+use super::{parse, print_document, run_each};
+use crate::answer::{CommandKind, TargetResult};
 use crate::args;
-use crate::console::{Tone, say, tell};
-use crate::machines::Machines;
+use crate::console::{Style, print_err, print_out};
+use crate::machines::Platforms;
 use crate::outcome::Outcome;
 use crate::progress::Progress;
 use crate::{json, signals, words};
@@ -16,26 +16,26 @@ pub fn run(args: args::Attach) -> Result<u8, Error> {
     }
     let options =
         Options { timeout: args.timeout, cancel: signals::cancel(), ..Options::default() };
-    let machines = Machines::default();
+    let machines = Platforms::default();
     let targets = parse(args.targets)?;
-    Ok(each(Verb::Attach, targets, &args.output, &options.cancel, |given, target| {
+    Ok(run_each(CommandKind::Attach, targets, &args.output, &options.cancel, |given, target| {
         let machine = match machines.of(target) {
             Ok(machine) => machine,
-            Err(error) => return Answer::from_error(given, Verb::Attach, None, error),
+            Err(error) => return TargetResult::from_error(given, CommandKind::Attach, None, error),
         };
         let report = if args.dry_run {
             unmoor::attach_dry_run(machine, target, &options)
         } else {
             let mut progress = Progress::new(&given, &args.output, options.wait);
-            unmoor::attach(machine, target, &options, &mut |event| progress.hear(event))
+            unmoor::attach(machine, target, &options, &mut |event| progress.on_event(event))
         };
-        Answer::from_report(given, Verb::Attach, report)
+        TargetResult::from_report(given, CommandKind::Attach, report)
     }))
 }
 
 /// The ports that have something plugged in which the system does not use.
 fn list(output: &args::Output) -> u8 {
-    let found = platform::native().and_then(|machine| unmoor::vacant_ports(&*machine));
+    let found = platform::native().and_then(|machine| unmoor::detached_ports(&*machine));
     let code = found.as_ref().err().map_or(0, |e| Outcome::from(e).exit_code());
     if output.json {
         let ports = found.as_deref().unwrap_or_default();
@@ -44,9 +44,9 @@ fn list(output: &args::Output) -> u8 {
     match found {
         Ok(ports) => print(&ports, output.quiet),
         Err(error) => {
-            tell(Tone::Bad, &words::failure(None, &error));
+            print_err(Style::Bad, &words::failure(None, &error));
             if let Some(help) = error.help() {
-                tell(Tone::Plain, &format!("  {help}"));
+                print_err(Style::Plain, &format!("  {help}"));
             }
         }
     }
@@ -55,9 +55,9 @@ fn list(output: &args::Output) -> u8 {
 
 fn print(ports: &[Port], quiet: bool) {
     if ports.is_empty() && !quiet {
-        say(Tone::Plain, "Nothing is plugged in that the system does not use.");
+        print_out(Style::Plain, "Nothing is plugged in that the system does not use.");
     }
     for port in ports {
-        say(Tone::Plain, &format!("{}  ({})", port.name, json::bus(port.bus)));
+        print_out(Style::Plain, &format!("{}  ({})", port.name, json::bus(port.bus)));
     }
 }

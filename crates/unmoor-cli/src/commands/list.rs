@@ -2,7 +2,7 @@
 
 use super::print_document;
 use crate::args;
-use crate::console::{self, Tone, say, tell};
+use crate::console::{self, Style, print_err, print_out};
 use crate::outcome::Outcome;
 use crate::table::Table;
 use crate::text::escape_os;
@@ -28,9 +28,9 @@ pub fn run(args: args::List) -> u8 {
 }
 
 fn fail(error: &Error) {
-    tell(Tone::Bad, &words::failure(None, error));
+    print_err(Style::Bad, &words::failure(None, error));
     if let Some(help) = error.help() {
-        tell(Tone::Plain, &format!("  {help}"));
+        print_err(Style::Plain, &format!("  {help}"));
     }
 }
 
@@ -38,7 +38,7 @@ fn fail(error: &Error) {
 pub fn print(drives: &[Drive], all: bool) {
     if drives.is_empty() {
         let more = if all { "" } else { " `unmoor list --all` shows the built-in ones." };
-        return say(Tone::Plain, &format!("There is no removable drive.{more}"));
+        return print_out(Style::Plain, &format!("There is no removable drive.{more}"));
     }
     let mut table = Table::new(&[1]);
     table.row(["NAME", "SIZE", "TYPE", "MODEL OR LABEL", "STATE"].map(String::from));
@@ -48,7 +48,7 @@ pub fn print(drives: &[Drive], all: bool) {
     }
     let lines = table.lines(console::width());
     for (index, line) in lines.iter().enumerate() {
-        say(if index == 0 { Tone::Strong } else { Tone::Plain }, line);
+        print_out(if index == 0 { Style::Strong } else { Style::Plain }, line);
     }
 }
 
@@ -70,7 +70,7 @@ fn add(drive: &Drive, lines: bool, table: &mut Table) {
             (false, false) => "|-",
             (false, true) => "`-",
         };
-        let deeper = if volume.on.contains(&drive.name) { "" } else { "  " };
+        let deeper = if volume.parents.contains(&drive.name) { "" } else { "  " };
         table.row([
             format!("{deeper}{branch} {}", volume.name),
             volume.size.map(words::size).unwrap_or_default(),
@@ -92,8 +92,8 @@ pub fn kind(drive: &Drive) -> String {
 
 fn state(drive: &Drive) -> Vec<String> {
     let mut state = Vec::new();
-    if !drive.system.is_empty() {
-        state.push(format!("system ({})", drive.system.join(", ")));
+    if !drive.system_uses.is_empty() {
+        state.push(format!("system ({})", drive.system_uses.join(", ")));
     } else if !drive.removable && !drive.hotplug && drive.kind != DriveKind::Loop {
         state.push("built in".into());
     }

@@ -8,9 +8,9 @@ mod removable;
 pub mod status;
 pub mod who;
 
-use crate::answer::{Answer, Verb};
+use crate::answer::{CommandKind, TargetResult};
 use crate::args::Output;
-use crate::console::{self, Tone, say, tell};
+use crate::console::{self, Style, print_err, print_out};
 use crate::outcome::Outcome;
 use crate::{blockers, json, steps};
 use removable::LeftOut;
@@ -27,18 +27,18 @@ pub fn parse(targets: Vec<OsString>) -> Result<Vec<(OsString, Target)>, Error> {
 
 /// Handles one target after the other and prints each answer; returns the worst exit code. One bad
 /// target does not stop the others; the wish to stop does.
-pub fn each(
-    verb: Verb,
+pub fn run_each(
+    verb: CommandKind,
     targets: Vec<(OsString, Target)>,
     output: &Output,
     cancel: &Cancel,
-    mut handle: impl FnMut(OsString, &Target) -> Answer,
+    mut handle: impl FnMut(OsString, &Target) -> TargetResult,
 ) -> u8 {
     introduce(output);
     let mut answers = Vec::with_capacity(targets.len());
     for (given, target) in targets {
         let answer = match cancel.is_cancelled() {
-            true => Answer::from_error(given, verb, None, not_begun(&target)),
+            true => TargetResult::from_error(given, verb, None, not_begun(&target)),
             false => handle(given, &target),
         };
         if !output.json {
@@ -52,12 +52,17 @@ pub fn each(
 /// The first line of a bug report.
 fn introduce(output: &Output) {
     if output.verbose {
-        tell(Tone::Dim, &format!("unmoor {} on {OS} ({ARCH})", env!("CARGO_PKG_VERSION")));
+        print_err(Style::Dim, &format!("unmoor {} on {OS} ({ARCH})", env!("CARGO_PKG_VERSION")));
     }
 }
 
 /// The worst exit code; with `--json`, the document.
-fn conclude(verb: Verb, answers: &[Answer], left_out: Option<&[LeftOut]>, output: &Output) -> u8 {
+fn conclude(
+    verb: CommandKind,
+    answers: &[TargetResult],
+    left_out: Option<&[LeftOut]>,
+    output: &Output,
+) -> u8 {
     let code = Outcome::worst(answers.iter().map(|a| a.outcome.exit_code()));
     match output.json {
         true => print_document(&json::of_targets(verb.name(), code, answers, left_out), code),
@@ -70,47 +75,47 @@ fn not_begun(target: &Target) -> Error {
 }
 
 /// The answer in words: what was asked for to standard output, the rest to standard error.
-fn print(verb: Verb, answer: &Answer, output: &Output) {
+fn print(verb: CommandKind, answer: &TargetResult, output: &Output) {
     if !output.quiet {
         for warning in &answer.warnings {
-            tell(Tone::Warning, &format!("warning: {warning}"));
+            print_err(Style::Warning, &format!("warning: {warning}"));
         }
     }
-    let good = answer.outcome.is_good();
+    let good = answer.outcome.is_success();
     if good && output.quiet {
         // What is lost is an error, also where giving it up was the wish.
-        answer.lost.iter().for_each(|lost| tell(Tone::Bad, &lost.to_string()));
+        answer.lost.iter().for_each(|lost| print_err(Style::Bad, &lost.to_string()));
         return;
     }
     // For `who`, what is in the way is the result that was asked for, even with -q.
-    let asked = good || verb == Verb::Who;
+    let asked = good || verb == CommandKind::Who;
     let width = if asked { console::width() } else { console::width_of_errors() };
     for (tone, line) in lines(verb, answer, output.verbose, width) {
-        if asked { say(tone, &line) } else { tell(tone, &line) }
+        if asked { print_out(tone, &line) } else { print_err(tone, &line) }
     }
 }
 
 /// The answer in words: how it ended, below it the plan or who is in the way, and what to do next.
 pub fn lines(
-    verb: Verb,
-    answer: &Answer,
+    verb: CommandKind,
+    answer: &TargetResult,
     verbose: bool,
     width: Option<usize>,
-) -> Vec<(Tone, String)> {
+) -> Vec<(Style, String)> {
     let tone = match answer.outcome {
-        Outcome::Planned => Tone::Plain,
-        outcome if outcome.is_good() => Tone::Good,
-        _ => Tone::Bad,
+        Outcome::Planned => Style::Plain,
+        outcome if outcome.is_success() => Style::Good,
+        _ => Style::Bad,
     };
     let mut lines = vec![(tone, answer.message.clone())];
-    let mut add = |line| lines.push((Tone::Plain, line));
+    let mut add = |line| lines.push((Style::Plain, line));
     if answer.outcome == Outcome::Planned {
         let planned = answer.steps.iter().filter(|s| s.status != Status::Done);
         planned.enumerate().for_each(|(n, step)| add(steps::planned(n + 1, step)));
     }
-    let room = blockers::Room { all: verbose || verb == Verb::Who, width };
+    let room = blockers::Room { all: verbose || verb == CommandKind::Who, width };
     answer.scan.iter().flat_map(|scan| blockers::lines(scan, room)).for_each(&mut add);
-    answer.ended.iter().map(blockers::ended).for_each(&mut add);
+    answer.ended.iter().map(blockers::termination).for_each(&mut add);
     if let Some(code) = answer.error.as_ref().and_then(Error::os_code).filter(|_| verbose) {
         add(format!("  the system's number for it: {code}"));
     }
@@ -127,7 +132,7 @@ pub fn print_document(document: &str, code: u8) -> u8 {
     match writeln!(out, "{document}").and_then(|()| out.flush()) {
         Ok(()) => code,
         Err(error) => {
-            tell(Tone::Bad, &format!("the JSON document could not be written: {error}"));
+            print_err(Style::Bad, &format!("the JSON document could not be written: {error}"));
             Outcome::worst([code, Outcome::Failed.exit_code()])
         }
     }

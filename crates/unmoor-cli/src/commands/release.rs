@@ -2,7 +2,7 @@
 
 use super::many::many;
 use super::removable;
-use crate::answer::Verb;
+use crate::answer::CommandKind;
 use crate::args::{Eject, Flush, Load, Remount};
 use crate::{ask, signals};
 #[cfg(windows)]
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 #[cfg(windows)]
 use unmoor::Target;
-use unmoor::{Consent, Error, ErrorKind, Goal, Kill, Options, Procedure};
+use unmoor::{Confirm, Error, ErrorKind, Goal, Kill, Operation, Options};
 
 pub fn eject(args: Eject) -> Result<u8, Error> {
     let goal = match (args.dismount_only, args.power_off) {
@@ -24,23 +24,30 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         discard_unwritten: args.discard_unwritten,
         swapoff: args.swapoff,
         kill: kill(&args)?,
-        together: Vec::new(),
+        group: Vec::new(),
         wait: args.wait.unwrap_or_default(),
         timeout: args.timeout,
         offline: args.offline,
         verify: !args.no_verify,
         cancel: signals::cancel(),
     };
-    let verb = Verb::Eject(goal);
+    let verb = CommandKind::Eject(goal);
     let (targets, left_out) = match args.all_removable {
         false => (args.targets, None),
         true => match removable::find(args.simulated) {
             Ok((targets, left_out)) if !targets.is_empty() => (targets, Some(left_out)),
             Ok((_, left_out)) => {
                 let error = removable::none_there();
-                return Ok(removable::nothing(verb.name(), &error, &left_out, &args.output));
+                return Ok(removable::nothing_to_release(
+                    verb.name(),
+                    &error,
+                    &left_out,
+                    &args.output,
+                ));
             }
-            Err(error) => return Ok(removable::nothing(verb.name(), &error, &[], &args.output)),
+            Err(error) => {
+                return Ok(removable::nothing_to_release(verb.name(), &error, &[], &args.output));
+            }
         },
     };
     #[cfg(windows)]
@@ -49,7 +56,7 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
     {
         return Ok(code);
     }
-    let procedure = if args.dry_run { Procedure::DryRun } else { Procedure::Release };
+    let procedure = if args.dry_run { Operation::DryRun } else { Operation::Release };
     many(verb, procedure, targets, left_out, &args.output, &options)
 }
 
@@ -64,32 +71,32 @@ fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
 
 pub fn load(args: Load) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    many(Verb::Load, Procedure::Load, args.targets, None, &args.output, &options)
+    many(CommandKind::Load, Operation::Load, args.targets, None, &args.output, &options)
 }
 
 pub fn flush(args: Flush) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    many(Verb::Flush, Procedure::Flush, args.targets, None, &args.output, &options)
+    many(CommandKind::Flush, Operation::Flush, args.targets, None, &args.output, &options)
 }
 
 pub fn remount(args: Remount) -> Result<u8, Error> {
     let options = only_timeout(None);
-    many(Verb::Remount, Procedure::Remount, args.targets, None, &args.output, &options)
+    many(CommandKind::Remount, Operation::Remount, args.targets, None, &args.output, &options)
 }
 
 /// The wish to end programs. Where nobody can be asked, the answer has to be given beforehand.
 fn kill(args: &Eject) -> Result<Option<Kill>, Error> {
     let consent = match (args.kill, args.yes || args.dry_run) {
         (false, _) => return Ok(None),
-        (true, true) => Consent::Given,
-        (true, false) if ask::can_answer() => Consent::Ask(ask::user()),
+        (true, true) => Confirm::Always,
+        (true, false) if ask::can_answer() => Confirm::Prompt(ask::user()),
         (true, false) => {
             let why = "there is no terminal to ask on before programs are ended";
             return Err(Error::new(ErrorKind::InvalidTarget, "--kill", why)
                 .with_help("add --yes to agree beforehand"));
         }
     };
-    Ok(Some(Kill { grace: args.grace.unwrap_or(Kill::GRACE), consent }))
+    Ok(Some(Kill { grace: args.grace.unwrap_or(Kill::GRACE), confirm: consent }))
 }
 
 fn only_timeout(timeout: Option<Duration>) -> Options {

@@ -2,7 +2,7 @@
 
 use super::print_document;
 use crate::args::Output;
-use crate::console::{Tone, tell};
+use crate::console::{Style, print_err};
 use crate::outcome::Outcome;
 use crate::{json, words};
 use std::ffi::OsString;
@@ -18,29 +18,29 @@ pub fn find(simulated: bool) -> Result<(Vec<OsString>, Vec<LeftOut>)> {
         true => unmoor::list(&Simulated::demo(), true)?,
         false => unmoor::list(&*platform::native()?, true)?,
     };
-    let (chosen, left_out) = unmoor::all_removable(drives);
+    let (chosen, left_out) = unmoor::select_removable(drives);
     Ok((chosen.into_iter().map(|drive| drive.path.into_os_string()).collect(), left_out))
 }
 
 /// Says which drives are left out.
-pub fn tell_left_out(left_out: &[LeftOut]) {
+pub fn print_left_out(left_out: &[LeftOut]) {
     for (drive, reason) in left_out {
-        tell(Tone::Dim, &format!("left out: {}: {reason}", words::describe(drive)));
+        print_err(Style::Dim, &format!("left out: {}: {reason}", words::describe(drive)));
     }
 }
 
 /// There is nothing to release, or no list of what there is: that has an answer of its own.
-pub fn nothing(verb: &str, error: &Error, left_out: &[LeftOut], output: &Output) -> u8 {
+pub fn nothing_to_release(verb: &str, error: &Error, left_out: &[LeftOut], output: &Output) -> u8 {
     let code = Outcome::from(error).exit_code();
     if output.json {
         return print_document(&json::of_no_targets(verb, code, error, left_out), code);
     }
     if output.verbose {
-        tell_left_out(left_out);
+        print_left_out(left_out);
     }
-    tell(Tone::Bad, &words::failure(None, error));
+    print_err(Style::Bad, &words::failure(None, error));
     if let Some(help) = error.help() {
-        tell(Tone::Plain, &format!("  {help}"));
+        print_err(Style::Plain, &format!("  {help}"));
     }
     code
 }

@@ -1,10 +1,10 @@
 //! `status`: one drive in full, and what `eject` would do with it. Changes nothing.
 
 use super::{list, parse, print_document};
-use crate::answer::{Answer, Verb};
+use crate::answer::{CommandKind, TargetResult};
 use crate::args;
-use crate::console::{Tone, say, tell};
-use crate::machines::Machines;
+use crate::console::{Style, print_err, print_out};
+use crate::machines::Platforms;
 use crate::outcome::Outcome;
 use crate::text::escape_os;
 use crate::{json, steps, words};
@@ -17,20 +17,20 @@ pub fn run(args: args::Status) -> Result<u8, Error> {
             Ok(targets) => targets,
             Err(error) if args.json => {
                 let code = Outcome::from(&error).exit_code();
-                let verb = Verb::Status.name();
+                let verb = CommandKind::Status.name();
                 return Ok(print_document(&json::of_no_targets(verb, code, &error, &[]), code));
             }
             Err(error) => return Err(error),
         },
         false => args.targets,
     };
-    let machines = Machines::default();
-    let answers: Vec<Answer> =
+    let machines = Platforms::default();
+    let answers: Vec<TargetResult> =
         parse(targets)?.into_iter().map(|(given, t)| look(&machines, given, &t)).collect();
     let code = Outcome::worst(answers.iter().map(|a| a.outcome.exit_code()));
     if args.json {
         return Ok(print_document(
-            &json::of_targets(Verb::Status.name(), code, &answers, None),
+            &json::of_targets(CommandKind::Status.name(), code, &answers, None),
             code,
         ));
     }
@@ -39,7 +39,7 @@ pub fn run(args: args::Status) -> Result<u8, Error> {
     }
     for (index, answer) in answers.iter().enumerate() {
         if index > 0 {
-            say(Tone::Plain, "");
+            print_out(Style::Plain, "");
         }
         print(answer);
     }
@@ -53,12 +53,12 @@ fn removable() -> Result<Vec<OsString>, Error> {
 
 /// The drive, and the plan of an ejection. That `eject` would refuse is news, not a failure of
 /// `status`.
-fn look(machines: &Machines, given: OsString, target: &Target) -> Answer {
+fn look(machines: &Platforms, given: OsString, target: &Target) -> TargetResult {
     let report = match machines.of(target) {
         Ok(machine) => unmoor::dry_run(machine, target, &Options::default()),
-        Err(error) => return Answer::from_error(given, Verb::Status, None, error),
+        Err(error) => return TargetResult::from_error(given, CommandKind::Status, None, error),
     };
-    let mut answer = Answer::from_report(given, Verb::Status, report);
+    let mut answer = TargetResult::from_report(given, CommandKind::Status, report);
     if let Some(drive) = &answer.drive {
         answer.message = match &answer.error {
             Some(error) => {
@@ -75,31 +75,31 @@ fn look(machines: &Machines, given: OsString, target: &Target) -> Answer {
     answer
 }
 
-fn print(answer: &Answer) {
+fn print(answer: &TargetResult) {
     let Some(drive) = &answer.drive else {
-        tell(Tone::Bad, &answer.message);
+        print_err(Style::Bad, &answer.message);
         if let Some(help) = &answer.help {
-            tell(Tone::Plain, &format!("  {help}"));
+            print_err(Style::Plain, &format!("  {help}"));
         }
         return;
     };
-    say(Tone::Strong, &words::describe(drive));
+    print_out(Style::Strong, &words::describe(drive));
     for (name, value) in facts(drive) {
-        say(Tone::Plain, &format!("  {name:<10} {value}"));
+        print_out(Style::Plain, &format!("  {name:<10} {value}"));
     }
     for volume in &drive.volumes {
-        say(Tone::Plain, &format!("  volume     {}", describe(volume)));
+        print_out(Style::Plain, &format!("  volume     {}", describe(volume)));
     }
-    say(Tone::Plain, &answer.message);
+    print_out(Style::Plain, &answer.message);
     for (number, step) in planned(answer).enumerate() {
-        say(Tone::Plain, &steps::planned(number + 1, step));
+        print_out(Style::Plain, &steps::planned(number + 1, step));
     }
     if let Some(help) = &answer.help {
-        say(Tone::Plain, &format!("  {help}"));
+        print_out(Style::Plain, &format!("  {help}"));
     }
 }
 
-fn planned(answer: &Answer) -> impl Iterator<Item = &unmoor::StepReport> {
+fn planned(answer: &TargetResult) -> impl Iterator<Item = &unmoor::StepReport> {
     use unmoor::Status::{Planned, Skipped};
     answer.steps.iter().filter(|s| matches!(s.status, Planned | Skipped))
 }
@@ -112,7 +112,7 @@ fn facts(drive: &Drive) -> Vec<(&'static str, String)> {
     add("medium", Some(medium(drive).into()));
     add("leaves", Some(leaves(drive).into()));
     add("read-only", drive.read_only.then(|| "nothing can be written to it".into()));
-    add("system", (!drive.system.is_empty()).then(|| drive.system.join(", ")));
+    add("system", (!drive.system_uses.is_empty()).then(|| drive.system_uses.join(", ")));
     add("siblings", (!drive.siblings.is_empty()).then(|| drive.siblings.join(", ")));
     add("unwritten", drive.unwritten().map(words::size));
     facts

@@ -1,31 +1,31 @@
 //! `who`: what is in the way of a release. Changes nothing.
 
-use super::{each, parse};
-use crate::answer::{Answer, Verb};
+use super::{parse, run_each};
+use crate::answer::{CommandKind, TargetResult};
 use crate::args;
 use crate::blockers::{processes, user};
-use crate::machines::Machines;
+use crate::machines::Platforms;
 use crate::outcome::Outcome;
 use crate::{signals, words};
 use std::ffi::OsString;
-use unmoor::{Blocker, BlockerKind, Drive, Error, ErrorKind, Opened, Options, Scan, Target};
+use unmoor::{Blocker, BlockerKind, BlockerScan, Drive, Error, ErrorKind, Opened, Options, Target};
 
 pub fn run(args: args::Who) -> Result<u8, Error> {
     let targets = parse(args.targets)?;
-    let machines = Machines::default();
+    let machines = Platforms::default();
     let options = Options { cancel: signals::cancel(), ..Options::default() };
-    Ok(each(Verb::Who, targets, &args.output, &options.cancel, |given, target| {
+    Ok(run_each(CommandKind::Who, targets, &args.output, &options.cancel, |given, target| {
         match search(&machines, target, &options) {
             Ok((drive, scan, as_whom)) => answer(given, drive, scan, as_whom),
-            Err(error) => Answer::from_error(given, Verb::Who, None, error),
+            Err(error) => TargetResult::from_error(given, CommandKind::Who, None, error),
         }
     }))
 }
 
 /// The drive, who uses it, and whom to be in order to see more.
-type Found = (Drive, Scan, Option<&'static str>);
+type Scanned = (Drive, BlockerScan, Option<&'static str>);
 
-fn search(machines: &Machines, target: &Target, options: &Options) -> Result<Found, Error> {
+fn search(machines: &Platforms, target: &Target, options: &Options) -> Result<Scanned, Error> {
     let machine = machines.of(target)?;
     let mut opened = Opened::new(machine, target, options)?;
     let scan = opened.blockers();
@@ -37,13 +37,18 @@ fn search(machines: &Machines, target: &Target, options: &Options) -> Result<Fou
     {
         return Err(error.with_scan(scan));
     }
-    Ok((opened.drive().clone(), scan, machine.sees_more_as()))
+    Ok((opened.drive().clone(), scan, machine.elevated_account()))
 }
 
-fn answer(target: OsString, drive: Drive, scan: Scan, as_whom: Option<&str>) -> Answer {
+fn answer(
+    target: OsString,
+    drive: Drive,
+    scan: BlockerScan,
+    as_whom: Option<&str>,
+) -> TargetResult {
     let (outcome, what) = verdict(&scan, as_whom.is_some());
     let help = as_whom.filter(|_| !scan.complete);
-    Answer {
+    TargetResult {
         target,
         outcome,
         message: format!("{}: {what}.", words::describe(&drive)),
@@ -62,13 +67,13 @@ fn answer(target: OsString, drive: Drive, scan: Scan, as_whom: Option<&str>) -> 
 
 /// "Nothing is in the way" is said only when everything was seen. Whoever `could_see_more` as somebody else is
 /// not permitted to know.
-fn verdict(scan: &Scan, could_see_more: bool) -> (Outcome, String) {
+fn verdict(scan: &BlockerScan, could_see_more: bool) -> (Outcome, String) {
     let users = scan.blockers.iter().filter(|b| user(b).is_some()).count();
     let others: Vec<&Blocker> = scan.blockers.iter().filter(|b| user(b).is_none()).collect();
     match (users, others.len()) {
         (0, 0) if scan.complete => (Outcome::Done, "nothing is in the way of a release".into()),
-        (0, 0) if scan.unseen_processes > 0 => {
-            let unseen = processes(scan.unseen_processes);
+        (0, 0) if scan.inaccessible_processes > 0 => {
+            let unseen = processes(scan.inaccessible_processes);
             let what = format!("nothing was found, but {unseen} could not be looked into");
             (Outcome::NotPermitted, what)
         }
@@ -77,15 +82,16 @@ fn verdict(scan: &Scan, could_see_more: bool) -> (Outcome, String) {
             (outcome, "nothing was found, but not everything could be seen".into())
         }
         (users, 0) => (Outcome::Busy, format!("in use by {}", processes(users))),
-        (0, _) => (Outcome::Busy, format!("in use by {}", things(&others))),
-        (users, _) => {
-            (Outcome::Busy, format!("in use by {} and {}", processes(users), things(&others)))
-        }
+        (0, _) => (Outcome::Busy, format!("in use by {}", describe_kinds(&others))),
+        (users, _) => (
+            Outcome::Busy,
+            format!("in use by {} and {}", processes(users), describe_kinds(&others)),
+        ),
     }
 }
 
 /// `1 mount, 2 swap areas`.
-fn things(blockers: &[&Blocker]) -> String {
+fn describe_kinds(blockers: &[&Blocker]) -> String {
     let one = |kind: BlockerKind| {
         let count = blockers.iter().filter(|b| b.kind == kind).count();
         let (one, many) = match kind {
@@ -94,7 +100,9 @@ fn things(blockers: &[&Blocker]) -> String {
             BlockerKind::Loop => ("image", "images"),
             BlockerKind::Swap => ("swap area", "swap areas"),
             BlockerKind::Mapping => ("mapping", "mappings"),
-            BlockerKind::Raid => ("volume over several drives", "volumes over several drives"),
+            BlockerKind::MultiDevice => {
+                ("volume over several drives", "volumes over several drives")
+            }
             BlockerKind::Overlay => ("overlay", "overlays"),
             BlockerKind::Export => ("NFS export", "NFS exports"),
             _ => ("user that was not found", "users that were not found"),
@@ -114,27 +122,29 @@ fn things(blockers: &[&Blocker]) -> String {
 mod tests {
     use super::*;
 
-    fn of(scan: Scan) -> (u8, String) {
+    fn of(scan: BlockerScan) -> (u8, String) {
         let (outcome, what) = verdict(&scan, false);
         (outcome.exit_code(), what)
     }
 
     #[test]
     fn nothing_is_said_only_when_everything_was_seen() {
-        let (code, message) = of(Scan { complete: true, ..Scan::default() });
+        let (code, message) = of(BlockerScan { complete: true, ..BlockerScan::default() });
         assert!(code == 0 && message.contains("nothing is in the way"), "{message}");
-        let (code, message) = of(Scan { unseen_processes: 3, ..Scan::default() });
+        let (code, message) =
+            of(BlockerScan { inaccessible_processes: 3, ..BlockerScan::default() });
         assert!(code == 5 && message.contains("3 processes could not"), "{message}");
-        let (code, message) = of(Scan::default());
+        let (code, message) = of(BlockerScan::default());
         assert!(code == 1 && message.contains("not everything"), "{message}");
         // As under /proc mounted with hidepid: nobody knows how many are hidden.
-        assert_eq!(verdict(&Scan::default(), true).0.exit_code(), 5);
+        assert_eq!(verdict(&BlockerScan::default(), true).0.exit_code(), 5);
     }
 
     #[test]
     fn something_in_the_way_is_three() {
         let blocker = Blocker::new(BlockerKind::Swap, "swap file /mnt/swap");
-        let scan = Scan { blockers: vec![blocker], complete: true, ..Scan::default() };
+        let scan =
+            BlockerScan { blockers: vec![blocker], complete: true, ..BlockerScan::default() };
         assert_eq!(of(scan).0, 3);
     }
 }

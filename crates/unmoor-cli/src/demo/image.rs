@@ -4,7 +4,7 @@
 //! else is ever touched.
 
 use super::system::{exists, run, tool};
-use super::{FILES, Stick, photograph};
+use super::{FILES, Stick, checksum_files};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -74,7 +74,7 @@ impl Image {
         self.folder.join("stick")
     }
 
-    fn second_look(&self) -> PathBuf {
+    fn verify_contents(&self) -> PathBuf {
         self.folder.join("second-look")
     }
 
@@ -99,7 +99,7 @@ impl Image {
     /// How many of the files are on the medium, byte for byte.
     fn count_files(&self, there: &Path) -> usize {
         let right = |index: &usize| {
-            let (name, content) = photograph(*index);
+            let (name, content) = checksum_files(*index);
             fs::read(there.join(name)).is_ok_and(|read| read == content)
         };
         (0..FILES).filter(right).count()
@@ -115,14 +115,14 @@ impl Stick for Image {
         self.mount().into()
     }
 
-    fn what(&self) -> String {
+    fn description(&self) -> String {
         let device = self.device.clone().unwrap_or_default();
         let (kind, mount) = (self.kind.name, self.mount());
         format!("{} with {kind} on it, mounted on {}.", device.display(), mount.display())
     }
 
     fn copy(&mut self) -> Result<String, String> {
-        for (name, content) in (0..FILES).map(photograph) {
+        for (name, content) in (0..FILES).map(checksum_files) {
             fs::write(self.mount().join(name), content).map_err(|e| e.to_string())?;
         }
         Ok(super::copied(self))
@@ -154,7 +154,7 @@ impl Stick for Image {
             run(check, &words).map_err(|why| format!("the file system is not clean: {why}"))?;
             seen.push(format!("{check} finds the file system clean."));
         }
-        let there = self.second_look();
+        let there = self.verify_contents();
         fs::create_dir(&there).map_err(|e| e.to_string())?;
         run("mount", &["-o".as_ref(), "loop,ro".as_ref(), file.as_os_str(), there.as_os_str()])?;
         let found = self.count_files(&there);
@@ -187,13 +187,13 @@ impl Drop for Image {
             _ = editor.kill();
             _ = editor.wait();
         }
-        for place in [self.second_look(), self.mount()] {
+        for place in [self.verify_contents(), self.mount()] {
             if self.is_mounted(&place) {
                 take_down(&place);
             }
         }
         self.detach();
-        for place in [self.second_look(), self.mount()] {
+        for place in [self.verify_contents(), self.mount()] {
             // Somebody else may have unmounted it while files were copied: those lie here then.
             if !self.is_mounted(&place) {
                 _ = fs::remove_dir_all(place);

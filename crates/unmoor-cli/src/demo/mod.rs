@@ -7,10 +7,10 @@ mod simulated;
 #[cfg(target_os = "linux")]
 mod system;
 
-use crate::answer::{Answer, Verb};
+use crate::answer::{CommandKind, TargetResult};
 use crate::args::{self, Output};
 use crate::commands;
-use crate::console::{self, Tone, say, tell};
+use crate::console::{self, Style, print_err, print_out};
 use crate::outcome::Outcome;
 use crate::progress::Progress;
 use crate::text::escape_os;
@@ -25,7 +25,7 @@ trait Stick {
     fn machine(&self) -> &dyn Platform;
     fn target(&self) -> OsString;
     /// What it is, in one sentence.
-    fn what(&self) -> String;
+    fn description(&self) -> String;
     /// Copies files to it, and does not wait for them to be written.
     fn copy(&mut self) -> Result<String, String>;
     /// Something opens a file on it and keeps it open.
@@ -38,21 +38,27 @@ trait Stick {
 pub fn run(args: args::Demo) -> Result<u8, Error> {
     let cancel = signals::cancel_only();
     let mut stick = make(args.simulated, &cancel);
-    let told = tell_story(&mut *stick, &cancel);
+    let told = run_script(&mut *stick, &cancel);
     // Everything that was made is gone before the last word.
     drop(stick);
     Ok(match told {
         Ok(()) => {
-            say(Tone::Plain, "");
-            say(Tone::Good, "That was all of it; what the demonstration made is gone again.");
+            print_out(Style::Plain, "");
+            print_out(
+                Style::Good,
+                "That was all of it; what the demonstration made is gone again.",
+            );
             0
         }
         Err(_) if cancel.is_cancelled() => {
-            tell(Tone::Warning, "Stopped at your wish; what the demonstration made is gone again.");
+            print_err(
+                Style::Warning,
+                "Stopped at your wish; what the demonstration made is gone again.",
+            );
             Outcome::Interrupted.exit_code()
         }
         Err(why) => {
-            tell(Tone::Bad, &format!("The demonstration failed: {why}."));
+            print_err(Style::Bad, &format!("The demonstration failed: {why}."));
             Outcome::Failed.exit_code()
         }
     })
@@ -64,7 +70,7 @@ fn make(simulated: bool, cancel: &Cancel) -> Box<dyn Stick> {
         Ok(stick) => stick,
         Err(why) => {
             let why = format!("Shown on a simulated drive, in memory ({why}).");
-            say(Tone::Plain, &why);
+            print_out(Style::Plain, &why);
             Box::new(simulated::Memory::plugged_in())
         }
     }
@@ -73,7 +79,7 @@ fn make(simulated: bool, cancel: &Cancel) -> Box<dyn Stick> {
 #[cfg(target_os = "linux")]
 fn make_real(cancel: &Cancel) -> Result<Box<dyn Stick>, String> {
     let stick = image::Image::attached(cancel)?;
-    say(Tone::Plain, "Shown on a real file system, in an image file made for it.");
+    print_out(Style::Plain, "Shown on a real file system, in an image file made for it.");
     Ok(Box::new(stick))
 }
 
@@ -82,43 +88,43 @@ fn make_real(_: &Cancel) -> Result<Box<dyn Stick>, String> {
     Err("a real one is made on Linux only".into())
 }
 
-fn tell_story(stick: &mut dyn Stick, cancel: &Cancel) -> Result<(), String> {
-    chapter(1, "A stick is plugged in, and files are copied to it.", cancel)?;
-    comment(&stick.what());
+fn run_script(stick: &mut dyn Stick, cancel: &Cancel) -> Result<(), String> {
+    heading(1, "A stick is plugged in, and files are copied to it.", cancel)?;
+    comment(&stick.description());
     let copied = stick.copy()?;
     comment(&copied);
 
-    chapter(2, "A program still has a file open: the stick stays where it is.", cancel)?;
+    heading(2, "A program still has a file open: the stick stays where it is.", cancel)?;
     let opened = stick.open_file()?;
     comment(&opened);
     expect(Outcome::Busy, eject(stick, cancel, false)?)?;
     comment("Nothing was dismounted: the program can go on, and so can you.");
 
-    chapter(3, "The program closes its file, and now the stick is let go of.", cancel)?;
+    heading(3, "The program closes its file, and now the stick is let go of.", cancel)?;
     stick.close_file()?;
     expect(Outcome::Released, eject(stick, cancel, true)?)?;
     comment(
         "Flushed, found idle, dismounted, let go of, looked at, unlocked: each line is one step.",
     );
 
-    chapter(4, "What is on the stick, the moment it is out?", cancel)?;
+    heading(4, "What is on the stick, the moment it is out?", cancel)?;
     for line in stick.inspect()? {
         comment(&line);
     }
     Ok(())
 }
 
-fn chapter(number: usize, title: &str, cancel: &Cancel) -> Result<(), String> {
+fn heading(number: usize, title: &str, cancel: &Cancel) -> Result<(), String> {
     if cancel.is_cancelled() {
         return Err("stopped at your wish".into());
     }
-    say(Tone::Plain, "");
-    say(Tone::Strong, &format!("{number}. {title}"));
+    print_out(Style::Plain, "");
+    print_out(Style::Strong, &format!("{number}. {title}"));
     Ok(())
 }
 
 fn comment(line: &str) {
-    say(Tone::Plain, &format!("   {line}"));
+    print_out(Style::Plain, &format!("   {line}"));
 }
 
 fn expect(wanted: Outcome, got: Outcome) -> Result<(), String> {
@@ -138,18 +144,18 @@ fn eject(stick: &dyn Stick, cancel: &Cancel, verbose: bool) -> Result<Outcome, S
     let output = Output { json: false, verbose: false, quiet: false };
     let mut progress = Progress::new(&given, &output, Duration::ZERO);
     let report =
-        unmoor::release(stick.machine(), &target, &options, &mut |event| progress.hear(event));
+        unmoor::release(stick.machine(), &target, &options, &mut |event| progress.on_event(event));
     drop(progress);
     let name = report.drive.as_ref().map_or_else(|| report.target.clone(), |d| d.name.clone());
     for step in report.steps.iter().filter(|_| verbose) {
         for line in steps::lines(&name, step) {
-            say(Tone::Dim, &format!("     {line}"));
+            print_out(Style::Dim, &format!("     {line}"));
         }
     }
-    let verb = Verb::Eject(Goal::Eject);
-    let answer = Answer::from_report(given, verb, report);
+    let verb = CommandKind::Eject(Goal::Eject);
+    let answer = TargetResult::from_report(given, verb, report);
     for (tone, line) in commands::lines(verb, &answer, false, console::width()) {
-        say(tone, &format!("     {line}"));
+        print_out(tone, &format!("     {line}"));
     }
     comment(&format!("(exit code {})", answer.outcome.exit_code()));
     Ok(answer.outcome)
@@ -160,7 +166,7 @@ const FILES: usize = 12;
 const FILE_SIZE: usize = 2_000_000;
 
 /// The name and the content of one of them: numbers that look like chance and are known again.
-fn photograph(index: usize) -> (String, Vec<u8>) {
+fn checksum_files(index: usize) -> (String, Vec<u8>) {
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64 ^ (index as u64 + 1);
     let mut content = Vec::with_capacity(FILE_SIZE + 8);
     while content.len() < FILE_SIZE {
@@ -178,7 +184,7 @@ fn copied(stick: &dyn Stick) -> String {
     let all = words::size((FILES * FILE_SIZE) as u64);
     let copied = format!("{FILES} files, {all}, copied and not synced");
     let target = Target::parse(stick.target());
-    let drive = target.and_then(|target| unmoor::status(stick.machine(), &target));
+    let drive = target.and_then(|target| unmoor::resolve(stick.machine(), &target));
     match drive.ok().and_then(|d| d.unwritten()) {
         Some(bytes) => format!("{copied}: {} are in memory only.", words::size(bytes)),
         None => format!("{copied}: pulled out now, it would have lost much of it."),

@@ -1,10 +1,10 @@
 //! The story's stick in memory, in real time so that one sees it happen.
 
-use super::{FILES, Stick, photograph};
+use super::{FILES, Stick, checksum_files};
 use std::ffi::OsString;
 use unmoor::DriveId;
 use unmoor::platform::Platform;
-use unmoor::platform::simulated::{DriveSetup, HandleId, Manner, Simulated, VolumeSetup};
+use unmoor::platform::simulated::{DriveSetup, HandleId, Semantics, Simulated, VolumeSetup};
 
 /// Slow enough that one sees it write, as sticks are.
 const BYTES_PER_SECOND: u64 = 12_000_000;
@@ -21,11 +21,11 @@ pub struct Memory {
 
 impl Memory {
     pub fn plugged_in() -> Memory {
-        let manner = Manner::native();
-        let place = if manner == Manner::Windows { "E:\\" } else { "/media/stick" };
+        let manner = Semantics::native();
+        let place = if manner == Semantics::Windows { "E:\\" } else { "/media/stick" };
         let volume = VolumeSetup::partition("vfat").label("HOLIDAY").mounted(place);
         let stick = DriveSetup::stick("stick").model("stick").size(16_000_000_000);
-        let machine = Simulated::new(manner).in_real_time();
+        let machine = Simulated::new(manner).with_real_clock();
         let drive = machine.plug(&stick.bytes_per_second(BYTES_PER_SECOND).volume(volume));
         machine.program(COPY, "cp");
         machine.program(EDITOR, "editor");
@@ -49,12 +49,12 @@ impl Stick for Memory {
         "sim:stick".into()
     }
 
-    fn what(&self) -> String {
+    fn description(&self) -> String {
         "sim:stick, a USB stick that writes 12 MB a second.".into()
     }
 
     fn copy(&mut self) -> Result<String, String> {
-        for (name, content) in (0..FILES).map(photograph) {
+        for (name, content) in (0..FILES).map(checksum_files) {
             let file = self.write(COPY, &format!("/{name}"), &content)?;
             self.machine.close(file);
         }

@@ -3,7 +3,7 @@
 use super::names;
 use super::os_text::{bytes_of, plain};
 use serde::Serialize;
-use unmoor::{Blocker, Ended, Process, Scan, Use};
+use unmoor::{Blocker, BlockerScan, Process, Termination, Usage};
 
 #[derive(Serialize)]
 pub struct ScanDto<'a> {
@@ -18,14 +18,14 @@ pub struct BlockerDto<'a> {
     kind: &'static str,
     process: Option<ProcessDto<'a>>,
     role: Option<&'static str>,
-    uses: Vec<UseDto<'a>>,
+    uses: Vec<UsageDto<'a>>,
     description: &'a str,
     remedy: Option<&'a str>,
     command: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-pub struct EndedDto<'a> {
+pub struct TerminationDto<'a> {
     process: ProcessDto<'a>,
     how: &'static str,
 }
@@ -41,7 +41,7 @@ struct ProcessDto<'a> {
 }
 
 #[derive(Serialize)]
-struct UseDto<'a> {
+struct UsageDto<'a> {
     kind: &'static str,
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,13 +53,13 @@ struct UseDto<'a> {
     thread: Option<u32>,
 }
 
-impl<'a> From<&'a Scan> for ScanDto<'a> {
-    fn from(scan: &'a Scan) -> Self {
+impl<'a> From<&'a BlockerScan> for ScanDto<'a> {
+    fn from(scan: &'a BlockerScan) -> Self {
         ScanDto {
             complete: scan.complete,
-            unseen_processes: scan.unseen_processes,
+            unseen_processes: scan.inaccessible_processes,
             notes: &scan.notes,
-            bystanders: scan.bystanders.iter().map(BlockerDto::from).collect(),
+            bystanders: scan.readers.iter().map(BlockerDto::from).collect(),
         }
     }
 }
@@ -70,7 +70,7 @@ impl<'a> From<&'a Blocker> for BlockerDto<'a> {
             kind: names::blocker(blocker.kind),
             process: blocker.process.as_ref().map(ProcessDto::from),
             role: blocker.process.as_ref().map(|_| blocker.role.name()),
-            uses: blocker.uses.iter().map(UseDto::from).collect(),
+            uses: blocker.uses.iter().map(UsageDto::from).collect(),
             description: &blocker.description,
             remedy: blocker.remedy.as_deref(),
             command: blocker.command.as_deref(),
@@ -78,9 +78,9 @@ impl<'a> From<&'a Blocker> for BlockerDto<'a> {
     }
 }
 
-impl<'a> From<&'a Ended> for EndedDto<'a> {
-    fn from(ended: &'a Ended) -> Self {
-        EndedDto { process: ProcessDto::from(&ended.process), how: ended.how.name() }
+impl<'a> From<&'a Termination> for TerminationDto<'a> {
+    fn from(ended: &'a Termination) -> Self {
+        TerminationDto { process: ProcessDto::from(&ended.process), how: ended.result.name() }
     }
 }
 
@@ -97,9 +97,9 @@ impl<'a> From<&'a Process> for ProcessDto<'a> {
     }
 }
 
-impl<'a> From<&'a Use> for UseDto<'a> {
-    fn from(one: &'a Use) -> Self {
-        UseDto {
+impl<'a> From<&'a Usage> for UsageDto<'a> {
+    fn from(one: &'a Usage) -> Self {
+        UsageDto {
             kind: names::usage(one.kind),
             path: one.path.as_ref().map(plain),
             path_bytes: one.path.as_ref().and_then(bytes_of),

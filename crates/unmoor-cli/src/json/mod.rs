@@ -6,8 +6,8 @@ mod drive;
 mod names;
 mod os_text;
 
-use crate::answer::Answer;
-use blocker::{BlockerDto, EndedDto, ScanDto};
+use crate::answer::TargetResult;
+use blocker::{BlockerDto, ScanDto, TerminationDto};
 use drive::DriveDto;
 use os_text::{bytes_of, plain};
 use serde::Serialize;
@@ -62,7 +62,7 @@ struct TargetDto<'a> {
     steps: Vec<StepDto<'a>>,
     blockers: Vec<BlockerDto<'a>>,
     scan: Option<ScanDto<'a>>,
-    ended: Vec<EndedDto<'a>>,
+    ended: Vec<TerminationDto<'a>>,
     warnings: &'a [String],
     lost: Vec<ErrorDto>,
     error: Option<ErrorDto>,
@@ -97,7 +97,7 @@ struct ErrorDto {
 pub fn of_targets(
     command: &str,
     exit_code: u8,
-    answers: &[Answer],
+    answers: &[TargetResult],
     left_out: Option<&[(Drive, String)]>,
 ) -> String {
     let targets = Some(answers.iter().map(TargetDto::from).collect());
@@ -180,8 +180,8 @@ fn print(document: &Document<'_>) -> String {
     serde_json::to_string_pretty(document).expect("strings, numbers and lists are always JSON")
 }
 
-impl<'a> From<&'a Answer> for TargetDto<'a> {
-    fn from(answer: &'a Answer) -> Self {
+impl<'a> From<&'a TargetResult> for TargetDto<'a> {
+    fn from(answer: &'a TargetResult) -> Self {
         TargetDto {
             target: plain(&answer.target),
             target_bytes: bytes_of(&answer.target),
@@ -200,7 +200,7 @@ impl<'a> From<&'a Answer> for TargetDto<'a> {
                 .map(BlockerDto::from)
                 .collect(),
             scan: answer.scan.as_ref().map(ScanDto::from),
-            ended: answer.ended.iter().map(EndedDto::from).collect(),
+            ended: answer.ended.iter().map(TerminationDto::from).collect(),
             warnings: &answer.warnings,
             lost: answer.lost.iter().map(ErrorDto::from).collect(),
             error: answer.error.as_ref().map(ErrorDto::from),

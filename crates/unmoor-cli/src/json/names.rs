@@ -2,7 +2,7 @@
 //! the contract names it.
 
 use unmoor::{
-    BlockerKind, Bus, DriveKind, ErrorKind, Medium, Presence, Status, UseKind, VolumeKind,
+    BlockerKind, Bus, DriveKind, ErrorKind, Medium, Presence, Status, UsageKind, VolumeKind,
 };
 
 pub fn drive_kind(kind: DriveKind) -> &'static str {
@@ -83,7 +83,7 @@ pub fn blocker(kind: BlockerKind) -> &'static str {
         BlockerKind::Loop => "loop",
         BlockerKind::Swap => "swap",
         BlockerKind::Mapping => "mapping",
-        BlockerKind::Raid => "raid",
+        BlockerKind::MultiDevice => "raid",
         BlockerKind::Overlay => "overlay",
         BlockerKind::Export => "export",
         BlockerKind::Unknown => "unknown",
@@ -91,19 +91,19 @@ pub fn blocker(kind: BlockerKind) -> &'static str {
     }
 }
 
-pub fn usage(kind: UseKind) -> &'static str {
+pub fn usage(kind: UsageKind) -> &'static str {
     match kind {
-        UseKind::OpenForWriting => "open-for-writing",
-        UseKind::OpenFile => "open-file",
-        UseKind::Directory => "directory",
-        UseKind::DeletedFile => "deleted-file",
-        UseKind::WorkingDirectory => "cwd",
-        UseKind::Root => "root",
-        UseKind::Executable => "exe",
-        UseKind::MappedFile => "mmap",
-        UseKind::Device => "device",
-        UseKind::MountPoint => "mount",
-        UseKind::Kernel => "kernel",
+        UsageKind::OpenForWriting => "open-for-writing",
+        UsageKind::OpenFile => "open-file",
+        UsageKind::Directory => "directory",
+        UsageKind::DeletedFile => "deleted-file",
+        UsageKind::WorkingDirectory => "cwd",
+        UsageKind::Root => "root",
+        UsageKind::Executable => "exe",
+        UsageKind::MappedFile => "mmap",
+        UsageKind::Device => "device",
+        UsageKind::MountPoint => "mount",
+        UsageKind::Kernel => "kernel",
         _ => "other",
     }
 }
@@ -121,8 +121,8 @@ pub fn error(kind: ErrorKind) -> &'static str {
         ErrorKind::Replaced => "replaced",
         ErrorKind::TimedOut => "timed-out",
         ErrorKind::Unwritten => "unwritten",
-        ErrorKind::NotEjected => "not-ejected",
-        ErrorKind::Held => "held",
+        ErrorKind::NotVerified => "not-ejected",
+        ErrorKind::NotExclusive => "held",
         ErrorKind::Vetoed => "vetoed",
         ErrorKind::Interrupted => "interrupted",
         _ => "failed",

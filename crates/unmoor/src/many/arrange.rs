@@ -4,7 +4,7 @@
 use crate::drive::Drive;
 
 /// Drives that are released as one: their numbers.
-pub(crate) type Stack = Vec<usize>;
+pub(crate) type Group = Vec<usize>;
 
 /// Arranges these drives into queues that have nothing to do with each other. In a queue, one stack
 /// comes after the other; the drives of a stack are released as one.
@@ -15,19 +15,19 @@ pub(crate) type Stack = Vec<usize>;
 ///   goes before it.
 ///
 /// Drives keep the order they were given in where nothing else orders them.
-pub(crate) fn arrange(drives: &[&Drive], whole_device: bool) -> Vec<Vec<Stack>> {
-    let stacks = together(drives.len(), |a, b| {
+pub(crate) fn order_groups(drives: &[&Drive], whole_device: bool) -> Vec<Vec<Group>> {
+    let stacks = connected_components(drives.len(), |a, b| {
         let (a, b) = (drives[a], drives[b]);
-        share(a, b) || (whole_device && a.siblings.contains(&b.name))
+        shares_stack(a, b) || (whole_device && a.siblings.contains(&b.name))
     });
-    let above = |high: &Stack, low: &Stack| {
-        high.iter().any(|h| low.iter().any(|l| h != l && stands_on(drives[*h], drives[*l])))
+    let above = |high: &Group, low: &Group| {
+        high.iter().any(|h| low.iter().any(|l| h != l && depends_on(drives[*h], drives[*l])))
     };
-    let queues = together(stacks.len(), |a, b| above(&stacks[a], &stacks[b]));
+    let queues = connected_components(stacks.len(), |a, b| above(&stacks[a], &stacks[b]));
     queues
         .into_iter()
         .map(|queue| {
-            let mut left: Vec<Stack> = queue.into_iter().map(|n| stacks[n].clone()).collect();
+            let mut left: Vec<Group> = queue.into_iter().map(|n| stacks[n].clone()).collect();
             let mut ordered = Vec::new();
             while !left.is_empty() {
                 let free = (0..left.len()).find(|at| {
@@ -43,9 +43,9 @@ pub(crate) fn arrange(drives: &[&Drive], whole_device: bool) -> Vec<Vec<Stack>> 
 }
 
 /// Do both belong to one stack.
-fn share(a: &Drive, b: &Drive) -> bool {
+fn shares_stack(a: &Drive, b: &Drive) -> bool {
     // An image on a drive is a drive too: it goes first, and then it is not there any more.
-    if stands_on(a, b) || stands_on(b, a) {
+    if depends_on(a, b) || depends_on(b, a) {
         return false;
     }
     let part_of =
@@ -53,14 +53,14 @@ fn share(a: &Drive, b: &Drive) -> bool {
     let reaches = |from: &Drive, to: &Drive| {
         from.volumes.iter().any(|volume| {
             to.volume(&volume.name).is_some()
-                || volume.on.iter().chain(&volume.spans).any(|name| part_of(to, name))
+                || volume.parents.iter().chain(&volume.other_members).any(|name| part_of(to, name))
         })
     };
     reaches(a, b) || reaches(b, a)
 }
 
 /// Is `high` mounted on a directory of `low`, or over a mount of it, or an image that lies on it.
-fn stands_on(high: &Drive, low: &Drive) -> bool {
+fn depends_on(high: &Drive, low: &Drive) -> bool {
     let mounts = |drive: &Drive| {
         drive.volumes.iter().flat_map(|v| &v.mounts).map(|m| (m.id, m.parent)).collect::<Vec<_>>()
     };
@@ -78,7 +78,7 @@ fn stands_on(high: &Drive, low: &Drive) -> bool {
 }
 
 /// The numbers from 0 to `count`, in groups of those that `related` connects in either direction.
-fn together(count: usize, related: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
+fn connected_components(count: usize, related: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for number in 0..count {
         let touches = |group: &Vec<usize>| {
@@ -110,8 +110,8 @@ mod tests {
             path: name.into(),
             device: 0,
             kind: VolumeKind::Partition,
-            on: on.iter().map(ToString::to_string).collect(),
-            spans: Vec::new(),
+            parents: on.iter().map(ToString::to_string).collect(),
+            other_members: Vec::new(),
             swaps: Vec::new(),
             label: None,
             uuid: None,
@@ -134,8 +134,8 @@ mod tests {
         }
     }
 
-    fn arranged(drives: &[Drive], whole_device: bool) -> Vec<Vec<Stack>> {
-        arrange(&drives.iter().collect::<Vec<_>>(), whole_device)
+    fn arranged(drives: &[Drive], whole_device: bool) -> Vec<Vec<Group>> {
+        order_groups(&drives.iter().collect::<Vec<_>>(), whole_device)
     }
 
     #[test]
@@ -161,9 +161,9 @@ mod tests {
     #[test]
     fn a_file_system_over_two_drives_makes_them_one_stack() {
         let mut a = volume("sdb1", &["sdb"], &[(10, 1)]);
-        a.spans = vec!["sdc1".into()];
+        a.other_members = vec!["sdc1".into()];
         let mut b = volume("sdc1", &["sdc"], &[(10, 1)]);
-        b.spans = vec!["sdb1".into()];
+        b.other_members = vec!["sdb1".into()];
         assert_eq!(arranged(&[drive("sdb", vec![a]), drive("sdc", vec![b])], false), [[[0, 1]]]);
     }
 

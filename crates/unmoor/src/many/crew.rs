@@ -1,15 +1,15 @@
 //! The threads that work, and the one that gives out the work and listens.
 
-use super::state::{Found, Jobs};
+use super::state::{ResolvedTarget, Scheduler};
 use super::told::Told;
-use super::{AT_ONCE, Job, News, not_begun, tell};
+use super::{BatchEvent, BatchItem, MAX_CONCURRENT, emit, not_started_report};
+use crate::deadline::{Cancel, Deadline};
 use crate::options::Options;
 use crate::platform::Platform;
-use crate::release::Procedure;
+use crate::release::Operation;
 use crate::report::{Event, Report};
-use crate::run::{Ear, Run};
+use crate::run::{DriveOperation, SharedHandler};
 use crate::together;
-use crate::wait::{Cancel, Wait};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,57 +21,57 @@ use std::time::Duration;
 
 /// How long a target that is hard to find holds up those that are found: what has nothing to do with
 /// others begins then.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RESOLVE_GRACE: Duration = Duration::from_secs(2);
 
 /// How often it is looked meanwhile whether that has passed.
-const LOOK_UP: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Something for a thread to do.
-pub(super) enum Work {
+pub(super) enum Task {
     /// Find the drive of this target.
-    Find(usize),
+    Resolve(usize),
     /// Carry the procedure out with these stacks, one after the other.
-    Stacks(Vec<Vec<Found>>),
+    Groups(Vec<Vec<ResolvedTarget>>),
 }
 
 /// What a thread has to say.
-enum Word {
+enum WorkerMessage {
     Told(usize, Told),
-    Found(Box<Found>),
+    Found(Box<ResolvedTarget>),
     Over(usize, Box<Report>),
     /// It has done its work.
-    Free(Part),
+    Free(TaskTargets),
 }
 
 /// Which targets a thread was at.
-pub(super) enum Part {
+pub(super) enum TaskTargets {
     Sought(usize),
     Begun(Vec<usize>),
 }
 
 /// What all threads know.
-struct Call<'j> {
-    procedure: Procedure,
-    jobs: &'j [Job<'j>],
+struct Batch<'j> {
+    procedure: Operation,
+    jobs: &'j [BatchItem<'j>],
     options: &'j Options,
     /// When the call began, by the clock of each target's machine.
     start: Vec<Duration>,
 }
 
 pub(super) fn carry_out(
-    procedure: Procedure,
-    jobs: &[Job<'_>],
+    procedure: Operation,
+    jobs: &[BatchItem<'_>],
     options: &Options,
-    listener: &mut dyn FnMut(usize, &News<'_>),
+    listener: &mut dyn FnMut(usize, &BatchEvent<'_>),
 ) -> Vec<Report> {
     let start = jobs.iter().map(|job| job.platform.now()).collect();
-    let call = Call { procedure, jobs, options, start };
+    let call = Batch { procedure, jobs, options, start };
     let (give, take) = channel();
     let take = Mutex::new(take);
     let (say, hear) = channel();
     std::thread::scope(|scope| {
-        let _stop = StopIfPanicking(&options.cancel);
-        let mut foreman = Foreman {
+        let _stop = CancelOnPanic(&options.cancel);
+        let mut foreman = WorkerPool {
             call: &call,
             scope,
             give,
@@ -81,67 +81,71 @@ pub(super) fn carry_out(
             at_work: 0,
             threads: 0,
         };
-        foreman.waiting.extend((0..jobs.len()).map(Work::Find));
-        foreman.give_out();
-        let mut all = Jobs::new(procedure, jobs, options);
-        while !all.are_over() {
-            let word = match all.hold_each_other_up() {
-                true => hear.recv_timeout(LOOK_UP),
+        foreman.waiting.extend((0..jobs.len()).map(Task::Resolve));
+        foreman.dispatch();
+        let mut all = Scheduler::new(procedure, jobs, options);
+        while !all.all_finished() {
+            let word = match all.waiting_to_resolve() {
+                true => hear.recv_timeout(POLL_INTERVAL),
                 false => hear.recv().map_err(RecvTimeoutError::from),
             };
             match word {
-                Ok(Word::Told(number, told)) => tell(procedure, number, told.event(), listener),
-                Ok(Word::Found(found)) => all.found(found),
-                Ok(Word::Over(number, report)) => all.over(number, *report, listener),
-                Ok(Word::Free(part)) => {
+                Ok(WorkerMessage::Told(number, told)) => {
+                    emit(procedure, number, told.event(), listener)
+                }
+                Ok(WorkerMessage::Found(found)) => all.record_resolved(found),
+                Ok(WorkerMessage::Over(number, report)) => {
+                    all.record_finished(number, *report, listener)
+                }
+                Ok(WorkerMessage::Free(part)) => {
                     foreman.at_work -= 1;
-                    all.no_more_of(&part, listener);
+                    all.worker_done(&part, listener);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 // Not while the foreman can speak itself.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            foreman
-                .waiting
-                .extend(all.next(call.lasts_long(), listener).into_iter().map(Work::Stacks));
-            foreman.give_out();
+            foreman.waiting.extend(
+                all.ready_groups(call.resolve_grace_over(), listener).into_iter().map(Task::Groups),
+            );
+            foreman.dispatch();
         }
         all.reports()
     })
 }
 
 /// Gives out the work: a thread for each, up to a number.
-struct Foreman<'s, 'e: 's, 'j> {
-    call: &'e Call<'j>,
+struct WorkerPool<'s, 'e: 's, 'j> {
+    call: &'e Batch<'j>,
     scope: &'s Scope<'s, 'e>,
-    give: Sender<(Work, u64)>,
-    take: &'e Mutex<Receiver<(Work, u64)>>,
-    say: Sender<Word>,
-    waiting: VecDeque<Work>,
+    give: Sender<(Task, u64)>,
+    take: &'e Mutex<Receiver<(Task, u64)>>,
+    say: Sender<WorkerMessage>,
+    waiting: VecDeque<Task>,
     at_work: usize,
     threads: usize,
 }
 
-impl<'s, 'e: 's, 'j> Foreman<'s, 'e, 'j> {
-    fn give_out(&mut self) {
-        let room = AT_ONCE - self.at_work;
-        let now: Vec<Work> = self.waiting.drain(..room.min(self.waiting.len())).collect();
+impl<'s, 'e: 's, 'j> WorkerPool<'s, 'e, 'j> {
+    fn dispatch(&mut self) {
+        let room = MAX_CONCURRENT - self.at_work;
+        let now: Vec<Task> = self.waiting.drain(..room.min(self.waiting.len())).collect();
         // All are announced before the first begins: a simulated clock stands still until then.
-        let now: Vec<(Work, u64)> = now
+        let now: Vec<(Task, u64)> = now
             .into_iter()
             .map(|work| {
-                let number = self.call.platform_of(&work).announce_thread();
+                let number = self.call.platform_of(&work).register_worker();
                 (work, number)
             })
             .collect();
         for work in now {
             self.at_work += 1;
             if self.at_work > self.threads {
-                self.hire();
+                self.spawn_worker();
             }
             if self.threads == 0 {
                 // A system that has no thread to spare still has this one.
-                self.call.work(work, &self.say);
+                self.call.run_worker(work, &self.say);
                 continue;
             }
             // It can only fail when nobody takes any more: not while we hold the other end.
@@ -149,7 +153,7 @@ impl<'s, 'e: 's, 'j> Foreman<'s, 'e, 'j> {
         }
     }
 
-    fn hire(&mut self) {
+    fn spawn_worker(&mut self) {
         let (call, take, say) = (self.call, self.take, self.say.clone());
         // No name of its own: a child that is left behind bears it, and is to be known as ours.
         let thread = std::thread::Builder::new();
@@ -157,73 +161,74 @@ impl<'s, 'e: 's, 'j> Foreman<'s, 'e, 'j> {
             loop {
                 let next = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(work) = next else { return };
-                call.work(work, &say);
+                call.run_worker(work, &say);
             }
         });
         self.threads += usize::from(hired.is_ok());
     }
 }
 
-impl Call<'_> {
+impl Batch<'_> {
     /// By the clock of any of its machines.
-    fn lasts_long(&self) -> bool {
+    fn resolve_grace_over(&self) -> bool {
         let mut since = self.jobs.iter().zip(&self.start);
-        since.any(|(job, start)| job.platform.now().saturating_sub(*start) >= PATIENCE)
+        since.any(|(job, start)| job.platform.now().saturating_sub(*start) >= RESOLVE_GRACE)
     }
 
-    fn platform_of(&self, work: &Work) -> &dyn Platform {
+    fn platform_of(&self, work: &Task) -> &dyn Platform {
         let number = match work {
-            Work::Find(number) => *number,
-            Work::Stacks(stacks) => stacks.iter().flatten().next().map_or(0, |f| f.number),
+            Task::Resolve(number) => *number,
+            Task::Groups(stacks) => stacks.iter().flatten().next().map_or(0, |f| f.number),
         };
         self.jobs[number].platform
     }
 
     /// Does the work, whatever happens.
-    fn work(&self, (work, thread): (Work, u64), say: &Sender<Word>) {
+    fn run_worker(&self, (work, thread): (Task, u64), say: &Sender<WorkerMessage>) {
         let platform = self.platform_of(&work);
         let part = match &work {
-            Work::Find(number) => Part::Sought(*number),
-            Work::Stacks(stacks) => {
-                Part::Begun(stacks.iter().flatten().map(|f| f.number).collect())
+            Task::Resolve(number) => TaskTargets::Sought(*number),
+            Task::Groups(stacks) => {
+                TaskTargets::Begun(stacks.iter().flatten().map(|f| f.number).collect())
             }
         };
-        platform.begin_thread(thread);
+        platform.worker_started(thread);
         // Every lock is a guard: it is gone by the time a panic arrives here.
         let _ = catch_unwind(AssertUnwindSafe(|| match work {
-            Work::Find(number) => self.find(number, say),
-            Work::Stacks(stacks) => self.queue(stacks, say),
+            Task::Resolve(number) => self.resolve_targets(number, say),
+            Task::Groups(stacks) => self.enqueue(stacks, say),
         }));
-        platform.end_thread(thread);
-        let _ = say.send(Word::Free(part));
+        platform.worker_finished(thread);
+        let _ = say.send(WorkerMessage::Free(part));
     }
 
-    fn find(&self, number: usize, say: &Sender<Word>) {
+    fn resolve_targets(&self, number: usize, say: &Sender<WorkerMessage>) {
         let mut run = self.run(number, say);
         let over = match self.options.cancel.is_cancelled() {
-            true => not_begun(run.report),
+            true => not_started_report(run.report),
             false => match run.resolve() {
                 Ok(drive) => {
-                    let found = Found { number, drive, report: run.report };
-                    let _ = say.send(Word::Found(Box::new(found)));
+                    let found = ResolvedTarget { number, drive, report: run.report };
+                    let _ = say.send(WorkerMessage::Found(Box::new(found)));
                     return;
                 }
-                Err(error) => run.stopped(error),
+                Err(error) => run.fail(error),
             },
         };
-        let _ = say.send(Word::Over(number, Box::new(over)));
+        let _ = say.send(WorkerMessage::Over(number, Box::new(over)));
     }
 
     /// One stack after the other.
-    fn queue(&self, stacks: Vec<Vec<Found>>, say: &Sender<Word>) {
+    fn enqueue(&self, stacks: Vec<Vec<ResolvedTarget>>, say: &Sender<WorkerMessage>) {
         for (turn, mut stack) in stacks.into_iter().enumerate() {
             // What stood on it has left by now, and must not be looked for any more. Where it cannot be
             // looked at, the release itself will say so.
             for found in stack.iter_mut().filter(|_| turn > 0) {
                 let platform = self.jobs[found.number].platform;
-                let end = platform.now() + self.options.timeout.unwrap_or(Options::STEP_TIME);
+                let end =
+                    platform.now() + self.options.timeout.unwrap_or(Options::DEFAULT_STEP_TIMEOUT);
                 let mut watch = |_| {};
-                let mut wait = Wait::until(platform, end, &self.options.cancel, &mut watch);
+                let mut wait = Deadline::until(platform, end, &self.options.cancel, &mut watch);
                 let opened = platform.open(&found.drive, &mut wait);
                 if let Ok(now) = opened.and_then(|mut drive| drive.refresh()) {
                     found.drive = now;
@@ -233,38 +238,38 @@ impl Call<'_> {
         }
     }
 
-    fn carry_out(&self, stack: Vec<Found>, say: &Sender<Word>) {
+    fn carry_out(&self, stack: Vec<ResolvedTarget>, say: &Sender<WorkerMessage>) {
         let over = |number, report| {
-            let _ = say.send(Word::Over(number, Box::new(report)));
+            let _ = say.send(WorkerMessage::Over(number, Box::new(report)));
         };
         if self.options.cancel.is_cancelled() {
-            return stack.into_iter().for_each(|f| over(f.number, not_begun(f.report)));
+            return stack.into_iter().for_each(|f| over(f.number, not_started_report(f.report)));
         }
         let numbers: Vec<usize> = stack.iter().map(|found| found.number).collect();
-        let runs = stack.into_iter().map(|Found { number, drive, report }| {
+        let runs = stack.into_iter().map(|ResolvedTarget { number, drive, report }| {
             let mut run = self.run(number, say);
             run.report = report;
             (run, drive)
         });
-        let reports = together::carry_out(self.procedure, runs.collect());
+        let reports = together::run_group(self.procedure, runs.collect());
         numbers.into_iter().zip(reports).for_each(|(number, report)| over(number, report));
     }
 
     /// A run that tells the foreman.
-    fn run(&self, number: usize, say: &Sender<Word>) -> Run<'_> {
-        let Job { platform, target } = self.jobs[number];
+    fn run(&self, number: usize, say: &Sender<WorkerMessage>) -> DriveOperation<'_> {
+        let BatchItem { platform, target } = self.jobs[number];
         let say = say.clone();
-        let ear: Ear<'_> = Rc::new(RefCell::new(move |event: &Event<'_>| {
-            let _ = say.send(Word::Told(number, Told::of(event)));
+        let ear: SharedHandler<'_> = Rc::new(RefCell::new(move |event: &Event<'_>| {
+            let _ = say.send(WorkerMessage::Told(number, Told::of(event)));
         }));
-        Run::new(platform, target, self.options, ear, self.start[number])
+        DriveOperation::new(platform, target, self.options, ear, self.start[number])
     }
 }
 
 /// Who listens has come to a bad end: nobody would hear of what is done any more.
-struct StopIfPanicking<'c>(&'c Cancel);
+struct CancelOnPanic<'c>(&'c Cancel);
 
-impl Drop for StopIfPanicking<'_> {
+impl Drop for CancelOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.cancel();

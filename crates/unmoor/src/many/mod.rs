@@ -16,13 +16,13 @@ mod told;
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 use crate::platform::Platform;
-use crate::release::{Procedure, alone};
+use crate::release::{Operation, run_operation};
 use crate::report::{Event, Outcome, Report, Step};
 use crate::target::Target;
 
 /// One of several targets, and the machine it is on.
 #[derive(Clone, Copy)]
-pub struct Job<'j> {
+pub struct BatchItem<'j> {
     /// The machine.
     pub platform: &'j dyn Platform,
     /// What the user named there.
@@ -31,11 +31,11 @@ pub struct Job<'j> {
 
 /// What is told while several targets are worked on.
 #[derive(Debug)]
-pub enum News<'n> {
+pub enum BatchEvent<'n> {
     /// Something happened to it.
     Event(Event<'n>),
     /// It is over, and this came of it.
-    Over(&'n Report),
+    Finished(&'n Report),
 }
 
 /// Carries the procedure out with every target at the same time, and reports of each, in their order.
@@ -49,7 +49,7 @@ pub enum News<'n> {
 ///
 /// [`Options::timeout`] counts from the call, for all of them. `listener` is told the number of the
 /// target with everything, on the caller's thread; if it panics, all are cancelled. No more than
-/// [`AT_ONCE`] are worked on at a time; further ones wait for their turn.
+/// [`MAX_CONCURRENT`] are worked on at a time; further ones wait for their turn.
 ///
 /// ```
 /// use unmoor::platform::simulated::Simulated;
@@ -63,20 +63,20 @@ pub enum News<'n> {
 /// assert_eq!(reports[1].exit_code(), 3);
 /// # Ok::<(), unmoor::Error>(())
 /// ```
-pub fn many(
-    procedure: Procedure,
-    jobs: &[Job<'_>],
+pub fn run_batch(
+    procedure: Operation,
+    jobs: &[BatchItem<'_>],
     options: &Options,
-    listener: &mut dyn FnMut(usize, &News<'_>),
+    listener: &mut dyn FnMut(usize, &BatchEvent<'_>),
 ) -> Vec<Report> {
     match jobs {
         [] => Vec::new(),
         // One needs no thread.
-        [Job { platform, target }] => {
-            let report = alone(procedure, *platform, target, options, &mut |event| {
-                tell(procedure, 0, event.clone(), listener);
+        [BatchItem { platform, target }] => {
+            let report = run_operation(procedure, *platform, target, options, &mut |event| {
+                emit(procedure, 0, event.clone(), listener);
             });
-            listener(0, &News::Over(&report));
+            listener(0, &BatchEvent::Finished(&report));
             vec![report]
         }
         _ => crew::carry_out(procedure, jobs, options, listener),
@@ -84,30 +84,30 @@ pub fn many(
 }
 
 /// A plan that is only made is no news.
-fn tell(
-    procedure: Procedure,
+fn emit(
+    procedure: Operation,
     number: usize,
     event: Event<'_>,
-    listener: &mut dyn FnMut(usize, &News<'_>),
+    listener: &mut dyn FnMut(usize, &BatchEvent<'_>),
 ) {
-    if procedure != Procedure::DryRun {
-        listener(number, &News::Event(event));
+    if procedure != Operation::DryRun {
+        listener(number, &BatchEvent::Event(event));
     }
 }
 
 /// How many drives are worked on at the same time.
-pub const AT_ONCE: usize = 64;
+pub const MAX_CONCURRENT: usize = 64;
 
 /// The report of a target that was not begun with any more.
-fn not_begun(report: Report) -> Report {
+fn not_started_report(report: Report) -> Report {
     let what = "not begun: stopped at your wish";
-    let error = Error::new(ErrorKind::Interrupted, &report.target, what).at(Step::Resolve);
-    Report { outcome: Outcome::Stopped(error), ..report }
+    let error = Error::new(ErrorKind::Interrupted, &report.target, what).with_step(Step::Resolve);
+    Report { outcome: Outcome::Failed(error), ..report }
 }
 
 /// The report of a target whose thread came to a bad end. It has said where on standard error.
-fn broken(report: Report) -> Report {
+fn panicked_report(report: Report) -> Report {
     let what = "a fault in this program stopped it; nothing is locked any more";
     let error = Error::new(ErrorKind::Failed, &report.target, what);
-    Report { outcome: Outcome::Stopped(error), ..report }
+    Report { outcome: Outcome::Failed(error), ..report }
 }

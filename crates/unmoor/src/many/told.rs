@@ -25,8 +25,8 @@ impl Told {
             }
             Event::Started(step) => Told::Started(*step),
             Event::Finished(step) => Told::Finished((*step).clone()),
-            Event::Flushing { left } => Told::Flushing(*left),
-            Event::Waiting { error, left } => Told::Waiting((*error).clone(), *left),
+            Event::Flushing { remaining: left } => Told::Flushing(*left),
+            Event::Waiting { error, remaining: left } => Told::Waiting((*error).clone(), *left),
             Event::Warning(warning) => Told::Warning((*warning).to_string()),
         }
     }
@@ -37,8 +37,8 @@ impl Told {
             Told::Resolved(drive, action) => Event::Resolved { drive, action: *action },
             Told::Started(step) => Event::Started(*step),
             Told::Finished(step) => Event::Finished(step),
-            Told::Flushing(left) => Event::Flushing { left: *left },
-            Told::Waiting(error, left) => Event::Waiting { error, left: *left },
+            Told::Flushing(left) => Event::Flushing { remaining: *left },
+            Told::Waiting(error, left) => Event::Waiting { error, remaining: *left },
             Told::Warning(warning) => Event::Warning(warning),
         }
     }

@@ -1,6 +1,6 @@
 //! What to close first comes first.
 
-use crate::blocker::{Blocker, BlockerKind, UseKind};
+use crate::blocker::{Blocker, BlockerKind, UsageKind};
 
 /// Sorts: programs before what they run on, top before bottom.
 pub(in crate::platform) fn sort(blockers: &mut [Blocker]) {
@@ -12,11 +12,11 @@ pub(in crate::platform) fn sort(blockers: &mut [Blocker]) {
         let writing = blocker.uses.iter().any(|used| used.writing);
         let kind = blocker.uses.iter().map(|used| used.kind).min();
         let pid = blocker.process.as_ref().map_or(0, |process| process.pid);
-        (rank(blocker.kind), !writing, kind.unwrap_or(UseKind::Kernel), pid)
+        (display_rank(blocker.kind), !writing, kind.unwrap_or(UsageKind::Kernel), pid)
     });
 }
 
-fn rank(kind: BlockerKind) -> u8 {
+fn display_rank(kind: BlockerKind) -> u8 {
     match kind {
         BlockerKind::Process => 0,
         BlockerKind::Namespace => 1,
@@ -25,7 +25,7 @@ fn rank(kind: BlockerKind) -> u8 {
         BlockerKind::Export => 4,
         BlockerKind::Swap => 5,
         // These stand on each other in any order.
-        BlockerKind::Loop | BlockerKind::Mapping | BlockerKind::Raid => 6,
+        BlockerKind::Loop | BlockerKind::Mapping | BlockerKind::MultiDevice => 6,
         BlockerKind::Unknown => 7,
     }
 }
@@ -33,24 +33,24 @@ fn rank(kind: BlockerKind) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocker::Use;
+    use crate::blocker::Usage;
 
     #[test]
     fn writers_come_first_and_what_they_write_to_last() {
-        let of = |kind, used| Blocker::new(kind, "").with_use(Use::new(used, "sdb1"));
+        let of = |kind, used| Blocker::new(kind, "").with_usage(Usage::new(used, "sdb1"));
         let mut blockers = vec![
-            of(BlockerKind::Loop, UseKind::Kernel),
-            of(BlockerKind::Mount, UseKind::MountPoint),
-            of(BlockerKind::Process, UseKind::WorkingDirectory),
-            of(BlockerKind::Process, UseKind::OpenForWriting),
+            of(BlockerKind::Loop, UsageKind::Kernel),
+            of(BlockerKind::Mount, UsageKind::MountPoint),
+            of(BlockerKind::Process, UsageKind::WorkingDirectory),
+            of(BlockerKind::Process, UsageKind::OpenForWriting),
         ];
         sort(&mut blockers);
         let kinds: Vec<_> = blockers.iter().map(|b| b.uses[0].kind).collect();
         let expected = [
-            UseKind::OpenForWriting,
-            UseKind::WorkingDirectory,
-            UseKind::MountPoint,
-            UseKind::Kernel,
+            UsageKind::OpenForWriting,
+            UsageKind::WorkingDirectory,
+            UsageKind::MountPoint,
+            UsageKind::Kernel,
         ];
         assert_eq!(kinds, expected);
     }

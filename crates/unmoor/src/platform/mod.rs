@@ -4,13 +4,13 @@
 //! happen, whether to go on after a failure, or whether a drive may be released. A [`Session`] is one
 //! drive, opened and bound; it owns every handle and lock, and lets go of all of them when dropped.
 
-use crate::blocker::{Process, Scan};
+use crate::blocker::{BlockerScan, Process};
+use crate::deadline::{Clock, Deadline};
 use crate::drive::{Drive, Mount, Port, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
-use crate::report::Done;
+use crate::report::StepOutcome;
 use crate::target::Target;
-use crate::wait::{Clock, Wait};
 use std::path::Path;
 
 #[cfg(any(target_os = "linux", windows))]
@@ -33,7 +33,7 @@ pub trait Platform: Clock + Send + Sync {
     ///
     /// # Errors
     /// `NoSuchTarget`; `NotPermitted` when the answer depends on something this user may not read;
-    /// `Refused` when it names the running system's own file systems.
+    /// `MethodError` when it names the running system's own file systems.
     fn resolve(&self, target: &Target) -> Result<Drive>;
 
     /// Opens the drive and binds the session to it: everything later fails with `Gone` or `Replaced`
@@ -41,10 +41,10 @@ pub trait Platform: Clock + Send + Sync {
     ///
     /// # Errors
     /// `TimedOut` when it does not answer.
-    fn open(&self, drive: &Drive, wait: &mut Wait<'_>) -> Result<Box<dyn Session + '_>>;
+    fn open(&self, drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>>;
 
     /// Can volumes be taken offline: [`Options::offline`](crate::Options::offline).
-    fn takes_offline(&self) -> bool {
+    fn supports_offline(&self) -> bool {
         false
     }
 
@@ -52,7 +52,7 @@ pub trait Platform: Clock + Send + Sync {
     ///
     /// # Errors
     /// `NotSupported` where the system does not mount by itself (everywhere but Windows).
-    fn remount(&self, drive: &Drive) -> Result<Done> {
+    fn remount(&self, drive: &Drive) -> Result<StepOutcome> {
         Err(Error::new(
             ErrorKind::NotSupported,
             &drive.name,
@@ -63,23 +63,23 @@ pub trait Platform: Clock + Send + Sync {
 
     /// What may keep a drive busy on this system and is shown by no list, in words: for when the system
     /// says busy and nothing was found.
-    fn hidden_users(&self) -> &'static [&'static str] {
+    fn undetectable_users(&self) -> &'static [&'static str] {
         &[]
     }
 
     /// Whom to be in order to see more of who uses a drive; `None` when this user sees all that anybody
     /// does.
-    fn sees_more_as(&self) -> Option<&'static str> {
+    fn elevated_account(&self) -> Option<&'static str> {
         None
     }
 
     /// Does [`Session::try_lock`] keep nobody out: then it may be asked by who only looks.
-    fn locks_nobody_out(&self) -> bool {
+    fn lock_is_probe(&self) -> bool {
         false
     }
 
     /// Can programs be ended here: [`Options::kill`](crate::Options::kill).
-    fn ends_programs(&self) -> bool {
+    fn can_terminate(&self) -> bool {
         false
     }
 
@@ -90,8 +90,8 @@ pub trait Platform: Clock + Send + Sync {
     /// whatever the caller thinks of them.
     ///
     /// # Errors
-    /// `Refused` for those; `NotPermitted`; `NotSupported` where [`Platform::ends_programs`] is false.
-    fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
+    /// `MethodError` for those; `NotPermitted`; `NotSupported` where [`Platform::can_terminate`] is false.
+    fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
         let what = process.name.to_string_lossy();
         Err(Error::new(ErrorKind::NotSupported, what, "programs cannot be ended on this system"))
     }
@@ -100,7 +100,7 @@ pub trait Platform: Clock + Send + Sync {
     ///
     /// # Errors
     /// `NotSupported` where the system does not tell; `NotPermitted`.
-    fn vacant_ports(&self) -> Result<Vec<Port>> {
+    fn detached_ports(&self) -> Result<Vec<Port>> {
         Err(Error::new(ErrorKind::NotSupported, "attach", "is not available on this system yet"))
     }
 
@@ -109,7 +109,7 @@ pub trait Platform: Clock + Send + Sync {
     /// # Errors
     /// `NotSupported` for a target that is no port; `NoSuchTarget`.
     fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
-        Err(no_attach(target))
+        Err(attach_unsupported(target))
     }
 
     /// Brings back the device that a power-off took off its bus at this port, and waits for its drives.
@@ -117,48 +117,48 @@ pub trait Platform: Clock + Send + Sync {
     /// # Errors
     /// As [`Platform::attach_methods`]; `NoMedium` when nothing is plugged in there; `Failed` when it
     /// stays away.
-    fn attach(&self, target: &Target, _wait: &mut Wait<'_>) -> Result<Done> {
-        Err(no_attach(target))
+    fn attach(&self, target: &Target, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+        Err(attach_unsupported(target))
     }
 
-    /// Names of the methods that [`Session::let_go`] would try for this action, in order.
+    /// Names of the methods that [`Session::perform`] would try for this action, in order.
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String>;
 
     /// A thread is about to work on a drive while others work on others. Called by whoever starts it,
     /// before the first of them is started; the number is that thread's.
-    fn announce_thread(&self) -> u64 {
+    fn register_worker(&self) -> u64 {
         0
     }
 
     /// The thread of this number begins. Called by itself: what it opens from here on is its own, and
-    /// it closes all of it before [`Platform::end_thread`].
-    fn begin_thread(&self, _number: u64) {}
+    /// it closes all of it before [`Platform::worker_finished`].
+    fn worker_started(&self, _number: u64) {}
 
     /// The thread of this number has done its work. Called by itself.
-    fn end_thread(&self, _number: u64) {}
+    fn worker_finished(&self, _number: u64) {}
 }
 
-/// A process that is held: see [`Platform::hold`].
-pub trait Running {
+/// A process that is held: see [`Platform::open_process`].
+pub trait ProcessHandle {
     /// Asks it to end; what it does then is its own business. Returns the system's name for the asking.
     ///
     /// # Errors
     /// `NotPermitted`. One that has ended already is none.
-    fn ask(&mut self) -> Result<&'static str>;
+    fn terminate(&mut self) -> Result<&'static str>;
 
     /// Makes it end. Returns the system's name for that.
     ///
     /// # Errors
     /// `NotPermitted`. One that has ended already is none.
-    fn end(&mut self) -> Result<&'static str>;
+    fn kill(&mut self) -> Result<&'static str>;
 
     /// Has it ended, and let go of everything.
-    fn has_ended(&mut self) -> bool;
+    fn has_exited(&mut self) -> bool;
 }
 
 /// One drive, opened and bound.
 ///
-/// Dropping a session unlocks everything it has locked. No method waits past its [`Wait`].
+/// Dropping a session unlocks everything it has locked. No method waits past its [`Deadline`].
 pub trait Session {
     /// The drive as it is now.
     ///
@@ -172,7 +172,7 @@ pub trait Session {
 
     /// Writes what is in the cache for this volume. Data that could not be written is `Unwritten`,
     /// and stays so: an error the system reports only once is remembered.
-    fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>;
+    fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
     /// Bytes in the cache that the drive does not have yet, where the system tells. Asks no drive: it may be
     /// one that does not answer.
@@ -181,7 +181,7 @@ pub trait Session {
     }
 
     /// Writes what is in the drive's own cache.
-    fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done>;
+    fn flush_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
     /// One attempt to find the volume idle, and to keep it so where the system can. Changes nothing
     /// that a user would notice.
@@ -189,7 +189,7 @@ pub trait Session {
     /// # Errors
     /// `Busy` (without a search for blockers: that is [`Session::blockers`]). `TimedOut` when it was
     /// not found out within the time: nobody was found, and nothing is locked.
-    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done>;
+    fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
     /// Looks once more, when every volume was found idle: does a program write to the drive itself, past
     /// its file systems (an imager, `dd`), or hold something on them that no mount shows. What is
@@ -198,8 +198,8 @@ pub trait Session {
     ///
     /// # Errors
     /// `Busy`, with who it is.
-    fn no_writers(&mut self, _stays: bool, _wait: &mut Wait<'_>) -> Result<Done> {
-        Ok(Done::skipped("a lock keeps them out"))
+    fn check_raw_users(&mut self, _stays: bool, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+        Ok(StepOutcome::skipped("a lock keeps them out"))
     }
 
     /// Looks whether forcing the drive's mounts away would take along what is not this drive's: a mount of
@@ -207,7 +207,7 @@ pub trait Session {
     ///
     /// # Errors
     /// `Held`, with what it is.
-    fn bears_others(&mut self) -> Result<()> {
+    fn check_foreign_mounts(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -218,20 +218,30 @@ pub trait Session {
         volume: &Volume,
         mount: &Mount,
         force: bool,
-        wait: &mut Wait<'_>,
-    ) -> Result<Done>;
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome>;
 
     /// Takes this swap space of the volume out of use; asked for only when the user wished it.
     ///
     /// # Errors
     /// `Failed` when what is in it does not fit into memory; nothing has changed then.
-    fn swap_off(&mut self, volume: &Volume, _path: &Path, _wait: &mut Wait<'_>) -> Result<Done> {
+    fn swap_off(
+        &mut self,
+        volume: &Volume,
+        _path: &Path,
+        _wait: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         Err(Error::new(ErrorKind::NotSupported, &volume.name, "swap cannot be switched off here"))
     }
 
     /// Dismounts the volume itself, once its mounts are gone: Windows takes the file system down here;
     /// Linux closes what is stacked (a mapping, an array, a loop device).
-    fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done>;
+    fn dismount(
+        &mut self,
+        volume: &Volume,
+        force: bool,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome>;
 
     /// Takes the whole drive for ourselves once every volume is dismounted: the proof that nothing
     /// uses it any more, and whatever dismounting wrote is flushed. With `force`, goes on without the
@@ -240,37 +250,37 @@ pub trait Session {
     /// # Errors
     /// `Busy` when something of it is mounted or set up. `Unwritten` when what dismounting wrote could
     /// not be written: the claim holds then all the same.
-    fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done>;
+    fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
     /// Takes a dismounted volume offline, so that nothing mounts it again until it is taken online or
-    /// plugged in anew. Asked for only where [`Platform::takes_offline`].
-    fn offline(&mut self, _volume: &Volume, _wait: &mut Wait<'_>) -> Result<Done> {
-        Ok(Done::skipped("this system has no offline state"))
+    /// plugged in anew. Asked for only where [`Platform::supports_offline`].
+    fn offline(&mut self, _volume: &Volume, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+        Ok(StepOutcome::skipped("this system has no offline state"))
     }
 
     /// Another session is about to take the whole device off its bus, and this drive with it: closes every
     /// handle that would keep it there, and lets go of the locks that those hold. Windows alone asks every
     /// handle's leave; elsewhere there is nothing to do.
-    fn stand_back(&mut self) {}
+    fn release_handles(&mut self) {}
 
     /// Carries out the last action of the plan, trying one method after the other.
-    fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done>;
+    fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
     /// Takes the medium in.
-    fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done>;
+    fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
     /// Asks the drive itself, not the system's memory of it.
-    fn presence(&mut self, wait: &mut Wait<'_>) -> Result<Presence>;
+    fn presence(&mut self, deadline: &mut Deadline<'_>) -> Result<Presence>;
 
     /// Lets go of every lock and claim. Harmless when there is none.
-    fn unlock(&mut self) -> Result<Done>;
+    fn unlock(&mut self) -> Result<StepOutcome>;
 
     /// Searches for what keeps this drive's volumes busy.
-    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan;
+    fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan;
 }
 
 /// Where a drive can only be plugged in anew by hand.
-fn no_attach(target: &Target) -> Error {
+fn attach_unsupported(target: &Target) -> Error {
     let why = "attach is not available on this system yet";
     Error::new(ErrorKind::NotSupported, target.to_string(), why)
         .with_help("unplug the drive and plug it in again")

@@ -1,53 +1,57 @@
 //! A drive in use, and the wish to end the programs that use it: lock, end them, lock again.
 
-use super::Run;
+use super::DriveOperation;
 use crate::error::ErrorKind;
-use crate::kill::{Ending, Kill};
+use crate::kill::{Kill, TerminationResult};
 use crate::report::Step;
-use crate::stages::{Halted, Locked, Opened};
+use crate::stages::{Locked, Opened, StageError};
 
 /// How often programs that are in the way are ended before the release gives up.
-const ROUNDS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
-impl Run<'_> {
+impl DriveOperation<'_> {
     /// Finds everything idle. Where that was wished, the programs that are in the way are ended; others
     /// may come up meanwhile, and who comes again and again is not to be won against.
-    pub(crate) fn lock_or_make_room<'p>(
+    pub(crate) fn lock_or_terminate<'p>(
         &mut self,
         mut opened: Opened<'p>,
-    ) -> Result<Locked<'p>, Halted<'p>> {
-        for _ in 0..ROUNDS {
+    ) -> Result<Locked<'p>, StageError<'p>> {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(kill) = self.options.kill.clone() else { break };
-            match self.lock_once(opened) {
+            match self.try_lock(opened) {
                 Err(halted) if halted.error.kind() == ErrorKind::Busy => {
-                    opened = self.make_room(halted, &kill)?;
+                    opened = self.terminate_blockers(halted, &kill)?;
                 }
                 other => return other,
             }
         }
-        self.lock_once(opened)
+        self.try_lock(opened)
     }
 
     /// Ends the programs that are in the way. Gives the drive back to be tried again, or, when nobody
     /// was ended, the refusal as it was.
-    fn make_room<'p>(&mut self, halted: Halted<'p>, kill: &Kill) -> Result<Opened<'p>, Halted<'p>> {
+    fn terminate_blockers<'p>(
+        &mut self,
+        halted: StageError<'p>,
+        kill: &Kill,
+    ) -> Result<Opened<'p>, StageError<'p>> {
         // Telling it once more would not help either.
-        if self.report.ended.iter().any(|ended| ended.how == Ending::Remains) {
+        if self.report.ended.iter().any(|ended| ended.result == TerminationResult::Unkillable) {
             return Err(halted);
         }
-        let Halted { error, mut opened } = halted;
+        let StageError { error, mut opened } = halted;
         let scan = error.scan().cloned().unwrap_or_default();
         let mut ended = Vec::new();
         let result = self.step(Step::Kill, || {
             opened.unlock()?;
-            let done = opened.end_programs(kill, &scan, &mut ended)?;
+            let done = opened.terminate_processes(kill, &scan, &mut ended)?;
             Ok((done.skipped.is_none(), done))
         });
         self.report.ended.extend(ended);
         match result {
             Ok(true) => Ok(opened),
-            Ok(false) => Err(Halted { error, opened }),
-            Err(error) => Err(Halted { error: error.at(Step::Kill), opened }),
+            Ok(false) => Err(StageError { error, opened }),
+            Err(error) => Err(StageError { error: error.with_step(Step::Kill), opened }),
         }
     }
 }

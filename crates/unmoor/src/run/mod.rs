@@ -5,53 +5,53 @@ mod releasing;
 mod siblings;
 mod verbs;
 
-pub(crate) use releasing::Ready;
+pub(crate) use releasing::LockState;
 
 use crate::drive::Drive;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::plan::PlannedStep;
 use crate::platform::Platform;
-use crate::report::{Done, Event, Outcome, Report, Status, Step, StepReport};
-use crate::stages::{Halted, Opened};
+use crate::report::{Event, Outcome, Report, Status, Step, StepOutcome, StepReport};
+use crate::stages::{Opened, StageError};
 use crate::target::Target;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// One procedure under way: what it works on, and the report it writes.
-pub(crate) struct Run<'r> {
+pub(crate) struct DriveOperation<'r> {
     pub(crate) platform: &'r dyn Platform,
     pub(crate) target: &'r Target,
     pub(crate) options: Options,
-    ear: Ear<'r>,
+    ear: SharedHandler<'r>,
     /// When the whole call began: its timeout counts from there.
     start: Duration,
     /// It had to wait for something that was in the way.
-    pub(crate) waited: Rc<Cell<bool>>,
+    pub(crate) had_to_wait: Rc<Cell<bool>>,
     /// Drives of the same device, which a power-off takes along: held as long as this run.
     siblings: Vec<Opened<'r>>,
     pub(crate) report: Report,
 }
 
 /// Who is told, shared by a run and the drive that it has open.
-pub(crate) type Ear<'r> = Rc<RefCell<dyn FnMut(&Event<'_>) + 'r>>;
+pub(crate) type SharedHandler<'r> = Rc<RefCell<dyn FnMut(&Event<'_>) + 'r>>;
 
-impl<'r> Run<'r> {
+impl<'r> DriveOperation<'r> {
     pub(crate) fn new(
         platform: &'r dyn Platform,
         target: &'r Target,
         options: &Options,
-        ear: Ear<'r>,
+        ear: SharedHandler<'r>,
         start: Duration,
     ) -> Self {
-        Run {
+        DriveOperation {
             platform,
             target,
             options: options.clone(),
             ear,
             start,
-            waited: Rc::default(),
+            had_to_wait: Rc::default(),
             siblings: Vec::new(),
             report: Report {
                 target: target.to_string(),
@@ -68,14 +68,14 @@ impl<'r> Run<'r> {
     }
 
     /// The report of a run that is over.
-    pub(crate) fn over(mut self, outcome: Result<Outcome>) -> Report {
-        self.report.outcome = outcome.unwrap_or_else(Outcome::Stopped);
+    pub(crate) fn finish(mut self, outcome: Result<Outcome>) -> Report {
+        self.report.outcome = outcome.unwrap_or_else(Outcome::Failed);
         self.report
     }
 
     /// The report of a run that came to this.
-    pub(crate) fn stopped(self, error: Error) -> Report {
-        self.over(Err(error))
+    pub(crate) fn fail(self, error: Error) -> Report {
+        self.finish(Err(error))
     }
 
     pub(crate) fn resolve(&mut self) -> Result<Drive> {
@@ -83,9 +83,9 @@ impl<'r> Run<'r> {
         let drive = self.step(Step::Resolve, || {
             let drive = platform.resolve(target)?;
             let note = drive.path.display().to_string();
-            Ok((drive, Done::default().with_note(note)))
+            Ok((drive, StepOutcome::default().with_note(note)))
         });
-        let drive = drive.map_err(|e| e.at(Step::Resolve))?;
+        let drive = drive.map_err(|e| e.with_step(Step::Resolve))?;
         self.report.drive = Some(drive.clone());
         Ok(drive)
     }
@@ -96,10 +96,10 @@ impl<'r> Run<'r> {
     }
 
     pub(crate) fn open(&mut self, drive: Drive) -> Result<Opened<'r>> {
-        let (ear, waited) = (self.ear.clone(), self.waited.clone());
-        let mut opened = Opened::with(self.platform, drive, &self.options)?
-            .since(self.start)
-            .observed(Box::new(move |event| {
+        let (ear, waited) = (self.ear.clone(), self.had_to_wait.clone());
+        let mut opened = Opened::open(self.platform, drive, &self.options)?
+            .started_at(self.start)
+            .with_events(Box::new(move |event| {
                 waited.set(waited.get() || matches!(event, Event::Waiting { .. }));
                 (ear.borrow_mut())(event);
             }));
@@ -112,18 +112,18 @@ impl<'r> Run<'r> {
     pub(crate) fn step<T>(
         &mut self,
         step: Step,
-        run: impl FnOnce() -> Result<(T, Done)>,
+        run: impl FnOnce() -> Result<(T, StepOutcome)>,
     ) -> Result<T> {
-        self.stage(step, run)
+        self.recorded_step(step, run)
     }
 
     /// As [`Run::step`], for stages that give the drive back when they halt.
-    fn stage<T, E: AsError>(
+    fn recorded_step<T, E: AsError>(
         &mut self,
         step: Step,
-        run: impl FnOnce() -> Result<(T, Done), E>,
+        run: impl FnOnce() -> Result<(T, StepOutcome), E>,
     ) -> Result<T, E> {
-        self.tell(&Event::Started(step));
+        self.emit(&Event::Started(step));
         let start = self.platform.now();
         let result = run();
         let took = self.platform.now().saturating_sub(start);
@@ -132,8 +132,8 @@ impl<'r> Run<'r> {
                 for warning in &done.warnings {
                     self.warn(warning.clone());
                 }
-                for lost in &done.lost {
-                    self.give_up(lost.clone());
+                for lost in &done.discarded {
+                    self.record_discarded(lost.clone());
                 }
                 (Ok(value), finished(step, took, done))
             }
@@ -142,23 +142,23 @@ impl<'r> Run<'r> {
                 (Err(halted), failed)
             }
         };
-        self.tell(&Event::Finished(&written));
+        self.emit(&Event::Finished(&written));
         self.report.steps.push(written);
         result
     }
 
     pub(crate) fn warn(&mut self, warning: String) {
-        self.tell(&Event::Warning(&warning));
+        self.emit(&Event::Warning(&warning));
         self.report.warnings.push(warning);
     }
 
     /// What this error says is lost, at the user's wish.
-    fn give_up(&mut self, error: Error) {
+    fn record_discarded(&mut self, error: Error) {
         self.warn(format!("{error}; discarded at your wish"));
         self.report.lost.push(error);
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         (self.ear.borrow_mut())(event);
     }
 }
@@ -174,13 +174,13 @@ impl AsError for Error {
     }
 }
 
-impl AsError for Halted<'_> {
+impl AsError for StageError<'_> {
     fn as_error(&self) -> &Error {
         &self.error
     }
 }
 
-fn finished(step: Step, took: Duration, done: Done) -> StepReport {
+fn finished(step: Step, took: Duration, done: StepOutcome) -> StepReport {
     StepReport {
         step,
         status: if done.skipped.is_some() { Status::Skipped } else { Status::Done },

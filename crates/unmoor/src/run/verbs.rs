@@ -1,24 +1,24 @@
 //! What is done with a drive besides releasing it.
 
-use super::Run;
+use super::DriveOperation;
+use crate::deadline::Deadline;
 use crate::drive::{Drive, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
-use crate::report::{Done, Event, Outcome, Step};
-use crate::wait::Wait;
+use crate::report::{Event, Outcome, Step, StepOutcome};
 
-impl Run<'_> {
+impl DriveOperation<'_> {
     pub(crate) fn flush(&mut self, drive: Drive) -> Result<Outcome> {
         let mut opened = self.open(drive)?;
         self.step(Step::Flush, || opened.flush().map(|done| ((), done)))?;
-        Ok(Outcome::Released)
+        Ok(Outcome::Completed)
     }
 
     pub(crate) fn remount(&mut self, drive: &Drive) -> Result<Outcome> {
         let platform = self.platform;
         self.step(Step::Mount, || platform.remount(drive).map(|done| ((), done)))
-            .map_err(|e| e.at(Step::Mount))?;
-        Ok(Outcome::Released)
+            .map_err(|e| e.with_step(Step::Mount))?;
+        Ok(Outcome::Completed)
     }
 
     pub(crate) fn load(&mut self, drive: Drive) -> Result<Outcome> {
@@ -26,7 +26,7 @@ impl Run<'_> {
         self.step(Step::Load, || opened.load().map(|done| ((), done)))?;
         let seen = self.step(Step::Verify, || {
             let seen = opened.presence()?;
-            Ok((seen, Done::default().with_note(seen.sentence())))
+            Ok((seen, StepOutcome::default().with_note(seen.description())))
         })?;
         self.report.medium_after = Some(seen);
         let name = &opened.drive().name;
@@ -42,21 +42,21 @@ impl Run<'_> {
                 "said yes to loading, and the tray is still open",
             )),
             Presence::Gone => Err(Error::new(ErrorKind::Gone, name, "the drive is gone")),
-            _ => return Ok(Outcome::Released),
+            _ => return Ok(Outcome::Completed),
         }
-        .map_err(|e| e.at(Step::Verify))
+        .map_err(|e| e.with_step(Step::Verify))
     }
 
     pub(crate) fn attach(&mut self) -> Result<Outcome> {
         let (platform, target, options) = (self.platform, self.target, self.options.clone());
-        let deadline = self.start + options.timeout.unwrap_or(Options::STEP_TIME);
+        let deadline = self.start + options.timeout.unwrap_or(Options::DEFAULT_STEP_TIMEOUT);
         let ear = self.ear.clone();
         let attached = self.step(Step::Attach, || {
-            let mut watch = |left| (ear.borrow_mut())(&Event::Flushing { left });
-            let mut wait = Wait::until(platform, deadline, &options.cancel, &mut watch);
+            let mut watch = |left| (ear.borrow_mut())(&Event::Flushing { remaining: left });
+            let mut wait = Deadline::until(platform, deadline, &options.cancel, &mut watch);
             platform.attach(target, &mut wait).map(|done| ((), done))
         });
-        attached.map_err(|e| e.about(&target.to_string()).at(Step::Attach))?;
+        attached.map_err(|e| e.with_subject(&target.to_string()).with_step(Step::Attach))?;
         let drive = self.step(Step::Verify, || {
             let drive = platform.resolve(target).map_err(|error| match error.kind() {
                 ErrorKind::NoSuchTarget => {
@@ -67,9 +67,9 @@ impl Run<'_> {
                 _ => error,
             })?;
             let note = drive.path.display().to_string();
-            Ok((drive, Done::default().with_note(note)))
+            Ok((drive, StepOutcome::default().with_note(note)))
         });
-        self.report.drive = Some(drive.map_err(|e| e.at(Step::Verify))?);
-        Ok(Outcome::Released)
+        self.report.drive = Some(drive.map_err(|e| e.with_step(Step::Verify))?);
+        Ok(Outcome::Completed)
     }
 }

@@ -1,25 +1,25 @@
 //! The stages after the first: locked, dismounted, ejected.
 
-use super::inner::Inner;
-use super::{Halted, Opened};
+use super::inner::OpenDrive;
+use super::{Opened, StageError};
+use crate::deadline::Deadline;
 use crate::drive::Presence;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::Session;
-use crate::report::{Done, Step};
+use crate::report::{Step, StepOutcome};
 use crate::verdict;
-use crate::wait::Wait;
 use std::time::Duration;
 
 /// Every volume of the drive was found idle. Unlocks when dropped.
 pub struct Locked<'p> {
     pub(super) opened: Opened<'p>,
-    pub(super) done: Done,
+    pub(super) done: StepOutcome,
 }
 
 impl<'p> Locked<'p> {
     /// What locking had to say.
-    pub fn done(&self) -> &Done {
+    pub fn done(&self) -> &StepOutcome {
         &self.done
     }
 
@@ -29,7 +29,7 @@ impl<'p> Locked<'p> {
     /// # Errors
     /// `Busy` when something came in between after all; the error says what was dismounted by then.
     /// `Unwritten` when what dismounting wrote could not be written.
-    pub fn dismount(self) -> Result<Dismounted<'p>, Halted<'p>> {
+    pub fn dismount(self) -> Result<Dismounted<'p>, StageError<'p>> {
         self.opened.dismount(false)
     }
 
@@ -52,12 +52,12 @@ impl<'p> Locked<'p> {
 /// still holds a dead handle). Unlocks when dropped.
 pub struct Dismounted<'p> {
     pub(super) opened: Opened<'p>,
-    pub(super) done: Done,
+    pub(super) done: StepOutcome,
 }
 
 impl<'p> Dismounted<'p> {
     /// What dismounting had to say.
-    pub fn done(&self) -> &Done {
+    pub fn done(&self) -> &StepOutcome {
         &self.done
     }
 
@@ -66,16 +66,16 @@ impl<'p> Dismounted<'p> {
     /// # Errors
     /// `NotSupported` when the drive knows no method, with every one that was tried; `Unwritten` when
     /// a flush could not write something; what the drive says.
-    pub fn eject(self) -> Result<Ejected<'p>, Halted<'p>> {
-        self.let_go(Action::Eject)
+    pub fn eject(self) -> Result<Ejected<'p>, StageError<'p>> {
+        self.perform(Action::Eject)
     }
 
     /// Takes the device off its bus.
     ///
     /// # Errors
     /// What the system and the drive say.
-    pub fn power_off(self) -> Result<Ejected<'p>, Halted<'p>> {
-        self.let_go(Action::PowerOff)
+    pub fn power_off(self) -> Result<Ejected<'p>, StageError<'p>> {
+        self.perform(Action::PowerOff)
     }
 
     /// Carries out the last action of a plan.
@@ -83,34 +83,39 @@ impl<'p> Dismounted<'p> {
     /// # Errors
     /// `Busy` when something could not be cut off by force, and the medium would stay within its reach;
     /// what the system and the drive say.
-    pub fn let_go(mut self, action: Action) -> Result<Ejected<'p>, Halted<'p>> {
+    pub fn perform(mut self, action: Action) -> Result<Ejected<'p>, StageError<'p>> {
         let step = if action == Action::PowerOff { Step::PowerOff } else { Step::Eject };
         let inner = &self.opened.0;
         let unwritten = inner.unwritten.clone().filter(|_| !inner.options.discard_unwritten);
         let result = match (action, unwritten) {
             (Action::Nothing | Action::Stop | Action::Detach, _)
-                if !self.done.within_reach.is_empty() =>
+                if !self.done.still_writable.is_empty() =>
             {
-                Err(within_reach(inner, &self.done).at(step))
+                Err(still_writable_error(inner, &self.done).with_step(step))
             }
-            (Action::Nothing, _) => Ok(Done::skipped("nothing to eject")),
+            (Action::Nothing, _) => Ok(StepOutcome::skipped("nothing to eject")),
             (_, Some(error)) => Err(error),
-            _ => self.opened.0.stage(step, |_, session, wait| session.let_go(action, wait)),
+            _ => self.opened.0.checked_step(step, |_, session, wait| session.perform(action, wait)),
         };
         match result {
-            Ok(done) => Ok(Ejected { opened: self.opened, action, done, seen: None }),
-            Err(error) => Err(self.opened.halt(error)),
+            Ok(done) => Ok(Ejected { opened: self.opened, action, done, last_presence: None }),
+            Err(error) => Err(self.opened.fail_with(error)),
         }
     }
 
-    /// As [`Opened::stand_back`].
-    pub(crate) fn stand_back(&mut self) {
-        self.opened.stand_back();
+    /// As [`Opened::release_handles`].
+    pub(crate) fn release_handles(&mut self) {
+        self.opened.release_handles();
     }
 
     /// The device left its bus already, with another drive of it.
-    pub(crate) fn left(self) -> Ejected<'p> {
-        Ejected { opened: self.opened, action: Action::PowerOff, done: Done::default(), seen: None }
+    pub(crate) fn already_gone(self) -> Ejected<'p> {
+        Ejected {
+            opened: self.opened,
+            action: Action::PowerOff,
+            done: StepOutcome::default(),
+            last_presence: None,
+        }
     }
 
     /// The drive, still claimed.
@@ -133,37 +138,37 @@ impl<'p> Dismounted<'p> {
 pub struct Ejected<'p> {
     opened: Opened<'p>,
     action: Action,
-    done: Done,
-    seen: Option<Presence>,
+    done: StepOutcome,
+    last_presence: Option<Presence>,
 }
 
 impl<'p> Ejected<'p> {
     /// What the drive had to say.
-    pub fn done(&self) -> &Done {
+    pub fn done(&self) -> &StepOutcome {
         &self.done
     }
 
     /// What the last look at it saw, also when that was not what should be.
-    pub fn seen(&self) -> Option<Presence> {
-        self.seen
+    pub fn last_presence(&self) -> Option<Presence> {
+        self.last_presence
     }
 
     /// Looks whether the drive did what it said yes to. A motor needs its time: the drive is asked
     /// again for some seconds.
     ///
     /// # Errors
-    /// `NotEjected` when it did not; [`Error::detail`] says what was seen instead.
-    pub fn verify(&mut self) -> Result<(Presence, Done)> {
+    /// `NotVerified` when it did not; [`Error::detail`] says what was seen instead.
+    pub fn verify(&mut self) -> Result<(Presence, StepOutcome)> {
         let inner = &mut *self.opened.0;
         let action = self.action;
-        let last = &mut self.seen;
-        inner.timed(Step::Verify, |drive, session, wait| {
-            let judge = |seen| verdict::judge(drive, action, seen);
-            let seen = settled(session, wait, |seen| judge(seen).is_some())?;
+        let last = &mut self.last_presence;
+        inner.step(Step::Verify, |drive, session, wait| {
+            let judge = |seen| verdict::verify(drive, action, seen);
+            let seen = poll_presence(session, wait, |seen| judge(seen).is_some())?;
             *last = Some(seen);
             match judge(seen) {
                 Some(done) => Ok((seen, done)),
-                None => Err(verdict::not_ejected(drive, action, seen)),
+                None => Err(verdict::not_verified(drive, action, seen)),
             }
         })
     }
@@ -171,19 +176,19 @@ impl<'p> Ejected<'p> {
     /// Where nothing was to be ejected: looks whether nothing of the drive is mounted any more.
     ///
     /// # Errors
-    /// `NotEjected` when something mounted it again.
-    pub fn verify_dismounted(&mut self) -> Result<(Presence, Done)> {
-        self.opened.0.timed(Step::Verify, |_, session, wait| {
+    /// `NotVerified` when something mounted it again.
+    pub fn verify_dismounted(&mut self) -> Result<(Presence, StepOutcome)> {
+        self.opened.0.step(Step::Verify, |_, session, wait| {
             let now = session.refresh()?;
             if let Some(mount) = now.mounts().first() {
                 return Err(Error::new(
-                    ErrorKind::NotEjected,
+                    ErrorKind::NotVerified,
                     &now.name,
                     format!("is mounted again, on {}", mount.path.display()),
                 ));
             }
             let seen = session.presence(wait)?;
-            Ok((seen, Done::default().with_note("nothing of it is mounted")))
+            Ok((seen, StepOutcome::default().with_note("nothing of it is mounted")))
         })
     }
 
@@ -203,8 +208,8 @@ impl<'p> Ejected<'p> {
 }
 
 /// What stays in the drive, and can be written to, is not released.
-fn within_reach(inner: &Inner<'_>, done: &Done) -> Error {
-    let what = done.within_reach.join(", ");
+fn still_writable_error(inner: &OpenDrive<'_>, done: &StepOutcome) -> Error {
+    let what = done.still_writable.join(", ");
     Error::new(
         ErrorKind::Busy,
         &inner.drive.name,
@@ -215,19 +220,19 @@ fn within_reach(inner: &Inner<'_>, done: &Done) -> Error {
 
 /// Asks the drive again and again until it shows what is expected, or has had its time; what it showed
 /// last.
-pub(super) fn settled(
+pub(super) fn poll_presence(
     session: &mut dyn Session,
-    wait: &mut Wait<'_>,
+    wait: &mut Deadline<'_>,
     expected: impl Fn(Presence) -> bool,
 ) -> Result<Presence> {
-    let settle = wait.now() + SETTLE;
+    let settle = wait.now() + VERIFY_TIMEOUT;
     let mut pause = Duration::from_millis(20);
     loop {
         let seen = match session.presence(wait) {
             Err(e) if e.kind() == ErrorKind::Gone => Presence::Gone,
             other => other?,
         };
-        if expected(seen) || wait.now() >= settle || wait.left() <= pause {
+        if expected(seen) || wait.now() >= settle || wait.remaining() <= pause {
             return Ok(seen);
         }
         wait.sleep(pause)?;
@@ -236,4 +241,4 @@ pub(super) fn settled(
 }
 
 /// How long a drive gets to do what it said yes to.
-const SETTLE: Duration = Duration::from_secs(5);
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,32 +1,32 @@
 //! The order of a release, as types: what can be ejected is what was dismounted, and what can be
 //! dismounted is what was locked. Force is another door, and says so.
 //!
-//! Each stage owns the drive and gives it on to the next; one that halts gives it back in [`Halted`].
+//! Each stage owns the drive and gives it on to the next; one that halts gives it back in [`StageError`].
 //! Dropping any of them unlocks, so an error, a panic or a forgotten guard leaves no lock behind.
 
 mod ending;
 mod inner;
 mod later;
 
-pub(crate) use inner::{refuse_kill, refuse_offline, stays_in};
+pub(crate) use inner::{refuse_kill, refuse_offline, with_retained_help};
 pub use later::{Dismounted, Ejected, Locked};
 
-use crate::blocker::Scan;
+use crate::blocker::BlockerScan;
+use crate::deadline::Deadline;
 use crate::drive::{Drive, Presence};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kill::{Ended, Kill};
+use crate::kill::{Kill, Termination};
 use crate::options::Options;
 use crate::plan::Action;
 use crate::platform::Platform;
-use crate::report::{Done, Event, Step};
+use crate::report::{Event, Step, StepOutcome};
 use crate::target::Target;
-use crate::wait::Wait;
-use inner::{Inner, not_flushed};
-use later::settled;
+use inner::{OpenDrive, not_flushed};
+use later::poll_presence;
 use std::time::Duration;
 
 /// Who is told what happens.
-pub type Observer<'p> = Box<dyn FnMut(&Event<'_>) + 'p>;
+pub type StageEvents<'p> = Box<dyn FnMut(&Event<'_>) + 'p>;
 
 /// A drive, opened and bound: nothing has been done to it yet.
 ///
@@ -42,24 +42,24 @@ pub type Observer<'p> = Box<dyn FnMut(&Event<'_>) + 'p>;
 /// assert_eq!(seen, Presence::Absent);
 /// # Ok::<(), unmoor::Error>(())
 /// ```
-pub struct Opened<'p>(Box<Inner<'p>>);
+pub struct Opened<'p>(Box<OpenDrive<'p>>);
 
 /// A stage that failed: why, and the drive, still open and perhaps still locked. Dropping it unlocks;
 /// `?` turns it into its error.
-pub struct Halted<'p> {
+pub struct StageError<'p> {
     /// Why.
     pub error: Error,
     /// The drive.
     pub opened: Opened<'p>,
 }
 
-impl From<Halted<'_>> for Error {
-    fn from(halted: Halted<'_>) -> Error {
+impl From<StageError<'_>> for Error {
+    fn from(halted: StageError<'_>) -> Error {
         halted.error
     }
 }
 
-impl std::fmt::Debug for Halted<'_> {
+impl std::fmt::Debug for StageError<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.error.fmt(f)
     }
@@ -71,27 +71,27 @@ impl<'p> Opened<'p> {
     /// # Errors
     /// As [`Platform::resolve`] and [`Platform::open`].
     pub fn new(platform: &'p dyn Platform, target: &Target, options: &Options) -> Result<Self> {
-        let drive = platform.resolve(target).map_err(|e| e.at(Step::Resolve))?;
-        Opened::with(platform, drive, options)
+        let drive = platform.resolve(target).map_err(|e| e.with_step(Step::Resolve))?;
+        Opened::open(platform, drive, options)
     }
 
     /// Opens this drive.
     ///
     /// # Errors
     /// As [`Platform::open`].
-    pub fn with(platform: &'p dyn Platform, drive: Drive, options: &Options) -> Result<Self> {
-        refuse_offline(platform, &drive, options).map_err(|e| e.at(Step::Resolve))?;
-        refuse_kill(platform, &drive, options).map_err(|e| e.at(Step::Resolve))?;
+    pub fn open(platform: &'p dyn Platform, drive: Drive, options: &Options) -> Result<Self> {
+        refuse_offline(platform, &drive, options).map_err(|e| e.with_step(Step::Resolve))?;
+        refuse_kill(platform, &drive, options).map_err(|e| e.with_step(Step::Resolve))?;
         let deadline = options.timeout.map(|t| platform.now() + t);
         let mut watch = |_| {};
-        let end = deadline.unwrap_or_else(|| platform.now() + Options::STEP_TIME);
-        let mut wait = Wait::until(platform, end, &options.cancel, &mut watch);
+        let end = deadline.unwrap_or_else(|| platform.now() + Options::DEFAULT_STEP_TIMEOUT);
+        let mut wait = Deadline::until(platform, end, &options.cancel, &mut watch);
         let session = platform.open(&drive, &mut wait);
-        let session = session.map_err(|e| e.about(&drive.name).at(Step::Resolve))?;
+        let session = session.map_err(|e| e.with_subject(&drive.name).with_step(Step::Resolve))?;
         let options = options.clone();
-        let observer: Observer<'p> = Box::new(|_| {});
+        let observer: StageEvents<'p> = Box::new(|_| {});
         let unwritten = None;
-        Ok(Opened(Box::new(Inner {
+        Ok(Opened(Box::new(OpenDrive {
             platform,
             session,
             drive,
@@ -99,35 +99,35 @@ impl<'p> Opened<'p> {
             deadline,
             observer,
             unwritten,
-            left_to_others: Vec::new(),
+            delegated: Vec::new(),
         })))
     }
 
     /// Tells this observer from now on.
     #[must_use]
-    pub fn observed(mut self, observer: Observer<'p>) -> Self {
+    pub fn with_events(mut self, observer: StageEvents<'p>) -> Self {
         self.0.observer = observer;
         self
     }
 
     /// The timeout of the options counts from this moment of the platform's clock.
     #[must_use]
-    pub(crate) fn since(mut self, start: Duration) -> Self {
+    pub(crate) fn started_at(mut self, start: Duration) -> Self {
         self.0.deadline = self.0.options.timeout.map(|t| start + t);
         self
     }
 
     /// These volumes are taken down with another drive that they lie on too.
     #[must_use]
-    pub(crate) fn leaving(mut self, volumes: Vec<String>) -> Self {
-        self.0.left_to_others = volumes;
+    pub(crate) fn without_volumes(mut self, volumes: Vec<String>) -> Self {
+        self.0.delegated = volumes;
         let drive = self.0.drive.clone();
-        self.0.drive = self.0.own(drive);
+        self.0.drive = self.0.without_delegated(drive);
         self
     }
 
     /// Something in the way is waited for so long from now on.
-    pub(crate) fn wait_for(&mut self, time: Duration) {
+    pub(crate) fn set_busy_timeout(&mut self, time: Duration) {
         self.0.options.wait = time;
     }
 
@@ -136,7 +136,7 @@ impl<'p> Opened<'p> {
     /// # Errors
     /// `Gone`, `Replaced`, `NotPermitted`.
     pub fn check(&mut self) -> Result<()> {
-        self.0.session.check().map_err(|e| e.at(Step::Resolve))
+        self.0.session.check().map_err(|e| e.with_step(Step::Resolve))
     }
 
     /// The drive as it was when it was opened, or last refreshed.
@@ -159,16 +159,16 @@ impl<'p> Opened<'p> {
     /// # Errors
     /// `Unwritten` when something could not be written; what can still be written is. No later stage
     /// lets go of the medium then, unless [`Options::discard_unwritten`] says so.
-    pub fn flush(&mut self) -> Result<Done> {
+    pub fn flush(&mut self) -> Result<StepOutcome> {
         if self.0.drive.read_only {
-            return Ok(Done::skipped("nothing can be written to it"));
+            return Ok(StepOutcome::skipped("nothing can be written to it"));
         }
-        let result = self.0.stage(Step::Flush, |drive, session, wait| {
-            let mut done = Done::default();
+        let result = self.0.checked_step(Step::Flush, |drive, session, wait| {
+            let mut done = StepOutcome::default();
             let mut unwritten = None;
-            let mut part = |result: Result<Done>| match result {
+            let mut part = |result: Result<StepOutcome>| match result {
                 Ok(part) => {
-                    done.add(part);
+                    done.merge(part);
                     Ok(())
                 }
                 Err(error) if error.kind() == ErrorKind::Unwritten => {
@@ -205,11 +205,11 @@ impl<'p> Opened<'p> {
     /// it is tried again for [`Options::wait`]; observers are told.
     ///
     /// # Errors
-    /// `Busy`, with what is in the way; nothing is locked then. `Refused` for a system drive.
-    pub fn lock(mut self) -> Result<Locked<'p>, Halted<'p>> {
+    /// `Busy`, with what is in the way; nothing is locked then. `MethodError` for a system drive.
+    pub fn lock(mut self) -> Result<Locked<'p>, StageError<'p>> {
         match self.0.lock() {
             Ok(done) => Ok(Locked { opened: self, done }),
-            Err(error) => Err(self.halt(error.at(Step::Lock))),
+            Err(error) => Err(self.fail_with(error.with_step(Step::Lock))),
         }
     }
 
@@ -217,11 +217,11 @@ impl<'p> Opened<'p> {
     /// fails (Linux: EIO where the file system can; Windows: ERROR_NOT_READY).
     ///
     /// # Errors
-    /// `Refused` for a system drive; `Held` as [`Opened::may_be_forced`]; what the system says.
-    pub fn dismount_forced(mut self) -> Result<Dismounted<'p>, Halted<'p>> {
-        match self.may_be_forced() {
+    /// `MethodError` for a system drive; `Held` as [`Opened::check_force`]; what the system says.
+    pub fn force_dismount(mut self) -> Result<Dismounted<'p>, StageError<'p>> {
+        match self.check_force() {
             Ok(()) => self.dismount(true),
-            Err(error) => Err(self.halt(error.at(Step::Dismount))),
+            Err(error) => Err(self.fail_with(error.with_step(Step::Dismount))),
         }
     }
 
@@ -229,30 +229,30 @@ impl<'p> Opened<'p> {
     ///
     /// # Errors
     /// `Held`, with what is in the way.
-    pub fn may_be_forced(&mut self) -> Result<()> {
-        self.0.may_be_forced()
+    pub fn check_force(&mut self) -> Result<()> {
+        self.0.check_force()
     }
 
     /// Takes the medium in.
     ///
     /// # Errors
     /// `NotSupported` by a drive without a motor; what the drive says.
-    pub fn load(&mut self) -> Result<Done> {
+    pub fn load(&mut self) -> Result<StepOutcome> {
         // Whatever medium is on the tray now is the one that is wanted: nothing to be mistaken about.
-        self.0.timed(Step::Load, |_, session, wait| session.load(wait))
+        self.0.step(Step::Load, |_, session, wait| session.load(wait))
     }
 
     /// Opens the tray of a drive that has nothing in it: there is nothing to lose, so no stage is due.
     ///
     /// # Errors
-    /// `Refused` when there is a medium in it after all; what the drive says.
-    pub fn open_empty_tray(&mut self) -> Result<(Presence, Done)> {
-        self.0.stage(Step::Eject, |drive, session, wait| {
+    /// `MethodError` when there is a medium in it after all; what the drive says.
+    pub fn open_empty_tray(&mut self) -> Result<(Presence, StepOutcome)> {
+        self.0.checked_step(Step::Eject, |drive, session, wait| {
             if session.presence(wait)? == Presence::Present || drive.is_mounted() {
                 return Err(Error::new(ErrorKind::Refused, &drive.name, "has a medium in it now"));
             }
-            let done = session.let_go(Action::Eject, wait)?;
-            let seen = settled(session, wait, |seen| seen == Presence::TrayOpen)?;
+            let done = session.perform(Action::Eject, wait)?;
+            let seen = poll_presence(session, wait, |seen| seen == Presence::TrayOpen)?;
             Ok((seen, done))
         })
     }
@@ -261,13 +261,13 @@ impl<'p> Opened<'p> {
     ///
     /// # Errors
     /// `Busy` when something of it is in use.
-    pub(crate) fn claim(&mut self) -> Result<Done> {
-        self.0.stage(Step::Resolve, |_, session, wait| session.claim(false, wait))
+    pub(crate) fn claim(&mut self) -> Result<StepOutcome> {
+        self.0.checked_step(Step::Resolve, |_, session, wait| session.claim(false, wait))
     }
 
     /// Closes what would keep the device on its bus, which another drive of it takes along now.
-    pub(crate) fn stand_back(&mut self) {
-        self.0.session.stand_back();
+    pub(crate) fn release_handles(&mut self) {
+        self.0.session.release_handles();
     }
 
     /// Asks the drive whether there is a medium in it.
@@ -275,12 +275,12 @@ impl<'p> Opened<'p> {
     /// # Errors
     /// What the drive says.
     pub fn presence(&mut self) -> Result<Presence> {
-        self.0.timed(Step::Verify, |_, session, wait| session.presence(wait))
+        self.0.step(Step::Verify, |_, session, wait| session.presence(wait))
     }
 
     /// Searches for what keeps this drive busy. Where nothing is found and asking keeps nobody out, the
     /// system is asked as well: what it says is busy is never "nothing".
-    pub fn blockers(&mut self) -> Scan {
+    pub fn blockers(&mut self) -> BlockerScan {
         self.0.blockers_or_unknown()
     }
 
@@ -290,34 +290,34 @@ impl<'p> Opened<'p> {
     ///
     /// # Errors
     /// `TimedOut`, `Interrupted`: who was asked to end by then may do so yet.
-    pub fn end_programs(
+    pub fn terminate_processes(
         &mut self,
         kill: &Kill,
-        scan: &Scan,
-        ended: &mut Vec<Ended>,
-    ) -> Result<Done> {
+        scan: &BlockerScan,
+        ended: &mut Vec<Termination>,
+    ) -> Result<StepOutcome> {
         self.0
-            .end_programs(kill, scan, ended)
-            .map_err(|e| e.about(&self.0.drive.name).at(Step::Kill))
+            .terminate_processes(kill, scan, ended)
+            .map_err(|e| e.with_subject(&self.0.drive.name).with_step(Step::Kill))
     }
 
     /// Lets go of every lock. Dropping does so too, but cannot tell of a failure.
     ///
     /// # Errors
     /// What the system says; the locks are gone all the same when the drive is closed.
-    pub fn unlock(&mut self) -> Result<Done> {
-        self.0.session.unlock().map_err(|e| e.at(Step::Unlock))
+    pub fn unlock(&mut self) -> Result<StepOutcome> {
+        self.0.session.unlock().map_err(|e| e.with_step(Step::Unlock))
     }
 
-    pub(super) fn dismount(mut self, force: bool) -> Result<Dismounted<'p>, Halted<'p>> {
+    pub(super) fn dismount(mut self, force: bool) -> Result<Dismounted<'p>, StageError<'p>> {
         let result = self.0.refuse().and_then(|()| self.0.dismount(force));
         match result {
             Ok(done) => Ok(Dismounted { opened: self, done }),
-            Err(error) => Err(self.halt(error.at(Step::Dismount))),
+            Err(error) => Err(self.fail_with(error.with_step(Step::Dismount))),
         }
     }
 
-    pub(super) fn halt(self, error: Error) -> Halted<'p> {
-        Halted { error, opened: self }
+    pub(super) fn fail_with(self, error: Error) -> StageError<'p> {
+        StageError { error, opened: self }
     }
 }

@@ -4,11 +4,11 @@ use crate::run::{Ran, Stage};
 use crate::scenario::{anything, cases, peaceful};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unmoor::platform::simulated::{Effect, Entry, Op};
+use unmoor::platform::simulated::{Effect, JournalEntry, Op};
 use unmoor::{Drive, ErrorKind, Step};
 
 /// What was dismounted although some volume had not been found idle since the last unlock.
-fn too_early(journal: &[Entry], before: &Drive) -> Option<Entry> {
+fn too_early(journal: &[JournalEntry], before: &Drive) -> Option<JournalEntry> {
     let mut idle = BTreeSet::new();
     for entry in journal {
         match (entry.op, entry.effect) {
@@ -50,7 +50,7 @@ proptest! {
         let error = ran.report.as_ref().and_then(|r| r.error());
         if error.is_some_and(|e| e.kind() == ErrorKind::Busy && e.step() == Some(Step::Lock)) {
             let Stage { machine, drive, handles, before, .. } = &ran.stage;
-            let after = machine.picture(*drive).unwrap();
+            let after = machine.describe(*drive).unwrap();
             prop_assert_eq!(mounts(&after), mounts(before));
             for handle in handles {
                 let answer = machine.read(*handle);

@@ -4,14 +4,14 @@ use crate::run::target;
 use crate::scenario::cases;
 use proptest::prelude::*;
 use unmoor::platform::simulated::{
-    DriveSetup, Effect, Fault, FaultKind, Happening, Manner, Op, Simulated, VolumeSetup,
+    DriveSetup, Effect, Fault, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
 use unmoor::{
-    ErrorKind, Goal, Options, Outcome, attach, attach_dry_run, release, status, vacant_ports,
+    ErrorKind, Goal, Options, Outcome, attach, attach_dry_run, detached_ports, release, resolve,
 };
 
 fn machine(fault: Option<FaultKind>) -> Simulated {
-    let machine = Simulated::new(Manner::native());
+    let machine = Simulated::new(Semantics::native());
     let volume = VolumeSetup::partition("ext4").mounted("/media/it").dirty("/letter", 4096);
     let mut disk = DriveSetup::disk("it").siblings(&["sim:other"]).volume(volume);
     if let Some(kind) = fault {
@@ -25,7 +25,7 @@ fn machine(fault: Option<FaultKind>) -> Simulated {
 fn power_off(machine: &Simulated) {
     let options = Options { goal: Goal::PowerOff, ..Options::default() };
     let report = release(machine, &target(), &options, &mut |_| {});
-    assert_eq!(report.outcome, Outcome::Released, "{report:?}");
+    assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
 }
 
 proptest! {
@@ -44,11 +44,11 @@ proptest! {
             power_off(&machine);
         }
         let report = attach(&machine, &target(), &Options::default(), &mut |_| {});
-        let there = status(&machine, &target());
-        prop_assert_eq!(report.outcome == Outcome::Released, there.is_ok(), "{:?}", report);
+        let there = resolve(&machine, &target());
+        prop_assert_eq!(report.outcome == Outcome::Completed, there.is_ok(), "{:?}", report);
         prop_assert_eq!(report.drive, there.ok());
         // What was never powered off meets no fault of attaching.
-        prop_assert_eq!(report.outcome == Outcome::Released, !off || fault.is_none());
+        prop_assert_eq!(report.outcome == Outcome::Completed, !off || fault.is_none());
         prop_assert_eq!(machine.locks_held(), 0);
     }
 }
@@ -59,15 +59,15 @@ fn what_comes_back_is_another_device_with_the_same_bytes_and_its_siblings() {
     let before = machine.find("sim:it").unwrap();
     let written = machine.written(before);
     power_off(&machine);
-    let waiting: Vec<_> = vacant_ports(&machine).unwrap().into_iter().map(|p| p.name).collect();
+    let waiting: Vec<_> = detached_ports(&machine).unwrap().into_iter().map(|p| p.name).collect();
     assert_eq!(waiting, ["sim:it", "sim:other"]);
     let report = attach(&machine, &target(), &Options::default(), &mut |_| {});
-    assert_eq!(report.outcome, Outcome::Released);
+    assert_eq!(report.outcome, Outcome::Completed);
     let now = machine.find("sim:it").unwrap();
     assert_ne!(now, before, "a session of the old one must not work on it");
     assert_eq!(machine.medium_contents(now), written);
     assert!(machine.find("sim:other").is_some(), "the same device");
-    assert!(vacant_ports(&machine).unwrap().is_empty());
+    assert!(detached_ports(&machine).unwrap().is_empty());
     assert!(machine.journal().iter().any(|e| e.effect == Some(Effect::Attached)));
 }
 
@@ -76,7 +76,7 @@ fn what_was_unplugged_does_not_come_back() {
     let machine = machine(None);
     let id = machine.find("sim:it").unwrap();
     power_off(&machine);
-    machine.now_happens(Happening::Yank(id));
+    machine.trigger(ScheduledEvent::Yank(id));
     let report = attach(&machine, &target(), &Options::default(), &mut |_| {});
     assert_eq!(report.error().unwrap().kind(), ErrorKind::NoMedium);
 }
@@ -89,5 +89,5 @@ fn a_dry_run_brings_nothing_back() {
     let report = attach_dry_run(&machine, &target(), &Options::default());
     assert_eq!((report.outcome, report.steps.len()), (Outcome::Planned, 2));
     assert_eq!(machine.journal().len(), before);
-    assert!(status(&machine, &target()).is_err());
+    assert!(resolve(&machine, &target()).is_err());
 }

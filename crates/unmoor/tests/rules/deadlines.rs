@@ -54,14 +54,14 @@ proptest! {
         scenario.faults.push(hang);
         scenario.wish.timeout = None;
         let ran = Ran::of(&scenario);
-        let wait = ms(scenario.wish.wait).max(Options::LEAST_WAIT);
+        let wait = ms(scenario.wish.wait).max(Options::MIN_RETRY);
         for moment in &ran.moments {
             let took = moment.to - moment.from;
             // What moves may take its time: all there is to write, at 1 MiB/s or more.
             let least = match moment.report.step {
-                unmoor::Step::Lock => wait + Options::STEP_TIME,
-                unmoor::Step::Dismount => ms(4500) + Options::STEP_TIME * 2,
-                _ => ms(4500) + Options::STEP_TIME,
+                unmoor::Step::Lock => wait + Options::DEFAULT_STEP_TIMEOUT,
+                unmoor::Step::Dismount => ms(4500) + Options::DEFAULT_STEP_TIMEOUT * 2,
+                _ => ms(4500) + Options::DEFAULT_STEP_TIMEOUT,
             };
             prop_assert!(took <= least + ms(200), "{:?}: {:?}", moment.report.step, took);
         }
@@ -80,7 +80,7 @@ proptest! {
         prop_assert!(took(&ran) <= ms(at) + AT_ONCE, "{:?}", took(&ran));
         for entry in ran.journal() {
             // What was asked of the drive before the wish may still be answered.
-            let late = entry.at > ms(at + 1) && entry.effect.is_some_and(Effect::lets_go);
+            let late = entry.at > ms(at + 1) && entry.effect.is_some_and(Effect::releases_medium);
             prop_assert!(!late, "{:?} after the wish to stop", entry);
         }
     }
@@ -100,10 +100,10 @@ proptest! {
         scenario.wish.force = false;
         let ran = Ran::of(&scenario);
         let Some(lock) = ran.moment(unmoor::Step::Lock) else { return Ok(()) };
-        let wait = ms(wait).max(Options::LEAST_WAIT);
+        let wait = ms(wait).max(Options::MIN_RETRY);
         let mounted = ran.stage.before.volumes.first().is_some_and(|v| !v.mounts.is_empty());
         let outcome = &ran.report.as_ref().unwrap().outcome;
-        let busy = matches!(outcome, Outcome::Stopped(e) if e.kind() == ErrorKind::Busy);
+        let busy = matches!(outcome, Outcome::Failed(e) if e.kind() == ErrorKind::Busy);
         if mounted && lock.from + wait + ms(50) < ms(free_at) {
             prop_assert!(busy, "{:?}", outcome);
             prop_assert!(lock.to - lock.from <= wait + ms(50), "{:?}", lock.to - lock.from);
@@ -133,13 +133,13 @@ proptest! {
         }];
         let ran = Ran::of(&scenario);
         let Some(lock) = ran.moment(unmoor::Step::Lock) else { return Ok(()) };
-        let most = ms(wait).max(Options::LOCK_TIME) + ms(50);
+        let most = ms(wait).max(Options::FIRST_LOCK_TIMEOUT) + ms(50);
         prop_assert!(lock.to - lock.from <= most, "{:?}", lock.to - lock.from);
         let journal = ran.journal();
         let mut locks = journal.iter().filter(|e| e.op == Op::Lock).map(|e| e.answer);
         let was_busy = locks.any(|answer| answer == Err(ErrorKind::Busy));
         let outcome = &ran.report.as_ref().unwrap().outcome;
-        let Outcome::Stopped(error) = outcome else { return Ok(()) };
+        let Outcome::Failed(error) = outcome else { return Ok(()) };
         if error.step() == Some(unmoor::Step::Lock) {
             prop_assert_eq!(error.kind() == ErrorKind::Busy, was_busy, "{}", error);
         }

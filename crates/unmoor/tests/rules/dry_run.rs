@@ -13,8 +13,8 @@ proptest! {
         let stage = Stage::set(&scenario);
         let report = dry_run(&stage.machine, &target(), &stage.options);
         prop_assert!(stage.machine.journal().is_empty());
-        prop_assert_eq!(stage.machine.picture(stage.drive).unwrap(), stage.before);
-        prop_assert!(matches!(report.outcome, Outcome::Planned | Outcome::Stopped(_)));
+        prop_assert_eq!(stage.machine.describe(stage.drive).unwrap(), stage.before);
+        prop_assert!(matches!(report.outcome, Outcome::Planned | Outcome::Failed(_)));
     }
 
     #[test]

@@ -2,15 +2,15 @@
 
 use crate::run::ms;
 use unmoor::platform::simulated::{
-    DriveSetup, Fault, FaultKind, FileError, Happening, Manner, Op, Simulated, VolumeSetup,
+    DriveSetup, Fault, FaultKind, FileError, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
 use unmoor::{
     Action, BlockerKind, Clock, ErrorKind, Event, Goal, Options, Outcome, Presence, Report, Status,
-    Step, list, load, release, status,
+    Step, list, load, release, resolve,
 };
 
 fn both(check: impl Fn(&Simulated)) {
-    for manner in [Manner::Linux, Manner::Windows] {
+    for manner in [Semantics::Linux, Semantics::Windows] {
         check(&Simulated::demo_in(manner));
     }
 }
@@ -34,7 +34,7 @@ fn statuses(report: &Report) -> String {
 fn a_stick_goes_through_every_step() {
     both(|machine| {
         let report = eject(machine, "stick", &Options::default());
-        assert_eq!(report.outcome, Outcome::Released);
+        assert_eq!(report.outcome, Outcome::Completed);
         assert_eq!(
             statuses(&report),
             "resolve done, flush done, lock done, dismount done, eject done, verify done, unlock done"
@@ -47,13 +47,13 @@ fn a_stick_goes_through_every_step() {
 
 #[test]
 fn a_volume_a_label_and_a_path_name_their_whole_drive() {
-    let machine = Simulated::demo_in(Manner::Linux);
+    let machine = Simulated::demo_in(Semantics::Linux);
     let names =
         ["sim:stick", "sim:stick2", "LABEL=photos", "UUID=1A2B-3C4D", "/media/letters/ada.txt"];
     for name in names {
-        assert_eq!(status(&machine, &name.parse().unwrap()).unwrap().name, "sim:stick");
+        assert_eq!(resolve(&machine, &name.parse().unwrap()).unwrap().name, "sim:stick");
     }
-    let error = status(&machine, &"sim:nothing".parse().unwrap()).unwrap_err();
+    let error = resolve(&machine, &"sim:nothing".parse().unwrap()).unwrap_err();
     assert_eq!((error.kind(), error.kind().exit_code()), (ErrorKind::NoSuchTarget, 6));
 }
 
@@ -109,7 +109,7 @@ fn a_file_on_the_second_partition_keeps_both_mounted_and_is_named() {
         assert_eq!(blocker.process.as_ref().unwrap().pid, 4312);
         assert_eq!(blocker.uses[0].volume, "sim:busy2");
         assert!(blocker.remedy.is_some());
-        let now = status(machine, &"sim:busy".parse().unwrap()).unwrap();
+        let now = resolve(machine, &"sim:busy".parse().unwrap()).unwrap();
         assert!(now.volumes.iter().all(|v| !v.mounts.is_empty()));
         assert_eq!(machine.locks_held(), 0);
     });
@@ -139,7 +139,7 @@ fn progress_of_a_long_flush_is_told_and_falls_to_nothing() {
     let machine = Simulated::demo();
     let mut told = Vec::new();
     release(&machine, &"sim:slow".parse().unwrap(), &Options::default(), &mut |event| {
-        if let unmoor::Event::Flushing { left } = event {
+        if let unmoor::Event::Flushing { remaining: left } = event {
             told.push(*left);
         }
     });
@@ -152,7 +152,7 @@ fn progress_of_a_long_flush_is_told_and_falls_to_nothing() {
 fn firmware_that_says_yes_and_keeps_the_medium_is_found_out() {
     both(|machine| {
         let report = eject(machine, "liar", &Options::default());
-        assert_eq!(report.error().unwrap().kind(), ErrorKind::NotEjected);
+        assert_eq!(report.error().unwrap().kind(), ErrorKind::NotVerified);
         assert_eq!((report.exit_code(), report.medium_after), (1, Some(Presence::Present)));
         let unlooked = Options { verify: false, ..Options::default() };
         assert_eq!(eject(machine, "liar", &unlooked).medium_after, None);
@@ -230,7 +230,7 @@ fn powering_off_takes_idle_siblings_along_and_refuses_while_one_is_in_use() {
 }
 
 /// One mounted partition.
-fn one_stick(manner: Manner) -> (Simulated, unmoor::DriveId) {
+fn one_stick(manner: Semantics) -> (Simulated, unmoor::DriveId) {
     let machine = Simulated::new(manner);
     let volume = VolumeSetup::partition("ext4").mounted("/m").dirty("/f", 1 << 20);
     let stick = machine.plug(&DriveSetup::stick("it").volume(volume));
@@ -239,11 +239,12 @@ fn one_stick(manner: Manner) -> (Simulated, unmoor::DriveId) {
 
 #[test]
 fn what_is_mounted_while_a_lock_is_waited_for_is_dismounted_too() {
-    let (machine, stick) = one_stick(Manner::Linux);
+    let (machine, stick) = one_stick(Semantics::Linux);
     let file = machine.open_file(stick, "sim:it1", 7, "/f").unwrap();
-    let mount = Happening::Mount { drive: stick, volume: "sim:it1".into(), path: "/again".into() };
+    let mount =
+        ScheduledEvent::Mount { drive: stick, volume: "sim:it1".into(), path: "/again".into() };
     machine.at(ms(500), mount);
-    machine.at(ms(1500), Happening::Close(file));
+    machine.at(ms(1500), ScheduledEvent::Close(file));
     let report = eject(&machine, "it", &Options { wait: ms(5000), ..Options::default() });
     assert_eq!(report.exit_code(), 0, "{:?}", report.error());
 }
@@ -251,7 +252,7 @@ fn what_is_mounted_while_a_lock_is_waited_for_is_dismounted_too() {
 #[test]
 fn force_cuts_off_also_what_comes_between_the_lock_and_the_dismount() {
     for force in [false, true] {
-        let (machine, stick) = one_stick(Manner::Linux);
+        let (machine, stick) = one_stick(Semantics::Linux);
         let options = Options { force, ..Options::default() };
         let report = release(&machine, &"sim:it".parse().unwrap(), &options, &mut |event| {
             if let Event::Started(Step::Dismount) = event {
@@ -266,7 +267,7 @@ fn force_cuts_off_also_what_comes_between_the_lock_and_the_dismount() {
 
 #[test]
 fn windows_keeps_everybody_out_between_the_lock_and_the_dismount() {
-    let (machine, stick) = one_stick(Manner::Windows);
+    let (machine, stick) = one_stick(Semantics::Windows);
     let mut answers = Vec::new();
     let report = release(&machine, &"sim:it".parse().unwrap(), &Options::default(), &mut |event| {
         if let Event::Started(Step::Dismount | Step::Eject) = event {
@@ -279,7 +280,7 @@ fn windows_keeps_everybody_out_between_the_lock_and_the_dismount() {
 
 #[test]
 fn windows_mounts_a_volume_again_when_somebody_opens_a_file() {
-    let (machine, stick) = one_stick(Manner::Windows);
+    let (machine, stick) = one_stick(Semantics::Windows);
     let only = Options { goal: Goal::Dismount, ..Options::default() };
     assert_eq!(eject(&machine, "it", &only).exit_code(), 0);
     assert!(!machine.is_mounted(stick));
@@ -290,7 +291,7 @@ fn windows_mounts_a_volume_again_when_somebody_opens_a_file() {
 #[test]
 fn a_volume_taken_offline_stays_dismounted_and_any_other_is_mounted_again_at_wish() {
     for offline in [false, true] {
-        let (machine, stick) = one_stick(Manner::Windows);
+        let (machine, stick) = one_stick(Semantics::Windows);
         let options = Options { goal: Goal::Dismount, offline, ..Options::default() };
         assert_eq!(eject(&machine, "it", &options).exit_code(), 0);
         let target = "sim:it".parse().unwrap();
@@ -299,14 +300,14 @@ fn a_volume_taken_offline_stays_dismounted_and_any_other_is_mounted_again_at_wis
         assert_eq!(machine.is_mounted(stick), !offline);
         assert_eq!(machine.open_file(stick, "sim:it1", 7, "/f").is_ok(), !offline);
     }
-    let (machine, _) = one_stick(Manner::Linux);
+    let (machine, _) = one_stick(Semantics::Linux);
     let options = Options { offline: true, ..Options::default() };
     assert_eq!(eject(&machine, "it", &options).exit_code(), 7);
 }
 
 #[test]
 fn a_mount_in_another_namespace_is_found_by_the_claim_and_named() {
-    let (machine, stick) = one_stick(Manner::Linux);
+    let (machine, stick) = one_stick(Semantics::Linux);
     machine.mount_elsewhere(stick, "sim:it1", "a container");
     let report = eject(&machine, "it", &Options::default());
     assert_eq!(report.exit_code(), 3);
@@ -319,7 +320,7 @@ fn a_mount_in_another_namespace_is_found_by_the_claim_and_named() {
 
 #[test]
 fn nothing_is_on_the_medium_before_the_flush_reaches_it() {
-    let (machine, stick) = one_stick(Manner::native());
+    let (machine, stick) = one_stick(Semantics::native());
     assert!(machine.medium_contents(stick).is_empty());
     assert_eq!(machine.unwritten(stick), 1 << 20);
     let flushed =
@@ -331,7 +332,7 @@ fn nothing_is_on_the_medium_before_the_flush_reaches_it() {
 
 #[test]
 fn a_flush_that_is_stopped_says_what_is_not_written() {
-    let machine = Simulated::new(Manner::native());
+    let machine = Simulated::new(Semantics::native());
     let volume = VolumeSetup::partition("ext4").mounted("/m").dirty("/f", 3_100_000);
     let fault = Fault::new(Op::Flush, FaultKind::Hang);
     machine.plug(&DriveSetup::stick("it").volume(volume).fault(fault));

@@ -4,15 +4,17 @@
 use crate::run::{ms, target};
 use crate::scenario::cases;
 use proptest::prelude::*;
-use unmoor::platform::simulated::{DriveSetup, Effect, Happening, Manner, Simulated, VolumeSetup};
+use unmoor::platform::simulated::{
+    DriveSetup, Effect, ScheduledEvent, Semantics, Simulated, VolumeSetup,
+};
 use unmoor::{
-    BlockerKind, Clock, Consent, DriveId, ErrorKind, Goal, Kill, Options, Outcome, Status, Step,
+    BlockerKind, Clock, Confirm, DriveId, ErrorKind, Goal, Kill, Options, Outcome, Status, Step,
     VolumeKind, dry_run, release,
 };
 
 /// A stick with a mounted volume, held by swap or by an array whose other part is elsewhere.
 fn held(by_swap: bool) -> (Simulated, DriveId) {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let own = VolumeSetup::partition("ext4").mounted("/own").dirty("/letter", 1000);
     let mut setup = DriveSetup::stick("it").volume(own);
     setup = match by_swap {
@@ -39,14 +41,14 @@ proptest! {
         goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
     ) {
         let (machine, drive) = held(by_swap);
-        let kill = kill.then(|| Kill { grace: ms(500), consent: Consent::Given });
+        let kill = kill.then(|| Kill { grace: ms(500), confirm: Confirm::Always });
         let options = Options { force, kill, goal, wait: ms(wait), ..Options::default() };
         let report = release(&machine, &target(), &options, &mut |_| {});
         let error = report.error().expect("it is not released");
-        prop_assert_eq!(error.kind(), ErrorKind::Held);
+        prop_assert_eq!(error.kind(), ErrorKind::NotExclusive);
         prop_assert_eq!((report.exit_code(), error.step()), (3, Some(Step::Lock)));
         prop_assert!(machine.is_mounted(drive) && machine.is_attached(drive));
-        let touched = |e: Effect| e.lets_go() || matches!(e, Effect::Dismounted { .. });
+        let touched = |e: Effect| e.releases_medium() || matches!(e, Effect::Dismounted { .. });
         prop_assert!(!machine.journal().iter().any(|e| e.effect.is_some_and(touched)));
         prop_assert_eq!(machine.locks_held(), 0);
         prop_assert!(report.warnings.is_empty(), "forced: {:?}", report.warnings);
@@ -61,7 +63,7 @@ fn a_plan_says_what_holds_the_drive_and_touches_nothing() {
     for by_swap in [true, false] {
         let (machine, _) = held(by_swap);
         let report = dry_run(&machine, &target(), &Options::default());
-        assert_eq!(report.error().map(unmoor::Error::kind), Some(ErrorKind::Held));
+        assert_eq!(report.error().map(unmoor::Error::kind), Some(ErrorKind::NotExclusive));
         assert!(machine.journal().is_empty());
     }
 }
@@ -69,10 +71,10 @@ fn a_plan_says_what_holds_the_drive_and_touches_nothing() {
 #[test]
 fn swap_that_is_switched_off_meanwhile_was_worth_the_wait() {
     let (machine, drive) = held(true);
-    machine.at(ms(1500), Happening::SwapOff(drive));
+    machine.at(ms(1500), ScheduledEvent::SwapOff(drive));
     let options = Options { wait: ms(5000), ..Options::default() };
     let report = release(&machine, &target(), &options, &mut |_| {});
-    assert_eq!(report.outcome, Outcome::Released, "{report:#?}");
+    assert_eq!(report.outcome, Outcome::Completed, "{report:#?}");
     assert_eq!(report.step(Step::Lock).map(|s| &s.status), Some(&Status::Done));
     assert!(machine.was_ejected(drive) && machine.now() >= ms(1500));
 }
@@ -80,7 +82,7 @@ fn swap_that_is_switched_off_meanwhile_was_worth_the_wait() {
 #[test]
 fn without_a_wish_to_wait_nobody_waits() {
     let (machine, drive) = held(true);
-    machine.at(ms(300), Happening::SwapOff(drive));
+    machine.at(ms(300), ScheduledEvent::SwapOff(drive));
     let report = release(&machine, &target(), &Options::default(), &mut |_| {});
     assert_eq!(report.exit_code(), 3);
     assert!(machine.now() < ms(300), "{:?}", machine.now());
@@ -88,7 +90,7 @@ fn without_a_wish_to_wait_nobody_waits() {
 
 #[test]
 fn force_takes_no_other_drive_along_that_is_mounted_within() {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let volume = |at: &str| VolumeSetup::partition("ext4").mounted(at);
     let low = machine.plug(&DriveSetup::stick("it").volume(volume("/m")));
     let high = machine.plug(&DriveSetup::stick("other").volume(volume("/m/inside")));
@@ -96,7 +98,7 @@ fn force_takes_no_other_drive_along_that_is_mounted_within() {
     let options = Options { force: true, ..Options::default() };
     let report = release(&machine, &target(), &options, &mut |_| {});
     let error = report.error().expect("it is not released");
-    assert_eq!((error.kind(), error.step()), (ErrorKind::Held, Some(Step::Lock)));
+    assert_eq!((error.kind(), error.step()), (ErrorKind::NotExclusive, Some(Step::Lock)));
     assert!(error.to_string().contains("/m/inside"), "{error}");
     assert!(report.warnings.is_empty(), "force is not told of: {:?}", report.warnings);
     assert!(machine.is_mounted(low) && machine.is_mounted(high));
@@ -105,7 +107,7 @@ fn force_takes_no_other_drive_along_that_is_mounted_within() {
 #[test]
 fn a_sibling_in_use_is_named_and_waited_for() {
     let reader = || {
-        let machine = Simulated::new(Manner::Linux);
+        let machine = Simulated::new(Semantics::Linux);
         machine.plug(&DriveSetup::stick("it").siblings(&["sim:two"]));
         let mounted = VolumeSetup::partition("vfat").mounted("/two");
         let two = machine.plug(&DriveSetup::stick("two").siblings(&["sim:it"]).volume(mounted));
@@ -118,8 +120,8 @@ fn a_sibling_in_use_is_named_and_waited_for() {
     assert_eq!(scan.blockers[0].kind, BlockerKind::Mount);
     assert!(machine.now() < ms(100), "{:?}", machine.now());
     let (machine, two) = reader();
-    machine.at(ms(1500), Happening::Yank(two));
+    machine.at(ms(1500), ScheduledEvent::Yank(two));
     let report = release(&machine, &target(), &options(5000), &mut |_| {});
-    assert_eq!(report.outcome, Outcome::Released, "{report:#?}");
+    assert_eq!(report.outcome, Outcome::Completed, "{report:#?}");
     assert!(machine.now() >= ms(1500));
 }

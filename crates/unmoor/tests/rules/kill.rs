@@ -6,10 +6,12 @@ use crate::run::{Ran, ms, target};
 use crate::scenario::{KillSpec, Scenario, anything, cases, peaceful};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unmoor::platform::simulated::{DriveSetup, Manner, Simulated, Temper, Told, VolumeSetup};
+use unmoor::platform::simulated::{
+    DriveSetup, Semantics, SignalBehavior, SignalRecord, Simulated, VolumeSetup,
+};
 use unmoor::{
-    Consent, Ending, ErrorKind, Job, Kill, Options, Outcome, Procedure, Role, Status, Step, Target,
-    many, release,
+    BatchItem, Confirm, ErrorKind, Kill, Operation, Options, Outcome, Role, Status, Step, Target,
+    TerminationResult, release, run_batch,
 };
 
 /// The wish to end what is in the way.
@@ -26,8 +28,8 @@ fn killing(scenario: impl Strategy<Value = Scenario>) -> impl Strategy<Value = S
     })
 }
 
-fn told(ran: &Ran) -> Vec<Told> {
-    ran.stage.machine.told()
+fn told(ran: &Ran) -> Vec<SignalRecord> {
+    ran.stage.machine.signals_received()
 }
 
 /// What the process of this number is: 1000 and up are the scenario's, in order; who was started
@@ -69,7 +71,7 @@ proptest! {
     #[test]
     fn whoever_took_the_number_of_another_is_left_alone(mut scenario in killing(peaceful())) {
         for holder in &mut scenario.holders {
-            (holder.role, holder.temper) = (Role::Program, Temper::Replaced);
+            (holder.role, holder.temper) = (Role::Program, SignalBehavior::Replaced);
         }
         for one in told(&Ran::of(&scenario)) {
             prop_assert!(role(&scenario, one.pid) == Role::Program && one.started == 0, "{:?}", one);
@@ -91,7 +93,7 @@ proptest! {
     fn who_obeys_in_time_is_never_made_to(mut scenario in killing(peaceful())) {
         let grace = ms(scenario.wish.kill.as_ref().unwrap().grace);
         for holder in &mut scenario.holders {
-            holder.temper = Temper::Obeys(grace / 2);
+            holder.temper = SignalBehavior::Obeys(grace / 2);
         }
         prop_assert!(told(&Ran::of(&scenario)).iter().all(|t| !t.forced));
     }
@@ -123,8 +125,8 @@ proptest! {
         for holder in &mut scenario.holders {
             holder.from = 0;
             holder.role = Role::Program;
-            if !matches!(holder.temper, Temper::Obeys(_) | Temper::Stubborn | Temper::Replaced) {
-                holder.temper = Temper::Stubborn;
+            if !matches!(holder.temper, SignalBehavior::Obeys(_) | SignalBehavior::Stubborn | SignalBehavior::Replaced) {
+                holder.temper = SignalBehavior::Stubborn;
             }
         }
         let ran = Ran::of(&scenario);
@@ -146,9 +148,9 @@ proptest! {
             prop_assert_eq!(said, truth);
             for ended in &report.ended {
                 let made = told.iter().any(|t| t.forced && t.pid == ended.process.pid);
-                match ended.how {
-                    Ending::Killed | Ending::Remains => prop_assert!(made, "{:?}", ended),
-                    Ending::Terminated => prop_assert!(!made, "{:?}", ended),
+                match ended.result {
+                    TerminationResult::Killed | TerminationResult::Unkillable => prop_assert!(made, "{:?}", ended),
+                    TerminationResult::Exited => prop_assert!(!made, "{:?}", ended),
                     // The time ran out, or the user wished to stop.
                     _ => prop_assert!(report.error().is_some() && !made, "{:?}", ended),
                 }
@@ -165,7 +167,7 @@ proptest! {
         scenario.wish.kill.as_mut().unwrap().answer = None;
         scenario.comes_late = false;
         for holder in &mut scenario.holders {
-            (holder.role, holder.temper) = (Role::Program, Temper::Respawns);
+            (holder.role, holder.temper) = (Role::Program, SignalBehavior::Respawns);
         }
         let ran = Ran::of(&scenario);
         prop_assert!(told(&ran).len() <= 3 * scenario.holders.len(), "{:?}", told(&ran));
@@ -176,7 +178,7 @@ proptest! {
 fn scenarios_come_to_every_ending() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut ends: Vec<Ending> = Vec::new();
+    let mut ends: Vec<TerminationResult> = Vec::new();
     for number in 0..600 {
         let scenario = killing(anything()).new_tree(&mut runner).expect("generates");
         let mut scenario = scenario.current();
@@ -186,16 +188,19 @@ fn scenarios_come_to_every_ending() {
                 scenario.wish.kill = Some(KillSpec { grace: 3000, answer: None });
                 scenario.cancel_at = Some(1500);
             }
-            1 => scenario.holders.iter_mut().for_each(|h| h.temper = Temper::Stuck),
-            2 => scenario.holders.iter_mut().for_each(|h| h.temper = Temper::Stubborn),
+            1 => scenario.holders.iter_mut().for_each(|h| h.temper = SignalBehavior::Stuck),
+            2 => scenario.holders.iter_mut().for_each(|h| h.temper = SignalBehavior::Stubborn),
             _ => {}
         }
         let ran = Ran::of(&scenario);
-        ends.extend(ran.report.iter().flat_map(|r| r.ended.iter().map(|e| e.how)));
+        ends.extend(ran.report.iter().flat_map(|r| r.ended.iter().map(|e| e.result)));
     }
-    for (how, least) in
-        [(Ending::Terminated, 15), (Ending::Killed, 5), (Ending::Asked, 2), (Ending::Remains, 2)]
-    {
+    for (how, least) in [
+        (TerminationResult::Exited, 15),
+        (TerminationResult::Killed, 5),
+        (TerminationResult::Signaled, 2),
+        (TerminationResult::Unkillable, 2),
+    ] {
         let seen = ends.iter().filter(|e| **e == how).count();
         assert!(seen >= least, "{how:?}: {seen}");
     }
@@ -203,14 +208,14 @@ fn scenarios_come_to_every_ending() {
 
 #[test]
 fn swap_that_is_switched_off_anyway_keeps_no_program_from_being_ended() {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let volume = VolumeSetup::partition("ext4").mounted("/m");
     let drive = machine.plug(&DriveSetup::stick("it").system(&["swap on sim:it2"]).volume(volume));
     machine.open_file(drive, "sim:it1", 1000, "/letter").unwrap();
-    let kill = Kill { grace: ms(500), consent: Consent::Given };
+    let kill = Kill { grace: ms(500), confirm: Confirm::Always };
     let options = Options { kill: Some(kill), swapoff: true, ..Options::default() };
     let report = release(&machine, &target(), &options, &mut |_| {});
-    assert_eq!(report.outcome, Outcome::Released, "{report:#?}");
+    assert_eq!(report.outcome, Outcome::Completed, "{report:#?}");
     assert_eq!(report.ended.len(), 1);
 }
 
@@ -220,12 +225,12 @@ fn nobody_is_ended_for_one_member_while_another_one_is_kept_all_the_same() {
     let (machine, [a, b]) = array_beside_own();
     machine.open_file(a, "sim:a1", 1000, "/letter").unwrap();
     machine.mount_elsewhere(b, "sim:b1", "a container");
-    let kill = Kill { grace: ms(500), consent: Consent::Given };
+    let kill = Kill { grace: ms(500), confirm: Confirm::Always };
     let options = Options { kill: Some(kill), ..Options::default() };
     let targets = ["a", "b"].map(|name| Target::Simulated(name.into()));
-    let jobs: Vec<Job<'_>> =
-        targets.iter().map(|target| Job { platform: &machine, target }).collect();
-    let reports = many(Procedure::Release, &jobs, &options, &mut |_, _| {});
+    let jobs: Vec<BatchItem<'_>> =
+        targets.iter().map(|target| BatchItem { platform: &machine, target }).collect();
+    let reports = run_batch(Operation::Release, &jobs, &options, &mut |_, _| {});
     assert!(reports.iter().all(|r| r.exit_code() == 3), "{reports:#?}");
     assert!(reports.iter().all(|r| r.ended.is_empty()), "ended in vain: {reports:#?}");
 }

@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use unmoor::platform::simulated::{
-    DriveSetup, Effect, Fault, FaultKind, Happening, Manner, Op, Simulated, VolumeSetup,
+    DriveSetup, Effect, Fault, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
 use unmoor::{
-    AT_ONCE, Cancel, Clock, DriveId, ErrorKind, Event, Goal, Job, News, Options, Outcome,
-    Procedure, Report, Step, Target, VolumeKind, many, release,
+    BatchEvent, BatchItem, Cancel, Clock, DriveId, ErrorKind, Event, Goal, MAX_CONCURRENT,
+    Operation, Options, Outcome, Report, Step, Target, VolumeKind, release, run_batch,
 };
 
 /// A drive with nothing in common with others.
@@ -95,7 +95,7 @@ fn name(number: usize) -> String {
 }
 
 /// The same machine each time it is asked for.
-fn machine(manner: Manner, drives: &[One]) -> (Simulated, Vec<DriveId>) {
+fn machine(manner: Semantics, drives: &[One]) -> (Simulated, Vec<DriveId>) {
     let machine = Simulated::new(manner);
     let ids: Vec<DriveId> = drives
         .iter()
@@ -127,11 +127,11 @@ fn machine(manner: Manner, drives: &[One]) -> (Simulated, Vec<DriveId>) {
             let volume = format!("sim:{}1", name(number));
             let handle = machine.open_file(*id, &volume, 1000, "/held").expect("mounted");
             if let Some(until) = held {
-                machine.at(ms(until), Happening::Close(handle));
+                machine.at(ms(until), ScheduledEvent::Close(handle));
             }
         }
         if let Some(at) = one.yanked_at {
-            machine.at(ms(at), Happening::Yank(*id));
+            machine.at(ms(at), ScheduledEvent::Yank(*id));
         }
     }
     (machine, ids)
@@ -141,16 +141,16 @@ fn targets(count: usize) -> Vec<Target> {
     (0..count).map(|number| Target::Simulated(name(number))).collect()
 }
 
-fn jobs<'j>(machine: &'j Simulated, targets: &'j [Target]) -> Vec<Job<'j>> {
-    targets.iter().map(|target| Job { platform: machine, target }).collect()
+fn jobs<'j>(machine: &'j Simulated, targets: &'j [Target]) -> Vec<BatchItem<'j>> {
+    targets.iter().map(|target| BatchItem { platform: machine, target }).collect()
 }
 
 fn all(machine: &Simulated, targets: &[Target], options: &Options) -> Vec<Report> {
-    many(Procedure::Release, &jobs(machine, targets), options, &mut |_, _| {})
+    run_batch(Operation::Release, &jobs(machine, targets), options, &mut |_, _| {})
 }
 
-fn manner() -> impl Strategy<Value = Manner> {
-    prop_oneof![Just(Manner::Linux), Just(Manner::Windows)]
+fn manner() -> impl Strategy<Value = Semantics> {
+    prop_oneof![Just(Semantics::Linux), Just(Semantics::Windows)]
 }
 
 proptest! {
@@ -183,21 +183,21 @@ proptest! {
         wish in wish(),
     ) {
         let targets = targets(drives.len());
-        let (machine, _) = machine(Manner::Linux, &drives);
+        let (machine, _) = machine(Semantics::Linux, &drives);
         let mut steps: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         let mut over = BTreeMap::new();
-        let listener = &mut |number: usize, news: &News<'_>| match news {
-            News::Event(Event::Finished(step)) => {
+        let listener = &mut |number: usize, news: &BatchEvent<'_>| match news {
+            BatchEvent::Event(Event::Finished(step)) => {
                 assert!(!over.contains_key(&number), "told of {number} after its end");
                 steps.entry(number).or_default().push((*step).clone());
             }
-            News::Event(_) => {}
-            News::Over(report) => {
+            BatchEvent::Event(_) => {}
+            BatchEvent::Finished(report) => {
                 assert!(over.insert(number, (*report).clone()).is_none(), "over twice");
             }
         };
         let reports =
-            many(Procedure::Release, &jobs(&machine, &targets), &wish.options(), listener);
+            run_batch(Operation::Release, &jobs(&machine, &targets), &wish.options(), listener);
         for (number, report) in reports.iter().enumerate() {
             prop_assert_eq!(Some(report), over.get(&number));
             prop_assert_eq!(Some(&report.steps), steps.get(&number));
@@ -214,7 +214,7 @@ proptest! {
     ) {
         let (machine, _) = machine(manner, &drives);
         let options = wish.options();
-        machine.at(ms(at), Happening::Cancel(options.cancel.clone()));
+        machine.at(ms(at), ScheduledEvent::Cancel(options.cancel.clone()));
         let reports = all(&machine, &targets(drives.len()), &options);
         prop_assert_eq!(reports.len(), drives.len());
         prop_assert_eq!(machine.locks_held(), 0);
@@ -229,7 +229,7 @@ proptest! {
         timeout in 0..3000u64,
     ) {
         let wish = Wish { timeout: Some(timeout), ..wish };
-        let (machine, _) = machine(Manner::Linux, &drives);
+        let (machine, _) = machine(Semantics::Linux, &drives);
         all(&machine, &targets(drives.len()), &wish.options());
         // A search for blockers may take its moment after the deadline.
         let most = ms(timeout) + ms(2500);
@@ -245,7 +245,7 @@ proptest! {
         fault in weighted(0.3, (0..3usize, prop::sample::select(vec![Op::Flush, Op::Lock, Op::Claim]))),
         wish in wish(),
     ) {
-        let (machine, _) = machine(Manner::Linux, &others);
+        let (machine, _) = machine(Semantics::Linux, &others);
         let setup = |name: &str| {
             let array = ["sim:a1", "sim:b1", "sim:c1"];
             let own = VolumeSetup::partition("raid").mounted(format!("/own-{name}"));
@@ -266,14 +266,14 @@ proptest! {
             };
             let handle = machine.open_file(ids[drive], &volume, 1000, "/held").expect("mounted");
             if let Some(until) = until {
-                machine.at(ms(until), Happening::Close(handle));
+                machine.at(ms(until), ScheduledEvent::Close(handle));
             }
         }
         let mut targets = targets(others.len());
         targets.extend(order.iter().map(|at| Target::Simulated(["a", "b", "c"][*at].into())));
         let reports = all(&machine, &targets, &wish.options());
         let members = &reports[others.len()..];
-        let released = members.iter().filter(|r| r.outcome == Outcome::Released).count();
+        let released = members.iter().filter(|r| r.outcome == Outcome::Completed).count();
         // From the ejection on each is by itself, also when the time is over.
         let late = |report: &Report| {
             let step = report.error().filter(|e| e.kind() == ErrorKind::TimedOut)?.step();
@@ -283,7 +283,7 @@ proptest! {
         prop_assert!(released == 0 || released + too_late == 3, "{members:#?}");
         prop_assert!(too_late == 0 || ids.iter().all(|id| !machine.is_mounted(*id)));
         for (report, at) in members.iter().zip(&order).filter(|(r, _)| late(r).is_none()) {
-            prop_assert_eq!(machine.was_ejected(ids[*at]), report.outcome == Outcome::Released);
+            prop_assert_eq!(machine.was_ejected(ids[*at]), report.outcome == Outcome::Completed);
             prop_assert!(report.step(Step::Unlock).is_some() || report.step(Step::Lock).is_none());
         }
         let refused = members.iter().any(|r| r.error().is_some_and(|e| e.kind() == ErrorKind::Busy));
@@ -293,7 +293,7 @@ proptest! {
         prop_assert_eq!(machine.locks_held(), 0);
         // The others are not concerned.
         for (target, report) in targets.iter().zip(&reports).take(others.len()) {
-            let (alone, _) = self::machine(Manner::Linux, &others);
+            let (alone, _) = self::machine(Semantics::Linux, &others);
             let wanted = release(&alone, target, &wish.options(), &mut |_| {});
             prop_assert_eq!(report.exit_code(), wanted.exit_code());
         }
@@ -302,7 +302,7 @@ proptest! {
 
 /// Two sticks under one array, `sim:a` and `sim:b`, the array mounted.
 fn array() -> (Simulated, [DriveId; 2]) {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let member = |name: &str| {
         let array = VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &["sim:a1", "sim:b1"]);
         DriveSetup::stick(name)
@@ -324,12 +324,12 @@ fn one_member_alone_is_refused_and_both_leave_in_either_order() {
             let (machine, ids) = array();
             let options = Options { goal, ..Options::default() };
             let alone = release(&machine, &named(&names)[0], &options, &mut |_| {});
-            assert_eq!(alone.error().map(|e| e.kind()), Some(ErrorKind::Held));
+            assert_eq!(alone.error().map(|e| e.kind()), Some(ErrorKind::NotExclusive));
             assert!(machine.is_mounted(ids[0]));
             let reports = all(&machine, &named(&names), &options);
-            assert!(reports.iter().all(|r| r.outcome == Outcome::Released), "{reports:#?}");
+            assert!(reports.iter().all(|r| r.outcome == Outcome::Completed), "{reports:#?}");
             assert!(ids.iter().all(|id| machine.was_ejected(*id)));
-            let array = |e: &&unmoor::platform::simulated::Entry| {
+            let array = |e: &&unmoor::platform::simulated::JournalEntry| {
                 e.volume.as_deref() == Some("sim:md0") && e.op == Op::Dismount
             };
             assert_eq!(machine.journal().iter().filter(array).count(), 1, "taken down once");
@@ -339,7 +339,7 @@ fn one_member_alone_is_refused_and_both_leave_in_either_order() {
 
 /// Two members of an array with a file system of their own each, all mounted.
 pub fn array_beside_own() -> (Simulated, [DriveId; 2]) {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let member = |name: &str| {
         let array = VolumeSetup::stacked("sim:md0", VolumeKind::Raid, &["sim:a1", "sim:b1"]);
         DriveSetup::stick(name)
@@ -355,9 +355,9 @@ fn members_are_idle_at_the_same_time_or_none_is_dismounted() {
     let (machine, [a, b]) = array_beside_own();
     // The second is waited for, and meanwhile somebody comes to the first, which was idle before.
     let handle = machine.open_file(b, "sim:b1", 7, "/letter").expect("mounted");
-    machine.at(ms(1000), Happening::Close(handle));
+    machine.at(ms(1000), ScheduledEvent::Close(handle));
     let path = "/late".into();
-    let open = Happening::Open { drive: a, volume: "sim:a1".into(), pid: 8, path };
+    let open = ScheduledEvent::Open { drive: a, volume: "sim:a1".into(), pid: 8, path };
     machine.at(ms(500), open);
     let options = Options { wait: ms(3000), ..Options::default() };
     let reports = all(&machine, &named(&["a", "b"]), &options);
@@ -371,7 +371,7 @@ fn several_members_are_waited_for_no_longer_than_one() {
     let (machine, [a, b]) = array_beside_own();
     let first = machine.open_file(a, "sim:a1", 7, "/letter").expect("mounted");
     machine.open_file(b, "sim:b1", 8, "/letter").expect("mounted");
-    machine.at(ms(2500), Happening::Close(first));
+    machine.at(ms(2500), ScheduledEvent::Close(first));
     let options = Options { wait: ms(3000), ..Options::default() };
     let reports = all(&machine, &named(&["a", "b"]), &options);
     assert!(reports.iter().all(|r| r.exit_code() == 3), "{reports:#?}");
@@ -393,7 +393,7 @@ fn nothing_is_dismounted_until_all_members_are_idle() {
 
 #[test]
 fn slots_of_one_device_are_powered_off_together() {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let slot = |name: &str, other: &str| {
         DriveSetup::stick(name)
             .siblings(&[other])
@@ -402,9 +402,9 @@ fn slots_of_one_device_are_powered_off_together() {
     let ids = [machine.plug(&slot("a", "sim:b")), machine.plug(&slot("b", "sim:a"))];
     let options = Options { goal: Goal::PowerOff, ..Options::default() };
     let reports = all(&machine, &named(&["b", "a"]), &options);
-    assert!(reports.iter().all(|r| r.outcome == Outcome::Released), "{reports:#?}");
+    assert!(reports.iter().all(|r| r.outcome == Outcome::Completed), "{reports:#?}");
     assert!(ids.iter().all(|id| !machine.is_attached(*id)));
-    let off = |e: &unmoor::platform::simulated::Entry| {
+    let off = |e: &unmoor::platform::simulated::JournalEntry| {
         matches!(e.effect, Some(Effect::PoweredOff { .. }))
     };
     assert_eq!(machine.journal().iter().filter(|e| off(e)).count(), 1, "one device, once");
@@ -413,27 +413,29 @@ fn slots_of_one_device_are_powered_off_together() {
 #[test]
 fn what_is_mounted_on_another_drive_goes_before_it_in_either_order() {
     for names in [["low", "high"], ["high", "low"]] {
-        let machine = Simulated::new(Manner::Linux);
+        let machine = Simulated::new(Semantics::Linux);
         let low = VolumeSetup::partition("ext4").mounted("/media");
         let high = VolumeSetup::partition("ext4").mounted("/media/inside");
         machine.plug(&DriveSetup::stick("low").volume(low));
         machine.plug(&DriveSetup::stick("high").volume(high));
         let reports = all(&machine, &named(&names), &Options::default());
-        assert!(reports.iter().all(|r| r.outcome == Outcome::Released), "{reports:#?}");
+        assert!(reports.iter().all(|r| r.outcome == Outcome::Completed), "{reports:#?}");
     }
 }
 
 #[test]
 fn a_drive_named_several_times_is_released_once() {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let volumes = ["/one", "/two"].map(|at| VolumeSetup::partition("ext4").mounted(at));
     let [one, two] = volumes;
     let drive = machine.plug(&DriveSetup::stick("it").volume(one).volume(two));
     let reports = all(&machine, &named(&["it1", "it", "it2"]), &Options::default());
-    assert!(reports.iter().all(|r| r.outcome == Outcome::Released));
+    assert!(reports.iter().all(|r| r.outcome == Outcome::Completed));
     let names: Vec<&str> = reports.iter().map(|r| &*r.target).collect();
     assert_eq!(names, ["sim:it1", "sim:it", "sim:it2"]);
-    let ejected = |e: &&unmoor::platform::simulated::Entry| e.effect.is_some_and(Effect::lets_go);
+    let ejected = |e: &&unmoor::platform::simulated::JournalEntry| {
+        e.effect.is_some_and(Effect::releases_medium)
+    };
     assert_eq!(machine.journal().iter().filter(ejected).count(), 1);
     assert!(machine.was_ejected(drive));
 }
@@ -441,19 +443,19 @@ fn a_drive_named_several_times_is_released_once() {
 /// The most that were at this step at the same moment.
 fn most_at(step: Step, machine: &Simulated, targets: &[Target], options: &Options) -> usize {
     let (mut now, mut most) = (0usize, 0);
-    many(Procedure::Release, &jobs(machine, targets), options, &mut |_, news| match news {
-        News::Event(Event::Started(started)) if *started == step => {
+    run_batch(Operation::Release, &jobs(machine, targets), options, &mut |_, news| match news {
+        BatchEvent::Event(Event::Started(started)) if *started == step => {
             now += 1;
             most = most.max(now);
         }
-        News::Event(Event::Finished(finished)) if finished.step == step => now -= 1,
+        BatchEvent::Event(Event::Finished(finished)) if finished.step == step => now -= 1,
         _ => {}
     });
     most
 }
 
 fn slow(count: usize) -> Simulated {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     for number in 0..count {
         let volume = VolumeSetup::partition("ext4").mounted(format!("/m{number}"));
         machine.plug(&DriveSetup::stick(&name(number)).motor(ms(1000)).volume(volume));
@@ -466,7 +468,7 @@ fn thirty_two_are_at_it_at_once_and_of_two_hundred_only_so_many() {
     let machine = slow(32);
     assert_eq!(most_at(Step::Verify, &machine, &targets(32), &Options::default()), 32);
     let machine = slow(200);
-    assert_eq!(most_at(Step::Verify, &machine, &targets(200), &Options::default()), AT_ONCE);
+    assert_eq!(most_at(Step::Verify, &machine, &targets(200), &Options::default()), MAX_CONCURRENT);
     assert!((0..200).all(|n| {
         let id = machine.find(&format!("sim:{}", name(n))).expect("a stick stays on its bus");
         machine.was_ejected(id)
@@ -475,14 +477,14 @@ fn thirty_two_are_at_it_at_once_and_of_two_hundred_only_so_many() {
 
 #[test]
 fn those_that_wait_for_their_turn_do_not_wait_past_the_timeout() {
-    let machine = Simulated::new(Manner::Linux);
-    for number in 0..AT_ONCE + 10 {
+    let machine = Simulated::new(Semantics::Linux);
+    for number in 0..MAX_CONCURRENT + 10 {
         let volume = VolumeSetup::partition("ext4").mounted(format!("/m{number}"));
         let hangs = Fault::new(Op::Flush, FaultKind::Hang);
         machine.plug(&DriveSetup::stick(&name(number)).volume(volume).fault(hangs));
     }
     let options = Options { timeout: Some(ms(5000)), ..Options::default() };
-    let reports = all(&machine, &targets(AT_ONCE + 10), &options);
+    let reports = all(&machine, &targets(MAX_CONCURRENT + 10), &options);
     assert!(reports.iter().all(|r| r.error().is_some_and(|e| e.kind() == ErrorKind::TimedOut)));
     assert!(machine.now() < ms(6000), "{:?}", machine.now());
 }
@@ -506,7 +508,7 @@ fn when_the_listener_panics_all_of_them_stop_and_nothing_stays_locked() {
         let mut told = 0;
         let options = Options::default();
         let end = catch_quietly(|| {
-            many(Procedure::Release, &jobs(&machine, &targets), &options, &mut |_, _| {
+            run_batch(Operation::Release, &jobs(&machine, &targets), &options, &mut |_, _| {
                 told += 1;
                 if told == at {
                     std::panic::panic_any(Startled);
@@ -520,15 +522,15 @@ fn when_the_listener_panics_all_of_them_stop_and_nothing_stays_locked() {
 
 #[test]
 fn loading_and_flushing_many_is_many_at_once_too() {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     for number in 0..5 {
         machine.plug(&DriveSetup::cd(&name(number)).tray_open(true));
     }
     let targets = targets(5);
     let options = Options::default();
-    let reports = many(Procedure::Load, &jobs(&machine, &targets), &options, &mut |_, _| {});
-    assert!(reports.iter().all(|r| r.outcome == Outcome::Released));
+    let reports = run_batch(Operation::Load, &jobs(&machine, &targets), &options, &mut |_, _| {});
+    assert!(reports.iter().all(|r| r.outcome == Outcome::Completed));
     assert!(machine.now() < ms(2000), "one after the other: {:?}", machine.now());
-    let reports = many(Procedure::Flush, &jobs(&machine, &targets), &options, &mut |_, _| {});
-    assert!(reports.iter().all(|r| r.outcome == Outcome::Released));
+    let reports = run_batch(Operation::Flush, &jobs(&machine, &targets), &options, &mut |_, _| {});
+    assert!(reports.iter().all(|r| r.outcome == Outcome::Completed));
 }

@@ -5,7 +5,7 @@ use crate::run::{Ran, ms, target};
 use crate::scenario::{Accident, anything, cases, peaceful};
 use proptest::prelude::*;
 use unmoor::platform::simulated::{
-    DriveSetup, Effect, FaultKind, Happening, Manner, Op, Simulated, VolumeSetup,
+    DriveSetup, Effect, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
 use unmoor::{ErrorKind, Goal, Opened, Options, Step, dry_run, release};
 
@@ -41,14 +41,14 @@ proptest! {
         let machine = &ran.stage.machine;
         if let Some(other) = machine.find("sim:it").filter(|id| *id != ran.stage.drive) {
             prop_assert!(!machine.was_ejected(other));
-            prop_assert!(machine.picture(other).unwrap().serial.as_deref() == Some("REPLACED"));
+            prop_assert!(machine.describe(other).unwrap().serial.as_deref() == Some("REPLACED"));
         }
     }
 
     #[test]
     fn other_drives_are_left_alone(scenario in anything()) {
         let ran = Ran::of(&scenario);
-        let after = ran.stage.machine.picture(ran.stage.bystander).unwrap();
+        let after = ran.stage.machine.describe(ran.stage.bystander).unwrap();
         prop_assert_eq!(&after, &ran.stage.bystander_before);
     }
 
@@ -56,7 +56,7 @@ proptest! {
     fn a_sibling_in_use_is_never_taken_along(
         force in any::<bool>(),
         in_use in any::<bool>(),
-        manner in prop::sample::select(vec![Manner::Linux, Manner::Windows]),
+        manner in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
     ) {
         let machine = Simulated::new(manner);
         let volume = || VolumeSetup::partition("vfat").dirty("/f", 1000);
@@ -88,13 +88,13 @@ proptest! {
         force in any::<bool>(),
         discard_unwritten in any::<bool>(),
         goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
-        manner in prop::sample::select(vec![Manner::Linux, Manner::Windows]),
+        manner in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
         carries in prop::sample::select(vec!["/", "/boot", "swap", "Windows"]),
     ) {
         let machine = Simulated::new(manner);
         let root = VolumeSetup::partition("ext4").mounted("/").dirty("/etc/motd", 100);
         let drive = machine.plug(&DriveSetup::stick("it").system(&[carries]).volume(root));
-        let before = machine.picture(drive);
+        let before = machine.describe(drive);
         let options = Options { force, discard_unwritten, goal, ..Options::default() };
 
         let report = release(&machine, &target(), &options, &mut |_| {});
@@ -105,23 +105,23 @@ proptest! {
 
         let open = || Opened::new(&machine, &target(), &options).unwrap();
         prop_assert_eq!(open().lock().err().unwrap().error.kind(), ErrorKind::Refused);
-        prop_assert_eq!(open().dismount_forced().err().unwrap().error.kind(), ErrorKind::Refused);
+        prop_assert_eq!(open().force_dismount().err().unwrap().error.kind(), ErrorKind::Refused);
         prop_assert!(open().open_empty_tray().is_err());
-        prop_assert_eq!(machine.picture(drive), before);
+        prop_assert_eq!(machine.describe(drive), before);
     }
 }
 
 #[test]
 fn a_drive_replaced_while_a_lock_is_waited_for_is_left_alone() {
     // Replaced in the middle of a wait for a lock: the wait ends with the truth, not with the new one.
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     let volume = VolumeSetup::partition("ext4").mounted("/m");
     let drive = machine.plug(&DriveSetup::stick("it").volume(volume));
     machine.open_file(drive, "sim:it1", 1, "/f").unwrap();
-    machine.at(ms(300), Happening::Replace(drive));
+    machine.at(ms(300), ScheduledEvent::Replace(drive));
     let options = Options { wait: ms(5000), ..Options::default() };
     let report = release(&machine, &target(), &options, &mut |_| {});
     assert_eq!(report.error().unwrap().kind(), ErrorKind::Replaced);
-    assert!(machine.journal().iter().all(|e| !e.effect.is_some_and(Effect::lets_go)));
+    assert!(machine.journal().iter().all(|e| !e.effect.is_some_and(Effect::releases_medium)));
     assert!(machine.is_mounted(machine.find("sim:it").unwrap()));
 }

@@ -27,7 +27,7 @@ proptest! {
                 || (scenario.wish.discard && entry.op == Op::Claim && entry.answer.is_err());
             // A drive with nothing in it has nothing to claim.
             let empty = ran.stage.before.medium != unmoor::Medium::Present;
-            let lets_go = entry.effect.is_some_and(Effect::lets_go);
+            let lets_go = entry.effect.is_some_and(Effect::releases_medium);
             prop_assert!(claimed || empty || !lets_go, "{:?}", entry);
         }
     }

@@ -22,7 +22,7 @@ proptest! {
         let mut failed = false;
         for entry in ran.journal() {
             failed |= entry.answer == Err(ErrorKind::Unwritten);
-            let lets_go = entry.effect.is_some_and(Effect::lets_go);
+            let lets_go = entry.effect.is_some_and(Effect::releases_medium);
             prop_assert!(!(failed && lets_go), "{:?} after a failed flush", entry);
         }
         prop_assert!(!(failed && ran.is_released()));
@@ -40,7 +40,7 @@ proptest! {
         for entry in ran.journal() {
             let flush = matches!(entry.op, Op::Flush | Op::FlushDrive);
             failed |= flush && entry.answer.is_err_and(|kind| !tolerated(kind));
-            prop_assert!(!(failed && entry.effect.is_some_and(Effect::lets_go)), "{:?}", entry);
+            prop_assert!(!(failed && entry.effect.is_some_and(Effect::releases_medium)), "{:?}", entry);
         }
     }
 
@@ -114,7 +114,7 @@ proptest! {
             vec![FaultSpec { at, kind: FaultKind::IoError, after: 0, times: u32::MAX }];
         let broken = Ran::of(&scenario);
         let kind = |ran: &Ran| match &ran.report.as_ref().unwrap().outcome {
-            Outcome::Stopped(error) => Some(error.kind()),
+            Outcome::Failed(error) => Some(error.kind()),
             _ => None,
         };
         // A broken flush takes less time than a whole one, so programs may be in the way longer.

@@ -2,13 +2,14 @@
 
 use crate::scenario::cases;
 use proptest::prelude::*;
-use unmoor::platform::simulated::{DriveSetup, Effect, Manner, Simulated, VolumeSetup};
+use unmoor::platform::simulated::{DriveSetup, Effect, Semantics, Simulated, VolumeSetup};
 use unmoor::{
-    DriveId, ErrorKind, Goal, Job, Opened, Options, Outcome, Procedure, Report, Target, many,
+    BatchItem, DriveId, ErrorKind, Goal, Opened, Operation, Options, Outcome, Report, Target,
+    run_batch,
 };
 
 /// A card reader with so many slots; those in `mounted` have a file system mounted.
-fn reader(manner: Manner, slots: usize, mounted: &[usize]) -> (Simulated, Vec<DriveId>) {
+fn reader(manner: Semantics, slots: usize, mounted: &[usize]) -> (Simulated, Vec<DriveId>) {
     let machine = Simulated::new(manner);
     let name = |slot: usize| format!("slot{slot}");
     let ids = (0..slots).map(|slot| {
@@ -29,10 +30,10 @@ fn reader(manner: Manner, slots: usize, mounted: &[usize]) -> (Simulated, Vec<Dr
 fn power_off(machine: &Simulated, slots: &[usize]) -> Vec<Report> {
     let targets: Vec<Target> =
         slots.iter().map(|slot| Target::Simulated(format!("slot{slot}"))).collect();
-    let jobs: Vec<Job<'_>> =
-        targets.iter().map(|target| Job { platform: machine, target }).collect();
+    let jobs: Vec<BatchItem<'_>> =
+        targets.iter().map(|target| BatchItem { platform: machine, target }).collect();
     let options = Options { goal: Goal::PowerOff, ..Options::default() };
-    many(Procedure::Release, &jobs, &options, &mut |_, _| {})
+    run_batch(Operation::Release, &jobs, &options, &mut |_, _| {})
 }
 
 proptest! {
@@ -40,7 +41,7 @@ proptest! {
 
     #[test]
     fn the_slots_of_a_reader_leave_together_whichever_are_named(
-        manner in prop::sample::select(vec![Manner::Linux, Manner::Windows]),
+        manner in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
         slots in 1..5usize,
         order in Just(vec![0usize, 1, 2, 3]).prop_shuffle(),
         named in 1..5usize,
@@ -49,7 +50,7 @@ proptest! {
             order.into_iter().filter(|slot| *slot < slots).take(named).collect();
         let (machine, ids) = reader(manner, slots, &named);
         let reports = power_off(&machine, &named);
-        prop_assert!(reports.iter().all(|r| r.outcome == Outcome::Released), "{reports:#?}");
+        prop_assert!(reports.iter().all(|r| r.outcome == Outcome::Completed), "{reports:#?}");
         prop_assert!(ids.iter().all(|id| !machine.is_attached(*id)));
         prop_assert_eq!(machine.locks_held(), 0);
         for id in ids {
@@ -60,7 +61,7 @@ proptest! {
 
 #[test]
 fn a_handle_of_ours_on_another_slot_is_a_veto() {
-    let (machine, ids) = reader(Manner::Windows, 2, &[0, 1]);
+    let (machine, ids) = reader(Semantics::Windows, 2, &[0, 1]);
     let other = Opened::new(&machine, &"sim:slot1".parse().unwrap(), &Options::default()).unwrap();
     let locked = other.lock().unwrap();
     let options = Options { goal: Goal::PowerOff, ..Options::default() };
@@ -76,7 +77,7 @@ fn a_handle_of_ours_on_another_slot_is_a_veto() {
     drop((other, halted));
     let open = Opened::new(&machine, &"sim:slot0".parse().unwrap(), &options).unwrap();
     assert!(open.lock().unwrap().dismount().unwrap().power_off().is_ok());
-    let off = |e: &unmoor::platform::simulated::Entry| {
+    let off = |e: &unmoor::platform::simulated::JournalEntry| {
         matches!(e.effect, Some(Effect::PoweredOff { .. }))
     };
     assert_eq!(machine.journal().iter().filter(|e| off(e)).count(), 1);

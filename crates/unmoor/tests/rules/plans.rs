@@ -1,16 +1,16 @@
 //! What is planned for which drive.
 
 use crate::run::target;
-use unmoor::platform::simulated::{DriveSetup, Manner, Simulated, VolumeSetup};
+use unmoor::platform::simulated::{DriveSetup, Semantics, Simulated, VolumeSetup};
 use unmoor::{
     Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, dry_run, plan,
-    status,
+    resolve,
 };
 
 fn drive(setup: &DriveSetup) -> Drive {
-    let machine = Simulated::new(Manner::Linux);
+    let machine = Simulated::new(Semantics::Linux);
     machine.plug(setup);
-    status(&machine, &target()).unwrap()
+    resolve(&machine, &target()).unwrap()
 }
 
 fn planned(drive: &Drive, goal: Goal) -> Result<Plan, ErrorKind> {
@@ -90,7 +90,7 @@ fn a_plan_has_its_steps_in_order_and_names_the_methods() {
 #[test]
 fn a_plan_of_powering_off_names_who_goes_along_and_who_forbids_it() {
     let reader = |mounted: bool| {
-        let machine = Simulated::new(Manner::Linux);
+        let machine = Simulated::new(Semantics::Linux);
         let card = VolumeSetup::partition("vfat");
         let card = if mounted { card.mounted("/m") } else { card };
         machine.plug(&DriveSetup::stick("it").siblings(&["sim:two", "sim:three"]));

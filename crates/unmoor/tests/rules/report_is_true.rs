@@ -8,10 +8,13 @@ use unmoor::platform::simulated::{Effect, FaultKind, Op, Prevention};
 use unmoor::{Action, ErrorKind, Goal, Medium, Outcome, Presence, Report, Status, Step};
 
 fn lets_go(moment: &Moment) -> bool {
-    moment.journal.iter().any(|e| e.effect.is_some_and(Effect::lets_go))
+    moment.journal.iter().any(|e| e.effect.is_some_and(Effect::releases_medium))
 }
 
-fn asked(moment: &Moment, op: Op) -> impl Iterator<Item = &unmoor::platform::simulated::Entry> {
+fn asked(
+    moment: &Moment,
+    op: Op,
+) -> impl Iterator<Item = &unmoor::platform::simulated::JournalEntry> {
     moment.journal.iter().filter(move |e| e.op == op)
 }
 
@@ -102,13 +105,13 @@ fn tolerated(step: &unmoor::StepReport, scenario: &Scenario) -> bool {
 fn outcome_is_true(report: &Report, scenario: &Scenario) -> TestCaseResult {
     let failed: Vec<_> = report.steps.iter().filter(|s| s.status == Status::Failed).collect();
     match &report.outcome {
-        Outcome::Released => {
+        Outcome::Completed => {
             prop_assert_eq!(report.exit_code(), 0);
             prop_assert!(failed.iter().all(|s| tolerated(s, scenario)), "{:?}", failed);
             let last = report.steps.last().map(|s| s.step);
             prop_assert_eq!(last, Some(Step::Unlock));
         }
-        Outcome::Stopped(error) => {
+        Outcome::Failed(error) => {
             prop_assert_ne!(report.exit_code(), 0);
             prop_assert_eq!(report.exit_code(), error.kind().exit_code());
             let step = error.step();
@@ -202,7 +205,7 @@ proptest! {
         let report = ran.report.as_ref().unwrap();
         let told = ran.moments.iter().any(|m| asked(m, Op::LetGo).any(|e| e.answer.is_ok()));
         if told {
-            prop_assert_eq!(report.error().map(|e| e.kind()), Some(ErrorKind::NotEjected));
+            prop_assert_eq!(report.error().map(|e| e.kind()), Some(ErrorKind::NotVerified));
             prop_assert_eq!(report.exit_code(), 1);
             prop_assert_eq!(report.medium_after, Some(Presence::Present));
             prop_assert_eq!(ran.stage.machine.medium(ran.stage.drive), Medium::Present);

@@ -9,11 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use unmoor::platform::simulated::{
-    DriveSetup, Entry, Fault, HandleId, Happening, Manner, Op, Simulated, VolumeSetup,
+    DriveSetup, Fault, HandleId, JournalEntry, Op, ScheduledEvent, Semantics, Simulated,
+    VolumeSetup,
 };
 use unmoor::{
-    Ask, Cancel, Consent, Drive, DriveId, Event, Kill, Options, Outcome, Presence, Report, Step,
-    StepReport, Target, VolumeKind, release,
+    Cancel, Confirm, Drive, DriveId, Event, Kill, Options, Outcome, Presence, PromptFn, Report,
+    Step, StepReport, Target, VolumeKind, release,
 };
 
 /// Whom the user was shown when he was asked (number, and when it was started), and what he said.
@@ -36,7 +37,7 @@ pub struct Stage {
 pub struct Moment {
     pub report: StepReport,
     /// What the session was asked during the step.
-    pub journal: Vec<Entry>,
+    pub journal: Vec<JournalEntry>,
     pub from: Duration,
     pub to: Duration,
     pub mounted: bool,
@@ -80,7 +81,7 @@ impl Stage {
         }
         let cancel = Cancel::new();
         if let Some(at) = scenario.cancel_at {
-            machine.at(ms(at), Happening::Cancel(cancel.clone()));
+            machine.at(ms(at), ScheduledEvent::Cancel(cancel.clone()));
         }
         for (at, accident) in &scenario.accidents {
             machine.at(ms(*at), happening(&machine, drive, *accident));
@@ -89,7 +90,7 @@ impl Stage {
         let options = Options {
             kill: wish.kill.as_ref().map(|spec| kill(spec, &asked)),
             swapoff: false,
-            together: Vec::new(),
+            group: Vec::new(),
             goal: wish.goal,
             force: wish.force,
             discard_unwritten: wish.discard,
@@ -97,10 +98,10 @@ impl Stage {
             timeout: wish.timeout.map(ms),
             verify: wish.verify,
             cancel,
-            offline: wish.offline && scenario.manner == Manner::Windows,
+            offline: wish.offline && scenario.manner == Semantics::Windows,
         };
-        let before = machine.picture(drive).expect("plugged in");
-        let bystander_before = machine.picture(bystander).expect("plugged in");
+        let before = machine.describe(drive).expect("plugged in");
+        let bystander_before = machine.describe(bystander).expect("plugged in");
         Stage { machine, asked, drive, bystander, options, handles, before, bystander_before }
     }
 }
@@ -108,10 +109,10 @@ impl Stage {
 /// Who is asked and with what answer; the machine goes on while the user thinks.
 fn kill(spec: &KillSpec, asked: &Asked) -> Kill {
     let consent = match spec.answer {
-        None => Consent::Given,
+        None => Confirm::Always,
         Some((says, after)) => {
             let asked = asked.clone();
-            let ask: Ask = Arc::new(move |_, blockers, wait| {
+            let ask: PromptFn = Arc::new(move |_, blockers, wait| {
                 let until = wait.now() + ms(after);
                 while wait.now() < until {
                     if wait.sleep(ms(20)).is_err() {
@@ -123,10 +124,10 @@ fn kill(spec: &KillSpec, asked: &Asked) -> Kill {
                 asked.lock().expect("nobody panics there").push((shown, says));
                 says
             });
-            Consent::Ask(ask)
+            Confirm::Prompt(ask)
         }
     };
-    Kill { grace: ms(spec.grace), consent }
+    Kill { grace: ms(spec.grace), confirm: consent }
 }
 
 fn setup(scenario: &Scenario) -> DriveSetup {
@@ -158,7 +159,7 @@ fn setup(scenario: &Scenario) -> DriveSetup {
 fn volume(scenario: &Scenario, index: usize, writable: bool) -> VolumeSetup {
     let spec = &scenario.volumes[index];
     let below = index.checked_sub(1).map(|i| &scenario.volumes[i]);
-    let stacked = spec.stacked && below.is_some() && scenario.manner == Manner::Linux;
+    let stacked = spec.stacked && below.is_some() && scenario.manner == Semantics::Linux;
     let mut volume = if stacked {
         let kind =
             if below.is_some_and(|b| b.mounts > 0) { VolumeKind::Loop } else { VolumeKind::Crypt };
@@ -178,38 +179,38 @@ fn volume(scenario: &Scenario, index: usize, writable: bool) -> VolumeSetup {
 }
 
 fn name(scenario: &Scenario, index: usize) -> String {
-    match scenario.volumes[index].stacked && index > 0 && scenario.manner == Manner::Linux {
+    match scenario.volumes[index].stacked && index > 0 && scenario.manner == Semantics::Linux {
         true => format!("sim:stacked{}", index + 1),
         false => format!("sim:it{}", index + 1),
     }
 }
 
 fn first_volume(machine: &Simulated, drive: DriveId) -> String {
-    let picture = machine.picture(drive).expect("plugged in");
+    let picture = machine.describe(drive).expect("plugged in");
     picture.volumes.first().map_or_else(|| "none".into(), |v| v.name.clone())
 }
 
 fn open_files(machine: &Simulated, drive: DriveId, scenario: &Scenario) -> Vec<HandleId> {
-    let volumes = machine.picture(drive).expect("plugged in").volumes;
+    let volumes = machine.describe(drive).expect("plugged in").volumes;
     let mut handles = Vec::new();
     for (holder, pid) in scenario.holders.iter().zip(1000..) {
         if volumes.is_empty() {
             continue;
         }
-        machine.behaves(pid, holder.role, holder.temper);
+        machine.set_signal_behavior(pid, holder.role, holder.temper);
         let volume = volumes[holder.volume.index(volumes.len())].name.clone();
         let path = format!("/held-by-{pid}");
         if holder.from > 0 {
-            let open = Happening::Open { drive, volume, pid, path: path.into() };
+            let open = ScheduledEvent::Open { drive, volume, pid, path: path.into() };
             machine.at(ms(holder.from), open);
         } else if let Ok(handle) = machine.open_file(drive, &volume, pid, path) {
             // A read-only medium says no, and that is right.
             let _ = machine.write(handle, b"written before the release");
             if let Some(at) = holder.writes_at {
-                machine.at(ms(at), Happening::Write(handle, b", and meanwhile".to_vec()));
+                machine.at(ms(at), ScheduledEvent::Write(handle, b", and meanwhile".to_vec()));
             }
             if let Some(until) = holder.until {
-                machine.at(ms(until), Happening::Close(handle));
+                machine.at(ms(until), ScheduledEvent::Close(handle));
             }
             handles.push(handle);
         }
@@ -225,14 +226,16 @@ fn come_late(stage: &Stage) {
     }
 }
 
-fn happening(machine: &Simulated, drive: DriveId, accident: Accident) -> Happening {
+fn happening(machine: &Simulated, drive: DriveId, accident: Accident) -> ScheduledEvent {
     match accident {
-        Accident::Yank => Happening::Yank(drive),
-        Accident::TakeMedium => Happening::TakeMedium(drive),
-        Accident::Replace => Happening::Replace(drive),
-        Accident::MountAgain => {
-            Happening::Mount { drive, volume: first_volume(machine, drive), path: "/again".into() }
-        }
+        Accident::Yank => ScheduledEvent::Yank(drive),
+        Accident::TakeMedium => ScheduledEvent::TakeMedium(drive),
+        Accident::Replace => ScheduledEvent::Replace(drive),
+        Accident::MountAgain => ScheduledEvent::Mount {
+            drive,
+            volume: first_volume(machine, drive),
+            path: "/again".into(),
+        },
     }
 }
 
@@ -254,7 +257,7 @@ impl Ran {
                 match event {
                     Event::Started(step) => {
                         if scenario.replaced_at == Some(*step) {
-                            machine.now_happens(Happening::Replace(stage.drive));
+                            machine.trigger(ScheduledEvent::Replace(stage.drive));
                         }
                         if *step == Step::Dismount && scenario.comes_late {
                             come_late(&stage);
@@ -274,12 +277,12 @@ impl Ran {
         Ran { stage, report, moments, warnings }
     }
 
-    pub fn journal(&self) -> Vec<Entry> {
+    pub fn journal(&self) -> Vec<JournalEntry> {
         self.stage.machine.journal()
     }
 
     pub fn is_released(&self) -> bool {
-        self.report.as_ref().is_some_and(|r| r.outcome == Outcome::Released)
+        self.report.as_ref().is_some_and(|r| r.outcome == Outcome::Completed)
     }
 
     pub fn moment(&self, step: Step) -> Option<&Moment> {
@@ -287,7 +290,7 @@ impl Ran {
     }
 
     /// Entries of operations that were answered with an error.
-    pub fn failed(&self, op: Op) -> impl Iterator<Item = Entry> {
+    pub fn failed(&self, op: Op) -> impl Iterator<Item = JournalEntry> {
         self.journal().into_iter().filter(move |e| e.op == op && e.answer.is_err())
     }
 }

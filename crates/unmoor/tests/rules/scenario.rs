@@ -4,7 +4,7 @@
 use proptest::option::weighted;
 use proptest::prelude::*;
 use std::time::Duration;
-use unmoor::platform::simulated::{FaultKind, Manner, Op, Prevention, Temper};
+use unmoor::platform::simulated::{FaultKind, Op, Prevention, Semantics, SignalBehavior};
 use unmoor::{Goal, Role};
 
 /// Enough to reach every branch (see `run::scenarios_reach_every_outcome`), few enough for a slow
@@ -21,14 +21,15 @@ impl Scenario {
     pub fn may_be_mounted_again_under_force(&self) -> bool {
         let mounts_it = self.accidents.iter().any(|(_, what)| *what == Accident::MountAgain);
         // Windows mounts a volume for whoever opens a file on it.
-        let opens_late = self.manner == Manner::Windows && self.holders.iter().any(|h| h.from > 0);
+        let opens_late =
+            self.manner == Semantics::Windows && self.holders.iter().any(|h| h.from > 0);
         self.wish.force && (mounts_it || opens_late)
     }
 }
 
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    pub manner: Manner,
+    pub manner: Semantics,
     pub drive: DriveSpec,
     pub volumes: Vec<VolumeSpec>,
     pub holders: Vec<Holder>,
@@ -91,7 +92,7 @@ pub struct Holder {
     /// What it is to the system.
     pub role: Role,
     /// How it takes it when it is to end.
-    pub temper: Temper,
+    pub temper: SignalBehavior,
 }
 
 #[derive(Debug, Clone)]
@@ -148,7 +149,7 @@ pub fn anything() -> impl Strategy<Value = Scenario> {
 /// Programs come and go, and nothing breaks.
 pub fn peaceful() -> impl Strategy<Value = Scenario> {
     let machine = (
-        prop_oneof![Just(Manner::Linux), Just(Manner::Windows)],
+        prop_oneof![Just(Semantics::Linux), Just(Semantics::Windows)],
         drive(),
         prop::collection::vec(volume(), 0..=4),
         prop::collection::vec(holder(), 0..=2),
@@ -233,16 +234,16 @@ fn role() -> impl Strategy<Value = Role> {
     prop_oneof![5 => Just(Role::Program), 1 => prop::sample::select(others)]
 }
 
-fn temper() -> impl Strategy<Value = Temper> {
+fn temper() -> impl Strategy<Value = SignalBehavior> {
     prop_oneof![
-        2 => Just(Temper::Obeys(Duration::ZERO)),
-        2 => (1..4000u64).prop_map(|ms| Temper::Obeys(Duration::from_millis(ms))),
-        1 => Just(Temper::Stubborn),
+        2 => Just(SignalBehavior::Obeys(Duration::ZERO)),
+        2 => (1..4000u64).prop_map(|ms| SignalBehavior::Obeys(Duration::from_millis(ms))),
+        1 => Just(SignalBehavior::Stubborn),
         1 => prop::sample::select(vec![
-            Temper::Stuck,
-            Temper::Foreign,
-            Temper::Respawns,
-            Temper::Replaced,
+            SignalBehavior::Stuck,
+            SignalBehavior::Foreign,
+            SignalBehavior::Respawns,
+            SignalBehavior::Replaced,
         ]),
     ]
 }

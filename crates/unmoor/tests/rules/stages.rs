@@ -18,7 +18,7 @@ fn walk(stage: &Stage, how_far: usize, force: bool) -> unmoor::Result<()> {
         return Ok(());
     }
     let dismounted = if force {
-        opened.dismount_forced()?
+        opened.force_dismount()?
     } else {
         let locked = opened.lock()?;
         if how_far == 2 {
@@ -77,7 +77,7 @@ proptest! {
         let journal = stage.machine.journal();
         let failed = journal.iter().any(|e| e.answer == Err(ErrorKind::Unwritten));
         if failed {
-            prop_assert!(!journal.iter().any(|e| e.effect.is_some_and(Effect::lets_go)));
+            prop_assert!(!journal.iter().any(|e| e.effect.is_some_and(Effect::releases_medium)));
             prop_assert!(result.is_err());
         }
     }

@@ -4,7 +4,7 @@ use crate::run::{ms, target};
 use crate::scenario::cases;
 use proptest::prelude::*;
 use unmoor::platform::simulated::{
-    DriveSetup, Effect, Fault, FaultKind, Manner, Op, Simulated, VolumeSetup,
+    DriveSetup, Effect, Fault, FaultKind, Op, Semantics, Simulated, VolumeSetup,
 };
 use unmoor::{ErrorKind, Goal, Medium, Options, Outcome, Presence, load, release};
 
@@ -50,10 +50,10 @@ proptest! {
             ]),
         )),
     ) {
-        let machine = Simulated::new(Manner::native());
+        let machine = Simulated::new(Semantics::native());
         let id = machine.plug(&drive(tray, motor, fault));
         let report = load(&machine, &target(), &Options::default(), &mut |_| {});
-        if report.outcome == Outcome::Released {
+        if report.outcome == Outcome::Completed {
             prop_assert_eq!(machine.presence(id), Presence::Present);
         }
         if let Some(seen) = report.medium_after {
@@ -72,7 +72,7 @@ proptest! {
         goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
         lie in any::<bool>(),
     ) {
-        let machine = Simulated::new(Manner::native());
+        let machine = Simulated::new(Semantics::native());
         let id = machine.plug(&drive(tray, 0, lie.then_some((Op::LetGo, FaultKind::Lie))));
         let options = Options { goal, ..Options::default() };
         let report = release(&machine, &target(), &options, &mut |_| {});
@@ -89,7 +89,7 @@ proptest! {
             prop_assert_eq!(told, goal != Goal::Dismount);
         }
         if tray != Tray::Closed && goal == Goal::Dismount {
-            prop_assert!(!machine.journal().iter().any(|e| e.effect.is_some_and(Effect::lets_go)));
+            prop_assert!(!machine.journal().iter().any(|e| e.effect.is_some_and(Effect::releases_medium)));
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::scenario::cases;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use unmoor::platform::Platform;
-use unmoor::platform::simulated::{DriveSetup, Manner, Simulated};
-use unmoor::{Drive, Mount, Undo, Volume, VolumeKind, undo_order};
+use unmoor::platform::simulated::{DriveSetup, Semantics, Simulated};
+use unmoor::{Drive, Mount, TeardownStep, Volume, VolumeKind, teardown_order};
 
 /// A drive whose volumes lie on some of the volumes before them, and whose mounts lie on some of the
 /// mounts before them, listed in any order.
@@ -38,7 +38,7 @@ fn graph() -> impl Strategy<Value = Drive> {
             made.push(volume_of(format!("v{n}"), on, here));
         }
         shuffle(&mut made, seed);
-        let machine = Simulated::new(Manner::Linux);
+        let machine = Simulated::new(Semantics::Linux);
         machine.plug(&DriveSetup::stick("it"));
         Drive { volumes: made, ..machine.resolve(&target()).unwrap() }
     })
@@ -56,8 +56,8 @@ fn volume_of(name: String, on: Vec<String>, mounts: Vec<Mount>) -> Volume {
         path: (&*name).into(),
         device: 0,
         kind: VolumeKind::Mapping,
-        on,
-        spans: Vec::new(),
+        parents: on,
+        other_members: Vec::new(),
         swaps: Vec::new(),
         label: None,
         uuid: None,
@@ -84,14 +84,14 @@ proptest! {
     #[test]
     fn everything_is_undone_once_and_after_what_lies_on_it(drive in graph()) {
         let mut place: BTreeMap<String, usize> = BTreeMap::new();
-        for (n, undo) in undo_order(&drive).iter().enumerate() {
+        for (n, undo) in teardown_order(&drive).iter().enumerate() {
             let name = match undo {
-                Undo::Unmount(volume, mount) => {
+                TeardownStep::Unmount(volume, mount) => {
                     prop_assert!(volume.mounts.contains(mount));
                     mount.id.to_string()
                 }
-                Undo::Dismount(volume) => volume.name.clone(),
-                Undo::SwapOff(..) => unreachable!("nothing here swaps"),
+                TeardownStep::Dismount(volume) => volume.name.clone(),
+                TeardownStep::SwapOff(..) => unreachable!("nothing here swaps"),
             };
             prop_assert_eq!(place.insert(name, n), None, "undone twice");
         }
@@ -105,7 +105,7 @@ proptest! {
                     prop_assert!(place[&mount.id.to_string()] < *parent, "below a mount");
                 }
             }
-            for below in volume.on.iter().filter_map(|name| drive.volume(name)) {
+            for below in volume.parents.iter().filter_map(|name| drive.volume(name)) {
                 prop_assert!(own < place[&below.name], "below a volume");
                 for mount in &below.mounts {
                     prop_assert!(own < place[&mount.id.to_string()], "below a loop device");

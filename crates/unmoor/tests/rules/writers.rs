@@ -29,7 +29,7 @@ proptest! {
     ) {
         scenario.wish.goal = if power_off { Goal::PowerOff } else { Goal::Eject };
         let ran = alone(scenario, Some(true));
-        let touched = |e: Effect| e.lets_go() || matches!(e, Effect::Dismounted { .. });
+        let touched = |e: Effect| e.releases_medium() || matches!(e, Effect::Dismounted { .. });
         prop_assert!(!ran.journal().iter().any(|e| e.effect.is_some_and(touched)));
         let error = ran.report.as_ref().unwrap().error().expect("it is not released");
         if error.step() == Some(Step::Lock) && error.kind() == ErrorKind::Busy {

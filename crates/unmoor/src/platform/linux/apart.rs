@@ -11,7 +11,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 ///
 /// Whoever calls it must close whatever it opens in the same thread. That the kernel refuses is not
 /// known to happen (it asks for no privilege); drives could hold each other up then.
-pub fn keep_descriptors_apart() {
+pub fn unshare_files() {
     // SAFETY: a descriptor must not be used in a thread of another table. Those of this library live in
     // sessions, and in calls that return before they end; a session is opened, used and dropped in the
     // thread of its drive. Threads that it starts share its table. Nothing of the caller's runs here:
@@ -29,7 +29,7 @@ mod tests {
     fn what_a_thread_opens_is_open_in_no_other_once_they_are_apart() {
         let shared = std::thread::spawn(first_thread_has_what_this_one_opens);
         let apart = std::thread::spawn(|| {
-            keep_descriptors_apart();
+            unshare_files();
             first_thread_has_what_this_one_opens()
         });
         assert!(shared.join().unwrap(), "the test sees descriptors");

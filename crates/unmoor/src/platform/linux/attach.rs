@@ -1,14 +1,14 @@
 //! Bringing back what a power-off took off its bus and nobody has unplugged: the port is made to look
 //! again. No note is kept of what was powered off; the kernel and the hub tell.
 
+use crate::deadline::Deadline;
 use crate::drive::{Bus, Port as Vacancy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::kernel_file::{number_at, text_at};
 use crate::platform::linux::port::{self, Port};
-use crate::platform::linux::sysfs::Node;
+use crate::platform::linux::sysfs::SysfsDir;
 use crate::platform::linux::{errno, usbfs, worker};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -20,7 +20,7 @@ use std::time::Duration;
 const WITHOUT_POWER: Duration = Duration::from_millis(500);
 
 /// How long each method gets until the device shows: debouncing, a reset, and a disk that spins up.
-const TO_SHOW: Duration = Duration::from_secs(6);
+const ENUMERATE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Once a device is there, its drives follow: usb-storage waits a second before it looks.
 const DRIVES: Duration = Duration::from_secs(15);
@@ -33,7 +33,7 @@ enum Method {
     /// The same by a request to the hub, for older kernels.
     PortPower,
     /// The driver of the hub let go and taken again: only where nothing else hangs on the hub.
-    HubAgain,
+    RebindHub,
     /// `scan` of the SCSI host.
     HostScan,
     /// `power` of the slot.
@@ -44,7 +44,7 @@ enum Method {
 
 fn methods(port: &Port) -> &'static [Method] {
     match port {
-        Port::Usb(_) => &[Method::PortDisable, Method::PortPower, Method::HubAgain],
+        Port::Usb(_) => &[Method::PortDisable, Method::PortPower, Method::RebindHub],
         Port::Scsi(_) => &[Method::HostScan],
         Port::Slot(_) => &[Method::SlotPower, Method::BusRescan],
         Port::Pci(_) => &[Method::BusRescan],
@@ -55,12 +55,12 @@ impl Method {
     fn name(self, port: &Port) -> String {
         let file = |path: PathBuf| format!("write to {}", path.display());
         match (self, port) {
-            (Method::PortDisable, Port::Usb(name)) => match Socket::of(name) {
+            (Method::PortDisable, Port::Usb(name)) => match HubPort::of(name) {
                 Some(socket) => file(socket.directory().join("disable")),
                 None => "switch the port off and on".into(),
             },
             (Method::PortPower, _) => "ClearPortFeature, SetPortFeature (PORT_POWER)".into(),
-            (Method::HubAgain, _) => "unbind and bind the hub".into(),
+            (Method::RebindHub, _) => "unbind and bind the hub".into(),
             (Method::HostScan, Port::Scsi([host, ..])) => file(scan_file(*host)),
             (Method::SlotPower, Port::Slot(device)) => match port::slot(device) {
                 Some(slot) => file(slot.join("power")),
@@ -82,16 +82,16 @@ pub fn method_names(port: &Port) -> Vec<String> {
 /// # Errors
 /// `NoSuchTarget` where there is no such port; `NoMedium` when nothing is plugged in; `Failed` when it
 /// stays away, with every method that was tried.
-pub fn attach(port: &Port, wait: &mut Wait<'_>) -> Result<Done> {
-    if port.is_taken() {
-        let done = Done::skipped("it is attached already");
-        return await_drives(port, wait).map(|()| done);
+pub fn attach(port: &Port, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+    if port.has_device() {
+        let done = StepOutcome::skipped("it is attached already");
+        return await_drives(port, deadline).map(|()| done);
     }
-    look_at(port)?;
-    let mut done = Done::default();
+    check_port(port)?;
+    let mut done = StepOutcome::default();
     for &method in methods(port) {
         let name = method.name(port);
-        match carry_out(method, port, wait)? {
+        match carry_out(method, port, deadline)? {
             Ok(()) => done.attempts.push(Attempt::accepted(name)),
             Err(errno) => {
                 let failed = errno::error(errno, port.to_string(), &name);
@@ -102,8 +102,8 @@ pub fn attach(port: &Port, wait: &mut Wait<'_>) -> Result<Done> {
                 continue;
             }
         }
-        if shows(port, wait)? {
-            await_drives(port, wait)?;
+        if wait_for_device(port, deadline)? {
+            await_drives(port, deadline)?;
             return Ok(done);
         }
     }
@@ -118,12 +118,12 @@ pub fn attach(port: &Port, wait: &mut Wait<'_>) -> Result<Done> {
 }
 
 /// Is there such a port, and something in it: as far as it can be asked without a change.
-fn look_at(port: &Port) -> Result<()> {
+fn check_port(port: &Port) -> Result<()> {
     let none = |what: &str| Error::new(ErrorKind::NoSuchTarget, port.to_string(), what.to_string());
     let empty = || Error::new(ErrorKind::NoMedium, port.to_string(), "nothing is plugged in there");
     match port {
         Port::Usb(name) => {
-            let socket = Socket::of(name).ok_or_else(|| none("there is no such USB port"))?;
+            let socket = HubPort::of(name).ok_or_else(|| none("there is no such USB port"))?;
             // A hub that may not be asked is found out by the methods.
             if socket.is_connected() == Ok(false) {
                 return Err(empty());
@@ -147,60 +147,72 @@ fn look_at(port: &Port) -> Result<()> {
     Ok(())
 }
 
-fn carry_out(method: Method, port: &Port, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+fn carry_out(
+    method: Method,
+    port: &Port,
+    deadline: &mut Deadline<'_>,
+) -> Result<Result<(), Errno>> {
     match (method, port) {
         (Method::PortDisable, Port::Usb(name)) => {
-            let Some(socket) = Socket::of(name) else { return Ok(Err(Errno::NODEV)) };
+            let Some(socket) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
             let file = socket.directory().join("disable");
-            again(|wait| write(&file, b"1", wait), || write_now(&file, b"0"), wait)
+            power_cycle(
+                |deadline| write(&file, b"1", deadline),
+                || write_now(&file, b"0"),
+                deadline,
+            )
         }
         (Method::PortPower, Port::Usb(name)) => {
-            let hub = match Socket::of(name).ok_or(Errno::NODEV).and_then(|s| s.open_hub()) {
+            let hub = match HubPort::of(name).ok_or(Errno::NODEV).and_then(|s| s.open_hub()) {
                 Ok(opened) => opened,
                 Err(errno) => return Ok(Err(errno)),
             };
             let (hub, number) = hub;
-            let off = |wait: &mut Wait<'_>| {
+            let off = |deadline: &mut Deadline<'_>| {
                 let call = || usbfs::power(&hub, number, false).map(|()| [0; 8]);
-                Ok(worker::run(wait, |_| {}, &[hub.as_fd()], call)?.map(drop))
+                Ok(worker::run(deadline, |_| {}, &[hub.as_fd()], call)?.map(drop))
             };
-            again(off, || usbfs::power(&hub, number, true), wait)
+            power_cycle(off, || usbfs::power(&hub, number, true), deadline)
         }
-        (Method::HubAgain, Port::Usb(name)) => {
-            let Some(socket) = Socket::of(name) else { return Ok(Err(Errno::NODEV)) };
+        (Method::RebindHub, Port::Usb(name)) => {
+            let Some(socket) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
             if socket.has_others() {
                 return Ok(Err(Errno::BUSY));
             }
             let driver = Path::new("/sys/bus/usb/drivers/hub");
             let interface = socket.interface.into_bytes();
             let (unbind, bind) = (driver.join("unbind"), driver.join("bind"));
-            again(|wait| write(&unbind, &interface, wait), || write_now(&bind, &interface), wait)
+            power_cycle(
+                |deadline| write(&unbind, &interface, deadline),
+                || write_now(&bind, &interface),
+                deadline,
+            )
         }
         (Method::HostScan, Port::Scsi([host, channel, target, unit])) => {
-            write(&scan_file(*host), format!("{channel} {target} {unit}").as_bytes(), wait)
+            write(&scan_file(*host), format!("{channel} {target} {unit}").as_bytes(), deadline)
         }
         (Method::SlotPower, Port::Slot(device)) => match port::slot(device) {
-            Some(slot) => write(&slot.join("power"), b"1", wait),
+            Some(slot) => write(&slot.join("power"), b"1", deadline),
             None => Ok(Err(Errno::NODEV)),
         },
         (Method::BusRescan, Port::Slot(name) | Port::Pci(name)) => {
-            write(&rescan_file(name), b"1", wait)
+            write(&rescan_file(name), b"1", deadline)
         }
         _ => Ok(Err(Errno::OPNOTSUPP)),
     }
 }
 
-type Tried = Result<Result<(), Errno>>;
+type CallResult = Result<Result<(), Errno>>;
 
 /// Off, a moment, on; on in any case, whatever the deadline says, so that no port stays dead.
-fn again(
-    off: impl FnOnce(&mut Wait<'_>) -> Tried,
+fn power_cycle(
+    off: impl FnOnce(&mut Deadline<'_>) -> CallResult,
     on: impl FnOnce() -> std::result::Result<(), Errno>,
-    wait: &mut Wait<'_>,
-) -> Tried {
-    let switched_off = off(wait);
+    deadline: &mut Deadline<'_>,
+) -> CallResult {
+    let switched_off = off(deadline);
     let paused = match &switched_off {
-        Ok(Ok(())) => wait.sleep(WITHOUT_POWER),
+        Ok(Ok(())) => deadline.sleep(WITHOUT_POWER),
         _ => Ok(()),
     };
     let switched_on = on();
@@ -216,29 +228,29 @@ fn write_now(file: &Path, text: &[u8]) -> std::result::Result<(), Errno> {
     rustix::io::write(&file, text).map(drop)
 }
 
-fn write(file: &Path, text: &[u8], wait: &mut Wait<'_>) -> Tried {
+fn write(file: &Path, text: &[u8], deadline: &mut Deadline<'_>) -> CallResult {
     let file = match openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(errno) => return Ok(Err(errno)),
     };
     let write = || rustix::io::write(&file, text).map(|_| [0; 8]);
-    Ok(worker::run(wait, |_| {}, &[file.as_fd()], write)?.map(drop))
+    Ok(worker::run(deadline, |_| {}, &[file.as_fd()], write)?.map(drop))
 }
 
-fn shows(port: &Port, wait: &mut Wait<'_>) -> Result<bool> {
-    let patience = wait.now() + TO_SHOW;
-    while !port.is_taken() {
-        if wait.now() >= patience {
+fn wait_for_device(port: &Port, deadline: &mut Deadline<'_>) -> Result<bool> {
+    let patience = deadline.now() + ENUMERATE_TIMEOUT;
+    while !port.has_device() {
+        if deadline.now() >= patience {
             return Ok(false);
         }
-        wait.sleep(Duration::from_millis(50))?;
+        deadline.sleep(Duration::from_millis(50))?;
     }
     Ok(true)
 }
 
 /// A device may have several drives, which show one after the other.
-fn await_drives(port: &Port, wait: &mut Wait<'_>) -> Result<()> {
-    let patience = wait.now() + DRIVES;
+fn await_drives(port: &Port, deadline: &mut Deadline<'_>) -> Result<()> {
+    let patience = deadline.now() + DRIVES;
     let mut seen = 0;
     loop {
         let now = port.disks().len();
@@ -246,16 +258,16 @@ fn await_drives(port: &Port, wait: &mut Wait<'_>) -> Result<()> {
             return Ok(());
         }
         seen = now;
-        if wait.now() >= patience {
+        if deadline.now() >= patience {
             let why = "the device is there, but has no drive that the system knows";
             return Err(Error::new(ErrorKind::Failed, port.to_string(), why));
         }
-        wait.sleep(Duration::from_millis(300))?;
+        deadline.sleep(Duration::from_millis(300))?;
     }
 }
 
 /// A port of a USB hub.
-struct Socket {
+struct HubPort {
     /// The hub's directory: `/sys/bus/usb/devices/usb2`, `…/1-4`.
     hub: PathBuf,
     /// Its interface, to which the driver is bound: `2-0:1.0`, `1-4:1.0`.
@@ -265,9 +277,9 @@ struct Socket {
     number: u16,
 }
 
-impl Socket {
+impl HubPort {
     /// Where a USB device of this name is plugged in.
-    fn of(device: &str) -> Option<Socket> {
+    fn of(device: &str) -> Option<HubPort> {
         let (root, way) = device.split_once('-')?;
         let (hub, interfaces, number) = match way.rsplit_once('.') {
             Some((above, number)) => (format!("{root}-{above}"), format!("{root}-{above}"), number),
@@ -276,13 +288,13 @@ impl Socket {
         let directory = Path::new("/sys/bus/usb/devices").join(&hub);
         let name = format!("{hub}-port{number}");
         let prefix = format!("{interfaces}:");
-        let interface = Node::open(&*directory)
+        let interface = SysfsDir::open(&*directory)
             .and_then(|node| node.names())
             .ok()?
             .into_iter()
             .filter(|entry| entry.starts_with(&prefix))
             .find(|entry| directory.join(entry).join(&name).exists())?;
-        Some(Socket { hub: directory, interface, name, number: number.parse().ok()? })
+        Some(HubPort { hub: directory, interface, name, number: number.parse().ok()? })
     }
 
     fn directory(&self) -> PathBuf {
@@ -290,7 +302,7 @@ impl Socket {
     }
 
     fn open_hub(&self) -> std::result::Result<(rustix::fd::OwnedFd, u16), Errno> {
-        Ok((usbfs::open(&Node::open(&*self.hub)?)?, self.number))
+        Ok((usbfs::open(&SysfsDir::open(&*self.hub)?)?, self.number))
     }
 
     fn is_connected(&self) -> std::result::Result<bool, Errno> {
@@ -300,7 +312,7 @@ impl Socket {
 
     /// Does anything else hang on the hub.
     fn has_others(&self) -> bool {
-        let ports = Node::open(&*self.hub.join(&self.interface)).and_then(|node| node.names());
+        let ports = SysfsDir::open(&*self.hub.join(&self.interface)).and_then(|node| node.names());
         ports.unwrap_or_default().iter().any(|port| {
             port.contains("-port")
                 && self.hub.join(&self.interface).join(port).join("device").exists()
@@ -322,7 +334,7 @@ fn rescan_file(name: &str) -> PathBuf {
 ///
 /// # Errors
 /// `NotPermitted`: a USB hub is asked through its device node, which root may open.
-pub fn vacancies() -> Result<Vec<Vacancy>> {
+pub fn detached_devices() -> Result<Vec<Vacancy>> {
     let mut found = usb()?;
     found.extend(sata());
     found.extend(slots());
@@ -346,9 +358,9 @@ fn usb() -> Result<Vec<Vacancy>> {
                 Some(root) => format!("{root}-{number}"),
                 None => format!("{hub}.{number}"),
             };
-            let connected = Socket::of(&device).ok_or(Errno::NODEV).and_then(|s| s.is_connected());
+            let connected = HubPort::of(&device).ok_or(Errno::NODEV).and_then(|s| s.is_connected());
             match connected {
-                Ok(true) => found.push(vacancy(Port::Usb(device), Bus::Usb)),
+                Ok(true) => found.push(detached_port(Port::Usb(device), Bus::Usb)),
                 Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
                     return Err(errno::error(errno, hub, "the hub may not be asked"));
                 }
@@ -375,7 +387,7 @@ fn sata() -> Vec<Vacancy> {
         let number: u64 = host.strip_prefix("host")?.parse().ok()?;
         let target: u64 = name.rsplit_once('.')?.1.parse().ok()?;
         let port = Port::Scsi([number, 0, target, 0]);
-        (!port.is_taken()).then(|| vacancy(port, Bus::Ata))
+        (!port.has_device()).then(|| detached_port(port, Bus::Ata))
     };
     names(classes).into_iter().filter_map(of).collect()
 }
@@ -388,36 +400,36 @@ fn slots() -> Vec<Vacancy> {
             return None;
         }
         let port = Port::Slot(text_at(CWD, slot.join("address"))?);
-        (!port.is_taken()).then(|| vacancy(port, Bus::Nvme))
+        (!port.has_device()).then(|| detached_port(port, Bus::Nvme))
     };
     names(Path::new(port::SLOTS)).into_iter().filter_map(of).collect()
 }
 
-fn vacancy(port: Port, bus: Bus) -> Vacancy {
+fn detached_port(port: Port, bus: Bus) -> Vacancy {
     Vacancy { name: port.to_string(), bus }
 }
 
 fn names(directory: &Path) -> Vec<String> {
-    Node::open(directory).and_then(|node| node.names()).unwrap_or_default()
+    SysfsDir::open(directory).and_then(|node| node.names()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadline::{Cancel, Clock};
     use crate::platform::linux::Linux;
-    use crate::wait::{Cancel, Clock};
     use std::cell::Cell;
 
     #[test]
     fn a_port_is_switched_on_again_whatever_the_deadline_says() {
         let (clock, cancel, on) = (Linux::new(), Cancel::new(), Cell::new(false));
         let mut watch = |_| {};
-        let mut wait = Wait::until(&clock, clock.now(), &cancel, &mut watch);
+        let mut deadline = Deadline::until(&clock, clock.now(), &cancel, &mut watch);
         let switch_on = || {
             on.set(true);
             Ok(())
         };
-        let error = again(|_| Ok(Ok(())), switch_on, &mut wait).unwrap_err();
+        let error = power_cycle(|_| Ok(Ok(())), switch_on, &mut deadline).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(on.get());
     }

@@ -12,14 +12,14 @@ pub(crate) type Offset = i16;
 
 /// What was asked for and found.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct TypeInfo {
     /// Functions: their number.
     functions: HashMap<&'static str, u32>,
     /// Members: structure, name, place.
     members: HashMap<(&'static str, &'static str), Offset>,
 }
 
-impl Found {
+impl TypeInfo {
     /// The number of a function.
     pub(crate) fn function(&self, name: &str) -> Option<u32> {
         self.functions.get(name).copied()
@@ -35,7 +35,7 @@ impl Found {
 pub(crate) fn find(
     functions: &[&'static str],
     members: &[(&'static str, &'static str)],
-) -> Result<Found, Errno> {
+) -> Result<TypeInfo, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = openat(CWD, "/sys/kernel/btf/vmlinux", flags, Mode::empty())?;
     find_in(&file, functions, members)
@@ -46,8 +46,8 @@ pub(super) fn find_in(
     file: &impl Source,
     functions: &[&'static str],
     members: &[(&'static str, &'static str)],
-) -> Result<Found, Errno> {
-    let mut header = Pieces::new(file, 0, 24);
+) -> Result<TypeInfo, Errno> {
+    let mut header = ChunkReader::new(file, 0, 24);
     // struct btf_header: magic, version and flags, lengths and offsets of types and strings.
     if header.word()? & 0xffff != 0xeb9f {
         return Err(Errno::NOTSUP);
@@ -60,14 +60,15 @@ pub(super) fn find_in(
         .copied()
         .chain(members.iter().flat_map(|(of, name)| [*of, *name]))
         .collect();
-    let offsets = names_at(Pieces::new(file, start + u64::from(strings), strings_len), &names)?;
-    let types = Pieces::new(file, start + u64::from(types), types_len);
+    let offsets =
+        names_at(ChunkReader::new(file, start + u64::from(strings), strings_len), &names)?;
+    let types = ChunkReader::new(file, start + u64::from(types), types_len);
     types_of(types, &offsets, functions, members)
 }
 
 /// Which of the names lies where among the strings.
 fn names_at(
-    mut strings: Pieces<'_, impl Source>,
+    mut strings: ChunkReader<'_, impl Source>,
     names: &[&'static str],
 ) -> Result<HashMap<u32, &'static str>, Errno> {
     let mut found = HashMap::new();
@@ -94,12 +95,12 @@ const UNION: u32 = 5;
 const FUNC: u32 = 12;
 
 fn types_of(
-    mut types: Pieces<'_, impl Source>,
+    mut types: ChunkReader<'_, impl Source>,
     names: &HashMap<u32, &'static str>,
     functions: &[&'static str],
     members: &[(&'static str, &'static str)],
-) -> Result<Found, Errno> {
-    let mut found = Found::default();
+) -> Result<TypeInfo, Errno> {
+    let mut found = TypeInfo::default();
     let mut number = 0; // 0 is void, and is not written down.
     while !types.is_at_end() {
         number += 1;
@@ -151,7 +152,7 @@ impl Source for OwnedFd {
 }
 
 /// A part of a file, piece by piece.
-struct Pieces<'f, S> {
+struct ChunkReader<'f, S> {
     file: &'f S,
     at: u64,
     left: u32,
@@ -159,9 +160,9 @@ struct Pieces<'f, S> {
     next: usize,
 }
 
-impl<'f, S: Source> Pieces<'f, S> {
-    fn new(file: &'f S, at: u64, len: u32) -> Pieces<'f, S> {
-        Pieces { file, at, left: len, piece: Vec::new(), next: 0 }
+impl<'f, S: Source> ChunkReader<'f, S> {
+    fn new(file: &'f S, at: u64, len: u32) -> ChunkReader<'f, S> {
+        ChunkReader { file, at, left: len, piece: Vec::new(), next: 0 }
     }
 
     fn is_at_end(&self) -> bool {

@@ -1,6 +1,6 @@
 //! `/sys/fs/btrfs` (sysfs-fs-btrfs): which devices a mounted file system lies on.
 
-use crate::platform::linux::sysfs::Node;
+use crate::platform::linux::sysfs::SysfsDir;
 
 /// One device of a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Member {
 
 /// The devices of each mounted btrfs that has more than one.
 pub fn mounted_over_several() -> Vec<Vec<Member>> {
-    let Ok(all) = Node::open("/sys/fs/btrfs") else { return Vec::new() };
+    let Ok(all) = SysfsDir::open("/sys/fs/btrfs") else { return Vec::new() };
     let file_systems = all.names().unwrap_or_default();
     let members = |uuid: &String| {
         let names = all.names_in(&*format!("{uuid}/devices"));
@@ -23,6 +23,6 @@ pub fn mounted_over_several() -> Vec<Vec<Member>> {
 }
 
 fn member(name: &str) -> Option<Member> {
-    let device = Node::open(format!("/sys/class/block/{name}")).ok()?.device()?;
+    let device = SysfsDir::open(format!("/sys/class/block/{name}")).ok()?.device()?;
     Some(Member { name: name.replace('!', "/"), device })
 }

@@ -1,7 +1,7 @@
 //! `clone(2)`: a process of its own for one system call, which can be left behind.
 
+use crate::deadline::Deadline;
 use crate::platform::linux::blkdev::last_errno;
-use crate::wait::Wait;
 use rustix::fd::{AsRawFd, BorrowedFd, RawFd};
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
@@ -10,13 +10,13 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::time::Duration;
 
 /// How often, a [`PAUSE`] apart, it is looked whether a child that was told to stop has done so.
-const PARTING: u32 = 500;
+const REAP_POLLS: u32 = 500;
 
 /// In nanoseconds.
-const PAUSE: i64 = 200_000;
+const REAP_INTERVAL: i64 = 200_000;
 
 /// The least time that a child gets to leave.
-const LEAVING: Duration = Duration::from_millis(100);
+const EXIT_TIME: Duration = Duration::from_millis(100);
 
 /// A child process. Dropped before it has answered, it is told to stop; it does as soon as the kernel
 /// lets go of it.
@@ -25,7 +25,7 @@ pub struct Child<'w> {
     /// It has been waited for.
     left: bool,
     /// Not given back while it is there.
-    room: ManuallyDrop<Box<Room<'w>>>,
+    room: ManuallyDrop<Box<ChildMemory<'w>>>,
 }
 
 impl<'w> Child<'w> {
@@ -52,7 +52,7 @@ impl<'w> Child<'w> {
                 work();
             }
         });
-        let mut room = Box::new(Room { stack: Box::new_uninit(), task });
+        let mut room = Box::new(ChildMemory { stack: Box::new_uninit(), task });
         // SAFETY: one past the end of the stack's own memory.
         let top = unsafe { room.stack.as_mut_ptr().add(1) };
         let child = without_signals(|| {
@@ -63,7 +63,7 @@ impl<'w> Child<'w> {
             // thread only waits meanwhile.
             unsafe {
                 let task = (&raw mut room.task).cast();
-                libc::clone(begin, top.cast(), libc::CLONE_VM | libc::SIGCHLD, task)
+                libc::clone(child_main, top.cast(), libc::CLONE_VM | libc::SIGCHLD, task)
             }
         });
         match child {
@@ -73,14 +73,14 @@ impl<'w> Child<'w> {
     }
 
     /// Waits for it: it has answered, and only leaves. What it is the last to close may keep it.
-    pub fn reap(mut self, wait: &Wait<'_>) {
-        let until = wait.now() + wait.left().max(LEAVING);
-        while wait.now() < until && !self.has_left() {
+    pub fn reap(mut self, deadline: &Deadline<'_>) {
+        let until = deadline.now() + deadline.remaining().max(EXIT_TIME);
+        while deadline.now() < until && !self.has_exited() {
             pause();
         }
     }
 
-    fn has_left(&mut self) -> bool {
+    fn has_exited(&mut self) -> bool {
         if self.left {
             return true;
         }
@@ -96,20 +96,20 @@ impl<'w> Child<'w> {
 }
 
 fn pause() {
-    let _ = rustix::thread::nanosleep(&Timespec { tv_sec: 0, tv_nsec: PAUSE });
+    let _ = rustix::thread::nanosleep(&Timespec { tv_sec: 0, tv_nsec: REAP_INTERVAL });
 }
 
 impl Drop for Child<'_> {
     fn drop(&mut self) {
-        if !self.has_left() {
+        if !self.has_exited() {
             // SAFETY: the pid is that of a child of ours that has not been waited for, so it is not reused.
             unsafe { libc::kill(self.pid, libc::SIGKILL) };
         }
         // One that can leave does so at once, and what it held open is closed then. One that is stuck
         // in the kernel is not waited for: it will not get to see anything of this program again, and
         // the kernel may still write to its stack.
-        for _ in 0..PARTING {
-            if self.has_left() {
+        for _ in 0..REAP_POLLS {
+            if self.has_exited() {
                 // SAFETY: the child has left, so nobody uses its room, and this is the only drop of it.
                 unsafe { ManuallyDrop::drop(&mut self.room) };
                 return;
@@ -120,7 +120,7 @@ impl Drop for Child<'_> {
 }
 
 /// In a child: a descriptor that it keeps. The parent closes its own, to see when the child's end closes.
-pub fn kept<'k>(number: RawFd) -> BorrowedFd<'k> {
+pub fn inherited_fd<'k>(number: RawFd) -> BorrowedFd<'k> {
     // SAFETY: the child has a table of its own, in which this stays open until it leaves.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
@@ -129,7 +129,7 @@ pub fn kept<'k>(number: RawFd) -> BorrowedFd<'k> {
 type Task<'w> = Box<dyn FnMut() + 'w>;
 
 /// What a child needs as long as it lives.
-struct Room<'w> {
+struct ChildMemory<'w> {
     stack: Box<MaybeUninit<Stack>>,
     task: Task<'w>,
 }
@@ -138,7 +138,7 @@ struct Room<'w> {
 type Stack = [u128; 4 << 10];
 
 /// The first function of a child.
-extern "C" fn begin(task: *mut libc::c_void) -> libc::c_int {
+extern "C" fn child_main(task: *mut libc::c_void) -> libc::c_int {
     // SAFETY: it points to the task of the child's room, which nobody else looks at.
     let task = unsafe { &mut *task.cast::<Task<'_>>() };
     task();

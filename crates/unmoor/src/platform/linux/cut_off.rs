@@ -1,14 +1,14 @@
 //! Force: a file system that is in use is cut off from its drive, so that nothing that is still open can
 //! write to it. Which way, for which file system, and how that is known: docs/force.md.
 
+use crate::deadline::Deadline;
 use crate::drive::{Drive, Mount, Volume, VolumeKind};
 use crate::error::Result;
-use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::{
     blkpg, describe, errno, fs_shutdown, fuse_abort, stack, umount, worker,
 };
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::path::PathBuf;
@@ -16,40 +16,40 @@ use std::path::PathBuf;
 /// Writes what is in the cache, cuts the file system off, and detaches the mount from the tree. Where it is
 /// known already that something cannot be written, that is not tried again: the user has been told, and
 /// goes on.
-pub fn cut_off(
+pub fn force_unmount(
     drive: &Drive,
     volume: &Volume,
     mount: &Mount,
     known: bool,
-    wait: &mut Wait<'_>,
-) -> Result<Done> {
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
     let shown = mount.path.display().to_string();
-    let mut done = Done::default();
+    let mut done = StepOutcome::default();
     {
-        let root = umount::open(mount, wait)?;
+        let root = umount::open(mount, deadline)?;
         if !known {
             // Whoever writes has gone on since the flush.
             let sync = || rustix::fs::syncfs(&root).map(|()| [0; 8]);
-            match worker::run(wait, |_| {}, &[root.as_fd()], sync)? {
+            match worker::run(deadline, |_| {}, &[root.as_fd()], sync)? {
                 Ok(_) => done.attempts.push(Attempt::accepted("syncfs").with_detail(&*shown)),
                 Err(e) => return Err(errno::unwritten(e, shown, "syncfs")),
             }
         }
-        sever(drive, volume, mount, &root, &mut done, wait)?;
+        block_writes(drive, volume, mount, &root, &mut done, deadline)?;
     }
     done.attempts
-        .push(umount::detach(mount, wait).map_err(|e| e.with_attempts(done.attempts.clone()))?);
+        .push(umount::detach(mount, deadline).map_err(|e| e.with_attempts(done.attempts.clone()))?);
     Ok(done)
 }
 
 /// Tries one way after the other; notes each.
-fn sever(
+fn block_writes(
     drive: &Drive,
     volume: &Volume,
     mount: &Mount,
     root: &OwnedFd,
-    done: &mut Done,
-    wait: &mut Wait<'_>,
+    done: &mut StepOutcome,
+    deadline: &mut Deadline<'_>,
 ) -> Result<()> {
     let shown = mount.path.display().to_string();
     let mut tried = |name: &str, result: Result<(), Errno>| {
@@ -65,16 +65,18 @@ fn sever(
         return Ok(());
     }
     let shut = || fs_shutdown::shutdown(root).map(|()| [0; 8]);
-    let shut = worker::run(wait, |_| {}, &[root.as_fd()], shut)?;
+    let shut = worker::run(deadline, |_| {}, &[root.as_fd()], shut)?;
     let shut = tried("FS_IOC_SHUTDOWN", shut.map(drop));
     // A file system over several devices writes to all of them. Also where it was shut down: ext4 writes
     // its superblock once more when the last handle is closed.
     let (mut cut, mut short) = (true, Vec::new());
-    let members =
-        drive.volumes.iter().filter(|v| v.name == volume.name || volume.spans.contains(&v.name));
+    let members = drive
+        .volumes
+        .iter()
+        .filter(|v| v.name == volume.name || volume.other_members.contains(&v.name));
     for member in members {
         // Its own mapping can be cut off when it is taken down; an image goes with what it lies on.
-        if stack::can_be_cut_off(member) || member.kind == VolumeKind::Loop {
+        if stack::supports_force(member) || member.kind == VolumeKind::Loop {
             continue;
         }
         match Partition::of(member) {
@@ -94,7 +96,7 @@ fn sever(
     if shut || cut {
         return Ok(());
     }
-    done.within_reach.push(shown.clone());
+    done.still_writable.push(shown.clone());
     done.warnings.push(format!(
         "{shown} cannot be cut off ({}): programs that have files open there could still write to them \
          until {} is gone",
@@ -105,7 +107,7 @@ fn sever(
 
 /// The number of the file system; that of `fuseblk` is its device's.
 fn number_of(mount: &Mount, volume: &Volume) -> u64 {
-    let lines = super::mountinfo::own().unwrap_or_default();
+    let lines = super::mountinfo::read_self().unwrap_or_default();
     lines.iter().find(|line| line.id == mount.id).map_or(volume.device, |line| line.device)
 }
 
@@ -125,8 +127,8 @@ impl Partition {
         if volume.kind != VolumeKind::Partition {
             return None;
         }
-        let place = Place::of(volume.device).ok()?;
-        let disk = Node::open(&*place.disk_path).ok()?;
+        let place = BlockDevice::of(volume.device).ok()?;
+        let disk = SysfsDir::open(&*place.disk_path).ok()?;
         let node = disk.child(place.partition?.as_str()).ok()?;
         Some(Partition {
             disk: PathBuf::from(format!("/dev/{}", place.disk.replace('!', "/"))),

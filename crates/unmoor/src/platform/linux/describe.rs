@@ -1,15 +1,15 @@
 //! From a block device to a [`Drive`] with everything that stands on it.
 
+use crate::deadline::{Cancel, Clock, Deadline};
 use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
 use crate::platform::linux::blockers::overlay;
 use crate::platform::linux::cdrom::{self, DriveStatus};
-use crate::platform::linux::machine::Machine;
-use crate::platform::linux::mountinfo::Line;
+use crate::platform::linux::machine::Snapshot;
+use crate::platform::linux::mountinfo::MountInfo;
 use crate::platform::linux::port::Port;
-use crate::platform::linux::promptly::Promptly;
-use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::promptly::TimedReader;
+use crate::platform::linux::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::{Linux, loops, running_system, superblock, udev, worker, writeback};
-use crate::wait::{Cancel, Clock, Wait};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -22,12 +22,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     /// What the release needs: the medium's content is not read, udev's word for it is enough.
-    Lean,
+    NoLabels,
     /// Labels too, where udev knows them or the medium answers at once: who wants to eject a drive that
     /// does not answer waits for no label.
-    Prompt,
+    QuickLabels,
     /// Labels too, read from the medium where udev does not know them.
-    Full,
+    Labels,
 }
 
 /// Opens a drive without waiting for a medium, without closing a tray, and without a claim.
@@ -40,8 +40,8 @@ pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
 ///
 /// It is opened for a moment where that is permitted: the kernel notices a changed medium when a drive
 /// is opened, and gives it a new `diskseq`; and only the drive itself knows about its tray.
-pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, Errno> {
-    let node = Node::open(&*place.disk_path)?;
+pub fn drive(machine: &Snapshot, place: &BlockDevice, detail: Detail) -> Result<Drive, Errno> {
+    let node = SysfsDir::open(&*place.disk_path)?;
     let device = node.device().ok_or(Errno::NODEV)?;
     let name = place.disk.replace('!', "/");
     let path = PathBuf::from(format!("/dev/{name}"));
@@ -68,7 +68,7 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
         // A USB stick's serial number is its USB device's, not the SCSI device's.
         serial: word("serial").or_else(|| {
             let usb = (bus == Bus::Usb).then(|| place.usb_device()).flatten()?;
-            Node::open(usb).ok()?.text("serial")
+            SysfsDir::open(usb).ok()?.text("serial")
         }),
         size: size.filter(|_| seen == Medium::Present),
         removable: node.flag("removable") || (kind == DriveKind::Card && !fixed_card),
@@ -76,7 +76,7 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
             || (bus == Bus::Ata && place.is_external_sata()),
         read_only: node.flag("ro") || kind == DriveKind::Optical,
         medium: seen,
-        system: Vec::new(),
+        system_uses: Vec::new(),
         backing_file: (kind == DriveKind::Loop)
             .then(|| node.text("loop/backing_file").map(PathBuf::from))
             .flatten(),
@@ -88,12 +88,12 @@ pub fn drive(machine: &Machine, place: &Place, detail: Detail) -> Result<Drive, 
     volumes(machine, &mut drive, &node, &place.disk, detail);
     adopt_mounts(machine, &mut drive);
     add_overlays(machine, &mut drive);
-    drive.system = running_system::uses(&drive);
+    drive.system_uses = running_system::uses(&drive);
     count_unwritten(&mut drive);
     Ok(drive)
 }
 
-fn kind(name: &str, node: &Node) -> DriveKind {
+fn kind(name: &str, node: &SysfsDir) -> DriveKind {
     match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
         "sr" | "scd" => DriveKind::Optical,
         "loop" => DriveKind::Loop,
@@ -110,21 +110,21 @@ fn kind(name: &str, node: &Node) -> DriveKind {
 
 /// How long a drive gets to answer when it is described. One that is silent for longer is described from
 /// what the system remembers; whoever opens it in earnest waits as long as the user wishes.
-const GLANCE: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the drive says of its tray, where it has one. It is a child that opens and closes it: either may
 /// not come back.
-fn look(kind: DriveKind, path: &Path) -> Result<Option<DriveStatus>, Errno> {
+fn probe_status(kind: DriveKind, path: &Path) -> Result<Option<DriveStatus>, Errno> {
     // A loop device answers at once.
     if kind == DriveKind::Loop {
         return open(path).map(|_| None);
     }
     let (clock, cancel) = (Linux::new(), Cancel::new());
     let mut watch = |_| {};
-    let mut wait = Wait::until(&clock, clock.now() + GLANCE, &cancel, &mut watch);
+    let mut deadline = Deadline::until(&clock, clock.now() + PROBE_TIMEOUT, &cancel, &mut watch);
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
     let answer = worker::run(
-        &mut wait,
+        &mut deadline,
         |_| {},
         &[],
         || {
@@ -143,8 +143,8 @@ fn look(kind: DriveKind, path: &Path) -> Result<Option<DriveStatus>, Errno> {
 }
 
 /// Is there a medium, as far as the drive says so in time.
-pub fn medium(kind: DriveKind, path: &Path, node: &Node, size: Option<u64>) -> Medium {
-    let looked = look(kind, path);
+pub fn medium(kind: DriveKind, path: &Path, node: &SysfsDir, size: Option<u64>) -> Medium {
+    let looked = probe_status(kind, path);
     match (kind, looked) {
         // Its size may be older than its connection.
         (DriveKind::Network, _) if node.text("pid").is_none() => Medium::Absent,
@@ -172,7 +172,7 @@ pub fn medium(kind: DriveKind, path: &Path, node: &Node, size: Option<u64>) -> M
 }
 
 /// The partitions, or the disk itself where it has none, and what is stacked on them.
-fn volumes(machine: &Machine, drive: &mut Drive, node: &Node, disk: &str, detail: Detail) {
+fn volumes(machine: &Snapshot, drive: &mut Drive, node: &SysfsDir, disk: &str, detail: Detail) {
     let names = node.names().unwrap_or_default();
     let partitions: Vec<&String> = names
         .iter()
@@ -193,7 +193,7 @@ fn volumes(machine: &Machine, drive: &mut Drive, node: &Node, disk: &str, detail
     found.sort_by_key(|(_, name, _)| partition_number(disk, name));
     for (node, name, kind) in found {
         let Some(node) = node else { continue };
-        add(machine, drive, &node, &name, kind, &[disk.to_string()], detail);
+        add_volume(machine, drive, &node, &name, kind, &[disk.to_string()], detail);
     }
 }
 
@@ -204,10 +204,10 @@ pub(super) fn partition_number(disk: &str, name: &str) -> Option<u32> {
 }
 
 /// Adds a volume, and whatever lies on it after it.
-fn add(
-    machine: &Machine,
+fn add_volume(
+    machine: &Snapshot,
     drive: &mut Drive,
-    node: &Node,
+    node: &SysfsDir,
     name: &str,
     kind: VolumeKind,
     on: &[String],
@@ -216,8 +216,8 @@ fn add(
     let name = name.replace('!', "/");
     if let Some(known) = drive.volumes.iter_mut().find(|v| v.name == name) {
         // An array or a logical volume that lies on several partitions is met once on each.
-        let more: Vec<String> = on.iter().filter(|n| !known.on.contains(n)).cloned().collect();
-        known.on.extend(more);
+        let more: Vec<String> = on.iter().filter(|n| !known.parents.contains(n)).cloned().collect();
+        known.parents.extend(more);
         return;
     }
     let Some(device) = node.device() else { return };
@@ -232,8 +232,12 @@ fn add(
         path,
         device,
         kind,
-        on: on.to_vec(),
-        spans: members.iter().filter(|m| m.device != device).map(|m| m.name.clone()).collect(),
+        parents: on.to_vec(),
+        other_members: members
+            .iter()
+            .filter(|m| m.device != device)
+            .map(|m| m.name.clone())
+            .collect(),
         swaps: swaps.collect(),
         label: content.as_ref().and_then(|c| c.label.clone()),
         uuid: content.as_ref().and_then(|c| c.uuid.clone()),
@@ -244,12 +248,12 @@ fn add(
         mounts,
     });
     for holder in stacked {
-        let Ok(node) = Node::open(format!("/sys/block/{holder}")) else { continue };
+        let Ok(node) = SysfsDir::open(format!("/sys/block/{holder}")) else { continue };
         let kind = mapping_kind(&node);
         // All that it lies on, other drives' parts among it.
         let below = node.names_in("slaves").iter().map(|n| n.replace('!', "/")).collect::<Vec<_>>();
         let on = if below.contains(&name) { below } else { vec![name.clone()] };
-        add(machine, drive, &node, &holder, kind, &on, detail);
+        add_volume(machine, drive, &node, &holder, kind, &on, detail);
     }
     if kind != VolumeKind::Disk && kind != VolumeKind::Partition {
         partitions_of(machine, drive, node, &name, detail);
@@ -257,11 +261,11 @@ fn add(
     // The running system's own file system is never released, whatever images lie on it.
     let system =
         drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| running_system::is_system(&m.path));
-    let loops: Vec<&loops::Attached> =
+    let loops: Vec<&loops::LoopDevice> =
         if system { Vec::new() } else { machine.loops_on(device).collect() };
     for attached in loops {
-        let Ok(node) = Node::open(format!("/sys/block/{}", attached.name)) else { continue };
-        add(
+        let Ok(node) = SysfsDir::open(format!("/sys/block/{}", attached.name)) else { continue };
+        add_volume(
             machine,
             drive,
             &node,
@@ -274,19 +278,25 @@ fn add(
 }
 
 /// The partitions of an array or of an image, which are volumes of their own.
-fn partitions_of(machine: &Machine, drive: &mut Drive, node: &Node, name: &str, detail: Detail) {
+fn partitions_of(
+    machine: &Snapshot,
+    drive: &mut Drive,
+    node: &SysfsDir,
+    name: &str,
+    detail: Detail,
+) {
     // A directory that was read is read to its end: this one is new.
     let names = node.names_in(".");
     for part in names.iter().filter(|part| partition_number(name, part).is_some()) {
         let Ok(node) = node.child(part.as_str()) else { continue };
         let on = [name.to_string()];
-        add(machine, drive, &node, part, VolumeKind::Partition, &on, detail);
+        add_volume(machine, drive, &node, part, VolumeKind::Partition, &on, detail);
     }
 }
 
 /// A file system over several devices may be mounted under the name of one on another drive: its mounts
 /// are the first volume's here then.
-fn adopt_mounts(machine: &Machine, drive: &mut Drive) {
+fn adopt_mounts(machine: &Snapshot, drive: &mut Drive) {
     for at in 0..drive.volumes.len() {
         let members = machine.members_with(drive.volumes[at].device);
         let here = |v: &Volume| members.iter().any(|m| m.device == v.device);
@@ -300,15 +310,15 @@ fn adopt_mounts(machine: &Machine, drive: &mut Drive) {
 
 /// Overlays with a layer on a mount of this drive, and overlays on those: they keep its file systems
 /// alive by themselves, whatever becomes of the mounts.
-fn add_overlays(machine: &Machine, drive: &mut Drive) {
+fn add_overlays(machine: &Snapshot, drive: &mut Drive) {
     if !drive.is_mounted() {
         return;
     }
-    let overlays: Vec<&Line> =
+    let overlays: Vec<&MountInfo> =
         machine.mounts.iter().filter(|l| l.file_system == "overlay").collect();
     loop {
         let known =
-            |drive: &Drive, line: &Line| drive.volumes.iter().any(|v| v.device == line.device);
+            |drive: &Drive, line: &MountInfo| drive.volumes.iter().any(|v| v.device == line.device);
         let found = overlays.iter().filter(|line| !known(drive, line)).find_map(|line| {
             let layers = overlay::layer_mounts(&machine.mounts, line);
             let has_layer = |v: &&Volume| v.mounts.iter().any(|m| layers.contains(&m.id));
@@ -328,8 +338,8 @@ fn add_overlays(machine: &Machine, drive: &mut Drive) {
             path: line.path.clone(),
             device: line.device,
             kind: VolumeKind::Overlay,
-            on,
-            spans: Vec::new(),
+            parents: on,
+            other_members: Vec::new(),
             swaps: Vec::new(),
             label: None,
             uuid: None,
@@ -344,16 +354,16 @@ fn add_overlays(machine: &Machine, drive: &mut Drive) {
 
 fn content(drive: &Drive, device: u64, path: &Path, detail: Detail) -> Option<superblock::Content> {
     udev::content(device).or_else(|| {
-        if detail == Detail::Lean || drive.medium != Medium::Present {
+        if detail == Detail::NoLabels || drive.medium != Medium::Present {
             return None;
         }
         let device = open(path).ok()?;
-        if detail == Detail::Full {
+        if detail == Detail::Labels {
             return superblock::probe(&device);
         }
-        let promptly = Promptly::new(&device);
+        let promptly = TimedReader::new(&device);
         // A label that was read by half may be an old one: none is better.
-        superblock::probe(&promptly).filter(|_| !promptly.is_late())
+        superblock::probe(&promptly).filter(|_| !promptly.timed_out())
     })
 }
 
@@ -376,7 +386,7 @@ fn count_unwritten(drive: &mut Drive) {
 }
 
 /// What a device-mapper or md device is: `dm/uuid` begins with who made it (`CRYPT-LUKS2-…`, `LVM-…`).
-fn mapping_kind(node: &Node) -> VolumeKind {
+fn mapping_kind(node: &SysfsDir) -> VolumeKind {
     match node.text("dm/uuid") {
         Some(uuid) if uuid.starts_with("CRYPT-") => VolumeKind::Crypt,
         Some(uuid) if uuid.starts_with("LVM-") => VolumeKind::Lvm,
@@ -389,7 +399,7 @@ fn mapping_kind(node: &Node) -> VolumeKind {
 
 /// The other drives of the same port, which a power-off takes along: LUNs of a USB device, namespaces
 /// and functions of what is in a slot.
-fn siblings(place: &Place, port: &Port) -> Vec<String> {
+fn siblings(place: &BlockDevice, port: &Port) -> Vec<String> {
     // Each logical unit of a SCSI host goes alone.
     if matches!(port, Port::Scsi(_)) {
         return Vec::new();

@@ -1,11 +1,11 @@
 //! What the kernel, udev and drives say, as functions that take any bytes (docs/fuzzing.md).
 
 use super::btf::{self, Source};
-use super::mountinfo::{self, Line, unescape};
+use super::mountinfo::{self, MountInfo, unescape};
 use super::sense::Sense;
-use super::sg::Answer;
+use super::sg::ScsiResponse;
 use super::superblock::{self, ReadAt};
-use super::sysfs::Place;
+use super::sysfs::BlockDevice;
 use super::{describe, dm_ioctl, kernel_file, swaps, udev, writeback};
 use crate::fuzzing::take;
 use rustix::io::Errno;
@@ -32,7 +32,7 @@ pub fn mountinfo(bytes: &[u8]) {
 }
 
 /// A line of mountinfo, as `show_mountinfo` (fs/proc_namespace.c) writes it.
-pub(crate) fn written(line: &Line) -> Vec<u8> {
+pub(crate) fn written(line: &MountInfo) -> Vec<u8> {
     let mut out = format!("{} {} ", line.id, line.parent).into_bytes();
     out.extend(format!("{}:{} ", line.device >> 32, line.device & 0xffff_ffff).into_bytes());
     out.extend([mangled(line.root.as_bytes()), b" ".to_vec()].concat());
@@ -67,11 +67,14 @@ pub fn sense(bytes: &[u8]) {
         assert!(!sense.to_string().contains(char::is_control));
         // What a drive leaves out counts as zero: sending that changes nothing.
         assert_eq!(Sense::parse(&[bytes, &[0; 20]].concat()), Some(sense));
-        assert_eq!(Answer::from_bytes(Answer::Check(sense).to_bytes()), Answer::Check(sense));
+        assert_eq!(
+            ScsiResponse::from_bytes(ScsiResponse::Check(sense).to_bytes()),
+            ScsiResponse::Check(sense)
+        );
     }
     let mut rest = bytes;
-    let answer = Answer::from_bytes(take(&mut rest));
-    assert_eq!(Answer::from_bytes(answer.to_bytes()), answer);
+    let answer = ScsiResponse::from_bytes(take(&mut rest));
+    assert_eq!(ScsiResponse::from_bytes(answer.to_bytes()), answer);
 }
 
 /// Device numbers in their three spellings: `8:17`, `dev_t`, device-mapper.
@@ -98,7 +101,7 @@ pub fn sysfs(bytes: &[u8]) {
     }
     let text = String::from_utf8_lossy(bytes);
     let (target, name) = text.split_once('\n').unwrap_or((&text, ""));
-    if let Some(place) = Place::parse(Path::new("/sys/dev/block"), target) {
+    if let Some(place) = BlockDevice::parse(Path::new("/sys/dev/block"), target) {
         assert!(!place.disk.is_empty() && !place.disk.contains('/'));
         assert_eq!(place.disk_path.file_name(), Some(place.disk.as_ref()));
         assert!(place.partition.as_ref().is_none_or(|p| !p.is_empty() && !p.contains('/')));

@@ -1,51 +1,55 @@
 //! Does anybody use a volume: what the kernel can be asked, and what has to be searched for.
 
-use crate::blocker::{Blocker, BlockerKind, Scan, Use, UseKind};
+use crate::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
+use crate::deadline::Deadline;
 use crate::drive::{Drive, Mount, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::linux::blockers::company::{Company, company};
+use crate::platform::linux::blockers::company::{DriveUsage, drive_usage};
 use crate::platform::linux::blockers::{self, namespaces};
 use crate::platform::linux::{errno, fuse_abort, mountinfo, nbd, stack, umount};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use std::time::Duration;
 
 /// How long the look at processes and other mount namespaces may take.
-const LOOK_AROUND: Duration = Duration::from_secs(5);
+const SCAN_BUDGET: Duration = Duration::from_secs(5);
 
 /// Finds the volume idle: nothing but this drive's own mounts and levels uses it.
 ///
 /// # Errors
 /// `Busy`; `TimedOut` and `Interrupted` when the search for who uses it came to no end.
-pub fn find(drive: &Drive, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-    let mut done = Done::default();
+pub fn check_volume(
+    drive: &Drive,
+    volume: &Volume,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    let mut done = StepOutcome::default();
     for mount in &volume.mounts {
-        if is_below(drive, volume, mount) {
-            idle_below(drive, volume, mount, wait)?;
+        if has_dependents(drive, volume, mount) {
+            check_under_dependents(drive, volume, mount, deadline)?;
             continue;
         }
-        umount::probe(mount, wait)?;
-        done.add(Done::by(
+        umount::probe(mount, deadline)?;
+        done.merge(StepOutcome::via(
             Attempt::accepted("umount2(MNT_EXPIRE)").with_detail(mount.path.display().to_string()),
         ));
     }
-    done.add(stack::probe(drive, volume)?);
+    done.merge(stack::probe(drive, volume)?);
     // Neither tells how often it is open.
     if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop)
-        && let Some(scan) = processes_on(drive, &[&volume.name], wait)?
+        && let Some(scan) = processes_on(drive, &[&volume.name], deadline)?
     {
         return Err(busy(&volume.path.display().to_string(), "is in use").with_scan(scan));
     }
     match volume.mounts.is_empty() && !stack::is_stacked(volume) {
-        true => Ok(Done::skipped("not mounted")),
+        true => Ok(StepOutcome::skipped("not mounted")),
         false => Ok(done),
     }
 }
 
 /// Is the mount busy by what is to be undone before it: another mount of this drive on it or over it, a
 /// loop device over a file there, a swap file.
-fn is_below(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
-    let over_a_file = |v: &Volume| v.kind == VolumeKind::Loop && v.on.contains(&volume.name);
+fn has_dependents(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
+    let over_a_file = |v: &Volume| v.kind == VolumeKind::Loop && v.parents.contains(&volume.name);
     drive
         .volumes
         .iter()
@@ -56,8 +60,13 @@ fn is_below(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
 }
 
 /// A mount that is busy by what is undone before it cannot be asked for: who else uses it is searched.
-fn idle_below(drive: &Drive, volume: &Volume, mount: &Mount, wait: &mut Wait<'_>) -> Result<()> {
-    match processes_on(drive, &[&volume.name], wait)? {
+fn check_under_dependents(
+    drive: &Drive,
+    volume: &Volume,
+    mount: &Mount,
+    deadline: &mut Deadline<'_>,
+) -> Result<()> {
+    match processes_on(drive, &[&volume.name], deadline)? {
         None => Ok(()),
         Some(scan) => {
             let path = mount.path.display().to_string();
@@ -68,11 +77,12 @@ fn idle_below(drive: &Drive, volume: &Volume, mount: &Mount, wait: &mut Wait<'_>
 
 /// What the drive's volumes are used for in other mount namespaces, which the probe of our mounts does
 /// not see, would keep the drive busy after every unmount: that has to be known before the first one.
-fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
+fn check_other_namespaces(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<()> {
     let mounted: Vec<&Volume> = drive.volumes.iter().filter(|v| !v.mounts.is_empty()).collect();
     let devices: Vec<u64> = mounted.iter().map(|v| v.device).collect();
-    let elsewhere = namespaces::mounted_elsewhere(&devices, wait.part(LOOK_AROUND).left());
-    wait.check()?;
+    let elsewhere =
+        namespaces::mounted_elsewhere(&devices, deadline.capped(SCAN_BUDGET).remaining());
+    deadline.check()?;
     if let Some(other) = elsewhere.mounts.first() {
         let by = match other.pid {
             Some(pid) => format!("seen by process {pid}"),
@@ -88,7 +98,7 @@ fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
     }
     let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
     let scan = match elsewhere.copies {
-        true => processes_on(drive, &names, wait)?,
+        true => processes_on(drive, &names, deadline)?,
         false => None,
     };
     match scan {
@@ -101,7 +111,7 @@ fn only_here(drive: &Drive, wait: &mut Wait<'_>) -> Result<()> {
 
 /// Is the volume mounted in another mount namespace, from where it does not go with ours.
 pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
-    !namespaces::mounted_elsewhere(&[volume.device], time.min(LOOK_AROUND)).mounts.is_empty()
+    !namespaces::mounted_elsewhere(&[volume.device], time.min(SCAN_BUDGET)).mounts.is_empty()
 }
 
 /// Forcing a mount away takes what lies on it along: is there anything on this drive's mounts that is not
@@ -109,9 +119,9 @@ pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
 ///
 /// # Errors
 /// `Held`, with what it is.
-pub fn bears_others(drive: &Drive) -> Result<()> {
-    let lines =
-        mountinfo::own().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
+    let lines = mountinfo::read_self()
+        .map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
     let ours = |id: u64| drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.id == id);
     let other = lines.iter().find(|line| ours(line.parent) && !ours(line.id));
     match other {
@@ -122,7 +132,7 @@ pub fn bears_others(drive: &Drive) -> Result<()> {
                 line.file_system,
                 line.path.display()
             );
-            Err(Error::new(ErrorKind::Held, &drive.name, what)
+            Err(Error::new(ErrorKind::NotExclusive, &drive.name, what)
                 .with_help("unmount that first, or name its drive too"))
         }
     }
@@ -133,50 +143,58 @@ pub fn bears_others(drive: &Drive) -> Result<()> {
 ///
 /// # Errors
 /// `Busy`, with who it is.
-pub fn no_writers(drive: &Drive, stays: bool, wait: &mut Wait<'_>) -> Result<Done> {
-    const NOBODY: &str = "nobody writes to the device itself";
-    const NOBODY_SEEN: &str = "not every process could be looked into";
-    let company = company(drive, &mut wait.part(LOOK_AROUND));
-    wait.check()?;
+pub fn check_raw_users(
+    drive: &Drive,
+    stays: bool,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    const NO_RAW_USERS: &str = "nobody writes to the device itself";
+    const NO_VISIBLE_RAW_USERS: &str = "not every process could be looked into";
+    let company = drive_usage(drive, &mut deadline.capped(SCAN_BUDGET));
+    deadline.check()?;
     match company {
-        Company::Nobody => return Ok(Done::skipped(NOBODY)),
-        Company::NobodySeen => return Ok(Done::skipped(NOBODY_SEEN)),
-        Company::Perhaps => {}
+        DriveUsage::Unused => return Ok(StepOutcome::skipped(NO_RAW_USERS)),
+        DriveUsage::NoneVisible => return Ok(StepOutcome::skipped(NO_VISIBLE_RAW_USERS)),
+        DriveUsage::Unknown => {}
     }
     if drive.is_mounted() {
-        only_here(drive, wait)?;
+        check_other_namespaces(drive, deadline)?;
     }
-    let scan = blockers::scan_open(drive, &mut wait.part(LOOK_AROUND));
+    let scan = blockers::scan_open(drive, &mut deadline.capped(SCAN_BUDGET));
     let users = scan.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Process);
-    let counts = |blocker: &Blocker, used: &Use| {
-        (used.kind != UseKind::Device || !stays) && !serves(drive, blocker, used)
+    let counts = |blocker: &Blocker, used: &Usage| {
+        (used.kind != UsageKind::Device || !stays) && !is_fs_server(drive, blocker, used)
     };
     let mut uses =
         users.flat_map(|blocker| blocker.uses.iter().filter(move |used| counts(blocker, used)));
     match uses.next() {
-        Some(used) if used.kind == UseKind::Device => {
+        Some(used) if used.kind == UsageKind::Device => {
             Err(busy(&used.volume, "is written to by a program, past its file systems")
                 .with_scan(scan))
         }
         Some(used) => Err(busy(&used.volume, "is used through a mount that is no longer attached")
             .with_scan(scan)),
-        None if scan.complete => Ok(Done::skipped(NOBODY)),
+        None if scan.complete => Ok(StepOutcome::skipped(NO_RAW_USERS)),
         None => {
-            wait.check()?;
-            Ok(Done::skipped(NOBODY_SEEN))
+            deadline.check()?;
+            Ok(StepOutcome::skipped(NO_VISIBLE_RAW_USERS))
         }
     }
 }
 
 /// What processes have open on these volumes; `None` when that is nothing.
-fn processes_on(drive: &Drive, volumes: &[&str], wait: &mut Wait<'_>) -> Result<Option<Scan>> {
-    let scan = blockers::scan(drive, &mut wait.part(LOOK_AROUND));
+fn processes_on(
+    drive: &Drive,
+    volumes: &[&str],
+    deadline: &mut Deadline<'_>,
+) -> Result<Option<BlockerScan>> {
+    let scan = blockers::scan(drive, &mut deadline.capped(SCAN_BUDGET));
     let used = |blocker: &Blocker| {
         blocker.kind == BlockerKind::Process
             && blocker
                 .uses
                 .iter()
-                .any(|u| volumes.contains(&&*u.volume) && !serves(drive, blocker, u))
+                .any(|u| volumes.contains(&&*u.volume) && !is_fs_server(drive, blocker, u))
     };
     if scan.blockers.iter().any(used) {
         return Ok(Some(scan));
@@ -184,15 +202,15 @@ fn processes_on(drive: &Drive, volumes: &[&str], wait: &mut Wait<'_>) -> Result<
     // A search that our own time or the wish to stop cut short found nobody, which does not mean that
     // there is nobody. One that a process held up for long is borne: the unmount asks again.
     if !scan.complete {
-        wait.check()?;
+        deadline.check()?;
     }
     Ok(None)
 }
 
 /// Is this the program that serves the drive itself (a network block device's) or a file system of it
 /// through FUSE: it has the device open for as long as that goes on.
-fn serves(drive: &Drive, blocker: &Blocker, used: &Use) -> bool {
-    let Some(process) = blocker.process.as_ref().filter(|_| used.kind == UseKind::Device) else {
+fn is_fs_server(drive: &Drive, blocker: &Blocker, used: &Usage) -> bool {
+    let Some(process) = blocker.process.as_ref().filter(|_| used.kind == UsageKind::Device) else {
         return false;
     };
     let through_fuse = |v: &Volume| v.mounts.iter().any(|m| fuse_abort::is_fuse(&m.file_system));

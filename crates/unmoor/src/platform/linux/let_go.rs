@@ -1,15 +1,15 @@
 //! How each kind of drive is made to let go: which methods, in which order, and what a refusal means.
 
+use crate::deadline::Deadline;
 use crate::drive::{Bus, Drive, DriveKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::linux::mtio::{self, Operation};
 use crate::platform::linux::port::Port;
-use crate::platform::linux::sg::{self, Answer, Command};
-use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::sg::{self, Command, ScsiResponse};
+use crate::platform::linux::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::{blkdev, cdrom, loopdev, nbd, tape, worker};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ impl Method {
     /// Is this one a preparation: its refusal is no reason not to try what follows. Many USB bridges do
     /// not know ALLOW MEDIUM REMOVAL and eject anyway (util-linux `eject` has ignored that since 2008);
     /// some refuse SYNCHRONIZE CACHE because they have none.
-    fn prepares(self, action: Action) -> bool {
+    fn is_preparatory(self, action: Action) -> bool {
         match self {
             // Telling the server is a courtesy; the socket is what keeps the device.
             Method::UnlockDoor | Method::NbdDisconnect | Method::Tape(Operation::Unlock) => true,
@@ -121,21 +121,21 @@ pub fn load_methods(drive: &Drive) -> &'static [Method] {
 ///
 /// # Errors
 /// `NotSupported` when the drive knows none of them, else what the last one said; with every attempt.
-pub fn carry_out(
+pub fn perform(
     drive: &Drive,
     action: Option<Action>,
     methods: &[Method],
     device: &mut Option<OwnedFd>,
-    wait: &mut Wait<'_>,
-) -> Result<Done> {
-    let mut done = Done::default();
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    let mut done = StepOutcome::default();
     let mut refusal = None;
     for &method in methods {
         let name = method.name(drive);
-        match attempt(drive, method, device, wait)? {
+        match attempt(drive, method, device, deadline)? {
             Ok(()) => {
                 done.attempts.push(Attempt::accepted(name));
-                if !action.is_some_and(|action| method.prepares(action)) {
+                if !action.is_some_and(|action| method.is_preparatory(action)) {
                     return Ok(done);
                 }
             }
@@ -144,13 +144,13 @@ pub fn carry_out(
                 if refused.kind == ErrorKind::Unwritten {
                     return Err(refused.error(drive, action).with_attempts(done.attempts));
                 }
-                if !action.is_some_and(|action| method.prepares(action)) {
+                if !action.is_some_and(|action| method.is_preparatory(action)) {
                     refusal = Some(refused);
                 }
             }
         }
     }
-    let refused = refusal.unwrap_or_else(|| Refused {
+    let refused = refusal.unwrap_or_else(|| MethodError {
         kind: ErrorKind::NotSupported,
         words: "no method is known for it".into(),
         code: None,
@@ -158,22 +158,24 @@ pub fn carry_out(
     // A disk that cannot be stopped has nothing that spins.
     if action == Some(Action::Stop) && refused.kind == ErrorKind::NotSupported {
         let attempts = done.attempts;
-        return Ok(Done {
+        return Ok(StepOutcome {
             attempts,
-            ..Done::skipped("the drive knows no command to stop; it was flushed and dismounted")
+            ..StepOutcome::skipped(
+                "the drive knows no command to stop; it was flushed and dismounted",
+            )
         });
     }
     Err(refused.error(drive, action).with_attempts(done.attempts))
 }
 
 /// A method that was not accepted.
-struct Refused {
+struct MethodError {
     kind: ErrorKind,
     words: String,
     code: Option<i32>,
 }
 
-impl Refused {
+impl MethodError {
     /// `action` as for [`carry_out`]: `None` when a medium was to be taken in.
     fn error(self, drive: &Drive, action: Option<Action>) -> Error {
         let error = match self.kind {
@@ -199,34 +201,34 @@ impl Refused {
         }
     }
 
-    fn errno(errno: Errno) -> Refused {
+    fn errno(errno: Errno) -> MethodError {
         let kind = match super::errno::kind(errno) {
             // ENXIO and ENODEV here: the driver behind the device has no such thing.
             ErrorKind::Gone => ErrorKind::Failed,
             kind => kind,
         };
-        Refused { kind, words: errno.to_string(), code: Some(errno.raw_os_error()) }
+        MethodError { kind, words: errno.to_string(), code: Some(errno.raw_os_error()) }
     }
 
-    fn answer(command: Command, answer: Answer) -> Option<Refused> {
+    fn answer(command: Command, answer: ScsiResponse) -> Option<MethodError> {
         let (kind, words) = match answer {
-            Answer::Good => return None,
+            ScsiResponse::Good => return None,
             // There is no medium to eject: that is what was wanted.
-            Answer::Check(sense) if sense.no_medium() => return None,
+            ScsiResponse::Check(sense) if sense.no_medium() => return None,
             // A medium that could not be written to its end (SBC-3 5.18).
-            Answer::Check(sense)
+            ScsiResponse::Check(sense)
                 if command == Command::SynchronizeCache && matches!(sense.key, 0x3 | 0x4) =>
             {
                 (ErrorKind::Unwritten, format!("data may be lost: {sense}"))
             }
-            Answer::Check(sense) if sense.removal_prevented() => {
+            ScsiResponse::Check(sense) if sense.removal_prevented() => {
                 (ErrorKind::Busy, format!("the drive says: {sense}"))
             }
-            Answer::Check(sense) if sense.unknown_command() => {
+            ScsiResponse::Check(sense) if sense.unknown_command() => {
                 (ErrorKind::NotSupported, format!("the drive says: {sense}"))
             }
-            Answer::Check(sense) => (ErrorKind::Failed, format!("the drive says: {sense}")),
-            Answer::Transport(status, host, driver) => (
+            ScsiResponse::Check(sense) => (ErrorKind::Failed, format!("the drive says: {sense}")),
+            ScsiResponse::Transport(status, host, driver) => (
                 ErrorKind::Failed,
                 format!(
                     "the command did not get through \
@@ -234,7 +236,7 @@ impl Refused {
                 ),
             ),
         };
-        Some(Refused { kind, words, code: None })
+        Some(MethodError { kind, words, code: None })
     }
 }
 
@@ -242,21 +244,21 @@ fn attempt(
     drive: &Drive,
     method: Method,
     device: &mut Option<OwnedFd>,
-    wait: &mut Wait<'_>,
-) -> Result<Result<(), Refused>> {
+    deadline: &mut Deadline<'_>,
+) -> Result<Result<(), MethodError>> {
     let gone = || Error::new(ErrorKind::Gone, &drive.name, "is not open any more");
     let result = {
         let fd = device.as_ref().ok_or_else(gone)?.as_fd();
         match method {
-            Method::UnlockDoor => simple(wait, fd, || cdrom::lock_door(fd, false))?,
-            Method::CdromEject => simple(wait, fd, || cdrom::eject(fd))?,
-            Method::CloseTray => simple(wait, fd, || cdrom::close_tray(fd))?,
-            Method::LoopDetach => simple(wait, fd, || loopdev::detach(fd))?,
-            Method::NbdDisconnect => simple(wait, fd, || nbd::disconnect(fd))?,
-            Method::NbdClearSocket => simple(wait, fd, || nbd::clear_socket(fd))?,
-            Method::SysfsRemove => remove(drive, wait)?,
-            Method::Tape(operation) => simple(wait, fd, || mtio::operate(fd, operation))?,
-            Method::Scsi(command) => return scsi(fd, command, wait),
+            Method::UnlockDoor => call(deadline, fd, || cdrom::lock_door(fd, false))?,
+            Method::CdromEject => call(deadline, fd, || cdrom::eject(fd))?,
+            Method::CloseTray => call(deadline, fd, || cdrom::close_tray(fd))?,
+            Method::LoopDetach => call(deadline, fd, || loopdev::detach(fd))?,
+            Method::NbdDisconnect => call(deadline, fd, || nbd::disconnect(fd))?,
+            Method::NbdClearSocket => call(deadline, fd, || nbd::clear_socket(fd))?,
+            Method::SysfsRemove => remove(drive, deadline)?,
+            Method::Tape(operation) => call(deadline, fd, || mtio::operate(fd, operation))?,
+            Method::Scsi(command) => return scsi(fd, command, deadline),
         }
     };
     match (method, result) {
@@ -271,16 +273,16 @@ fn attempt(
             Ok(Ok(()))
         }
         (_, Ok(())) => Ok(Ok(())),
-        (_, Err(errno)) => Ok(Err(Refused::errno(errno))),
+        (_, Err(errno)) => Ok(Err(MethodError::errno(errno))),
     }
 }
 
-fn simple(
-    wait: &mut Wait<'_>,
+fn call(
+    deadline: &mut Deadline<'_>,
     needs: BorrowedFd<'_>,
     mut call: impl FnMut() -> Result<(), Errno>,
 ) -> Result<Result<(), Errno>> {
-    Ok(worker::run(wait, |_| {}, &[needs], || call().map(|()| [0; 8]))?.map(drop))
+    Ok(worker::run(deadline, |_| {}, &[needs], || call().map(|()| [0; 8]))?.map(drop))
 }
 
 /// Tells a drive itself to write what it has in a cache of its own.
@@ -294,16 +296,16 @@ fn simple(
 /// without a cache need not know the command.
 pub fn synchronize(
     drive: &Drive,
-    node: &Node,
+    node: &SysfsDir,
     fd: BorrowedFd<'_>,
-    wait: &mut Wait<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<Option<Attempt>> {
     let known = node.text("queue/write_cache").is_some_and(|cache| cache == "write back");
     if known || drive.kind != DriveKind::Disk {
         return Ok(None);
     }
     let name = Command::SynchronizeCache.name();
-    match scsi(fd, Command::SynchronizeCache, wait)? {
+    match scsi(fd, Command::SynchronizeCache, deadline)? {
         Ok(()) => Ok(Some(Attempt::accepted(name))),
         Err(refused) if refused.kind == ErrorKind::Unwritten => {
             let attempts = vec![Attempt::failed(name, refused.words.clone())];
@@ -316,24 +318,31 @@ pub fn synchronize(
 }
 
 /// Sends a command; a drive that says "unit attention" or "becoming ready" is asked once more.
-fn scsi(fd: BorrowedFd<'_>, command: Command, wait: &mut Wait<'_>) -> Result<Result<(), Refused>> {
+fn scsi(
+    fd: BorrowedFd<'_>,
+    command: Command,
+    deadline: &mut Deadline<'_>,
+) -> Result<Result<(), MethodError>> {
     let mut again = 3;
     loop {
-        let timeout = wait.left();
-        let send = || sg::send(fd, command, timeout).map(Answer::to_bytes);
-        let sent = worker::run(wait, |_| {}, &[fd], send)?;
+        let timeout = deadline.remaining();
+        let send = || sg::send(fd, command, timeout).map(ScsiResponse::to_bytes);
+        let sent = worker::run(deadline, |_| {}, &[fd], send)?;
         let answer = match sent {
-            Ok(bytes) => Answer::from_bytes(bytes),
-            Err(errno) => return Ok(Err(Refused::errno(errno))),
+            Ok(bytes) => ScsiResponse::from_bytes(bytes),
+            Err(errno) => return Ok(Err(MethodError::errno(errno))),
         };
         match answer {
-            Answer::Check(sense) if sense.transient() && again > 0 => again -= 1,
+            ScsiResponse::Check(sense) if sense.transient() && again > 0 => again -= 1,
             answer => {
-                if answer == Answer::Good && command == Command::Eject && is_empty(fd, wait)? {
+                if answer == ScsiResponse::Good
+                    && command == Command::Eject
+                    && is_empty(fd, deadline)?
+                {
                     // Lets the kernel see that the medium and its partitions are gone.
-                    simple(wait, fd, || blkdev::reread_partitions(fd))?.ok();
+                    call(deadline, fd, || blkdev::reread_partitions(fd))?.ok();
                 }
-                return Ok(Refused::answer(command, answer).map_or(Ok(()), Err));
+                return Ok(MethodError::answer(command, answer).map_or(Ok(()), Err));
             }
         }
     }
@@ -341,13 +350,15 @@ fn scsi(fd: BorrowedFd<'_>, command: Command, wait: &mut Wait<'_>) -> Result<Res
 
 /// Does the drive say that there is no medium. One that has only stopped would be started again by a look
 /// at its partitions (`sd_spinup_disk` of the kernel's `sd.c`).
-fn is_empty(fd: BorrowedFd<'_>, wait: &mut Wait<'_>) -> Result<bool> {
+fn is_empty(fd: BorrowedFd<'_>, deadline: &mut Deadline<'_>) -> Result<bool> {
     for _ in 0..4 {
-        let timeout = wait.left();
-        let ask = || sg::send(fd, Command::TestUnitReady, timeout).map(Answer::to_bytes);
-        match worker::run(wait, |_| {}, &[fd], ask)?.map(Answer::from_bytes) {
-            Ok(Answer::Check(sense)) if sense.transient() => {}
-            answer => return Ok(matches!(answer, Ok(Answer::Check(sense)) if sense.no_medium())),
+        let timeout = deadline.remaining();
+        let ask = || sg::send(fd, Command::TestUnitReady, timeout).map(ScsiResponse::to_bytes);
+        match worker::run(deadline, |_| {}, &[fd], ask)?.map(ScsiResponse::from_bytes) {
+            Ok(ScsiResponse::Check(sense)) if sense.transient() => {}
+            answer => {
+                return Ok(matches!(answer, Ok(ScsiResponse::Check(sense)) if sense.no_medium()));
+            }
         }
     }
     Ok(false)
@@ -357,17 +368,17 @@ fn is_empty(fd: BorrowedFd<'_>, wait: &mut Wait<'_>) -> Result<bool> {
 fn removal(drive: &Drive) -> Option<(PathBuf, &'static str)> {
     let place = match tape::is_tape(drive.id.device) {
         true => tape::by_number(drive.id.device),
-        false => Place::of(drive.id.device),
+        false => BlockDevice::of(drive.id.device),
     };
     Port::of(&place.ok()?)?.removal()
 }
 
-fn remove(drive: &Drive, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+fn remove(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
     let Some((file, text)) = removal(drive) else { return Ok(Err(Errno::OPNOTSUPP)) };
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let file = match openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(errno) => return Ok(Err(errno)),
     };
-    simple(wait, file.as_fd(), || rustix::io::write(&file, text.as_bytes()).map(drop))
+    call(deadline, file.as_fd(), || rustix::io::write(&file, text.as_bytes()).map(drop))
 }

@@ -3,13 +3,13 @@
 use crate::platform::linux::describe::open;
 use crate::platform::linux::kernel_file::text_at;
 use crate::platform::linux::loopdev;
-use crate::platform::linux::sysfs::Node;
+use crate::platform::linux::sysfs::SysfsDir;
 use rustix::fs::CWD;
 use std::path::{Path, PathBuf};
 
 /// A loop device with an image behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attached {
+pub struct LoopDevice {
     /// `loop7`.
     pub name: String,
     /// The image, or the block device, as the kernel names it.
@@ -21,20 +21,20 @@ pub struct Attached {
 }
 
 /// Every loop device that has an image.
-pub fn attached() -> Vec<Attached> {
-    let Ok(names) = Node::open("/sys/block").and_then(|node| node.names()) else {
+pub fn loop_devices() -> Vec<LoopDevice> {
+    let Ok(names) = SysfsDir::open("/sys/block").and_then(|node| node.names()) else {
         return Vec::new();
     };
-    names.into_iter().filter(|name| name.starts_with("loop")).filter_map(one).collect()
+    names.into_iter().filter(|name| name.starts_with("loop")).filter_map(loop_device).collect()
 }
 
-fn one(name: String) -> Option<Attached> {
+fn loop_device(name: String) -> Option<LoopDevice> {
     // One failed open is all that a loop device without an image costs.
     let image = text_at(CWD, format!("/sys/block/{name}/loop/backing_file"))?;
     let image = PathBuf::from(image);
     let backing =
         open(Path::new(&format!("/dev/{name}"))).ok().and_then(|d| loopdev::backing(d).ok());
-    Some(Attached {
+    Some(LoopDevice {
         name,
         image,
         lies_on: backing.map_or(0, |b| b.device),

@@ -2,78 +2,80 @@
 
 use crate::drive::Mount;
 use crate::platform::linux::btrfs::{self, Member};
-use crate::platform::linux::mountinfo::{self, Line};
+use crate::platform::linux::mountinfo::{self, MountInfo};
 use crate::platform::linux::{loops, swaps};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
 /// The state of the machine that every drive is described from, read once.
-pub struct Machine {
+pub struct Snapshot {
     /// Every mount of our namespace.
-    pub mounts: Vec<Line>,
+    pub mounts: Vec<MountInfo>,
     /// Swap in use, with the device number of the partition, or of the file system a swap file lies on.
     pub(super) swaps: Vec<(u64, PathBuf)>,
     /// The devices of each mounted file system that has several.
     pub(super) btrfs: Vec<Vec<Member>>,
     /// Attached loop devices, with the file system their image lies on.
-    pub(super) loops: Vec<loops::Attached>,
+    pub(super) loops: Vec<loops::LoopDevice>,
     /// The block device behind the file system of each of those images; 0 when we may not ask.
     images: Vec<u64>,
 }
 
-impl Machine {
+impl Snapshot {
     /// Reads it.
-    pub fn read() -> Result<Machine, Errno> {
-        let mounts = mountinfo::own()?;
-        let (loops, btrfs) = (loops::attached(), btrfs::mounted_over_several());
+    pub fn read() -> Result<Snapshot, Errno> {
+        let mounts = mountinfo::read_self()?;
+        let (loops, btrfs) = (loops::loop_devices(), btrfs::mounted_over_several());
         let (swaps, images) = (Vec::new(), Vec::new());
-        let mut machine = Machine { mounts, swaps, loops, btrfs, images };
+        let mut machine = Snapshot { mounts, swaps, loops, btrfs, images };
         machine.swaps = swaps::active()
             .into_iter()
-            .filter_map(|path| Some((machine.behind_path(device_of(&path)?, &path), path)))
+            .filter_map(|path| {
+                Some((machine.backing_device_of_path(device_of(&path)?, &path), path))
+            })
             .collect();
-        let behind = |a: &loops::Attached| match a.lies_on {
+        let behind = |a: &loops::LoopDevice| match a.lies_on {
             0 => 0,
-            device => machine.behind_path(device, &a.image),
+            device => machine.backing_device_of_path(device, &a.image),
         };
         machine.images = machine.loops.iter().map(behind).collect();
         Ok(machine)
     }
 
     /// The block device behind a device number that `stat(2)` gave: the same, but for anonymous ones.
-    pub fn behind(&self, device: u64) -> u64 {
-        let anonymous = |line: &&Line| device >> 32 == 0 && line.device == device;
-        self.mounts.iter().find(anonymous).map_or(device, |line| self.device_behind(line))
+    pub fn backing_device(&self, device: u64) -> u64 {
+        let anonymous = |line: &&MountInfo| device >> 32 == 0 && line.device == device;
+        self.mounts.iter().find(anonymous).map_or(device, |line| self.backing_device_number(line))
     }
 
     /// The block device behind a file: each subvolume of a btrfs has an anonymous number of its own,
     /// which mountinfo does not know, so the mount the file is on is asked.
-    pub fn behind_file(&self, device: u64, mount: u64) -> u64 {
+    pub fn backing_device_of_file(&self, device: u64, mount: u64) -> u64 {
         let line = self.mounts.iter().find(|line| device >> 32 == 0 && line.id == mount);
-        line.map(|line| self.device_behind(line))
+        line.map(|line| self.backing_device_number(line))
             .filter(|found| found >> 32 != 0)
-            .unwrap_or_else(|| self.behind(device))
+            .unwrap_or_else(|| self.backing_device(device))
     }
 
     /// The block device behind a file, by its path: a subvolume that is not mounted by itself has a
     /// number that no mount has, and the mount that the path leads over is taken then.
-    fn behind_path(&self, device: u64, path: &Path) -> u64 {
-        let found = self.behind(device);
+    fn backing_device_of_path(&self, device: u64, path: &Path) -> u64 {
+        let found = self.backing_device(device);
         let over = mountinfo::mount_of(&self.mounts, path)
             .filter(|line| mountinfo::source_is_device(line));
         match over {
             // The path is only a name, and may lead elsewhere by now; in a directory of that subvolume
             // it does not.
             Some(line) if found >> 32 == 0 && device_in(path) == Some(device) => {
-                self.device_behind(line)
+                self.backing_device_number(line)
             }
             _ => found,
         }
     }
 
     /// The device that a mount with an anonymous number (btrfs) comes from.
-    fn device_behind(&self, line: &Line) -> u64 {
+    fn backing_device_number(&self, line: &MountInfo) -> u64 {
         if line.device >> 32 != 0 || !mountinfo::source_is_device(line) {
             return line.device;
         }
@@ -82,7 +84,7 @@ impl Machine {
 
     /// The mounts of this device.
     pub(super) fn mounts_of(&self, device: u64) -> Vec<Mount> {
-        let here = |line: &&Line| self.device_behind(line) == device;
+        let here = |line: &&MountInfo| self.backing_device_number(line) == device;
         self.mounts.iter().filter(here).map(|line| line.to_mount(&self.mounts)).collect()
     }
 
@@ -93,13 +95,13 @@ impl Machine {
     }
 
     /// Loop devices over a file on this device.
-    pub(super) fn loops_on(&self, device: u64) -> impl Iterator<Item = &loops::Attached> {
+    pub(super) fn loops_on(&self, device: u64) -> impl Iterator<Item = &loops::LoopDevice> {
         let on = move |behind: u64| behind != 0 && behind == device;
         self.loops.iter().zip(&self.images).filter(move |(_, b)| on(**b)).map(|(a, _)| a)
     }
 
     /// The loop device over this file.
-    pub fn loop_over(&self, device: u64, inode: u64) -> Option<&loops::Attached> {
+    pub fn loop_for_file(&self, device: u64, inode: u64) -> Option<&loops::LoopDevice> {
         self.loops.iter().find(|a| (a.lies_on, a.inode) == (device, inode) && inode != 0)
     }
 }

@@ -54,13 +54,13 @@ mod worker;
 mod writeback;
 
 use crate::blocker::Process;
+use crate::deadline::{Clock, Deadline};
 use crate::drive::{Drive, Port};
 use crate::error::Result;
 use crate::plan::Action;
-use crate::platform::{Platform, Running, Session};
-use crate::report::Done;
+use crate::platform::{Platform, ProcessHandle, Session};
+use crate::report::StepOutcome;
 use crate::target::Target;
-use crate::wait::{Clock, Wait};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::Duration;
 
@@ -97,18 +97,18 @@ impl Platform for Linux {
         resolve::resolve(target)
     }
 
-    fn open(&self, drive: &Drive, wait: &mut Wait<'_>) -> Result<Box<dyn Session + '_>> {
+    fn open(&self, drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
         if tape::is_tape(drive.id.device) {
             return Ok(Box::new(tape::TapeSession::open(drive)?));
         }
-        Ok(Box::new(session::LinuxSession::open(drive, wait)?))
+        Ok(Box::new(session::LinuxSession::open(drive, deadline)?))
     }
 
-    fn begin_thread(&self, _number: u64) {
-        apart::keep_descriptors_apart();
+    fn worker_started(&self, _number: u64) {
+        apart::unshare_files();
     }
 
-    fn hidden_users(&self) -> &'static [&'static str] {
+    fn undetectable_users(&self) -> &'static [&'static str] {
         &[
             "a file on its way through a socket (SCM_RIGHTS)",
             "a file that io_uring keeps open",
@@ -117,32 +117,32 @@ impl Platform for Linux {
         ]
     }
 
-    fn sees_more_as(&self) -> Option<&'static str> {
+    fn elevated_account(&self) -> Option<&'static str> {
         (!rustix::process::geteuid().is_root()).then_some("root")
     }
 
-    fn locks_nobody_out(&self) -> bool {
+    fn lock_is_probe(&self) -> bool {
         true
     }
 
-    fn ends_programs(&self) -> bool {
+    fn can_terminate(&self) -> bool {
         true
     }
 
-    fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
-        running::hold(process)
+    fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
+        running::open_process(process)
     }
 
-    fn vacant_ports(&self) -> Result<Vec<Port>> {
-        attach::vacancies()
+    fn detached_ports(&self) -> Result<Vec<Port>> {
+        attach::detached_devices()
     }
 
     fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
         resolve::port(target).map(|port| attach::method_names(&port))
     }
 
-    fn attach(&self, target: &Target, wait: &mut Wait<'_>) -> Result<Done> {
-        attach::attach(&resolve::port(target)?, wait)
+    fn attach(&self, target: &Target, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        attach::attach(&resolve::port(target)?, deadline)
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// One line of mountinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct MountInfo {
     /// Mount ID, and the parent's (fields 1 and 2).
     pub id: u64,
     /// The ID of the mount it lies on.
@@ -35,9 +35,9 @@ pub struct Line {
     pub super_options: Vec<u8>,
 }
 
-impl Line {
+impl MountInfo {
     /// As the model shows it. `lines` are those of its namespace.
-    pub fn to_mount(&self, lines: &[Line]) -> Mount {
+    pub fn to_mount(&self, lines: &[MountInfo]) -> Mount {
         Mount {
             path: self.path.clone(),
             root: PathBuf::from(self.root.clone()),
@@ -51,14 +51,14 @@ impl Line {
 
     /// What hides this mount: whatever lies on its root, or, of two mounts on its way from the root, on
     /// the lower one before the other's mount point.
-    pub fn covered_by<'l>(&'l self, lines: &'l [Line]) -> impl Iterator<Item = &'l Line> {
+    pub fn covered_by<'l>(&'l self, lines: &'l [MountInfo]) -> impl Iterator<Item = &'l MountInfo> {
         let mut way = vec![self];
         while let Some(parent) = lines.iter().find(|l| l.id == way[way.len() - 1].parent)
             && !way.iter().any(|line| line.id == parent.id)
         {
             way.push(parent);
         }
-        let hides = move |line: &&Line| {
+        let hides = move |line: &&MountInfo| {
             let at = way.iter().position(|on| on.id == line.parent);
             at.is_some_and(|at| match at.checked_sub(1).map(|next| way[next]) {
                 Some(next) => next.id != line.id && next.path.starts_with(&line.path),
@@ -70,16 +70,16 @@ impl Line {
 }
 
 /// The mounts of our own namespace.
-pub fn own() -> Result<Vec<Line>, Errno> {
+pub fn read_self() -> Result<Vec<MountInfo>, Errno> {
     Ok(parse(&read_proc("/proc/self/mountinfo")?))
 }
 
 /// Reads the text of a mountinfo file. A line that cannot be understood is left out.
-pub fn parse(text: &[u8]) -> Vec<Line> {
-    text.split(|&b| b == b'\n').filter_map(line).collect()
+pub fn parse(text: &[u8]) -> Vec<MountInfo> {
+    text.split(|&b| b == b'\n').filter_map(parse_line).collect()
 }
 
-fn line(text: &[u8]) -> Option<Line> {
+fn parse_line(text: &[u8]) -> Option<MountInfo> {
     let mut fields = text.split(|&b| b == b' ');
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
     let id = number(fields.next()?)?;
@@ -103,7 +103,7 @@ fn line(text: &[u8]) -> Option<Line> {
     let file_system = String::from_utf8_lossy(fields.next()?).into_owned();
     let source = unescape(fields.next().unwrap_or_default());
     let super_options = fields.next().unwrap_or_default().to_vec();
-    Some(Line {
+    Some(MountInfo {
         id,
         parent,
         device,
@@ -161,13 +161,13 @@ fn octal(digits: &[u8]) -> Option<u8> {
 /// Is the source of this mount the node of a block device. That is for file systems that number
 /// themselves though they lie on devices; of others the source may be any word, put there by a user to
 /// lead whoever looks at it into a file system that does not answer.
-pub fn source_is_device(line: &Line) -> bool {
+pub fn source_is_device(line: &MountInfo) -> bool {
     let several = matches!(&*line.file_system, "btrfs" | "bcachefs");
     several && line.source.as_bytes().starts_with(b"/dev/")
 }
 
 /// The mount that a path lies on: the one with the longest mount point; of equals, the last.
-pub fn mount_of<'l>(lines: &'l [Line], path: &Path) -> Option<&'l Line> {
+pub fn mount_of<'l>(lines: &'l [MountInfo], path: &Path) -> Option<&'l MountInfo> {
     let below = lines.iter().filter(|line| path.starts_with(&line.path));
     below.max_by_key(|line| line.path.as_os_str().len())
 }

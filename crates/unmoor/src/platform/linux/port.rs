@@ -7,7 +7,7 @@
 
 use crate::drive::Bus;
 use crate::platform::linux::kernel_file::text_at;
-use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::tape;
 use rustix::fs::CWD;
 use std::fmt;
@@ -33,7 +33,7 @@ pub const SLOTS: &str = "/sys/bus/pci/slots";
 impl Port {
     /// The port of the drive at this place; `None` for what nothing can be taken off: loop devices, the
     /// slots of an SD host, virtio disks.
-    pub fn of(place: &Place) -> Option<Port> {
+    pub fn of(place: &BlockDevice) -> Option<Port> {
         if let Some(usb) = place.usb_device() {
             return Some(Port::Usb(usb.file_name()?.to_str()?.to_string()));
         }
@@ -99,16 +99,16 @@ impl Port {
     }
 
     /// Is a device there.
-    pub fn is_taken(&self) -> bool {
+    pub fn has_device(&self) -> bool {
         self.device().exists()
     }
 
     /// The drives that are plugged in there: block devices, and tapes.
-    pub fn disks(&self) -> Vec<Place> {
-        let names = Node::open("/sys/block").and_then(|node| node.names()).unwrap_or_default();
+    pub fn disks(&self) -> Vec<BlockDevice> {
+        let names = SysfsDir::open("/sys/block").and_then(|node| node.names()).unwrap_or_default();
         names
             .iter()
-            .filter_map(|name| Place::of_name(name).ok())
+            .filter_map(|name| BlockDevice::of_name(name).ok())
             .chain(tape::all())
             .filter(|place| Port::of(place).as_ref() == Some(self))
             .collect()
@@ -129,7 +129,7 @@ impl fmt::Display for Port {
 
 /// The hot-plug slot of this PCI device, if it is in one and its power can be switched.
 pub fn slot(device: &str) -> Option<PathBuf> {
-    let names = Node::open(SLOTS).and_then(|node| node.names()).ok()?;
+    let names = SysfsDir::open(SLOTS).and_then(|node| node.names()).ok()?;
     names
         .iter()
         .map(|name| Path::new(SLOTS).join(name))
@@ -193,7 +193,7 @@ mod tests {
     fn the_port_of_a_disk_is_read_from_its_place() {
         let port = |path: &str| {
             let disk_path = PathBuf::from(path);
-            Port::of(&Place { disk_path, disk: "sdb".into(), partition: None })
+            Port::of(&BlockDevice { disk_path, disk: "sdb".into(), partition: None })
         };
         let sata = "/sys/devices/pci0000:00/0000:00:1f.2/ata3/host2/target2:0:0/2:0:0:0/block/sdb";
         assert_eq!(port(sata), Some(Port::Scsi([2, 0, 0, 0])));

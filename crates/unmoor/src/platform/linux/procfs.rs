@@ -15,10 +15,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) type Result<T> = std::result::Result<T, Errno>;
 
 /// Room for directory entries: a few thousand descriptors in one call.
-pub(crate) type Room = Box<[MaybeUninit<u8>]>;
+pub(crate) type DirBuf = Box<[MaybeUninit<u8>]>;
 
 /// New room for directory entries.
-pub(crate) fn room() -> Room {
+pub(crate) fn dir_buf() -> DirBuf {
     vec![MaybeUninit::uninit(); 64 * 1024].into_boxed_slice()
 }
 
@@ -45,7 +45,7 @@ impl Proc {
 
     /// Calls `each` with the number of every process.
     pub(crate) fn pids(&self, each: impl FnMut(u32)) -> Result<()> {
-        numbers(self.0.as_fd(), c".", &mut room(), each)
+        numbers(self.0.as_fd(), c".", &mut dir_buf(), each)
     }
 
     /// This process; its name stays bound to it.
@@ -54,12 +54,17 @@ impl Proc {
     }
 
     /// Calls `each` with every number in a directory below `/proc`: `7/task`.
-    pub(crate) fn numbers(&self, dir: &CStr, room: &mut Room, each: impl FnMut(u32)) -> Result<()> {
+    pub(crate) fn numbers(
+        &self,
+        dir: &CStr,
+        room: &mut DirBuf,
+        each: impl FnMut(u32),
+    ) -> Result<()> {
         numbers(self.0.as_fd(), dir, room, each)
     }
 
     /// What is at a path below `/proc`.
-    pub(crate) fn seen(&self, path: &CStr) -> Result<Seen> {
+    pub(crate) fn stat(&self, path: &CStr) -> Result<FileStat> {
         seen(self.0.as_fd(), path)
     }
 
@@ -69,7 +74,7 @@ impl Proc {
     }
 
     /// The first bytes of a file below `/proc`, as many as fit.
-    pub(crate) fn begin(&self, path: &CStr, room: &mut [u8]) -> Result<usize> {
+    pub(crate) fn read_prefix(&self, path: &CStr, room: &mut [u8]) -> Result<usize> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, path, flags, Mode::empty())?;
         rustix::io::read(file, room)
@@ -88,7 +93,7 @@ pub(crate) struct Task(OwnedFd);
 impl Task {
     fn at(dir: BorrowedFd<'_>, pid: u32) -> Result<Task> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(dir, Name::new(pid).as_c_str(), flags, Mode::empty()).map(Task)
+        rustix::fs::openat(dir, ProcPath::new(pid).as_c_str(), flags, Mode::empty()).map(Task)
     }
 
     /// One of its threads.
@@ -99,7 +104,12 @@ impl Task {
     }
 
     /// Calls `each` with every number in one of its directories: `fd`, `task`.
-    pub(crate) fn numbers(&self, dir: &CStr, room: &mut Room, each: impl FnMut(u32)) -> Result<()> {
+    pub(crate) fn numbers(
+        &self,
+        dir: &CStr,
+        room: &mut DirBuf,
+        each: impl FnMut(u32),
+    ) -> Result<()> {
         numbers(self.0.as_fd(), dir, room, each)
     }
 
@@ -120,7 +130,7 @@ impl Task {
     }
 
     /// What one of its links leads to.
-    pub(crate) fn seen(&self, name: &CStr) -> Result<Seen> {
+    pub(crate) fn stat(&self, name: &CStr) -> Result<FileStat> {
         seen(self.0.as_fd(), name)
     }
 }
@@ -133,7 +143,7 @@ impl AsFd for Task {
 
 /// What is at the end of a link, without asking a server or a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct FileStat {
     /// The device number of its file system, `major << 32 | minor`.
     pub(crate) device: u64,
     /// The block device that it is, if it is one; or the tape.
@@ -151,13 +161,13 @@ pub(crate) struct Seen {
 /// `statx(2)` of what `name` in `dir` leads to.
 ///
 /// `AT_STATX_DONT_SYNC`: whatever the kernel remembers will do, and a dead server is not waited for.
-pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<Seen> {
+pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let wanted = StatxFlags::TYPE | StatxFlags::NLINK | StatxFlags::INO | StatxFlags::MNT_ID;
     let x = rustix::fs::statx(dir, name, flags, wanted)?;
     let kind = FileType::from_raw_mode(x.stx_mode.into());
     let mask = StatxFlags::from_bits_retain(x.stx_mask);
-    Ok(Seen {
+    Ok(FileStat {
         device: number(x.stx_dev_major, x.stx_dev_minor),
         node: match kind {
             FileType::BlockDevice => Some(number(x.stx_rdev_major, x.stx_rdev_minor)),
@@ -172,7 +182,7 @@ pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<Seen> {
 }
 
 /// As [`seen`], of a path.
-pub(crate) fn seen_at(path: &CStr) -> Result<Seen> {
+pub(crate) fn stat_at(path: &CStr) -> Result<FileStat> {
     seen(CWD, path)
 }
 
@@ -182,28 +192,28 @@ pub(crate) fn number(major: u32, minor: u32) -> u64 {
 }
 
 /// A number as a file name, or as the beginning of a path, without an allocation.
-pub(crate) struct Name([u8; 32]);
+pub(crate) struct ProcPath([u8; 32]);
 
-impl Name {
+impl ProcPath {
     /// This number.
-    pub(crate) fn new(number: u32) -> Name {
-        Name::below(number, "")
+    pub(crate) fn new(number: u32) -> ProcPath {
+        ProcPath::below(number, "")
     }
 
     /// This number and what follows it: `/ns/mnt`.
-    pub(crate) fn below(number: u32, rest: &str) -> Name {
+    pub(crate) fn below(number: u32, rest: &str) -> ProcPath {
         let mut name = [0; 32];
         let written = write!(&mut name[..31], "{number}{rest}");
         debug_assert!(written.is_ok(), "ten digits and a short name fit");
-        Name(name)
+        ProcPath(name)
     }
 
     /// What leads to it, and this number: `fdinfo/7`.
-    pub(crate) fn within(dir: &str, number: u32) -> Name {
+    pub(crate) fn within(dir: &str, number: u32) -> ProcPath {
         let mut name = [0; 32];
         let written = write!(&mut name[..31], "{dir}{number}");
         debug_assert!(written.is_ok(), "a short name and ten digits fit");
-        Name(name)
+        ProcPath(name)
     }
 
     /// The name.
@@ -224,7 +234,7 @@ pub(crate) fn parse<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
 fn numbers(
     at: BorrowedFd<'_>,
     dir: &CStr,
-    room: &mut Room,
+    room: &mut DirBuf,
     mut each: impl FnMut(u32),
 ) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -282,7 +292,7 @@ mod tests {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&file) as u32;
         let mut found = false;
         let me = proc.task(std::process::id()).unwrap();
-        me.numbers(c"fd", &mut room(), |n| found |= n == fd).unwrap();
+        me.numbers(c"fd", &mut dir_buf(), |n| found |= n == fd).unwrap();
         assert!(found);
     }
 

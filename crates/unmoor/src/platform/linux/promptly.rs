@@ -4,9 +4,9 @@
 //! has by half (of a page that a mounted file system has read a block of), a child process reads first:
 //! that one can be left behind.
 
+use crate::deadline::{Cancel, Clock, Deadline};
 use crate::platform::linux::superblock::ReadAt;
 use crate::platform::linux::{Linux, worker};
-use crate::wait::{Cancel, Clock, Wait};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 use std::cell::Cell;
@@ -14,31 +14,35 @@ use std::io::IoSliceMut;
 use std::time::Duration;
 
 /// How long a device is waited for, all its reads together.
-const MOMENT: Duration = Duration::from_millis(250);
+const READ_BUDGET: Duration = Duration::from_millis(250);
 
 /// A device that is read while it answers promptly.
-pub struct Promptly<'d> {
+pub struct TimedReader<'d> {
     device: &'d OwnedFd,
-    end: Duration,
-    late: Cell<bool>,
+    deadline: Duration,
+    timed_out: Cell<bool>,
 }
 
-impl Promptly<'_> {
+impl TimedReader<'_> {
     /// From now on, for a moment.
-    pub fn new(device: &OwnedFd) -> Promptly<'_> {
-        Promptly { device, end: Linux::new().now() + MOMENT, late: Cell::new(false) }
+    pub fn new(device: &OwnedFd) -> TimedReader<'_> {
+        TimedReader {
+            device,
+            deadline: Linux::new().now() + READ_BUDGET,
+            timed_out: Cell::new(false),
+        }
     }
 
     /// Something was not there in time: what was read is not all that there is.
-    pub fn is_late(&self) -> bool {
-        self.late.get()
+    pub fn timed_out(&self) -> bool {
+        self.timed_out.get()
     }
 
     /// Has the kernel read this into its memory.
-    fn bring(&self, offset: u64, length: usize) -> bool {
+    fn fill_page_cache(&self, offset: u64, length: usize) -> bool {
         let (clock, cancel) = (Linux::new(), Cancel::new());
         let mut watch = |_| {};
-        let mut wait = Wait::until(&clock, self.end, &cancel, &mut watch);
+        let mut wait = Deadline::until(&clock, self.deadline, &cancel, &mut watch);
         let read = worker::run(
             &mut wait,
             |_| {},
@@ -55,20 +59,20 @@ impl Promptly<'_> {
     }
 }
 
-impl ReadAt for Promptly<'_> {
+impl ReadAt for TimedReader<'_> {
     fn read_at(&self, offset: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         let mut filled = 0;
-        while filled < length && !self.late.get() {
+        while filled < length && !self.timed_out.get() {
             let at = offset.saturating_add(filled as u64);
             let mut room = [IoSliceMut::new(&mut bytes[filled..])];
             match preadv2(self.device, &mut room, at, ReadWriteFlags::NOWAIT) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if self.bring(at, length - filled) => {}
+                Err(Errno::AGAIN) if self.fill_page_cache(at, length - filled) => {}
                 // Among them ENOTSUP, of kernels before 4.14.
-                Err(_) => self.late.set(true),
+                Err(_) => self.timed_out.set(true),
             }
         }
         bytes.truncate(filled);
@@ -87,18 +91,18 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
         let file = OwnedFd::from(file);
-        let promptly = Promptly::new(&file);
+        let promptly = TimedReader::new(&file);
         // A file system that cannot say whether it would wait says so, and nothing is known then.
         let read = promptly.read_at(2, 4);
-        assert!(read == b"2345" || promptly.is_late(), "{read:?}");
-        assert!(promptly.read_at(8, 4) == b"89" || promptly.is_late());
+        assert!(read == b"2345" || promptly.timed_out(), "{read:?}");
+        assert!(promptly.read_at(8, 4) == b"89" || promptly.timed_out());
     }
 
     #[test]
     fn what_cannot_be_read_in_time_is_not_taken_for_nothing() {
         let (never, _writer) = pipe().unwrap();
-        let promptly = Promptly::new(&never);
+        let promptly = TimedReader::new(&never);
         assert!(promptly.read_at(0, 512).is_empty());
-        assert!(promptly.is_late());
+        assert!(promptly.timed_out());
     }
 }

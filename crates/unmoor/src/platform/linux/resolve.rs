@@ -1,16 +1,16 @@
 //! From what a user named to the one drive it means.
 
+use crate::deadline::{Cancel, Clock, Deadline};
 use crate::drive::Drive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::describe::{Detail, drive};
-use crate::platform::linux::machine::Machine;
+use crate::platform::linux::machine::Snapshot;
 use crate::platform::linux::mountinfo::mount_of;
 use crate::platform::linux::port::Port;
-use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::{Linux, worker};
 use crate::platform::linux::{errno, tape};
 use crate::target::Target;
-use crate::wait::{Cancel, Clock, Wait};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 use rustix::io::Errno;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// The drive that `target` means.
 pub fn resolve(target: &Target) -> Result<Drive> {
     let machine =
-        Machine::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+        Snapshot::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
     if let Some(place) = tape(target) {
         return tape::drive(&place).map_err(|e| errno::error(e, &place.disk, "cannot be read"));
     }
@@ -38,12 +38,12 @@ pub fn resolve(target: &Target) -> Result<Drive> {
         Target::Simulated(_) => return Err(nothing(&target.to_string())),
     };
     let place = below_mapping(place, &target.to_string())?;
-    drive(&machine, &place, Detail::Prompt)
+    drive(&machine, &place, Detail::QuickLabels)
         .map_err(|e| errno::error(e, &place.disk, "cannot be read"))
 }
 
 /// The tape drive that `target` names, by its name, a node of it, or its port.
-fn tape(target: &Target) -> Option<Place> {
+fn tape(target: &Target) -> Option<BlockDevice> {
     let given = match target {
         Target::Path(given) => given,
         Target::Port(name) => {
@@ -69,10 +69,10 @@ fn tape(target: &Target) -> Option<Place> {
 /// Every drive of the machine.
 pub fn list(all: bool) -> Result<Vec<Drive>> {
     let machine =
-        Machine::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+        Snapshot::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
     // A drive that leaves meanwhile is left out.
     let drives = disks()?.into_iter().filter_map(|place| {
-        let found = drive(&machine, &place, Detail::Full).ok()?;
+        let found = drive(&machine, &place, Detail::Labels).ok()?;
         let empty_slot = matches!(place.bus(), crate::Bus::Virtual) && found.size.is_none();
         (!empty_slot && (all || found.removable || found.hotplug)).then_some(found)
     });
@@ -82,23 +82,23 @@ pub fn list(all: bool) -> Result<Vec<Drive>> {
 
 /// The disks below `/sys/block` that are drives: mappings and arrays are volumes, and ram disks are
 /// neither. Loop devices without an image are left out before they cost anything.
-fn disks() -> Result<Vec<Place>> {
-    let names = Node::open("/sys/block")
+fn disks() -> Result<Vec<BlockDevice>> {
+    let names = SysfsDir::open("/sys/block")
         .and_then(|node| node.names())
         .map_err(|e| errno::error(e, "/sys/block", "cannot be read"))?;
     let no_drive = ["ram", "zram", "dm-", "md"];
     Ok(names
         .into_iter()
         .filter(|name| !no_drive.iter().any(|prefix| name.starts_with(prefix)))
-        .filter_map(|name| Place::of_name(&name).ok())
+        .filter_map(|name| BlockDevice::of_name(&name).ok())
         .collect())
 }
 
-fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
+fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
     let shown = given.to_string_lossy();
     // `sdb` is the drive, whatever file of that name lies here; `./sdb` is the file.
     let plain = given.to_str().filter(|name| !name.contains('/'));
-    if let Some(place) = plain.and_then(|name| Place::of_name(name).ok()) {
+    if let Some(place) = plain.and_then(|name| BlockDevice::of_name(name).ok()) {
         return Ok(place);
     }
     // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
@@ -114,7 +114,7 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
     match u32::from(stat.stx_mode) & libc::S_IFMT {
         libc::S_IFBLK => {
             let device = u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor);
-            Place::of(device).map_err(|_| {
+            BlockDevice::of(device).map_err(|_| {
                 Error::new(
                     ErrorKind::NoSuchTarget,
                     shown,
@@ -129,11 +129,12 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
         )),
         kind => {
             let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
-            let image = (kind == libc::S_IFREG).then(|| machine.loop_over(device, stat.stx_ino));
+            let image =
+                (kind == libc::S_IFREG).then(|| machine.loop_for_file(device, stat.stx_ino));
             if let Some(attached) = image.flatten() {
-                return Place::of_name(&attached.name).map_err(|_| nothing(&shown));
+                return BlockDevice::of_name(&attached.name).map_err(|_| nothing(&shown));
             }
-            Place::of(machine.behind_file(device, stat.stx_mnt_id))
+            BlockDevice::of(machine.backing_device_of_file(device, stat.stx_mnt_id))
                 .map_err(|_| on_no_drive(machine, stat.stx_mnt_id, &shown))
         }
     }
@@ -144,9 +145,10 @@ fn by_path(machine: &Machine, given: &OsStr) -> Result<Place> {
 fn found(given: &OsStr) -> Result<OwnedFd> {
     let (clock, cancel) = (Linux::new(), Cancel::new());
     let mut watch = |_| {};
-    let mut wait = Wait::until(&clock, clock.now() + LOOK, &cancel, &mut watch);
-    let found = worker::open(Path::new(given), OFlags::PATH, &mut wait);
-    let found = found.map_err(|error| error.about(&given.to_string_lossy()).with_help(LATE))?;
+    let mut deadline = Deadline::until(&clock, clock.now() + LOOK, &cancel, &mut watch);
+    let found = worker::open(Path::new(given), OFlags::PATH, &mut deadline);
+    let found =
+        found.map_err(|error| error.with_subject(&given.to_string_lossy()).with_help(LATE))?;
     found.map_err(|errno| unreachable_path(errno, given))
 }
 
@@ -154,7 +156,7 @@ fn found(given: &OsStr) -> Result<OwnedFd> {
 const LOOK: Duration = Duration::from_secs(5);
 
 const LATE: &str =
-    "a file system on the way to it may wait for its server: name the drive (`unmoor list`)";
+    "a file system on the way to it may deadline for its server: name the drive (`unmoor list`)";
 
 /// The port that `target` names.
 pub fn port(target: &Target) -> Result<Port> {
@@ -171,7 +173,7 @@ pub fn port(target: &Target) -> Result<Port> {
 }
 
 /// The first drive that is plugged in there; what else is there are its siblings.
-fn by_port(target: &Target) -> Result<Place> {
+fn by_port(target: &Target) -> Result<BlockDevice> {
     let port = port(target)?;
     port.disks().into_iter().next().ok_or_else(|| {
         Error::new(ErrorKind::NoSuchTarget, port.to_string(), "no drive is attached there")
@@ -193,7 +195,7 @@ fn nothing(given: &str) -> Error {
 }
 
 /// A path on a file system that is on no block device: `/proc`, a network share, an overlay.
-fn on_no_drive(machine: &Machine, mount: u64, given: &str) -> Error {
+fn on_no_drive(machine: &Snapshot, mount: u64, given: &str) -> Error {
     let line = machine.mounts.iter().find(|line| line.id == mount);
     let kind = line.map_or("another kind of", |line| &*line.file_system);
     if line.is_some_and(|line| line.path == Path::new("/")) {
@@ -222,21 +224,22 @@ fn on_no_drive(machine: &Machine, mount: u64, given: &str) -> Error {
 
 /// `LABEL=` and `UUID=`: every drive is looked at, because udev's link names only one of several.
 fn by_content(
-    machine: &Machine,
+    machine: &Snapshot,
     target: &Target,
     wanted: impl Fn(&crate::Volume) -> bool,
-) -> Result<Place> {
-    let mut found: Vec<(Place, String)> = Vec::new();
+) -> Result<BlockDevice> {
+    let mut found: Vec<(BlockDevice, String)> = Vec::new();
     for place in disks()? {
-        let Ok(drive) = drive(machine, &place, Detail::Full) else { continue };
+        let Ok(drive) = drive(machine, &place, Detail::Labels) else { continue };
         if let Some(volume) = drive.volumes.iter().find(|v| wanted(v)) {
             found.push((place, volume.name.clone()));
         }
     }
     // An image on a stick is met twice: as a drive of its own, and stacked on the stick.
-    let own: Vec<&(Place, String)> =
+    let own: Vec<&(BlockDevice, String)> =
         found.iter().filter(|(place, volume)| volume.starts_with(&place.disk)).collect();
-    let found: Vec<&(Place, String)> = if own.is_empty() { found.iter().collect() } else { own };
+    let found: Vec<&(BlockDevice, String)> =
+        if own.is_empty() { found.iter().collect() } else { own };
     match found[..] {
         [] => Err(nothing(&target.to_string())),
         [(place, _)] => Ok(place.clone()),
@@ -253,7 +256,7 @@ fn by_content(
 }
 
 /// A name in the partition table: udev's links are the only directory of those.
-fn by_link(target: &Target, directory: &str, name: &str) -> Result<Place> {
+fn by_link(target: &Target, directory: &str, name: &str) -> Result<BlockDevice> {
     let mut encoded = String::new();
     for c in name.chars() {
         match c {
@@ -267,21 +270,21 @@ fn by_link(target: &Target, directory: &str, name: &str) -> Result<Place> {
     let link = Path::new("/dev/disk").join(directory).join(encoded);
     let stat = statx(CWD, &link, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)
         .map_err(|_| nothing(&target.to_string()))?;
-    Place::of(u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor))
+    BlockDevice::of(u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor))
         .map_err(|_| nothing(&target.to_string()))
 }
 
 /// A mapping or an array is not a drive: what lies below it is, if that is one only.
-fn below_mapping(place: Place, given: &str) -> Result<Place> {
+fn below_mapping(place: BlockDevice, given: &str) -> Result<BlockDevice> {
     let mut disks = vec![place];
     for _ in 0..16 {
         let mut below = Vec::new();
         for place in &disks {
-            let node = Node::open(&*place.disk_path).map_err(|_| nothing(given))?;
+            let node = SysfsDir::open(&*place.disk_path).map_err(|_| nothing(given))?;
             let slaves = node.names_in("slaves");
             match &slaves[..] {
                 [] => below.push(place.clone()),
-                _ => below.extend(slaves.iter().filter_map(|s| Place::of_name(s).ok())),
+                _ => below.extend(slaves.iter().filter_map(|s| BlockDevice::of_name(s).ok())),
             }
         }
         below.sort_by(|a, b| a.disk.cmp(&b.disk));
@@ -292,7 +295,7 @@ fn below_mapping(place: Place, given: &str) -> Result<Place> {
         disks = below;
     }
     match &disks[..] {
-        [only] => Ok(Place { partition: None, ..only.clone() }),
+        [only] => Ok(BlockDevice { partition: None, ..only.clone() }),
         several => {
             let names: Vec<&str> = several.iter().map(|place| &*place.disk).collect();
             Err(Error::new(

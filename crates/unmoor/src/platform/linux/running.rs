@@ -2,10 +2,10 @@
 
 use crate::blocker::Process;
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::Running;
+use crate::platform::ProcessHandle;
 use crate::platform::linux::blockers::identity::stat;
 use crate::platform::linux::blockers::person::is_ancestor;
-use crate::platform::linux::blockers::signals::{Hearing, Mildest};
+use crate::platform::linux::blockers::signals::{SignalState, TermSignal};
 use crate::platform::linux::errno;
 use crate::platform::linux::pidfd::PidFd;
 use crate::platform::linux::procfs::{Proc, is_gone};
@@ -13,14 +13,14 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 /// Takes hold of this process; `None` when it has gone, whoever has its number now.
-pub fn hold(process: &Process) -> Result<Option<Box<dyn Running>>> {
-    let failed = |errno, what| errno::error(errno, shown(process), what);
+pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>> {
+    let failed = |errno, what| errno::error(errno, describe_process(process), what);
     let held = match PidFd::open(process.pid) {
         Ok(held) => held,
         Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
         Err(Errno::NOSYS) => {
             let why = "this kernel cannot hold a process (pidfd, Linux 5.3)";
-            return Err(Error::new(ErrorKind::NotSupported, shown(process), why));
+            return Err(Error::new(ErrorKind::NotSupported, describe_process(process), why));
         }
         Err(errno) => return Err(failed(errno, "pidfd_open")),
     };
@@ -41,21 +41,25 @@ pub fn hold(process: &Process) -> Result<Option<Box<dyn Running>>> {
     }
     let own = process.pid == std::process::id() || is_ancestor(&proc, process.pid);
     if own || now.kernel || process.pid <= 1 {
-        return Err(Error::new(ErrorKind::Refused, shown(process), "it must not be ended"));
+        return Err(Error::new(
+            ErrorKind::Refused,
+            describe_process(process),
+            "it must not be ended",
+        ));
     }
-    let mildest = Hearing::of_process(&proc, process.pid).mildest();
-    Ok(Some(Box::new(Held { held, name: shown(process), mildest })))
+    let mildest = SignalState::of_process(&proc, process.pid).terminating_signal();
+    Ok(Some(Box::new(PidFdHandle { held, name: describe_process(process), mildest })))
 }
 
 /// A process that is held.
-struct Held {
+struct PidFdHandle {
     held: PidFd,
     name: String,
     /// What it hears: interactive shells ignore SIGTERM, and heed SIGHUP.
-    mildest: Mildest,
+    mildest: TermSignal,
 }
 
-impl Held {
+impl PidFdHandle {
     fn send(&self, signal: Signal) -> Result<()> {
         match self.held.signal(signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
@@ -64,12 +68,12 @@ impl Held {
     }
 }
 
-impl Running for Held {
-    fn ask(&mut self) -> Result<&'static str> {
+impl ProcessHandle for PidFdHandle {
+    fn terminate(&mut self) -> Result<&'static str> {
         let (signal, name) = match self.mildest {
-            Mildest::HangUp => (Signal::HUP, "SIGHUP"),
+            TermSignal::HangUp => (Signal::HUP, "SIGHUP"),
             // Who hears neither has no harm from being asked, before it is made to end.
-            Mildest::Terminate | Mildest::Kill => (Signal::TERM, "SIGTERM"),
+            TermSignal::Terminate | TermSignal::Kill => (Signal::TERM, "SIGTERM"),
         };
         self.send(signal)?;
         // One that was stopped (Ctrl-Z) hears nothing until it goes on.
@@ -77,16 +81,16 @@ impl Running for Held {
         Ok(name)
     }
 
-    fn end(&mut self) -> Result<&'static str> {
+    fn kill(&mut self) -> Result<&'static str> {
         self.send(Signal::KILL).map(|()| "SIGKILL")
     }
 
-    fn has_ended(&mut self) -> bool {
+    fn has_exited(&mut self) -> bool {
         self.held.has_ended()
     }
 }
 
-fn shown(process: &Process) -> String {
+fn describe_process(process: &Process) -> String {
     format!("{} (pid {})", process.name.to_string_lossy(), process.pid)
 }
 
@@ -140,19 +144,19 @@ mod tests {
         }
     }
 
-    fn ends(sleeper: &mut Sleeper, held: &mut dyn Running) -> bool {
+    fn ends(sleeper: &mut Sleeper, held: &mut dyn ProcessHandle) -> bool {
         (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
-            !sleeper.is_alive() && held.has_ended()
+            !sleeper.is_alive() && held.has_exited()
         })
     }
 
     #[test]
     fn who_was_found_is_asked_and_ends() {
         let mut sleeper = Sleeper::new("");
-        let mut held = hold(&sleeper.process()).unwrap().expect("it is there");
-        assert!(!held.has_ended());
-        assert_eq!(held.ask().unwrap(), "SIGTERM");
+        let mut held = open_process(&sleeper.process()).unwrap().expect("it is there");
+        assert!(!held.has_exited());
+        assert_eq!(held.terminate().unwrap(), "SIGTERM");
         assert!(ends(&mut sleeper, &mut *held));
     }
 
@@ -160,15 +164,15 @@ mod tests {
     fn another_process_of_the_same_number_is_never_hit() {
         let mut sleeper = Sleeper::new("");
         let earlier = Process { started: sleeper.process().started - 1, ..sleeper.process() };
-        assert!(hold(&earlier).unwrap().is_none());
+        assert!(open_process(&earlier).unwrap().is_none());
         assert!(sleeper.is_alive());
     }
 
     #[test]
     fn who_ignores_the_usual_signal_is_hung_up() {
         let mut sleeper = Sleeper::new("trap '' TERM");
-        let mut held = hold(&sleeper.process()).unwrap().expect("it is there");
-        assert_eq!(held.ask().unwrap(), "SIGHUP");
+        let mut held = open_process(&sleeper.process()).unwrap().expect("it is there");
+        assert_eq!(held.terminate().unwrap(), "SIGHUP");
         assert!(ends(&mut sleeper, &mut *held));
     }
 
@@ -176,23 +180,23 @@ mod tests {
     fn who_is_stopped_hears_it_too() {
         let mut sleeper = Sleeper::new("");
         PidFd::open(sleeper.0.id()).unwrap().signal(Signal::STOP).unwrap();
-        let mut held = hold(&sleeper.process()).unwrap().expect("it is there");
-        held.ask().unwrap();
+        let mut held = open_process(&sleeper.process()).unwrap().expect("it is there");
+        held.terminate().unwrap();
         assert!(ends(&mut sleeper, &mut *held));
     }
 
     #[test]
     fn who_does_not_listen_is_made_to_end() {
         let mut sleeper = Sleeper::new("trap : TERM HUP");
-        let mut held = hold(&sleeper.process()).unwrap().expect("it is there");
-        assert_eq!(held.end().unwrap(), "SIGKILL");
+        let mut held = open_process(&sleeper.process()).unwrap().expect("it is there");
+        assert_eq!(held.kill().unwrap(), "SIGKILL");
         assert!(ends(&mut sleeper, &mut *held));
     }
 
     #[test]
     fn this_program_and_what_started_it_are_refused() {
         for pid in [std::process::id(), std::os::unix::process::parent_id(), 1] {
-            let error = hold(&process(pid)).err().expect("it is refused");
+            let error = open_process(&process(pid)).err().expect("it is refused");
             assert_eq!(error.kind(), ErrorKind::Refused, "{pid}");
         }
     }
@@ -204,7 +208,7 @@ mod tests {
         let read = proc.task(2).and_then(|task| task.read(c"stat", &mut text));
         match read.ok().and_then(|()| stat(&text)) {
             Some(stat) if stat.kernel => {
-                assert_eq!(hold(&process(2)).err().unwrap().kind(), ErrorKind::Refused);
+                assert_eq!(open_process(&process(2)).err().unwrap().kind(), ErrorKind::Refused);
             }
             _ => eprintln!("skipped: in a container, no thread of the kernel is to be seen"),
         }

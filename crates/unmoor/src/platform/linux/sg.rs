@@ -87,7 +87,7 @@ impl Command {
 
 /// What came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum ScsiResponse {
     /// GOOD.
     Good,
     /// CHECK CONDITION, and what the drive says of it.
@@ -96,13 +96,13 @@ pub enum Answer {
     Transport(u8, u16, u16),
 }
 
-impl Answer {
+impl ScsiResponse {
     /// As bytes, for the way out of a child process.
     pub fn to_bytes(self) -> [u8; 8] {
         match self {
-            Answer::Good => [0; 8],
-            Answer::Check(Sense { key, asc, ascq }) => [1, key, asc, ascq, 0, 0, 0, 0],
-            Answer::Transport(status, host, driver) => {
+            ScsiResponse::Good => [0; 8],
+            ScsiResponse::Check(Sense { key, asc, ascq }) => [1, key, asc, ascq, 0, 0, 0, 0],
+            ScsiResponse::Transport(status, host, driver) => {
                 let ([h0, h1], [d0, d1]) = (host.to_le_bytes(), driver.to_le_bytes());
                 [2, status, h0, h1, d0, d1, 0, 0]
             }
@@ -110,11 +110,11 @@ impl Answer {
     }
 
     /// The reverse of [`Answer::to_bytes`].
-    pub fn from_bytes(bytes: [u8; 8]) -> Answer {
+    pub fn from_bytes(bytes: [u8; 8]) -> ScsiResponse {
         match bytes {
-            [0, ..] => Answer::Good,
-            [1, key, asc, ascq, ..] => Answer::Check(Sense { key, asc, ascq }),
-            [_, status, h0, h1, d0, d1, ..] => Answer::Transport(
+            [0, ..] => ScsiResponse::Good,
+            [1, key, asc, ascq, ..] => ScsiResponse::Check(Sense { key, asc, ascq }),
+            [_, status, h0, h1, d0, d1, ..] => ScsiResponse::Transport(
                 status,
                 u16::from_le_bytes([h0, h1]),
                 u16::from_le_bytes([d0, d1]),
@@ -125,7 +125,7 @@ impl Answer {
 
 /// Sends a command and waits for its answer, for `timeout` at the most (the kernel's error recovery may
 /// take longer). Allocates nothing: it may run in a child.
-pub fn send(device: impl AsFd, command: Command, timeout: Duration) -> Result<Answer, Errno> {
+pub fn send(device: impl AsFd, command: Command, timeout: Duration) -> Result<ScsiResponse, Errno> {
     let (cdb, length) = command.cdb();
     let mut sense = [0u8; SENSE_LENGTH];
     let mut header = SgIoHdr {
@@ -157,10 +157,10 @@ pub fn send(device: impl AsFd, command: Command, timeout: Duration) -> Result<An
     unsafe { ioctl::with(device, SG_IO, &mut header) }?;
     let written = usize::from(header.sb_len_wr).min(SENSE_LENGTH);
     if let Some(sense) = Sense::parse(&sense[..written]) {
-        return Ok(Answer::Check(sense));
+        return Ok(ScsiResponse::Check(sense));
     }
     match (header.status, header.host_status, header.driver_status) {
-        (0, 0, 0) => Ok(Answer::Good),
-        (status, host, driver) => Ok(Answer::Transport(status, host, driver)),
+        (0, 0, 0) => Ok(ScsiResponse::Good),
+        (status, host, driver) => Ok(ScsiResponse::Transport(status, host, driver)),
     }
 }

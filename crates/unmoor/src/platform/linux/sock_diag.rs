@@ -21,11 +21,11 @@ const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_VFS: u16 = 1;
 
 /// How long the kernel is waited for: it answers from memory.
-const PATIENCE: Duration = Duration::from_secs(1);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A socket that is bound to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bound {
+pub(crate) struct BoundSocket {
     /// The number in `socket:[…]`.
     pub(crate) socket: u64,
     /// The device of the file, as mount tables have it.
@@ -49,7 +49,7 @@ pub(crate) enum Part {
 pub(crate) fn open() -> Result<OwnedFd> {
     let kind = (AddressFamily::NETLINK, SocketType::RAW, Some(netlink::SOCK_DIAG));
     let socket = rustix::net::socket_with(kind.0, kind.1, SocketFlags::CLOEXEC, kind.2)?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(REPLY_TIMEOUT))?;
     Ok(socket)
 }
 
@@ -57,7 +57,10 @@ pub(crate) fn open() -> Result<OwnedFd> {
 ///
 /// # Errors
 /// ENOENT where the kernel was built without it; EAGAIN, ETIMEDOUT when it did not answer in time.
-pub(crate) fn bound(socket: &OwnedFd, go_on: impl Fn() -> bool) -> Result<Vec<Bound>> {
+pub(crate) fn bound_sockets(
+    socket: &OwnedFd,
+    go_on: impl Fn() -> bool,
+) -> Result<Vec<BoundSocket>> {
     rustix::net::send(socket, &request(), SendFlags::empty())?;
     let mut found = Vec::new();
     // The kernel fills datagrams of 32 KiB at the most (`netlink_recvmsg`).
@@ -95,7 +98,7 @@ fn request() -> Vec<u8> {
 }
 
 /// Reads one datagram of the answer.
-pub(crate) fn parse(mut bytes: &[u8], mut each: impl FnMut(Bound)) -> Part {
+pub(crate) fn parse(mut bytes: &[u8], mut each: impl FnMut(BoundSocket)) -> Part {
     while let Some((head, rest)) = bytes.split_first_chunk::<16>() {
         let [length, kind, ..] = words(head);
         let length = length as usize;
@@ -116,7 +119,7 @@ pub(crate) fn parse(mut bytes: &[u8], mut each: impl FnMut(Bound)) -> Part {
 }
 
 /// `struct unix_diag_msg` and its attributes: a socket that has a file and can be in somebody's hands.
-fn message(bytes: &[u8]) -> Option<Bound> {
+fn message(bytes: &[u8]) -> Option<BoundSocket> {
     let (head, mut rest) = bytes.split_first_chunk::<16>()?;
     let [kind, socket, ..] = words(head);
     let (mut device, mut name) = (None, Vec::new());
@@ -135,7 +138,7 @@ fn message(bytes: &[u8]) -> Option<Bound> {
     let device = number(device >> 20, device & 0xf_ffff);
     let is_unix = kind.to_ne_bytes()[0] == AF_UNIX;
     // One that nobody has accepted yet has no number.
-    (is_unix && socket != 0).then_some(Bound { socket: socket.into(), device, name })
+    (is_unix && socket != 0).then_some(BoundSocket { socket: socket.into(), device, name })
 }
 
 fn words(bytes: &[u8; 16]) -> [u32; 4] {
@@ -146,7 +149,7 @@ fn words(bytes: &[u8; 16]) -> [u32; 4] {
 
 /// A message as the kernel writes it, and the end of the answer after it.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn written(bound: &Bound) -> Vec<u8> {
+pub(crate) fn written(bound: &BoundSocket) -> Vec<u8> {
     let name_length = 4 + bound.name.len() + 1;
     let mut attributes = (name_length as u16).to_ne_bytes().to_vec();
     attributes.extend(UNIX_DIAG_NAME.to_ne_bytes());
@@ -183,7 +186,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let found = match open().and_then(|socket| bound(&socket, || true)) {
+        let found = match open().and_then(|socket| bound_sockets(&socket, || true)) {
             Ok(found) => found,
             Err(errno) => return eprintln!("skipped: no sock_diag here: {errno}"),
         };
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_the_end_is_seen() {
-        let bound = Bound { socket: 77, device: 8 << 32 | 17, name: b"/mnt/s".to_vec() };
+        let bound = BoundSocket { socket: 77, device: 8 << 32 | 17, name: b"/mnt/s".to_vec() };
         let mut found = Vec::new();
         assert_eq!(parse(&written(&bound), |b| found.push(b)), Part::Last);
         assert_eq!(found, [bound]);

@@ -12,12 +12,12 @@
 //!   nobody waits for it, and the links in /dev go when udev gets to it.
 //! - **md**: `mdadm --stop` is `STOP_ARRAY` too, unless a program writes the metadata.
 
+use crate::deadline::Deadline;
 use crate::drive::{Drive, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::linux::sysfs::Node;
+use crate::platform::linux::sysfs::SysfsDir;
 use crate::platform::linux::{dm_ioctl, errno, fuse_abort, loopdev, machine, md, swaps, worker};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// How long a refusal is retried: what was on top a moment ago may be on its way out yet, and udev
 /// looks at every device that was written to.
-const PATIENCE: Duration = Duration::from_millis(1000);
+const RETRY_TIME: Duration = Duration::from_millis(1000);
 
 /// Is it one that has to be taken down by itself.
 pub fn is_stacked(volume: &Volume) -> bool {
@@ -36,7 +36,7 @@ pub fn is_stacked(volume: &Volume) -> bool {
 }
 
 /// Can a level that is in use be cut off from what lies below it.
-pub fn can_be_cut_off(volume: &Volume) -> bool {
+pub fn supports_force(volume: &Volume) -> bool {
     use VolumeKind::{Crypt, Lvm, Mapping, Raid};
     matches!(volume.kind, Crypt | Lvm | Mapping | Raid)
 }
@@ -44,18 +44,20 @@ pub fn can_be_cut_off(volume: &Volume) -> bool {
 /// Asks the kernel whether only this drive's own mounts and levels use this one.
 ///
 /// # Errors
-/// `Busy`; `Refused` for what another program manages.
-pub fn probe(drive: &Drive, volume: &Volume) -> Result<Done> {
+/// `Busy`; `MethodError` for what another program manages.
+pub fn probe(drive: &Drive, volume: &Volume) -> Result<StepOutcome> {
     let path = volume.path.display().to_string();
     match volume.kind {
-        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => Ok(Done::default()),
+        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => {
+            Ok(StepOutcome::default())
+        }
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => {
             let opened = control(volume).and_then(|control| {
                 dm_ioctl::open_count(control, volume.device)
                     .map_err(|e| errno::error(e, &path, "DM_DEV_STATUS"))
             })?;
-            match opened.saturating_sub(own_uses(drive, volume)) {
-                0 => Ok(Done::by(Attempt::accepted("DM_DEV_STATUS").with_detail(path))),
+            match opened.saturating_sub(internal_opens(drive, volume)) {
+                0 => Ok(StepOutcome::via(Attempt::accepted("DM_DEV_STATUS").with_detail(path))),
                 _ => Err(in_use(volume)),
             }
         }
@@ -67,9 +69,11 @@ pub fn probe(drive: &Drive, volume: &Volume) -> Result<Done> {
         .with_help(format!("stop it first: mdadm --stop {path}"))),
         // They tell nobody how often they are open; with something of ours on them they cannot be
         // claimed either.
-        VolumeKind::Raid | VolumeKind::Loop if own_uses(drive, volume) > 0 => Ok(Done::default()),
+        VolumeKind::Raid | VolumeKind::Loop if internal_opens(drive, volume) > 0 => {
+            Ok(StepOutcome::default())
+        }
         VolumeKind::Raid | VolumeKind::Loop => match open(volume, OFlags::EXCL) {
-            Ok(_) => Ok(Done::by(Attempt::accepted("open(O_EXCL)").with_detail(path))),
+            Ok(_) => Ok(StepOutcome::via(Attempt::accepted("open(O_EXCL)").with_detail(path))),
             Err(Errno::BUSY) => Err(in_use(volume)),
             Err(errno) => Err(errno::error(errno, path, "open(O_EXCL)")),
         },
@@ -78,18 +82,18 @@ pub fn probe(drive: &Drive, volume: &Volume) -> Result<Done> {
 
 /// How often this drive's own mounts and levels hold this one open: a file system does once, whatever
 /// the number of its mounts and of the images and overlays on it; a mapping and an array do once each.
-fn own_uses(drive: &Drive, volume: &Volume) -> u32 {
+fn internal_opens(drive: &Drive, volume: &Volume) -> u32 {
     let holds = |other: &&Volume| {
         other.name != volume.name
             && !matches!(other.kind, VolumeKind::Loop | VolumeKind::Overlay)
-            && other.on.contains(&volume.name)
+            && other.parents.contains(&volume.name)
     };
     let above = |v: &Volume| match v.kind {
         // A partition of an array or an image holds it only while it is in use itself.
-        VolumeKind::Partition => own_uses(drive, v),
+        VolumeKind::Partition => internal_opens(drive, v),
         _ => 1,
     };
-    let file_system = !volume.mounts.is_empty() || !volume.spans.is_empty();
+    let file_system = !volume.mounts.is_empty() || !volume.other_members.is_empty();
     // What serves a file system through FUSE has its device open too, as long as it is mounted.
     let served = volume.mounts.iter().any(|mount| fuse_abort::is_fuse(&mount.file_system));
     let swap = volume.swaps.contains(&volume.path);
@@ -102,24 +106,29 @@ fn own_uses(drive: &Drive, volume: &Volume) -> u32 {
 /// Takes the level down. With `force`, one that is still open too, where the kernel can cut it off.
 ///
 /// # Errors
-/// `Busy`; `Refused` when it is not what it was when it was looked at.
-pub fn take_down(drive: &Drive, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+/// `Busy`; `MethodError` when it is not what it was when it was looked at.
+pub fn remove_level(
+    drive: &Drive,
+    volume: &Volume,
+    force: bool,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
     if !is_stacked(volume) {
-        return Ok(Done::skipped("not mounted"));
+        return Ok(StepOutcome::skipped("not mounted"));
     }
-    stands_on_this(drive, volume)?;
+    verify_slaves(drive, volume)?;
     let (method, answer) = match volume.kind {
-        VolumeKind::Raid => ("STOP_ARRAY", stop(volume, wait)?),
-        VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, force, wait)?),
-        _ => ("DM_DEV_REMOVE", remove(volume, wait)?),
+        VolumeKind::Raid => ("STOP_ARRAY", stop(volume, deadline)?),
+        VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, force, deadline)?),
+        _ => ("DM_DEV_REMOVE", remove(volume, deadline)?),
     };
     let shown = volume.path.display().to_string();
     match answer {
-        Ok(()) => Ok(Done::by(Attempt::accepted(method).with_detail(shown))),
+        Ok(()) => Ok(StepOutcome::via(Attempt::accepted(method).with_detail(shown))),
         Err(Errno::NXIO | Errno::NODEV | Errno::NOENT) => {
-            Ok(Done::skipped(format!("{} is gone already", volume.name)))
+            Ok(StepOutcome::skipped(format!("{} is gone already", volume.name)))
         }
-        Err(Errno::BUSY) if force => cut_off(volume, wait),
+        Err(Errno::BUSY) if force => force_close(volume, deadline),
         Err(Errno::BUSY) => {
             Err(in_use(volume).with_attempts(vec![Attempt::failed(method, "in use")]))
         }
@@ -131,14 +140,14 @@ pub fn take_down(drive: &Drive, volume: &Volume, force: bool, wait: &mut Wait<'_
 ///
 /// # Errors
 /// `Failed` when what is in it does not fit into memory.
-pub fn swap_off(path: &Path, wait: &mut Wait<'_>) -> Result<Done> {
+pub fn swap_off(path: &Path, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
     let shown = path.display().to_string();
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| errno::error(Errno::INVAL, &*shown, "swapoff"))?;
-    match worker::run(wait, |_| {}, &[], || swaps::off(&name).map(|()| [0; 8]))? {
-        Ok(_) => Ok(Done::by(Attempt::accepted("swapoff").with_detail(shown))),
+    match worker::run(deadline, |_| {}, &[], || swaps::swapoff(&name).map(|()| [0; 8]))? {
+        Ok(_) => Ok(StepOutcome::via(Attempt::accepted("swapoff").with_detail(shown))),
         // It is no longer swapped to.
-        Err(Errno::INVAL) => Ok(Done::skipped(format!("{shown} is out of use already"))),
+        Err(Errno::INVAL) => Ok(StepOutcome::skipped(format!("{shown} is out of use already"))),
         Err(Errno::NOMEM) => Err(Error::new(
             ErrorKind::Failed,
             shown,
@@ -151,12 +160,12 @@ pub fn swap_off(path: &Path, wait: &mut Wait<'_>) -> Result<Done> {
 }
 
 /// A device number may have been given to another mapping since it was looked at.
-fn stands_on_this(drive: &Drive, volume: &Volume) -> Result<()> {
-    let node = Node::open(format!("/sys/block/{}", volume.name.replace('/', "!")));
+fn verify_slaves(drive: &Drive, volume: &Volume) -> Result<()> {
+    let node = SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!")));
     let below = node.map(|node| node.names_in("slaves")).unwrap_or_default();
     let foreign = |name: &String| {
         let name = name.replace('!', "/");
-        name != drive.name && drive.volume(&name).is_none() && !volume.on.contains(&name)
+        name != drive.name && drive.volume(&name).is_none() && !volume.parents.contains(&name)
     };
     match below.iter().find(|name| foreign(name)) {
         None => Ok(()),
@@ -168,19 +177,20 @@ fn stands_on_this(drive: &Drive, volume: &Volume) -> Result<()> {
     }
 }
 
-fn remove(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+fn remove(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
     let control = control(volume)?;
     let name =
-        Node::open(format!("/sys/block/{}", volume.name)).ok().and_then(|n| n.text("dm/name"));
-    let answer = patiently(wait, control.as_fd(), || dm_ioctl::remove(&control, volume.device))?;
+        SysfsDir::open(format!("/sys/block/{}", volume.name)).ok().and_then(|n| n.text("dm/name"));
+    let answer =
+        retry_while_busy(deadline, control.as_fd(), || dm_ioctl::remove(&control, volume.device))?;
     if let (Ok(()), Some(name)) = (answer, name) {
-        sweep(&name, volume.device);
+        remove_stale_node(&name, volume.device);
     }
     Ok(answer)
 }
 
 /// Where no udev runs, who made the mapping made its node too, and that would name another one later.
-fn sweep(name: &str, device: u64) {
+fn remove_stale_node(name: &str, device: u64) {
     let node = PathBuf::from("/dev/mapper").join(name);
     let link = std::fs::symlink_metadata(&node).is_ok_and(|m| m.file_type().is_symlink());
     if !link && machine::device_of(&node) == Some(device) {
@@ -188,33 +198,33 @@ fn sweep(name: &str, device: u64) {
     }
 }
 
-fn stop(volume: &Volume, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+fn stop(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
     match open(volume, OFlags::empty()) {
-        Ok(array) => patiently(wait, array.as_fd(), || md::stop(&array)),
+        Ok(array) => retry_while_busy(deadline, array.as_fd(), || md::stop(&array)),
         Err(errno) => Ok(Err(errno)),
     }
 }
 
 /// The loop driver says yes while others have the device open, and detaches when the last one closes
 /// it: it is looked at afterwards.
-fn detach(volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Result<(), Errno>> {
+fn detach(volume: &Volume, force: bool, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
     match open(volume, if force { OFlags::empty() } else { OFlags::EXCL }) {
         Ok(device) => {
             let detach = || loopdev::detach(&device).map(|()| [0; 8]);
-            let answer = worker::run(wait, |_| {}, &[device.as_fd()], detach)?;
+            let answer = worker::run(deadline, |_| {}, &[device.as_fd()], detach)?;
             if let Err(errno) = answer {
                 return Ok(Err(errno));
             }
         }
         Err(errno) => return Ok(Err(errno)),
     }
-    let attached = || match Node::open(format!("/sys/block/{}/loop", volume.name)) {
+    let attached = || match SysfsDir::open(format!("/sys/block/{}/loop", volume.name)) {
         Ok(_) => Err(Errno::BUSY),
         Err(_) => Ok(()),
     };
-    let patience = wait.now() + PATIENCE;
-    while attached().is_err() && wait.now() < patience {
-        wait.sleep(Duration::from_millis(20))?;
+    let patience = deadline.now() + RETRY_TIME;
+    while attached().is_err() && deadline.now() < patience {
+        deadline.sleep(Duration::from_millis(20))?;
     }
     Ok(attached())
 }
@@ -222,25 +232,25 @@ fn detach(volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Result<()
 /// What force can do with a level that is still open: a mapping gets the `error` target, so that every
 /// handle of it fails and the drive below it is free. A loop device goes with the file system that its
 /// image lies on, which is cut off in its turn. An array is made short.
-fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+fn force_close(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
     if volume.kind == VolumeKind::Loop {
         let attempt =
             Attempt::failed("LOOP_CLR_FD", "in use: detached when the last one closes it");
-        return Ok(Done::by(attempt)
+        return Ok(StepOutcome::via(attempt)
             .with_warning(format!("{} is still held by programs that were cut off", volume.name)));
     }
     if volume.kind == VolumeKind::Raid {
-        return cut_off_array(volume, wait);
+        return force_close_array(volume, deadline);
     }
-    if !can_be_cut_off(volume) {
+    if !supports_force(volume) {
         let help = "what has it open must be closed: force cannot cut it off";
         return Err(in_use(volume).with_help(help));
     }
     let control = control(volume)?;
     let sectors = volume.size.unwrap_or(0) / 512;
     let replace = || dm_ioctl::replace_by_errors(&control, volume.device, sectors).map(|()| [0; 8]);
-    match worker::run(wait, |_| {}, &[control.as_fd()], replace)? {
-        Ok(_) => Ok(Done::by(
+    match worker::run(deadline, |_| {}, &[control.as_fd()], replace)? {
+        Ok(_) => Ok(StepOutcome::via(
             Attempt::accepted("DM_TABLE_LOAD (error)")
                 .with_detail(volume.path.display().to_string()),
         )
@@ -258,16 +268,16 @@ fn cut_off(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
 
 /// Makes an array that is in use so short that nothing of its file system is within reach, and waits until
 /// the kernel has marked its members as clean: after that it writes to them no more.
-fn cut_off_array(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+fn force_close_array(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
     let shown = volume.path.display().to_string();
     let failed = |errno| errno::error(errno, &*shown, "md/array_size");
     let size = md::array_size(&volume.name).map_err(failed)?;
     let shorten = || md::shorten(&size).map(|()| [0; 8]);
-    worker::run(wait, |_| {}, &[size.as_fd()], shorten)?.map_err(failed)?;
+    worker::run(deadline, |_| {}, &[size.as_fd()], shorten)?.map_err(failed)?;
     while !md::is_clean(&volume.name) {
-        wait.sleep(Duration::from_millis(50))?;
+        deadline.sleep(Duration::from_millis(50))?;
     }
-    Ok(Done::by(Attempt::accepted("md/array_size").with_detail(&*shown)).with_warning(format!(
+    Ok(StepOutcome::via(Attempt::accepted("md/array_size").with_detail(&*shown)).with_warning(format!(
         "{} is cut off from the drive and still held by programs; once they have ended, stop what is left \
          of it: mdadm --stop {shown}",
         volume.name
@@ -275,15 +285,17 @@ fn cut_off_array(volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
 }
 
 /// Tries again for a moment while it is in use.
-fn patiently(
-    wait: &mut Wait<'_>,
+fn retry_while_busy(
+    deadline: &mut Deadline<'_>,
     device: BorrowedFd<'_>,
     call: impl Fn() -> Result<(), Errno>,
 ) -> Result<Result<(), Errno>> {
-    let patience = wait.now() + PATIENCE;
+    let patience = deadline.now() + RETRY_TIME;
     loop {
-        match worker::run(wait, |_| {}, &[device], || call().map(|()| [0; 8]))? {
-            Err(Errno::BUSY) if wait.now() < patience => wait.sleep(Duration::from_millis(20))?,
+        match worker::run(deadline, |_| {}, &[device], || call().map(|()| [0; 8]))? {
+            Err(Errno::BUSY) if deadline.now() < patience => {
+                deadline.sleep(Duration::from_millis(20))?
+            }
             answer => return Ok(answer.map(drop)),
         }
     }

@@ -14,7 +14,7 @@ pub fn active() -> Vec<PathBuf> {
 
 /// `swapoff(2)`: reads everything back that is in it. `ENOMEM` when that does not fit into memory; then
 /// nothing has changed. A signal ends it early (`EINTR`), with the swap still in use.
-pub fn off(path: &CStr) -> Result<(), Errno> {
+pub fn swapoff(path: &CStr) -> Result<(), Errno> {
     // SAFETY: the kernel reads a string that ends in 0 from the address, which `path` is.
     match unsafe { libc::swapoff(path.as_ptr()) } {
         -1 => Err(last_errno()),

@@ -11,24 +11,24 @@ use std::path::{Path, PathBuf};
 
 /// A directory of sysfs, held open: when the device goes, reading in it fails, whatever takes its name.
 #[derive(Debug)]
-pub struct Node {
+pub struct SysfsDir {
     dir: OwnedFd,
 }
 
-impl Node {
+impl SysfsDir {
     /// Opens this directory.
-    pub fn open(path: impl Arg) -> Result<Node, Errno> {
-        Node::open_at(CWD, path)
+    pub fn open(path: impl Arg) -> Result<SysfsDir, Errno> {
+        SysfsDir::open_at(CWD, path)
     }
 
-    fn open_at(dir: impl AsFd, path: impl Arg) -> Result<Node, Errno> {
+    fn open_at(dir: impl AsFd, path: impl Arg) -> Result<SysfsDir, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(dir, path, flags, Mode::empty()).map(|dir| Node { dir })
+        openat(dir, path, flags, Mode::empty()).map(|dir| SysfsDir { dir })
     }
 
     /// Opens a directory below this one.
-    pub fn child(&self, name: impl Arg) -> Result<Node, Errno> {
-        Node::open_at(&self.dir, name)
+    pub fn child(&self, name: impl Arg) -> Result<SysfsDir, Errno> {
+        SysfsDir::open_at(&self.dir, name)
     }
 
     /// An attribute as text.
@@ -93,7 +93,7 @@ impl Node {
 
 /// Where a block device stands in the device tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct BlockDevice {
     /// The disk's own directory, below `/sys/devices`.
     pub disk_path: PathBuf,
     /// The disk's name: `sdb`.
@@ -102,27 +102,30 @@ pub struct Place {
     pub partition: Option<String>,
 }
 
-impl Place {
+impl BlockDevice {
     /// Finds a block device by its number.
-    pub fn of(device: u64) -> Result<Place, Errno> {
+    pub fn of(device: u64) -> Result<BlockDevice, Errno> {
         let link = format!("/sys/dev/block/{}:{}", device >> 32, device & 0xffff_ffff);
-        Place::of_link(link, "/sys/dev/block")
+        BlockDevice::of_link(link, "/sys/dev/block")
     }
 
     /// Finds a block device by its name; names with a `/` have a `!` in sysfs.
-    pub fn of_name(name: &str) -> Result<Place, Errno> {
-        Place::of_link(format!("/sys/class/block/{}", name.replace('/', "!")), "/sys/class/block")
+    pub fn of_name(name: &str) -> Result<BlockDevice, Errno> {
+        BlockDevice::of_link(
+            format!("/sys/class/block/{}", name.replace('/', "!")),
+            "/sys/class/block",
+        )
     }
 
-    fn of_link(link: String, base: &str) -> Result<Place, Errno> {
+    fn of_link(link: String, base: &str) -> Result<BlockDevice, Errno> {
         let target = readlinkat(CWD, link, Vec::new())?;
         let target = target.into_string().map_err(|_| Errno::ILSEQ)?;
-        Place::parse(Path::new(base), &target).ok_or(Errno::NODEV)
+        BlockDevice::parse(Path::new(base), &target).ok_or(Errno::NODEV)
     }
 
     /// `../../devices/pci…/block/sdb/sdb1`: the last component after `block/` is the partition, if
     /// there are two.
-    pub(super) fn parse(base: &Path, target: &str) -> Option<Place> {
+    pub(super) fn parse(base: &Path, target: &str) -> Option<BlockDevice> {
         let mut path = base.to_path_buf();
         for part in target.split('/') {
             match part {
@@ -143,9 +146,13 @@ impl Place {
             .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
         if grandparent == "block" || partition_of_nvme {
             let disk = above.to_string();
-            Some(Place { disk, disk_path: path.parent()?.to_path_buf(), partition: Some(name) })
+            Some(BlockDevice {
+                disk,
+                disk_path: path.parent()?.to_path_buf(),
+                partition: Some(name),
+            })
         } else {
-            Some(Place { disk: name, disk_path: path, partition: None })
+            Some(BlockDevice { disk: name, disk_path: path, partition: None })
         }
     }
 
@@ -239,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_partition_of_a_usb_stick() {
-        let place = Place::parse(Path::new("/sys/dev/block"), STICK).unwrap();
+        let place = BlockDevice::parse(Path::new("/sys/dev/block"), STICK).unwrap();
         assert_eq!((&*place.disk, place.partition.as_deref()), ("sdb", Some("sdb1")));
         assert!(place.disk_path.ends_with("2:0:0:0/block/sdb"));
         assert_eq!(place.bus(), Bus::Usb);
@@ -248,10 +255,10 @@ mod tests {
     #[test]
     fn an_nvme_disk_and_its_partition() {
         let disk = "../../devices/pci0000:00/0000:00:07.0/nvme/nvme0/nvme0n1";
-        let place = Place::parse(Path::new("/sys/dev/block"), disk).unwrap();
+        let place = BlockDevice::parse(Path::new("/sys/dev/block"), disk).unwrap();
         assert_eq!((&*place.disk, place.partition.as_deref()), ("nvme0n1", None));
         let part = format!("{disk}/nvme0n1p1");
-        let place = Place::parse(Path::new("/sys/dev/block"), &part).unwrap();
+        let place = BlockDevice::parse(Path::new("/sys/dev/block"), &part).unwrap();
         assert_eq!((&*place.disk, place.partition.as_deref()), ("nvme0n1", Some("nvme0n1p1")));
     }
 
@@ -275,7 +282,7 @@ mod tests {
             ("../../devices/pci0000:00/0000:00:08.0/nvme/nvme0/nvme0n1", Bus::Nvme),
         ] {
             assert_eq!(
-                Place::parse(Path::new("/sys/dev/block"), path).unwrap().bus(),
+                BlockDevice::parse(Path::new("/sys/dev/block"), path).unwrap().bus(),
                 bus,
                 "{path}"
             );

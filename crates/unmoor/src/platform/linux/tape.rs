@@ -1,18 +1,18 @@
 //! Tape drives (`/dev/st0`; st(4), Documentation/scsi/st.rst): character devices with a medium that no
 //! file system is mounted from, and that one program at a time may have open.
 
-use crate::blocker::Scan;
+use crate::blocker::BlockerScan;
+use crate::deadline::Deadline;
 use crate::drive::{Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::Session;
-use crate::platform::linux::let_go::{carry_out, load_methods, methods};
+use crate::platform::linux::let_go::{load_methods, methods, perform};
 use crate::platform::linux::port::Port;
-use crate::platform::linux::sg::{self, Answer, Command};
-use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::sg::{self, Command, ScsiResponse};
+use crate::platform::linux::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::{blockers, errno, worker};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -49,28 +49,28 @@ pub fn plain_name(name: &str) -> Option<&str> {
 }
 
 /// Where the tape stands in the device tree.
-pub fn place(name: &str) -> std::result::Result<Place, Errno> {
+pub fn place(name: &str) -> std::result::Result<BlockDevice, Errno> {
     let disk_path =
         std::fs::canonicalize(PathBuf::from(CLASS).join(name)).map_err(|_| Errno::NODEV)?;
-    Ok(Place { disk_path, disk: name.to_string(), partition: None })
+    Ok(BlockDevice { disk_path, disk: name.to_string(), partition: None })
 }
 
 /// The tape with this number.
-pub fn by_number(device: u64) -> std::result::Result<Place, Errno> {
+pub fn by_number(device: u64) -> std::result::Result<BlockDevice, Errno> {
     let tape = device & 0xffff_ffff;
     place(&format!("st{tape}"))
 }
 
 /// Every tape drive.
-pub fn all() -> Vec<Place> {
-    let names = Node::open(CLASS).and_then(|node| node.names()).unwrap_or_default();
+pub fn all() -> Vec<BlockDevice> {
+    let names = SysfsDir::open(CLASS).and_then(|node| node.names()).unwrap_or_default();
     let names = names.iter().filter(|name| plain_name(name) == Some(name.as_str()));
     names.filter_map(|name| place(name).ok()).collect()
 }
 
 /// Describes the tape at this place.
-pub fn drive(place: &Place) -> std::result::Result<Drive, Errno> {
-    let node = Node::open(&*place.disk_path)?;
+pub fn drive(place: &BlockDevice) -> std::result::Result<Drive, Errno> {
+    let node = SysfsDir::open(&*place.disk_path)?;
     let name = place.disk.clone();
     let digits = name.strip_prefix("st").ok_or(Errno::NODEV)?;
     let tape: u64 = digits.parse().map_err(|_| Errno::NODEV)?;
@@ -88,8 +88,8 @@ pub fn drive(place: &Place) -> std::result::Result<Drive, Errno> {
         path: path.clone(),
         device,
         kind: VolumeKind::Disk,
-        on: vec![name.clone()],
-        spans: Vec::new(),
+        parents: vec![name.clone()],
+        other_members: Vec::new(),
         swaps: Vec::new(),
         label: None,
         uuid: None,
@@ -112,7 +112,7 @@ pub fn drive(place: &Place) -> std::result::Result<Drive, Errno> {
         hotplug: place.bus() == crate::drive::Bus::Usb,
         read_only: false,
         medium,
-        system: Vec::new(),
+        system_uses: Vec::new(),
         backing_file: None,
         siblings: Vec::new(),
         port: Port::of(place).map(|port| port.to_string()),
@@ -131,10 +131,10 @@ fn test(tape: &OwnedFd) -> Presence {
     // The first answer after a change is a unit attention.
     for _ in 0..3 {
         match sg::send(tape.as_fd(), Command::TestUnitReady, Duration::from_secs(5)) {
-            Ok(Answer::Good) => return Presence::Present,
-            Ok(Answer::Check(sense)) if sense.no_medium() => return Presence::Absent,
-            Ok(Answer::Check(sense)) if sense.stopped() => return Presence::Stopped,
-            Ok(Answer::Check(sense)) if sense.transient() => {}
+            Ok(ScsiResponse::Good) => return Presence::Present,
+            Ok(ScsiResponse::Check(sense)) if sense.no_medium() => return Presence::Absent,
+            Ok(ScsiResponse::Check(sense)) if sense.stopped() => return Presence::Stopped,
+            Ok(ScsiResponse::Check(sense)) if sense.transient() => {}
             Err(Errno::NODEV | Errno::NXIO) => return Presence::Gone,
             _ => return Presence::Unknown,
         }
@@ -145,7 +145,7 @@ fn test(tape: &OwnedFd) -> Presence {
 /// A tape drive that is bound; it is ours alone while it is open.
 pub struct TapeSession {
     drive: Drive,
-    node: Node,
+    node: SysfsDir,
     device: Option<OwnedFd>,
     /// Why it may not be opened by this user.
     denied: Option<Error>,
@@ -155,9 +155,9 @@ impl TapeSession {
     /// Binds the session. A tape that somebody else has open can be waited for.
     pub fn open(drive: &Drive) -> Result<Self> {
         let place = place(&drive.name).map_err(|_| gone(drive))?;
-        let node = Node::open(&*place.disk_path).map_err(|_| gone(drive))?;
+        let node = SysfsDir::open(&*place.disk_path).map_err(|_| gone(drive))?;
         let mut session = TapeSession { drive: drive.clone(), node, device: None, denied: None };
-        match session.take() {
+        match session.open_busy_checked() {
             Err(error) if error.kind() == ErrorKind::NotPermitted => session.denied = Some(error),
             Err(error) if error.kind() != ErrorKind::Busy => return Err(error),
             _ => {}
@@ -165,7 +165,7 @@ impl TapeSession {
         Ok(session)
     }
 
-    fn take(&mut self) -> Result<()> {
+    fn open_busy_checked(&mut self) -> Result<()> {
         if self.device.is_some() {
             return Ok(());
         }
@@ -185,40 +185,40 @@ impl TapeSession {
 
     /// WRITE FILEMARKS with a count of 0: everything in the drive's buffer goes to the tape (SSC-3 7.14).
     /// What a program wrote left the kernel's own buffer when it closed the tape.
-    fn synchronize(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+    fn synchronize(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let Some(device) = &self.device else {
-            return Ok(Done::skipped("it is in use: whoever writes has not closed it yet"));
+            return Ok(StepOutcome::skipped("it is in use: whoever writes has not closed it yet"));
         };
-        let (command, time) = (Command::WriteFilemarks, wait.left());
+        let (command, time) = (Command::WriteFilemarks, deadline.remaining());
         let name = command.name();
         for _ in 0..3 {
             let sent = worker::run(
-                wait,
+                deadline,
                 |_| {},
                 &[device.as_fd()],
-                || sg::send(device.as_fd(), command, time).map(Answer::to_bytes),
+                || sg::send(device.as_fd(), command, time).map(ScsiResponse::to_bytes),
             )?;
-            let refused = match sent.map(Answer::from_bytes) {
-                Ok(Answer::Good) => return Ok(Done::by(Attempt::accepted(name))),
-                Ok(Answer::Check(sense)) if sense.transient() => continue,
+            let refused = match sent.map(ScsiResponse::from_bytes) {
+                Ok(ScsiResponse::Good) => return Ok(StepOutcome::via(Attempt::accepted(name))),
+                Ok(ScsiResponse::Check(sense)) if sense.transient() => continue,
                 // No tape, a tape that cannot be written to, a drive without a buffer: nothing to lose.
-                Ok(Answer::Check(sense))
+                Ok(ScsiResponse::Check(sense))
                     if sense.no_medium() || sense.stopped() || matches!(sense.key, 0x5 | 0x7) =>
                 {
                     sense.to_string()
                 }
-                Ok(Answer::Check(sense)) => {
+                Ok(ScsiResponse::Check(sense)) => {
                     let why = format!("data may be lost: the drive says: {sense}");
                     return Err(Error::new(ErrorKind::Unwritten, &self.drive.name, why)
                         .with_attempts(vec![Attempt::failed(name, sense.to_string())]));
                 }
-                Ok(Answer::Transport(..)) => "the command did not get through".into(),
+                Ok(ScsiResponse::Transport(..)) => "the command did not get through".into(),
                 Err(Errno::NODEV | Errno::NXIO) => return Err(gone(&self.drive)),
                 Err(errno) => errno.to_string(),
             };
-            return Ok(Done::by(Attempt::failed(name, refused)));
+            return Ok(StepOutcome::via(Attempt::failed(name, refused)));
         }
-        Ok(Done::by(Attempt::failed(name, "the drive goes on about something else")))
+        Ok(StepOutcome::via(Attempt::failed(name, "the drive goes on about something else")))
     }
 }
 
@@ -243,17 +243,19 @@ impl Session for TapeSession {
         }
     }
 
-    fn flush(&mut self, _volume: &Volume, _wait: &mut Wait<'_>) -> Result<Done> {
-        Ok(Done::default())
+    fn flush(&mut self, _volume: &Volume, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+        Ok(StepOutcome::default())
     }
 
-    fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
-        self.synchronize(wait)
+    fn flush_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.synchronize(deadline)
     }
 
-    fn try_lock(&mut self, _volume: &Volume, _wait: &mut Wait<'_>) -> Result<Done> {
-        self.take()?;
-        Ok(Done::by(Attempt::accepted("open").with_detail(format!("/dev/n{}", self.drive.name))))
+    fn try_lock(&mut self, _volume: &Volume, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.open_busy_checked()?;
+        Ok(StepOutcome::via(
+            Attempt::accepted("open").with_detail(format!("/dev/n{}", self.drive.name)),
+        ))
     }
 
     fn unmount(
@@ -261,48 +263,53 @@ impl Session for TapeSession {
         volume: &Volume,
         _mount: &Mount,
         _force: bool,
-        _wait: &mut Wait<'_>,
-    ) -> Result<Done> {
+        _wait: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         Err(Error::new(ErrorKind::NotSupported, &volume.name, "nothing is mounted from a tape"))
     }
 
-    fn dismount(&mut self, _: &Volume, _force: bool, _wait: &mut Wait<'_>) -> Result<Done> {
-        Ok(Done::skipped("nothing is mounted from a tape"))
+    fn dismount(
+        &mut self,
+        _: &Volume,
+        _force: bool,
+        _wait: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        Ok(StepOutcome::skipped("nothing is mounted from a tape"))
     }
 
-    fn claim(&mut self, _force: bool, wait: &mut Wait<'_>) -> Result<Done> {
-        self.take().map_err(|error| match error.kind() {
+    fn claim(&mut self, _force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.open_busy_checked().map_err(|error| match error.kind() {
             ErrorKind::Busy => error.with_help("a tape that is open cannot be cut off: close it"),
             _ => error,
         })?;
-        self.synchronize(wait)
+        self.synchronize(deadline)
     }
 
-    fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
-        carry_out(&self.drive, Some(action), methods(&self.drive, action), &mut self.device, wait)
+    fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        perform(&self.drive, Some(action), methods(&self.drive, action), &mut self.device, deadline)
     }
 
-    fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
-        self.take()?;
-        carry_out(&self.drive, None, load_methods(&self.drive), &mut self.device, wait)
+    fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.open_busy_checked()?;
+        perform(&self.drive, None, load_methods(&self.drive), &mut self.device, deadline)
     }
 
-    fn presence(&mut self, _wait: &mut Wait<'_>) -> Result<Presence> {
+    fn presence(&mut self, _wait: &mut Deadline<'_>) -> Result<Presence> {
         if self.node.device().is_none() {
             return Ok(Presence::Gone);
         }
         Ok(self.device.as_ref().map_or(Presence::Unknown, test))
     }
 
-    fn unlock(&mut self) -> Result<Done> {
+    fn unlock(&mut self) -> Result<StepOutcome> {
         match self.device.take() {
-            Some(_) => Ok(Done::by(Attempt::accepted("close"))),
-            None => Ok(Done::skipped("nothing is held")),
+            Some(_) => Ok(StepOutcome::via(Attempt::accepted("close"))),
+            None => Ok(StepOutcome::skipped("nothing is held")),
         }
     }
 
-    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan {
-        blockers::scan(&self.drive, wait)
+    fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
+        blockers::scan(&self.drive, deadline)
     }
 }
 

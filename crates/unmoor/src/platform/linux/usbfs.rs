@@ -2,7 +2,7 @@
 //! plugged into a port, and the port's power.
 
 use crate::platform::linux::ioctl;
-use crate::platform::linux::sysfs::Node;
+use crate::platform::linux::sysfs::SysfsDir;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -35,7 +35,7 @@ const PORT_POWER: u16 = 8;
 const TIMEOUT: u32 = 1000;
 
 /// Opens the hub with this directory in sysfs.
-pub fn open(hub: &Node) -> Result<OwnedFd, Errno> {
+pub fn open(hub: &SysfsDir) -> Result<OwnedFd, Errno> {
     let number = |name| hub.number(name).ok_or(Errno::NODEV);
     let path = format!("/dev/bus/usb/{:03}/{:03}", number("busnum")?, number("devnum")?);
     openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())

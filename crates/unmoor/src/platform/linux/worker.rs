@@ -5,10 +5,10 @@
 //! it runs in a child process. The parent keeps the deadline, shows progress, and hears Ctrl-C; a child
 //! that is stuck stays behind until the kernel gives up, and nobody waits for it.
 
+use crate::deadline::{Cancel, Clock, Deadline};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::linux::Linux;
-use crate::platform::linux::child::{Child, kept};
-use crate::wait::{Cancel, Clock, Wait};
+use crate::platform::linux::child::{Child, inherited_fd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -26,7 +26,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How often the parent looks up while it waits.
-const TICK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a child has to say: an errno, and a few bytes.
 type Message = [u8; 12];
@@ -43,21 +43,21 @@ type Message = [u8; 12];
 /// The outer error: the deadline passed, the user wished to stop, or no child could be made. The inner
 /// one is the call's own errno.
 pub fn run(
-    wait: &mut Wait<'_>,
-    mut tick: impl FnMut(&mut Wait<'_>),
+    deadline: &mut Deadline<'_>,
+    mut tick: impl FnMut(&mut Deadline<'_>),
     needs: &[BorrowedFd<'_>],
     mut call: impl FnMut() -> Result<[u8; 8], Errno>,
 ) -> Result<Result<[u8; 8], Errno>> {
-    wait.check()?;
+    deadline.check()?;
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(no_child)?;
     let end = theirs.as_raw_fd();
     let child = Child::start(&[needs, &[theirs.as_fd()]], move || {
         let message = pack(call());
-        let _ = write(kept(end), &message);
+        let _ = write(inherited_fd(end), &message);
     })
     .map_err(no_child)?;
     drop(theirs);
-    await_answer(child, &ours, wait, &mut tick)?;
+    await_reply(child, &ours, deadline, &mut tick)?;
     let mut message: Message = [0; 12];
     let whole = read(&ours, &mut message) == Ok(message.len());
     // A child that was killed says nothing.
@@ -69,8 +69,12 @@ pub fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub fn open(path: &Path, flags: OFlags, wait: &mut Wait<'_>) -> Result<Result<OwnedFd, Errno>> {
-    wait.check()?;
+pub fn open(
+    path: &Path,
+    flags: OFlags,
+    deadline: &mut Deadline<'_>,
+) -> Result<Result<OwnedFd, Errno>> {
+    deadline.check()?;
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return Ok(Err(Errno::INVAL)) };
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -79,17 +83,17 @@ pub fn open(path: &Path, flags: OFlags, wait: &mut Wait<'_>) -> Result<Result<Ow
     let child = Child::start(&[&[theirs.as_fd()]], move || {
         let opened = openat(CWD, &*path, flags | OFlags::CLOEXEC, Mode::empty());
         let _ = match &opened {
-            Ok(device) => send(kept(end), pack(Ok([0; 8])), &[device.as_fd()]),
-            Err(errno) => send(kept(end), pack(Err(*errno)), &[]),
+            Ok(device) => send(inherited_fd(end), pack(Ok([0; 8])), &[device.as_fd()]),
+            Err(errno) => send(inherited_fd(end), pack(Err(*errno)), &[]),
         };
     })
     .map_err(no_child)?;
     drop(theirs);
-    await_answer(child, &ours, wait, &mut |_| {})?;
+    await_reply(child, &ours, deadline, &mut |_| {})?;
     let received = receive(&ours);
     // A socket that is closed looks as if there were something to read: the child was told to stop.
     if matches!(received, Err(Errno::INTR)) {
-        wait.check()?;
+        deadline.check()?;
     }
     Ok(received)
 }
@@ -99,7 +103,7 @@ pub fn open(path: &Path, flags: OFlags, wait: &mut Wait<'_>) -> Result<Result<Ow
 pub fn close(device: OwnedFd) {
     let (clock, cancel) = (Linux::new(), Cancel::new());
     let mut watch = |_| {};
-    let wait = Wait::until(&clock, clock.now() + CLOSING, &cancel, &mut watch);
+    let deadline = Deadline::until(&clock, clock.now() + CLOSING, &cancel, &mut watch);
     let Ok((ours, theirs)) = pipe_with(PipeFlags::CLOEXEC) else { return };
     let child = Child::start(&[&[device.as_fd(), ours.as_fd()]], || {
         // Ends when the parent has closed its own.
@@ -107,7 +111,7 @@ pub fn close(device: OwnedFd) {
     });
     drop((device, theirs));
     if let Ok(child) = child {
-        child.reap(&wait);
+        child.reap(&deadline);
     }
 }
 
@@ -147,7 +151,7 @@ fn no_child(errno: Errno) -> Error {
 }
 
 /// Is there something to read (or the other end closed) within this time.
-fn ready(pipe: &OwnedFd, time: Duration) -> bool {
+fn poll_readable(pipe: &OwnedFd, time: Duration) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)];
     let time = Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ };
     matches!(poll(&mut fds, Some(&time)), Ok(n) if n > 0)
@@ -179,40 +183,47 @@ fn unpack(message: Message) -> Result<[u8; 8], Errno> {
 
 /// Waits until the child has said something, or is no more, and has left. When that takes too long it is told
 /// to stop; what it had to say by then counts all the same.
-fn await_answer(
+fn await_reply(
     child: Child<'_>,
     ours: &OwnedFd,
-    wait: &mut Wait<'_>,
-    tick: &mut impl FnMut(&mut Wait<'_>),
+    deadline: &mut Deadline<'_>,
+    tick: &mut impl FnMut(&mut Deadline<'_>),
 ) -> Result<()> {
-    while !ready(ours, TICK.min(wait.left())) {
-        tick(wait);
-        if let Err(error) = wait.check() {
+    while !poll_readable(ours, POLL_INTERVAL.min(deadline.remaining())) {
+        tick(deadline);
+        if let Err(error) = deadline.check() {
             drop(child);
             return if has_message(ours) { Ok(()) } else { Err(error) };
         }
     }
-    child.reap(wait);
+    child.reap(deadline);
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadline::{Cancel, Clock};
     use crate::platform::linux::Linux;
-    use crate::wait::{Cancel, Clock};
 
-    fn with_wait<T>(time: Duration, cancel: &Cancel, run: impl FnOnce(&mut Wait<'_>) -> T) -> T {
+    fn with_wait<T>(
+        time: Duration,
+        cancel: &Cancel,
+        run: impl FnOnce(&mut Deadline<'_>) -> T,
+    ) -> T {
         let clock = Linux::new();
         let mut watch = |_| {};
-        run(&mut Wait::until(&clock, clock.now() + time, cancel, &mut watch))
+        run(&mut Deadline::until(&clock, clock.now() + time, cancel, &mut watch))
     }
 
     #[test]
     fn the_answer_of_the_child_comes_back() {
         let cancel = Cancel::new();
-        let answer = with_wait(Duration::from_secs(60), &cancel, |wait| {
-            (run(wait, |_| {}, &[], || Ok(*b"8 bytes!")), run(wait, |_| {}, &[], || Err(Errno::IO)))
+        let answer = with_wait(Duration::from_secs(60), &cancel, |deadline| {
+            (
+                run(deadline, |_| {}, &[], || Ok(*b"8 bytes!")),
+                run(deadline, |_| {}, &[], || Err(Errno::IO)),
+            )
         });
         assert_eq!(answer.0.unwrap(), Ok(*b"8 bytes!"));
         assert_eq!(answer.1.unwrap(), Err(Errno::IO));
@@ -221,8 +232,8 @@ mod tests {
     #[test]
     fn a_call_that_does_not_come_back_is_left_behind_at_the_deadline() {
         let cancel = Cancel::new();
-        let error = with_wait(Duration::from_millis(50), &cancel, |wait| {
-            run(wait, |_| {}, &[], sleep_long).unwrap_err()
+        let error = with_wait(Duration::from_millis(50), &cancel, |deadline| {
+            run(deadline, |_| {}, &[], sleep_long).unwrap_err()
         });
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
@@ -230,8 +241,8 @@ mod tests {
     #[test]
     fn the_wish_to_stop_is_heard_while_a_call_hangs() {
         let cancel = Cancel::new();
-        let error = with_wait(Duration::from_secs(600), &cancel, |wait| {
-            run(wait, |_| cancel.cancel(), &[], sleep_long).unwrap_err()
+        let error = with_wait(Duration::from_secs(600), &cancel, |deadline| {
+            run(deadline, |_| cancel.cancel(), &[], sleep_long).unwrap_err()
         });
         assert_eq!(error.kind(), ErrorKind::Interrupted);
     }
@@ -244,8 +255,8 @@ mod tests {
         rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
             .unwrap();
         let cancel = Cancel::new();
-        let error = with_wait(Duration::from_millis(50), &cancel, |wait| {
-            open(&pipe, OFlags::WRONLY, wait).unwrap_err()
+        let error = with_wait(Duration::from_millis(50), &cancel, |deadline| {
+            open(&pipe, OFlags::WRONLY, deadline).unwrap_err()
         });
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
@@ -260,14 +271,14 @@ mod tests {
         let needs = others.as_ref().map(|(_, needed)| needed.as_raw_fd()).unwrap();
         // SAFETY: it is open until the child was made.
         let needs = unsafe { BorrowedFd::borrow_raw(needs) };
-        let tick = |_: &mut Wait<'_>| {
+        let tick = |_: &mut Deadline<'_>| {
             others = None;
-            closed = ready(&read_end, Duration::from_secs(20));
-            kept = !ready(&needed_read, Duration::ZERO);
+            closed = poll_readable(&read_end, Duration::from_secs(20));
+            kept = !poll_readable(&needed_read, Duration::ZERO);
             cancel.cancel();
         };
-        let error = with_wait(Duration::from_secs(600), &cancel, |wait| {
-            run(wait, tick, &[needs], sleep_long).unwrap_err()
+        let error = with_wait(Duration::from_secs(600), &cancel, |deadline| {
+            run(deadline, tick, &[needs], sleep_long).unwrap_err()
         });
         assert_eq!((error.kind(), closed, kept), (ErrorKind::Interrupted, true, true));
     }
@@ -285,8 +296,8 @@ mod tests {
             Ok([blocked.iter().all(|blocked| *blocked).into(), 0, 0, 0, 0, 0, 0, 0])
         };
         let cancel = Cancel::new();
-        let child = with_wait(Duration::from_secs(60), &cancel, |wait| {
-            run(wait, |_| {}, &[], hears_none).unwrap()
+        let child = with_wait(Duration::from_secs(60), &cancel, |deadline| {
+            run(deadline, |_| {}, &[], hears_none).unwrap()
         });
         assert_eq!(child, Ok([1, 0, 0, 0, 0, 0, 0, 0]));
         assert_eq!(hears_none(), Ok([0; 8]), "and this thread does");

@@ -1,25 +1,26 @@
 //! What keeps a simulated drive busy.
 
-use super::world::World;
-use crate::blocker::{Blocker, BlockerKind, Process, Scan, Use, UseKind};
+use super::world::MachineState;
+use crate::blocker::{Blocker, BlockerKind, BlockerScan, Process, Usage, UsageKind};
 use crate::drive::DriveId;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-impl World {
+impl MachineState {
     /// Every program with its open files, then what programs cannot be seen for.
-    pub fn blockers(&self, id: DriveId) -> Scan {
-        let mut by_program: BTreeMap<u32, Vec<Use>> = BTreeMap::new();
+    pub fn blockers(&self, id: DriveId) -> BlockerScan {
+        let mut by_program: BTreeMap<u32, Vec<Usage>> = BTreeMap::new();
         for handle in self.handles.iter().filter(|h| h.device == id && !h.stale) {
             let path = self.full_path(id, &handle.volume, &handle.path);
-            let used = Use::new(UseKind::OpenForWriting, handle.volume.as_str()).at(path);
-            let used = Use { fd: Some(handle.id.0), ..used };
+            let used = Usage::new(UsageKind::OpenForWriting, handle.volume.as_str()).at(path);
+            let used = Usage { fd: Some(handle.id.0), ..used };
             by_program.entry(handle.pid).or_default().push(used);
         }
-        let name = self.device(id).map(|d| d.shape.name.clone()).unwrap_or_default();
+        let name = self.device(id).map(|d| d.spec.name.clone()).unwrap_or_default();
         let mut bystanders = Vec::new();
         for (_, pid, writing) in self.raw.iter().filter(|(drive, ..)| *drive == id) {
-            let used = Use { writing: *writing, ..Use::new(UseKind::Device, &*name).at(&*name) };
+            let used =
+                Usage { writing: *writing, ..Usage::new(UsageKind::Device, &*name).at(&*name) };
             match writing {
                 true => by_program.entry(*pid).or_default().push(used),
                 false => bystanders.push(self.program(*pid, vec![used])),
@@ -27,7 +28,7 @@ impl World {
         }
         let mut blockers: Vec<Blocker> =
             by_program.into_iter().map(|(pid, uses)| self.program(pid, uses)).collect();
-        for what in self.device(id).into_iter().flat_map(|d| &d.shape.system) {
+        for what in self.device(id).into_iter().flat_map(|d| &d.spec.system_uses) {
             if what.starts_with("swap on ") {
                 let blocker = Blocker::new(BlockerKind::Swap, what);
                 blockers.push(blocker.with_remedy("switch it off: pass --swapoff", None));
@@ -46,10 +47,10 @@ impl World {
                 blockers.push(blocker.with_remedy(format!("stop {who}"), None));
             }
         }
-        Scan { blockers, bystanders, complete: true, ..Scan::default() }
+        BlockerScan { blockers, readers: bystanders, complete: true, ..BlockerScan::default() }
     }
 
-    fn program(&self, pid: u32, uses: Vec<Use>) -> Blocker {
+    fn program(&self, pid: u32, uses: Vec<Usage>) -> Blocker {
         let program = self.program_of(pid);
         let name = &*program.name;
         let description = match uses.first().and_then(|u| u.path.as_ref()) {

@@ -1,15 +1,15 @@
 //! What a session does to the volumes: write back, lock, dismount, claim.
 
-use super::Manner;
+use super::Semantics;
 use super::cache::total;
 use super::device::Device;
 use super::journal::Effect;
-use super::session::{Answer, Bound};
-use super::world::World;
+use super::session::{Answer, SimSession};
+use super::world::MachineState;
+use crate::deadline::Deadline;
 use crate::drive::{Mount, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 
 fn busy(what: &str) -> Error {
     Error::new(ErrorKind::Busy, what, "is in use")
@@ -20,10 +20,10 @@ fn unwritten(what: &str) -> Error {
         .with_os_code(5)
 }
 
-impl Bound<'_> {
+impl SimSession<'_> {
     /// Writes the volume's cache to the drive, at the drive's speed. What could not be written once
     /// stays lost.
-    pub fn write_back(&self, volume: &str, wait: &mut Wait<'_>) -> Result<u64> {
+    pub fn write_back(&self, volume: &str, deadline: &mut Deadline<'_>) -> Result<u64> {
         let mut bytes = 0;
         loop {
             let next = self.world(|w| {
@@ -39,8 +39,8 @@ impl Bound<'_> {
                 }
             })?;
             let Some((time, left)) = next else { return Ok(bytes) };
-            wait.progress(left);
-            wait.sleep(time)?;
+            deadline.report_remaining(left);
+            deadline.sleep(time)?;
             let (more, left) = self.world(|w| {
                 let device = w.with_medium(self.id)?;
                 let Some(vol) = device.volume_mut(volume) else { return Ok((0, 0)) };
@@ -54,12 +54,12 @@ impl Bound<'_> {
                 Ok::<_, Error>((more, left))
             })?;
             bytes += more;
-            wait.progress(left);
+            deadline.report_remaining(left);
         }
     }
 
     /// The medium refuses what is in the volume's cache: the kernel drops it.
-    pub fn lose(&self, volume: &str) -> Error {
+    pub fn discard(&self, volume: &str) -> Error {
         self.world(|w| {
             if let Ok(vol) = w.volume(self.id, volume) {
                 vol.cache.clear();
@@ -70,22 +70,22 @@ impl Bound<'_> {
     }
 
     /// The medium refuses what is in the drive's cache.
-    pub fn lose_drive_cache(&self) -> Error {
+    pub fn discard_drive_cache(&self) -> Error {
         self.world(|w| match w.device_mut(self.id) {
             Some(device) => {
                 device.cache.clear();
                 device.lost = true;
-                unwritten(&device.shape.name)
+                unwritten(&device.spec.name)
             }
             None => unwritten(""),
         })
     }
 
     /// Writes the drive's cache to the medium.
-    pub fn drain(&self, world: &mut World) -> Result<u64> {
+    pub fn drain(&self, world: &mut MachineState) -> Result<u64> {
         let device = world.bound(self.id)?;
         if device.lost {
-            return Err(unwritten(&device.shape.name));
+            return Err(unwritten(&device.spec.name));
         }
         let bytes = total(&device.cache);
         device.on_medium.append(&mut device.cache);
@@ -93,34 +93,34 @@ impl Bound<'_> {
     }
 
     /// Windows: from here on nobody can open a file. Linux: nobody had one open just now.
-    pub fn lock_idle(&self, world: &mut World, volume: &str) -> Answer<Done> {
+    pub fn lock_idle(&self, world: &mut MachineState, volume: &str) -> Answer<StepOutcome> {
         let (manner, now) = (world.manner, world.now);
         let in_use = world.live_handles(self.id, volume).next().is_some();
         let vol = world.volume(self.id, volume)?;
         if !vol.is_mounted() {
-            if manner == Manner::Windows && vol.locked_by.is_none() {
+            if manner == Semantics::Windows && vol.locked_by.is_none() {
                 vol.locked_by = Some(self.token);
             }
-            return Ok((Done::skipped("not mounted"), Some(Effect::Locked)));
+            return Ok((StepOutcome::skipped("not mounted"), Some(Effect::Locked)));
         }
         let held = vol.locked_by.is_some_and(|token| token != self.token);
         if in_use || held || vol.busy_until.as_ref().is_some_and(|(until, _)| *until > now) {
             return Err(busy(volume));
         }
-        if manner == Manner::Windows {
+        if manner == Semantics::Windows {
             vol.locked_by = Some(self.token);
         }
-        Ok((Done::by(Attempt::accepted("lock").with_detail(volume)), Some(Effect::Locked)))
+        Ok((StepOutcome::via(Attempt::accepted("lock").with_detail(volume)), Some(Effect::Locked)))
     }
 
     /// Linux: takes one mount away.
-    pub fn take_mount(
+    pub fn apply_unmount(
         &self,
         volume: &str,
         mount: &Mount,
         force: bool,
-        wait: &mut Wait<'_>,
-    ) -> Answer<Done> {
+        deadline: &mut Deadline<'_>,
+    ) -> Answer<StepOutcome> {
         let last = self.world(|world| {
             let used = world.live_handles(self.id, volume).any(|h| h.mount == mount.id);
             // The kernel refuses to unmount below another mount, and what a loop device lies on.
@@ -131,7 +131,9 @@ impl Bound<'_> {
                 .any(|m| m.parent == mount.id && m.id != mount.id);
             let device = world.with_medium(self.id)?;
             let backs = device.volumes.iter().any(|v| {
-                v.open && v.shape.kind == VolumeKind::Loop && v.shape.on.iter().any(|n| n == volume)
+                v.open
+                    && v.shape.kind == VolumeKind::Loop
+                    && v.shape.parents.iter().any(|n| n == volume)
             });
             let mounts = device.volume(volume).map(|v| &v.shape.mounts);
             let Some(mounts) = mounts.filter(|ms| ms.iter().any(|m| m.id == mount.id)) else {
@@ -143,11 +145,11 @@ impl Bound<'_> {
             Ok(Some(mounts.len() == 1))
         })?;
         let Some(last) = last else {
-            return Ok((Done::skipped("not mounted there any more"), None));
+            return Ok((StepOutcome::skipped("not mounted there any more"), None));
         };
         // The last unmount writes back; being cut off does so first of all.
         if last || force {
-            self.write_back_if_sound(volume, wait)?;
+            self.write_back_if_sound(volume, deadline)?;
         }
         let forced = self.world(|world| {
             // Writing back took its time, and somebody may have come in.
@@ -160,21 +162,26 @@ impl Bound<'_> {
             vol.elsewhere.take_if(|_| force);
             let forced = force && used;
             if forced {
-                world.stale(self.id, Some(volume));
+                world.invalidate(self.id, Some(volume));
             }
             world.mirror(self.id, volume);
             Ok::<_, Error>(forced)
         })?;
         let method = Attempt::accepted(if forced { "cut off" } else { "unmount" });
         let method = method.with_detail(mount.path.display().to_string());
-        Ok((Done::by(method), Some(Effect::Dismounted { forced })))
+        Ok((StepOutcome::via(method), Some(Effect::Dismounted { forced })))
     }
 
     /// Windows: takes the file system down. Linux: closes what is stacked.
-    pub fn take_volume(&self, volume: &str, force: bool, wait: &mut Wait<'_>) -> Answer<Done> {
+    pub fn apply_dismount(
+        &self,
+        volume: &str,
+        force: bool,
+        deadline: &mut Deadline<'_>,
+    ) -> Answer<StepOutcome> {
         let token = self.token;
         let (windows, dismount, takes_down) = self.world(|world| {
-            let windows = world.manner == Manner::Windows;
+            let windows = world.manner == Semantics::Windows;
             let used = world.live_handles(self.id, volume).next().is_some();
             let device = world.with_medium(self.id)?;
             let covered = covered(device, volume);
@@ -193,32 +200,32 @@ impl Bound<'_> {
             Ok((windows, mounted && windows, vol.is_stacked()))
         })?;
         if !dismount && !takes_down {
-            return Ok((Done::skipped("not mounted"), None));
+            return Ok((StepOutcome::skipped("not mounted"), None));
         }
         if dismount {
-            self.write_back_if_sound(volume, wait)?;
+            self.write_back_if_sound(volume, deadline)?;
         }
         let forced = self.world(|world| {
             let forced = world.live_handles(self.id, volume).next().is_some();
             let vol = world.volume(self.id, volume)?;
             if windows {
-                vol.former = std::mem::take(&mut vol.shape.mounts);
+                vol.remount_letters = std::mem::take(&mut vol.shape.mounts);
             }
             vol.open = !takes_down;
-            world.stale(self.id, Some(volume));
+            world.invalidate(self.id, Some(volume));
             world.mirror(self.id, volume);
             Ok::<_, Error>(forced)
         })?;
         let method = if dismount { "dismount" } else { "close" };
         let method = Attempt::accepted(method).with_detail(volume);
-        Ok((Done::by(method), Some(Effect::Dismounted { forced })))
+        Ok((StepOutcome::via(method), Some(Effect::Dismounted { forced })))
     }
 
     /// Linux: the exclusive claim, refused while anything is mounted or set up on the drive. Windows
     /// has no such thing, and the locks hold already.
-    pub fn take_drive(&self, world: &mut World, force: bool) -> Result<()> {
+    pub fn apply_claim(&self, world: &mut MachineState, force: bool) -> Result<()> {
         let dead = world.handles.iter().any(|h| h.device == self.id && h.stale);
-        let linux = world.manner == Manner::Linux;
+        let linux = world.manner == Semantics::Linux;
         // One that was empty from the start can be taken too: to power it off.
         let device = match self.empty {
             true => world.bound(self.id)?,
@@ -227,7 +234,7 @@ impl Bound<'_> {
         let stacked = device.volumes.iter().any(|v| v.open && v.is_stacked());
         let held = device.claimed_by.is_some_and(|token| token != self.token);
         if device.is_mounted() || held || (linux && (stacked || (dead && !force))) {
-            return Err(busy(&device.shape.name));
+            return Err(busy(&device.spec.name));
         }
         if linux && !dead {
             device.claimed_by = Some(self.token);
@@ -236,7 +243,7 @@ impl Bound<'_> {
     }
 
     /// Lets go of every lock and claim of this session; was there one.
-    pub fn free(&self, world: &mut World) -> bool {
+    pub fn free(&self, world: &mut MachineState) -> bool {
         let Some(device) = world.device_mut(self.id) else { return false };
         let mut freed = device.claimed_by.take_if(|token| *token == self.token).is_some();
         for volume in &mut device.volumes {
@@ -246,14 +253,14 @@ impl Bound<'_> {
     }
 
     /// Closes its handle on the drive, and with it every lock.
-    pub fn close(&self, world: &mut World) {
+    pub fn close(&self, world: &mut MachineState) {
         self.free(world);
         world.ours.retain(|(_, token)| *token != self.token);
     }
 
     /// Dismounting writes back what it can; the error of what could not was told by the flush.
-    fn write_back_if_sound(&self, volume: &str, wait: &mut Wait<'_>) -> Result<()> {
-        match self.write_back(volume, wait) {
+    fn write_back_if_sound(&self, volume: &str, deadline: &mut Deadline<'_>) -> Result<()> {
+        match self.write_back(volume, deadline) {
             Err(error) if error.kind() == ErrorKind::Unwritten => Ok(()),
             other => other.map(|_| ()),
         }
@@ -265,5 +272,5 @@ fn covered(device: &Device, volume: &str) -> bool {
     device
         .volumes
         .iter()
-        .any(|v| v.open && v.is_stacked() && v.shape.on.iter().any(|n| n == volume))
+        .any(|v| v.open && v.is_stacked() && v.shape.parents.iter().any(|n| n == volume))
 }

@@ -3,7 +3,7 @@
 use super::device::Prevention;
 use super::fault::{Fault, FaultKind, Op};
 use super::setup::{DriveSetup, VolumeSetup};
-use super::{Manner, Simulated};
+use super::{Semantics, Simulated};
 use crate::drive::{Bus, DriveKind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,15 +33,15 @@ impl Simulated {
     /// | `sim:parked` | a USB disk that was powered off and not unplugged: `attach` brings it back |
     /// | `sim:system` | carries `/` and swap |
     pub fn demo() -> Self {
-        Simulated::demo_in(Manner::native())
+        Simulated::demo_in(Semantics::native())
     }
 
     /// As [`Simulated::demo`], with these ways.
-    pub fn demo_in(manner: Manner) -> Self {
+    pub fn demo_in(manner: Semantics) -> Self {
         let machine = Simulated::new(manner);
-        let mut places = Places { manner, letter: b'E' };
+        let mut places = Numbering { manner, letter: b'E' };
         healthy(&machine, &mut places);
-        in_the_way(&machine, &mut places);
+        busy_drives(&machine, &mut places);
         faulty(&machine, &mut places);
         let parked = DriveSetup::disk("parked").model("USB disk").size(1 << 40).powered_off();
         machine.plug(&parked.volume(VolumeSetup::partition("vfat")));
@@ -50,16 +50,16 @@ impl Simulated {
 }
 
 /// Where media are mounted on such a system.
-struct Places {
-    manner: Manner,
+struct Numbering {
+    manner: Semantics,
     letter: u8,
 }
 
-impl Places {
+impl Numbering {
     fn next(&mut self, name: &str) -> PathBuf {
         match self.manner {
-            Manner::Linux => format!("/media/{name}").into(),
-            Manner::Windows => {
+            Semantics::Linux => format!("/media/{name}").into(),
+            Semantics::Windows => {
                 let letter = char::from(self.letter);
                 self.letter += 1;
                 format!("{letter}:\\").into()
@@ -73,7 +73,7 @@ impl Places {
     }
 }
 
-fn healthy(machine: &Simulated, places: &mut Places) {
+fn healthy(machine: &Simulated, places: &mut Numbering) {
     let photos = VolumeSetup::partition("ext4")
         .label("photos")
         .uuid("5f7e2d0a-5b1c-4f0e-9d55-0c2f6a1b9e11")
@@ -109,7 +109,7 @@ fn healthy(machine: &Simulated, places: &mut Places) {
     }
 }
 
-fn in_the_way(machine: &Simulated, places: &mut Places) {
+fn busy_drives(machine: &Simulated, places: &mut Numbering) {
     let (first, second) = (places.partition("busy"), places.partition("busy-too"));
     let busy =
         machine.plug(&DriveSetup::stick("busy").model("Memory stick").volume(first).volume(second));
@@ -135,7 +135,7 @@ fn in_the_way(machine: &Simulated, places: &mut Places) {
     );
 }
 
-fn faulty(machine: &Simulated, places: &mut Places) {
+fn faulty(machine: &Simulated, places: &mut Numbering) {
     let faults = [
         ("liar", Some(Fault::new(Op::LetGo, FaultKind::Lie))),
         ("broken", Some(Fault::new(Op::Flush, FaultKind::IoError))),

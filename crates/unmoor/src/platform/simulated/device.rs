@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// How fast a drive is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pace {
+pub(super) struct Timing {
     /// What every operation takes.
     pub operation: Duration,
     /// What the motor takes.
@@ -15,9 +15,9 @@ pub(super) struct Pace {
     pub bytes_per_second: u64,
 }
 
-impl Default for Pace {
+impl Default for Timing {
     fn default() -> Self {
-        Pace {
+        Timing {
             operation: Duration::from_millis(1),
             motor: Duration::ZERO,
             bytes_per_second: 8 << 20,
@@ -25,7 +25,7 @@ impl Default for Pace {
     }
 }
 
-impl Pace {
+impl Timing {
     pub fn time_for(&self, bytes: u64) -> Duration {
         Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / self.bytes_per_second)
     }
@@ -48,7 +48,7 @@ pub enum Prevention {
 #[derive(Debug)]
 pub(super) struct Device {
     /// What the drive says of itself; what changes is in the other fields.
-    pub shape: Drive,
+    pub spec: Drive,
     pub attached: bool,
     /// It left its bus by a command, and is still plugged in.
     pub powered_off: bool,
@@ -59,9 +59,9 @@ pub(super) struct Device {
     pub moving: Option<(Duration, Motion)>,
     pub prevention: Prevention,
     pub silent: bool,
-    pub pace: Pace,
+    pub pace: Timing,
     pub faults: Vec<Fault>,
-    pub volumes: Vec<Vol>,
+    pub volumes: Vec<VolumeState>,
     /// The drive's own cache.
     pub cache: Vec<Chunk>,
     pub on_medium: Vec<Chunk>,
@@ -81,13 +81,13 @@ pub(super) enum Motion {
 
 /// A volume's state.
 #[derive(Debug)]
-pub(super) struct Vol {
+pub(super) struct VolumeState {
     /// Its traits, and its mounts.
     pub shape: Volume,
     /// A mapping, an array or a loop device that is set up; always so for partitions.
     pub open: bool,
     /// Windows: the letters it has again once somebody opens a file.
-    pub former: Vec<Mount>,
+    pub remount_letters: Vec<Mount>,
     /// The machine's cache.
     pub cache: Vec<Chunk>,
     pub locked_by: Option<u64>,
@@ -101,12 +101,12 @@ pub(super) struct Vol {
     pub lost: bool,
 }
 
-impl Vol {
+impl VolumeState {
     pub fn new(shape: Volume) -> Self {
-        Vol {
+        VolumeState {
             shape,
             open: true,
-            former: Vec::new(),
+            remount_letters: Vec::new(),
             cache: Vec::new(),
             locked_by: None,
             busy_until: None,
@@ -127,11 +127,11 @@ impl Vol {
 }
 
 impl Device {
-    pub fn volume(&self, name: &str) -> Option<&Vol> {
+    pub fn volume(&self, name: &str) -> Option<&VolumeState> {
         self.volumes.iter().find(|v| v.shape.name == name)
     }
 
-    pub fn volume_mut(&mut self, name: &str) -> Option<&mut Vol> {
+    pub fn volume_mut(&mut self, name: &str) -> Option<&mut VolumeState> {
         self.volumes.iter_mut().find(|v| v.shape.name == name)
     }
 
@@ -140,27 +140,27 @@ impl Device {
     }
 
     /// The fault that strikes this operation, if any.
-    pub fn strike(&mut self, op: Op, volume: Option<&str>) -> Option<FaultKind> {
+    pub fn fault_for(&mut self, op: Op, volume: Option<&str>) -> Option<FaultKind> {
         self.faults.iter_mut().filter_map(|f| f.strikes(op, volume).then_some(f.kind)).next()
     }
 
     /// The drive as it looks now.
-    pub fn picture(&self) -> Drive {
+    pub fn describe(&self) -> Drive {
         let present = self.medium == Medium::Present;
         Drive {
             medium: if self.silent && present { Medium::Unknown } else { self.medium },
-            size: if present { self.shape.size } else { None },
+            size: if present { self.spec.size } else { None },
             volumes: self
                 .volumes
                 .iter()
                 .filter(|v| present && v.open)
                 .map(|v| Volume {
                     unwritten: Some(total(&v.cache)),
-                    read_only: v.shape.read_only || self.shape.read_only,
+                    read_only: v.shape.read_only || self.spec.read_only,
                     ..v.shape.clone()
                 })
                 .collect(),
-            ..self.shape.clone()
+            ..self.spec.clone()
         }
     }
 
@@ -185,7 +185,7 @@ impl Device {
             volume.lost |= !volume.cache.is_empty();
             volume.cache.clear();
             volume.shape.mounts.clear();
-            volume.former.clear();
+            volume.remount_letters.clear();
             volume.locked_by = None;
             volume.elsewhere = None;
             volume.busy_until = None;

@@ -14,7 +14,7 @@ pub enum Op {
     FlushDrive,
     /// [`Session::try_lock`](crate::platform::Session::try_lock)
     Lock,
-    /// [`Session::no_writers`](crate::platform::Session::no_writers)
+    /// [`Session::check_raw_users`](crate::platform::Session::check_raw_users)
     Writers,
     /// [`Session::unmount`](crate::platform::Session::unmount)
     Unmount,
@@ -24,7 +24,7 @@ pub enum Op {
     Claim,
     /// [`Session::offline`](crate::platform::Session::offline)
     Offline,
-    /// [`Session::let_go`](crate::platform::Session::let_go)
+    /// [`Session::perform`](crate::platform::Session::perform)
     LetGo,
     /// [`Session::load`](crate::platform::Session::load)
     Load,
@@ -55,7 +55,7 @@ pub enum FaultKind {
     /// Input/output error. In a flush and a claim: what was to be written is lost, for good.
     IoError,
     /// No answer, until the deadline or a cancellation. Operations without a
-    /// [`Wait`](crate::Wait) cannot hang: there it has no effect.
+    /// [`Deadline`](crate::Deadline) cannot hang: there it has no effect.
     Hang,
     /// The drive is pulled out: everything not on the medium is lost.
     Yank,

@@ -1,8 +1,8 @@
 //! Programs and their open files.
 
-use super::Manner;
+use super::Semantics;
 use super::cache::{Chunk, contents};
-use super::world::World;
+use super::world::MachineState;
 use crate::drive::DriveId;
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub(super) struct Handle {
     pub stale: bool,
 }
 
-impl World {
+impl MachineState {
     pub fn open_file(
         &mut self,
         drive: DriveId,
@@ -53,7 +53,7 @@ impl World {
         pid: u32,
         path: PathBuf,
     ) -> Result<HandleId, FileError> {
-        let remounts = self.manner == Manner::Windows;
+        let remounts = self.manner == Semantics::Windows;
         let vol = self.volume(drive, volume).map_err(|_| FileError::NotMounted)?;
         if vol.locked_by.is_some() {
             return Err(FileError::Locked);
@@ -63,7 +63,7 @@ impl World {
         }
         // Windows mounts a volume again as soon as somebody opens a file on it.
         if remounts && !vol.is_mounted() {
-            vol.shape.mounts = std::mem::take(&mut vol.former);
+            vol.shape.mounts = std::mem::take(&mut vol.remount_letters);
         }
         let mount = vol.shape.mounts.first().ok_or(FileError::NotMounted)?.id;
         let id = HandleId(self.number());
@@ -82,7 +82,7 @@ impl World {
         let (drive, volume) = (handle.device, handle.volume.clone());
         let chunks = Chunk::pieces(&volume, &handle.path, bytes);
         let device = self.with_medium(drive).map_err(|_| FileError::Stale)?;
-        if device.shape.read_only {
+        if device.spec.read_only {
             return Err(FileError::ReadOnly);
         }
         let vol = device.volume_mut(&volume).ok_or(FileError::Stale)?;

@@ -1,15 +1,15 @@
 //! What happens by itself at a given time, while the procedure runs.
 
 use super::files::{Handle, HandleId};
-use super::world::World;
+use super::world::MachineState;
+use crate::deadline::Cancel;
 use crate::drive::DriveId;
-use crate::wait::Cancel;
 use std::path::PathBuf;
 
 /// Something that others do to the machine: see [`Simulated::at`](super::Simulated::at).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Happening {
+pub enum ScheduledEvent {
     /// A program closes its file.
     Close(HandleId),
     /// A program writes more to its file, if it still can.
@@ -48,29 +48,31 @@ pub enum Happening {
     Cancel(Cancel),
 }
 
-impl World {
-    pub fn happen(&mut self, happening: Happening) {
+impl MachineState {
+    pub fn apply_event(&mut self, happening: ScheduledEvent) {
         match happening {
-            Happening::Close(handle) => self.handles.retain(|h| h.id != handle),
-            Happening::Write(handle, bytes) => {
+            ScheduledEvent::Close(handle) => self.handles.retain(|h| h.id != handle),
+            ScheduledEvent::Write(handle, bytes) => {
                 // What cannot be written any more fails in that program, and does not count.
                 let _ = self.write(handle, &bytes);
             }
-            Happening::Open { drive, volume, pid, path } => {
+            ScheduledEvent::Open { drive, volume, pid, path } => {
                 // Whether it was let in is that program's business.
                 let _ = self.open_file(drive, &volume, pid, path);
             }
-            Happening::Mount { drive, volume, path } => self.mount_again(drive, &volume, &path),
-            Happening::Yank(drive) => self.yank(drive),
-            Happening::TakeMedium(drive) => self.take_medium(drive),
-            Happening::Replace(drive) => self.replace(drive),
-            Happening::SwapOff(drive) => {
+            ScheduledEvent::Mount { drive, volume, path } => {
+                self.mount_again(drive, &volume, &path)
+            }
+            ScheduledEvent::Yank(drive) => self.yank(drive),
+            ScheduledEvent::TakeMedium(drive) => self.take_medium(drive),
+            ScheduledEvent::Replace(drive) => self.replace(drive),
+            ScheduledEvent::SwapOff(drive) => {
                 if let Ok(device) = self.with_medium(drive) {
-                    device.shape.system.retain(|what| !what.starts_with("swap on "));
+                    device.spec.system_uses.retain(|what| !what.starts_with("swap on "));
                 }
             }
-            Happening::Exit(pid) => self.exit(pid),
-            Happening::Cancel(cancel) => cancel.cancel(),
+            ScheduledEvent::Exit(pid) => self.exit(pid),
+            ScheduledEvent::Cancel(cancel) => cancel.cancel(),
         }
     }
 

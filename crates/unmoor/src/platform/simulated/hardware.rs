@@ -1,15 +1,15 @@
 //! What the drive itself does: let go of its medium, stop, leave, take the medium in.
 
-use super::Manner;
+use super::Semantics;
 use super::device::{Motion, Prevention};
 use super::journal::Effect;
-use super::session::{Answer, Bound};
-use super::world::World;
+use super::session::{Answer, SimSession};
+use super::world::MachineState;
+use crate::deadline::Deadline;
 use crate::drive::{Bus, DriveId, DriveKind, Medium, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 
 /// Names of the methods, in the order they are tried.
 pub(super) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
@@ -24,18 +24,25 @@ pub(super) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-impl Bound<'_> {
+impl SimSession<'_> {
     /// Does as it is told, whatever is mounted: hardware knows no policy. What is not on the medium by
     /// then is lost.
-    pub fn let_it_go(&self, world: &mut World, action: Action, lie: bool) -> Answer<Done> {
+    pub fn apply_action(
+        &self,
+        world: &mut MachineState,
+        action: Action,
+        lie: bool,
+    ) -> Answer<StepOutcome> {
         let device = world.bound(self.id)?;
-        let names = methods(device.shape.kind, action);
-        let accepted =
-            || Done { attempts: names.iter().map(Attempt::accepted).collect(), ..Done::default() };
+        let names = methods(device.spec.kind, action);
+        let accepted = || StepOutcome {
+            attempts: names.iter().map(Attempt::accepted).collect(),
+            ..StepOutcome::default()
+        };
         let able = match action {
-            Action::Eject => device.shape.removable && !names.is_empty(),
-            Action::PowerOff => !matches!(device.shape.bus, Bus::Virtual | Bus::Mmc),
-            Action::Detach => matches!(device.shape.kind, DriveKind::Loop | DriveKind::Network),
+            Action::Eject => device.spec.removable && !names.is_empty(),
+            Action::PowerOff => !matches!(device.spec.bus, Bus::Virtual | Bus::Mmc),
+            Action::Detach => matches!(device.spec.kind, DriveKind::Loop | DriveKind::Network),
             _ => true,
         };
         if !able {
@@ -56,11 +63,11 @@ impl Bound<'_> {
             Action::Stop => Effect::Stopped { mounted },
             Action::Detach => Effect::Detached { mounted },
             Action::PowerOff => Effect::PoweredOff { mounted },
-            Action::Nothing => return Ok((Done::skipped("nothing to eject"), None)),
+            Action::Nothing => return Ok((StepOutcome::skipped("nothing to eject"), None)),
         };
         if action == Action::PowerOff {
-            if world.manner == Manner::Windows {
-                self.ask_leave(world)?;
+            if world.manner == Semantics::Windows {
+                self.request_removal(world)?;
             }
             for id in self.whole_device(world) {
                 world.yank(id);
@@ -73,7 +80,7 @@ impl Bound<'_> {
         let now = world.now;
         let device = world.bound(self.id)?;
         device.prevention = Prevention::None;
-        let motion = match (action, device.shape.kind) {
+        let motion = match (action, device.spec.kind) {
             (Action::Stop, _) => Motion::Stopped,
             (_, DriveKind::Optical) => Motion::Medium(Medium::TrayOpen),
             _ => Motion::Medium(Medium::Absent),
@@ -86,12 +93,12 @@ impl Bound<'_> {
         device.volumes.iter_mut().zip(locks).for_each(|(v, l)| v.locked_by = l);
         device.moving = Some((now + device.pace.motor, motion));
         device.arrive(now);
-        world.stale(self.id, None);
+        world.invalidate(self.id, None);
         Ok((accepted(), Some(effect)))
     }
 
     /// Windows: closes this session's own handle; any other on a drive of the device is a veto.
-    fn ask_leave(&self, world: &mut World) -> Result<()> {
+    fn request_removal(&self, world: &mut MachineState) -> Result<()> {
         self.close(world);
         let all = self.whole_device(world);
         match world.ours.iter().any(|(id, _)| all.contains(id)) {
@@ -105,34 +112,34 @@ impl Bound<'_> {
     }
 
     /// This drive and its siblings.
-    fn whole_device(&self, world: &World) -> Vec<DriveId> {
-        let siblings = world.device(self.id).map(|d| d.shape.siblings.clone()).unwrap_or_default();
+    fn whole_device(&self, world: &MachineState) -> Vec<DriveId> {
+        let siblings = world.device(self.id).map(|d| d.spec.siblings.clone()).unwrap_or_default();
         let others = world
             .devices
             .iter()
-            .filter(|d| d.attached && siblings.contains(&d.shape.name))
-            .map(|d| d.shape.id);
+            .filter(|d| d.attached && siblings.contains(&d.spec.name))
+            .map(|d| d.spec.id);
         std::iter::once(self.id).chain(others).collect()
     }
 
     /// Closes the tray, and waits for its motor.
-    pub fn take_in(&self, wait: &mut Wait<'_>) -> Answer<Done> {
+    pub fn apply_load(&self, deadline: &mut Deadline<'_>) -> Answer<StepOutcome> {
         let motor = self.world(|world| {
             let device = world.bound(self.id)?;
-            match device.shape.kind {
+            match device.spec.kind {
                 DriveKind::Optical => Ok(device.pace.motor),
                 _ => Err(Error::new(ErrorKind::NotSupported, "", "has no motor to load with")),
             }
         })?;
         if self.world(|w| w.bound(self.id).map(|d| d.presence()))? == Presence::Present {
-            return Ok((Done::skipped("the medium is in it already"), None));
+            return Ok((StepOutcome::skipped("the medium is in it already"), None));
         }
-        wait.sleep(motor)?;
+        deadline.sleep(motor)?;
         self.world(|world| {
             let device = world.bound(self.id)?;
             device.medium = if device.disc_in_tray { Medium::Present } else { Medium::Absent };
             device.moving = None;
-            Ok((Done::by(Attempt::accepted("close the tray")), Some(Effect::Loaded)))
+            Ok((StepOutcome::via(Attempt::accepted("close the tray")), Some(Effect::Loaded)))
         })
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// One operation, in the order they were carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// When it was over, by the machine's clock.
     pub at: Duration,
     /// What was asked.
@@ -73,7 +73,7 @@ pub enum Effect {
 
 impl Effect {
     /// It took the medium or the drive away.
-    pub fn lets_go(self) -> bool {
+    pub fn releases_medium(self) -> bool {
         self.mounted().is_some()
     }
 

@@ -3,7 +3,7 @@
 //!
 //! A [`Simulated`] machine has drives with volumes, programs with open files, caches at three levels
 //! (the machine's, the drive's, the medium), trays and motors that take their time, faults of any kind,
-//! and a clock of its own: sleeping costs no time unless [`Simulated::in_real_time`] is asked for.
+//! and a clock of its own: sleeping costs no time unless [`Simulated::with_real_clock`] is asked for.
 //!
 //! What truly happened can be asked of the machine afterwards, independently of any report:
 //! [`Simulated::journal`], [`Simulated::medium`], [`Simulated::medium_contents`],
@@ -54,29 +54,29 @@ pub use cache::Contents;
 pub use device::Prevention;
 pub use fault::{Fault, FaultKind, Op};
 pub use files::{FileError, HandleId};
-pub use happening::Happening;
-pub use journal::{Effect, Entry};
-pub use running::{Temper, Told};
+pub use happening::ScheduledEvent;
+pub use journal::{Effect, JournalEntry};
+pub use running::{SignalBehavior, SignalRecord};
 pub use setup::{DriveSetup, VolumeSetup};
 
 use crate::blocker::Process;
+use crate::deadline::{Clock, Deadline};
 use crate::drive::{Drive, DriveId, Port};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
-use crate::platform::{Platform, Running, Session};
-use crate::report::Done;
+use crate::platform::{Platform, ProcessHandle, Session};
+use crate::report::StepOutcome;
 use crate::target::Target;
-use crate::wait::{Clock, Wait};
 use device::Device;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
-use world::World;
+use world::MachineState;
 
 /// A machine in memory.
 #[derive(Debug)]
 pub struct Simulated {
-    world: Mutex<World>,
+    state: Mutex<MachineState>,
     /// A thread that sleeps by this machine's clock may have been woken.
     woke: Condvar,
     real_time: bool,
@@ -84,7 +84,7 @@ pub struct Simulated {
 
 /// Whose ways a machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Manner {
+pub enum Semantics {
     /// Mounts are taken away one by one; a probe finds them idle but keeps nobody out; the drive is
     /// claimed at the end.
     Linux,
@@ -93,22 +93,26 @@ pub enum Manner {
     Windows,
 }
 
-impl Manner {
+impl Semantics {
     /// As the system this program runs on.
     pub fn native() -> Self {
-        if cfg!(windows) { Manner::Windows } else { Manner::Linux }
+        if cfg!(windows) { Semantics::Windows } else { Semantics::Linux }
     }
 }
 
 impl Simulated {
     /// A machine without drives.
-    pub fn new(manner: Manner) -> Self {
-        Simulated { world: Mutex::new(World::new(manner)), woke: Condvar::new(), real_time: false }
+    pub fn new(manner: Semantics) -> Self {
+        Simulated {
+            state: Mutex::new(MachineState::new(manner)),
+            woke: Condvar::new(),
+            real_time: false,
+        }
     }
 
     /// Sleeps and operations take real time too, so that a person sees them pass.
     #[must_use]
-    pub fn in_real_time(mut self) -> Self {
+    pub fn with_real_clock(mut self) -> Self {
         self.real_time = true;
         self
     }
@@ -121,13 +125,13 @@ impl Simulated {
     /// The drive that has this full name (`sim:stick`) now.
     pub fn find(&self, name: &str) -> Option<DriveId> {
         self.with(|w| {
-            w.devices.iter().find(|d| d.attached && d.shape.name == name).map(|d| d.shape.id)
+            w.devices.iter().find(|d| d.attached && d.spec.name == name).map(|d| d.spec.id)
         })
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut MachineState) -> T) -> T {
         // Nothing panics while it holds this lock; were it so, the machine's state is still readable.
-        look(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -146,8 +150,8 @@ impl Platform for Simulated {
         Ok(self.with(|w| {
             w.devices
                 .iter()
-                .filter(|d| d.attached && (all || d.shape.removable || d.shape.hotplug))
-                .map(Device::picture)
+                .filter(|d| d.attached && (all || d.spec.removable || d.spec.hotplug))
+                .map(Device::describe)
                 .collect()
         }))
     }
@@ -156,7 +160,9 @@ impl Platform for Simulated {
         self.with(|w| {
             let attached = || w.devices.iter().filter(|d| d.attached);
             let found = match target {
-                Target::Simulated(name) => attached().find(|d| goes_by(d, &format!("sim:{name}"))),
+                Target::Simulated(name) => {
+                    attached().find(|d| is_named_by(d, &format!("sim:{name}")))
+                }
                 Target::Label(label) => attached().find(|d| {
                     d.volumes.iter().any(|v| v.shape.label.as_ref().is_some_and(|l| l == label))
                 }),
@@ -164,12 +170,12 @@ impl Platform for Simulated {
                     d.volumes.iter().any(|v| v.shape.uuid.as_ref().is_some_and(|u| u == uuid))
                 }),
                 Target::Path(path) => attached()
-                    .find(|d| path.to_str().is_some_and(|name| goes_by(d, name)))
+                    .find(|d| path.to_str().is_some_and(|name| is_named_by(d, name)))
                     .or_else(|| mounted_at(attached(), Path::new(path))),
                 _ => None,
             };
-            found.map(Device::picture).ok_or_else(|| {
-                let names: Vec<&str> = attached().map(|d| &*d.shape.name).collect();
+            found.map(Device::describe).ok_or_else(|| {
+                let names: Vec<&str> = attached().map(|d| &*d.spec.name).collect();
                 Error::new(
                     ErrorKind::NoSuchTarget,
                     target.to_string(),
@@ -180,18 +186,19 @@ impl Platform for Simulated {
         })
     }
 
-    fn open(&self, drive: &Drive, _wait: &mut Wait<'_>) -> Result<Box<dyn Session + '_>> {
-        let token = self.with(World::number);
-        session::Bound::open(self, drive.id, token).map(|bound| Box::new(bound) as Box<dyn Session>)
+    fn open(&self, drive: &Drive, _wait: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
+        let token = self.with(MachineState::number);
+        session::SimSession::open(self, drive.id, token)
+            .map(|bound| Box::new(bound) as Box<dyn Session>)
     }
 
-    fn takes_offline(&self) -> bool {
-        self.with(|w| w.manner) == Manner::Windows
+    fn supports_offline(&self) -> bool {
+        self.with(|w| w.manner) == Semantics::Windows
     }
 
-    fn remount(&self, drive: &Drive) -> Result<Done> {
+    fn remount(&self, drive: &Drive) -> Result<StepOutcome> {
         self.with(|w| {
-            if w.manner == Manner::Linux {
+            if w.manner == Semantics::Linux {
                 let why = "is not mounted by this system of its own accord";
                 return Err(Error::new(ErrorKind::NotSupported, &drive.name, why));
             }
@@ -203,47 +210,47 @@ impl Platform for Simulated {
                 if vol.locked_by.is_some() {
                     return Err(Error::new(ErrorKind::Busy, name, "the volume is locked"));
                 }
-                vol.shape.mounts.append(&mut vol.former);
+                vol.shape.mounts.append(&mut vol.remount_letters);
             }
-            Ok(Done::default())
+            Ok(StepOutcome::default())
         })
     }
 
-    fn announce_thread(&self) -> u64 {
+    fn register_worker(&self) -> u64 {
         self.announce()
     }
 
-    fn begin_thread(&self, number: u64) {
+    fn worker_started(&self, number: u64) {
         self.begin(number);
     }
 
-    fn end_thread(&self, number: u64) {
+    fn worker_finished(&self, number: u64) {
         self.end(number);
     }
 
-    fn locks_nobody_out(&self) -> bool {
-        self.with(|w| w.manner) == Manner::Linux
+    fn lock_is_probe(&self) -> bool {
+        self.with(|w| w.manner) == Semantics::Linux
     }
 
-    fn ends_programs(&self) -> bool {
+    fn can_terminate(&self) -> bool {
         true
     }
 
-    fn hold(&self, process: &Process) -> Result<Option<Box<dyn Running + '_>>> {
-        let held = self.take_hold(process)?;
-        Ok(held.map(|held| Box::new(held) as Box<dyn Running>))
+    fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
+        let held = self.open_process(process)?;
+        Ok(held.map(|held| Box::new(held) as Box<dyn ProcessHandle>))
     }
 
-    fn vacant_ports(&self) -> Result<Vec<Port>> {
-        Ok(self.vacancies())
+    fn detached_ports(&self) -> Result<Vec<Port>> {
+        Ok(self.detached_ports())
     }
 
     fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
-        self.methods_to_attach(target)
+        self.attach_methods(target)
     }
 
-    fn attach(&self, target: &Target, wait: &mut Wait<'_>) -> Result<Done> {
-        self.bring_back(target, wait)
+    fn attach(&self, target: &Target, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.attach(target, deadline)
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {
@@ -252,8 +259,8 @@ impl Platform for Simulated {
 }
 
 /// Is this the name of the drive, or of a volume of it.
-fn goes_by(device: &Device, name: &str) -> bool {
-    device.shape.name == name || device.volumes.iter().any(|v| v.shape.name == name)
+fn is_named_by(device: &Device, name: &str) -> bool {
+    device.spec.name == name || device.volumes.iter().any(|v| v.shape.name == name)
 }
 
 /// The device whose mount holds this path: the innermost, the latest.

@@ -3,7 +3,7 @@
 use super::Simulated;
 use super::fault::Fault;
 use super::files::{FileError, HandleId};
-use super::happening::Happening;
+use super::happening::ScheduledEvent;
 use crate::drive::DriveId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,17 +51,17 @@ impl Simulated {
 
     /// Closes the file; a handle that is closed already is none.
     pub fn close(&self, handle: HandleId) {
-        self.with(|w| w.happen(Happening::Close(handle)));
+        self.with(|w| w.apply_event(ScheduledEvent::Close(handle)));
     }
 
     /// This happens at that time by the machine's clock.
-    pub fn at(&self, time: Duration, happening: Happening) {
+    pub fn at(&self, time: Duration, happening: ScheduledEvent) {
         self.with(|w| w.agenda.push((time, happening)));
     }
 
     /// This happens now.
-    pub fn now_happens(&self, happening: Happening) {
-        self.with(|w| w.happen(happening));
+    pub fn trigger(&self, happening: ScheduledEvent) {
+        self.with(|w| w.apply_event(happening));
     }
 
     /// This goes wrong from now on.

@@ -1,11 +1,11 @@
 //! Programs that are asked to end, and how they take it.
 
 use super::Simulated;
-use super::happening::Happening;
-use super::world::World;
+use super::happening::ScheduledEvent;
+use super::world::MachineState;
 use crate::blocker::{Process, Role};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::Running;
+use crate::platform::ProcessHandle;
 use std::time::Duration;
 
 /// A program, and how it takes it when it is to end.
@@ -13,14 +13,14 @@ use std::time::Duration;
 pub(super) struct Program {
     pub name: String,
     pub role: Role,
-    pub temper: Temper,
+    pub temper: SignalBehavior,
     /// Tells it from another one of its number.
     pub started: u64,
 }
 
 impl Default for Program {
     fn default() -> Self {
-        let temper = Temper::Obeys(Duration::ZERO);
+        let temper = SignalBehavior::Obeys(Duration::ZERO);
         Program { name: "program".into(), role: Role::Program, temper, started: 0 }
     }
 }
@@ -28,7 +28,7 @@ impl Default for Program {
 /// How a program takes it when it is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Temper {
+pub enum SignalBehavior {
     /// It ends that long after it was asked to.
     Obeys(Duration),
     /// It ends only when it is made to.
@@ -45,7 +45,7 @@ pub enum Temper {
 
 /// What was done to a process: the truth, whatever a report says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct SignalRecord {
     /// When, by the machine's clock.
     pub at: Duration,
     /// To this number.
@@ -59,7 +59,7 @@ pub struct Told {
 impl Simulated {
     /// Says what a program is, and how it takes it when it is to end. Without it, programs are
     /// [`Role::Program`] and obey at once.
-    pub fn behaves(&self, pid: u32, role: Role, temper: Temper) {
+    pub fn set_signal_behavior(&self, pid: u32, role: Role, temper: SignalBehavior) {
         self.with(|w| {
             let program = w.programs.entry(pid).or_default();
             (program.role, program.temper) = (role, temper);
@@ -67,53 +67,59 @@ impl Simulated {
     }
 
     /// Every time that a program was asked or made to end, in order.
-    pub fn told(&self) -> Vec<Told> {
+    pub fn signals_received(&self) -> Vec<SignalRecord> {
         self.with(|w| w.told.clone())
     }
 
-    pub(super) fn take_hold(&self, process: &Process) -> Result<Option<Held<'_>>> {
+    pub(super) fn open_process(&self, process: &Process) -> Result<Option<SimProcess<'_>>> {
         self.with(|w| {
             let program = w.programs.entry(process.pid).or_default();
-            if program.temper == Temper::Replaced && program.started == process.started {
+            if program.temper == SignalBehavior::Replaced && program.started == process.started {
                 program.started += 1;
                 w.exit(process.pid);
             }
             let program = w.program_of(process.pid);
-            if program.started != process.started || !w.runs(process.pid) {
+            if program.started != process.started || !w.is_running(process.pid) {
                 return Ok(None);
             }
             if matches!(program.role, Role::Caller | Role::Kernel) {
                 return Err(Error::new(ErrorKind::Refused, program.name, "must not be ended"));
             }
-            Ok(Some(Held { machine: self, pid: process.pid, started: process.started }))
+            Ok(Some(SimProcess { machine: self, pid: process.pid, started: process.started }))
         })
     }
 }
 
 /// A process that is held.
-pub(super) struct Held<'m> {
+pub(super) struct SimProcess<'m> {
     machine: &'m Simulated,
     pid: u32,
     started: u64,
 }
 
-impl Held<'_> {
-    fn tell(&self, forced: bool) -> Result<()> {
+impl SimProcess<'_> {
+    fn signal(&self, forced: bool) -> Result<()> {
         self.machine.with(|w| {
             let program = w.program_of(self.pid);
-            if program.temper == Temper::Foreign {
+            if program.temper == SignalBehavior::Foreign {
                 return Err(Error::new(ErrorKind::NotPermitted, "", "operation not permitted"));
             }
-            if !w.runs(self.pid) || program.started != self.started {
+            if !w.is_running(self.pid) || program.started != self.started {
                 return Ok(());
             }
-            w.told.push(Told { at: w.now, pid: self.pid, started: program.started, forced });
+            w.told.push(SignalRecord {
+                at: w.now,
+                pid: self.pid,
+                started: program.started,
+                forced,
+            });
             match (program.temper, forced) {
-                (Temper::Obeys(time), false) if !time.is_zero() => {
+                (SignalBehavior::Obeys(time), false) if !time.is_zero() => {
                     let when = w.now + time;
-                    w.agenda.push((when, Happening::Exit(self.pid)));
+                    w.agenda.push((when, ScheduledEvent::Exit(self.pid)));
                 }
-                (Temper::Obeys(_) | Temper::Respawns, _) | (Temper::Stubborn, true) => {
+                (SignalBehavior::Obeys(_) | SignalBehavior::Respawns, _)
+                | (SignalBehavior::Stubborn, true) => {
                     w.exit(self.pid);
                 }
                 _ => {}
@@ -123,34 +129,35 @@ impl Held<'_> {
     }
 }
 
-impl Running for Held<'_> {
-    fn ask(&mut self) -> Result<&'static str> {
-        self.tell(false).map(|()| "ask to end")
+impl ProcessHandle for SimProcess<'_> {
+    fn terminate(&mut self) -> Result<&'static str> {
+        self.signal(false).map(|()| "ask to end")
     }
 
-    fn end(&mut self) -> Result<&'static str> {
-        self.tell(true).map(|()| "make it end")
+    fn kill(&mut self) -> Result<&'static str> {
+        self.signal(true).map(|()| "make it end")
     }
 
-    fn has_ended(&mut self) -> bool {
-        self.machine.with(|w| !w.runs(self.pid) || w.program_of(self.pid).started != self.started)
+    fn has_exited(&mut self) -> bool {
+        self.machine
+            .with(|w| !w.is_running(self.pid) || w.program_of(self.pid).started != self.started)
     }
 }
 
-impl World {
+impl MachineState {
     pub fn program_of(&self, pid: u32) -> Program {
         self.programs.get(&pid).cloned().unwrap_or_default()
     }
 
     /// A program runs as long as it has a file open: more is not known of it.
-    fn runs(&self, pid: u32) -> bool {
+    fn is_running(&self, pid: u32) -> bool {
         self.handles.iter().any(|h| h.pid == pid) || self.raw.iter().any(|(_, p, _)| *p == pid)
     }
 
     /// The program ends, and its files are closed.
     pub fn exit(&mut self, pid: u32) {
         let program = self.program_of(pid);
-        if program.temper != Temper::Respawns {
+        if program.temper != SignalBehavior::Respawns {
             self.handles.retain(|h| h.pid != pid);
             self.raw.retain(|(_, other, _)| *other != pid);
             return;

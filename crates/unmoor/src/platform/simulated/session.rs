@@ -1,18 +1,18 @@
 //! A session: the seam's operations, each with its fault, its time and its line in the journal.
 
 use super::fault::{FaultKind, Op};
-use super::journal::{Effect, Entry};
-use super::world::World;
-use super::{Manner, Simulated};
-use crate::blocker::{Blocker, Scan, UseKind};
+use super::journal::{Effect, JournalEntry};
+use super::world::MachineState;
+use super::{Semantics, Simulated};
+use crate::blocker::{Blocker, BlockerScan, UsageKind};
+use crate::deadline::Deadline;
 use crate::drive::{Drive, DriveId, Medium, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::Session;
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 
-pub(super) struct Bound<'m> {
+pub(super) struct SimSession<'m> {
     pub machine: &'m Simulated,
     pub id: DriveId,
     /// Whose locks are whose.
@@ -24,11 +24,11 @@ pub(super) struct Bound<'m> {
 /// What an operation answered, and what truly happened.
 pub(super) type Answer<T> = Result<(T, Option<Effect>)>;
 
-impl<'m> Bound<'m> {
+impl<'m> SimSession<'m> {
     /// Binds a session to the device.
     pub fn open(machine: &'m Simulated, id: DriveId, token: u64) -> Result<Self> {
         let empty = machine.with(|w| w.device(id).is_some_and(|d| d.medium != Medium::Present));
-        let bound = Bound { machine, id, token, empty };
+        let bound = SimSession { machine, id, token, empty };
         machine.with(|w| w.ours.push((id, token)));
         bound.run(Op::Open, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
@@ -60,7 +60,7 @@ impl<'m> Bound<'m> {
             Err(error) => (Err(error), None),
         };
         self.machine.with(|world| {
-            world.journal.push(Entry {
+            world.journal.push(JournalEntry {
                 at: world.now,
                 op,
                 device: self.id,
@@ -76,7 +76,7 @@ impl<'m> Bound<'m> {
         let time = self.machine.with(|w| w.device(self.id).map(|d| d.pace.operation));
         self.machine.spend(time.unwrap_or_default());
         self.machine.with(|world| {
-            let fault = world.device_mut(self.id).and_then(|d| d.strike(op, volume));
+            let fault = world.device_mut(self.id).and_then(|d| d.fault_for(op, volume));
             match fault {
                 Some(FaultKind::Yank) => world.yank(self.id),
                 Some(FaultKind::NoMedium) => world.take_medium(self.id),
@@ -92,15 +92,15 @@ impl<'m> Bound<'m> {
         })
     }
 
-    pub fn world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+    pub fn world<T>(&self, look: impl FnOnce(&mut MachineState) -> T) -> T {
         self.machine.with(look)
     }
 }
 
 /// No answer until the deadline, or until somebody wishes to stop.
-pub(super) fn hang(wait: &Wait<'_>) -> Error {
+pub(super) fn hang(deadline: &Deadline<'_>) -> Error {
     loop {
-        if let Err(error) = wait.sleep(std::time::Duration::from_millis(50)) {
+        if let Err(error) = deadline.sleep(std::time::Duration::from_millis(50)) {
             return error;
         }
     }
@@ -110,11 +110,11 @@ pub(super) fn io_error() -> Error {
     Error::new(ErrorKind::Failed, "", "input/output error").with_os_code(5)
 }
 
-impl Session for Bound<'_> {
+impl Session for SimSession<'_> {
     fn refresh(&mut self) -> Result<Drive> {
         self.run(Op::Refresh, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
-            _ => Ok((self.world(|w| w.bound(self.id).map(|d| d.picture()))?, None)),
+            _ => Ok((self.world(|w| w.bound(self.id).map(|d| d.describe()))?, None)),
         })
     }
 
@@ -122,60 +122,63 @@ impl Session for Bound<'_> {
         self.world(|w| w.bound(self.id).map(|_| ()))
     }
 
-    fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+    fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.run(Op::Flush, Some(&volume.name), |fault| {
             let bytes = match fault {
-                Some(FaultKind::Hang) => return Err(hang(wait)),
-                Some(FaultKind::IoError) => return Err(self.lose(&volume.name)),
+                Some(FaultKind::Hang) => return Err(hang(deadline)),
+                Some(FaultKind::IoError) => return Err(self.discard(&volume.name)),
                 Some(FaultKind::Lie) => 0,
-                _ => self.write_back(&volume.name, wait)?,
+                _ => self.write_back(&volume.name, deadline)?,
             };
             let method = Attempt::accepted("flush").with_detail(volume.name.as_str());
-            Ok((Done::by(method), Some(Effect::Flushed { bytes })))
+            Ok((StepOutcome::via(method), Some(Effect::Flushed { bytes })))
         })
     }
 
-    fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+    fn flush_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.run(Op::FlushDrive, None, |fault| {
             let bytes = match fault {
-                Some(FaultKind::Hang) => return Err(hang(wait)),
-                Some(FaultKind::IoError) => return Err(self.lose_drive_cache()),
+                Some(FaultKind::Hang) => return Err(hang(deadline)),
+                Some(FaultKind::IoError) => return Err(self.discard_drive_cache()),
                 Some(FaultKind::Lie) => 0,
                 _ => self.world(|w| self.drain(w))?,
             };
-            Ok((Done::by(Attempt::accepted("flush the drive")), Some(Effect::Flushed { bytes })))
+            Ok((
+                StepOutcome::via(Attempt::accepted("flush the drive")),
+                Some(Effect::Flushed { bytes }),
+            ))
         })
     }
 
-    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+    fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.run(Op::Lock, Some(&volume.name), |fault| match fault {
-            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
             _ => self.world(|w| self.lock_idle(w, &volume.name)),
         })
     }
 
-    fn no_writers(&mut self, stays: bool, _wait: &mut Wait<'_>) -> Result<Done> {
+    fn check_raw_users(&mut self, stays: bool, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.run(Op::Writers, None, |_| {
             let scan = self.world(|w| w.blockers(self.id));
-            let raw = |b: &Blocker| b.uses.iter().any(|u| u.kind == UseKind::Device);
+            let raw = |b: &Blocker| b.uses.iter().any(|u| u.kind == UsageKind::Device);
             match !stays && scan.blockers.iter().any(raw) {
                 true => Err(Error::new(
                     ErrorKind::Busy,
                     "",
                     "is written to by a program, past its file systems",
                 )),
-                false => Ok((Done::skipped("nobody writes to the drive itself"), None)),
+                false => Ok((StepOutcome::skipped("nobody writes to the drive itself"), None)),
             }
         })
     }
 
-    fn bears_others(&mut self) -> Result<()> {
+    fn check_foreign_mounts(&mut self) -> Result<()> {
         match self.world(|w| w.mounted_within(self.id)) {
             None => Ok(()),
             Some(path) => {
                 let what = format!("another drive is mounted on {}, within it", path.display());
-                Err(Error::new(ErrorKind::Held, "", what))
+                Err(Error::new(ErrorKind::NotExclusive, "", what))
             }
         }
     }
@@ -185,76 +188,83 @@ impl Session for Bound<'_> {
         volume: &Volume,
         mount: &Mount,
         force: bool,
-        wait: &mut Wait<'_>,
-    ) -> Result<Done> {
-        if self.world(|w| w.manner) == Manner::Windows {
-            return Ok(Done::skipped("dismounted with its volume"));
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        if self.world(|w| w.manner) == Semantics::Windows {
+            return Ok(StepOutcome::skipped("dismounted with its volume"));
         }
         self.run(Op::Unmount, Some(&volume.name), |fault| match fault {
-            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
-            _ => self.take_mount(&volume.name, mount, force, wait),
+            _ => self.apply_unmount(&volume.name, mount, force, deadline),
         })
     }
 
-    fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+    fn dismount(
+        &mut self,
+        volume: &Volume,
+        force: bool,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         self.run(Op::Dismount, Some(&volume.name), |fault| match fault {
-            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
-            _ => self.take_volume(&volume.name, force, wait),
+            _ => self.apply_dismount(&volume.name, force, deadline),
         })
     }
 
-    fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+    fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.run(Op::Claim, None, |fault| {
             if fault == Some(FaultKind::Hang) {
-                return Err(hang(wait));
+                return Err(hang(deadline));
             }
-            self.world(|w| self.take_drive(w, force))?;
+            self.world(|w| self.apply_claim(w, force))?;
             match fault {
-                Some(FaultKind::IoError) => Err(self.lose_drive_cache()),
+                Some(FaultKind::IoError) => Err(self.discard_drive_cache()),
                 _ => {
                     self.world(|w| self.drain(w))?;
-                    Ok((Done::by(Attempt::accepted("claim")), Some(Effect::Claimed)))
+                    Ok((StepOutcome::via(Attempt::accepted("claim")), Some(Effect::Claimed)))
                 }
             }
         })
     }
 
-    fn offline(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+    fn offline(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.run(Op::Offline, Some(&volume.name), |fault| match fault {
-            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
             _ => {
                 self.world(|w| w.volume(self.id, &volume.name).map(|v| v.offline = true))?;
                 let method = Attempt::accepted("take offline").with_detail(volume.name.as_str());
-                Ok((Done::by(method), Some(Effect::TakenOffline)))
+                Ok((StepOutcome::via(method), Some(Effect::TakenOffline)))
             }
         })
     }
 
-    fn stand_back(&mut self) {
+    fn release_handles(&mut self) {
         self.world(|w| {
-            if w.manner == Manner::Windows {
+            if w.manner == Semantics::Windows {
                 self.close(w);
             }
         });
     }
 
-    fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
+    fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.run(Op::LetGo, None, |fault| match fault {
-            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
-            fault => self.world(|w| self.let_it_go(w, action, fault == Some(FaultKind::Lie))),
+            fault => self.world(|w| self.apply_action(w, action, fault == Some(FaultKind::Lie))),
         })
     }
 
-    fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+    fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.run(Op::Load, None, |fault| match fault {
-            Some(FaultKind::Hang) => Err(hang(wait)),
+            Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
-            Some(FaultKind::Lie) => Ok((Done::by(Attempt::accepted("close the tray")), None)),
-            _ => self.take_in(wait),
+            Some(FaultKind::Lie) => {
+                Ok((StepOutcome::via(Attempt::accepted("close the tray")), None))
+            }
+            _ => self.apply_load(deadline),
         })
     }
 
@@ -262,7 +272,7 @@ impl Session for Bound<'_> {
         Some(self.machine.unwritten(self.id))
     }
 
-    fn presence(&mut self, _wait: &mut Wait<'_>) -> Result<Presence> {
+    fn presence(&mut self, _wait: &mut Deadline<'_>) -> Result<Presence> {
         self.run(Op::Presence, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
             _ => {
@@ -272,32 +282,32 @@ impl Session for Bound<'_> {
         })
     }
 
-    fn unlock(&mut self) -> Result<Done> {
+    fn unlock(&mut self) -> Result<StepOutcome> {
         self.run(Op::Unlock, None, |fault| {
             let freed = self.world(|w| self.free(w));
             match fault {
                 Some(FaultKind::IoError) => Err(io_error()),
-                _ if freed => Ok((Done::default(), Some(Effect::Unlocked))),
-                _ => Ok((Done::skipped("nothing was locked"), None)),
+                _ if freed => Ok((StepOutcome::default(), Some(Effect::Unlocked))),
+                _ => Ok((StepOutcome::skipped("nothing was locked"), None)),
             }
         })
     }
 
-    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan {
+    fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
         let found = self.run(Op::Blockers, None, |fault| {
             if fault == Some(FaultKind::Hang) {
-                return Err(hang(wait));
+                return Err(hang(deadline));
             }
             Ok((self.world(|w| w.blockers(self.id)), None))
         });
-        found.unwrap_or_else(|error| Scan {
+        found.unwrap_or_else(|error| BlockerScan {
             notes: vec![format!("the search was not finished: {error}")],
-            ..Scan::default()
+            ..BlockerScan::default()
         })
     }
 }
 
-impl Drop for Bound<'_> {
+impl Drop for SimSession<'_> {
     fn drop(&mut self) {
         self.world(|w| self.close(w));
     }

@@ -1,7 +1,7 @@
 //! What a simulated drive is made of: plain builders, in the words of [`crate::Drive`].
 
 use super::cache::Chunk;
-use super::device::{Device, Pace, Prevention, Vol};
+use super::device::{Device, Prevention, Timing, VolumeState};
 use super::fault::Fault;
 use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Volume, VolumeKind};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct DriveSetup {
     pub(super) shape: Drive,
-    pub(super) pace: Pace,
+    pub(super) pace: Timing,
     pub(super) prevention: Prevention,
     pub(super) silent: bool,
     pub(super) disc_in_tray: bool,
@@ -37,7 +37,7 @@ impl DriveSetup {
             hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt),
             read_only: false,
             medium: Medium::Present,
-            system: Vec::new(),
+            system_uses: Vec::new(),
             backing_file: None,
             siblings: Vec::new(),
             port: matches!(bus, Bus::Usb | Bus::Thunderbolt | Bus::Scsi | Bus::Ata | Bus::Nvme)
@@ -47,7 +47,7 @@ impl DriveSetup {
         };
         DriveSetup {
             shape,
-            pace: Pace::default(),
+            pace: Timing::default(),
             prevention: Prevention::None,
             silent: false,
             disc_in_tray: true,
@@ -121,7 +121,7 @@ impl DriveSetup {
     /// It carries these parts of the running system.
     #[must_use]
     pub fn system(mut self, carries: &[&str]) -> Self {
-        self.shape.system = carries.iter().map(ToString::to_string).collect();
+        self.shape.system_uses = carries.iter().map(ToString::to_string).collect();
         self
     }
 
@@ -219,7 +219,7 @@ impl DriveSetup {
             written: Vec::new(),
             claimed_by: None,
             lost: false,
-            shape,
+            spec: shape,
         }
     }
 }
@@ -297,7 +297,7 @@ impl VolumeSetup {
         self
     }
 
-    fn build(&self, drive: &str, id: DriveId, number: u64) -> Vol {
+    fn build(&self, drive: &str, id: DriveId, number: u64) -> VolumeState {
         let name = match (&self.name, self.kind) {
             (Some(name), _) => name.clone(),
             (None, VolumeKind::Disk) => drive.to_string(),
@@ -308,8 +308,8 @@ impl VolumeSetup {
             path: PathBuf::from(&name),
             device: (id.device << 8) + number,
             kind: self.kind,
-            on,
-            spans: Vec::new(),
+            parents: on,
+            other_members: Vec::new(),
             swaps: Vec::new(),
             label: self.label.clone(),
             uuid: self.uuid.clone(),
@@ -323,6 +323,6 @@ impl VolumeSetup {
         let cache = self.dirty.iter().flat_map(|(path, bytes)| {
             Chunk::pieces(&shape.name, path, &vec![0x5a; usize::try_from(*bytes).unwrap_or(0)])
         });
-        Vol { cache: cache.collect(), ..Vol::new(shape) }
+        VolumeState { cache: cache.collect(), ..VolumeState::new(shape) }
     }
 }

@@ -6,7 +6,7 @@
 //! with many drives can be told from the next one by its scenario alone.
 
 use super::Simulated;
-use super::world::World;
+use super::world::MachineState;
 use std::sync::PoisonError;
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl Simulated {
             w.wake_next()
         });
         self.woken(slept);
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while world.threads.running != Some(number) {
             world = self.woke.wait(world).unwrap_or_else(PoisonError::into_inner);
         }
@@ -101,7 +101,7 @@ impl Simulated {
     }
 }
 
-impl World {
+impl MachineState {
     /// When nobody runs and all have begun: the clock moves on to whoever is to wake first, and that one
     /// runs. How long everybody slept, if somebody was woken.
     fn wake_next(&mut self) -> Option<Duration> {

@@ -2,12 +2,12 @@
 
 use super::Simulated;
 use super::cache::{Contents, contents, total};
-use super::journal::Entry;
+use super::journal::JournalEntry;
 use crate::drive::{Drive, DriveId, Medium, Presence};
 
 impl Simulated {
     /// Every operation so far, in order.
-    pub fn journal(&self) -> Vec<Entry> {
+    pub fn journal(&self) -> Vec<JournalEntry> {
         self.with(|w| w.journal.clone())
     }
 
@@ -73,7 +73,7 @@ impl Simulated {
     }
 
     /// The drive as it looks now, also after it left.
-    pub fn picture(&self, drive: DriveId) -> Option<Drive> {
-        self.with(|w| w.device(drive).map(|d| d.picture()))
+    pub fn describe(&self, drive: DriveId) -> Option<Drive> {
+        self.with(|w| w.device(drive).map(|d| d.describe()))
     }
 }

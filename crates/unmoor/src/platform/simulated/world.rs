@@ -1,11 +1,11 @@
 //! Everything inside the machine, behind one lock: devices, handles, the clock, what is yet to happen.
 
-use super::Manner;
-use super::device::{Device, Vol};
+use super::Semantics;
+use super::device::{Device, VolumeState};
 use super::files::Handle;
-use super::happening::Happening;
-use super::journal::Entry;
-use super::running::{Program, Told};
+use super::happening::ScheduledEvent;
+use super::journal::JournalEntry;
+use super::running::{Program, SignalRecord};
 use super::setup::DriveSetup;
 use super::threads::Threads;
 use crate::drive::{DriveId, Medium, Mount};
@@ -15,26 +15,26 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct MachineState {
     pub now: Duration,
-    pub manner: Manner,
+    pub manner: Semantics,
     pub devices: Vec<Device>,
     pub handles: Vec<Handle>,
     pub programs: BTreeMap<u32, Program>,
-    pub told: Vec<Told>,
+    pub told: Vec<SignalRecord>,
     /// Who has a drive itself open: which, who, and whether to write.
     pub raw: Vec<(DriveId, u32, bool)>,
     /// Which drives our own sessions have a handle on, and whose it is.
     pub ours: Vec<(DriveId, u64)>,
-    pub agenda: Vec<(Duration, Happening)>,
-    pub journal: Vec<Entry>,
+    pub agenda: Vec<(Duration, ScheduledEvent)>,
+    pub journal: Vec<JournalEntry>,
     pub threads: Threads,
     counter: u64,
 }
 
-impl World {
-    pub fn new(manner: Manner) -> Self {
-        World {
+impl MachineState {
+    pub fn new(manner: Semantics) -> Self {
+        MachineState {
             now: Duration::ZERO,
             manner,
             devices: Vec::new(),
@@ -117,14 +117,14 @@ impl World {
     /// mounts, where another drive has it already.
     fn known_elsewhere(&self, id: DriveId, volume: usize) -> Option<Vec<Mount>> {
         let new = &self.device(id)?.volumes[volume];
-        let mut others = self.devices.iter().filter(|d| d.attached && d.shape.id != id);
+        let mut others = self.devices.iter().filter(|d| d.attached && d.spec.id != id);
         let known = others.find_map(|d| d.volume(&new.shape.name)).filter(|v| v.is_stacked());
         known.filter(|_| new.is_stacked()).map(|v| v.shape.mounts.clone())
     }
 
     /// Is the stacked volume of this name on that drive too.
     pub fn is_shared(&self, volume: &str, with: DriveId) -> bool {
-        self.device(with).and_then(|d| d.volume(volume)).is_some_and(Vol::is_stacked)
+        self.device(with).and_then(|d| d.volume(volume)).is_some_and(VolumeState::is_stacked)
     }
 
     /// What became of a stacked volume on one drive became of it on all others that it lies on.
@@ -134,7 +134,7 @@ impl World {
             return;
         }
         let (mounts, open) = (vol.shape.mounts.clone(), vol.open);
-        let others = self.devices.iter_mut().filter(|d| d.attached && d.shape.id != id);
+        let others = self.devices.iter_mut().filter(|d| d.attached && d.spec.id != id);
         for other in others.filter_map(|d| d.volume_mut(volume)).filter(|v| v.is_stacked()) {
             other.shape.mounts.clone_from(&mounts);
             other.open = open;
@@ -142,40 +142,40 @@ impl World {
     }
 
     pub fn device(&self, id: DriveId) -> Option<&Device> {
-        self.devices.iter().find(|d| d.shape.id == id)
+        self.devices.iter().find(|d| d.spec.id == id)
     }
 
     pub fn device_mut(&mut self, id: DriveId) -> Option<&mut Device> {
-        self.devices.iter_mut().find(|d| d.shape.id == id)
+        self.devices.iter_mut().find(|d| d.spec.id == id)
     }
 
     /// The device this session is bound to, or what became of it.
     pub fn bound(&mut self, id: DriveId) -> Result<&mut Device> {
-        let Some(at) = self.devices.iter().position(|d| d.shape.id == id) else {
+        let Some(at) = self.devices.iter().position(|d| d.spec.id == id) else {
             return Err(Error::new(ErrorKind::Gone, "", "the drive is gone"));
         };
         if self.devices[at].attached {
             return Ok(&mut self.devices[at]);
         }
-        let name = &self.devices[at].shape.name;
-        match self.devices.iter().any(|d| d.attached && d.shape.name == *name) {
+        let name = &self.devices[at].spec.name;
+        match self.devices.iter().any(|d| d.attached && d.spec.name == *name) {
             true => Err(Error::new(ErrorKind::Replaced, name, "is another device now")),
             false => Err(Error::new(ErrorKind::Gone, name, "the drive is gone")),
         }
     }
 
-    /// As [`World::bound`], with a medium in it.
+    /// As [`MachineState::bound`], with a medium in it.
     pub fn with_medium(&mut self, id: DriveId) -> Result<&mut Device> {
         let device = self.bound(id)?;
         if device.medium != Medium::Present {
-            let name = &device.shape.name;
+            let name = &device.spec.name;
             return Err(Error::new(ErrorKind::NoMedium, name, "there is no medium in it any more"));
         }
         Ok(device)
     }
 
-    /// As [`World::with_medium`], and this volume of it.
-    pub fn volume(&mut self, id: DriveId, name: &str) -> Result<&mut Vol> {
+    /// As [`MachineState::with_medium`], and this volume of it.
+    pub fn volume(&mut self, id: DriveId, name: &str) -> Result<&mut VolumeState> {
         let device = self.with_medium(id)?;
         device.volume_mut(name).ok_or_else(|| {
             Error::new(ErrorKind::Failed, name, "there is no such volume on this drive")
@@ -193,7 +193,7 @@ impl World {
             };
             let (at, happening) = self.agenda.remove(next);
             self.settle(at);
-            self.happen(happening);
+            self.apply_event(happening);
         }
         self.settle(until);
     }
@@ -210,7 +210,7 @@ impl World {
             (device.attached, device.powered_off) = (false, false);
             device.cut_off();
         }
-        self.stale(id, None);
+        self.invalidate(id, None);
     }
 
     /// Takes the medium out by hand.
@@ -221,22 +221,26 @@ impl World {
             device.moving = None;
             device.cut_off();
         }
-        self.stale(id, None);
+        self.invalidate(id, None);
     }
 
     /// Pulls the device out, and another one appears in its place: same name, same number, same mount
     /// points, other content.
     pub fn replace(&mut self, id: DriveId) {
         let Some(old) = self.device(id) else { return };
-        let mut setup = DriveSetup::new("", old.shape.kind, old.shape.bus);
-        setup.shape = old.shape.clone();
+        let mut setup = DriveSetup::new("", old.spec.kind, old.spec.bus);
+        setup.shape = old.spec.clone();
         setup.shape.medium = Medium::Present;
         setup.shape.serial = Some("REPLACED".into());
         setup.pace = old.pace;
-        let volumes: Vec<Vol> = old
+        let volumes: Vec<VolumeState> = old
             .volumes
             .iter()
-            .map(|v| Vol { open: v.open, former: v.former.clone(), ..Vol::new(v.shape.clone()) })
+            .map(|v| VolumeState {
+                open: v.open,
+                remount_letters: v.remount_letters.clone(),
+                ..VolumeState::new(v.shape.clone())
+            })
             .collect();
         self.yank(id);
         let number = self.number();
@@ -247,9 +251,9 @@ impl World {
     }
 
     /// Handles on this drive (or on one volume of it) no longer work.
-    pub fn stale(&mut self, id: DriveId, volume: Option<&str>) {
-        let on = |d: &&Device| volume.is_some_and(|v| self.is_shared(v, d.shape.id));
-        let shared: Vec<DriveId> = self.devices.iter().filter(on).map(|d| d.shape.id).collect();
+    pub fn invalidate(&mut self, id: DriveId, volume: Option<&str>) {
+        let on = |d: &&Device| volume.is_some_and(|v| self.is_shared(v, d.spec.id));
+        let shared: Vec<DriveId> = self.devices.iter().filter(on).map(|d| d.spec.id).collect();
         self.handles
             .iter_mut()
             .filter(|h| match volume {

@@ -1,6 +1,6 @@
 //! Virtual disks and the files that they lie in: `STORAGE_DEPENDENCY_INFO` of `virtdisk.h`.
 
-use super::pointed::Answer;
+use super::pointed::Buffer;
 
 /// A file that a virtual disk lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) fn image_files(answer: &[u8], base: u64, pointer: usize) -> Vec<Image
     const HEADER: usize = 8;
     const TEXTS: usize = 32;
     let size = TEXTS + 4 * pointer;
-    let answer = Answer::new(answer, base, pointer);
+    let answer = Buffer::new(answer, base, pointer);
     if answer.bytes.u32(0) != Some(VERSION_2) {
         return Vec::new();
     }

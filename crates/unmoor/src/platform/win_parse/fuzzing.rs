@@ -107,12 +107,12 @@ pub fn windows_tables(mut bytes: &[u8]) {
     assert!(answer.counted(0).is_none_or(|text| text.len() <= bytes.len() / 2));
     assert!(answer.sid(0).and_then(|sid| sid_text(&sid)).is_none_or(|text| text.starts_with("S-")));
     let units = units(bytes);
-    let stick = Place {
+    let stick = VolumeNames {
         kernel: Some(r"\Device\HarddiskVolume5".into()),
         guid: Some(r"\\?\Volume{ab}\".into()),
         mounts: vec![r"E:\".into()],
     };
-    if let Some(Spot { volume, path }) = find_place(&[stick], &units) {
+    if let Some(VolumePath { volume, path }) = find_place(&[stick], &units) {
         assert_eq!(volume, 0);
         let shown = path.map(|path| String::from_utf16_lossy(&path));
         assert!(shown.is_none_or(|shown| shown.starts_with(r"E:\")));

@@ -11,13 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether the thread still moves.
-const TICK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// So many threads may be left behind before the rest stays unasked.
-const MOST_STUCK: usize = 16;
+const MAX_STUCK: usize = 16;
 
 /// What came of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Asked<R> {
+pub(crate) struct PoolResult<R> {
     /// Which question, counted from 0, and its answer.
     pub answers: Vec<(usize, R)>,
     /// Questions that were not answered within the patience for one.
@@ -37,12 +37,12 @@ const IDLE: usize = usize::MAX;
 
 /// Where a thread is.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct Heartbeat {
     at: AtomicUsize,
     beats: AtomicU64,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Shows that a long answer goes on: called between the calls that it is made of.
     pub(crate) fn beat(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
@@ -55,12 +55,12 @@ impl Pulse {
 
 /// Asks every question; gives one up that stands still for `patience`, and all of it as soon as `go_on`
 /// says no.
-pub(crate) fn ask_all<T, R>(
+pub(crate) fn run_all<T, R>(
     questions: Vec<T>,
     patience: Duration,
     mut go_on: impl FnMut() -> bool,
-    ask: impl Fn(&T, &Pulse) -> R + Send + Sync + 'static,
-) -> Asked<R>
+    ask: impl Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
+) -> PoolResult<R>
 where
     T: Send + Sync + 'static,
     R: Send + 'static,
@@ -68,18 +68,18 @@ where
     let total = questions.len();
     let work = Arc::new(Work { questions, ask, next: AtomicUsize::new(0) });
     let (sender, receiver) = mpsc::channel();
-    let mut asked = Asked { answers: Vec::new(), stuck: Vec::new(), unasked: 0 };
+    let mut asked = PoolResult { answers: Vec::new(), stuck: Vec::new(), unasked: 0 };
     let mut at = start(&work, &sender);
     let mut seen = ((IDLE, 0), Instant::now());
     let mut look = Instant::now();
     while asked.answers.len() + asked.stuck.len() < total {
         let Some(here) = &at else { break };
-        match receiver.recv_timeout(TICK) {
+        match receiver.recv_timeout(POLL_INTERVAL) {
             Ok(answer) => asked.take(answer),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if look.elapsed() < TICK {
+        if look.elapsed() < POLL_INTERVAL {
             continue;
         }
         look = Instant::now();
@@ -97,7 +97,7 @@ where
             }
             if here.seen() == now {
                 asked.stuck.push(now.0);
-                at = (asked.stuck.len() < MOST_STUCK).then(|| start(&work, &sender)).flatten();
+                at = (asked.stuck.len() < MAX_STUCK).then(|| start(&work, &sender)).flatten();
                 seen = ((IDLE, 0), Instant::now());
             }
         }
@@ -117,20 +117,20 @@ where
 }
 
 /// Asks one question, which may take `time` as a whole. `None` when it was not answered.
-pub(crate) fn ask_one<R: Send + 'static>(
+pub(crate) fn run_one<R: Send + 'static>(
     time: Duration,
     go_on: impl FnMut() -> bool,
     question: impl FnOnce() -> R + Send + 'static,
 ) -> Option<R> {
     let questions = vec![Mutex::new(Some(question))];
-    let asked = ask_all(questions, time, go_on, |question, _| {
+    let asked = run_all(questions, time, go_on, |question, _| {
         let question = question.lock().unwrap_or_else(PoisonError::into_inner).take();
         question.map(|ask| ask())
     });
     asked.answers.into_iter().find_map(|(_, answer)| answer)
 }
 
-impl<R> Asked<R> {
+impl<R> PoolResult<R> {
     fn take(&mut self, (index, answer): (usize, R)) {
         // One that was given up has come back after all.
         self.stuck.retain(|stuck| *stuck != index);
@@ -139,13 +139,13 @@ impl<R> Asked<R> {
 }
 
 /// Starts a thread that takes one question after the other, and tells at which one it is.
-fn start<T, R, F>(work: &Arc<Work<T, F>>, sender: &Sender<(usize, R)>) -> Option<Arc<Pulse>>
+fn start<T, R, F>(work: &Arc<Work<T, F>>, sender: &Sender<(usize, R)>) -> Option<Arc<Heartbeat>>
 where
     T: Send + Sync + 'static,
     R: Send + 'static,
-    F: Fn(&T, &Pulse) -> R + Send + Sync + 'static,
+    F: Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
 {
-    let pulse = Arc::new(Pulse { at: AtomicUsize::new(IDLE), beats: AtomicU64::new(0) });
+    let pulse = Arc::new(Heartbeat { at: AtomicUsize::new(IDLE), beats: AtomicU64::new(0) });
     let (work, sender, mine) = (work.clone(), sender.clone(), pulse.clone());
     let thread = thread::Builder::new().name("unmoor-ask".into()).spawn(move || {
         loop {
@@ -172,13 +172,13 @@ mod tests {
 
     /// Something that never comes, and what would let it come.
     fn never() -> (Sender<()>, Mutex<mpsc::Receiver<()>>) {
-        let (keep, wait) = mpsc::channel();
-        (keep, Mutex::new(wait))
+        let (keep, deadline) = mpsc::channel();
+        (keep, Mutex::new(deadline))
     }
 
     #[test]
     fn every_question_is_answered_once() {
-        let mut asked = ask_all((0..1000u32).collect(), LONG, || true, |n, _| n * 2);
+        let mut asked = run_all((0..1000u32).collect(), LONG, || true, |n, _| n * 2);
         asked.answers.sort_unstable();
         assert_eq!((asked.stuck.len(), asked.unasked), (0, 0));
         assert_eq!(asked.answers.len(), 1000);
@@ -187,15 +187,15 @@ mod tests {
 
     #[test]
     fn what_is_never_answered_is_left_behind_and_the_rest_goes_on() {
-        let (_keep, wait) = never();
-        let asked = ask_all(
+        let (_keep, deadline) = never();
+        let asked = run_all(
             vec![1, 2, 3, 4, 5],
             SHORT,
             || true,
             move |n, _| {
                 if *n == 2 || *n == 4 {
                     // The lock is held by the first that is stuck: that holds up the second as well.
-                    let _ = wait.lock().map(|wait| wait.recv());
+                    let _ = deadline.lock().map(|deadline| deadline.recv());
                 }
                 *n
             },
@@ -209,13 +209,13 @@ mod tests {
 
     #[test]
     fn it_ends_when_there_is_no_more_time_and_says_what_was_left_out() {
-        let (_keep, wait) = never();
-        let asked = ask_all(
+        let (_keep, deadline) = never();
+        let asked = run_all(
             (0..10).collect::<Vec<i32>>(),
             LONG,
             || false,
             move |n, _| {
-                let _ = wait.lock().map(|wait| wait.recv());
+                let _ = deadline.lock().map(|deadline| deadline.recv());
                 *n
             },
         );
@@ -225,23 +225,23 @@ mod tests {
 
     #[test]
     fn too_many_that_are_stuck_end_it() {
-        let (_keep, wait) = never();
-        let asked = ask_all(
+        let (_keep, deadline) = never();
+        let asked = run_all(
             (0..100).collect::<Vec<i32>>(),
             Duration::ZERO,
             || true,
             move |n, _| {
-                let _ = wait.lock().map(|wait| wait.recv());
+                let _ = deadline.lock().map(|deadline| deadline.recv());
                 *n
             },
         );
-        assert_eq!(asked.stuck.len(), MOST_STUCK);
-        assert_eq!(asked.unasked, 100 - MOST_STUCK);
+        assert_eq!(asked.stuck.len(), MAX_STUCK);
+        assert_eq!(asked.unasked, 100 - MAX_STUCK);
     }
 
     #[test]
     fn a_panic_in_a_question_costs_that_question_only() {
-        let asked = ask_all(
+        let asked = run_all(
             vec![1, 2, 3],
             SHORT,
             || true,
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_long_answer_that_goes_on_is_waited_for() {
-        let asked = ask_all(
+        let asked = run_all(
             vec![()],
             SHORT,
             || true,
@@ -273,16 +273,16 @@ mod tests {
 
     #[test]
     fn one_question_is_answered_or_left_behind() {
-        assert_eq!(ask_one(LONG, || true, || 7), Some(7));
-        let (_keep, wait) = never();
-        let stuck = move || wait.lock().map(|wait| wait.recv()).is_ok();
-        assert_eq!(ask_one(LONG, || false, stuck), None);
-        assert_eq!(ask_one(SHORT, || true, || -> i32 { panic!("on purpose") }), None);
+        assert_eq!(run_one(LONG, || true, || 7), Some(7));
+        let (_keep, deadline) = never();
+        let stuck = move || deadline.lock().map(|deadline| deadline.recv()).is_ok();
+        assert_eq!(run_one(LONG, || false, stuck), None);
+        assert_eq!(run_one(SHORT, || true, || -> i32 { panic!("on purpose") }), None);
     }
 
     #[test]
     fn no_questions_need_no_time() {
-        let asked = ask_all(Vec::<i32>::new(), LONG, || false, |n, _| *n);
-        assert_eq!(asked, Asked { answers: vec![], stuck: vec![], unasked: 0 });
+        let asked = run_all(Vec::<i32>::new(), LONG, || false, |n, _| *n);
+        assert_eq!(asked, PoolResult { answers: vec![], stuck: vec![], unasked: 0 });
     }
 }

@@ -6,7 +6,7 @@
 
 /// A volume, and what it is called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct VolumeNames {
     /// The kernel's name: `\Device\HarddiskVolume5`.
     pub kernel: Option<String>,
     /// Its volume name: `\\?\Volume{…}`.
@@ -17,7 +17,7 @@ pub(crate) struct Place {
 
 /// A file on one of the volumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Spot {
+pub(crate) struct VolumePath {
     /// Which volume, counted from 0.
     pub volume: usize,
     /// Its path as a user knows it; `None` for the volume itself, opened as a device.
@@ -25,22 +25,22 @@ pub(crate) struct Spot {
 }
 
 /// Which volume a file lies on; `None` for one on another drive.
-pub(crate) fn find(places: &[Place], name: &[u16]) -> Option<Spot> {
-    let mut best: Option<(usize, Spot)> = None;
+pub(crate) fn find(places: &[VolumeNames], name: &[u16]) -> Option<VolumePath> {
+    let mut best: Option<(usize, VolumePath)> = None;
     for (volume, place) in places.iter().enumerate() {
         for prefix in place.prefixes() {
             let Some(rest) = below(name, &prefix) else { continue };
             // A folder where a volume is mounted lies on another volume: the longest name is meant.
             if best.as_ref().is_none_or(|(length, _)| prefix.len() > *length) {
                 let path = (!rest.is_empty()).then(|| place.shown(rest));
-                best = Some((prefix.len(), Spot { volume, path }));
+                best = Some((prefix.len(), VolumePath { volume, path }));
             }
         }
     }
     best.map(|(_, spot)| spot)
 }
 
-impl Place {
+impl VolumeNames {
     /// What the names of its files may begin with, without a `\` at the end.
     fn prefixes(&self) -> Vec<String> {
         let bare = |name: &str| name.trim_end_matches('\\').to_string();
@@ -85,13 +85,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn places() -> Vec<Place> {
-        let stick = Place {
+    fn places() -> Vec<VolumeNames> {
+        let stick = VolumeNames {
             kernel: Some(r"\Device\HarddiskVolume5".into()),
             guid: Some(r"\\?\Volume{ab}\".into()),
             mounts: vec![r"E:\".into(), r"C:\Mount\Card\".into()],
         };
-        let nameless = Place {
+        let nameless = VolumeNames {
             kernel: Some(r"\Device\HarddiskVolume6".into()),
             guid: Some(r"\\?\Volume{cd}\".into()),
             mounts: vec![],
@@ -176,7 +176,7 @@ mod tests {
         fn almost_names_do_not_panic(name in r"[\\?DeviceHarddiskVolume5E:CMountCard]{0,40}") {
             let units: Vec<u16> = name.encode_utf16().collect();
             let _ = find(&places(), &units);
-            let _ = find(&[Place::default()], &units);
+            let _ = find(&[VolumeNames::default()], &units);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::bytes::Bytes;
 
 /// An answer with pointers in it, and where it lay when it was written.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct Buffer<'a> {
     pub(crate) bytes: Bytes<'a>,
     /// The address of its first byte.
     base: u64,
@@ -12,13 +12,13 @@ pub(crate) struct Answer<'a> {
     pub(crate) pointer: usize,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> Buffer<'a> {
     pub(crate) fn new(bytes: &'a [u8], base: u64, pointer: usize) -> Self {
-        Answer { bytes: Bytes(bytes), base, pointer }
+        Buffer { bytes: Bytes(bytes), base, pointer }
     }
 
     /// What lies behind the pointer at this offset, up to the end of the answer.
-    fn behind(self, at: usize) -> Option<Bytes<'a>> {
+    fn at_pointer(self, at: usize) -> Option<Bytes<'a>> {
         let target = self.bytes.pointer(at, self.pointer)?;
         let offset = usize::try_from(target.checked_sub(self.base)?).ok()?;
         self.bytes.0.get(offset..).filter(|rest| !rest.is_empty()).map(Bytes)
@@ -27,8 +27,8 @@ impl<'a> Answer<'a> {
     /// The NUL-terminated text that the pointer at this offset leads to; `None` for a null pointer, for
     /// one that leads elsewhere, and for a text without an end.
     pub(crate) fn sz(self, at: usize) -> Option<Vec<u16>> {
-        let units: Vec<u16> = self.behind(at)?.units().take_while(|&u| u != 0).collect();
-        let room = self.behind(at)?.0.len() / 2;
+        let units: Vec<u16> = self.at_pointer(at)?.units().take_while(|&u| u != 0).collect();
+        let room = self.at_pointer(at)?.0.len() / 2;
         (units.len() < room).then_some(units)
     }
 
@@ -38,14 +38,14 @@ impl<'a> Answer<'a> {
         if length == 0 {
             return Some(Vec::new());
         }
-        let text = self.behind(at + self.pointer)?;
+        let text = self.at_pointer(at + self.pointer)?;
         Some(Bytes(text.0.get(..length)?).units().collect())
     }
 
     /// The security identifier (`SID` of `winnt.h`) that the pointer at this offset leads to: revision,
     /// how many numbers, six bytes of authority, the numbers.
     pub(crate) fn sid(self, at: usize) -> Option<Vec<u8>> {
-        let sid = self.behind(at)?;
+        let sid = self.at_pointer(at)?;
         let length = 8 + 4 * usize::from(sid.u8(1)?);
         sid.0.get(..length).map(<[u8]>::to_vec)
     }
@@ -80,25 +80,25 @@ mod tests {
     #[test]
     fn a_counted_text_is_read_from_behind_its_pointer() {
         let bytes = counted(4, BASE + 16, "E:\\");
-        let text = Answer::new(&bytes, BASE, 8).counted(0).unwrap();
+        let text = Buffer::new(&bytes, BASE, 8).counted(0).unwrap();
         assert_eq!(String::from_utf16_lossy(&text), "E:");
-        assert_eq!(Answer::new(&counted(0, 0, ""), BASE, 8).counted(0), Some(vec![]));
+        assert_eq!(Buffer::new(&counted(0, 0, ""), BASE, 8).counted(0), Some(vec![]));
     }
 
     #[test]
     fn a_pointer_that_leads_elsewhere_leads_nowhere() {
         for pointer in [0, 1, BASE - 1, BASE + 16 + 4, u64::MAX] {
             let bytes = counted(4, pointer, "E:");
-            assert_eq!(Answer::new(&bytes, BASE, 8).counted(0), None, "{pointer:#x}");
+            assert_eq!(Buffer::new(&bytes, BASE, 8).counted(0), None, "{pointer:#x}");
         }
         let longer_than_sent = counted(400, BASE + 16, "E:");
-        assert_eq!(Answer::new(&longer_than_sent, BASE, 8).counted(0), None);
+        assert_eq!(Buffer::new(&longer_than_sent, BASE, 8).counted(0), None);
     }
 
     #[test]
     fn a_text_without_an_end_is_none() {
         let bytes = |text| counted(0, BASE + 16, text);
-        let read = |text| Answer::new(&bytes(text), BASE, 8).sz(8);
+        let read = |text| Buffer::new(&bytes(text), BASE, 8).sz(8);
         assert_eq!(read("ab\0c"), Some("ab".encode_utf16().collect()));
         assert_eq!(read("ab"), None);
         assert_eq!(read("\0"), Some(vec![]));
@@ -108,10 +108,10 @@ mod tests {
     fn a_security_identifier_is_written_as_windows_writes_it() {
         let mut bytes = (BASE + 8).to_le_bytes().to_vec();
         bytes.extend([1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0]);
-        let sid = Answer::new(&bytes, BASE, 8).sid(0).unwrap();
+        let sid = Buffer::new(&bytes, BASE, 8).sid(0).unwrap();
         assert_eq!(sid_text(&sid).as_deref(), Some("S-1-5-32-544"));
         bytes.pop();
-        assert_eq!(Answer::new(&bytes, BASE, 8).sid(0), None);
+        assert_eq!(Buffer::new(&bytes, BASE, 8).sid(0), None);
         assert_eq!(sid_text(&[1, 1]), None);
     }
 
@@ -121,7 +121,7 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..64), base: u64, at in 0..80usize,
         ) {
             for pointer in [4, 8] {
-                let answer = Answer::new(&bytes, base, pointer);
+                let answer = Buffer::new(&bytes, base, pointer);
                 let _ = (answer.sz(at), answer.counted(at));
                 let _ = answer.sid(at).and_then(|sid| sid_text(&sid));
                 let _ = sid_text(&bytes);
@@ -133,7 +133,7 @@ mod tests {
             length in 0..40u16, offset in 0..40u64, text in "[a-z\\x00]{0,9}",
         ) {
             let bytes = counted(length, BASE + offset, &text);
-            let answer = Answer::new(&bytes, BASE, 8);
+            let answer = Buffer::new(&bytes, BASE, 8);
             let read = answer.counted(0).unwrap_or_default();
             prop_assert!(read.len() <= bytes.len() / 2);
             let _ = answer.sz(8);

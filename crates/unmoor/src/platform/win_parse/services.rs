@@ -1,6 +1,6 @@
 //! The service manager's list: which service runs in which process.
 
-use super::pointed::Answer;
+use super::pointed::Buffer;
 
 /// A running service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct Service {
 /// two pointers to texts (name, display name), then nine numbers, of which the eighth is the process.
 pub(crate) fn services(answer: &[u8], count: usize, base: u64, pointer: usize) -> Vec<Service> {
     let size = (2 * pointer + 36).next_multiple_of(pointer);
-    let answer = Answer::new(answer, base, pointer);
+    let answer = Buffer::new(answer, base, pointer);
     let room = answer.bytes.0.len() / size;
     (0..count.min(room))
         .filter_map(|index| {

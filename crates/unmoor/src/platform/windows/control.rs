@@ -58,12 +58,12 @@ impl Device {
     }
 
     /// `DeviceIoControl` that asks nothing back.
-    pub(super) fn tell(&self, request: u32, input: &[u8]) -> Result<(), Code> {
-        self.ask(request, input, 0).map(drop)
+    pub(super) fn ioctl_in(&self, request: u32, input: &[u8]) -> Result<(), Code> {
+        self.ioctl(request, input, 0).map(drop)
     }
 
     /// `DeviceIoControl`: the answer is as long as the driver says, at most `room` bytes.
-    pub(super) fn ask(&self, request: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Code> {
+    pub(super) fn ioctl(&self, request: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Code> {
         // Answers hold 64-bit numbers, and some drivers insist on aligned room for them.
         let mut answer = vec![0u64; room.div_ceil(8)];
         let size = u32::try_from(room).unwrap_or(u32::MAX);

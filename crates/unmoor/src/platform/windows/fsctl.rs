@@ -13,25 +13,25 @@ use windows_sys::Win32::System::Ioctl::{
 /// `FSCTL_LOCK_VOLUME`: one attempt. It succeeds only when nobody has a file open; it may take seconds,
 /// because programs registered for `GUID_IO_VOLUME_LOCK` are told first and may let go.
 pub(super) fn lock(volume: &Device) -> Result<(), Code> {
-    volume.tell(FSCTL_LOCK_VOLUME, &[])
+    volume.ioctl_in(FSCTL_LOCK_VOLUME, &[])
 }
 
 /// `FSCTL_UNLOCK_VOLUME`. Afterwards opening any file mounts the volume again.
 pub(super) fn unlock(volume: &Device) -> Result<(), Code> {
-    volume.tell(FSCTL_UNLOCK_VOLUME, &[])
+    volume.ioctl_in(FSCTL_UNLOCK_VOLUME, &[])
 }
 
 /// `FSCTL_DISMOUNT_VOLUME`: also without a lock, and then every open handle answers ERROR_NOT_READY.
 pub(super) fn dismount(volume: &Device) -> Result<(), Code> {
-    volume.tell(FSCTL_DISMOUNT_VOLUME, &[])
+    volume.ioctl_in(FSCTL_DISMOUNT_VOLUME, &[])
 }
 
 /// `IOCTL_VOLUME_OFFLINE`: the volume stays unusable until it is taken online or plugged in again.
 pub(super) fn offline(volume: &Device) -> Result<(), Code> {
-    volume.tell(IOCTL_VOLUME_OFFLINE, &[])
+    volume.ioctl_in(IOCTL_VOLUME_OFFLINE, &[])
 }
 
 /// `IOCTL_VOLUME_ONLINE`.
 pub(super) fn online(volume: &Device) -> Result<(), Code> {
-    volume.tell(IOCTL_VOLUME_ONLINE, &[])
+    volume.ioctl_in(IOCTL_VOLUME_ONLINE, &[])
 }

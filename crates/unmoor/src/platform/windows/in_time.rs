@@ -5,9 +5,9 @@
 //! back. A driver that does not even let go then keeps the thread, not the user.
 
 use super::control::code;
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::win_parse::{self, Code};
-use crate::wait::Wait;
 use std::io;
 use std::os::windows::io::AsRawHandle;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -17,7 +17,7 @@ use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
 use windows_sys::Win32::System::IO::CancelSynchronousIo;
 
 /// How often the deadline and the wish to stop are looked at.
-const TICK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a cancelled request gets to come back.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -34,7 +34,7 @@ fn run<T: Send + 'static>(
     let thread = start.map_err(|e| win_parse::error(code(&e), "", "CreateThread"))?;
     let mut stopped: Option<(Error, Instant)> = None;
     loop {
-        match receiver.recv_timeout(TICK) {
+        match receiver.recv_timeout(POLL_INTERVAL) {
             // It came back in the end: what it says counts more than that it was late.
             Ok(value) => return Ok(value),
             Err(RecvTimeoutError::Disconnected) => {
@@ -44,7 +44,7 @@ fn run<T: Send + 'static>(
         }
         match &stopped {
             Some((error, at)) if at.elapsed() >= GRACE => {
-                return Err(error.clone().and_detail("its driver keeps the request"));
+                return Err(error.clone().append_detail("its driver keeps the request"));
             }
             Some(_) => cancel(&thread),
             None => {
@@ -63,10 +63,10 @@ fn cancel(thread: &JoinHandle<()>) {
     unsafe { CancelSynchronousIo(thread.as_raw_handle()) };
 }
 
-/// Runs a blocking request within its [`Wait`]. `moving` is asked now and then whether bytes still
+/// Runs a blocking request within its [`Deadline`]. `moving` is asked now and then whether bytes still
 /// move: if so, the deadline of a flush moves along.
-pub(super) fn within<T: Send + 'static>(
-    wait: &mut Wait<'_>,
+pub(super) fn run_until<T: Send + 'static>(
+    deadline: &mut Deadline<'_>,
     mut moving: impl FnMut() -> bool,
     call: impl FnOnce() -> Result<T, Code> + Send + 'static,
 ) -> Result<Result<T, Code>> {
@@ -74,9 +74,9 @@ pub(super) fn within<T: Send + 'static>(
     let result = run(
         || {
             if moving() {
-                wait.moved();
+                deadline.note_progress();
             }
-            wait.check().inspect_err(|e| reason = Some(e.clone()))
+            deadline.check().inspect_err(|e| reason = Some(e.clone()))
         },
         call,
     )?;
@@ -87,8 +87,8 @@ pub(super) fn within<T: Send + 'static>(
     }
 }
 
-/// As [`within`], for calls of the seam that have no [`Wait`] of their own.
-pub(super) fn at_most<T: Send + 'static>(
+/// As [`within`], for calls of the seam that have no [`Deadline`] of their own.
+pub(super) fn run_for<T: Send + 'static>(
     time: Duration,
     call: impl FnOnce() -> Result<T, Code> + Send + 'static,
 ) -> Result<Result<T, Code>> {
@@ -111,7 +111,7 @@ pub(super) fn last() -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::{Cancel, Clock};
+    use crate::deadline::{Cancel, Clock};
 
     struct Now;
     impl Clock for Now {
@@ -125,9 +125,9 @@ mod tests {
     fn what_returns_is_passed_on() {
         let cancel = Cancel::new();
         let mut watch = |_| {};
-        let mut wait = Wait::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
-        assert_eq!(within(&mut wait, || false, || Ok(7)).unwrap(), Ok(7));
-        assert_eq!(within::<()>(&mut wait, || false, || Err(21)).unwrap(), Err(21));
+        let mut deadline = Deadline::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
+        assert_eq!(run_until(&mut deadline, || false, || Ok(7)).unwrap(), Ok(7));
+        assert_eq!(run_until::<()>(&mut deadline, || false, || Err(21)).unwrap(), Err(21));
     }
 
     #[test]
@@ -135,10 +135,10 @@ mod tests {
         let cancel = Cancel::new();
         cancel.cancel();
         let mut watch = |_| {};
-        let mut wait = Wait::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
+        let mut deadline = Deadline::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
         let (_keep, never) = mpsc::channel::<()>();
         let stuck = move || never.recv().map_err(|_| 31);
-        let error = within(&mut wait, || false, stuck).unwrap_err();
+        let error = run_until(&mut deadline, || false, stuck).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted);
     }
 
@@ -146,8 +146,8 @@ mod tests {
     fn a_panic_in_a_request_is_an_error_not_a_hang() {
         let cancel = Cancel::new();
         let mut watch = |_| {};
-        let mut wait = Wait::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
-        let error = within::<()>(&mut wait, || false, || panic!("on purpose")).unwrap_err();
+        let mut deadline = Deadline::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
+        let error = run_until::<()>(&mut deadline, || false, || panic!("on purpose")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Failed);
     }
 }

@@ -12,27 +12,27 @@ use std::ffi::OsString;
 
 /// What tells one drive from another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum DriveKey {
     /// A device whose number the driver tells: `FILE_DEVICE_DISK` 2 is `PhysicalDrive2`.
     Device { kind: u32, number: u32 },
     /// A volume whose driver does not tell what it lies on: its kernel name, or how it is opened.
     Alone(String),
 }
 
-impl Key {
+impl DriveKey {
     /// The name in the Win32 device namespace, without `\\.\`.
     pub(super) fn device_name(&self) -> Option<String> {
         match *self {
-            Key::Device { kind: FILE_DEVICE_DISK, number } => {
+            DriveKey::Device { kind: FILE_DEVICE_DISK, number } => {
                 Some(format!("PhysicalDrive{number}"))
             }
-            Key::Device { kind: FILE_DEVICE_CD_ROM, number } => Some(format!("CdRom{number}")),
+            DriveKey::Device { kind: FILE_DEVICE_CD_ROM, number } => Some(format!("CdRom{number}")),
             _ => None,
         }
     }
 
     /// The key of such a name.
-    pub(super) fn of_device_name(name: &str) -> Option<Key> {
+    pub(super) fn of_device_name(name: &str) -> Option<DriveKey> {
         let split = name.find(|c: char| c.is_ascii_digit())?;
         let number = name[split..].parse().ok()?;
         let kind = match name[..split].to_ascii_lowercase().as_str() {
@@ -40,26 +40,26 @@ impl Key {
             "cdrom" => FILE_DEVICE_CD_ROM,
             _ => return None,
         };
-        Some(Key::Device { kind, number })
+        Some(DriveKey::Device { kind, number })
     }
 
     /// The key of a device of this number.
-    pub(super) fn of_number(number: DeviceNumber) -> Key {
+    pub(super) fn of_number(number: DeviceNumber) -> DriveKey {
         let kind = match number.kind {
             FILE_DEVICE_DVD => FILE_DEVICE_CD_ROM,
             kind => kind,
         };
-        Key::Device { kind, number: number.number }
+        DriveKey::Device { kind, number: number.number }
     }
 
     pub(super) fn is_optical(&self) -> bool {
-        matches!(self, Key::Device { kind: FILE_DEVICE_CD_ROM, .. })
+        matches!(self, DriveKey::Device { kind: FILE_DEVICE_CD_ROM, .. })
     }
 }
 
 /// A volume as far as it is known without touching its file system.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct VolumeInfo {
     /// `\\?\Volume{…}\`.
     pub guid: Option<String>,
     /// `\Device\HarddiskVolume5`.
@@ -68,12 +68,12 @@ pub(super) struct Found {
     pub mounts: Vec<OsString>,
     pub drive_type: DriveType,
     /// The drives it lies on: one, or all the disks of a spanned, striped or mirrored volume.
-    pub keys: Vec<Key>,
+    pub keys: Vec<DriveKey>,
     /// It is a partition, not the whole of a drive.
     pub partition: bool,
 }
 
-impl Found {
+impl VolumeInfo {
     /// Its letter, as `E:`.
     pub(super) fn letter(&self) -> Option<String> {
         self.mounts.iter().find_map(|mount| letter_of(&mount.to_string_lossy()))
@@ -113,7 +113,7 @@ impl Found {
 
     /// Does this name mean it: a letter, a mount point, a volume name or a kernel name, in any case
     /// and with or without a `\` at its end.
-    pub(super) fn answers_to(&self, name: &str) -> bool {
+    pub(super) fn has_name(&self, name: &str) -> bool {
         let bare = |text: &str| text.trim_end_matches('\\').to_lowercase();
         let name = bare(name);
         let guid = self.guid.iter().any(|guid| bare(guid) == name);
@@ -129,18 +129,18 @@ fn letter_of(mount: &str) -> Option<String> {
 }
 
 /// Every volume, and every drive letter that no volume has told of.
-pub(super) fn volumes() -> Vec<Found> {
-    let mut found: Vec<Found> = volumes::all().into_iter().map(by_guid).collect();
+pub(super) fn volumes() -> Vec<VolumeInfo> {
+    let mut found: Vec<VolumeInfo> = volumes::all().into_iter().map(by_guid).collect();
     for letter in volumes::letters() {
         let letter = format!("{letter}:");
-        if !found.iter().any(|volume| volume.answers_to(&letter)) {
+        if !found.iter().any(|volume| volume.has_name(&letter)) {
             found.extend(by_letter(&letter));
         }
     }
     found
 }
 
-fn by_guid(guid: String) -> Found {
+fn by_guid(guid: String) -> VolumeInfo {
     let mut mounts = volumes::mount_points(&guid);
     mounts.sort_by_key(|mount| mount.len());
     let device = guid.trim_end_matches('\\');
@@ -150,7 +150,7 @@ fn by_guid(guid: String) -> Found {
 }
 
 /// Letters of the network and of `subst` are no volumes.
-fn by_letter(letter: &str) -> Option<Found> {
+fn by_letter(letter: &str) -> Option<VolumeInfo> {
     let root = format!(r"{letter}\");
     let drive_type = volumes::drive_type(&root);
     let kernel = volumes::kernel_name(letter);
@@ -172,10 +172,16 @@ fn complete(
     kernel: Option<String>,
     mounts: Vec<OsString>,
     drive_type: DriveType,
-) -> Found {
+) -> VolumeInfo {
     let alone = guid.clone().or_else(|| kernel.clone()).unwrap_or_default();
-    let mut volume =
-        Found { guid, kernel, mounts, drive_type, keys: vec![Key::Alone(alone)], partition: false };
+    let mut volume = VolumeInfo {
+        guid,
+        kernel,
+        mounts,
+        drive_type,
+        keys: vec![DriveKey::Alone(alone)],
+        partition: false,
+    };
     if volume.is_floppy() {
         return volume;
     }
@@ -187,10 +193,10 @@ fn complete(
         ways.filter_map(|way| Device::open(way, Access::Query).ok()).collect();
     // A volume over several disks has no device number, but extents; a CD has only a number.
     if let Some(number) = devices.iter().find_map(storage::device_number) {
-        volume.keys = vec![Key::of_number(number)];
+        volume.keys = vec![DriveKey::of_number(number)];
         volume.partition = number.partition.is_some();
     } else if let Some(disks) = devices.iter().find_map(storage::disks) {
-        let key = |number| Key::Device { kind: FILE_DEVICE_DISK, number };
+        let key = |number| DriveKey::Device { kind: FILE_DEVICE_DISK, number };
         volume.keys = disks.into_iter().map(key).collect();
         volume.partition = true;
     }
@@ -199,7 +205,7 @@ fn complete(
 
 /// The volumes, the device nodes, and the drives that have no volume at all.
 pub(super) struct Inventory {
-    pub volumes: Vec<Found>,
+    pub volumes: Vec<VolumeInfo>,
     pub disks: Vec<Disk>,
 }
 
@@ -209,10 +215,10 @@ impl Inventory {
     }
 
     /// Every drive once, those with volumes first.
-    pub(super) fn keys(&self) -> Vec<Key> {
+    pub(super) fn keys(&self) -> Vec<DriveKey> {
         let of_volumes = self.volumes.iter().flat_map(|volume| volume.keys.clone());
-        let of_disks = self.disks.iter().map(|disk| Key::of_number(disk.number));
-        let mut keys: Vec<Key> = Vec::new();
+        let of_disks = self.disks.iter().map(|disk| DriveKey::of_number(disk.number));
+        let mut keys: Vec<DriveKey> = Vec::new();
         for key in of_volumes.chain(of_disks) {
             if !keys.contains(&key) {
                 keys.push(key);
@@ -222,13 +228,13 @@ impl Inventory {
     }
 
     /// The volumes of a drive, those that lie on others too among them.
-    pub(super) fn on<'i>(&'i self, key: &Key) -> Vec<&'i Found> {
+    pub(super) fn on<'i>(&'i self, key: &DriveKey) -> Vec<&'i VolumeInfo> {
         self.volumes.iter().filter(|volume| volume.keys.contains(key)).collect()
     }
 
     /// The device node of a drive.
-    pub(super) fn disk(&self, key: &Key) -> Option<&Disk> {
-        self.disks.iter().find(|disk| Key::of_number(disk.number) == *key)
+    pub(super) fn disk(&self, key: &DriveKey) -> Option<&Disk> {
+        self.disks.iter().find(|disk| DriveKey::of_number(disk.number) == *key)
     }
 }
 
@@ -239,27 +245,27 @@ mod tests {
     #[test]
     fn device_names_and_keys_are_each_others_mirror() {
         for name in ["PhysicalDrive0", "PhysicalDrive12", "CdRom1"] {
-            let key = Key::of_device_name(name).unwrap();
+            let key = DriveKey::of_device_name(name).unwrap();
             assert_eq!(key.device_name().as_deref(), Some(name));
         }
-        assert_eq!(Key::of_device_name("PhysicalDrive99999999999"), None);
-        assert_eq!(Key::of_device_name("Volume1"), None);
+        assert_eq!(DriveKey::of_device_name("PhysicalDrive99999999999"), None);
+        assert_eq!(DriveKey::of_device_name("Volume1"), None);
     }
 
     #[test]
     fn a_volume_answers_to_its_names_in_any_case() {
-        let volume = Found {
+        let volume = VolumeInfo {
             guid: Some(r"\\?\Volume{AB}\".into()),
             kernel: Some(r"\Device\CdRom0".into()),
             mounts: vec![r"D:\".into(), r"C:\Mount\Card\".into()],
             drive_type: DriveType::Optical,
-            keys: vec![Key::Alone(String::new())],
+            keys: vec![DriveKey::Alone(String::new())],
             partition: false,
         };
         for name in ["d:", r"D:\", r"c:\mount\card", r"\\?\volume{ab}", r"\device\cdrom0\"] {
-            assert!(volume.answers_to(name), "{name}");
+            assert!(volume.has_name(name), "{name}");
         }
-        assert!(!volume.answers_to("E:") && !volume.answers_to(""));
+        assert!(!volume.has_name("E:") && !volume.has_name(""));
         assert_eq!((volume.name().as_str(), volume.path().as_str()), ("D:", r"\\.\D:"));
     }
 }

@@ -32,12 +32,12 @@ mod volumes;
 mod wide;
 
 use super::{Clock, Platform, Session};
+use crate::deadline::Deadline;
 use crate::drive::{Drive, DriveKind};
 use crate::error::Result;
 use crate::plan::Action;
-use crate::report::Done;
+use crate::report::StepOutcome;
 use crate::target::Target;
-use crate::wait::Wait;
 use inventory::Inventory;
 use session::WindowsSession;
 use std::ffi::OsString;
@@ -84,29 +84,29 @@ impl Clock for Windows {
 impl Platform for Windows {
     fn list(&self, all: bool) -> Result<Vec<Drive>> {
         let inventory = Inventory::take();
-        let drives = inventory.keys().into_iter().map(|key| picture::drive(&inventory, &key));
+        let drives = inventory.keys().into_iter().map(|key| picture::describe(&inventory, &key));
         Ok(drives.filter(|d| all || d.removable || d.hotplug || is_optical(d)).collect())
     }
 
     fn resolve(&self, target: &Target) -> Result<Drive> {
         let inventory = Inventory::take();
-        let key = naming::find(&inventory, target)?;
-        Ok(picture::drive(&inventory, &key))
+        let key = naming::resolve(&inventory, target)?;
+        Ok(picture::describe(&inventory, &key))
     }
 
-    fn open(&self, drive: &Drive, _wait: &mut Wait<'_>) -> Result<Box<dyn Session + '_>> {
+    fn open(&self, drive: &Drive, _wait: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
         Ok(Box::new(WindowsSession::open(drive)?))
     }
 
-    fn sees_more_as(&self) -> Option<&'static str> {
+    fn elevated_account(&self) -> Option<&'static str> {
         Some("administrator")
     }
 
-    fn takes_offline(&self) -> bool {
+    fn supports_offline(&self) -> bool {
         true
     }
 
-    fn remount(&self, drive: &Drive) -> Result<Done> {
+    fn remount(&self, drive: &Drive) -> Result<StepOutcome> {
         session::remount(drive)
     }
 

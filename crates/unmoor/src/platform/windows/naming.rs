@@ -1,7 +1,7 @@
 //! Which drive a name means.
 
 use super::control::exists;
-use super::inventory::{Found, Inventory, Key, substituted};
+use super::inventory::{DriveKey, Inventory, VolumeInfo, substituted};
 use super::volumes::{self, DriveType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::win_parse::{self, Name, parse_name};
@@ -9,13 +9,13 @@ use crate::target::Target;
 use std::ffi::OsStr;
 
 /// The drive that `target` means.
-pub(super) fn find(inventory: &Inventory, target: &Target) -> Result<Key> {
+pub(super) fn resolve(inventory: &Inventory, target: &Target) -> Result<DriveKey> {
     let shown = target.to_string();
     match target {
         Target::Path(given) => by_name(inventory, given, &shown),
         Target::Label(label) => labelled(inventory, label, &shown),
         Target::Uuid(serial) => {
-            let hit = |v: &Found| {
+            let hit = |v: &VolumeInfo| {
                 let system = volumes::file_system(v.root()).ok();
                 system.and_then(|s| s.serial).is_some_and(|s| s.eq_ignore_ascii_case(serial))
             };
@@ -25,10 +25,10 @@ pub(super) fn find(inventory: &Inventory, target: &Target) -> Result<Key> {
     }
 }
 
-fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<Key> {
+fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<DriveKey> {
     match parse_name(&given.to_string_lossy()) {
         Name::Letter(letter) => by_letter(inventory, letter, shown),
-        Name::Volume(name) => answering(inventory, &format!(r"\\?\{name}\"), shown),
+        Name::Volume(name) => matching(inventory, &format!(r"\\?\{name}\"), shown),
         Name::Kernel(kernel) => by_kernel_name(inventory, &kernel, shown),
         Name::Device(name) => by_device_name(inventory, &name, shown),
         Name::Current => {
@@ -46,7 +46,7 @@ fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<Key> {
     }
 }
 
-fn by_letter(inventory: &Inventory, letter: char, shown: &str) -> Result<Key> {
+fn by_letter(inventory: &Inventory, letter: char, shown: &str) -> Result<DriveKey> {
     let letter_name = format!("{letter}:");
     if let Some(folder) = substituted(&letter_name) {
         let why = format!("stands for the folder {folder} (subst), not for a drive");
@@ -56,11 +56,11 @@ fn by_letter(inventory: &Inventory, letter: char, shown: &str) -> Result<Key> {
     if volumes::drive_type(format!(r"{letter_name}\")) == DriveType::Remote {
         return Err(network(shown));
     }
-    answering(inventory, &letter_name, shown)
+    matching(inventory, &letter_name, shown)
 }
 
-fn by_kernel_name(inventory: &Inventory, kernel: &str, shown: &str) -> Result<Key> {
-    if let Ok(key) = answering(inventory, kernel, shown) {
+fn by_kernel_name(inventory: &Inventory, kernel: &str, shown: &str) -> Result<DriveKey> {
+    if let Ok(key) = matching(inventory, kernel, shown) {
         return Ok(key);
     }
     // `\Device\Harddisk2\DR2` is what `PhysicalDrive2` stands for.
@@ -69,24 +69,24 @@ fn by_kernel_name(inventory: &Inventory, kernel: &str, shown: &str) -> Result<Ke
     };
     volumes::dos_devices()
         .iter()
-        .filter(|name| Key::of_device_name(name).is_some())
+        .filter(|name| DriveKey::of_device_name(name).is_some())
         .find(|name| same(name))
         .map_or_else(|| Err(unknown(shown)), |name| by_device_name(inventory, name, shown))
 }
 
-fn by_device_name(inventory: &Inventory, name: &str, shown: &str) -> Result<Key> {
-    let key = Key::of_device_name(name).ok_or_else(|| unknown(shown))?;
+fn by_device_name(inventory: &Inventory, name: &str, shown: &str) -> Result<DriveKey> {
+    let key = DriveKey::of_device_name(name).ok_or_else(|| unknown(shown))?;
     if inventory.keys().contains(&key) {
         return Ok(key);
     }
     // Where drivers tell no numbers, the kernel name behind it may still be a volume's.
     match volumes::kernel_name(name) {
-        Some(kernel) => answering(inventory, &kernel, shown),
+        Some(kernel) => matching(inventory, &kernel, shown),
         None => Err(unknown(shown)),
     }
 }
 
-fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<Key> {
+fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<DriveKey> {
     let root = volumes::mount_point_of(path)
         .map_err(|code| win_parse::error(code, shown, "GetVolumePathName"))?;
     if volumes::drive_type(&root) == DriveType::Remote {
@@ -94,26 +94,30 @@ fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<Key> {
     }
     let volume = volumes::name_of(&root);
     let name = volume.unwrap_or_else(|_| root.to_string_lossy().into_owned());
-    answering(inventory, &name, shown)
-        .or_else(|_| answering(inventory, &root.to_string_lossy(), shown))
+    matching(inventory, &name, shown)
+        .or_else(|_| matching(inventory, &root.to_string_lossy(), shown))
 }
 
-fn labelled(inventory: &Inventory, label: &str, shown: &str) -> Result<Key> {
-    let hit = |volume: &Found| {
+fn labelled(inventory: &Inventory, label: &str, shown: &str) -> Result<DriveKey> {
+    let hit = |volume: &VolumeInfo| {
         let system = volumes::file_system(volume.root()).ok();
         system.and_then(|s| s.label).is_some_and(|l| l.to_lowercase() == label.to_lowercase())
     };
     one_of(inventory, hit, shown)
 }
 
-fn answering(inventory: &Inventory, name: &str, shown: &str) -> Result<Key> {
-    let volume = inventory.volumes.iter().find(|volume| volume.answers_to(name));
+fn matching(inventory: &Inventory, name: &str, shown: &str) -> Result<DriveKey> {
+    let volume = inventory.volumes.iter().find(|volume| volume.has_name(name));
     volume.map(first_of).ok_or_else(|| unknown(shown))
 }
 
 /// The one drive with such a volume; when several have one, none is guessed.
-fn one_of(inventory: &Inventory, hit: impl Fn(&Found) -> bool, shown: &str) -> Result<Key> {
-    let hits: Vec<&Found> = inventory.volumes.iter().filter(|volume| hit(volume)).collect();
+fn one_of(
+    inventory: &Inventory,
+    hit: impl Fn(&VolumeInfo) -> bool,
+    shown: &str,
+) -> Result<DriveKey> {
+    let hits: Vec<&VolumeInfo> = inventory.volumes.iter().filter(|volume| hit(volume)).collect();
     let first = hits.first().ok_or_else(|| unknown(shown))?;
     let key = first_of(first);
     if hits.iter().all(|volume| volume.keys.contains(&key)) {
@@ -125,8 +129,8 @@ fn one_of(inventory: &Inventory, hit: impl Fn(&Found) -> bool, shown: &str) -> R
 }
 
 /// The drive that a volume stands for. One that lies on others too is refused for that, with their names.
-pub(super) fn first_of(volume: &Found) -> Key {
-    volume.keys.first().cloned().unwrap_or_else(|| Key::Alone(volume.name()))
+pub(super) fn first_of(volume: &VolumeInfo) -> DriveKey {
+    volume.keys.first().cloned().unwrap_or_else(|| DriveKey::Alone(volume.name()))
 }
 
 fn unknown(shown: &str) -> Error {

@@ -2,9 +2,9 @@
 
 use super::control::{Access, Device};
 use super::devnode::{self, Disk};
-use super::inventory::{Found, Inventory, Key};
+use super::inventory::{DriveKey, Inventory, VolumeInfo};
 use super::storage;
-use super::system::{self, Needed};
+use super::system::{self, SystemVolumes};
 use super::volumes::{self, DriveType};
 use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
 use crate::platform::win_parse::{self, FILE_DEVICE_DISK};
@@ -12,13 +12,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 /// The drive of this key, asked now.
-pub(super) fn drive(inventory: &Inventory, key: &Key) -> Drive {
-    drive_beside(inventory, key, &[])
+pub(super) fn describe(inventory: &Inventory, key: &DriveKey) -> Drive {
+    describe_sibling(inventory, key, &[])
 }
 
 /// As [`drive`], while the volumes of these names are held dismounted: asking their file systems would
 /// mount them again.
-pub(super) fn drive_beside(inventory: &Inventory, key: &Key, held: &[&str]) -> Drive {
+pub(super) fn describe_sibling(inventory: &Inventory, key: &DriveKey, held: &[&str]) -> Drive {
     let found = inventory.on(key);
     let disk = inventory.disk(key);
     let (path, device) = open(key, disk, &found);
@@ -33,9 +33,11 @@ pub(super) fn drive_beside(inventory: &Inventory, key: &Key, held: &[&str]) -> D
         || hotplug.is_some_and(|h| h.media_removable);
     let node = disk.map(|disk| disk.node);
     let name = name(key, &found);
-    let spans = |v: &Found| names_of_others(inventory, v, key);
-    let volumes: Vec<Volume> =
-        found.iter().map(|v| Volume { spans: spans(v), ..volume(v, &name, held) }).collect();
+    let spans = |v: &VolumeInfo| names_of_others(inventory, v, key);
+    let volumes: Vec<Volume> = found
+        .iter()
+        .map(|v| Volume { other_members: spans(v), ..volume(v, &name, held) })
+        .collect();
     let readable = volumes.iter().any(|v| v.file_system.is_some());
     let medium = match device.as_ref().map(storage::check_verify) {
         _ if readable => Medium::Present,
@@ -61,7 +63,7 @@ pub(super) fn drive_beside(inventory: &Inventory, key: &Key, held: &[&str]) -> D
             _ => readable && volumes.iter().all(|v| v.read_only),
         },
         medium,
-        system: needed_on(&found, &system::needed()),
+        system_uses: needed_on(&found, &system::system_volumes()),
         backing_file: None,
         siblings: siblings(inventory, key),
         port: None,
@@ -79,7 +81,11 @@ fn size(kind: DriveKind, device: Option<&Device>, volumes: &[Volume]) -> Option<
 }
 
 /// Opens the drive itself where it has a name, else its volume; to ask, not to read.
-pub(super) fn open(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> (PathBuf, Option<Device>) {
+pub(super) fn open(
+    key: &DriveKey,
+    disk: Option<&Disk>,
+    found: &[&VolumeInfo],
+) -> (PathBuf, Option<Device>) {
     let named = key.device_name().map(|name| format!(r"\\.\{name}"));
     let mut ways: Vec<std::ffi::OsString> = named.iter().map(Into::into).collect();
     ways.extend(disk.map(|disk| disk.path.clone()));
@@ -90,7 +96,7 @@ pub(super) fn open(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> (PathBuf
 
 /// A drive with one volume bears the volume's name, which is what people know it by; not where that is on
 /// other drives too.
-fn name(key: &Key, found: &[&Found]) -> String {
+fn name(key: &DriveKey, found: &[&VolumeInfo]) -> String {
     match found {
         [only] if only.keys.len() == 1 => only.name(),
         _ => key.device_name().unwrap_or_else(|| "drive".into()),
@@ -98,26 +104,26 @@ fn name(key: &Key, found: &[&Found]) -> String {
 }
 
 /// The other drives that the volume lies on.
-fn names_of_others(inventory: &Inventory, volume: &Found, key: &Key) -> Vec<String> {
+fn names_of_others(inventory: &Inventory, volume: &VolumeInfo, key: &DriveKey) -> Vec<String> {
     let others = volume.keys.iter().filter(|other| *other != key);
     others.map(|other| name(other, &inventory.on(other))).collect()
 }
 
-fn kind(key: &Key, found: &[&Found]) -> DriveKind {
+fn kind(key: &DriveKey, found: &[&VolumeInfo]) -> DriveKind {
     match key {
         _ if key.is_optical() => DriveKind::Optical,
         _ if found.iter().any(|v| v.is_floppy()) => DriveKind::Floppy,
-        Key::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
+        DriveKey::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
             DriveKind::Optical
         }
         // Memory cards too: Windows has a command for them, and the drive answers it or not.
-        Key::Device { kind: FILE_DEVICE_DISK, .. } => DriveKind::Disk,
-        Key::Device { .. } => DriveKind::Other,
-        Key::Alone(_) => DriveKind::Disk,
+        DriveKey::Device { kind: FILE_DEVICE_DISK, .. } => DriveKind::Disk,
+        DriveKey::Device { .. } => DriveKind::Other,
+        DriveKey::Alone(_) => DriveKind::Disk,
     }
 }
 
-fn id(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> DriveId {
+fn id(key: &DriveKey, disk: Option<&Disk>, found: &[&VolumeInfo]) -> DriveId {
     let hash = |value: &dyn Fn(&mut DefaultHasher)| {
         let mut hasher = DefaultHasher::new();
         value(&mut hasher);
@@ -130,13 +136,13 @@ fn id(key: &Key, disk: Option<&Disk>, found: &[&Found]) -> DriveId {
         (None, None) => 0,
     };
     let device = match key {
-        Key::Device { kind, number } => u64::from(*kind) << 32 | u64::from(*number),
-        Key::Alone(name) => hash(&|h| name.hash(h)),
+        DriveKey::Device { kind, number } => u64::from(*kind) << 32 | u64::from(*number),
+        DriveKey::Alone(name) => hash(&|h| name.hash(h)),
     };
     DriveId { device, generation }
 }
 
-fn volume(found: &Found, drive: &str, held: &[&str]) -> Volume {
+fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
     // Asking a file system mounts it, and waits for a disc that still spins up. An empty floppy drive
     // would be searched noisily for it.
     let ready = !held.contains(&&*found.name())
@@ -161,8 +167,8 @@ fn volume(found: &Found, drive: &str, held: &[&str]) -> Volume {
         path: found.path().into(),
         device: 0,
         kind: if found.partition { VolumeKind::Partition } else { VolumeKind::Disk },
-        on: vec![drive.to_string()],
-        spans: Vec::new(),
+        parents: vec![drive.to_string()],
+        other_members: Vec::new(),
         swaps: Vec::new(),
         label: system.as_ref().and_then(|s| s.label.clone()),
         uuid: system.as_ref().and_then(|s| s.serial.clone()),
@@ -175,10 +181,10 @@ fn volume(found: &Found, drive: &str, held: &[&str]) -> Volume {
     }
 }
 
-fn needed_on(found: &[&Found], needed: &[Needed]) -> Vec<String> {
+fn needed_on(found: &[&VolumeInfo], needed: &[SystemVolumes]) -> Vec<String> {
     let mut what: Vec<String> = needed
         .iter()
-        .filter(|needed| found.iter().any(|volume| volume.answers_to(&needed.volume)))
+        .filter(|needed| found.iter().any(|volume| volume.has_name(&needed.volume)))
         .map(|needed| needed.what.to_string())
         .collect();
     what.dedup();
@@ -186,7 +192,7 @@ fn needed_on(found: &[&Found], needed: &[Needed]) -> Vec<String> {
 }
 
 /// The other drives of the same removable device.
-fn siblings(inventory: &Inventory, key: &Key) -> Vec<String> {
+fn siblings(inventory: &Inventory, key: &DriveKey) -> Vec<String> {
     let ancestor = |disk: &Disk| disk.node.removable_ancestor();
     let Some(mine) = inventory.disk(key).and_then(ancestor) else { return Vec::new() };
     inventory
@@ -199,7 +205,7 @@ fn siblings(inventory: &Inventory, key: &Key) -> Vec<String> {
 }
 
 /// Is the device of this instance path still in the tree.
-pub(super) fn is_there(instance: &str) -> bool {
+pub(super) fn is_present(instance: &str) -> bool {
     devnode::locate(instance).is_some()
 }
 
@@ -207,12 +213,12 @@ pub(super) fn is_there(instance: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn disk(number: u32) -> Key {
-        Key::Device { kind: FILE_DEVICE_DISK, number }
+    fn disk(number: u32) -> DriveKey {
+        DriveKey::Device { kind: FILE_DEVICE_DISK, number }
     }
 
-    fn found(letter: &str, disks: &[u32]) -> Found {
-        Found {
+    fn found(letter: &str, disks: &[u32]) -> VolumeInfo {
+        VolumeInfo {
             guid: None,
             kernel: None,
             mounts: vec![format!(r"{letter}\").into()],
@@ -227,9 +233,9 @@ mod tests {
         let volumes = vec![found("E:", &[71, 72]), found("F:", &[72]), found("G:", &[73])];
         let inventory = Inventory { volumes, disks: Vec::new() };
         assert_eq!(inventory.keys(), [disk(71), disk(72), disk(73)]);
-        let pictures = [71, 72, 73].map(|number| drive(&inventory, &disk(number)));
+        let pictures = [71, 72, 73].map(|number| describe(&inventory, &disk(number)));
         let spans = pictures.each_ref().map(|drive| {
-            drive.volumes.iter().map(|volume| volume.spans.clone()).collect::<Vec<_>>()
+            drive.volumes.iter().map(|volume| volume.other_members.clone()).collect::<Vec<_>>()
         });
         let of = |name: &str| vec![name.to_string()];
         assert_eq!(spans[0], [of("PhysicalDrive72")]);
@@ -238,9 +244,10 @@ mod tests {
         let names = pictures.each_ref().map(|drive| drive.name.as_str());
         assert_eq!(names, ["PhysicalDrive71", "PhysicalDrive72", "G:"]);
         let options = crate::Options::default();
-        let refused = |drive| crate::refusals::refuse_held(drive, &options).err().map(|e| e.kind());
-        assert_eq!(refused(&pictures[0]), Some(crate::ErrorKind::Held));
-        assert_eq!(refused(&pictures[1]), Some(crate::ErrorKind::Held));
+        let refused =
+            |drive| crate::refusals::check_exclusive(drive, &options).err().map(|e| e.kind());
+        assert_eq!(refused(&pictures[0]), Some(crate::ErrorKind::NotExclusive));
+        assert_eq!(refused(&pictures[1]), Some(crate::ErrorKind::NotExclusive));
         assert_eq!(refused(&pictures[2]), None);
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn waited_for_by() -> Option<u32> {
 /// where it does not, where the drive will be refused anyhow, and where this is a copy already.
 ///
 /// # Errors
-/// `Refused` when the copy would lie on that drive too.
+/// `MethodError` when the copy would lie on that drive too.
 pub(super) fn words_for_copy(
     targets: &[Target],
     words: &[OsString],
@@ -49,13 +49,13 @@ pub(super) fn words_for_copy(
         return Ok(None);
     }
     let inventory = Inventory::take();
-    let find = |target: &Target| naming::find(&inventory, target).ok();
+    let find = |target: &Target| naming::resolve(&inventory, target).ok();
     let Some(here) = find(&Target::Path(r"\".into())) else { return Ok(None) };
     let mine: Vec<&Target> =
         targets.iter().filter(|target| find(target).as_ref() == Some(&here)).collect();
     let volumes = inventory.on(&here);
-    let needed = || system::needed().into_iter().map(|needed| needed.volume);
-    if mine.is_empty() || needed().any(|name| volumes.iter().any(|v| v.answers_to(&name))) {
+    let needed = || system::system_volumes().into_iter().map(|needed| needed.volume);
+    if mine.is_empty() || needed().any(|name| volumes.iter().any(|v| v.has_name(&name))) {
         return Ok(None);
     }
     let folder = std::env::temp_dir();

@@ -17,35 +17,35 @@ const ROOM: usize = 4096;
 
 /// `IOCTL_STORAGE_GET_DEVICE_NUMBER`: not answered by volumes over several disks.
 pub(super) fn device_number(device: &Device) -> Option<DeviceNumber> {
-    win_parse::device_number(&device.ask(IOCTL_STORAGE_GET_DEVICE_NUMBER, &[], 12).ok()?)
+    win_parse::device_number(&device.ioctl(IOCTL_STORAGE_GET_DEVICE_NUMBER, &[], 12).ok()?)
 }
 
 /// `IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS`: the disks that a volume lies on.
 pub(super) fn disks(volume: &Device) -> Option<Vec<u32>> {
-    let answer = volume.ask(IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS, &[], ROOM).ok()?;
+    let answer = volume.ioctl(IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS, &[], ROOM).ok()?;
     win_parse::disk_extents(&answer).filter(|disks| !disks.is_empty())
 }
 
 /// `IOCTL_STORAGE_QUERY_PROPERTY`, StorageDeviceProperty (0), PropertyStandardQuery (0).
 pub(super) fn descriptor(device: &Device) -> Option<Descriptor> {
-    let answer = device.ask(IOCTL_STORAGE_QUERY_PROPERTY, &[0; 12], ROOM).ok()?;
+    let answer = device.ioctl(IOCTL_STORAGE_QUERY_PROPERTY, &[0; 12], ROOM).ok()?;
     win_parse::device_descriptor(&answer)
 }
 
 /// `IOCTL_STORAGE_GET_HOTPLUG_INFO`.
 pub(super) fn hotplug(device: &Device) -> Option<Hotplug> {
-    win_parse::hotplug(&device.ask(IOCTL_STORAGE_GET_HOTPLUG_INFO, &[], 8).ok()?)
+    win_parse::hotplug(&device.ioctl(IOCTL_STORAGE_GET_HOTPLUG_INFO, &[], 8).ok()?)
 }
 
 /// `IOCTL_DISK_GET_DRIVE_GEOMETRY_EX`: the size, which needs no right to read the disk.
 pub(super) fn size(device: &Device) -> Option<u64> {
-    win_parse::disk_size(&device.ask(IOCTL_DISK_GET_DRIVE_GEOMETRY_EX, &[], 256).ok()?)
+    win_parse::disk_size(&device.ioctl(IOCTL_DISK_GET_DRIVE_GEOMETRY_EX, &[], 256).ok()?)
 }
 
 /// `IOCTL_DISK_IS_WRITABLE`; `None` where the driver does not say.
 pub(super) fn write_protected(device: &Device) -> Option<bool> {
     const ERROR_WRITE_PROTECT: Code = 19;
-    match device.tell(IOCTL_DISK_IS_WRITABLE, &[]) {
+    match device.ioctl_in(IOCTL_DISK_IS_WRITABLE, &[]) {
         Ok(()) => Some(false),
         Err(ERROR_WRITE_PROTECT) => Some(true),
         Err(_) => None,
@@ -54,15 +54,15 @@ pub(super) fn write_protected(device: &Device) -> Option<bool> {
 
 /// `IOCTL_DISK_PERFORMANCE`: bytes written to the disk since start-up.
 pub(super) fn bytes_written(device: &Device) -> Option<u64> {
-    win_parse::bytes_written(&device.ask(IOCTL_DISK_PERFORMANCE, &[], 88).ok()?)
+    win_parse::bytes_written(&device.ioctl(IOCTL_DISK_PERFORMANCE, &[], 88).ok()?)
 }
 
 /// `IOCTL_STORAGE_CHECK_VERIFY2`, which needs no right to read; where a driver does not know it,
 /// `IOCTL_STORAGE_CHECK_VERIFY`.
 pub(super) fn check_verify(device: &Device) -> Result<(), Code> {
-    match device.tell(IOCTL_STORAGE_CHECK_VERIFY2, &[]) {
+    match device.ioctl_in(IOCTL_STORAGE_CHECK_VERIFY2, &[]) {
         Err(code) if win_parse::says_unsupported(code) => {
-            device.tell(IOCTL_STORAGE_CHECK_VERIFY, &[])
+            device.ioctl_in(IOCTL_STORAGE_CHECK_VERIFY, &[])
         }
         other => other,
     }
@@ -70,20 +70,20 @@ pub(super) fn check_verify(device: &Device) -> Result<(), Code> {
 
 /// `IOCTL_STORAGE_MEDIA_REMOVAL` with PREVENT_MEDIA_REMOVAL false: allow it.
 pub(super) fn allow_removal(device: &Device) -> Result<(), Code> {
-    device.tell(IOCTL_STORAGE_MEDIA_REMOVAL, &[0])
+    device.ioctl_in(IOCTL_STORAGE_MEDIA_REMOVAL, &[0])
 }
 
 /// `IOCTL_STORAGE_EJECT_MEDIA`.
 pub(super) fn eject_media(device: &Device) -> Result<(), Code> {
-    device.tell(IOCTL_STORAGE_EJECT_MEDIA, &[])
+    device.ioctl_in(IOCTL_STORAGE_EJECT_MEDIA, &[])
 }
 
 /// `IOCTL_STORAGE_LOAD_MEDIA2`, which needs no right to read.
 pub(super) fn load_media2(device: &Device) -> Result<(), Code> {
-    device.tell(IOCTL_STORAGE_LOAD_MEDIA2, &[])
+    device.ioctl_in(IOCTL_STORAGE_LOAD_MEDIA2, &[])
 }
 
 /// `IOCTL_STORAGE_LOAD_MEDIA`.
 pub(super) fn load_media(device: &Device) -> Result<(), Code> {
-    device.tell(IOCTL_STORAGE_LOAD_MEDIA, &[])
+    device.ioctl_in(IOCTL_STORAGE_LOAD_MEDIA, &[])
 }

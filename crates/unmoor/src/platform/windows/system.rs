@@ -8,25 +8,27 @@ use windows_sys::Win32::System::SystemInformation::GetSystemWindowsDirectoryW;
 
 /// A volume that the running system needs, and what for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Needed {
+pub(super) struct SystemVolumes {
     /// `C:`, a kernel name or `\\?\Volume{…}\`.
     pub volume: String,
     pub what: &'static str,
 }
 
 /// Everything that the running system needs.
-pub(super) fn needed() -> Vec<Needed> {
+pub(super) fn system_volumes() -> Vec<SystemVolumes> {
     let mut all = Vec::new();
     if let Some(windows) = windows_directory() {
         let root = volumes::mount_point_of(&windows).unwrap_or(windows);
         // By name as well as by letter: a volume without a name still has the letter.
         let names = [volumes::name_of(&root).ok(), Some(root.to_string_lossy().into_owned())];
-        all.extend(names.into_iter().flatten().map(|volume| Needed { volume, what: "Windows" }));
+        all.extend(
+            names.into_iter().flatten().map(|volume| SystemVolumes { volume, what: "Windows" }),
+        );
     }
     let files = registry::page_file_volumes().into_iter();
-    all.extend(files.map(|volume| Needed { volume, what: "page file" }));
+    all.extend(files.map(|volume| SystemVolumes { volume, what: "page file" }));
     let boot = registry::system_partition();
-    all.extend(boot.map(|volume| Needed { volume, what: "system partition" }));
+    all.extend(boot.map(|volume| SystemVolumes { volume, what: "system partition" }));
     all
 }
 

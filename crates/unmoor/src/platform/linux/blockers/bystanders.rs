@@ -1,16 +1,16 @@
 //! Who has the device itself open and is not in the way: readers, and the programs that serve a mounted
 //! file system.
 
-use crate::blocker::{Blocker, BlockerKind, UseKind};
+use crate::blocker::{Blocker, BlockerKind, UsageKind};
 use crate::drive::{Drive, VolumeKind};
 use crate::platform::linux::fuse_abort::is_fuse;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 /// Parts the bystanders from what is in the way.
-pub(super) fn part(drive: &Drive, blockers: &mut Vec<Blocker>) -> Vec<Blocker> {
+pub(super) fn split_readers(drive: &Drive, blockers: &mut Vec<Blocker>) -> Vec<Blocker> {
     let all = std::mem::take(blockers).into_iter();
-    let (mut bystanders, staying): (Vec<Blocker>, _) = all.partition(|b| only_looks(drive, b));
+    let (mut bystanders, staying): (Vec<Blocker>, _) = all.partition(|b| is_reader(drive, b));
     *blockers = staying;
     // A reader may have claimed the device with O_EXCL, which nothing shows but a claim of ours.
     if !bystanders.is_empty() && is_claimed(drive) {
@@ -20,10 +20,10 @@ pub(super) fn part(drive: &Drive, blockers: &mut Vec<Blocker>) -> Vec<Blocker> {
 }
 
 /// Does it nothing but look at the device.
-fn only_looks(drive: &Drive, blocker: &Blocker) -> bool {
+fn is_reader(drive: &Drive, blocker: &Blocker) -> bool {
     blocker.kind == BlockerKind::Process
         && blocker.uses.iter().all(|used| {
-            used.kind == UseKind::Device
+            used.kind == UsageKind::Device
                 && match drive.volume(&used.volume) {
                     // Mappings, arrays and loop devices count who has them open, whatever for.
                     Some(volume) => {
@@ -41,7 +41,7 @@ fn only_looks(drive: &Drive, blocker: &Blocker) -> bool {
 fn is_claimed(drive: &Drive) -> bool {
     let plain = |kind| matches!(kind, VolumeKind::Disk | VolumeKind::Partition);
     let own = drive.volumes.iter().any(|v| {
-        !plain(v.kind) || !v.mounts.is_empty() || !v.swaps.is_empty() || !v.spans.is_empty()
+        !plain(v.kind) || !v.mounts.is_empty() || !v.swaps.is_empty() || !v.other_members.is_empty()
     });
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::EXCL;
     !own && matches!(openat(CWD, &*drive.path, flags, Mode::empty()), Err(Errno::BUSY))

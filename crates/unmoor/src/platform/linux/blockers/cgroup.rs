@@ -90,9 +90,9 @@ impl Owner {
     /// Some services start what people ask them for: a login over the network, a job of cron, a program
     /// that was called over the bus. That is theirs and not the service's, and stopping the service does
     /// not stop it (`KillMode=process`). With systemd-logind a login has a scope of its own anyway.
-    pub(super) fn of_who_came_through(self) -> Owner {
+    pub(super) fn user_owned(self) -> Owner {
         match self {
-            Owner::Service(unit) | Owner::UserService { unit, .. } if is_a_door(&unit) => {
+            Owner::Service(unit) | Owner::UserService { unit, .. } if is_login_service(&unit) => {
                 Owner::Scope(unit)
             }
             other => other,
@@ -109,8 +109,8 @@ impl Owner {
     }
 }
 
-/// See [`Owner::of_who_came_through`].
-fn is_a_door(unit: &str) -> bool {
+/// See [`Owner::user_owned`].
+fn is_login_service(unit: &str) -> bool {
     let name = unit.strip_suffix(".service").unwrap_or(unit);
     let template = name.split('@').next().unwrap_or(name);
     ["ssh", "sshd", "getty", "serial-getty", "console-getty", "container-getty", "cron", "crond"]
@@ -120,7 +120,7 @@ fn is_a_door(unit: &str) -> bool {
 
 /// A program that a desktop started for its user has a unit of its own: `app-…` by the convention of
 /// systemd's desktop environments, `dbus-:…` when it was called over the bus.
-fn is_a_desktop_program(unit: &str) -> bool {
+fn is_desktop_program(unit: &str) -> bool {
     unit.starts_with("app-") || unit.starts_with("dbus-:")
 }
 
@@ -187,7 +187,7 @@ fn unit(path: &str) -> Option<Owner> {
     }
     let manager = above.iter().find_map(|u| u.strip_prefix("user@")?.strip_suffix(".service"));
     Some(match manager {
-        Some(_) if is_a_desktop_program(&unit) => Owner::Scope(unit),
+        Some(_) if is_desktop_program(&unit) => Owner::Scope(unit),
         Some(uid) => Owner::UserService { uid: uid.to_string(), unit },
         None => Owner::Service(unit),
     })
@@ -272,7 +272,7 @@ mod tests {
             ("/system.slice/cron.service", true),
             ("/system.slice/smbd.service", false),
         ] {
-            let through = owner(path).of_who_came_through();
+            let through = owner(path).user_owned();
             assert_eq!(matches!(through, Owner::Scope(_)), door, "{path}");
             assert!(matches!(owner(path), Owner::Service(_)), "the daemon itself");
         }

@@ -5,64 +5,66 @@
 //! looked at by itself, and what is in the way is named.
 
 use super::kernel::names;
-use super::rounds::Rounds;
+use super::rounds::Coalescer;
 use super::search::scan_hidden;
-use crate::blocker::{Blocker, Scan, Use, UseKind};
+use crate::blocker::{Blocker, BlockerScan, Usage, UsageKind};
+use crate::deadline::Deadline;
 use crate::drive::Drive;
-use crate::wait::Wait;
 
-static ROUNDS: Rounds<Drive, Company> = Rounds::new();
+static SCANS: Coalescer<Drive, DriveUsage> = Coalescer::new();
 
 /// Who is at a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Company {
+pub(crate) enum DriveUsage {
     /// No process has anything of it open, and nothing of it is mounted in another mount namespace from
     /// where it does not go with ours.
-    Nobody,
+    Unused,
     /// The same, as far as processes and namespaces could be looked into.
-    NobodySeen,
+    NoneVisible,
     /// Somebody, or there was no time to tell.
-    Perhaps,
+    Unknown,
 }
 
 /// Looks who is at this drive.
-pub(crate) fn company(drive: &Drive, wait: &mut Wait<'_>) -> Company {
-    let look = |drives: &[Drive], wait: &mut Wait<'_>| {
-        let scan = scan_hidden(drives, wait);
-        match wait.check() {
-            Ok(()) => drives.iter().map(|drive| of_drive(drive, &scan)).collect(),
+pub(crate) fn drive_usage(drive: &Drive, deadline: &mut Deadline<'_>) -> DriveUsage {
+    let look = |drives: &[Drive], deadline: &mut Deadline<'_>| {
+        let scan = scan_hidden(drives, deadline);
+        match deadline.check() {
+            Ok(()) => drives.iter().map(|drive| scan_drive(drive, &scan)).collect(),
             // The others may have more time.
             Err(_) => Vec::new(),
         }
     };
-    ROUNDS.ask(drive.clone(), wait, look).unwrap_or(Company::Perhaps)
+    SCANS.request(drive.clone(), deadline, look).unwrap_or(DriveUsage::Unknown)
 }
 
-fn of_drive(drive: &Drive, scan: &Scan) -> Company {
+fn scan_drive(drive: &Drive, scan: &BlockerScan) -> DriveUsage {
     let is_its = |volume: &String| {
-        names(drive).chain(drive.volumes.iter().flat_map(|v| &v.spans)).any(|name| name == volume)
+        names(drive)
+            .chain(drive.volumes.iter().flat_map(|v| &v.other_members))
+            .any(|name| name == volume)
     };
     let counts =
-        |blocker: &Blocker, used: &Use| is_its(&used.volume) && !is_our_hold(blocker, used);
+        |blocker: &Blocker, used: &Usage| is_its(&used.volume) && !is_own_handle(blocker, used);
     match scan.blockers.iter().any(|b| b.uses.iter().any(|used| counts(b, used))) {
-        true => Company::Perhaps,
-        false if scan.complete => Company::Nobody,
-        false => Company::NobodySeen,
+        true => DriveUsage::Unknown,
+        false if scan.complete => DriveUsage::Unused,
+        false => DriveUsage::NoneVisible,
     }
 }
 
 /// Is it the handle that this program itself holds the drive by.
-fn is_our_hold(blocker: &Blocker, used: &Use) -> bool {
+fn is_own_handle(blocker: &Blocker, used: &Usage) -> bool {
     let ours = blocker.process.as_ref().is_some_and(|process| process.pid == std::process::id());
-    ours && used.kind == UseKind::Device && !used.writing
+    ours && used.kind == UsageKind::Device && !used.writing
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testbed::{Holder, Stick};
     use super::*;
+    use crate::deadline::{Cancel, Clock};
     use crate::platform::linux::Linux;
-    use crate::wait::{Cancel, Clock};
     use std::fs::File;
     use std::time::Duration;
 
@@ -70,10 +72,10 @@ mod tests {
         let (clock, cancel) = (Linux::new(), Cancel::new());
         let mut watch = |_| {};
         let end = clock.now() + Duration::from_secs(60);
-        let mut wait = Wait::until(&clock, end, &cancel, &mut watch);
+        let mut deadline = Deadline::until(&clock, end, &cancel, &mut watch);
         let drives: Vec<Drive> = drives.iter().map(|drive| (*drive).clone()).collect();
-        let scan = scan_hidden(&drives, &mut wait);
-        drives.iter().map(|drive| of_drive(drive, &scan) != Company::Perhaps).collect()
+        let scan = scan_hidden(&drives, &mut deadline);
+        drives.iter().map(|drive| scan_drive(drive, &scan) != DriveUsage::Unknown).collect()
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! kernel that looks at the open files themselves costs a twentieth, and touches no file system. Where
 //! the kernel does not allow it (not root, a container, no BTF), every descriptor is asked for.
 
-use super::patience::Patience;
-use super::wanted::Wanted;
+use super::patience::ScanDeadline;
+use super::wanted::DeviceFilter;
 use crate::platform::linux::bpf::{Instruction, iterate};
 use crate::platform::linux::btf;
 use rustix::io::{Errno, read};
@@ -25,7 +25,10 @@ const MEMBERS: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// Where the kernel does not allow it; nothing is known then.
-pub(super) fn holders(wanted: &Wanted, patience: &Patience) -> Result<HashSet<u32>, Errno> {
+pub(super) fn holders(
+    wanted: &DeviceFilter,
+    patience: &ScanDeadline,
+) -> Result<HashSet<u32>, Errno> {
     let types = btf::find(&[FUNCTION], &MEMBERS)?;
     let function = types.function(FUNCTION).ok_or(Errno::NOTSUP)?;
     let program = program(wanted, &types).ok_or(Errno::NOTSUP)?;
@@ -62,10 +65,10 @@ const S_IFBLK: i32 = 0x6000;
 
 /// For each file: is its file system, or the block device that it is, among the wanted ones? Then the
 /// number of its process is written out.
-fn program(wanted: &Wanted, types: &btf::Found) -> Option<Vec<Instruction>> {
+fn program(wanted: &DeviceFilter, types: &btf::TypeInfo) -> Option<Vec<Instruction>> {
     let member = |of, name| types.member(of, name);
-    let systems: Vec<i32> = wanted.every_system().map(kernel_number).collect::<Option<_>>()?;
-    let nodes: Vec<i32> = wanted.every_node().map(kernel_number).collect::<Option<_>>()?;
+    let systems: Vec<i32> = wanted.all_fs_devices().map(kernel_number).collect::<Option<_>>()?;
+    let nodes: Vec<i32> = wanted.all_nodes().map(kernel_number).collect::<Option<_>>()?;
     let mut code = vec![
         // struct bpf_iter__task_file: meta, task, fd, file; each in eight bytes.
         op(0xbf, R6, R1, 0, 0),  // r6 = context
@@ -140,11 +143,11 @@ mod tests {
         let file = Holder::shell("exec 7>\"$1/file\"", &stick.mount);
         let device = Holder::shell("exec 7<\"$1\"", &stick.device);
         let nodes = super::super::kernel::nodes(&stick.drive());
-        let patience = super::super::patience::Patience::of(std::time::Duration::from_secs(60));
+        let patience = super::super::patience::ScanDeadline::of(std::time::Duration::from_secs(60));
         let proc = Proc::open().unwrap();
         let pids = super::super::residents::processes(&proc).unwrap();
-        let survey = super::super::survey::Survey::take(&proc, &pids, &nodes, &patience);
-        match holders(&Wanted::new(nodes, &survey), &patience) {
+        let survey = super::super::survey::MountScan::run(&proc, &pids, &nodes, &patience);
+        match holders(&DeviceFilter::new(nodes, &survey), &patience) {
             Ok(found) => assert_eq!(found, HashSet::from([file.pid(), device.pid()])),
             Err(errno) => eprintln!("skipped: the kernel does not allow it here: {errno}"),
         }

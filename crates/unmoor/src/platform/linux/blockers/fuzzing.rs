@@ -5,9 +5,9 @@ use super::fdinfo::FdInfo;
 use super::identity::{self, Users};
 use super::maps::Mapping;
 use super::propagation::Groups;
-use super::residents::Resident;
-use super::signals::{Hearing, mask};
-use super::survey::{Namespace, Survey, namespace_number};
+use super::residents::NsMember;
+use super::signals::{SignalState, mask};
+use super::survey::{MountScan, Namespace, namespace_number};
 use super::{exports, overlay, stacked, text};
 use crate::platform::linux::fuzzing::{counters, mangled};
 use crate::platform::linux::mountinfo::{self, source_is_device};
@@ -23,10 +23,10 @@ pub fn mount_tables(bytes: &[u8]) {
     let middle = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     let tables = [&bytes[..middle], bytes.get(middle + 1..).unwrap_or_default()];
     let nodes = [(8 << 32 | 17, 1), (8 << 32 | 16, 0)];
-    let (mut survey, mut groups) = (Survey::default(), Groups::default());
+    let (mut survey, mut groups) = (MountScan::default(), Groups::default());
     let mut mounts = 0;
     for (table, namespace) in
-        tables.into_iter().zip([Namespace::Ours, Namespace::Of(Resident::process(2))])
+        tables.into_iter().zip([Namespace::Ours, Namespace::Of(NsMember::process(2))])
     {
         let mut lines = mountinfo::parse(table);
         // Those would be asked of this machine's own /dev, or looked for in its directories.
@@ -40,7 +40,7 @@ pub fn mount_tables(bytes: &[u8]) {
     survey.follow(&groups);
     assert!(survey.hits.len() + survey.on_top.len() <= mounts);
     assert!(survey.overlays.len() <= mounts);
-    assert!(!survey.hits.iter().any(|hit| hit.namespace.is_ours() && hit.follows));
+    assert!(!survey.hits.iter().any(|hit| hit.namespace.is_ours() && hit.propagates));
     assert!(survey.hits.iter().all(|hit| nodes.contains(&(hit.device, hit.on))));
     for ours in [true, false] {
         let hits: HashSet<u64> =
@@ -95,7 +95,7 @@ pub fn proc_process(bytes: &[u8]) {
     }
     let ignored = mask(bytes, b"SigIgn:");
     assert_eq!(mask(format!("SigIgn:\t{ignored:016x}\n").as_bytes(), b"SigIgn:"), ignored);
-    Hearing::parse(bytes).mildest();
+    SignalState::parse(bytes).terminating_signal();
     let _ = Users::parse(bytes);
     if let Some(number) = namespace_number(bytes) {
         assert_eq!(namespace_number(format!("mnt:[{number}]").as_bytes()), Some(number));
@@ -144,7 +144,7 @@ pub fn cgroup(bytes: &[u8]) {
         let ours = OURS.contains(&word.as_str());
         assert!(ours || !word.starts_with('-'), "{words:?} has a foreign option");
     }
-    if let Some(command) = text::command(words.iter().map(OsStr::new)) {
+    if let Some(command) = text::shell_command(words.iter().map(OsStr::new)) {
         assert!(
             command.contains(OCTAL) || split_by_a_shell(&command).as_deref() == Some(&words[..])
         );
@@ -184,7 +184,7 @@ const OCTAL: &str = "\"$(printf '";
 /// A shell reads back the words that were meant, and no control character reaches the terminal.
 pub fn remedies(bytes: &[u8]) {
     let words: Vec<&OsStr> = bytes.split(|b| *b == 0).map(OsStr::from_bytes).collect();
-    if let Some(line) = text::command(words.iter().copied()) {
+    if let Some(line) = text::shell_command(words.iter().copied()) {
         assert!(!line.contains(char::is_control));
         let meant: Option<Vec<String>> =
             words.iter().map(|word| word.to_str().map(str::to_string)).collect();

@@ -1,7 +1,7 @@
 //! Who a process is: name, user, what started it.
 
 use super::cgroup::Owner;
-use super::signals::Hearing;
+use super::signals::SignalState;
 use crate::blocker::Process;
 use crate::platform::linux::procfs::{Result, Task, parse};
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ pub(super) struct Identity {
     /// It is a thread of the kernel.
     pub(super) kernel: bool,
     /// The signals it hears.
-    pub(super) hearing: Hearing,
+    pub(super) hearing: SignalState,
 }
 
 /// Names of users, from `/etc/passwd` alone: a name service may wait for the network.
@@ -53,7 +53,7 @@ impl Identity {
         let name = OsString::from_vec(text.strip_suffix(b"\n").unwrap_or(text).to_vec());
         task.read(c"status", text)?;
         let user = uid(text).map(|uid| users.name(uid));
-        let hearing = Hearing::of(task, text);
+        let hearing = SignalState::of(task, text);
         task.read(c"stat", text)?;
         let stat = stat(text);
         let started = stat.map_or(0, |stat| stat.started);
@@ -61,7 +61,7 @@ impl Identity {
         let owner = task.read(c"cgroup", text).ok().and_then(|()| Owner::parse(text));
         // The service itself is a child of the first process; the rest is what people started through it.
         let through = stat.is_some_and(|stat| stat.parent > 1);
-        let owner = owner.map(|owner| if through { owner.of_who_came_through() } else { owner });
+        let owner = owner.map(|owner| if through { owner.user_owned() } else { owner });
         let unit = owner.as_ref().map(Owner::to_string);
         let process = Process { pid, name, command_line: Vec::new(), user, unit, started };
         Ok(Identity { process, owner, kernel, hearing })
@@ -79,11 +79,16 @@ pub(super) fn command_line(task: &Task, text: &mut Vec<u8>) -> Vec<OsString> {
 
 /// The effective user: second number of the line `Uid:` in `/proc/PID/status`.
 pub(super) fn uid(status: &[u8]) -> Option<u32> {
-    parse(line(status, b"Uid:")?.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).nth(1)?)
+    parse(
+        status_line(status, b"Uid:")?
+            .split(u8::is_ascii_whitespace)
+            .filter(|w| !w.is_empty())
+            .nth(1)?,
+    )
 }
 
 /// What a line of `/proc/PID/status` says.
-pub(super) fn line<'t>(status: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+pub(super) fn status_line<'t>(status: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let mut lines = status.split(|b| *b == b'\n');
     lines.find_map(|line| line.strip_prefix(name)).map(<[u8]>::trim_ascii)
 }
@@ -106,7 +111,7 @@ const PF_EXITING: u64 = 0x4;
 
 /// Does it end, and wait for something in the kernel on its way out: what it had open is not shown any
 /// more, and not closed yet.
-pub(super) fn is_held_up(stat: &[u8]) -> bool {
+pub(super) fn is_exiting(stat: &[u8]) -> bool {
     let Some(end) = stat.iter().rposition(|b| *b == b')') else { return false };
     let mut words = stat[end + 1..].split(|b| *b == b' ').filter(|w| !w.is_empty());
     let waits = matches!(words.next(), Some(b"D" | b"S")); // field 3
@@ -158,10 +163,10 @@ mod tests {
     #[test]
     fn one_that_waits_on_its_way_out_is_told_from_the_living_and_the_dead() {
         let held_up =
-            |state, flags| is_held_up(format!("7 (a) b) {state} 1 7 7 0 -1 {flags} 0").as_bytes());
+            |state, flags| is_exiting(format!("7 (a) b) {state} 1 7 7 0 -1 {flags} 0").as_bytes());
         assert!(held_up("D", 0x40_0004) && held_up("S", 4));
         assert!(
-            !held_up("D", 0x40_0000) && !held_up("Z", 4) && !held_up("R", 4) && !is_held_up(b"")
+            !held_up("D", 0x40_0000) && !held_up("Z", 4) && !held_up("R", 4) && !is_exiting(b"")
         );
     }
 

@@ -1,8 +1,8 @@
 //! Mount namespaces in which no process lives: a mount of their `ns/mnt` keeps them (`unshare
 //! --mount=FILE`, snapd, container tools), and everything that is mounted in them.
 
-use super::visitor::Visitor;
-use crate::platform::linux::mountinfo::Line;
+use super::visitor::NsReader;
+use crate::platform::linux::mountinfo::MountInfo;
 use crate::platform::linux::procfs::Result;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// One such namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct PinnedNs {
     /// Its number.
     pub(super) number: u64,
     /// What keeps it.
@@ -22,19 +22,19 @@ pub(super) struct Kept {
 }
 
 /// The namespace that this mount keeps, if it does.
-pub(super) fn by(line: &Line) -> Option<Kept> {
+pub(super) fn from_mount(line: &MountInfo) -> Option<PinnedNs> {
     let number = match &*line.file_system {
         "nsfs" => super::survey::namespace_number(line.root.as_bytes())?,
         _ => return None,
     };
-    Some(Kept { number, path: line.path.clone(), seen: false })
+    Some(PinnedNs { number, path: line.path.clone(), seen: false })
 }
 
 /// The mount table of this namespace.
 ///
 /// # Errors
 /// EPERM for who is not root; ETIMEDOUT when nothing came back.
-pub(super) fn mountinfo(kept: &Kept, visitor: &mut Visitor) -> Result<Vec<u8>> {
+pub(super) fn mountinfo(kept: &PinnedNs, visitor: &mut NsReader) -> Result<Vec<u8>> {
     let (path, number) = (kept.path.clone(), kept.number);
     visitor.mountinfo(move || open(&path, number))
 }

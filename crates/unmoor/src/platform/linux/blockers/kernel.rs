@@ -1,25 +1,25 @@
 //! Users of the drive that are no processes: mounts, stacked devices, swap, exports.
 
 use super::identity::Identity;
-use super::kept::Kept;
+use super::kept::PinnedNs;
 use super::overlay::Overlay;
-use super::residents::Resident;
-use super::survey::{Hit, Namespace, Survey, Which};
-use super::text::{command, command_on};
-use super::wanted::Wanted;
+use super::residents::NsMember;
+use super::survey::{DeviceIndex, DriveMount, MountScan, Namespace};
+use super::text::{command_on, shell_command};
+use super::wanted::DeviceFilter;
 use super::{btrfs, exports, person, stacked};
-use crate::blocker::{Blocker, BlockerKind, Use, UseKind};
+use crate::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::drive::{Drive, Volume, VolumeKind};
-use crate::platform::linux::procfs::seen_at;
+use crate::platform::linux::procfs::stat_at;
 use crate::platform::linux::{mountinfo, swaps};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Every block device to look for: 0 stands for the drive, then its volumes.
-pub(super) fn nodes(drive: &Drive) -> Vec<(u64, Which)> {
+pub(super) fn nodes(drive: &Drive) -> Vec<(u64, DeviceIndex)> {
     let volumes = drive.volumes.iter().enumerate().map(|(at, v)| (v.device, at + 1));
-    let mut nodes: Vec<(u64, Which)> = volumes.collect();
+    let mut nodes: Vec<(u64, DeviceIndex)> = volumes.collect();
     if !nodes.iter().any(|(device, _)| *device == drive.id.device) {
         nodes.push((drive.id.device, 0));
     }
@@ -33,8 +33,8 @@ pub(super) fn names(drive: &Drive) -> impl Iterator<Item = &String> {
 }
 
 /// The devices of several drives, one drive's after the other's.
-pub(super) fn nodes_of(drives: &[Drive]) -> Vec<(u64, Which)> {
-    let mut all: Vec<(u64, Which)> = Vec::new();
+pub(super) fn nodes_of(drives: &[Drive]) -> Vec<(u64, DeviceIndex)> {
+    let mut all: Vec<(u64, DeviceIndex)> = Vec::new();
     let mut first = 0;
     for drive in drives {
         all.extend(nodes(drive).into_iter().map(|(device, on)| (device, first + on)));
@@ -45,18 +45,18 @@ pub(super) fn nodes_of(drives: &[Drive]) -> Vec<(u64, Which)> {
 
 /// What no mount of ours shows: mounts in other namespaces that stay when ours go, and overlays that are
 /// no part of these drives.
-pub(super) fn hidden(
+pub(super) fn invisible_users(
     drives: &[Drive],
-    survey: &Survey,
+    survey: &MountScan,
     names: &[String],
     who: impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
-    let name = |on: Which| names[on].as_str();
-    let mut found = elsewhere(survey, &name, &who);
+    let name = |on: DeviceIndex| names[on].as_str();
+    let mut found = other_namespaces(survey, &name, &who);
     let unplanned = survey.overlays.iter().filter(|o| !drives.iter().any(|d| is_planned(d, o)));
     found.extend(unplanned.map(|overlay| {
-        let used = Use::new(UseKind::MountPoint, name(overlay.on)).at(&overlay.path);
-        Blocker::new(BlockerKind::Overlay, overlay.path.display().to_string()).with_use(used)
+        let used = Usage::new(UsageKind::MountPoint, name(overlay.on)).at(&overlay.path);
+        Blocker::new(BlockerKind::Overlay, overlay.path.display().to_string()).with_usage(used)
     }));
     found
 }
@@ -70,26 +70,30 @@ fn is_planned(drive: &Drive, overlay: &Overlay) -> bool {
 /// Everything in the way that is no process, what to undo first in front.
 pub(super) fn blockers(
     drive: &Drive,
-    survey: &Survey,
-    wanted: &Wanted,
+    survey: &MountScan,
+    wanted: &DeviceFilter,
     who: impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
-    let name = |on: Which| match on.checked_sub(1) {
+    let name = |on: DeviceIndex| match on.checked_sub(1) {
         Some(at) => drive.volumes[at].name.as_str(),
         None => drive.name.as_str(),
     };
-    let mut found = upon(drive, survey, &name);
+    let mut found = nested_mounts(drive, survey, &name);
     found.extend(other_mounts(drive, survey, &name));
-    found.extend(elsewhere(survey, &name, &who));
-    found.extend(swapped(wanted, &name));
-    found.extend(exported(survey, &name));
+    found.extend(other_namespaces(survey, &name, &who));
+    found.extend(swap(wanted, &name));
+    found.extend(nfs_exports(survey, &name));
     found.extend(stacked::blockers(drive));
     found
 }
 
 /// What is mounted on the drive's mounts, and overlays with a layer there: the topmost of each namespace
 /// first, as they have to go.
-fn upon<'d>(drive: &Drive, survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
+fn nested_mounts<'d>(
+    drive: &Drive,
+    survey: &MountScan,
+    name: &impl Fn(DeviceIndex) -> &'d str,
+) -> Vec<Blocker> {
     let mut found: Vec<(Namespace, usize, Blocker)> = Vec::new();
     // What is planned to be unmounted is in nobody's way.
     for overlay in survey.overlays.iter().filter(|overlay| !is_planned(drive, overlay)) {
@@ -101,7 +105,7 @@ fn upon<'d>(drive: &Drive, survey: &Survey, name: &impl Fn(Which) -> &'d str) ->
             overlay.layer.display(),
         );
         let blocker = Blocker::new(BlockerKind::Overlay, description)
-            .with_use(Use::new(UseKind::MountPoint, volume).at(&overlay.path))
+            .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&overlay.path))
             .with_remedy(
                 "unmount the overlay",
                 umount(&survey.kept, overlay.namespace, &overlay.path),
@@ -119,7 +123,7 @@ fn upon<'d>(drive: &Drive, survey: &Survey, name: &impl Fn(Which) -> &'d str) ->
             false => BlockerKind::Namespace,
         };
         let blocker = Blocker::new(kind, description)
-            .with_use(Use::new(UseKind::MountPoint, volume).at(&top.path))
+            .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&top.path))
             .with_remedy("unmount it first", umount(&survey.kept, top.namespace, &top.path));
         found.push((top.namespace, top.at, blocker));
     }
@@ -131,14 +135,14 @@ fn upon<'d>(drive: &Drive, survey: &Survey, name: &impl Fn(Which) -> &'d str) ->
 /// several devices of which the drive is only one, and what came up since the drive was looked at.
 fn other_mounts<'d>(
     drive: &'d Drive,
-    survey: &'d Survey,
-    name: &impl Fn(Which) -> &'d str,
+    survey: &'d MountScan,
+    name: &impl Fn(DeviceIndex) -> &'d str,
 ) -> Vec<Blocker> {
     let released: Vec<u64> =
         drive.volumes.iter().flat_map(|v| v.mounts.iter().map(|m| m.id)).collect();
-    let spans = |hit: &Hit| {
+    let spans = |hit: &DriveMount| {
         let volume = hit.on.checked_sub(1).map(|at| &drive.volumes[at]);
-        volume.is_some_and(|v| v.spans.iter().any(|other| drive.volume(other).is_none()))
+        volume.is_some_and(|v| v.other_members.iter().any(|other| drive.volume(other).is_none()))
     };
     let ours = survey.hits.iter().rev().filter(|hit| hit.namespace.is_ours());
     let others = ours.filter(|hit| spans(hit) || !released.contains(&hit.id));
@@ -148,47 +152,53 @@ fn other_mounts<'d>(
             let path = hit.path.display();
             let (kind, description) = match spans(hit) {
                 true => (
-                    BlockerKind::Raid,
+                    BlockerKind::MultiDevice,
                     format!("{volume} is part of the file system over several drives on {path}"),
                 ),
                 false => (BlockerKind::Mount, format!("{volume} is mounted on {path}")),
             };
             Blocker::new(kind, description)
-                .with_use(Use::new(UseKind::MountPoint, volume).at(&hit.path))
+                .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&hit.path))
                 .with_remedy("unmount it first", umount(&survey.kept, hit.namespace, &hit.path))
         })
         .collect()
 }
 
 /// One blocker for each namespace that keeps the drive mounted.
-fn elsewhere<'d>(
-    survey: &'d Survey,
-    name: &impl Fn(Which) -> &'d str,
+fn other_namespaces<'d>(
+    survey: &'d MountScan,
+    name: &impl Fn(DeviceIndex) -> &'d str,
     who: &impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
-    let mut namespaces: Vec<(Namespace, Vec<&Hit>)> = Vec::new();
-    for hit in survey.hits.iter().filter(|hit| !hit.namespace.is_ours() && !hit.follows) {
+    let mut namespaces: Vec<(Namespace, Vec<&DriveMount>)> = Vec::new();
+    for hit in survey.hits.iter().filter(|hit| !hit.namespace.is_ours() && !hit.propagates) {
         match namespaces.iter_mut().find(|(namespace, _)| *namespace == hit.namespace) {
             Some((_, hits)) => hits.push(hit),
             None => namespaces.push((hit.namespace, vec![hit])),
         }
     }
-    let blocker = |(namespace, hits): (Namespace, Vec<&Hit>)| {
+    let blocker = |(namespace, hits): (Namespace, Vec<&DriveMount>)| {
         let blocker = match namespace {
             Namespace::Ours => return None,
             // A namespace ends with its last process.
             Namespace::Of(resident) => {
-                keeper(&hits, name(hits[0].on), resident, &who(resident.pid)?)
+                ns_blocker(&hits, name(hits[0].on), resident, &who(resident.pid)?)
             }
-            Namespace::Kept(_) => kept(&survey.kept, &hits, name(hits[0].on)),
+            Namespace::Kept(_) => pinned_ns_blocker(&survey.kept, &hits, name(hits[0].on)),
         };
-        let used = |hit: &&Hit| Use::new(UseKind::MountPoint, name(hit.on)).at(&hit.path);
-        Some(hits.iter().map(used).fold(blocker, Blocker::with_use))
+        let used =
+            |hit: &&DriveMount| Usage::new(UsageKind::MountPoint, name(hit.on)).at(&hit.path);
+        Some(hits.iter().map(used).fold(blocker, Blocker::with_usage))
     };
     namespaces.into_iter().filter_map(blocker).collect()
 }
 
-fn keeper(hits: &[&Hit], volume: &str, resident: Resident, person: &Identity) -> Blocker {
+fn ns_blocker(
+    hits: &[&DriveMount],
+    volume: &str,
+    resident: NsMember,
+    person: &Identity,
+) -> Blocker {
     let mut who = person::description(person);
     if let Some(thread) = resident.thread {
         who = format!("thread {thread} of {who}");
@@ -200,7 +210,7 @@ fn keeper(hits: &[&Hit], volume: &str, resident: Resident, person: &Identity) ->
         "{volume} is mounted on {} in the mount namespace of {who} too",
         hits[0].path.display()
     );
-    let stop = person.owner.as_ref().and_then(person::stop_properly);
+    let stop = person.owner.as_ref().and_then(person::stop_command);
     let (words, command) = match (stop, &person.owner) {
         (Some(stop), Some(owner)) => (format!("stop the {}", owner.noun()), stop),
         _ => ("unmount it there".into(), umount_all(&[], hits)),
@@ -211,7 +221,7 @@ fn keeper(hits: &[&Hit], volume: &str, resident: Resident, person: &Identity) ->
 }
 
 /// A namespace without a process.
-fn kept(kept: &[Kept], hits: &[&Hit], volume: &str) -> Blocker {
+fn pinned_ns_blocker(kept: &[PinnedNs], hits: &[&DriveMount], volume: &str) -> Blocker {
     let by = match hits[0].namespace {
         Namespace::Kept(at) => kept[at].path.display().to_string(),
         _ => String::new(),
@@ -224,28 +234,28 @@ fn kept(kept: &[Kept], hits: &[&Hit], volume: &str) -> Blocker {
         .with_remedy("unmount it there", umount_all(kept, hits))
 }
 
-fn swapped<'d>(wanted: &Wanted, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
+fn swap<'d>(wanted: &DeviceFilter, name: &impl Fn(DeviceIndex) -> &'d str) -> Vec<Blocker> {
     let active = swaps::active();
     let on_drive = active.iter().filter_map(|path| {
-        let seen = seen_at(&CString::new(path.as_os_str().as_bytes()).ok()?).ok()?;
+        let seen = stat_at(&CString::new(path.as_os_str().as_bytes()).ok()?).ok()?;
         let on = wanted.node(&seen).or_else(|| wanted.file(&seen))?;
         let what = if seen.node.is_some() { "swap" } else { "a swap file" };
         let description = format!("{what} in use: {}", path.display());
         Some(
             Blocker::new(BlockerKind::Swap, description)
-                .with_use(Use::new(UseKind::Kernel, name(on)).at(path))
+                .with_usage(Usage::new(UsageKind::Kernel, name(on)).at(path))
                 .with_remedy("switch it off", command_on(&["swapoff"], path)),
         )
     });
     on_drive.collect()
 }
 
-fn exported<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocker> {
+fn nfs_exports<'d>(survey: &MountScan, name: &impl Fn(DeviceIndex) -> &'d str) -> Vec<Blocker> {
     let exports = exports::active();
     if exports.is_empty() {
         return Vec::new();
     }
-    let Ok(lines) = mountinfo::own() else { return Vec::new() };
+    let Ok(lines) = mountinfo::read_self() else { return Vec::new() };
     let on_drive = exports.iter().filter_map(|export| {
         let mount = mountinfo::mount_of(&lines, &export.path)?.id;
         let on = survey.hits.iter().find(|hit| hit.id == mount)?.on;
@@ -257,7 +267,7 @@ fn exported<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocke
             .map(|unexport| format!("{unexport} && exportfs -f"));
         Some(
             Blocker::new(BlockerKind::Export, description)
-                .with_use(Use::new(UseKind::Kernel, name(on)).at(&export.path))
+                .with_usage(Usage::new(UsageKind::Kernel, name(on)).at(&export.path))
                 .with_remedy("end the export", command),
         )
     });
@@ -265,20 +275,20 @@ fn exported<'d>(survey: &Survey, name: &impl Fn(Which) -> &'d str) -> Vec<Blocke
 }
 
 /// The command that takes a mount away in the namespace where it is.
-fn umount(kept: &[Kept], namespace: Namespace, path: &Path) -> Option<String> {
+fn umount(kept: &[PinnedNs], namespace: Namespace, path: &Path) -> Option<String> {
     umount_in(kept, namespace, &[path])
 }
 
 /// The command that takes all of these away, which are in one namespace: what came last lies on the others.
-fn umount_all(kept: &[Kept], hits: &[&Hit]) -> Option<String> {
+fn umount_all(kept: &[PinnedNs], hits: &[&DriveMount]) -> Option<String> {
     let paths: Vec<&Path> = hits.iter().rev().map(|hit| &*hit.path).collect();
     umount_in(kept, hits.first()?.namespace, &paths)
 }
 
-fn umount_in(kept: &[Kept], namespace: Namespace, paths: &[&Path]) -> Option<String> {
+fn umount_in(kept: &[PinnedNs], namespace: Namespace, paths: &[&Path]) -> Option<String> {
     let umount = std::iter::once(OsStr::new("umount")).chain(paths.iter().map(|p| p.as_os_str()));
     let enter = match namespace {
-        Namespace::Ours => return command(umount),
+        Namespace::Ours => return shell_command(umount),
         Namespace::Of(resident) => {
             vec!["--target".into(), resident.entry().to_string().into(), "--mount".into()]
         }
@@ -289,5 +299,5 @@ fn umount_in(kept: &[Kept], namespace: Namespace, paths: &[&Path]) -> Option<Str
         }
     };
     let enter = std::iter::once(OsStr::new("nsenter")).chain(enter.iter().map(OsString::as_os_str));
-    command(enter.chain(umount))
+    shell_command(enter.chain(umount))
 }

@@ -1,16 +1,16 @@
 //! Mounts of a volume in other mount namespaces: cheap enough to be asked at every release.
 
 use super::overlay;
-use super::patience::Patience;
+use super::patience::ScanDeadline;
 use super::residents::processes;
-use super::survey::{Namespace, Survey};
+use super::survey::{MountScan, Namespace};
 use crate::platform::linux::procfs::Proc;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// A mount in another mount namespace that does not go away when ours does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Elsewhere {
+pub(crate) struct OtherMount {
     /// The device, as it was asked for.
     pub(crate) device: u64,
     /// A process that lives in that namespace, if one does.
@@ -23,7 +23,7 @@ pub(crate) struct Elsewhere {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MountedElsewhere {
     /// The mounts.
-    pub(crate) mounts: Vec<Elsewhere>,
+    pub(crate) mounts: Vec<OtherMount>,
     /// Overlays, in any namespace, that were not asked for themselves and have a layer on the device: they keep it busy by themselves,
     /// and the probe of our mounts does not show them.
     pub(crate) overlays: Vec<PathBuf>,
@@ -43,9 +43,12 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
     let Ok(proc) = Proc::open() else { return MountedElsewhere::default() };
     let nodes: Vec<_> = devices.iter().enumerate().map(|(on, device)| (*device, on)).collect();
     let pids = processes(&proc).unwrap_or_default();
-    let survey = Survey::take(&proc, &pids, &nodes, &Patience::of(time));
-    let (copies, others): (Vec<_>, Vec<_>) =
-        survey.hits.into_iter().filter(|hit| !hit.namespace.is_ours()).partition(|hit| hit.follows);
+    let survey = MountScan::run(&proc, &pids, &nodes, &ScanDeadline::of(time));
+    let (copies, others): (Vec<_>, Vec<_>) = survey
+        .hits
+        .into_iter()
+        .filter(|hit| !hit.namespace.is_ours())
+        .partition(|hit| hit.propagates);
     let mounts = others
         .into_iter()
         .map(|hit| {
@@ -53,7 +56,7 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
                 Namespace::Of(resident) => Some(resident.pid),
                 Namespace::Ours | Namespace::Kept(_) => None,
             };
-            Elsewhere { device: devices[hit.on], pid, path: hit.path }
+            OtherMount { device: devices[hit.on], pid, path: hit.path }
         })
         .collect();
     let unasked = |o: &overlay::Overlay| !(o.namespace.is_ours() && devices.contains(&o.device));
@@ -71,7 +74,7 @@ mod tests {
     const TIME: Duration = Duration::from_secs(20);
 
     /// What is found in the namespace of this process. Other tests have namespaces of their own.
-    fn found(stick: &Stick, holder: &Holder) -> Vec<Elsewhere> {
+    fn found(stick: &Stick, holder: &Holder) -> Vec<OtherMount> {
         let mut found = mounted_elsewhere(&[stick.number()], TIME).mounts;
         found.retain(|e| e.pid == Some(holder.pid()));
         found
@@ -82,7 +85,7 @@ mod tests {
         let Some(stick) = Stick::new() else { return };
         let holder = Holder::in_a_namespace("private", "", &stick.mount);
         let path = stick.mount.clone();
-        let expected = Elsewhere { device: stick.number(), pid: Some(holder.pid()), path };
+        let expected = OtherMount { device: stick.number(), pid: Some(holder.pid()), path };
         assert_eq!(found(&stick, &holder), [expected]);
     }
 
@@ -96,7 +99,7 @@ mod tests {
         for script in [thread, &rooted] {
             let Some(holder) = Holder::python(script, &stick.mount) else { return };
             let path = stick.mount.clone();
-            let expected = Elsewhere { device: stick.number(), pid: Some(holder.pid()), path };
+            let expected = OtherMount { device: stick.number(), pid: Some(holder.pid()), path };
             assert_eq!(found(&stick, &holder), [expected], "{script}");
         }
     }

@@ -1,7 +1,7 @@
 //! What could not be seen, and why.
 
 use super::signals::mask;
-use super::survey::Survey;
+use super::survey::MountScan;
 use crate::platform::linux::mountinfo;
 use crate::platform::linux::procfs::Proc;
 
@@ -21,7 +21,7 @@ pub(super) fn sees_every_process(proc: &Proc) -> bool {
 }
 
 /// What is hidden from this process as a whole.
-pub(super) fn of(proc: &Proc, survey: &Survey) -> Vec<String> {
+pub(super) fn limitations(proc: &Proc, survey: &MountScan) -> Vec<String> {
     let mut notes = Vec::new();
     if !sees_every_process(proc) {
         notes.push("this runs in a container: processes outside of it are not visible".to_string());
@@ -59,7 +59,7 @@ fn traces(namespace: &[u8], status: &[u8]) -> bool {
 }
 
 fn hides_processes() -> bool {
-    let Ok(mounts) = mountinfo::own() else { return false };
+    let Ok(mounts) = mountinfo::read_self() else { return false };
     let proc = mounts.iter().rev().find(|line| line.path == std::path::Path::new("/proc"));
     proc.is_some_and(|line| {
         let options = String::from_utf8_lossy(&line.super_options).into_owned();

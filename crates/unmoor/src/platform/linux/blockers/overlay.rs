@@ -3,8 +3,8 @@
 //! An overlay keeps the file systems of its layers alive by itself: the mounts of the drive can be
 //! unmounted under it, and then the drive still cannot be claimed.
 
-use super::survey::{Hit, Namespace, Which};
-use crate::platform::linux::mountinfo::{Line, mount_of, unescape};
+use super::survey::{DeviceIndex, DriveMount, Namespace};
+use crate::platform::linux::mountinfo::{MountInfo, mount_of, unescape};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// One overlay mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overlay {
-    pub(super) on: Which,
+    pub(super) on: DeviceIndex,
     /// Its place in the mount table.
     pub(super) at: usize,
     pub(super) id: u64,
@@ -29,7 +29,12 @@ pub(super) struct Overlay {
 const DEPTH: usize = 2;
 
 /// Finds the overlays of one namespace that have a layer on one of these mounts of the drive.
-pub(super) fn find(lines: &[Line], namespace: Namespace, hits: &[Hit], found: &mut Vec<Overlay>) {
+pub(super) fn find(
+    lines: &[MountInfo],
+    namespace: Namespace,
+    hits: &[DriveMount],
+    found: &mut Vec<Overlay>,
+) {
     if hits.is_empty() {
         return;
     }
@@ -52,12 +57,12 @@ pub(super) fn find(lines: &[Line], namespace: Namespace, hits: &[Hit], found: &m
 
 /// The first layer that lies on the drive.
 fn layer_on(
-    overlay: &Line,
-    lines: &[Line],
+    overlay: &MountInfo,
+    lines: &[MountInfo],
     namespace: Namespace,
-    hits: &[Hit],
+    hits: &[DriveMount],
     found: &[Overlay],
-) -> Option<(Which, &'static str, PathBuf)> {
+) -> Option<(DeviceIndex, &'static str, PathBuf)> {
     let layers: Vec<(&'static str, PathBuf)> = layers(&overlay.super_options)
         .into_iter()
         .map(|(role, path)| (role, PathBuf::from(OsString::from_vec(path))))
@@ -79,7 +84,7 @@ fn layer_on(
 }
 
 /// The mounts of the same table that the layers of this overlay lie on.
-pub(crate) fn layer_mounts(lines: &[Line], overlay: &Line) -> Vec<u64> {
+pub(crate) fn layer_mounts(lines: &[MountInfo], overlay: &MountInfo) -> Vec<u64> {
     let layers = layers(&overlay.super_options).into_iter();
     let paths = layers.map(|(_, layer)| PathBuf::from(OsString::from_vec(layer)));
     paths.filter_map(|path| mount_of(lines, &path)).map(|mount| mount.id).collect()

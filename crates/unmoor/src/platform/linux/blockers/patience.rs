@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 /// A deadline that can also be brought forward, and a pulse.
 #[derive(Debug, Clone)]
-pub(super) struct Patience {
+pub(super) struct ScanDeadline {
     end: Option<Instant>,
     stop: Arc<AtomicBool>,
-    pulse: Arc<AtomicU64>,
+    heartbeat: Arc<AtomicU64>,
 }
 
-impl Patience {
+impl ScanDeadline {
     /// Patience for this long.
-    pub(super) fn of(time: Duration) -> Patience {
+    pub(super) fn of(time: Duration) -> ScanDeadline {
         let end = Instant::now().checked_add(time);
-        Patience { end, stop: Arc::default(), pulse: Arc::default() }
+        ScanDeadline { end, stop: Arc::default(), heartbeat: Arc::default() }
     }
 
     /// The same deadline for another thread, with a pulse of its own.
-    pub(super) fn for_another(&self) -> Patience {
-        Patience { pulse: Arc::default(), ..self.clone() }
+    pub(super) fn for_thread(&self) -> ScanDeadline {
+        ScanDeadline { heartbeat: Arc::default(), ..self.clone() }
     }
 
     /// The half of what is left, for a part of the work; its end is not the end of the whole.
-    pub(super) fn half(&self) -> Patience {
+    pub(super) fn half(&self) -> ScanDeadline {
         let now = Instant::now();
         let end = self.end.map(|end| now + end.saturating_duration_since(now) / 2);
         let stop = Arc::new(AtomicBool::new(self.stop.load(Ordering::Relaxed)));
-        Patience { end, stop, pulse: self.pulse.clone() }
+        ScanDeadline { end, stop, heartbeat: self.heartbeat.clone() }
     }
 
     /// Ends it now.
@@ -43,8 +43,8 @@ impl Patience {
     }
 
     /// Shows that the thread moves; asked before every call that might not come back. Is it over.
-    pub(super) fn is_over(&self) -> bool {
-        let beat = self.pulse.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn has_passed(&self) -> bool {
+        let beat = self.heartbeat.fetch_add(1, Ordering::Relaxed);
         if self.stop.load(Ordering::Relaxed) {
             return true;
         }
@@ -56,7 +56,7 @@ impl Patience {
     }
 
     /// How often the thread has moved.
-    pub(super) fn pulse(&self) -> u64 {
-        self.pulse.load(Ordering::Relaxed)
+    pub(super) fn heartbeat(&self) -> u64 {
+        self.heartbeat.load(Ordering::Relaxed)
     }
 }

@@ -2,9 +2,9 @@
 
 use super::cgroup::Owner;
 use super::identity::{Identity, stat};
-use super::signals::Mildest;
-use super::text::command;
-use crate::blocker::{Blocker, BlockerKind, Role, Use, UseKind};
+use super::signals::TermSignal;
+use super::text::shell_command;
+use crate::blocker::{Blocker, BlockerKind, Role, Usage, UsageKind};
 use crate::platform::linux::procfs::Proc;
 use std::ffi::OsStr;
 
@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 pub(super) fn blocker(
     proc: &Proc,
     person: &Identity,
-    uses: Vec<Use>,
+    uses: Vec<Usage>,
     own: Option<&Owner>,
 ) -> Blocker {
     let role = role(proc, person, own);
@@ -53,11 +53,14 @@ pub(super) fn role(proc: &Proc, person: &Identity, own: Option<&Owner>) -> Role 
     }
 }
 
-fn remedy(role: Role, person: &Identity, uses: &[Use]) -> (String, Option<String>) {
+fn remedy(role: Role, person: &Identity, uses: &[Usage]) -> (String, Option<String>) {
     let pid = person.process.pid;
-    let only_there = uses.iter().all(|used| used.kind == UseKind::WorkingDirectory);
+    let only_there = uses.iter().all(|used| used.kind == UsageKind::WorkingDirectory);
     let only_runs = uses.iter().all(|used| {
-        matches!(used.kind, UseKind::Executable | UseKind::MappedFile | UseKind::WorkingDirectory)
+        matches!(
+            used.kind,
+            UsageKind::Executable | UsageKind::MappedFile | UsageKind::WorkingDirectory
+        )
     });
     if pid == std::process::id() {
         let words = match (only_there, only_runs) {
@@ -69,7 +72,7 @@ fn remedy(role: Role, person: &Identity, uses: &[Use]) -> (String, Option<String
     }
     let stops = matches!(role, Role::Service | Role::Container);
     if let Some(owner) = person.owner.as_ref().filter(|_| stops) {
-        return (format!("stop the {}", owner.noun()), stop_properly(owner).flatten());
+        return (format!("stop the {}", owner.noun()), stop_command(owner).flatten());
     }
     if pid == 1 {
         return ("it is the first process, and must not be stopped".into(), None);
@@ -87,16 +90,16 @@ fn remedy(role: Role, person: &Identity, uses: &[Use]) -> (String, Option<String
         (_, true) => "leave that directory, or stop the program",
         _ => "close it, or stop the program",
     };
-    (words.into(), Some(kill(person)))
+    (words.into(), Some(kill_command(person)))
 }
 
 /// The command that ends this process.
-pub(super) fn kill(person: &Identity) -> String {
+pub(super) fn kill_command(person: &Identity) -> String {
     let pid = person.process.pid;
-    let kill = match person.hearing.mildest() {
-        Mildest::Terminate => format!("kill {pid}"),
-        Mildest::HangUp => format!("kill -HUP {pid}"),
-        Mildest::Kill => return format!("kill -KILL {pid}"),
+    let kill = match person.hearing.terminating_signal() {
+        TermSignal::Terminate => format!("kill {pid}"),
+        TermSignal::HangUp => format!("kill -HUP {pid}"),
+        TermSignal::Kill => return format!("kill -KILL {pid}"),
     };
     match person.hearing.stopped {
         true => format!("{kill} && kill -CONT {pid}"),
@@ -105,9 +108,9 @@ pub(super) fn kill(person: &Identity) -> String {
 }
 
 /// The command that stops what runs this process, where that is more than the process.
-pub(super) fn stop_properly(owner: &super::cgroup::Owner) -> Option<Option<String>> {
+pub(super) fn stop_command(owner: &super::cgroup::Owner) -> Option<Option<String>> {
     let words = owner.stop()?;
-    Some(command(words.iter().map(OsStr::new)))
+    Some(shell_command(words.iter().map(OsStr::new)))
 }
 
 /// Is this a process that this program descends from.

@@ -4,7 +4,7 @@
 //! of its peer group, and on. Every service with a namespace of its own has such slave copies of
 //! everything; they are no blockers, because they leave with ours.
 
-use crate::platform::linux::mountinfo::Line;
+use crate::platform::linux::mountinfo::MountInfo;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The place of `mount`, which lies on `parent`.
-    pub(super) fn of(mount: &Line, parent: &Line) -> Option<Place> {
+    pub(super) fn of(mount: &MountInfo, parent: &MountInfo) -> Option<Place> {
         let below = mount.path.strip_prefix(&parent.path).ok()?;
         Some(Place {
             device: parent.device,
@@ -43,7 +43,7 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Takes note of this mount.
-    pub(super) fn add(&mut self, mount: &Line) {
+    pub(super) fn add(&mut self, mount: &MountInfo) {
         if let (Some(shared), Some(master)) = (mount.shared, mount.master) {
             self.edges.insert((master, shared));
         }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::platform::linux::mountinfo::parse;
 
-    fn line(text: &[u8]) -> Line {
+    fn line(text: &[u8]) -> MountInfo {
         parse(text).remove(0)
     }
 

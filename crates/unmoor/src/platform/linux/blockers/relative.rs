@@ -3,8 +3,8 @@
 //! to the directory that holds both) and at the root of each mount of the drive.
 
 use super::slow;
-use super::survey::{Hit, Namespace, Which};
-use crate::platform::linux::mountinfo::{Line, mount_of};
+use super::survey::{DeviceIndex, DriveMount, Namespace};
+use crate::platform::linux::mountinfo::{MountInfo, mount_of};
 use crate::platform::linux::procfs::seen;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 /// Which of the drive's mounts these layers lie on, and where the first of them is.
 pub(super) fn place(
     layers: &[&Path],
-    overlay: &Line,
-    lines: &[Line],
+    overlay: &MountInfo,
+    lines: &[MountInfo],
     namespace: Namespace,
-    hits: &[Hit],
-) -> Option<(Which, PathBuf)> {
+    hits: &[DriveMount],
+) -> Option<(DeviceIndex, PathBuf)> {
     let root = match namespace {
         Namespace::Ours => PathBuf::from("/"),
         Namespace::Of(resident) => PathBuf::from(format!("/proc/{}/root", resident.entry())),
@@ -45,12 +45,12 @@ fn all_in(base: &Path, layers: &[&Path]) -> Option<u64> {
 }
 
 /// May looking for a name there wait for a server: does any mount on the way have one.
-fn may_wait(lines: &[Line], path: &Path) -> bool {
+fn may_wait(lines: &[MountInfo], path: &Path) -> bool {
     let mut at = mount_of(lines, path);
     // No deeper than there are mounts, should two of them name each other.
     for _ in lines {
         let Some(mount) = at else { return false };
-        if slow::may_wait_for_names(&mount.file_system) {
+        if slow::lookup_may_block(&mount.file_system) {
             return true;
         }
         at = lines.iter().find(|line| line.id == mount.parent);

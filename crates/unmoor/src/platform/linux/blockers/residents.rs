@@ -2,26 +2,26 @@
 
 use super::identity;
 use crate::platform::linux::kcmp::{Shared, kcmp};
-use crate::platform::linux::procfs::{Name, Proc, Result, Room};
+use crate::platform::linux::procfs::{DirBuf, Proc, ProcPath, Result};
 use rustix::io::Errno;
 
 /// A process that lives in a mount namespace, or one thread of it that does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Resident {
+pub(super) struct NsMember {
     pub(super) pid: u32,
     /// The thread, if the process as a whole lives elsewhere.
     pub(super) thread: Option<u32>,
 }
 
-impl Resident {
+impl NsMember {
     /// The process as a whole.
-    pub(super) fn process(pid: u32) -> Resident {
-        Resident { pid, thread: None }
+    pub(super) fn process(pid: u32) -> NsMember {
+        NsMember { pid, thread: None }
     }
 
     /// One of its threads.
-    pub(super) fn thread(pid: u32, tid: u32) -> Resident {
-        Resident { pid, thread: Some(tid) }
+    pub(super) fn thread(pid: u32, tid: u32) -> NsMember {
+        NsMember { pid, thread: Some(tid) }
     }
 
     /// The number whose directory of proc leads there: threads have one too, though proc lists none.
@@ -42,7 +42,7 @@ pub(super) fn processes(proc: &Proc) -> Result<Vec<u32>> {
     // What the link to the program leads to is not looked at: that may lie with a dead server. Also one that
     // has ended, and whose threads go on, has no program.
     let mut has_no_program =
-        |pid| proc.link(Name::below(pid, "/exe").as_c_str(), &mut text) == Err(Errno::NOENT);
+        |pid| proc.link(ProcPath::below(pid, "/exe").as_c_str(), &mut text) == Err(Errno::NOENT);
     pids.retain(|pid| !(has_no_program(*pid) && is_kernel_thread(proc, *pid).unwrap_or(false)));
     Ok(pids)
 }
@@ -53,7 +53,7 @@ pub(super) fn processes(proc: &Proc) -> Result<Vec<u32>> {
 /// ESRCH, ENOENT when it has left meanwhile.
 pub(super) fn is_kernel_thread(proc: &Proc, pid: u32) -> Result<bool> {
     let mut head = [0; 512];
-    let len = proc.begin(Name::below(pid, "/stat").as_c_str(), &mut head)?;
+    let len = proc.read_prefix(ProcPath::below(pid, "/stat").as_c_str(), &mut head)?;
     Ok(identity::stat(&head[..len]).is_some_and(|stat| stat.kernel))
 }
 
@@ -61,13 +61,13 @@ pub(super) fn is_kernel_thread(proc: &Proc, pid: u32) -> Result<bool> {
 ///
 /// Who shares root and working directory with it does not: `unshare(2)` parts those together with the
 /// namespace, and `setns(2)` demands that they are parted.
-pub(super) fn threads_apart(proc: &Proc, pid: u32, room: &mut Room, apart: &mut Vec<u32>) {
+pub(super) fn threads_in_other_ns(proc: &Proc, pid: u32, room: &mut DirBuf, apart: &mut Vec<u32>) {
     apart.clear();
     // A directory of proc has two names and one for each entry.
-    if !proc.seen(Name::below(pid, "/task").as_c_str()).is_ok_and(|task| task.links > 3) {
+    if !proc.stat(ProcPath::below(pid, "/task").as_c_str()).is_ok_and(|task| task.links > 3) {
         return;
     }
-    let task = Name::below(pid, "/task");
+    let task = ProcPath::below(pid, "/task");
     // One that has left meanwhile has no threads either.
     let _ = proc.numbers(task.as_c_str(), room, |tid| apart.push(tid));
     apart.retain(|tid| *tid != pid && !kcmp(pid, *tid, Shared::Fs).unwrap_or(false));

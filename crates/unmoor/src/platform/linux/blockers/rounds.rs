@@ -1,56 +1,60 @@
 //! Questions that are asked at the same time, answered by one piece of work.
 
-use crate::wait::Wait;
+use crate::deadline::Deadline;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How often whoever waits looks whether its own time is over.
-const TICK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Answers come in rounds: who asks first does the work, for itself; whoever asks meanwhile waits for the
 /// next round, of which one of those who wait does the work for all. So no answer is older than its
 /// question.
-pub(super) struct Rounds<Q, A> {
-    table: Mutex<Table<Q, A>>,
+pub(super) struct Coalescer<Q, A> {
+    table: Mutex<Queue<Q, A>>,
     bell: Condvar,
 }
 
-struct Table<Q, A> {
+struct Queue<Q, A> {
     under_way: bool,
-    asked: Vec<Asked<Q, A>>,
+    asked: Vec<Request<Q, A>>,
 }
 
-struct Asked<Q, A> {
+struct Request<Q, A> {
     question: Q,
     answer: Arc<OnceLock<A>>,
 }
 
-impl<Q, A: Clone> Rounds<Q, A> {
+impl<Q, A: Clone> Coalescer<Q, A> {
     pub(super) const fn new() -> Self {
-        Rounds {
-            table: Mutex::new(Table { under_way: false, asked: Vec::new() }),
+        Coalescer {
+            table: Mutex::new(Queue { under_way: false, asked: Vec::new() }),
             bell: Condvar::new(),
         }
     }
 
     /// The answer to this question; `work` gives one to each of those it gets. `None` when the own time is
     /// over, or whoever did the work came to no answer.
-    pub(super) fn ask(
+    pub(super) fn request(
         &self,
         question: Q,
-        wait: &mut Wait<'_>,
-        work: impl FnOnce(&[Q], &mut Wait<'_>) -> Vec<A>,
+        deadline: &mut Deadline<'_>,
+        work: impl FnOnce(&[Q], &mut Deadline<'_>) -> Vec<A>,
     ) -> Option<A> {
         let answer = Arc::new(OnceLock::new());
         let mut table = self.table();
-        table.asked.push(Asked { question, answer: answer.clone() });
+        table.asked.push(Request { question, answer: answer.clone() });
         // Without an answer, it is only ours as long as the round it is in goes on.
         while table.under_way {
-            table = self.bell.wait_timeout(table, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            table = self
+                .bell
+                .wait_timeout(table, POLL_INTERVAL)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
             if answer.get().is_some() || Arc::strong_count(&answer) == 1 {
                 return answer.get().cloned();
             }
-            if wait.check().is_err() {
+            if deadline.check().is_err() {
                 table.asked.retain(|asked| !Arc::ptr_eq(&asked.answer, &answer));
                 return None;
             }
@@ -62,26 +66,26 @@ impl<Q, A: Clone> Rounds<Q, A> {
         let (questions, waiting): (Vec<Q>, Vec<_>) =
             table.asked.drain(..).map(|asked| (asked.question, asked.answer)).unzip();
         drop(table);
-        let round = Round { rounds: self, waiting };
-        for (asker, answer) in round.waiting.iter().zip(work(&questions, wait)) {
+        let round = BatchGuard { rounds: self, waiting };
+        for (asker, answer) in round.waiting.iter().zip(work(&questions, deadline)) {
             let _ = asker.set(answer);
         }
         drop(round);
         answer.get().cloned()
     }
 
-    fn table(&self) -> MutexGuard<'_, Table<Q, A>> {
+    fn table(&self) -> MutexGuard<'_, Queue<Q, A>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A round that is under way; it ends also when the work panics.
-struct Round<'r, Q, A: Clone> {
-    rounds: &'r Rounds<Q, A>,
+struct BatchGuard<'r, Q, A: Clone> {
+    rounds: &'r Coalescer<Q, A>,
     waiting: Vec<Arc<OnceLock<A>>>,
 }
 
-impl<Q, A: Clone> Drop for Round<'_, Q, A> {
+impl<Q, A: Clone> Drop for BatchGuard<'_, Q, A> {
     fn drop(&mut self) {
         let mut table = self.rounds.table.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.clear();
@@ -94,21 +98,21 @@ impl<Q, A: Clone> Drop for Round<'_, Q, A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadline::{Cancel, Clock};
     use crate::platform::linux::Linux;
-    use crate::wait::{Cancel, Clock};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     fn ask(
-        rounds: &Rounds<u32, u32>,
+        rounds: &Coalescer<u32, u32>,
         question: u32,
         time: Duration,
         work: impl FnOnce(&[u32]) -> Vec<u32>,
     ) -> Option<u32> {
         let (clock, cancel) = (Linux::new(), Cancel::new());
         let mut watch = |_| {};
-        let mut wait = Wait::until(&clock, clock.now() + time, &cancel, &mut watch);
-        rounds.ask(question, &mut wait, |questions, _| work(questions))
+        let mut deadline = Deadline::until(&clock, clock.now() + time, &cancel, &mut watch);
+        rounds.request(question, &mut deadline, |questions, _| work(questions))
     }
 
     const LONG: Duration = Duration::from_secs(600);
@@ -119,7 +123,7 @@ mod tests {
 
     /// Has `others` ask while the work on question 0 goes on.
     fn while_one_works<T: Send>(
-        rounds: &Rounds<u32, u32>,
+        rounds: &Coalescer<u32, u32>,
         others: impl FnOnce() -> T + Send,
     ) -> (Option<u32>, T) {
         let (begun, has_begun) = mpsc::channel();
@@ -146,7 +150,7 @@ mod tests {
 
     #[test]
     fn whoever_asks_meanwhile_shares_the_next_round() {
-        let (rounds, worked) = (Rounds::new(), AtomicUsize::new(0));
+        let (rounds, worked) = (Coalescer::new(), AtomicUsize::new(0));
         let one = |question| {
             ask(&rounds, question, LONG, |questions| {
                 worked.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn whoever_runs_out_of_time_meanwhile_goes_without_and_nobody_works_for_it() {
-        let rounds = Rounds::new();
+        let rounds = Coalescer::new();
         let (_, late) = while_one_works(&rounds, || {
             ask(&rounds, 1, Duration::from_millis(1), |_| panic!("there is no time"))
         });
@@ -174,7 +178,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_for_work_that_comes_to_a_bad_end_goes_without() {
-        let rounds = Rounds::new();
+        let rounds = Coalescer::new();
         let bad = std::panic::AssertUnwindSafe(|| {
             ask(&rounds, 1, LONG, |_| std::panic::resume_unwind(Box::new(())))
         });

@@ -5,7 +5,7 @@
 //! systems take a lock that other machines grant, and what is not known here may do anything.
 
 /// Those that answer from memory. Everything that lies on a block device does, and is not listed.
-const QUICK: &[&str] = &[
+const CACHED_ATTRS: &[&str] = &[
     "autofs",
     "bdev",
     "binder",
@@ -50,7 +50,7 @@ const QUICK: &[&str] = &[
 ];
 
 /// Those on a block device.
-const ON_DEVICES: &[&str] = &[
+const BLOCK_FS_TYPES: &[&str] = &[
     "adfs", "affs", "apfs", "bcachefs", "befs", "bfs", "btrfs", "cramfs", "efs", "erofs", "exfat",
     "ext2", "ext3", "ext4", "f2fs", "fuseblk", "hfs", "hfsplus", "hpfs", "iso9660", "jfs", "minix",
     "msdos", "nilfs2", "ntfs", "ntfs3", "qnx4", "qnx6", "reiserfs", "romfs", "sysv", "udf", "ufs",
@@ -58,17 +58,17 @@ const ON_DEVICES: &[&str] = &[
 ];
 
 /// May a look at a file of this type wait for another machine.
-pub(super) fn may_ask_a_server(name: &str) -> bool {
-    !(name.starts_with("fuse.") || QUICK.contains(&name) || ON_DEVICES.contains(&name))
+pub(super) fn stat_may_block(name: &str) -> bool {
+    !(name.starts_with("fuse.") || CACHED_ATTRS.contains(&name) || BLOCK_FS_TYPES.contains(&name))
 }
 
 /// Those of the quick ones that look names up elsewhere: in a server, or in what lies below.
-const NAMES_ELSEWHERE: &[&str] =
+const REMOTE_NAMES: &[&str] =
     &["autofs", "ceph", "ecryptfs", "fuse", "fuseblk", "nfs", "nfs4", "virtiofs"];
 
 /// May looking for a name on a file system of this type wait for a server or a program.
-pub(super) fn may_wait_for_names(name: &str) -> bool {
-    may_ask_a_server(name) || name.starts_with("fuse.") || NAMES_ELSEWHERE.contains(&name)
+pub(super) fn lookup_may_block(name: &str) -> bool {
+    stat_may_block(name) || name.starts_with("fuse.") || REMOTE_NAMES.contains(&name)
 }
 
 #[cfg(test)]
@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn what_is_not_known_may_do_anything() {
-        assert!(may_ask_a_server("9p"));
-        assert!(may_ask_a_server("gfs2"));
-        assert!(may_ask_a_server("something-new"));
-        assert!(!may_ask_a_server("ext4"));
-        assert!(!may_ask_a_server("fuse.sshfs"));
-        assert!(may_wait_for_names("fuse.sshfs") && may_wait_for_names("fuseblk"));
-        assert!(!may_wait_for_names("ext4") && !may_wait_for_names("tmpfs"));
+        assert!(stat_may_block("9p"));
+        assert!(stat_may_block("gfs2"));
+        assert!(stat_may_block("something-new"));
+        assert!(!stat_may_block("ext4"));
+        assert!(!stat_may_block("fuse.sshfs"));
+        assert!(lookup_may_block("fuse.sshfs") && lookup_may_block("fuseblk"));
+        assert!(!lookup_may_block("ext4") && !lookup_may_block("tmpfs"));
     }
 }

@@ -1,9 +1,9 @@
 //! Unix sockets that are bound to a file on the drive: they keep its mount busy for as long as they are
 //! open, and so does each connection that was accepted through one.
 
-use super::patience::Patience;
-use super::survey::Which;
-use crate::platform::linux::procfs::{Result, Seen};
+use super::patience::ScanDeadline;
+use super::survey::DeviceIndex;
+use crate::platform::linux::procfs::{FileStat, Result};
 use crate::platform::linux::{mountinfo, sock_diag};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -15,7 +15,7 @@ pub(super) struct Sockets {
     /// The device that every socket is on.
     device: u64,
     /// By number.
-    bound: Vec<(u64, Which, PathBuf)>,
+    bound: Vec<(u64, DeviceIndex, PathBuf)>,
 }
 
 impl Sockets {
@@ -23,10 +23,13 @@ impl Sockets {
     ///
     /// # Errors
     /// Where the kernel cannot tell.
-    pub(super) fn on(on: impl Fn(u64) -> Option<Which>, patience: &Patience) -> Result<Sockets> {
+    pub(super) fn on(
+        on: impl Fn(u64) -> Option<DeviceIndex>,
+        patience: &ScanDeadline,
+    ) -> Result<Sockets> {
         let socket = sock_diag::open()?;
         let device = mountinfo::from_dev(rustix::fs::fstat(&socket)?.st_dev);
-        let all = sock_diag::bound(&socket, || !patience.is_ended())?;
+        let all = sock_diag::bound_sockets(&socket, || !patience.is_ended())?;
         let on_drive = all.into_iter().filter_map(|bound| {
             Some((bound.socket, on(bound.device)?, OsString::from_vec(bound.name).into()))
         });
@@ -41,7 +44,7 @@ impl Sockets {
     }
 
     /// Which of the devices this descriptor's socket is bound on, and the name it was bound to.
-    pub(super) fn find(&self, seen: &Seen) -> Option<(Which, &PathBuf)> {
+    pub(super) fn find(&self, seen: &FileStat) -> Option<(DeviceIndex, &PathBuf)> {
         let number = seen.socket.filter(|_| seen.device == self.device)?;
         let at = self.bound.binary_search_by_key(&number, |(socket, ..)| *socket).ok()?;
         Some((self.bound[at].1, &self.bound[at].2))

@@ -1,43 +1,45 @@
 //! Devices that stand on the drive and on another one too (LUKS, LVM, md): the release takes none of
 //! them down by itself. What stands on this drive alone it does.
 
-use super::text::{command, command_on};
-use crate::blocker::{Blocker, BlockerKind, Use, UseKind};
+use super::text::{command_on, shell_command};
+use crate::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::drive::{Drive, Volume, VolumeKind};
-use crate::platform::linux::sysfs::Node;
+use crate::platform::linux::sysfs::SysfsDir;
 use std::ffi::OsStr;
 
 /// One blocker for each, the topmost first.
 pub(super) fn blockers(drive: &Drive) -> Vec<Blocker> {
-    drive.volumes.iter().rev().filter_map(|volume| one(drive, volume)).collect()
+    drive.volumes.iter().rev().filter_map(|volume| stacked_blocker(drive, volume)).collect()
 }
 
-fn one(drive: &Drive, volume: &Volume) -> Option<Blocker> {
+fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
     let here = |name: &String| *name == drive.name || drive.volume(name).is_some();
-    if volume.on.iter().all(here) {
+    if volume.parents.iter().all(here) {
         return None;
     }
     let kind = match volume.kind {
         VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => BlockerKind::Mapping,
-        VolumeKind::Raid => BlockerKind::Raid,
+        VolumeKind::Raid => BlockerKind::MultiDevice,
         VolumeKind::Loop => BlockerKind::Loop,
     };
-    let below = volume.on.first().map_or(drive.name.as_str(), String::as_str);
-    let node = Node::open(format!("/sys/block/{}", volume.name.replace('/', "!"))).ok();
+    let below = volume.parents.first().map_or(drive.name.as_str(), String::as_str);
+    let node = SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!"))).ok();
     let text = |name: &str| node.as_ref().and_then(|node| node.text(name));
     let mapping = text("dm/name");
     let (what, words, command) = match (volume.kind, &mapping) {
-        (VolumeKind::Crypt, Some(name)) => {
-            (format!("encrypted volume {name}"), "close it", words(&["cryptsetup", "close", name]))
-        }
+        (VolumeKind::Crypt, Some(name)) => (
+            format!("encrypted volume {name}"),
+            "close it",
+            describe(&["cryptsetup", "close", name]),
+        ),
         (VolumeKind::Lvm, Some(name)) => {
             let name = logical_volume(name);
-            let command = words(&["lvchange", "--activate", "n", &name]);
+            let command = describe(&["lvchange", "--activate", "n", &name]);
             (format!("logical volume {name}"), "deactivate it", command)
         }
         (_, Some(name)) => {
-            (format!("mapping {name}"), "remove it", words(&["dmsetup", "remove", name]))
+            (format!("mapping {name}"), "remove it", describe(&["dmsetup", "remove", name]))
         }
         (VolumeKind::Raid, _) => {
             ("md array".into(), "stop it", command_on(&["mdadm", "--stop"], &volume.path))
@@ -52,16 +54,16 @@ fn one(drive: &Drive, volume: &Volume) -> Option<Blocker> {
         }
         _ => ("device".into(), "stop it", None),
     };
-    let mut used = Use::new(UseKind::Kernel, below).at(&volume.path);
+    let mut used = Usage::new(UsageKind::Kernel, below).at(&volume.path);
     if volume.kind == VolumeKind::Loop {
         used.path = text("loop/backing_file").map(Into::into).or(used.path);
     }
     let description = format!("{what} stands on {below} ({})", volume.path.display());
-    Some(Blocker::new(kind, description).with_use(used).with_remedy(words, command))
+    Some(Blocker::new(kind, description).with_usage(used).with_remedy(words, command))
 }
 
-fn words(words: &[&str]) -> Option<String> {
-    command(words.iter().map(OsStr::new))
+fn describe(words: &[&str]) -> Option<String> {
+    shell_command(words.iter().map(OsStr::new))
 }
 
 /// `vg-my--lv` is `vg/my-lv`: LVM doubles the dashes of names and puts a single one between them.

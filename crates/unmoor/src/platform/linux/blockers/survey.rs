@@ -3,14 +3,14 @@
 //! Costs one link and one look for threads per process, and one file per namespace. Nothing here touches a
 //! file system that may wait for a server.
 
-use super::kept::{self, Kept};
+use super::kept::{self, PinnedNs};
 use super::overlay::{self, Overlay};
-use super::patience::Patience;
+use super::patience::ScanDeadline;
 use super::propagation::{Groups, Place};
-use super::residents::{Resident, threads_apart};
-use super::visitor::Visitor;
-use crate::platform::linux::mountinfo::{self, Line};
-use crate::platform::linux::procfs::{Name, Proc, Result, is_gone, parse, room, seen_at};
+use super::residents::{NsMember, threads_in_other_ns};
+use super::visitor::NsReader;
+use crate::platform::linux::mountinfo::{self, MountInfo};
+use crate::platform::linux::procfs::{Proc, ProcPath, Result, dir_buf, is_gone, parse, stat_at};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Which of the drive's devices a thing is on: an index that the caller gave with the device.
-pub(super) type Which = usize;
+pub(super) type DeviceIndex = usize;
 
 /// A mount namespace, and what leads to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,8 +26,8 @@ pub(super) enum Namespace {
     /// That of this process.
     Ours,
     /// Some process in it: the one with the lowest number, which is mostly the one that made it.
-    Of(Resident),
-    /// No process is in it: the mount that keeps it, in [`Survey::kept`].
+    Of(NsMember),
+    /// No process is in it: the mount that keeps it, in [`MountScan::kept`].
     Kept(usize),
 }
 
@@ -40,22 +40,22 @@ impl Namespace {
 
 /// One mount of the drive, in any namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hit {
-    pub(super) on: Which,
+pub(super) struct DriveMount {
+    pub(super) on: DeviceIndex,
     pub(super) id: u64,
     pub(super) parent: u64,
     pub(super) device: u64,
     pub(super) namespace: Namespace,
     pub(super) path: PathBuf,
     /// It goes away by itself when ours does: mount propagation carries the unmounting there.
-    pub(super) follows: bool,
+    pub(super) propagates: bool,
     place: Option<Place>,
 }
 
 /// A mount of something else that lies on one of the drive's mounts, or hides one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OnTop {
-    pub(super) on: Which,
+pub(super) struct NestedMount {
+    pub(super) on: DeviceIndex,
     /// Its place in the mount table: what lies on another mount comes after that one.
     pub(super) at: usize,
     pub(super) id: u64,
@@ -67,9 +67,15 @@ pub(super) struct OnTop {
     pub(super) hides: bool,
 }
 
-impl OnTop {
-    fn new(line: &Line, on: Which, at: usize, namespace: Namespace, hides: bool) -> Self {
-        OnTop {
+impl NestedMount {
+    fn new(
+        line: &MountInfo,
+        on: DeviceIndex,
+        at: usize,
+        namespace: Namespace,
+        hides: bool,
+    ) -> Self {
+        NestedMount {
             on,
             at,
             id: line.id,
@@ -84,42 +90,42 @@ impl OnTop {
 
 /// What the mount tables say.
 #[derive(Debug, Default)]
-pub(super) struct Survey {
-    pub(super) hits: Vec<Hit>,
-    pub(super) on_top: Vec<OnTop>,
+pub(super) struct MountScan {
+    pub(super) hits: Vec<DriveMount>,
+    pub(super) on_top: Vec<NestedMount>,
     pub(super) overlays: Vec<Overlay>,
     /// Types of file system that may ask a server even when told not to.
     pub(super) slow: Vec<String>,
     /// The mounts of those.
     pub(super) slow_mounts: Vec<u64>,
     /// Namespaces that are kept by a mount of ours, those without a process among them.
-    pub(super) kept: Vec<Kept>,
+    pub(super) kept: Vec<PinnedNs>,
     /// Processes whose namespace could not be told.
     pub(super) unseen: usize,
     /// The time ran out.
-    pub(super) cut_short: bool,
+    pub(super) timed_out: bool,
 }
 
-impl Survey {
+impl MountScan {
     /// Looks at every namespace that one of these processes is in. `nodes` are the block devices to look for.
-    pub(super) fn take(
+    pub(super) fn run(
         proc: &Proc,
         pids: &[u32],
-        nodes: &[(u64, Which)],
-        patience: &Patience,
-    ) -> Survey {
-        let mut survey = Survey::default();
-        let mut walk = Walk::new(proc, nodes);
+        nodes: &[(u64, DeviceIndex)],
+        patience: &ScanDeadline,
+    ) -> MountScan {
+        let mut survey = MountScan::default();
+        let mut walk = NamespaceWalk::new(proc, nodes);
         walk.ours(&mut survey);
         let mut pids = pids.to_vec();
         pids.sort_unstable();
-        let (mut room, mut tids) = (room(), Vec::new());
+        let (mut room, mut tids) = (dir_buf(), Vec::new());
         'walk: for pid in pids {
-            threads_apart(proc, pid, &mut room, &mut tids);
-            let threads = tids.iter().map(|tid| Resident::thread(pid, *tid));
-            for resident in std::iter::once(Resident::process(pid)).chain(threads) {
-                if patience.is_over() {
-                    survey.cut_short = true;
+            threads_in_other_ns(proc, pid, &mut room, &mut tids);
+            let threads = tids.iter().map(|tid| NsMember::thread(pid, *tid));
+            for resident in std::iter::once(NsMember::process(pid)).chain(threads) {
+                if patience.has_passed() {
+                    survey.timed_out = true;
                     break 'walk;
                 }
                 walk.resident(resident, &mut survey);
@@ -133,9 +139,9 @@ impl Survey {
     /// Takes in the mount table of one namespace.
     pub(super) fn read(
         &mut self,
-        lines: &[Line],
+        lines: &[MountInfo],
         namespace: Namespace,
-        nodes: &[(u64, Which)],
+        nodes: &[(u64, DeviceIndex)],
         groups: &mut Groups,
     ) {
         let first = self.hits.len();
@@ -143,33 +149,33 @@ impl Survey {
             groups.add(line);
             self.note_type(line);
             if let Some(on) = device_of(line, nodes) {
-                self.hits.push(Hit {
+                self.hits.push(DriveMount {
                     on,
                     id: line.id,
                     parent: line.parent,
                     device: line.device,
                     namespace,
                     path: line.path.clone(),
-                    follows: false,
+                    propagates: false,
                     place: None,
                 });
             }
         }
         let layered = self.overlays.len();
         overlay::find(lines, namespace, &self.hits[first..], &mut self.overlays);
-        self.look_around(lines, (first, layered), namespace);
+        self.read_namespaces(lines, (first, layered), namespace);
     }
 
     /// What lies on the mounts and overlays just found, and what those lie on themselves.
-    fn look_around(
+    fn read_namespaces(
         &mut self,
-        lines: &[Line],
+        lines: &[MountInfo],
         (first, layered): (usize, usize),
         namespace: Namespace,
     ) {
         let hits = self.hits[first..].iter().map(|hit| (hit.id, hit.on));
         let overlays = self.overlays[layered..].iter().map(|overlay| (overlay.id, overlay.on));
-        let mut below: Vec<(u64, Which)> = hits.chain(overlays).collect();
+        let mut below: Vec<(u64, DeviceIndex)> = hits.chain(overlays).collect();
         if below.is_empty() {
             return;
         }
@@ -186,7 +192,7 @@ impl Survey {
                     continue;
                 }
                 below.push((line.id, on));
-                self.on_top.push(OnTop::new(line, on, at, namespace, false));
+                self.on_top.push(NestedMount::new(line, on, at, namespace, false));
             }
         }
         for hit in &mut self.hits[first..] {
@@ -198,7 +204,12 @@ impl Survey {
 
     /// What hides the mounts just found without lying on them. It has to go first, with all that lies on
     /// it.
-    fn hidden_by(&mut self, lines: &[Line], first: usize, below: &mut Vec<(u64, Which)>) {
+    fn hidden_by(
+        &mut self,
+        lines: &[MountInfo],
+        first: usize,
+        below: &mut Vec<(u64, DeviceIndex)>,
+    ) {
         for hit in &self.hits[first..] {
             let own = lines.iter().find(|line| line.id == hit.id);
             for line in own.into_iter().flat_map(|own| own.covered_by(lines)) {
@@ -207,7 +218,7 @@ impl Survey {
                 }
                 let at = lines.iter().position(|other| other.id == line.id).unwrap_or_default();
                 below.push((line.id, hit.on));
-                self.on_top.push(OnTop::new(line, hit.on, at, Namespace::Ours, true));
+                self.on_top.push(NestedMount::new(line, hit.on, at, Namespace::Ours, true));
             }
         }
     }
@@ -222,12 +233,12 @@ impl Survey {
             .collect();
         for hit in self.hits.iter_mut().filter(|hit| !hit.namespace.is_ours()) {
             let place = hit.place.as_ref();
-            hit.follows = place.is_some_and(|p| ours.iter().any(|our| groups.carry(our, p)));
+            hit.propagates = place.is_some_and(|p| ours.iter().any(|our| groups.carry(our, p)));
         }
     }
 
-    fn note_type(&mut self, line: &Line) {
-        if super::slow::may_ask_a_server(&line.file_system) {
+    fn note_type(&mut self, line: &MountInfo) {
+        if super::slow::stat_may_block(&line.file_system) {
             self.slow_mounts.push(line.id);
             if !self.slow.contains(&line.file_system) {
                 self.slow.push(line.file_system.clone());
@@ -237,44 +248,44 @@ impl Survey {
 }
 
 /// The way through all the namespaces.
-struct Walk<'w> {
+struct NamespaceWalk<'w> {
     proc: &'w Proc,
-    nodes: &'w [(u64, Which)],
+    nodes: &'w [(u64, DeviceIndex)],
     groups: Groups,
     /// The namespaces whose tables were read.
     known: HashSet<u64>,
     /// The mounts in those: no two namespaces share one.
     mounts: HashSet<u64>,
-    visitor: Visitor,
+    visitor: NsReader,
     text: Vec<u8>,
 }
 
-impl<'w> Walk<'w> {
-    fn new(proc: &'w Proc, nodes: &'w [(u64, Which)]) -> Walk<'w> {
-        Walk {
+impl<'w> NamespaceWalk<'w> {
+    fn new(proc: &'w Proc, nodes: &'w [(u64, DeviceIndex)]) -> NamespaceWalk<'w> {
+        NamespaceWalk {
             proc,
             nodes,
             groups: Groups::default(),
             known: HashSet::new(),
             mounts: HashSet::new(),
-            visitor: Visitor::default(),
+            visitor: NsReader::default(),
             text: Vec::new(),
         }
     }
 
-    fn ours(&mut self, survey: &mut Survey) {
+    fn ours(&mut self, survey: &mut MountScan) {
         if self.proc.read(c"self/mountinfo", &mut self.text).is_ok() {
             let table = std::mem::take(&mut self.text);
             self.table(&table, Namespace::Ours, survey);
-            survey.kept.extend(mountinfo::parse(&table).iter().filter_map(kept::by));
+            survey.kept.extend(mountinfo::parse(&table).iter().filter_map(kept::from_mount));
             self.text = table;
         }
         self.known.extend(our_namespace(self.proc, &mut self.text));
     }
 
     /// Looks where this one lives, unless that has been seen.
-    fn resident(&mut self, resident: Resident, survey: &mut Survey) {
-        let link = Name::below(resident.entry(), "/ns/mnt");
+    fn resident(&mut self, resident: NsMember, survey: &mut MountScan) {
+        let link = ProcPath::below(resident.entry(), "/ns/mnt");
         match self.proc.link(link.as_c_str(), &mut self.text) {
             Ok(()) => {
                 let Some(number) = namespace_number(&self.text) else { return };
@@ -312,7 +323,7 @@ impl<'w> Walk<'w> {
     }
 
     /// The table of the namespace of this number, from its root where that is allowed.
-    fn read(&mut self, resident: Resident, number: u64) -> Result<Vec<u8>> {
+    fn read(&mut self, resident: NsMember, number: u64) -> Result<Vec<u8>> {
         let path = PathBuf::from(format!("/proc/{}/ns/mnt", resident.entry()));
         match self.visitor.mountinfo(move || kept::open(&path, number)) {
             Err(errno) if !is_gone(errno) && errno != Errno::STALE => self.seen_by(resident),
@@ -321,13 +332,18 @@ impl<'w> Walk<'w> {
     }
 
     /// The table as this one sees it, from its own root.
-    fn seen_by(&self, resident: Resident) -> Result<Vec<u8>> {
+    fn seen_by(&self, resident: NsMember) -> Result<Vec<u8>> {
         let mut text = Vec::new();
-        let file = Name::below(resident.entry(), "/mountinfo");
+        let file = ProcPath::below(resident.entry(), "/mountinfo");
         self.proc.read(file.as_c_str(), &mut text).map(|()| text)
     }
 
-    fn take_in(&mut self, read: Option<Result<Vec<u8>>>, resident: Resident, survey: &mut Survey) {
+    fn take_in(
+        &mut self,
+        read: Option<Result<Vec<u8>>>,
+        resident: NsMember,
+        survey: &mut MountScan,
+    ) {
         match read {
             Some(Ok(text)) => self.table(&text, Namespace::Of(resident), survey),
             // It has left, or has gone elsewhere, or ends (EINVAL, `mounts_open_common`).
@@ -338,7 +354,7 @@ impl<'w> Walk<'w> {
     }
 
     /// Takes in the namespaces that no process has shown.
-    fn kept(&mut self, survey: &mut Survey) {
+    fn kept(&mut self, survey: &mut MountScan) {
         survey.kept.retain(|kept| self.known.insert(kept.number));
         for at in 0..survey.kept.len() {
             if let Ok(text) = kept::mountinfo(&survey.kept[at], &mut self.visitor) {
@@ -348,7 +364,7 @@ impl<'w> Walk<'w> {
         }
     }
 
-    fn table(&mut self, text: &[u8], namespace: Namespace, survey: &mut Survey) {
+    fn table(&mut self, text: &[u8], namespace: Namespace, survey: &mut MountScan) {
         let lines = mountinfo::parse(text);
         self.mounts.extend(lines.iter().map(|line| line.id));
         survey.read(&lines, namespace, self.nodes, &mut self.groups);
@@ -359,7 +375,7 @@ impl<'w> Walk<'w> {
 ///
 /// Some file systems (btrfs, overlay) have a device number of their own making; what they are mounted
 /// from is then the only trace of the device.
-fn device_of(line: &Line, nodes: &[(u64, Which)]) -> Option<Which> {
+fn device_of(line: &MountInfo, nodes: &[(u64, DeviceIndex)]) -> Option<DeviceIndex> {
     let find = |device| nodes.iter().find(|(node, _)| *node == device).map(|(_, on)| *on);
     if line.device >> 32 != 0 {
         return find(line.device);
@@ -372,7 +388,7 @@ fn device_of(line: &Line, nodes: &[(u64, Which)]) -> Option<Which> {
         return None;
     }
     let source = CString::new(line.source.as_bytes()).ok()?;
-    find(seen_at(&source).ok()?.node?)
+    find(stat_at(&source).ok()?.node?)
 }
 
 fn our_namespace(proc: &Proc, text: &mut Vec<u8>) -> Option<u64> {
@@ -386,9 +402,11 @@ pub(super) fn namespace_number(link: &[u8]) -> Option<u64> {
 }
 
 /// The number of the first mount that this one sees.
-fn first_mount(proc: &Proc, resident: Resident) -> Option<u64> {
+fn first_mount(proc: &Proc, resident: NsMember) -> Option<u64> {
     let mut head = [0; 24];
-    let len = proc.begin(Name::below(resident.entry(), "/mountinfo").as_c_str(), &mut head).ok()?;
+    let len = proc
+        .read_prefix(ProcPath::below(resident.entry(), "/mountinfo").as_c_str(), &mut head)
+        .ok()?;
     parse(head[..len].split(|b| *b == b' ').next()?)
 }
 
@@ -399,7 +417,7 @@ mod tests {
     #[test]
     fn a_namespace_whose_first_inhabitant_left_meanwhile_is_read_by_the_next() {
         let proc = Proc::open().unwrap();
-        let mut walk = Walk::new(&proc, &[]);
+        let mut walk = NamespaceWalk::new(&proc, &[]);
         assert_eq!(walk.read_once(7, |_| Err(Errno::SRCH)), Some(Err(Errno::SRCH)));
         assert_eq!(walk.read_once(7, |_| Ok(Vec::new())), Some(Ok(Vec::new())));
         assert_eq!(walk.read_once(7, |_| unreachable!("it is known")), None);

@@ -1,7 +1,7 @@
 //! Loop devices for tests: made here, and taken away again whatever happens.
 
 use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
-use crate::platform::linux::{mountinfo, procfs::seen_at};
+use crate::platform::linux::{mountinfo, procfs::stat_at};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl Stick {
     /// Its number.
     pub(super) fn number(&self) -> u64 {
         let path = CString::new(self.device.as_os_str().as_bytes()).unwrap();
-        seen_at(&path).unwrap().node.unwrap()
+        stat_at(&path).unwrap().node.unwrap()
     }
 
     /// Is its own image behind the device.
@@ -92,7 +92,7 @@ impl Stick {
     /// The drive, as the platform would tell it.
     pub(super) fn drive(&self) -> Drive {
         let name = self.device.file_name().unwrap().to_string_lossy().into_owned();
-        let mounts = mountinfo::own().unwrap();
+        let mounts = mountinfo::read_self().unwrap();
         let mounts: Vec<Mount> = mounts
             .iter()
             .filter(|l| l.source == self.device)
@@ -120,7 +120,7 @@ impl Stick {
 
 impl Drop for Stick {
     fn drop(&mut self) {
-        let mounts = mountinfo::own().unwrap_or_default();
+        let mounts = mountinfo::read_self().unwrap_or_default();
         for mount in mounts.iter().rev().filter(|l| l.path.starts_with(&self.dir)) {
             ok(Command::new("umount").arg("-l").arg(&mount.path));
         }

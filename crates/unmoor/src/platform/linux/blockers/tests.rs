@@ -2,22 +2,22 @@
 
 use super::scan;
 use super::testbed::{Holder, Stick, ok};
-use crate::blocker::{Blocker, BlockerKind, Scan, Use, UseKind};
+use crate::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
+use crate::deadline::{Cancel, Clock, Deadline};
 use crate::platform::linux::Linux;
-use crate::wait::{Cancel, Clock, Wait};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-fn look(stick: &Stick) -> Scan {
+fn look(stick: &Stick) -> BlockerScan {
     let (clock, cancel) = (Linux::new(), Cancel::new());
     let mut watch = |_| {};
     let end = clock.now() + Duration::from_secs(60);
-    scan(&stick.drive(), &mut Wait::until(&clock, end, &cancel, &mut watch))
+    scan(&stick.drive(), &mut Deadline::until(&clock, end, &cancel, &mut watch))
 }
 
 /// The blocker that this process is.
-fn of<'s>(scan: &'s Scan, holder: &Holder) -> &'s Blocker {
+fn of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
     let mut found = scan.blockers.iter().filter(|b| {
         b.kind == BlockerKind::Process && b.process.as_ref().is_some_and(|p| p.pid == holder.pid())
     });
@@ -26,12 +26,12 @@ fn of<'s>(scan: &'s Scan, holder: &Holder) -> &'s Blocker {
     blocker
 }
 
-fn one_use(blocker: &Blocker) -> &Use {
+fn one_use(blocker: &Blocker) -> &Usage {
     let [used] = &*blocker.uses else { panic!("more than one use: {blocker:#?}") };
     used
 }
 
-fn kind(scan: &Scan, kind: BlockerKind) -> Vec<&Blocker> {
+fn kind(scan: &BlockerScan, kind: BlockerKind) -> Vec<&Blocker> {
     scan.blockers.iter().filter(|b| b.kind == kind).collect()
 }
 
@@ -64,7 +64,7 @@ fn a_file_open_for_writing_is_named_with_path_and_descriptor_and_kill_moves_it()
     let scan = look(&stick);
     let blocker = of(&scan, &holder);
     let used = one_use(blocker);
-    assert_eq!((used.kind, used.fd, used.writing), (UseKind::OpenForWriting, Some(7), true));
+    assert_eq!((used.kind, used.fd, used.writing), (UsageKind::OpenForWriting, Some(7), true));
     assert_eq!(used.path, Some(stick.mount.join("a b\nc")));
     assert_eq!(used.volume, stick.drive().name);
     let process = blocker.process.as_ref().unwrap();
@@ -87,11 +87,11 @@ fn reading_directories_and_deleted_files_are_told_apart() {
     let scan = look(&stick);
     let uses = &of(&scan, &holder).uses;
     let at = |fd| uses.iter().find(|u| u.fd == Some(fd)).unwrap();
-    assert_eq!((at(5).kind, at(5).writing), (UseKind::OpenFile, false));
-    assert_eq!(at(6).kind, UseKind::Directory);
-    assert_eq!((at(8).kind, at(8).deleted, at(8).writing), (UseKind::DeletedFile, true, true));
+    assert_eq!((at(5).kind, at(5).writing), (UsageKind::OpenFile, false));
+    assert_eq!(at(6).kind, UsageKind::Directory);
+    assert_eq!((at(8).kind, at(8).deleted, at(8).writing), (UsageKind::DeletedFile, true, true));
     assert_eq!(at(8).path, Some(stick.mount.join("g")), "the name it had");
-    assert_eq!((at(9).kind, at(9).deleted), (UseKind::OpenFile, false));
+    assert_eq!((at(9).kind, at(9).deleted), (UsageKind::OpenFile, false));
     assert_eq!(at(9).path, Some(stick.mount.join("h (deleted)")));
     assert_eq!(uses[0].fd, Some(8), "what may lose data comes first");
 }
@@ -102,7 +102,7 @@ fn a_working_directory_is_named() {
     let holder = Holder::shell("cd \"$1\"", &stick.mount);
     let scan = look(&stick);
     let used = one_use(of(&scan, &holder));
-    assert_eq!(used.kind, UseKind::WorkingDirectory);
+    assert_eq!(used.kind, UsageKind::WorkingDirectory);
     assert_eq!(used.path.as_deref(), Some(&*stick.mount));
 }
 
@@ -140,10 +140,10 @@ fn a_running_program_a_root_and_what_is_mapped_are_named() {
             .find(|u| u.kind == kind && u.path.as_deref() == Some(path))
             .unwrap_or_else(|| panic!("{kind:?} {path:?}: {uses:#?}"))
     };
-    at(UseKind::Executable, &program);
-    at(UseKind::Root, &stick.mount);
-    assert!(at(UseKind::MappedFile, &kept).writing);
-    let gone = at(UseKind::MappedFile, &gone);
+    at(UsageKind::Executable, &program);
+    at(UsageKind::Root, &stick.mount);
+    assert!(at(UsageKind::MappedFile, &kept).writing);
+    let gone = at(UsageKind::MappedFile, &gone);
     assert!(gone.deleted && !gone.writing);
     assert_eq!(uses.len(), 4, "the program is not named as its own mapping: {uses:#?}");
 }
@@ -170,7 +170,7 @@ time.sleep(1000)
     let scan = look(&stick);
     let uses = &of(&scan, &holder).uses;
     let kinds: Vec<_> = uses.iter().map(|u| u.kind).collect();
-    assert_eq!(kinds, [UseKind::OpenForWriting, UseKind::WorkingDirectory]);
+    assert_eq!(kinds, [UsageKind::OpenForWriting, UsageKind::WorkingDirectory]);
     assert!(uses.iter().all(|u| u.thread.is_some_and(|tid| tid != holder.pid())), "{uses:#?}");
 }
 
@@ -195,7 +195,7 @@ ready()
     let scan = look(&stick);
     let blocker = of(&scan, &holder);
     let used = one_use(blocker);
-    assert_eq!((used.kind, used.writing), (UseKind::OpenFile, false));
+    assert_eq!((used.kind, used.writing), (UsageKind::OpenFile, false));
     assert_eq!(used.path.as_deref(), Some(Path::new("socket")), "the name it was given");
     run(blocker);
     let mut holder = holder;
@@ -239,7 +239,8 @@ fn a_program_whose_first_thread_has_ended_is_named_with_all_it_has() {
     let scan = look(&stick);
     let uses = &of(&scan, &holder).uses;
     let found: Vec<_> = uses.iter().map(|used| (used.kind, used.path.as_deref())).collect();
-    let expected = [(UseKind::MappedFile, Some(&*kept)), (UseKind::Executable, Some(&*program))];
+    let expected =
+        [(UsageKind::MappedFile, Some(&*kept)), (UsageKind::Executable, Some(&*program))];
     assert_eq!(found, expected);
 }
 
@@ -249,7 +250,7 @@ fn the_device_held_open_is_named() {
     let holder = Holder::shell("exec 7<>\"$1\"", &stick.device);
     let scan = look(&stick);
     let used = one_use(of(&scan, &holder));
-    assert_eq!((used.kind, used.fd, used.writing), (UseKind::Device, Some(7), true));
+    assert_eq!((used.kind, used.fd, used.writing), (UsageKind::Device, Some(7), true));
     assert_eq!(used.path.as_deref(), Some(&*stick.device));
 }
 
@@ -292,7 +293,7 @@ ready()
     let used = one_use(of(&scan, &inside));
     assert_eq!(
         (used.kind, used.path.as_deref()),
-        (UseKind::MappedFile, Some(&*nested.join("file")))
+        (UsageKind::MappedFile, Some(&*nested.join("file")))
     );
     let named =
         |pid| scan.blockers.iter().any(|b| b.process.as_ref().is_some_and(|p| p.pid == pid));
@@ -344,7 +345,7 @@ fn a_file_opened_in_another_mount_namespace_is_found() {
 }
 
 /// What keeps the stick mounted in another namespace, by way of this process.
-fn elsewhere<'s>(scan: &'s Scan, holder: &Holder) -> &'s Blocker {
+fn elsewhere<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
     let found = kind(scan, BlockerKind::Namespace);
     let by = |b: &&&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
     found.iter().find(by).unwrap_or_else(|| panic!("{scan:#?}"))
@@ -414,7 +415,7 @@ fn a_subvolume_of_btrfs_is_found_though_it_has_a_number_of_its_own() {
     let holder = Holder::shell("exec 7>\"$1/file\"; cd \"$1\"", &sub);
     let scan = look(&stick);
     let kinds: Vec<_> = of(&scan, &holder).uses.iter().map(|u| u.kind).collect();
-    assert_eq!(kinds, [UseKind::OpenForWriting, UseKind::WorkingDirectory]);
+    assert_eq!(kinds, [UsageKind::OpenForWriting, UsageKind::WorkingDirectory]);
 }
 
 #[test]
@@ -505,7 +506,7 @@ fn processes_that_come_and_go_are_no_error() {
     let Some(stick) = Stick::new() else { return };
     let script = "for i in {1..1000}; do (:); done";
     let mut crowd = Holder::shell(&format!("echo ready; {script}; exit 0"), &stick.mount);
-    let idle = |scan: &Scan| {
+    let idle = |scan: &BlockerScan| {
         assert!(kind(scan, BlockerKind::Process).is_empty(), "{scan:#?}");
         // On some hosts, the first process is closed even to root.
         let of_the_host = |n: &&String| n.contains("namespace") || n.contains("looked into");

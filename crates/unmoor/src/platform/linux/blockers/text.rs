@@ -29,7 +29,7 @@ pub(super) fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 /// It is shown and pasted, so it holds nothing that a terminal would obey or not show: a word that does,
 /// or is not UTF-8, is written in octal. `None` for what not even that can say: a 0, or a newline at the
 /// end, which the shell would take away.
-pub(super) fn command<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> Option<String> {
+pub(super) fn shell_command<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> Option<String> {
     let mut line = String::new();
     for word in words {
         if !line.is_empty() {
@@ -73,7 +73,9 @@ fn in_octal(word: &[u8], line: &mut String) -> Option<()> {
 /// A command whose last word is a path.
 pub(super) fn command_on(words: &[&str], path: &Path) -> Option<String> {
     // A path that begins with a dash would be read as an option; none of the kernel's does.
-    command(words.iter().map(OsStr::new).chain([OsStr::from_bytes(path.as_os_str().as_bytes())]))
+    shell_command(
+        words.iter().map(OsStr::new).chain([OsStr::from_bytes(path.as_os_str().as_bytes())]),
+    )
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ mod tests {
     fn read_back(words: &[&[u8]]) -> (String, Vec<u8>) {
         let words = words.iter().map(|word| OsStr::from_bytes(word));
         let print = [OsStr::new("printf"), OsStr::new("%s\\n")];
-        let line = command(print.into_iter().chain(words)).unwrap();
+        let line = shell_command(print.into_iter().chain(words)).unwrap();
         let out = Command::new("sh").args(["-c", &line]).output().unwrap().stdout;
         (line, out)
     }

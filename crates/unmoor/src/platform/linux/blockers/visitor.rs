@@ -13,22 +13,22 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 /// How long the look into one may take: the way to it may lead through a dead file system.
-const PATIENCE: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What leads to a namespace; it is opened by the thread that may have to wait for it.
 type Open = Box<dyn FnOnce() -> Result<OwnedFd> + Send>;
 
 /// Goes into one namespace after the other, by a thread of its own: no other thread changes its root.
 #[derive(Default)]
-pub(super) struct Visitor(Option<Away>);
+pub(super) struct NsReader(Option<Worker>);
 
 /// The thread, as long as it answers.
-struct Away {
+struct Worker {
     ask: Sender<Open>,
     answers: Receiver<Result<Vec<u8>>>,
 }
 
-impl Visitor {
+impl NsReader {
     /// The mount table of the namespace that `open` opens.
     ///
     /// # Errors
@@ -39,35 +39,35 @@ impl Visitor {
     ) -> Result<Vec<u8>> {
         let away = match self.0.take() {
             Some(away) => away,
-            None => Away::start()?,
+            None => Worker::start()?,
         };
         away.ask.send(Box::new(open)).map_err(|_| Errno::AGAIN)?;
-        let answer = away.answers.recv_timeout(PATIENCE).map_err(|_| Errno::TIMEDOUT)?;
+        let answer = away.answers.recv_timeout(READ_TIMEOUT).map_err(|_| Errno::TIMEDOUT)?;
         // One that did not come back is left behind, and the next look begins another.
         self.0 = Some(away);
         answer
     }
 }
 
-impl Away {
-    fn start() -> Result<Away> {
+impl Worker {
+    fn start() -> Result<Worker> {
         let (ask, asked) = mpsc::channel::<Open>();
         let (answer, answers) = mpsc::channel();
         let spawned = std::thread::Builder::new().spawn(move || {
             for open in asked {
-                let (table, back) = visit(open);
+                let (table, back) = read_in_ns(open);
                 if answer.send(table).is_err() || !back {
                     break;
                 }
             }
         });
         spawned.map_err(|_| Errno::AGAIN)?;
-        Ok(Away { ask, answers })
+        Ok(Worker { ask, answers })
     }
 }
 
 /// Reads the table, and comes back: who stayed would keep the namespace, and the drive, busy. Did it.
-fn visit(open: Open) -> (Result<Vec<u8>>, bool) {
+fn read_in_ns(open: Open) -> (Result<Vec<u8>>, bool) {
     // There may be no proc on the other side, and this one tells of whoever asks, wherever that is.
     let ready = Proc::open().and_then(|proc| Ok((proc, own()?, open()?)));
     let (proc, home, namespace) = match ready {

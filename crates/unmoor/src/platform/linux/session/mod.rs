@@ -2,7 +2,8 @@
 
 mod flushing;
 
-use crate::blocker::Scan;
+use crate::blocker::BlockerScan;
+use crate::deadline::Deadline;
 use crate::drive::{Drive, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
@@ -10,13 +11,12 @@ use crate::platform::Session;
 use crate::platform::linux::blockers;
 use crate::platform::linux::cdrom::{self, DriveStatus};
 use crate::platform::linux::describe::{self, Detail};
-use crate::platform::linux::let_go::{carry_out, load_methods, methods};
-use crate::platform::linux::machine::Machine;
-use crate::platform::linux::sg::{self, Answer, Command};
-use crate::platform::linux::sysfs::{Node, Place};
+use crate::platform::linux::let_go::{load_methods, methods, perform};
+use crate::platform::linux::machine::Snapshot;
+use crate::platform::linux::sg::{self, Command, ScsiResponse};
+use crate::platform::linux::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::{blkdev, cut_off, errno, idle, stack, umount, worker, writeback};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, fstat};
 use rustix::io::Errno;
@@ -27,7 +27,7 @@ use std::time::Duration;
 pub struct LinuxSession {
     drive: Drive,
     /// Its directory in sysfs: reading in it fails once the device is gone.
-    node: Node,
+    node: SysfsDir,
     /// The one descriptor of the drive: bound at first, claimed later. `None` once it was let go of.
     device: Option<OwnedFd>,
     claimed: bool,
@@ -36,18 +36,18 @@ pub struct LinuxSession {
     /// The kernel reports a failed write once for each descriptor; it must not be forgotten.
     unwritten: Option<Error>,
     /// Volumes that an overlay which was detached while in use can still write to.
-    written_through: Vec<String>,
+    overlay_lower_volumes: Vec<String>,
     /// Why the drive may not be opened by this user. Who uses it can be asked all the same.
     denied: Option<Error>,
 }
 
 impl LinuxSession {
     /// Opens the drive and makes sure that it is the one that was described.
-    pub fn open(drive: &Drive, wait: &mut Wait<'_>) -> Result<Self> {
+    pub fn open(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let device = worker::open(&drive.path, flags, wait)?.map_err(|e| cannot_open(e, drive));
-        let place = Place::of(drive.id.device).map_err(|e| cannot_open(e, drive))?;
-        let node = Node::open(&*place.disk_path).map_err(|e| cannot_open(e, drive))?;
+        let device = worker::open(&drive.path, flags, deadline)?.map_err(|e| cannot_open(e, drive));
+        let place = BlockDevice::of(drive.id.device).map_err(|e| cannot_open(e, drive))?;
+        let node = SysfsDir::open(&*place.disk_path).map_err(|e| cannot_open(e, drive))?;
         let mut session = LinuxSession {
             drive: drive.clone(),
             node,
@@ -55,7 +55,7 @@ impl LinuxSession {
             claimed: false,
             cut_off: false,
             unwritten: None,
-            written_through: Vec::new(),
+            overlay_lower_volumes: Vec::new(),
             denied: None,
         };
         match device {
@@ -86,7 +86,7 @@ impl LinuxSession {
     fn check_sequence(&self, seq: u64) -> Result<()> {
         let bound = self.drive.id.generation;
         match self.drive.medium {
-            Medium::Present if bound != 0 && seq != bound => Err(self.changed()),
+            Medium::Present if bound != 0 && seq != bound => Err(self.medium_changed_error()),
             _ => Ok(()),
         }
     }
@@ -98,7 +98,7 @@ impl LinuxSession {
     }
 
     /// The medium is another one, or there is none any more.
-    fn changed(&self) -> Error {
+    fn medium_changed_error(&self) -> Error {
         let drive = &self.drive;
         match describe::medium(drive.kind, &drive.path, &self.node, self.node.size()) {
             Medium::Absent | Medium::TrayOpen => {
@@ -119,31 +119,31 @@ impl LinuxSession {
         volume: &Volume,
         mount: &Mount,
         known: bool,
-        wait: &mut Wait<'_>,
-    ) -> Result<Done> {
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         self.cut_off = true;
         if volume.kind != VolumeKind::Overlay {
-            return cut_off::cut_off(&self.drive, volume, mount, known, wait);
+            return cut_off::force_unmount(&self.drive, volume, mount, known, deadline);
         }
-        self.written_through.extend(volume.on.iter().cloned());
-        umount::detach(mount, wait).map(Done::by)
+        self.overlay_lower_volumes.extend(volume.parents.iter().cloned());
+        umount::detach(mount, deadline).map(StepOutcome::via)
     }
 
     /// Is there another device in its place, or none.
-    fn has_left(&self) -> bool {
+    fn is_gone(&self) -> bool {
         self.node.device_now().is_ok_and(|now| now != Some(self.drive.id.device))
     }
 
     /// `O_EXCL` on the whole disk: the kernel grants it only while no file system, mapping, array or
     /// swap uses it or a partition of it, in any mount namespace.
-    fn take(&self, wait: &mut Wait<'_>) -> Result<Result<OwnedFd, Errno>> {
+    fn open_excl(&self, deadline: &mut Deadline<'_>) -> Result<Result<OwnedFd, Errno>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::EXCL;
-        let patience = wait.now() + CLAIM;
+        let patience = deadline.now() + CLAIM;
         loop {
-            match worker::open(&self.drive.path, flags, wait)? {
+            match worker::open(&self.drive.path, flags, deadline)? {
                 // Whoever probes a drive that was just unmounted does so for moments.
-                Err(Errno::BUSY) if wait.now() < patience => {
-                    wait.sleep(Duration::from_millis(20))?;
+                Err(Errno::BUSY) if deadline.now() < patience => {
+                    deadline.sleep(Duration::from_millis(20))?;
                 }
                 other => return Ok(other),
             }
@@ -157,13 +157,13 @@ const CLAIM: Duration = Duration::from_millis(500);
 impl Session for LinuxSession {
     fn refresh(&mut self) -> Result<Drive> {
         let failed = |e| errno::error(e, &self.drive.name, "cannot be read");
-        let machine = Machine::read().map_err(failed)?;
+        let machine = Snapshot::read().map_err(failed)?;
         let lost = |errno| match errno {
             Errno::NOENT | Errno::NODEV | Errno::NXIO => gone(&self.drive),
             errno => failed(errno),
         };
-        let place = Place::of(self.drive.id.device).map_err(lost)?;
-        let now = describe::drive(&machine, &place, Detail::Lean).map_err(lost)?;
+        let place = BlockDevice::of(self.drive.id.device).map_err(lost)?;
+        let now = describe::drive(&machine, &place, Detail::NoLabels).map_err(lost)?;
         self.check_sequence(now.id.generation)?;
         self.drive = now.clone();
         Ok(now)
@@ -183,14 +183,14 @@ impl Session for LinuxSession {
         }
     }
 
-    fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        let mut done = self.sync_file_system(volume, wait)?;
+    fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let mut done = self.sync_file_system(volume, deadline)?;
         // What was written to the device node itself; that of the whole disk is flush_drive's.
         let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
         if has_node && !volume.read_only {
-            let device = worker::open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK, wait)?
+            let device = worker::open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK, deadline)?
                 .map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))?;
-            done.add(self.fsync(&volume.path.display().to_string(), &device, wait)?);
+            done.merge(self.fsync(&volume.path.display().to_string(), &device, deadline)?);
             worker::close(device);
         }
         Ok(done)
@@ -203,27 +203,27 @@ impl Session for LinuxSession {
         known.reduce(u64::saturating_add)
     }
 
-    fn flush_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+    fn flush_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         if self.is_empty() {
-            return Ok(Done::skipped("there is no medium in it"));
+            return Ok(StepOutcome::skipped("there is no medium in it"));
         }
-        let done = self.sync_drive(wait)?;
+        let done = self.sync_drive(deadline)?;
         match self.unwritten.clone() {
             Some(error) => Err(error),
             None => Ok(done),
         }
     }
 
-    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        idle::find(&self.drive, volume, wait)
+    fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        idle::check_volume(&self.drive, volume, deadline)
     }
 
-    fn no_writers(&mut self, stays: bool, wait: &mut Wait<'_>) -> Result<Done> {
-        idle::no_writers(&self.drive, stays, wait)
+    fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        idle::check_raw_users(&self.drive, stays, deadline)
     }
 
-    fn bears_others(&mut self) -> Result<()> {
-        idle::bears_others(&self.drive)
+    fn check_foreign_mounts(&mut self) -> Result<()> {
+        idle::check_foreign_mounts(&self.drive)
     }
 
     fn unmount(
@@ -231,41 +231,51 @@ impl Session for LinuxSession {
         volume: &Volume,
         mount: &Mount,
         force: bool,
-        wait: &mut Wait<'_>,
-    ) -> Result<Done> {
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         let tick = Self::progress(self.drive.id.device);
         let known = self.unwritten.is_some();
         // Its mount would go, and whoever has files open in the overlay, or where the file system is mounted
         // too, would write on.
-        let elsewhere = || force && idle::is_mounted_elsewhere(volume, wait.left());
-        let done = if self.written_through.contains(&volume.name) || elsewhere() {
-            self.detach_busy(volume, mount, known, wait)
+        let elsewhere = || force && idle::is_mounted_elsewhere(volume, deadline.remaining());
+        let done = if self.overlay_lower_volumes.contains(&volume.name) || elsewhere() {
+            self.detach_busy(volume, mount, known, deadline)
         } else {
-            match umount::take_away(mount, known, wait, tick) {
+            match umount::unmount_checked(mount, known, deadline, tick) {
                 Err(busy) if force && busy.os_code() == Some(Errno::BUSY.raw_os_error()) => {
-                    self.detach_busy(volume, mount, known, wait)
+                    self.detach_busy(volume, mount, known, deadline)
                 }
                 other => other,
             }
         };
-        done.map_err(|e| self.remember(e))
+        done.map_err(|e| self.record_write_error(e))
     }
 
-    fn swap_off(&mut self, _volume: &Volume, path: &Path, wait: &mut Wait<'_>) -> Result<Done> {
-        stack::swap_off(path, wait)
+    fn swap_off(
+        &mut self,
+        _volume: &Volume,
+        path: &Path,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        stack::swap_off(path, deadline)
     }
 
-    fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+    fn dismount(
+        &mut self,
+        volume: &Volume,
+        force: bool,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         self.cut_off |= force && stack::is_stacked(volume);
-        stack::take_down(&self.drive, volume, force, wait)
+        stack::remove_level(&self.drive, volume, force, deadline)
     }
 
-    fn claim(&mut self, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
+    fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         // The floppy driver grants a claim only while nobody has the drive open, not even we.
         if self.drive.kind == DriveKind::Floppy {
             self.device = None;
         }
-        let taken = self.take(wait)?;
+        let taken = self.open_excl(deadline)?;
         if taken.is_err() && self.device.is_none() {
             self.device = describe::open(&self.drive.path).ok();
         }
@@ -274,24 +284,25 @@ impl Session for LinuxSession {
                 self.check_descriptor(&claimed)?;
                 self.device = Some(claimed);
                 self.claimed = true;
-                Done::by(
+                StepOutcome::via(
                     Attempt::accepted("open(O_EXCL)")
                         .with_detail(self.drive.path.display().to_string()),
                 )
             }
             Err(Errno::BUSY) if force && !self.cut_off => {
-                let mut done = Done::by(Attempt::failed("open(O_EXCL)", "in use"));
-                done.within_reach.push(self.drive.path.display().to_string());
+                let mut done = StepOutcome::via(Attempt::failed("open(O_EXCL)", "in use"));
+                done.still_writable.push(self.drive.path.display().to_string());
                 done.with_warning(format!(
                     "{} is held by a program that was not cut off: there is no mount of it to force",
                     self.drive.name
                 ))
             }
-            Err(Errno::BUSY) if force => Done::by(Attempt::failed("open(O_EXCL)", "in use"))
-                .with_warning(format!(
+            Err(Errno::BUSY) if force => {
+                StepOutcome::via(Attempt::failed("open(O_EXCL)", "in use")).with_warning(format!(
                     "{} is still held by programs that were cut off",
                     self.drive.name
-                )),
+                ))
+            }
             Err(Errno::BUSY) => {
                 return Err(Error::new(ErrorKind::Busy, &self.drive.name, "is still in use")
                     .with_attempts(vec![Attempt::failed("open(O_EXCL)", "in use")])
@@ -302,15 +313,15 @@ impl Session for LinuxSession {
         };
         if !self.drive.read_only && !self.is_empty() {
             // Dismounting wrote too, and the drive has a cache of its own.
-            done.add(self.sync_drive(wait)?);
+            done.merge(self.sync_drive(deadline)?);
         }
         Ok(done)
     }
 
-    fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
+    fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let methods = methods(&self.drive, action);
-        carry_out(&self.drive, Some(action), methods, &mut self.device, wait).map_err(|error| {
-            match self.has_left() {
+        perform(&self.drive, Some(action), methods, &mut self.device, deadline).map_err(|error| {
+            match self.is_gone() {
                 true => Error::new(ErrorKind::Gone, &self.drive.name, "the drive is gone")
                     .with_attempts(error.attempts().to_vec())
                     .with_help("everything was flushed and dismounted before"),
@@ -319,19 +330,20 @@ impl Session for LinuxSession {
         })
     }
 
-    fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
-        let done = carry_out(&self.drive, None, load_methods(&self.drive), &mut self.device, wait)?;
+    fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let done =
+            perform(&self.drive, None, load_methods(&self.drive), &mut self.device, deadline)?;
         // A disc has to spin up before the drive knows that it is one.
         while self.drive.kind == DriveKind::Optical
             && cdrom::drive_status(self.device()?) == Ok(DriveStatus::NotReady)
         {
-            wait.sleep(Duration::from_millis(100))?;
+            deadline.sleep(Duration::from_millis(100))?;
         }
         Ok(done)
     }
 
-    fn presence(&mut self, wait: &mut Wait<'_>) -> Result<Presence> {
-        if self.has_left() {
+    fn presence(&mut self, deadline: &mut Deadline<'_>) -> Result<Presence> {
+        if self.is_gone() {
             return Ok(Presence::Gone);
         }
         if self.drive.kind == DriveKind::Loop {
@@ -345,7 +357,7 @@ impl Session for LinuxSession {
         let Some(device) = &self.device else { return Ok(Presence::Unknown) };
         if self.drive.kind == DriveKind::Optical {
             let ask = || cdrom::drive_status(device).map(|s| [s.number(), 0, 0, 0, 0, 0, 0, 0]);
-            let status = worker::run(wait, |_| {}, &[device.as_fd()], ask)?;
+            let status = worker::run(deadline, |_| {}, &[device.as_fd()], ask)?;
             return Ok(match status.map(|[number, ..]| DriveStatus::from_number(number)) {
                 Ok(DriveStatus::DiscOk | DriveStatus::NotReady) => Presence::Present,
                 Ok(DriveStatus::TrayOpen) => Presence::TrayOpen,
@@ -353,14 +365,14 @@ impl Session for LinuxSession {
                 _ => Presence::Unknown,
             });
         }
-        let (fd, time) = (device.as_fd(), wait.left().min(Duration::from_secs(5)));
-        let ask = || sg::send(fd, Command::TestUnitReady, time).map(Answer::to_bytes);
-        match worker::run(wait, |_| {}, &[fd], ask)?.map(Answer::from_bytes) {
-            Ok(Answer::Good) => Ok(Presence::Present),
-            Ok(Answer::Check(sense)) if sense.tray_open() => Ok(Presence::TrayOpen),
-            Ok(Answer::Check(sense)) if sense.no_medium() => Ok(Presence::Absent),
-            Ok(Answer::Check(sense)) if sense.stopped() => Ok(Presence::Stopped),
-            Ok(Answer::Check(sense)) if sense.transient() => Ok(Presence::Present),
+        let (fd, time) = (device.as_fd(), deadline.remaining().min(Duration::from_secs(5)));
+        let ask = || sg::send(fd, Command::TestUnitReady, time).map(ScsiResponse::to_bytes);
+        match worker::run(deadline, |_| {}, &[fd], ask)?.map(ScsiResponse::from_bytes) {
+            Ok(ScsiResponse::Good) => Ok(Presence::Present),
+            Ok(ScsiResponse::Check(sense)) if sense.tray_open() => Ok(Presence::TrayOpen),
+            Ok(ScsiResponse::Check(sense)) if sense.no_medium() => Ok(Presence::Absent),
+            Ok(ScsiResponse::Check(sense)) if sense.stopped() => Ok(Presence::Stopped),
+            Ok(ScsiResponse::Check(sense)) if sense.transient() => Ok(Presence::Present),
             Ok(_) => Ok(Presence::Unknown),
             Err(Errno::NODEV | Errno::NXIO) => Ok(Presence::Gone),
             Err(Errno::NOMEDIUM) => Ok(Presence::Absent),
@@ -373,20 +385,20 @@ impl Session for LinuxSession {
         }
     }
 
-    fn unlock(&mut self) -> Result<Done> {
+    fn unlock(&mut self) -> Result<StepOutcome> {
         if !self.claimed {
-            return Ok(Done::skipped("nothing is held"));
+            return Ok(StepOutcome::skipped("nothing is held"));
         }
         self.claimed = false;
         // Closing the descriptor is what drops the claim; the drive stays bound by its place in sysfs.
         self.device.take().into_iter().for_each(worker::close);
-        Ok(Done::by(Attempt::accepted("close")))
+        Ok(StepOutcome::via(Attempt::accepted("close")))
     }
 
-    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan {
+    fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
         // What is mounted or stacked on it may have changed since it was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
-        blockers::scan(&now, wait)
+        blockers::scan(&now, deadline)
     }
 }
 

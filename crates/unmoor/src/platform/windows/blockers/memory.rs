@@ -4,7 +4,7 @@
 //! has in kernel32 since Windows 7). The names come from the kernel, not from the process's own lists,
 //! which it could have changed; and data files are in no list.
 
-use crate::platform::win_parse::Pulse;
+use crate::platform::win_parse::Heartbeat;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use windows_sys::Win32::System::Memory::{
     MEM_IMAGE, MEM_MAPPED, MEMORY_BASIC_INFORMATION, VirtualQueryEx,
@@ -13,7 +13,11 @@ use windows_sys::Win32::System::ProcessStatus::K32GetMappedFileNameW;
 
 /// Calls `found` with the kernel's name of every file mapped by the process, as it goes. The process
 /// must be open with PROCESS_QUERY_INFORMATION and PROCESS_VM_READ.
-pub(super) fn mapped_files(process: &OwnedHandle, pulse: &Pulse, mut found: impl FnMut(&[u16])) {
+pub(super) fn mapped_files(
+    process: &OwnedHandle,
+    pulse: &Heartbeat,
+    mut found: impl FnMut(&[u16]),
+) {
     let mut units = vec![0u16; 32_768];
     let mut at = 0usize;
     let mut last = 0usize;
@@ -65,7 +69,7 @@ mod tests {
         let rights = PROCESS_QUERY_INFORMATION | PROCESS_VM_READ;
         let process = open(std::process::id(), rights).unwrap();
         let mut names = Vec::new();
-        mapped_files(&process, &Pulse::default(), |name| {
+        mapped_files(&process, &Heartbeat::default(), |name| {
             names.push(String::from_utf16_lossy(name).to_lowercase())
         });
         let program = std::env::current_exe().unwrap();

@@ -4,7 +4,7 @@ use super::super::process;
 use super::process_list::{Listed, is_ancestor};
 use super::restart_manager::{self, Application};
 use super::{service_list, window_titles};
-use crate::blocker::{Blocker, BlockerKind, Process, Use, UseKind};
+use crate::blocker::{Blocker, BlockerKind, Process, Usage, UsageKind};
 use crate::platform::win_parse::{self, Holder};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
 
 /// What a process says of itself to everybody who may ask.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Person {
+pub(super) struct ProcessInfo {
     pub(super) pid: u32,
     program: Option<OsString>,
     command_line: Vec<OsString>,
@@ -23,12 +23,12 @@ pub(super) struct Person {
     pub(super) started: u64,
 }
 
-impl Person {
+impl ProcessInfo {
     /// Asks the process, all but the user's name ([`account`](super::account)).
-    pub(super) fn of(pid: u32) -> Person {
+    pub(super) fn of(pid: u32) -> ProcessInfo {
         let session = process::session(pid);
         match process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION) {
-            Ok(opened) => Person {
+            Ok(opened) => ProcessInfo {
                 pid,
                 program: process::program(&opened),
                 command_line: process::command_line(&opened),
@@ -36,44 +36,44 @@ impl Person {
                 session,
                 started: process::started(&opened),
             },
-            Err(_) => Person { session, ..Person::unknown(pid) },
+            Err(_) => ProcessInfo { session, ..ProcessInfo::unknown(pid) },
         }
     }
 
     /// One that did not say anything.
-    pub(super) fn unknown(pid: u32) -> Person {
-        Person { pid, ..Person::default() }
+    pub(super) fn unknown(pid: u32) -> ProcessInfo {
+        ProcessInfo { pid, ..ProcessInfo::default() }
     }
 }
 
 /// What others say of processes. None of it is needed, and any of it may be missing.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Hearsay {
+pub(super) struct Annotations {
     services: BTreeMap<u32, Vec<String>>,
     windows: BTreeMap<u32, String>,
     applications: BTreeMap<u32, Application>,
 }
 
-impl Hearsay {
+impl Annotations {
     /// The service manager's.
-    pub(super) fn services() -> Hearsay {
+    pub(super) fn services() -> Annotations {
         let services = service_list::by_process().unwrap_or_default();
-        Hearsay { services, ..Hearsay::default() }
+        Annotations { services, ..Annotations::default() }
     }
 
     /// The desktop's.
-    pub(super) fn windows() -> Hearsay {
-        Hearsay { windows: window_titles::by_process(), ..Hearsay::default() }
+    pub(super) fn windows() -> Annotations {
+        Annotations { windows: window_titles::by_process(), ..Annotations::default() }
     }
 
     /// The Restart Manager's, of these processes: numbers, and when they began.
-    pub(super) fn applications(processes: &[(u32, u64)]) -> Hearsay {
+    pub(super) fn applications(processes: &[(u32, u64)]) -> Annotations {
         let applications = restart_manager::applications(processes).unwrap_or_default();
-        Hearsay { applications, ..Hearsay::default() }
+        Annotations { applications, ..Annotations::default() }
     }
 
     /// Adds what another said.
-    pub(super) fn add(&mut self, other: Hearsay) {
+    pub(super) fn add(&mut self, other: Annotations) {
         self.services.extend(other.services);
         self.windows.extend(other.windows);
         self.applications.extend(other.applications);
@@ -82,9 +82,9 @@ impl Hearsay {
 
 /// This process, with its uses of the drive.
 pub(super) fn blocker(
-    person: &Person,
-    uses: Vec<Use>,
-    hearsay: &Hearsay,
+    person: &ProcessInfo,
+    uses: Vec<Usage>,
+    hearsay: &Annotations,
     list: &[Listed],
     is_open: bool,
 ) -> Blocker {
@@ -103,7 +103,7 @@ pub(super) fn blocker(
         false => Some(services.join(", ")),
         true => person.session.map(|session| format!("session {session}")),
     };
-    let all = |kinds: &[UseKind]| uses.iter().all(|used| kinds.contains(&used.kind));
+    let all = |kinds: &[UsageKind]| uses.iter().all(|used| kinds.contains(&used.kind));
     let (words, command) = win_parse::holder(&Holder {
         pid,
         is_this: pid == std::process::id(),
@@ -115,8 +115,12 @@ pub(super) fn blocker(
         services,
         window: hearsay.windows.get(&pid).cloned(),
         writing: uses.iter().any(|used| used.writing),
-        only_there: all(&[UseKind::WorkingDirectory]),
-        only_runs: all(&[UseKind::Executable, UseKind::MappedFile, UseKind::WorkingDirectory]),
+        only_there: all(&[UsageKind::WorkingDirectory]),
+        only_runs: all(&[
+            UsageKind::Executable,
+            UsageKind::MappedFile,
+            UsageKind::WorkingDirectory,
+        ]),
     });
     let mut description = match application {
         Some(Application { name: known, .. }) if !known.is_empty() => {

@@ -11,18 +11,19 @@
 
 use super::super::{process, volumes};
 use super::duplicate::{self, Sort};
-use super::person::{self, Hearsay, Person};
+use super::person::{self, Annotations, ProcessInfo};
 use super::privilege::Debug;
 use super::process_list::{self, Listed};
 use super::system_uses::{self, SystemUses};
 use super::{account, memory, system_handles, working_directory};
-use crate::blocker::{Scan, Use, UseKind};
+use crate::blocker::{BlockerScan, Usage, UsageKind};
+use crate::deadline::Deadline;
 use crate::drive::{Drive, Volume};
 use crate::platform::blocker_order;
 use crate::platform::win_parse::{
-    self, Asked, Code, Handle, Place, Pulse, Spot, ask_all, ask_one, find_place,
+    self, Code, Handle, Heartbeat, PoolResult, VolumeNames, VolumePath, find_place, run_all,
+    run_one,
 };
-use crate::wait::Wait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::windows::ffi::OsStringExt;
@@ -36,49 +37,49 @@ use windows_sys::Win32::System::Threading::{
 };
 
 /// How long one question to a file or a process may take.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const SCAN_BUDGET: Duration = Duration::from_millis(1500);
 /// How long each of those may take who only know more of what was found.
-const HEARSAY: Duration = Duration::from_secs(2);
+const ANNOTATION_BUDGET: Duration = Duration::from_secs(2);
 
 /// Searches for what keeps this drive busy, for as long as `wait` allows.
-pub(in crate::platform::windows) fn search(drive: &Drive, wait: &Wait<'_>) -> Scan {
+pub(in crate::platform::windows) fn search(drive: &Drive, deadline: &Deadline<'_>) -> BlockerScan {
     let _debug = Debug::ask();
     let mut search = Search::new(drive);
-    search.list_processes(wait);
-    let files = search.open_files(wait);
-    let looks = search.look_into_processes(wait);
+    search.list_processes(deadline);
+    let files = search.open_files(deadline);
+    let looks = search.scan_processes(deadline);
     search.add_files(&files, &looks);
     search.add_mapped(looks);
-    let system = search.system_uses(wait);
-    search.result(system, wait)
+    let system = search.system_uses(deadline);
+    search.result(system, deadline)
 }
 
 /// What has been found so far.
 struct Search {
     names: Vec<String>,
-    places: Arc<Vec<Place>>,
+    places: Arc<Vec<VolumeNames>>,
     list: Vec<Listed>,
-    uses: BTreeMap<u32, Vec<Use>>,
+    uses: BTreeMap<u32, Vec<Usage>>,
     /// Processes that this user may not look into.
     closed: BTreeSet<u32>,
     /// Not everything was looked at, and why.
-    missed: Vec<String>,
+    note_missed: Vec<String>,
 }
 
 /// An open file of the drive.
 struct OpenFile {
     handle: Handle,
-    spot: Spot,
+    spot: VolumePath,
     sort: Sort,
 }
 
 /// What a look into a process showed.
 #[derive(Default)]
-struct Look {
+struct ProcessScan {
     pid: u32,
     closed: bool,
-    program: Option<Spot>,
-    mapped: Vec<Spot>,
+    program: Option<VolumePath>,
+    mapped: Vec<VolumePath>,
     current_directory: Vec<u64>,
 }
 
@@ -86,28 +87,30 @@ impl Search {
     fn new(drive: &Drive) -> Search {
         Search {
             names: drive.volumes.iter().map(|volume| volume.name.clone()).collect(),
-            places: Arc::new(drive.volumes.iter().map(place).collect()),
+            places: Arc::new(drive.volumes.iter().map(locate).collect()),
             list: Vec::new(),
             uses: BTreeMap::new(),
             closed: BTreeSet::new(),
-            missed: Vec::new(),
+            note_missed: Vec::new(),
         }
     }
 
-    fn list_processes(&mut self, wait: &Wait<'_>) {
-        match ask(wait, PATIENCE, process_list::all) {
+    fn list_processes(&mut self, deadline: &Deadline<'_>) {
+        match run_probe(deadline, SCAN_BUDGET, process_list::all) {
             Some(Ok(list)) => self.list = list,
-            other => self.missed.push(format!("the list of processes was not given{}", why(other))),
+            other => self
+                .note_missed
+                .push(format!("the list of processes was not given{}", failure_note(other))),
         }
     }
 
     /// Every open file of the drive, of every process that may be looked into.
-    fn open_files(&mut self, wait: &Wait<'_>) -> Vec<OpenFile> {
-        let table = match ask(wait, PATIENCE * 4, system_handles::files) {
+    fn open_files(&mut self, deadline: &Deadline<'_>) -> Vec<OpenFile> {
+        let table = match run_probe(deadline, SCAN_BUDGET * 4, system_handles::files) {
             Some(Ok(table)) => table,
             other => {
-                let why = why(other);
-                self.missed.push(format!("the table of open files was not given{why}"));
+                let why = failure_note(other);
+                self.note_missed.push(format!("the table of open files was not given{why}"));
                 return Vec::new();
             }
         };
@@ -129,34 +132,35 @@ impl Search {
             questions.extend(process.clone().map(|process| (process, handle)));
         }
         let places = self.places.clone();
-        let mut go_on = || wait.check().is_ok();
-        let asked = ask_all(questions, PATIENCE, &mut go_on, move |(process, handle), _| {
+        let mut go_on = || deadline.check().is_ok();
+        let asked = run_all(questions, SCAN_BUDGET, &mut go_on, move |(process, handle), _| {
             open_file(process, *handle, &places)
         });
-        self.missed.extend(missed(&asked, "open files"));
+        self.note_missed.extend(note_missed(&asked, "open files"));
         asked.answers.into_iter().filter_map(|(_, file)| file).collect()
     }
 
     /// What runs from the drive or is mapped from it, in every process that may be looked into.
-    fn look_into_processes(&mut self, wait: &Wait<'_>) -> Vec<Look> {
+    fn scan_processes(&mut self, deadline: &Deadline<'_>) -> Vec<ProcessScan> {
         // Number 0 stands for the time in which nothing runs.
         let pids: Vec<u32> = self.list.iter().map(|one| one.pid).filter(|&pid| pid != 0).collect();
         let places = self.places.clone();
-        let mut go_on = || wait.check().is_ok();
-        let asked =
-            ask_all(pids, PATIENCE, &mut go_on, move |&pid, pulse| look(pid, &places, pulse));
-        self.missed.extend(missed(&asked, "processes"));
+        let mut go_on = || deadline.check().is_ok();
+        let asked = run_all(pids, SCAN_BUDGET, &mut go_on, move |&pid, pulse| {
+            scan_process(pid, &places, pulse)
+        });
+        self.note_missed.extend(note_missed(&asked, "processes"));
         if working_directory::sees_half() {
             let why =
                 "this is the 32-bit program, which does not see what 64-bit programs have mapped";
-            self.missed.push(why.into());
+            self.note_missed.push(why.into());
         }
-        let looks: Vec<Look> = asked.answers.into_iter().map(|(_, look)| look).collect();
+        let looks: Vec<ProcessScan> = asked.answers.into_iter().map(|(_, look)| look).collect();
         self.closed.extend(looks.iter().filter(|look| look.closed).map(|look| look.pid));
         looks
     }
 
-    fn add_files(&mut self, files: &[OpenFile], looks: &[Look]) {
+    fn add_files(&mut self, files: &[OpenFile], looks: &[ProcessScan]) {
         for OpenFile { handle, spot, sort } in files {
             let is_current = looks.iter().any(|look| {
                 look.pid == handle.pid && look.current_directory.contains(&handle.value)
@@ -165,92 +169,101 @@ impl Search {
             let kind = match (&spot.path, sort) {
                 // Our own look at the volume, and what asks its driver only, keeps no file system.
                 (None, _) if own || !win_parse::may_touch(handle.access) => continue,
-                (None, _) => UseKind::Device,
-                (Some(_), Sort { directory: true, .. }) if is_current => UseKind::WorkingDirectory,
-                (Some(_), Sort { directory: true, .. }) => UseKind::Directory,
-                (Some(_), Sort { deleted: true, .. }) => UseKind::DeletedFile,
-                (Some(_), _) if win_parse::may_write(handle.access) => UseKind::OpenForWriting,
-                (Some(_), _) => UseKind::OpenFile,
+                (None, _) => UsageKind::Device,
+                (Some(_), Sort { directory: true, .. }) if is_current => {
+                    UsageKind::WorkingDirectory
+                }
+                (Some(_), Sort { directory: true, .. }) => UsageKind::Directory,
+                (Some(_), Sort { deleted: true, .. }) => UsageKind::DeletedFile,
+                (Some(_), _) if win_parse::may_write(handle.access) => UsageKind::OpenForWriting,
+                (Some(_), _) => UsageKind::OpenFile,
             };
-            let mut used = self.a_use(kind, spot);
+            let mut used = self.usage(kind, spot);
             // The current directory is no handle to a user.
-            used.fd = (kind != UseKind::WorkingDirectory).then_some(handle.value);
+            used.fd = (kind != UsageKind::WorkingDirectory).then_some(handle.value);
             used.writing = !sort.directory && win_parse::may_write(handle.access);
             self.uses.entry(handle.pid).or_default().push(used);
         }
     }
 
-    fn add_mapped(&mut self, looks: Vec<Look>) {
+    fn add_mapped(&mut self, looks: Vec<ProcessScan>) {
         for look in looks {
-            let program = look.program.iter().map(|spot| self.a_use(UseKind::Executable, spot));
-            let is_program = |spot: &&Spot| look.program.as_ref().is_none_or(|p| !same(p, spot));
+            let program = look.program.iter().map(|spot| self.usage(UsageKind::Executable, spot));
+            let is_program =
+                |spot: &&VolumePath| look.program.as_ref().is_none_or(|p| !same_file(p, spot));
             let others = look.mapped.iter().filter(is_program);
-            let others = others.map(|spot| self.a_use(UseKind::MappedFile, spot));
-            let found: Vec<Use> = program.chain(others).collect();
+            let others = others.map(|spot| self.usage(UsageKind::MappedFile, spot));
+            let found: Vec<Usage> = program.chain(others).collect();
             if !found.is_empty() {
                 self.uses.entry(look.pid).or_default().extend(found);
             }
         }
     }
 
-    fn a_use(&self, kind: UseKind, spot: &Spot) -> Use {
-        let used = Use::new(kind, &self.names[spot.volume]);
+    fn usage(&self, kind: UsageKind, spot: &VolumePath) -> Usage {
+        let used = Usage::new(kind, &self.names[spot.volume]);
         match &spot.path {
             Some(path) => used.at(OsString::from_wide(path)),
             None => used,
         }
     }
 
-    fn system_uses(&mut self, wait: &Wait<'_>) -> SystemUses {
+    fn system_uses(&mut self, deadline: &Deadline<'_>) -> SystemUses {
         let (places, names) = (self.places.clone(), self.names.clone());
-        let found = ask(wait, HEARSAY, move || system_uses::find(&places, &names));
+        let found =
+            run_probe(deadline, ANNOTATION_BUDGET, move || system_uses::find(&places, &names));
         found.unwrap_or_else(|| {
             let why = "page files and attached images were not found out in time";
-            self.missed.push(why.into());
+            self.note_missed.push(why.into());
             SystemUses::default()
         })
     }
 
-    fn result(mut self, system: SystemUses, wait: &Wait<'_>) -> Scan {
-        let people = self.people(wait);
+    fn result(mut self, system: SystemUses, deadline: &Deadline<'_>) -> BlockerScan {
+        let people = self.processes(deadline);
         let hearsay = match people.is_empty() {
-            true => Hearsay::default(),
-            false => hearsay(&people, wait),
+            true => Annotations::default(),
+            false => annotations(&people, deadline),
         };
-        let mut scan = Scan { blockers: system.blockers, notes: system.notes, ..Scan::default() };
+        let mut scan = BlockerScan {
+            blockers: system.blockers,
+            notes: system.notes,
+            ..BlockerScan::default()
+        };
         for person in &people {
             let uses = self.uses.remove(&person.pid).unwrap_or_default();
             // The program of a closed process is known all the same.
             let is_open = !self.closed.contains(&person.pid);
             scan.blockers.push(person::blocker(person, uses, &hearsay, &self.list, is_open));
         }
-        scan.complete = self.missed.is_empty() && self.closed.is_empty();
-        scan.unseen_processes = self.closed.len();
-        scan.notes.append(&mut self.missed);
+        scan.complete = self.note_missed.is_empty() && self.closed.is_empty();
+        scan.inaccessible_processes = self.closed.len();
+        scan.notes.append(&mut self.note_missed);
         blocker_order::sort(&mut scan.blockers);
         scan
     }
 
     /// Who they are: every one of them, known or not.
-    fn people(&self, wait: &Wait<'_>) -> Vec<Person> {
+    fn processes(&self, deadline: &Deadline<'_>) -> Vec<ProcessInfo> {
         let pids: Vec<u32> = self.uses.keys().copied().collect();
-        let mut go_on = || wait.check().is_ok();
-        let asked = ask_all(pids.clone(), PATIENCE, &mut go_on, |&pid, _| Person::of(pid));
-        let mut known: BTreeMap<u32, Person> =
+        let mut go_on = || deadline.check().is_ok();
+        let asked = run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| ProcessInfo::of(pid));
+        let mut known: BTreeMap<u32, ProcessInfo> =
             asked.answers.into_iter().map(|(_, person)| (person.pid, person)).collect();
         // The name of a user may be a server's to tell.
-        let users = ask_all(pids.clone(), PATIENCE, &mut go_on, |&pid, _| (pid, account::of(pid)));
+        let users =
+            run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| (pid, account::of(pid)));
         for (_, (pid, user)) in users.answers {
             known.entry(pid).and_modify(|person| person.user = user);
         }
         pids.into_iter()
-            .map(|pid| known.remove(&pid).unwrap_or_else(|| Person::unknown(pid)))
+            .map(|pid| known.remove(&pid).unwrap_or_else(|| ProcessInfo::unknown(pid)))
             .collect()
     }
 }
 
 /// How a volume's files are called.
-fn place(volume: &Volume) -> Place {
+fn locate(volume: &Volume) -> VolumeNames {
     let path = volume.path.to_string_lossy();
     let device = path.trim_start_matches(r"\\.\").trim_start_matches(r"\\?\");
     let root = format!(r"{device}\");
@@ -262,11 +275,11 @@ fn place(volume: &Volume) -> Place {
         true => Some(format!(r"\\?\{root}")),
         false => volumes::name_of(&root).ok(),
     };
-    Place { kernel: volumes::kernel_name(device), guid, mounts }
+    VolumeNames { kernel: volumes::kernel_name(device), guid, mounts }
 }
 
 /// What an open file of another process is, if it is one of the drive's.
-fn open_file(process: &OwnedHandle, handle: Handle, places: &[Place]) -> Option<OpenFile> {
+fn open_file(process: &OwnedHandle, handle: Handle, places: &[VolumeNames]) -> Option<OpenFile> {
     let file = duplicate::duplicate(process, handle.value).ok()?;
     if !duplicate::is_on_disk(&file) {
         return None;
@@ -276,8 +289,8 @@ fn open_file(process: &OwnedHandle, handle: Handle, places: &[Place]) -> Option<
 }
 
 /// Looks into a process.
-fn look(pid: u32, places: &[Place], pulse: &Pulse) -> Look {
-    let mut look = Look { pid, ..Look::default() };
+fn scan_process(pid: u32, places: &[VolumeNames], pulse: &Heartbeat) -> ProcessScan {
+    let mut look = ProcessScan { pid, ..ProcessScan::default() };
     let known = process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION);
     let program = known.ok().and_then(|process| process::kernel_program(&process));
     look.program = program.and_then(|name| find_place(places, &name));
@@ -295,23 +308,24 @@ fn look(pid: u32, places: &[Place], pulse: &Pulse) -> Look {
 }
 
 /// Are they the same file, as far as their names say.
-fn same(one: &Spot, other: &Spot) -> bool {
-    let text =
-        |spot: &Spot| spot.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase());
+fn same_file(one: &VolumePath, other: &VolumePath) -> bool {
+    let text = |spot: &VolumePath| {
+        spot.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase())
+    };
     one.volume == other.volume && text(one) == text(other)
 }
 
 /// Asks one question, which is left behind when the time for it, or for all of it, is over.
-fn ask<R: Send + 'static>(
-    wait: &Wait<'_>,
+fn run_probe<R: Send + 'static>(
+    deadline: &Deadline<'_>,
     time: Duration,
     question: impl FnOnce() -> R + Send + 'static,
 ) -> Option<R> {
-    ask_one(time, || wait.check().is_ok(), question)
+    run_one(time, || deadline.check().is_ok(), question)
 }
 
 /// Why there is no answer, as the end of a sentence.
-fn why<T>(answer: Option<Result<T, Code>>) -> String {
+fn failure_note<T>(answer: Option<Result<T, Code>>) -> String {
     match answer {
         Some(Err(code)) => format!(" ({})", win_parse::code_name(code)),
         _ => " in time".into(),
@@ -319,7 +333,7 @@ fn why<T>(answer: Option<Result<T, Code>>) -> String {
 }
 
 /// What was not found out, in words.
-fn missed<R>(asked: &Asked<R>, what: &str) -> Vec<String> {
+fn note_missed<R>(asked: &PoolResult<R>, what: &str) -> Vec<String> {
     let mut words = Vec::new();
     if !asked.stuck.is_empty() {
         words.push(format!("{} {what} gave no answer", asked.stuck.len()));
@@ -331,17 +345,17 @@ fn missed<R>(asked: &Asked<R>, what: &str) -> Vec<String> {
 }
 
 /// What others say of these processes, as far as they say it in time.
-fn hearsay(people: &[Person], wait: &Wait<'_>) -> Hearsay {
+fn annotations(people: &[ProcessInfo], deadline: &Deadline<'_>) -> Annotations {
     let processes: Vec<(u32, u64)> =
         people.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();
-    let questions: [Box<dyn FnOnce() -> Hearsay + Send>; 3] = [
-        Box::new(Hearsay::services),
-        Box::new(Hearsay::windows),
-        Box::new(move || Hearsay::applications(&processes)),
+    let questions: [Box<dyn FnOnce() -> Annotations + Send>; 3] = [
+        Box::new(Annotations::services),
+        Box::new(Annotations::windows),
+        Box::new(move || Annotations::applications(&processes)),
     ];
-    let mut all = Hearsay::default();
+    let mut all = Annotations::default();
     for question in questions {
-        if let Some(said) = ask(wait, HEARSAY, question) {
+        if let Some(said) = run_probe(deadline, ANNOTATION_BUDGET, question) {
             all.add(said);
         }
     }

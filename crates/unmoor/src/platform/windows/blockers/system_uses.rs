@@ -3,8 +3,8 @@
 use super::super::wide::lossy;
 use super::super::{registry, volumes};
 use super::virtual_disks;
-use crate::blocker::{Blocker, BlockerKind, Use, UseKind};
-use crate::platform::win_parse::{self, Place, find_place};
+use crate::blocker::{Blocker, BlockerKind, Usage, UsageKind};
+use crate::platform::win_parse::{self, VolumeNames, find_place};
 use std::ffi::OsString;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 
@@ -17,7 +17,7 @@ pub(super) struct SystemUses {
 }
 
 /// Looks for all of it. `names` are the names of the volumes at `places`.
-pub(super) fn find(places: &[Place], names: &[String]) -> SystemUses {
+pub(super) fn find(places: &[VolumeNames], names: &[String]) -> SystemUses {
     let mut found = SystemUses::default();
     found.blockers.extend(page_files(places, names));
     found.blockers.extend(images(places, names));
@@ -25,21 +25,21 @@ pub(super) fn find(places: &[Place], names: &[String]) -> SystemUses {
     found
 }
 
-fn page_files(places: &[Place], names: &[String]) -> Vec<Blocker> {
+fn page_files(places: &[VolumeNames], names: &[String]) -> Vec<Blocker> {
     let files = registry::page_files_in_use();
     let on_it = files.iter().filter_map(|file| at(places, file));
     on_it
         .map(|(volume, path)| {
             let description = format!("page file {path} on {}", names[volume]);
             Blocker::new(BlockerKind::Swap, description)
-                .with_use(Use::new(UseKind::Kernel, &names[volume]).at(path))
+                .with_usage(Usage::new(UsageKind::Kernel, &names[volume]).at(path))
                 .with_remedy(win_parse::page_file(), None)
         })
         .collect()
 }
 
 /// Virtual disks and discs whose file lies on the drive: Windows keeps the file open itself.
-fn images(places: &[Place], names: &[String]) -> Vec<Blocker> {
+fn images(places: &[VolumeNames], names: &[String]) -> Vec<Blocker> {
     let mut found = Vec::new();
     for disk in virtual_disks::all() {
         for file in &disk.files {
@@ -51,7 +51,7 @@ fn images(places: &[Place], names: &[String]) -> Vec<Blocker> {
             let (words, command) = win_parse::image(&path);
             found.push(
                 Blocker::new(BlockerKind::Loop, description)
-                    .with_use(Use::new(UseKind::Kernel, &names[volume]).at(path))
+                    .with_usage(Usage::new(UsageKind::Kernel, &names[volume]).at(path))
                     .with_remedy(words, command),
             );
         }
@@ -61,7 +61,7 @@ fn images(places: &[Place], names: &[String]) -> Vec<Blocker> {
 
 /// Other volumes that are mounted in a folder of the drive. They keep nothing open there, so they are
 /// in nobody's way; but that way to them goes with the drive.
-fn folders(places: &[Place], names: &[String]) -> Vec<String> {
+fn folders(places: &[VolumeNames], names: &[String]) -> Vec<String> {
     let ours = |guid: &String| places.iter().any(|place| place.guid.as_ref() == Some(guid));
     let others = volumes::all().into_iter().filter(|guid| !ours(guid));
     let mut notes = Vec::new();
@@ -93,7 +93,7 @@ fn folders(places: &[Place], names: &[String]) -> Vec<String> {
 }
 
 /// Which of the volumes a file lies on, and its path there.
-fn at(places: &[Place], name: &str) -> Option<(usize, String)> {
+fn at(places: &[VolumeNames], name: &str) -> Option<(usize, String)> {
     let units: Vec<u16> = name.encode_utf16().collect();
     let spot = find_place(places, &units)?;
     Some((spot.volume, String::from_utf16_lossy(&spot.path?)))

@@ -6,7 +6,7 @@
 
 use super::super::control::{Access, Device};
 use super::super::devnode;
-use super::super::inventory::Key;
+use super::super::inventory::DriveKey;
 use super::super::library::Library;
 use crate::platform::win_parse::{self, ImageFile};
 use std::os::windows::io::AsRawHandle;
@@ -22,7 +22,7 @@ type Ask = unsafe extern "system" fn(HANDLE, i32, u32, *mut core::ffi::c_void, *
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct VirtualDisk {
     /// What tells it from other drives.
-    pub(super) key: Key,
+    pub(super) key: DriveKey,
     /// The files it lies in: several for a differencing disk.
     pub(super) files: Vec<ImageFile>,
 }
@@ -42,7 +42,7 @@ pub(super) fn all() -> Vec<VirtualDisk> {
             files(ask, &device)
         });
         let files = answers.find(|files| !files.is_empty())?;
-        Some(VirtualDisk { key: Key::of_number(disk.number), files })
+        Some(VirtualDisk { key: DriveKey::of_number(disk.number), files })
     };
     disks.filter_map(one).collect()
 }

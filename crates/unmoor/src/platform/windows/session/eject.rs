@@ -2,18 +2,19 @@
 
 use super::super::control::{Access, Device};
 use super::super::{devnode, in_time, storage};
-use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
+use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, run_until};
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::win_parse::{self, Code};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use std::time::Duration;
 
 impl WindowsSession {
     /// The handles that take a request for the whole drive: the volumes that are held, or a volume
     /// opened for it; then the drive itself.
-    pub(super) fn ways(&self) -> Vec<(String, Device)> {
-        let mut ways: Vec<(String, Device)> = self.held.first().cloned().into_iter().collect();
+    pub(super) fn methods(&self) -> Vec<(String, Device)> {
+        let mut ways: Vec<(String, Device)> =
+            self.locked_volumes.first().cloned().into_iter().collect();
         if ways.is_empty() {
             let volume = self.drive.volumes.first();
             let opened = volume
@@ -30,10 +31,10 @@ impl WindowsSession {
     /// Ejects the medium: no check of what sort of drive it is, the hardware answers. First on the
     /// volume, whose handle holds the lock; then on the drive, since some volume drivers do not pass
     /// the request down.
-    pub(super) fn eject(&self, wait: &mut Wait<'_>) -> Result<Done> {
+    pub(super) fn eject(&self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let mut attempts = Vec::new();
         let mut failure: Option<Code> = None;
-        let ways = self.ways();
+        let ways = self.methods();
         if ways.is_empty() {
             return Err(win_parse::error(ERROR_ACCESS_DENIED, &self.drive.name, "open"));
         }
@@ -41,12 +42,12 @@ impl WindowsSession {
             // Many USB bridges lack it and eject anyway: a refusal is written down, no more.
             attempts.push(attempt(
                 format!("IOCTL_STORAGE_MEDIA_REMOVAL (allow) on {name}"),
-                &within(wait, &device, storage::allow_removal)?,
+                &run_until(deadline, &device, storage::allow_removal)?,
             ));
-            let ejected = within(wait, &device, storage::eject_media)?;
+            let ejected = run_until(deadline, &device, storage::eject_media)?;
             attempts.push(attempt(format!("IOCTL_STORAGE_EJECT_MEDIA on {name}"), &ejected));
             match ejected {
-                Ok(()) => return Ok(Done { attempts, ..Done::default() }),
+                Ok(()) => return Ok(StepOutcome { attempts, ..StepOutcome::default() }),
                 // A drive that failed outweighs one that does not know the request.
                 Err(code) if failure.is_none_or(win_parse::says_unsupported) => {
                     failure = Some(code);
@@ -70,13 +71,13 @@ impl WindowsSession {
                 .with_help("nothing of it is left to be written: take it out by hand");
         }
         win_parse::error(code, name, "IOCTL_STORAGE_EJECT_MEDIA")
-            .and_detail("it is flushed and dismounted, but not ejected")
+            .append_detail("it is flushed and dismounted, but not ejected")
     }
 
     /// Takes the device off its bus. Our own handles would be the first to veto it: they go before,
     /// and with them the locks; the request asks every program again.
-    pub(super) fn power_off(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
-        const TRIES: u32 = 3;
+    pub(super) fn power_off(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        const MAX_TRIES: u32 = 3;
         let node = self.instance.as_deref().and_then(devnode::locate);
         let Some(node) = node.and_then(devnode::DevNode::removable_ancestor) else {
             let why = "cannot be powered off: no device on the way to it is removable";
@@ -89,22 +90,23 @@ impl WindowsSession {
         };
         self.close_all();
         let mut attempts = Vec::new();
-        for left in (0..TRIES).rev() {
-            let veto = match in_time::within(wait, || false, move || Ok(node.request_eject()))? {
-                Ok(Err(veto)) if !veto.is_gone_already() => veto,
-                _ => {
-                    attempts.push(Attempt::accepted(&method));
-                    return Ok(Done { attempts, ..Done::default() });
-                }
-            };
+        for left in (0..MAX_TRIES).rev() {
+            let veto =
+                match in_time::run_until(deadline, || false, move || Ok(node.request_eject()))? {
+                    Ok(Err(veto)) if !veto.is_gone_already() => veto,
+                    _ => {
+                        attempts.push(Attempt::accepted(&method));
+                        return Ok(StepOutcome { attempts, ..StepOutcome::default() });
+                    }
+                };
             let again = left > 0 && veto.may_pass();
             let error = veto.into_error(&self.drive.name);
             attempts.push(Attempt::failed(&method, error.detail()));
             if !again {
                 return Err(error.with_attempts(attempts));
             }
-            wait.sleep(Duration::from_millis(500))?;
+            deadline.sleep(Duration::from_millis(500))?;
         }
-        Ok(Done { attempts, ..Done::default() })
+        Ok(StepOutcome { attempts, ..StepOutcome::default() })
     }
 }

@@ -3,25 +3,31 @@
 use super::super::control::{Access, Device};
 use super::super::{in_time, storage};
 use super::WindowsSession;
+use crate::deadline::Deadline;
 use crate::drive::{DriveKind, Volume};
 use crate::error::{ErrorKind, Result};
 use crate::platform::win_parse::{self, Code};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 
 const ERROR_WRITE_PROTECT: Code = 19;
 
 impl WindowsSession {
     /// `FlushFileBuffers` on a handle that may write.
-    pub(super) fn flush_volume(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+    pub(super) fn flush_volume(
+        &mut self,
+        volume: &Volume,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         if self.drive.kind == DriveKind::Optical {
-            return Ok(Done::skipped("a CD or DVD is not flushed: nothing is cached for it"));
+            return Ok(StepOutcome::skipped(
+                "a CD or DVD is not flushed: nothing is cached for it",
+            ));
         }
         if let Some(error) = &self.unwritten {
             return Err(error.clone());
         }
         let opened = match Device::open(&volume.path, Access::Write) {
-            Err(ERROR_WRITE_PROTECT) => return Ok(Done::skipped("it is write protected")),
+            Err(ERROR_WRITE_PROTECT) => return Ok(StepOutcome::skipped("it is write protected")),
             Err(code) => {
                 return Err(win_parse::error(code, &volume.name, "open to flush"));
             }
@@ -33,14 +39,15 @@ impl WindowsSession {
             let now = meter.as_ref().and_then(storage::bytes_written);
             now.is_some() && before.replace(now) != Some(now)
         };
-        match in_time::within(wait, moving, move || opened.flush())? {
-            Ok(()) => {
-                Ok(Done::by(Attempt::accepted(format!("FlushFileBuffers on {}", volume.name))))
-            }
-            Err(ERROR_WRITE_PROTECT) => Ok(Done::skipped("it is write protected")),
+        match in_time::run_until(deadline, moving, move || opened.flush())? {
+            Ok(()) => Ok(StepOutcome::via(Attempt::accepted(format!(
+                "FlushFileBuffers on {}",
+                volume.name
+            )))),
+            Err(ERROR_WRITE_PROTECT) => Ok(StepOutcome::skipped("it is write protected")),
             Err(code) if win_parse::says_unsupported(code) => {
                 let why = format!("its driver has no flush ({})", win_parse::code_name(code));
-                Ok(Done::skipped(why).with_warning(format!(
+                Ok(StepOutcome::skipped(why).with_warning(format!(
                     "{} could not be flushed by command; dismounting flushes too",
                     volume.name
                 )))

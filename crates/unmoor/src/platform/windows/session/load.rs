@@ -1,32 +1,38 @@
 //! Loading: the tray closes, and the drive looks at what is on it.
 
 use super::super::storage;
-use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
+use super::{ERROR_ACCESS_DENIED, WindowsSession, attempt, run_until};
+use crate::deadline::Deadline;
 use crate::drive::Presence;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::win_parse;
-use crate::report::Done;
-use crate::wait::Wait;
+use crate::report::StepOutcome;
 use std::time::Duration;
 
 impl WindowsSession {
     /// By the handle that asks, then by those that may read.
-    pub(super) fn load_medium(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+    pub(super) fn load_medium(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let mut attempts = Vec::new();
         let mut last = ERROR_ACCESS_DENIED;
         // Loading "2" needs no right to read the medium, so it goes through the handle that asks.
         let asking = self.device.clone().map(|device| (self.drive.name.clone(), device));
         let ways = asking.into_iter().map(|way| (way, true));
-        for ((name, device), two) in ways.chain(self.ways().into_iter().map(|way| (way, false))) {
+        for ((name, device), two) in ways.chain(self.methods().into_iter().map(|way| (way, false)))
+        {
             let (method, answer) = match two {
-                true => ("IOCTL_STORAGE_LOAD_MEDIA2", within(wait, &device, storage::load_media2)?),
-                false => ("IOCTL_STORAGE_LOAD_MEDIA", within(wait, &device, storage::load_media)?),
+                true => (
+                    "IOCTL_STORAGE_LOAD_MEDIA2",
+                    run_until(deadline, &device, storage::load_media2)?,
+                ),
+                false => {
+                    ("IOCTL_STORAGE_LOAD_MEDIA", run_until(deadline, &device, storage::load_media)?)
+                }
             };
             attempts.push(attempt(format!("{method} on {name}"), &answer));
             match answer {
                 Ok(()) => {
-                    self.settle(wait)?;
-                    return Ok(Done { attempts, ..Done::default() });
+                    self.settle(deadline)?;
+                    return Ok(StepOutcome { attempts, ..StepOutcome::default() });
                 }
                 Err(code) => last = code,
             }
@@ -45,8 +51,8 @@ impl WindowsSession {
     }
 
     /// After the tray has closed: the drive finds out whether there is a medium.
-    fn settle(&self, wait: &mut Wait<'_>) -> Result<()> {
-        let start = wait.now();
+    fn settle(&self, deadline: &mut Deadline<'_>) -> Result<()> {
+        let start = deadline.now();
         loop {
             let seen = self.ask_presence();
             let patience = match seen {
@@ -55,10 +61,10 @@ impl WindowsSession {
                 Presence::TrayOpen => Duration::from_secs(2),
                 _ => return Ok(()),
             };
-            if wait.now().saturating_sub(start) >= patience || wait.check().is_err() {
+            if deadline.now().saturating_sub(start) >= patience || deadline.check().is_err() {
                 return Ok(());
             }
-            wait.sleep(Duration::from_millis(100))?;
+            deadline.sleep(Duration::from_millis(100))?;
         }
     }
 }

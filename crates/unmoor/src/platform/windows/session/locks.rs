@@ -2,20 +2,20 @@
 
 use super::super::control::{Access, Device};
 use super::super::{blockers, fsctl, in_time, relocate};
-use super::{ASK_TIME, ERROR_ACCESS_DENIED, WindowsSession, attempt, within};
+use super::{ERROR_ACCESS_DENIED, QUERY_TIMEOUT, WindowsSession, attempt, run_until};
+use crate::deadline::Deadline;
 use crate::drive::{DriveKind, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::platform::win_parse;
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 
 impl WindowsSession {
     /// The handle that will hold the volume. Locking and dismounting want no right to write, taking it
     /// offline later does (its control code, 0x0056C00C, has FILE_READ_ACCESS and FILE_WRITE_ACCESS): so
     /// that is asked for, and done without where it is not given. A disc is opened to read only, as in the
     /// documentation's example of ejecting one.
-    fn open_to_hold(&self, volume: &Volume) -> Result<Device> {
+    fn open_for_lock(&self, volume: &Volume) -> Result<Device> {
         if self.drive.kind != DriveKind::Optical
             && let Ok(device) = Device::open(&volume.path, Access::Write)
         {
@@ -26,13 +26,18 @@ impl WindowsSession {
     }
 
     /// One attempt; the handle stays open and holds the lock.
-    pub(super) fn lock_volume(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        if self.held(volume).is_some() {
-            return Ok(Done::skipped("locked already"));
+    pub(super) fn lock_volume(
+        &mut self,
+        volume: &Volume,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        if self.locked_volumes(volume).is_some() {
+            return Ok(StepOutcome::skipped("locked already"));
         }
-        let device = self.open_to_hold(volume)?;
+        let device = self.open_for_lock(volume)?;
         let method = format!("FSCTL_LOCK_VOLUME on {}", volume.name);
-        let asked = within(&mut wait.part(Options::LOCK_TIME), &device, fsctl::lock);
+        let asked =
+            run_until(&mut deadline.capped(Options::FIRST_LOCK_TIMEOUT), &device, fsctl::lock);
         let answer = match asked {
             Ok(answer) => answer,
             // The user's own time may still last: then it is asked again.
@@ -44,14 +49,14 @@ impl WindowsSession {
         };
         match answer {
             Ok(()) => {
-                self.held.push((volume.name.clone(), device));
-                Ok(Done::by(Attempt::accepted(method)))
+                self.locked_volumes.push((volume.name.clone(), device));
+                Ok(StepOutcome::via(Attempt::accepted(method)))
             }
             // The documentation of FSCTL_LOCK_VOLUME: with open files it fails with this code.
             Err(ERROR_ACCESS_DENIED) => {
-                if let Some(mut done) = self.only_our_starter(wait) {
+                if let Some(mut done) = self.is_only_parent(deadline) {
                     // Not locked, but nobody's work is cut off by dismounting it.
-                    self.held.push((volume.name.clone(), device));
+                    self.locked_volumes.push((volume.name.clone(), device));
                     done.attempts.push(attempt(method, &answer));
                     return Ok(done);
                 }
@@ -67,15 +72,15 @@ impl WindowsSession {
 
     /// This is a copy that was started from the drive, and its starter, which only waits, is all that
     /// was found to use it.
-    fn only_our_starter(&self, wait: &Wait<'_>) -> Option<Done> {
+    fn is_only_parent(&self, deadline: &Deadline<'_>) -> Option<StepOutcome> {
         let starter = relocate::waited_for_by()?;
-        let scan = blockers::search(&self.drive, wait);
+        let scan = blockers::search(&self.drive, deadline);
         if !win_parse::is_alone(starter, &scan) {
             return None;
         }
         let why = "only the program that started this copy of itself runs from it";
-        let done = Done::default().with_note(why);
-        Some(match scan.unseen_processes {
+        let done = StepOutcome::default().with_note(why);
+        Some(match scan.inaccessible_processes {
             0 => done,
             unseen => done.with_warning(format!(
                 "{} is dismounted without a lock: {why}, but {unseen} processes could not be looked \
@@ -90,39 +95,43 @@ impl WindowsSession {
         &mut self,
         volume: &Volume,
         force: bool,
-        wait: &mut Wait<'_>,
-    ) -> Result<Done> {
-        let device = match self.held(volume) {
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        let device = match self.locked_volumes(volume) {
             Some(device) => device.clone(),
-            None if force => self.open_to_hold(volume)?,
+            None if force => self.open_for_lock(volume)?,
             None => {
                 return Err(Error::new(ErrorKind::Refused, &volume.name, "is not locked"));
             }
         };
         let method = format!("FSCTL_DISMOUNT_VOLUME on {}", volume.name);
-        if let Err(code) = within(wait, &device, fsctl::dismount)? {
+        if let Err(code) = run_until(deadline, &device, fsctl::dismount)? {
             let error = win_parse::volume_error(code, &volume.name, "FSCTL_DISMOUNT_VOLUME");
             return Err(error.with_attempts(vec![attempt(method, &Err(code))]));
         }
-        let mut done = Done::by(Attempt::accepted(method));
-        if self.held(volume).is_none() {
+        let mut done = StepOutcome::via(Attempt::accepted(method));
+        if self.locked_volumes(volume).is_none() {
             done = done.with_note(format!(
                 "{} dismounted without a lock: open handles on it now answer ERROR_NOT_READY",
                 volume.name
             ));
-            self.held.push((volume.name.clone(), device));
+            self.locked_volumes.push((volume.name.clone(), device));
         }
         Ok(done)
     }
 
     /// `IOCTL_VOLUME_OFFLINE`, which only an administrator may. It goes through the handle that holds the
     /// volume: with the lock on, no other one gets through, and opening one could mount it again.
-    pub(super) fn take_offline(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        let Some(device) = self.held(volume).cloned() else {
+    pub(super) fn take_offline(
+        &mut self,
+        volume: &Volume,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        let Some(device) = self.locked_volumes(volume).cloned() else {
             return Err(Error::new(ErrorKind::Refused, &volume.name, "is not dismounted"));
         };
-        match within(wait, &device, fsctl::offline)? {
-            Ok(()) => Ok(Done::by(Attempt::accepted("IOCTL_VOLUME_OFFLINE"))),
+        match run_until(deadline, &device, fsctl::offline)? {
+            Ok(()) => Ok(StepOutcome::via(Attempt::accepted("IOCTL_VOLUME_OFFLINE"))),
             Err(code) => Err(win_parse::error(code, &volume.name, "IOCTL_VOLUME_OFFLINE")),
         }
     }
@@ -135,18 +144,18 @@ impl WindowsSession {
     }
 
     /// Lets go of every lock.
-    pub(super) fn unlock_all(&mut self) -> Done {
-        if self.held.is_empty() {
-            return Done::skipped("nothing is locked");
+    pub(super) fn unlock_all(&mut self) -> StepOutcome {
+        if self.locked_volumes.is_empty() {
+            return StepOutcome::skipped("nothing is locked");
         }
         // Closing the handle unlocks as well: where the device is gone, that is what happens.
-        let attempts = self.held.drain(..).rev().map(|(name, device)| {
+        let attempts = self.locked_volumes.drain(..).rev().map(|(name, device)| {
             let method = format!("FSCTL_UNLOCK_VOLUME on {name}");
-            match in_time::at_most(ASK_TIME, move || fsctl::unlock(&device)) {
+            match in_time::run_for(QUERY_TIMEOUT, move || fsctl::unlock(&device)) {
                 Ok(answer) => attempt(method, &answer),
                 Err(late) => Attempt::failed(method, late.detail()),
             }
         });
-        Done { attempts: attempts.collect(), ..Done::default() }
+        StepOutcome { attempts: attempts.collect(), ..StepOutcome::default() }
     }
 }

@@ -7,16 +7,16 @@ mod locks;
 mod remount;
 
 use super::control::{Access, Device};
-use super::inventory::{Inventory, Key};
+use super::inventory::{DriveKey, Inventory};
 use super::{blockers, in_time, naming, picture, storage};
-use crate::blocker::Scan;
+use crate::blocker::BlockerScan;
+use crate::deadline::Deadline;
 use crate::drive::{Drive, DriveKind, Mount, Presence, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Action;
 use crate::platform::Session;
 use crate::platform::win_parse::{self, Code};
-use crate::report::{Attempt, Done};
-use crate::wait::Wait;
+use crate::report::{Attempt, StepOutcome};
 use std::time::Duration;
 
 pub(super) use remount::remount;
@@ -24,21 +24,21 @@ pub(super) use remount::remount;
 const ERROR_ACCESS_DENIED: Code = 5;
 
 /// How long the drive may take to answer a question: a disk that sleeps spins up first.
-const ASK_TIME: Duration = Duration::from_secs(20);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The volumes that are held locked or dismounted, by name, with the handle that holds each.
-type Held = Vec<(String, Device)>;
+type LockedVolume = Vec<(String, Device)>;
 
 /// One drive, opened and bound by an open handle: should the device leave, the handle stays with the
 /// device that was, and answers so.
 #[derive(Debug)]
 pub(super) struct WindowsSession {
     drive: Drive,
-    key: Key,
+    key: DriveKey,
     instance: Option<String>,
     /// Opened to ask. Let go of for a power-off, which an open handle would veto.
     device: Option<Device>,
-    held: Held,
+    locked_volumes: LockedVolume,
     /// A flush that failed once: Windows reports it once, and the data stays unwritten.
     unwritten: Option<Error>,
 }
@@ -55,30 +55,30 @@ impl WindowsSession {
             key,
             instance,
             device,
-            held: Vec::new(),
+            locked_volumes: Vec::new(),
             unwritten: None,
         })
     }
 
-    fn held(&self, volume: &Volume) -> Option<&Device> {
-        self.held.iter().find(|(name, _)| *name == volume.name).map(|(_, device)| device)
+    fn locked_volumes(&self, volume: &Volume) -> Option<&Device> {
+        self.locked_volumes.iter().find(|(name, _)| *name == volume.name).map(|(_, device)| device)
     }
 
     fn ask_presence(&self) -> Presence {
         let Some(device) = self.device.clone() else {
-            return match self.instance.as_deref().is_some_and(picture::is_there) {
+            return match self.instance.as_deref().is_some_and(picture::is_present) {
                 true => Presence::Present,
                 false => Presence::Gone,
             };
         };
-        let volume = self.held.first().map(|(_, device)| device.clone()).or_else(|| {
+        let volume = self.locked_volumes.first().map(|(_, device)| device.clone()).or_else(|| {
             let volume = self.drive.volumes.first()?;
             Device::open(&volume.path, Access::Query).ok()
         });
         let removable = self.drive.removable;
         // Where the drive does not know the question, its volume may.
         for device in [Some(device), volume].into_iter().flatten() {
-            let answer = in_time::at_most(ASK_TIME, move || storage::check_verify(&device));
+            let answer = in_time::run_for(QUERY_TIMEOUT, move || storage::check_verify(&device));
             let seen =
                 answer.map_or(Presence::Unknown, |answer| win_parse::presence(answer, removable));
             if seen != Presence::Unknown {
@@ -94,8 +94,8 @@ impl Session for WindowsSession {
         self.check()?;
         let inventory = Inventory::take();
         let key = key_of(&inventory, &self.drive)?;
-        let held: Vec<&str> = self.held.iter().map(|(name, _)| name.as_str()).collect();
-        let now = picture::drive_beside(&inventory, &key, &held);
+        let held: Vec<&str> = self.locked_volumes.iter().map(|(name, _)| name.as_str()).collect();
+        let now = picture::describe_sibling(&inventory, &key, &held);
         if now.id != self.drive.id {
             return Err(Error::new(
                 ErrorKind::Replaced,
@@ -110,8 +110,8 @@ impl Session for WindowsSession {
     fn check(&mut self) -> Result<()> {
         // The handle that was opened first: it is bound to the device that it was opened for.
         let Some(device) = self.device.clone() else { return Ok(()) };
-        let answer = in_time::at_most(ASK_TIME, move || storage::check_verify(&device))
-            .map_err(|e| e.about(&self.drive.name))?;
+        let answer = in_time::run_for(QUERY_TIMEOUT, move || storage::check_verify(&device))
+            .map_err(|e| e.with_subject(&self.drive.name))?;
         match win_parse::presence(answer, self.drive.removable) {
             Presence::Gone => {
                 Err(Error::new(ErrorKind::Gone, &self.drive.name, "the drive is no longer there"))
@@ -120,16 +120,16 @@ impl Session for WindowsSession {
         }
     }
 
-    fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        self.flush_volume(volume, wait)
+    fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.flush_volume(volume, deadline)
     }
 
-    fn flush_drive(&mut self, _wait: &mut Wait<'_>) -> Result<Done> {
-        Ok(Done::skipped("flushing a volume reaches the drive's own cache as well"))
+    fn flush_drive(&mut self, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+        Ok(StepOutcome::skipped("flushing a volume reaches the drive's own cache as well"))
     }
 
-    fn try_lock(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        self.lock_volume(volume, wait)
+    fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.lock_volume(volume, deadline)
     }
 
     fn unmount(
@@ -137,20 +137,25 @@ impl Session for WindowsSession {
         _volume: &Volume,
         _mount: &Mount,
         _force: bool,
-        _wait: &mut Wait<'_>,
-    ) -> Result<Done> {
-        Ok(Done::skipped("Windows dismounts a volume from all its places at once"))
+        _wait: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        Ok(StepOutcome::skipped("Windows dismounts a volume from all its places at once"))
     }
 
-    fn dismount(&mut self, volume: &Volume, force: bool, wait: &mut Wait<'_>) -> Result<Done> {
-        self.dismount_volume(volume, force, wait)
+    fn dismount(
+        &mut self,
+        volume: &Volume,
+        force: bool,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        self.dismount_volume(volume, force, deadline)
     }
 
-    fn claim(&mut self, _force: bool, _wait: &mut Wait<'_>) -> Result<Done> {
+    fn claim(&mut self, _force: bool, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
         // The locks are the claim: Windows has none for a whole drive that needs no administrator.
-        let done = Done::default();
+        let done = StepOutcome::default();
         Ok(match (&self.key, self.drive.kind) {
-            (Key::Alone(_), kind) if !matches!(kind, DriveKind::Optical | DriveKind::Floppy) => done.with_warning(format!(
+            (DriveKey::Alone(_), kind) if !matches!(kind, DriveKind::Optical | DriveKind::Floppy) => done.with_warning(format!(
                 "{}'s driver does not tell which drive it lies on: other volumes of the same drive, \
                  if there are any, were left alone",
                 self.drive.name
@@ -159,25 +164,25 @@ impl Session for WindowsSession {
         })
     }
 
-    fn offline(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
-        self.take_offline(volume, wait)
+    fn offline(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.take_offline(volume, deadline)
     }
 
-    fn stand_back(&mut self) {
+    fn release_handles(&mut self) {
         self.close_all();
     }
 
-    fn let_go(&mut self, action: Action, wait: &mut Wait<'_>) -> Result<Done> {
+    fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         match action {
-            Action::PowerOff => self.power_off(wait),
+            Action::PowerOff => self.power_off(deadline),
             // A disk that cannot lose its medium is "ejected" by its driver or not at all; what then
             // helps is what the tray icon "Safely Remove Hardware" does.
-            Action::Stop => match self.eject(wait) {
+            Action::Stop => match self.eject(deadline) {
                 // Nobody said that the other drives of the device may leave with it.
                 Err(error) if !self.drive.siblings.is_empty() => Err(error),
                 Err(error) if error.kind() == ErrorKind::NotSupported => {
                     let before = error.attempts().to_vec();
-                    let mut done = self.power_off(wait).map_err(|e| {
+                    let mut done = self.power_off(deadline).map_err(|e| {
                         let all = [&before[..], e.attempts()].concat();
                         e.with_attempts(all)
                     })?;
@@ -186,37 +191,37 @@ impl Session for WindowsSession {
                 }
                 other => other,
             },
-            _ => self.eject(wait),
+            _ => self.eject(deadline),
         }
     }
 
-    fn load(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
-        self.load_medium(wait)
+    fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.load_medium(deadline)
     }
 
-    fn presence(&mut self, _wait: &mut Wait<'_>) -> Result<Presence> {
+    fn presence(&mut self, _wait: &mut Deadline<'_>) -> Result<Presence> {
         Ok(self.ask_presence())
     }
 
-    fn unlock(&mut self) -> Result<Done> {
+    fn unlock(&mut self) -> Result<StepOutcome> {
         Ok(self.unlock_all())
     }
 
-    fn blockers(&mut self, wait: &mut Wait<'_>) -> Scan {
-        blockers::search(&self.drive, wait)
+    fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
+        blockers::search(&self.drive, deadline)
     }
 }
 
 /// The key of a drive that was seen before.
-fn key_of(inventory: &Inventory, drive: &Drive) -> Result<Key> {
+fn key_of(inventory: &Inventory, drive: &Drive) -> Result<DriveKey> {
     let path = drive.path.to_string_lossy();
     let name = path.strip_prefix(r"\\.\").unwrap_or(&path);
-    let by_device = Key::of_device_name(name).filter(|key| inventory.keys().contains(key));
+    let by_device = DriveKey::of_device_name(name).filter(|key| inventory.keys().contains(key));
     let by_volume = || {
         let paths = drive.volumes.iter().map(|v| v.path.to_string_lossy());
         paths.into_iter().find_map(|path| {
             let path = path.strip_prefix(r"\\.\").unwrap_or(&path).to_string();
-            inventory.volumes.iter().find(|v| v.answers_to(&path)).map(naming::first_of)
+            inventory.volumes.iter().find(|v| v.has_name(&path)).map(naming::first_of)
         })
     };
     by_device
@@ -225,13 +230,13 @@ fn key_of(inventory: &Inventory, drive: &Drive) -> Result<Key> {
 }
 
 /// Runs a request on a device within its time.
-fn within(
-    wait: &mut Wait<'_>,
+fn run_until(
+    deadline: &mut Deadline<'_>,
     device: &Device,
     request: fn(&Device) -> Result<(), Code>,
 ) -> Result<Result<(), Code>> {
     let device = device.clone();
-    in_time::within(wait, || false, move || request(&device))
+    in_time::run_until(deadline, || false, move || request(&device))
 }
 
 fn attempt(method: String, answer: &Result<(), Code>) -> Attempt {

@@ -6,12 +6,12 @@ use super::attempt;
 use crate::drive::Drive;
 use crate::error::Result;
 use crate::platform::win_parse;
-use crate::report::Done;
+use crate::report::StepOutcome;
 
 /// Mounts every volume of the drive again: opening its root is all that Windows needs for it, unless
 /// the volume was taken offline.
-pub(in crate::platform::windows) fn remount(drive: &Drive) -> Result<Done> {
-    let mut done = Done::default();
+pub(in crate::platform::windows) fn remount(drive: &Drive) -> Result<StepOutcome> {
+    let mut done = StepOutcome::default();
     for volume in &drive.volumes {
         let path = volume.path.to_string_lossy();
         let online = Device::open(&*path, Access::Write).and_then(|device| fsctl::online(&device));
@@ -27,8 +27,9 @@ pub(in crate::platform::windows) fn remount(drive: &Drive) -> Result<Done> {
         })?;
         // Only a volume that was offline needs it, and only an administrator may: no word otherwise.
         done.attempts.extend(online.ok.then_some(online));
-        done.add(
-            Done::default().with_note(format!("{} is mounted ({})", volume.name, system.name)),
+        done.merge(
+            StepOutcome::default()
+                .with_note(format!("{} is mounted ({})", volume.name, system.name)),
         );
     }
     Ok(done)

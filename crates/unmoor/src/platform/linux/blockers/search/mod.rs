@@ -8,54 +8,54 @@ mod thread;
 
 use super::cgroup::Owner;
 use super::kernel;
-use super::patience::Patience;
+use super::patience::ScanDeadline;
 use super::person;
 use super::residents::{is_kernel_thread, processes};
 use super::sockets::Sockets;
-use super::survey::Survey;
-use super::uses::{Looker, was_denied};
-use super::wanted::Wanted;
+use super::survey::MountScan;
+use super::uses::{ProcessScanner, was_denied};
+use super::wanted::DeviceFilter;
 use super::{fast, identity, notes};
-use crate::blocker::{Blocker, Scan, Use};
+use crate::blocker::{Blocker, BlockerScan, Usage};
+use crate::deadline::Deadline;
 use crate::drive::Drive;
 use crate::platform::linux::procfs::{Proc, Result as Answer};
-use crate::wait::Wait;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use thread::Thread;
+use thread::WorkerThread;
 
 /// How often the one who waits looks up.
-const TICK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// So many threads may get stuck before the search gives up.
-const MOST_STUCK: usize = 16;
+const MAX_STUCK: usize = 16;
 
 /// Fewer processes than this are not worth a second thread.
-const WORTH_A_THREAD: usize = 48;
+const MIN_PROCS_FOR_THREADS: usize = 48;
 
 /// Fewer processes than this are not worth a program in the kernel.
-const WORTH_A_PROGRAM: usize = 256;
+const MIN_PROCS_FOR_BPF: usize = 256;
 
 /// Searches for what keeps this drive busy, for as long as `wait` allows.
-pub(crate) fn scan(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
-    look(std::slice::from_ref(drive), Depth::Everything, wait)
+pub(crate) fn scan(drive: &Drive, deadline: &mut Deadline<'_>) -> BlockerScan {
+    run_scan(std::slice::from_ref(drive), Scope::Everything, deadline)
 }
 
 /// Searches for processes that have something of this drive open, or stand in it.
-pub(crate) fn scan_open(drive: &Drive, wait: &mut Wait<'_>) -> Scan {
-    look(std::slice::from_ref(drive), Depth::Open, wait)
+pub(crate) fn scan_open(drive: &Drive, deadline: &mut Deadline<'_>) -> BlockerScan {
+    run_scan(std::slice::from_ref(drive), Scope::Open, deadline)
 }
 
 /// Searches for whoever is at any of these drives and would not show when their mounts are asked for.
-pub(super) fn scan_hidden(drives: &[Drive], wait: &mut Wait<'_>) -> Scan {
-    look(drives, Depth::Hidden, wait)
+pub(super) fn scan_hidden(drives: &[Drive], deadline: &mut Deadline<'_>) -> BlockerScan {
+    run_scan(drives, Scope::Hidden, deadline)
 }
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Depth {
+enum Scope {
     /// Whatever can keep it busy.
     Everything,
     /// The tables of processes, and not what they have mapped, nor what the kernel lists.
@@ -64,60 +64,61 @@ enum Depth {
     Hidden,
 }
 
-fn look(drives: &[Drive], depth: Depth, wait: &mut Wait<'_>) -> Scan {
-    let patience = Patience::of(wait.left());
+fn run_scan(drives: &[Drive], depth: Scope, deadline: &mut Deadline<'_>) -> BlockerScan {
+    let patience = ScanDeadline::of(deadline.remaining());
     let search = match Search::new(drives, depth) {
         Ok(search) => Arc::new(search),
         Err(errno) => {
             let notes = vec![format!("/proc cannot be read: {errno}")];
-            return Scan { notes, ..Scan::default() };
+            return BlockerScan { notes, ..BlockerScan::default() };
         }
     };
-    let mut threads = vec![Thread::start(&search, &patience, Search::lead)];
-    let mut board = search.board();
+    let mut threads = vec![WorkerThread::start(&search, &patience, Search::prepare)];
+    let mut board = search.state();
     let stuck = loop {
-        let working: Vec<&mut Thread> = threads.iter_mut().filter(|t| !t.is_over()).collect();
+        let working: Vec<&mut WorkerThread> =
+            threads.iter_mut().filter(|t| !t.is_finished()).collect();
         let working_count = working.len();
-        let stuck: Vec<u32> = working.into_iter().filter_map(Thread::stuck_at).collect();
-        if stuck.len() == working_count && (search.all_taken() || threads.len() > MOST_STUCK) {
+        let stuck: Vec<u32> = working.into_iter().filter_map(WorkerThread::stuck_at).collect();
+        if stuck.len() == working_count && (search.all_claimed() || threads.len() > MAX_STUCK) {
             break stuck;
         }
-        if wait.check().is_err() || patience.is_ended() {
+        if deadline.check().is_err() || patience.is_ended() {
             patience.end();
             break stuck;
         }
-        let wished = search.threads_wished();
-        if !search.all_taken()
+        let wished = search.wanted_threads();
+        if !search.all_claimed()
             && working_count - stuck.len() < wished
-            && threads.len() <= MOST_STUCK
+            && threads.len() <= MAX_STUCK
         {
             drop(board); // A thread that cannot be started says so on the board.
-            threads.push(Thread::start(&search, &patience, Search::walk));
-            board = search.board();
+            threads.push(WorkerThread::start(&search, &patience, Search::scan_processes));
+            board = search.state();
             continue;
         }
-        board = search.wait(board);
+        board = search.await_change(board);
     };
     drop(board);
-    search.await_exits(wait);
+    search.await_exits(deadline);
     search.result(&stuck)
 }
 
 /// What the threads share.
 struct Search {
     drives: Vec<Drive>,
-    depth: Depth,
+    depth: Scope,
     /// What processes have mapped counts.
     maps: AtomicBool,
     /// How many processes there are, known before any is looked at.
     total: OnceLock<usize>,
-    /// Of the drives' devices, by [`Which`].
+    /// Of the drives' devices, by [`DeviceIndex`].
     names: Vec<String>,
     proc: Proc,
     users: OnceLock<identity::Users>,
     /// What started this program.
     own: OnceLock<Option<Owner>>,
-    wanted: OnceLock<Wanted>,
+    wanted: OnceLock<DeviceFilter>,
     pids: OnceLock<Vec<u32>>,
     /// The only processes that have a file of the drive open, where the kernel told.
     holders: OnceLock<HashSet<u32>>,
@@ -125,28 +126,28 @@ struct Search {
     next: AtomicUsize,
     looked: AtomicUsize,
     unseen: AtomicUsize,
-    board: Mutex<Board>,
-    bell: Condvar,
+    state: Mutex<SharedState>,
+    condvar: Condvar,
 }
 
 /// What has been found so far.
 #[derive(Default)]
-struct Board {
-    scan: Scan,
+struct SharedState {
+    scan: BlockerScan,
     surveyed: bool,
     /// Processes that waited for something on their way out.
-    held_up: Vec<u32>,
+    exiting: Vec<u32>,
     /// Processes that this user may not look into.
-    closed: Vec<u32>,
+    inaccessible: Vec<u32>,
 }
 
 impl Search {
-    fn new(drives: &[Drive], depth: Depth) -> Answer<Search> {
+    fn new(drives: &[Drive], depth: Scope) -> Answer<Search> {
         Ok(Search {
             names: drives.iter().flat_map(kernel::names).cloned().collect(),
             drives: drives.to_vec(),
             depth,
-            maps: AtomicBool::new(depth == Depth::Everything),
+            maps: AtomicBool::new(depth == Scope::Everything),
             total: OnceLock::new(),
             proc: Proc::open()?,
             users: OnceLock::new(),
@@ -158,13 +159,13 @@ impl Search {
             next: AtomicUsize::new(0),
             looked: AtomicUsize::new(0),
             unseen: AtomicUsize::new(0),
-            board: Mutex::default(),
-            bell: Condvar::new(),
+            state: Mutex::default(),
+            condvar: Condvar::new(),
         })
     }
 
     /// The first thread: what the mount tables and the kernel's lists say, then as the others.
-    fn lead(&self, patience: &Patience, at: &AtomicU32) {
+    fn prepare(&self, patience: &ScanDeadline, at: &AtomicU32) {
         let nodes = kernel::nodes_of(&self.drives);
         let listed = processes(&self.proc);
         let whole = listed.is_ok();
@@ -172,22 +173,22 @@ impl Search {
         let _ = self.total.set(pids.len());
         // The mounts of every namespace are worth half of the time and no more: the processes are the
         // greater part of the answer.
-        let survey = Survey::take(&self.proc, &pids, &nodes, &patience.half());
-        let wanted = Wanted::new(nodes, &survey);
-        let sockets = Sockets::on(|device| wanted.system(device), patience);
-        let who = |pid| self.who(pid);
+        let survey = MountScan::run(&self.proc, &pids, &nodes, &patience.half());
+        let wanted = DeviceFilter::new(nodes, &survey);
+        let sockets = Sockets::on(|device| wanted.fs_device(device), patience);
+        let who = |pid| self.identify(pid);
         let blockers: Vec<Blocker> = match self.depth {
-            Depth::Everything => {
+            Scope::Everything => {
                 let of = |drive| kernel::blockers(drive, &survey, &wanted, who);
                 self.drives.iter().flat_map(of).collect()
             }
-            Depth::Open => Vec::new(),
-            Depth::Hidden => kernel::hidden(&self.drives, &survey, &self.names, who),
+            Scope::Open => Vec::new(),
+            Scope::Hidden => kernel::invisible_users(&self.drives, &survey, &self.names, who),
         };
-        if self.depth == Depth::Hidden && survey.hits.iter().any(|hit| !hit.namespace.is_ours()) {
+        if self.depth == Scope::Hidden && survey.hits.iter().any(|hit| !hit.namespace.is_ours()) {
             self.maps.store(true, Ordering::Relaxed);
         }
-        let mut notes = notes::of(&self.proc, &survey);
+        let mut notes = notes::limitations(&self.proc, &survey);
         let wanted = match sockets {
             Ok(sockets) => wanted.with(sockets),
             Err(errno) => {
@@ -197,77 +198,78 @@ impl Search {
         };
         {
             // What is known is put up before something takes its time.
-            let mut board = self.board();
+            let mut board = self.state();
             board.scan.blockers.extend(blockers);
             board.scan.notes.extend(notes);
-            board.surveyed = !survey.cut_short && whole;
+            board.surveyed = !survey.timed_out && whole;
         }
-        if pids.len() >= WORTH_A_PROGRAM
+        if pids.len() >= MIN_PROCS_FOR_BPF
             && notes::sees_every_process(&self.proc)
             && let Ok(holders) = fast::holders(&wanted, patience)
         {
             let _ = self.holders.set(holders);
         }
         let _ = (self.wanted.set(wanted), self.pids.set(pids));
-        drop(self.board());
-        self.bell.notify_all(); // There may be work for more threads now.
-        self.walk(patience, at);
+        drop(self.state());
+        self.condvar.notify_all(); // There may be work for more threads now.
+        self.scan_processes(patience, at);
     }
 
     /// Takes one process after the other.
-    fn walk(&self, patience: &Patience, at: &AtomicU32) {
+    fn scan_processes(&self, patience: &ScanDeadline, at: &AtomicU32) {
         let (Some(wanted), Some(pids)) = (self.wanted.get(), self.pids.get()) else { return };
-        let mut looker = Looker::new(wanted, &self.names, patience);
-        while !patience.is_over() {
+        let mut looker = ProcessScanner::new(wanted, &self.names, patience);
+        while !patience.has_passed() {
             let next = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(&pid) = pids.get(next) else { break };
             at.store(pid, Ordering::Relaxed);
-            let denied = self.look(pid, &mut looker);
+            let denied = self.scan_process(pid, &mut looker);
             if denied {
                 self.unseen.fetch_add(1, Ordering::Relaxed);
-                self.board().closed.push(pid);
+                self.state().inaccessible.push(pid);
             }
             self.looked.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Looks at one process; was it closed to us.
-    fn look(&self, pid: u32, looker: &mut Looker<'_>) -> bool {
+    fn scan_process(&self, pid: u32, looker: &mut ProcessScanner<'_>) -> bool {
         let Ok(task) = self.proc.task(pid) else { return false };
         let mut uses = Vec::new();
         let files = self.holders.get().is_none_or(|holders| holders.contains(&pid));
         let tables = looker.tables(pid, &task, files, &mut uses);
         // What is known is put up before something is asked that might not be answered.
-        self.put_up(pid, &uses);
+        self.publish(pid, &uses);
         let before = uses.len();
         let maps = match self.maps.load(Ordering::Relaxed) {
             true => looker.maps(&task, &mut uses),
             false => Ok(()),
         };
         if uses.len() > before {
-            self.put_up(pid, &uses);
+            self.publish(pid, &uses);
         }
         if !uses.is_empty() {
             let words = identity::command_line(&task, looker.text());
             self.with_blocker(pid, |process| process.command_line = words);
         }
-        if looker.no_program() && self.is_held_up(pid) {
-            self.board().held_up.push(pid);
+        if looker.no_program() && self.is_exiting(pid) {
+            self.state().exiting.push(pid);
         }
         let denied = was_denied(&tables) || was_denied(&maps);
         // One that has left meanwhile hides nothing either.
         denied && !is_kernel_thread(&self.proc, pid).unwrap_or(true)
     }
 
-    fn put_up(&self, pid: u32, uses: &[Use]) {
+    fn publish(&self, pid: u32, uses: &[Usage]) {
         if uses.is_empty() {
             return;
         }
         // A process that has left meanwhile is in nobody's way.
-        let Some(person) = self.who(pid) else { return };
-        let own = self.own.get_or_init(|| self.who(std::process::id()).and_then(|me| me.owner));
+        let Some(person) = self.identify(pid) else { return };
+        let own =
+            self.own.get_or_init(|| self.identify(std::process::id()).and_then(|me| me.owner));
         let blocker = person::blocker(&self.proc, &person, uses.to_vec(), own.as_ref());
-        let mut board = self.board();
+        let mut board = self.state();
         let known = board.scan.blockers.iter_mut().find(|b| is_process(b, pid));
         match known {
             Some(known) => *known = blocker,
@@ -276,40 +278,43 @@ impl Search {
     }
 
     fn with_blocker(&self, pid: u32, change: impl FnOnce(&mut crate::blocker::Process)) {
-        let mut board = self.board();
+        let mut board = self.state();
         let known = board.scan.blockers.iter_mut().find(|b| is_process(b, pid));
         if let Some(process) = known.and_then(|b| b.process.as_mut()) {
             change(process);
         }
     }
 
-    fn who(&self, pid: u32) -> Option<identity::Identity> {
+    fn identify(&self, pid: u32) -> Option<identity::Identity> {
         let users = self.users.get_or_init(identity::Users::read);
         let task = self.proc.task(pid).ok()?;
         identity::Identity::of(pid, &task, users, &mut Vec::new()).ok()
     }
 
-    fn is_held_up(&self, pid: u32) -> bool {
+    fn is_exiting(&self, pid: u32) -> bool {
         let mut text = Vec::new();
         let read = self.proc.task(pid).and_then(|task| task.read(c"stat", &mut text));
-        read.is_ok() && identity::is_held_up(&text)
+        read.is_ok() && identity::is_exiting(&text)
     }
 
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, SharedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'b>(&'b self, board: MutexGuard<'b, Board>) -> MutexGuard<'b, Board> {
-        self.bell.wait_timeout(board, TICK).unwrap_or_else(PoisonError::into_inner).0
+    fn await_change<'b>(
+        &'b self,
+        board: MutexGuard<'b, SharedState>,
+    ) -> MutexGuard<'b, SharedState> {
+        self.condvar.wait_timeout(board, POLL_INTERVAL).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn all_taken(&self) -> bool {
+    fn all_claimed(&self) -> bool {
         self.pids.get().is_some_and(|pids| self.next.load(Ordering::Relaxed) >= pids.len())
     }
 
-    fn threads_wished(&self) -> usize {
+    fn wanted_threads(&self) -> usize {
         match self.pids.get() {
-            Some(pids) if pids.len() >= WORTH_A_THREAD => self.processors,
+            Some(pids) if pids.len() >= MIN_PROCS_FOR_THREADS => self.processors,
             _ => 1,
         }
     }
@@ -334,10 +339,10 @@ mod tests {
         let inside = stick.mount.join("inside");
         std::fs::create_dir(&inside).unwrap();
         assert!(ok(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inside)));
-        let search = Search::new(&[stick.drive()], Depth::Everything).unwrap();
-        let patience = Patience::of(Duration::ZERO);
+        let search = Search::new(&[stick.drive()], Scope::Everything).unwrap();
+        let patience = ScanDeadline::of(Duration::ZERO);
         patience.end();
-        search.lead(&patience, &AtomicU32::new(0));
+        search.prepare(&patience, &AtomicU32::new(0));
         let scan = search.result(&[]);
         assert!(scan.blockers.iter().any(|b| b.kind == BlockerKind::Mount), "{scan:#?}");
         assert!(!scan.complete);

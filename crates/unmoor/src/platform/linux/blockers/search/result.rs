@@ -1,29 +1,29 @@
 //! What a search has found, as it is told.
 
-use super::{Depth, Search};
-use crate::blocker::Scan;
+use super::{Scope, Search};
+use crate::blocker::BlockerScan;
+use crate::deadline::Deadline;
 use crate::platform::blocker_order;
 use crate::platform::linux::blockers::{bystanders, person};
-use crate::wait::Wait;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often, and how long apart, it is looked whether a process gets on with ending.
-const EXIT_LOOKS: u32 = 10;
-const EXIT_TICK: Duration = Duration::from_millis(20);
+const EXIT_POLLS: u32 = 10;
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// So many of the processes that are closed to this user are named.
 const CANDIDATES: usize = 3;
 
 impl Search {
     /// Most who wait on their way out do so for a moment: those are nobody's trouble.
-    pub(super) fn await_exits(&self, wait: &mut Wait<'_>) {
-        for _ in 0..EXIT_LOOKS {
-            let mut held_up = std::mem::take(&mut self.board().held_up);
-            held_up.retain(|pid| self.is_held_up(*pid));
+    pub(super) fn await_exits(&self, deadline: &mut Deadline<'_>) {
+        for _ in 0..EXIT_POLLS {
+            let mut held_up = std::mem::take(&mut self.state().exiting);
+            held_up.retain(|pid| self.is_exiting(*pid));
             let none = held_up.is_empty();
-            self.board().held_up = held_up;
-            if none || wait.sleep(EXIT_TICK).is_err() {
+            self.state().exiting = held_up;
+            if none || deadline.sleep(EXIT_POLL_INTERVAL).is_err() {
                 return;
             }
         }
@@ -31,7 +31,7 @@ impl Search {
 
     /// Whoever could not be looked into may be who is in the way: the first of them, by name.
     fn candidates(&self, closed: &[u32]) -> Option<String> {
-        let people = closed.iter().filter_map(|pid| self.who(*pid));
+        let people = closed.iter().filter_map(|pid| self.identify(*pid));
         let who: Vec<String> =
             people.take(CANDIDATES).map(|person| person::description(&person)).collect();
         let more = match closed.len().saturating_sub(who.len()) {
@@ -47,21 +47,21 @@ impl Search {
     }
 
     /// What was found, as it stands now.
-    pub(super) fn result(&self, stuck: &[u32]) -> Scan {
-        let mut board = self.board();
+    pub(super) fn result(&self, stuck: &[u32]) -> BlockerScan {
+        let mut board = self.state();
         let surveyed = board.surveyed;
         let mut scan = std::mem::take(&mut board.scan);
-        let held_up = std::mem::take(&mut board.held_up);
-        let mut closed = std::mem::take(&mut board.closed);
+        let held_up = std::mem::take(&mut board.exiting);
+        let mut closed = std::mem::take(&mut board.inaccessible);
         drop(board);
         let looked = self.looked.load(Ordering::Relaxed);
-        scan.unseen_processes = self.unseen.load(Ordering::Relaxed);
+        scan.inaccessible_processes = self.unseen.load(Ordering::Relaxed);
         let total = self.total.get().copied().unwrap_or(0);
         for pid in stuck.iter().filter(|pid| **pid != 0) {
             scan.notes
                 .push(format!("process {pid} was not seen to the end: the kernel did not answer"));
         }
-        for person in held_up.into_iter().filter_map(|pid| self.who(pid)) {
+        for person in held_up.into_iter().filter_map(|pid| self.identify(pid)) {
             let who = person::description(&person);
             scan.notes.push(format!(
                 "{who} is ending and waits in the kernel: what it has open cannot be seen"
@@ -75,12 +75,12 @@ impl Search {
                 if total == 0 { "all".to_string() } else { total.to_string() },
             ));
         }
-        scan.complete = surveyed && looked >= total && scan.unseen_processes == 0;
+        scan.complete = surveyed && looked >= total && scan.inaccessible_processes == 0;
         scan.complete &= scan.notes.is_empty();
         if let [drive] = &*self.drives
-            && self.depth != Depth::Hidden
+            && self.depth != Scope::Hidden
         {
-            scan.bystanders = bystanders::part(drive, &mut scan.blockers);
+            scan.readers = bystanders::split_readers(drive, &mut scan.blockers);
         }
         blocker_order::sort(&mut scan.blockers);
         scan
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_first_of_those_that_could_not_be_looked_into_are_named() {
-        let search = Search::new(&[crate::drive::tests::drive()], Depth::Everything).unwrap();
+        let search = Search::new(&[crate::drive::tests::drive()], Scope::Everything).unwrap();
         let me = std::process::id();
         let name = std::fs::read_to_string("/proc/self/comm").unwrap();
         let said = |closed: &[u32]| search.candidates(closed).unwrap_or_default();

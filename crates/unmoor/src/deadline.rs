@@ -45,17 +45,17 @@ impl From<Arc<AtomicBool>> for Cancel {
 }
 
 /// How long a step may wait, and who is told meanwhile.
-pub struct Wait<'w> {
+pub struct Deadline<'w> {
     clock: &'w dyn Clock,
     deadline: Duration,
     /// While bytes still move, the deadline moves along: a slow stick with much to write is no fault.
     stall: Option<Duration>,
-    least: u64,
+    lowest: u64,
     cancel: &'w Cancel,
-    watch: &'w mut dyn FnMut(u64),
+    on_progress: &'w mut dyn FnMut(u64),
 }
 
-impl<'w> Wait<'w> {
+impl<'w> Deadline<'w> {
     /// A wait that ends at `deadline` by this clock. `watch` is told of bytes still to be written.
     pub fn until(
         clock: &'w dyn Clock,
@@ -63,26 +63,33 @@ impl<'w> Wait<'w> {
         cancel: &'w Cancel,
         watch: &'w mut dyn FnMut(u64),
     ) -> Self {
-        Wait { clock, deadline, stall: None, least: u64::MAX, cancel, watch }
+        Deadline { clock, deadline, stall: None, lowest: u64::MAX, cancel, on_progress: watch }
     }
 
     /// The deadline moves on to `stall` from now whenever fewer bytes are left than ever before.
     #[must_use]
-    pub fn while_moving(mut self, stall: Duration) -> Self {
+    pub fn extend_on_progress(mut self, stall: Duration) -> Self {
         self.stall = Some(stall);
         self
     }
 
     /// A part of this wait: it ends with it, and after `time` at the latest.
     #[must_use]
-    pub fn part(&mut self, time: Duration) -> Wait<'_> {
+    pub fn capped(&mut self, time: Duration) -> Deadline<'_> {
         let deadline = self.deadline.min(self.clock.now() + time);
-        let Wait { clock, cancel, watch, .. } = self;
-        Wait { clock: *clock, deadline, stall: None, least: u64::MAX, cancel, watch: *watch }
+        let Deadline { clock, cancel, on_progress: watch, .. } = self;
+        Deadline {
+            clock: *clock,
+            deadline,
+            stall: None,
+            lowest: u64::MAX,
+            cancel,
+            on_progress: *watch,
+        }
     }
 
     /// The time that is left; zero once the deadline has passed.
-    pub fn left(&self) -> Duration {
+    pub fn remaining(&self) -> Duration {
         self.deadline.saturating_sub(self.clock.now())
     }
 
@@ -96,7 +103,7 @@ impl<'w> Wait<'w> {
         if self.cancel.is_cancelled() {
             return Err(Error::new(ErrorKind::Interrupted, "", "stopped at your wish"));
         }
-        if self.left().is_zero() {
+        if self.remaining().is_zero() {
             return Err(Error::new(ErrorKind::TimedOut, "", "no answer within the time given")
                 .with_help("give it longer with --timeout"));
         }
@@ -104,27 +111,27 @@ impl<'w> Wait<'w> {
     }
 
     /// Tells how many bytes are still to be written.
-    pub fn progress(&mut self, left: u64) {
-        if left < self.least {
-            self.least = left;
+    pub fn report_remaining(&mut self, left: u64) {
+        if left < self.lowest {
+            self.lowest = left;
             if let Some(stall) = self.stall {
                 self.deadline = self.deadline.max(self.clock.now() + stall);
             }
         }
-        (self.watch)(left);
+        (self.on_progress)(left);
     }
 
     /// Bytes moved, though the system does not say how many are left (Windows).
-    pub fn moved(&mut self) {
+    pub fn note_progress(&mut self) {
         if let Some(stall) = self.stall {
             self.deadline = self.deadline.max(self.clock.now() + stall);
         }
     }
 
-    /// Sleeps for at most `time`, never past the deadline, and fails as [`Wait::check`] does.
+    /// Sleeps for at most `time`, never past the deadline, and fails as [`Deadline::check`] does.
     pub fn sleep(&self, time: Duration) -> Result<()> {
         self.check()?;
-        self.clock.sleep(time.min(self.left()));
+        self.clock.sleep(time.min(self.remaining()));
         if self.cancel.is_cancelled() { self.check() } else { Ok(()) }
     }
 }
