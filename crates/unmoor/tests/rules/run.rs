@@ -352,7 +352,7 @@ fn scenarios_reach_every_outcome() {
         *ends.entry(end).or_default() += 1;
     }
     for (end, least) in [
-        ("Released", 300),
+        ("Completed", 300),
         ("Busy", 80),
         ("Unwritten", 10),
         ("TimedOut", 10),
