@@ -1,6 +1,6 @@
 //! Deadlines, and the wish to stop: every wait of the procedure goes through here.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

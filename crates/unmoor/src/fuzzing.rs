@@ -4,11 +4,11 @@
 //! comes back, nothing points outside of what was given, and a length that lies costs nothing. A text
 //! that cannot be read is no fault; a broken promise is a panic, which is what a fuzzer looks for.
 
-use crate::target::Target;
+use crate::model::target::Target;
 
 #[cfg(target_os = "linux")]
 pub use crate::platform::linux::fuzzing::*;
-pub use crate::platform::win_parse::fuzzing::*;
+pub use crate::platform::win32_parse::fuzzing::*;
 
 /// A reader's name, and the function that feeds it.
 pub type Parser = (&'static str, fn(&[u8]));

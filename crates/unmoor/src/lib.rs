@@ -37,51 +37,42 @@
 //! - **Simulated** drives ([`platform::simulated`]) work on every system and need nothing.
 #![warn(missing_docs)]
 
-mod blocker;
-mod deadline;
-mod drive;
-mod error;
+pub(crate) mod deadline;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod kill;
-mod many;
-mod options;
-mod order;
-mod plan;
+pub(crate) mod model;
+pub(crate) mod options;
 pub mod platform;
-mod refusals;
-mod release;
-mod removable;
-mod report;
-mod run;
-mod stages;
-mod target;
-mod together;
-mod verdict;
+pub(crate) mod policy;
+pub(crate) mod release;
 
-pub use blocker::{Blocker, BlockerKind, BlockerScan, Process, Role, Usage, UsageKind};
-pub use deadline::{Cancel, Clock, Deadline};
-pub use drive::{
+pub use crate::deadline::{Cancel, Clock, Deadline};
+pub use crate::model::blocker::{
+    Blocker, BlockerKind, BlockerScan, Process, Role, Usage, UsageKind,
+};
+pub use crate::model::drive::{
     Bus, Drive, DriveId, DriveKind, Medium, Mount, Port, Presence, Volume, VolumeKind,
 };
-pub use error::{Error, ErrorKind, Result};
-pub use kill::{
+pub use crate::model::error::{Error, ErrorKind, Result};
+pub use crate::model::kill::{
     Confirm, Kill, NotTerminable, PromptFn, Termination, TerminationResult, all_terminable,
 };
-pub use many::{BatchEvent, BatchItem, MAX_CONCURRENT, run_batch};
-pub use options::{Goal, Options};
-pub use order::{TeardownStep, teardown_order};
-pub use plan::{Action, Plan, PlannedStep, plan};
-pub use release::{
+pub use crate::model::report::{
+    Attempt, Event, Outcome, Report, Status, Step, StepOutcome, StepReport,
+};
+pub use crate::model::target::Target;
+pub use crate::model::teardown::{TeardownStep, teardown_order};
+pub use crate::options::{Goal, Options};
+pub use crate::policy::plan::{Action, Plan, PlannedStep, plan};
+pub use crate::policy::removable::select_removable;
+pub use crate::release::batch::{BatchEvent, BatchItem, MAX_CONCURRENT, run_batch};
+pub use crate::release::opened::{Dismounted, Ejected, Locked, Opened, StageError, StageEvents};
+pub use crate::release::{
     EventHandler, Operation, attach, attach_dry_run, dry_run, flush, load, release, remount,
 };
-pub use removable::select_removable;
-pub use report::{Attempt, Event, Outcome, Report, Status, Step, StepOutcome, StepReport};
-pub use stages::{Dismounted, Ejected, Locked, Opened, StageError, StageEvents};
-pub use target::Target;
 
-use platform::Platform;
+use crate::platform::Platform;
 
 /// The drives of this machine. `all` includes those whose medium and self both stay.
 ///

@@ -1,8 +1,8 @@
 //! What the user wishes of a release.
 
 use crate::deadline::Cancel;
-use crate::drive::Drive;
-use crate::kill::Kill;
+use crate::model::drive::Drive;
+use crate::model::kill::Kill;
 use std::time::Duration;
 
 /// What the user wishes of a release. The default is the careful one.

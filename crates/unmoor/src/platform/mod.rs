@@ -4,24 +4,24 @@
 //! happen, whether to go on after a failure, or whether a drive may be released. A [`Session`] is one
 //! drive, opened and bound; it owns every handle and lock, and lets go of all of them when dropped.
 
-use crate::blocker::{BlockerScan, Process};
-use crate::deadline::{Clock, Deadline};
-use crate::drive::{Drive, Mount, Port, Presence, Volume};
-use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Action;
-use crate::report::StepOutcome;
-use crate::target::Target;
-use std::path::Path;
-
-#[cfg(any(target_os = "linux", windows))]
-mod blocker_order;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod simulated;
 #[cfg(any(windows, test, feature = "fuzzing"))]
-pub(crate) mod win_parse;
+pub(crate) mod stuck_pool;
+#[cfg(any(windows, test, feature = "fuzzing"))]
+pub(crate) mod win32_parse;
 #[cfg(windows)]
 pub mod windows;
+
+use crate::deadline::{Clock, Deadline};
+use crate::model::blocker::{BlockerScan, Process};
+use crate::model::drive::{Drive, Mount, Port, Presence, Volume};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
+use crate::model::target::Target;
+use crate::policy::plan::Action;
+use std::path::Path;
 
 /// One operating system, or a simulated one. Several drives of it may be worked on at the same time, in
 /// a thread for each.

@@ -1,19 +1,20 @@
 //! What the kernel, udev and drives say, as functions that take any bytes (docs/fuzzing.md).
 
-use super::btf::{self, Source};
-use super::mountinfo::{self, MountInfo, unescape};
-use super::sense::Sense;
-use super::sg::ScsiResponse;
-use super::superblock::{self, ReadAt};
-use super::sysfs::BlockDevice;
-use super::{describe, dm_ioctl, kernel_file, swaps, udev, writeback};
 use crate::fuzzing::take;
+use crate::platform::linux::inventory::superblock::ReadAt;
+use crate::platform::linux::inventory::{describe, superblock};
+use crate::platform::linux::sys::btf::Source;
+use crate::platform::linux::sys::mountinfo::{MountInfo, unescape};
+use crate::platform::linux::sys::sense::Sense;
+use crate::platform::linux::sys::sg::ScsiResponse;
+use crate::platform::linux::sys::sysfs::BlockDevice;
+use crate::platform::linux::sys::{btf, dm_ioctl, mountinfo, pseudo_file, swaps, udev, writeback};
 use rustix::io::Errno;
 use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub use super::blockers::fuzzing::*;
+pub use crate::platform::linux::blockers::fuzzing::*;
 
 /// `/proc/PID/mountinfo`.
 ///
@@ -94,10 +95,10 @@ pub fn device_numbers(mut bytes: &[u8]) {
 
 /// Attributes and links of sysfs: the place of a drive, the number of a partition, texts and numbers.
 pub fn sysfs(bytes: &[u8]) {
-    if let Some(text) = kernel_file::text_of(bytes) {
+    if let Some(text) = pseudo_file::text_of(bytes) {
         assert!(!text.is_empty());
-        assert_eq!(kernel_file::text_of(text.as_bytes()).as_deref(), Some(&*text));
-        assert_eq!(kernel_file::text_of(format!("{text}\n").as_bytes()), Some(text));
+        assert_eq!(pseudo_file::text_of(text.as_bytes()).as_deref(), Some(&*text));
+        assert_eq!(pseudo_file::text_of(format!("{text}\n").as_bytes()), Some(text));
     }
     let text = String::from_utf8_lossy(bytes);
     let (target, name) = text.split_once('\n').unwrap_or((&text, ""));
@@ -115,7 +116,7 @@ pub fn sysfs(bytes: &[u8]) {
 }
 
 /// `/proc/swaps`, and the counters of what is unwritten.
-pub(super) fn counters(bytes: &[u8]) {
+pub(crate) fn counters(bytes: &[u8]) {
     for path in swaps::parse(bytes) {
         assert!(path.is_absolute());
         assert!(path.as_os_str().len() <= bytes.len());

@@ -1,66 +1,26 @@
 //! Linux: one file for each kernel interface, and above them what a release asks.
 
-mod apart;
-mod attach;
-mod blkdev;
-mod blkpg;
-mod blockers;
-mod bpf;
-mod btf;
-mod btrfs;
-mod cdrom;
-mod child;
-mod cut_off;
-mod describe;
-mod dm_ioctl;
-mod errno;
-mod fs_shutdown;
-mod fuse_abort;
+pub(crate) mod blockers;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
-mod idle;
-mod ioctl;
-mod kcmp;
-mod kernel_file;
-mod let_go;
-mod loopdev;
-mod loops;
-mod machine;
-mod md;
-mod mountinfo;
-mod mtio;
-mod nbd;
-mod pidfd;
-mod port;
-mod procfs;
-mod promptly;
-mod resolve;
-mod running;
-mod running_system;
-mod sense;
-mod session;
-mod setns;
-mod sg;
-mod sock_diag;
-mod stack;
-mod superblock;
-mod swaps;
-mod sysfs;
-mod tape;
-mod udev;
-mod umount;
-mod usbfs;
-mod worker;
-mod writeback;
+pub(crate) mod helper;
+pub(crate) mod inventory;
+pub(crate) mod release;
+pub(crate) mod session;
+pub(crate) mod sys;
+pub(crate) mod tape_session;
 
-use crate::blocker::Process;
 use crate::deadline::{Clock, Deadline};
-use crate::drive::{Drive, Port};
-use crate::error::Result;
-use crate::plan::Action;
+use crate::model::blocker::Process;
+use crate::model::drive::{Drive, Port};
+use crate::model::error::Result;
+use crate::model::report::StepOutcome;
+use crate::model::target::Target;
+use crate::platform::linux::inventory::resolve;
+use crate::platform::linux::release::{attach, eject, process_handle};
+use crate::platform::linux::sys::unshare;
 use crate::platform::{Platform, ProcessHandle, Session};
-use crate::report::StepOutcome;
-use crate::target::Target;
+use crate::policy::plan::Action;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::Duration;
 
@@ -98,14 +58,14 @@ impl Platform for Linux {
     }
 
     fn open(&self, drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
-        if tape::is_tape(drive.id.device) {
-            return Ok(Box::new(tape::TapeSession::open(drive)?));
+        if tape_session::is_tape(drive.id.device) {
+            return Ok(Box::new(tape_session::TapeSession::open(drive)?));
         }
         Ok(Box::new(session::LinuxSession::open(drive, deadline)?))
     }
 
     fn worker_started(&self, _number: u64) {
-        apart::unshare_files();
+        unshare::unshare_files();
     }
 
     fn undetectable_users(&self) -> &'static [&'static str] {
@@ -130,7 +90,7 @@ impl Platform for Linux {
     }
 
     fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
-        running::open_process(process)
+        process_handle::open_process(process)
     }
 
     fn detached_ports(&self) -> Result<Vec<Port>> {
@@ -146,6 +106,6 @@ impl Platform for Linux {
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {
-        let_go::methods(drive, action).iter().map(|m| m.name(drive)).collect()
+        eject::methods(drive, action).iter().map(|m| m.name(drive)).collect()
     }
 }

@@ -1,8 +1,8 @@
 //! What keeps a simulated drive busy.
 
-use super::world::MachineState;
-use crate::blocker::{Blocker, BlockerKind, BlockerScan, Process, Usage, UsageKind};
-use crate::drive::DriveId;
+use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Process, Usage, UsageKind};
+use crate::model::drive::DriveId;
+use crate::platform::simulated::world::MachineState;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Data that was written to a file, in a piece small enough that flushing it shows progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     pub volume: String,
     pub path: PathBuf,
     pub bytes: Vec<u8>,
@@ -29,7 +29,7 @@ impl Chunk {
 }
 
 /// How many bytes.
-pub(super) fn total(chunks: &[Chunk]) -> u64 {
+pub(crate) fn total(chunks: &[Chunk]) -> u64 {
     chunks.iter().map(Chunk::len).sum()
 }
 
@@ -37,7 +37,7 @@ pub(super) fn total(chunks: &[Chunk]) -> u64 {
 pub type Contents = BTreeMap<(String, PathBuf), Vec<u8>>;
 
 /// What files these chunks make, in the order they were written.
-pub(super) fn contents<'c>(chunks: impl IntoIterator<Item = &'c Chunk>) -> Contents {
+pub(crate) fn contents<'c>(chunks: impl IntoIterator<Item = &'c Chunk>) -> Contents {
     let mut files = Contents::new();
     for chunk in chunks {
         files

@@ -1,15 +1,15 @@
 //! What a session does to the volumes: write back, lock, dismount, claim.
 
-use super::Semantics;
-use super::cache::total;
-use super::device::Device;
-use super::journal::Effect;
-use super::session::{Answer, SimSession};
-use super::world::MachineState;
 use crate::deadline::Deadline;
-use crate::drive::{Mount, VolumeKind};
-use crate::error::{Error, ErrorKind, Result};
-use crate::report::{Attempt, StepOutcome};
+use crate::model::drive::{Mount, VolumeKind};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{Attempt, StepOutcome};
+use crate::platform::simulated::Semantics;
+use crate::platform::simulated::cache::total;
+use crate::platform::simulated::device::Device;
+use crate::platform::simulated::journal::Effect;
+use crate::platform::simulated::session::{Answer, SimSession};
+use crate::platform::simulated::world::MachineState;
 
 fn busy(what: &str) -> Error {
     Error::new(ErrorKind::Busy, what, "is in use")

@@ -1,10 +1,10 @@
 //! The drives behind `sim:NAME`.
 
-use super::device::Prevention;
-use super::fault::{Fault, FaultKind, Op};
-use super::setup::{DriveSetup, VolumeSetup};
-use super::{Semantics, Simulated};
-use crate::drive::{Bus, DriveKind};
+use crate::model::drive::{Bus, DriveKind};
+use crate::platform::simulated::device::Prevention;
+use crate::platform::simulated::fault::{Fault, FaultKind, Op};
+use crate::platform::simulated::setup::{DriveSetup, VolumeSetup};
+use crate::platform::simulated::{Semantics, Simulated};
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,13 +1,13 @@
 //! One simulated drive: its traits and its state.
 
-use super::cache::{Chunk, total};
-use super::fault::{Fault, FaultKind, Op};
-use crate::drive::{Drive, Medium, Mount, Presence, Volume, VolumeKind};
+use crate::model::drive::{Drive, Medium, Mount, Presence, Volume, VolumeKind};
+use crate::platform::simulated::cache::{Chunk, total};
+use crate::platform::simulated::fault::{Fault, FaultKind, Op};
 use std::time::Duration;
 
 /// How fast a drive is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Timing {
+pub(crate) struct Timing {
     /// What every operation takes.
     pub operation: Duration,
     /// What the motor takes.
@@ -46,7 +46,7 @@ pub enum Prevention {
 
 /// A device that is or was plugged in.
 #[derive(Debug)]
-pub(super) struct Device {
+pub(crate) struct Device {
     /// What the drive says of itself; what changes is in the other fields.
     pub spec: Drive,
     pub attached: bool,
@@ -74,14 +74,14 @@ pub(super) struct Device {
 
 /// What a motor is about to bring about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Motion {
+pub(crate) enum Motion {
     Medium(Medium),
     Stopped,
 }
 
 /// A volume's state.
 #[derive(Debug)]
-pub(super) struct VolumeState {
+pub(crate) struct VolumeState {
     /// Its traits, and its mounts.
     pub shape: Volume,
     /// A mapping, an array or a loop device that is set up; always so for partitions.

@@ -41,11 +41,11 @@ pub enum Op {
 /// Something that goes wrong when an operation begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    pub(super) at: Op,
-    pub(super) kind: FaultKind,
-    pub(super) volume: Option<String>,
-    pub(super) skip: u32,
-    pub(super) times: u32,
+    pub(crate) at: Op,
+    pub(crate) kind: FaultKind,
+    pub(crate) volume: Option<String>,
+    pub(crate) skip: u32,
+    pub(crate) times: u32,
 }
 
 /// What goes wrong.
@@ -99,7 +99,7 @@ impl Fault {
     }
 
     /// Does it strike this operation; counts it if so.
-    pub(super) fn strikes(&mut self, op: Op, volume: Option<&str>) -> bool {
+    pub(crate) fn strikes(&mut self, op: Op, volume: Option<&str>) -> bool {
         if self.at != op || self.volume.as_deref().is_some_and(|v| Some(v) != volume) {
             return false;
         }

@@ -1,14 +1,14 @@
 //! Programs and their open files.
 
-use super::Semantics;
-use super::cache::{Chunk, contents};
-use super::world::MachineState;
-use crate::drive::DriveId;
+use crate::model::drive::DriveId;
+use crate::platform::simulated::Semantics;
+use crate::platform::simulated::cache::{Chunk, contents};
+use crate::platform::simulated::world::MachineState;
 use std::path::PathBuf;
 
 /// A program's open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HandleId(pub(super) u64);
+pub struct HandleId(pub(crate) u64);
 
 /// Why a program cannot use a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum FileError {
 }
 
 #[derive(Debug)]
-pub(super) struct Handle {
+pub(crate) struct Handle {
     pub id: HandleId,
     pub device: DriveId,
     pub volume: String,

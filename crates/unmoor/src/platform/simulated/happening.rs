@@ -1,12 +1,12 @@
 //! What happens by itself at a given time, while the procedure runs.
 
-use super::files::{Handle, HandleId};
-use super::world::MachineState;
 use crate::deadline::Cancel;
-use crate::drive::DriveId;
+use crate::model::drive::DriveId;
+use crate::platform::simulated::files::{Handle, HandleId};
+use crate::platform::simulated::world::MachineState;
 use std::path::PathBuf;
 
-/// Something that others do to the machine: see [`Simulated::at`](super::Simulated::at).
+/// Something that others do to the machine: see [`Simulated::at`](crate::platform::simulated::Simulated::at).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ScheduledEvent {

@@ -1,18 +1,18 @@
 //! What the drive itself does: let go of its medium, stop, leave, take the medium in.
 
-use super::Semantics;
-use super::device::{Motion, Prevention};
-use super::journal::Effect;
-use super::session::{Answer, SimSession};
-use super::world::MachineState;
 use crate::deadline::Deadline;
-use crate::drive::{Bus, DriveId, DriveKind, Medium, Presence};
-use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Action;
-use crate::report::{Attempt, StepOutcome};
+use crate::model::drive::{Bus, DriveId, DriveKind, Medium, Presence};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{Attempt, StepOutcome};
+use crate::platform::simulated::Semantics;
+use crate::platform::simulated::device::{Motion, Prevention};
+use crate::platform::simulated::journal::Effect;
+use crate::platform::simulated::session::{Answer, SimSession};
+use crate::platform::simulated::world::MachineState;
+use crate::policy::plan::Action;
 
 /// Names of the methods, in the order they are tried.
-pub(super) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
+pub(crate) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
     let names: &[&str] = match (action, kind) {
         (Action::Eject, DriveKind::Card) | (Action::Nothing, _) => &[],
         (Action::Eject, DriveKind::Optical) => &["allow removal", "open the tray"],

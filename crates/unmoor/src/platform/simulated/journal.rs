@@ -1,9 +1,9 @@
 //! What was asked of the machine, and what truly came of it: the ground truth that a report can be
 //! held against.
 
-use super::fault::Op;
-use crate::drive::DriveId;
-use crate::error::ErrorKind;
+use crate::model::drive::DriveId;
+use crate::model::error::ErrorKind;
+use crate::platform::simulated::fault::Op;
 use std::time::Duration;
 
 /// One operation, in the order they were carried out.

@@ -31,47 +31,47 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod blockers;
-mod cache;
-mod cut_off;
-mod demo;
-mod device;
-mod fault;
-mod files;
-mod happening;
-mod hardware;
-mod journal;
-mod programs;
-mod running;
-mod session;
-mod setup;
-mod socket;
-mod threads;
-mod truth;
-mod world;
+pub(crate) mod blockers;
+pub(crate) mod cache;
+pub(crate) mod cut_off;
+pub(crate) mod demo;
+pub(crate) mod device;
+pub(crate) mod fault;
+pub(crate) mod files;
+pub(crate) mod happening;
+pub(crate) mod hardware;
+pub(crate) mod journal;
+pub(crate) mod programs;
+pub(crate) mod running;
+pub(crate) mod session;
+pub(crate) mod setup;
+pub(crate) mod socket;
+pub(crate) mod threads;
+pub(crate) mod truth;
+pub(crate) mod world;
 
-pub use cache::Contents;
-pub use device::Prevention;
-pub use fault::{Fault, FaultKind, Op};
-pub use files::{FileError, HandleId};
-pub use happening::ScheduledEvent;
-pub use journal::{Effect, JournalEntry};
-pub use running::{SignalBehavior, SignalRecord};
-pub use setup::{DriveSetup, VolumeSetup};
+pub use crate::platform::simulated::cache::Contents;
+pub use crate::platform::simulated::device::Prevention;
+pub use crate::platform::simulated::fault::{Fault, FaultKind, Op};
+pub use crate::platform::simulated::files::{FileError, HandleId};
+pub use crate::platform::simulated::happening::ScheduledEvent;
+pub use crate::platform::simulated::journal::{Effect, JournalEntry};
+pub use crate::platform::simulated::running::{SignalBehavior, SignalRecord};
+pub use crate::platform::simulated::setup::{DriveSetup, VolumeSetup};
 
-use crate::blocker::Process;
 use crate::deadline::{Clock, Deadline};
-use crate::drive::{Drive, DriveId, Port};
-use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Action;
+use crate::model::blocker::Process;
+use crate::model::drive::{Drive, DriveId, Port};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
+use crate::model::target::Target;
+use crate::platform::simulated::device::Device;
+use crate::platform::simulated::world::MachineState;
 use crate::platform::{Platform, ProcessHandle, Session};
-use crate::report::StepOutcome;
-use crate::target::Target;
-use device::Device;
+use crate::policy::plan::Action;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
-use world::MachineState;
 
 /// A machine in memory.
 #[derive(Debug)]

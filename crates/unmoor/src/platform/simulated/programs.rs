@@ -1,10 +1,10 @@
 //! What programs, people and other parts of the system do to a simulated machine.
 
-use super::Simulated;
-use super::fault::Fault;
-use super::files::{FileError, HandleId};
-use super::happening::ScheduledEvent;
-use crate::drive::DriveId;
+use crate::model::drive::DriveId;
+use crate::platform::simulated::Simulated;
+use crate::platform::simulated::fault::Fault;
+use crate::platform::simulated::files::{FileError, HandleId};
+use crate::platform::simulated::happening::ScheduledEvent;
 use std::path::PathBuf;
 use std::time::Duration;
 

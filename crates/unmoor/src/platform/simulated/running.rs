@@ -1,16 +1,16 @@
 //! Programs that are asked to end, and how they take it.
 
-use super::Simulated;
-use super::happening::ScheduledEvent;
-use super::world::MachineState;
-use crate::blocker::{Process, Role};
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::blocker::{Process, Role};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::platform::ProcessHandle;
+use crate::platform::simulated::Simulated;
+use crate::platform::simulated::happening::ScheduledEvent;
+use crate::platform::simulated::world::MachineState;
 use std::time::Duration;
 
 /// A program, and how it takes it when it is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Program {
+pub(crate) struct Program {
     pub name: String,
     pub role: Role,
     pub temper: SignalBehavior,
@@ -71,7 +71,7 @@ impl Simulated {
         self.with(|w| w.told.clone())
     }
 
-    pub(super) fn open_process(&self, process: &Process) -> Result<Option<SimProcess<'_>>> {
+    pub(crate) fn open_process(&self, process: &Process) -> Result<Option<SimProcess<'_>>> {
         self.with(|w| {
             let program = w.programs.entry(process.pid).or_default();
             if program.temper == SignalBehavior::Replaced && program.started == process.started {
@@ -91,7 +91,7 @@ impl Simulated {
 }
 
 /// A process that is held.
-pub(super) struct SimProcess<'m> {
+pub(crate) struct SimProcess<'m> {
     machine: &'m Simulated,
     pid: u32,
     started: u64,

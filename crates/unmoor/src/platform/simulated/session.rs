@@ -1,18 +1,18 @@
 //! A session: the seam's operations, each with its fault, its time and its line in the journal.
 
-use super::fault::{FaultKind, Op};
-use super::journal::{Effect, JournalEntry};
-use super::world::MachineState;
-use super::{Semantics, Simulated};
-use crate::blocker::{Blocker, BlockerScan, UsageKind};
 use crate::deadline::Deadline;
-use crate::drive::{Drive, DriveId, Medium, Mount, Presence, Volume};
-use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Action;
+use crate::model::blocker::{Blocker, BlockerScan, UsageKind};
+use crate::model::drive::{Drive, DriveId, Medium, Mount, Presence, Volume};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{Attempt, StepOutcome};
 use crate::platform::Session;
-use crate::report::{Attempt, StepOutcome};
+use crate::platform::simulated::fault::{FaultKind, Op};
+use crate::platform::simulated::journal::{Effect, JournalEntry};
+use crate::platform::simulated::world::MachineState;
+use crate::platform::simulated::{Semantics, Simulated};
+use crate::policy::plan::Action;
 
-pub(super) struct SimSession<'m> {
+pub(crate) struct SimSession<'m> {
     pub machine: &'m Simulated,
     pub id: DriveId,
     /// Whose locks are whose.
@@ -22,7 +22,7 @@ pub(super) struct SimSession<'m> {
 }
 
 /// What an operation answered, and what truly happened.
-pub(super) type Answer<T> = Result<(T, Option<Effect>)>;
+pub(crate) type Answer<T> = Result<(T, Option<Effect>)>;
 
 impl<'m> SimSession<'m> {
     /// Binds a session to the device.
@@ -98,7 +98,7 @@ impl<'m> SimSession<'m> {
 }
 
 /// No answer until the deadline, or until somebody wishes to stop.
-pub(super) fn hang(deadline: &Deadline<'_>) -> Error {
+pub(crate) fn hang(deadline: &Deadline<'_>) -> Error {
     loop {
         if let Err(error) = deadline.sleep(std::time::Duration::from_millis(50)) {
             return error;
@@ -106,7 +106,7 @@ pub(super) fn hang(deadline: &Deadline<'_>) -> Error {
     }
 }
 
-pub(super) fn io_error() -> Error {
+pub(crate) fn io_error() -> Error {
     Error::new(ErrorKind::Failed, "", "input/output error").with_os_code(5)
 }
 

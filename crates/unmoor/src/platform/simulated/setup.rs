@@ -1,23 +1,23 @@
 //! What a simulated drive is made of: plain builders, in the words of [`crate::Drive`].
 
-use super::cache::Chunk;
-use super::device::{Device, Prevention, Timing, VolumeState};
-use super::fault::Fault;
-use crate::drive::{Bus, Drive, DriveId, DriveKind, Medium, Volume, VolumeKind};
+use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Volume, VolumeKind};
+use crate::platform::simulated::cache::Chunk;
+use crate::platform::simulated::device::{Device, Prevention, Timing, VolumeState};
+use crate::platform::simulated::fault::Fault;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A drive to be plugged into a [`Simulated`](super::Simulated) machine.
+/// A drive to be plugged into a [`Simulated`](crate::platform::simulated::Simulated) machine.
 #[derive(Debug, Clone)]
 pub struct DriveSetup {
-    pub(super) shape: Drive,
-    pub(super) pace: Timing,
-    pub(super) prevention: Prevention,
-    pub(super) silent: bool,
-    pub(super) disc_in_tray: bool,
-    pub(super) powered_off: bool,
-    pub(super) faults: Vec<Fault>,
-    pub(super) volumes: Vec<VolumeSetup>,
+    pub(crate) shape: Drive,
+    pub(crate) pace: Timing,
+    pub(crate) prevention: Prevention,
+    pub(crate) silent: bool,
+    pub(crate) disc_in_tray: bool,
+    pub(crate) powered_off: bool,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) volumes: Vec<VolumeSetup>,
 }
 
 impl DriveSetup {
@@ -198,7 +198,7 @@ impl DriveSetup {
     }
 
     /// The device as it is before anything is mounted.
-    pub(super) fn build(&self, id: DriveId) -> Device {
+    pub(crate) fn build(&self, id: DriveId) -> Device {
         let mut shape = self.shape.clone();
         shape.id = id;
         let volumes = (1..).zip(&self.volumes).map(|(n, v)| v.build(&shape.name, id, n)).collect();
@@ -227,14 +227,14 @@ impl DriveSetup {
 /// A volume on a simulated drive.
 #[derive(Debug, Clone)]
 pub struct VolumeSetup {
-    pub(super) name: Option<String>,
-    pub(super) kind: VolumeKind,
-    pub(super) on: Vec<String>,
-    pub(super) file_system: Option<String>,
-    pub(super) label: Option<String>,
-    pub(super) uuid: Option<String>,
-    pub(super) mounts: Vec<PathBuf>,
-    pub(super) dirty: Vec<(PathBuf, u64)>,
+    pub(crate) name: Option<String>,
+    pub(crate) kind: VolumeKind,
+    pub(crate) on: Vec<String>,
+    pub(crate) file_system: Option<String>,
+    pub(crate) label: Option<String>,
+    pub(crate) uuid: Option<String>,
+    pub(crate) mounts: Vec<PathBuf>,
+    pub(crate) dirty: Vec<(PathBuf, u64)>,
 }
 
 impl VolumeSetup {

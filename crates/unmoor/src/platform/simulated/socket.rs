@@ -1,27 +1,27 @@
 //! Ports: what was powered off is still plugged in, and comes back when its port looks again.
 
-use super::Simulated;
-use super::device::Device;
-use super::fault::{FaultKind, Op};
-use super::journal::{Effect, JournalEntry};
-use super::session::{hang, io_error};
 use crate::deadline::Deadline;
-use crate::drive::Port;
-use crate::error::{Error, ErrorKind, Result};
-use crate::report::{Attempt, StepOutcome};
-use crate::target::Target;
+use crate::model::drive::Port;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{Attempt, StepOutcome};
+use crate::model::target::Target;
+use crate::platform::simulated::Simulated;
+use crate::platform::simulated::device::Device;
+use crate::platform::simulated::fault::{FaultKind, Op};
+use crate::platform::simulated::journal::{Effect, JournalEntry};
+use crate::platform::simulated::session::{hang, io_error};
 
 const METHOD: &str = "look at the port again";
 
 impl Simulated {
-    pub(super) fn detached_ports(&self) -> Vec<Port> {
+    pub(crate) fn detached_ports(&self) -> Vec<Port> {
         self.with(|w| {
             let waiting = w.devices.iter().filter(|d| d.powered_off);
             waiting.filter_map(Device::detached_port).collect()
         })
     }
 
-    pub(super) fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
+    pub(crate) fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
         self.port_of(target).map(|_| vec![METHOD.to_string()])
     }
 
@@ -38,7 +38,7 @@ impl Simulated {
         }
     }
 
-    pub(super) fn attach(
+    pub(crate) fn attach(
         &self,
         target: &Target,
         deadline: &mut Deadline<'_>,
@@ -94,7 +94,7 @@ impl Device {
     }
 }
 
-impl super::world::MachineState {
+impl crate::platform::simulated::world::MachineState {
     /// Whatever is plugged in there comes back as a new device, with its other drives.
     fn reattach(&mut self, id: crate::DriveId) -> Result<(StepOutcome, Option<Effect>)> {
         let Some(device) = self.device(id) else { return Err(no_port("")) };

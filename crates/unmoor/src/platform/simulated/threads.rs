@@ -5,15 +5,15 @@
 //! one; one thread runs at a time, and which comes next depends on nothing but the machine. So a run
 //! with many drives can be told from the next one by its scenario alone.
 
-use super::Simulated;
-use super::world::MachineState;
+use crate::platform::simulated::Simulated;
+use crate::platform::simulated::world::MachineState;
 use std::sync::PoisonError;
 use std::thread::ThreadId;
 use std::time::Duration;
 
 /// The threads at work on the drives of a machine.
 #[derive(Debug, Default)]
-pub(super) struct Threads {
+pub(crate) struct Threads {
     last: u64,
     /// Announced and not over.
     all: Vec<Thread>,
@@ -30,7 +30,7 @@ struct Thread {
 }
 
 impl Simulated {
-    pub(super) fn announce(&self) -> u64 {
+    pub(crate) fn announce(&self) -> u64 {
         self.with(|w| {
             w.threads.last += 1;
             let number = w.threads.last;
@@ -39,7 +39,7 @@ impl Simulated {
         })
     }
 
-    pub(super) fn begin(&self, number: u64) {
+    pub(crate) fn begin(&self, number: u64) {
         let now = self.with(|w| {
             if let Some(me) = w.threads.all.iter_mut().find(|t| t.number == number) {
                 me.id = Some(std::thread::current().id());
@@ -49,7 +49,7 @@ impl Simulated {
         self.sleep_until(number, now);
     }
 
-    pub(super) fn end(&self, number: u64) {
+    pub(crate) fn end(&self, number: u64) {
         let slept = self.with(|w| {
             w.threads.all.retain(|t| t.number != number);
             w.threads.running.take_if(|running| *running == number);
@@ -59,7 +59,7 @@ impl Simulated {
     }
 
     /// Lets time pass for this thread.
-    pub(super) fn spend(&self, time: Duration) {
+    pub(crate) fn spend(&self, time: Duration) {
         let id = Some(std::thread::current().id());
         let at_work = self.with(|w| {
             let me = w.threads.all.iter().find(|t| t.id == id);

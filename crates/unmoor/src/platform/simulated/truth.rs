@@ -1,9 +1,9 @@
 //! What is truly so: for tests to hold a report against.
 
-use super::Simulated;
-use super::cache::{Contents, contents, total};
-use super::journal::JournalEntry;
-use crate::drive::{Drive, DriveId, Medium, Presence};
+use crate::model::drive::{Drive, DriveId, Medium, Presence};
+use crate::platform::simulated::Simulated;
+use crate::platform::simulated::cache::{Contents, contents, total};
+use crate::platform::simulated::journal::JournalEntry;
 
 impl Simulated {
     /// Every operation so far, in order.

@@ -1,21 +1,21 @@
 //! Everything inside the machine, behind one lock: devices, handles, the clock, what is yet to happen.
 
-use super::Semantics;
-use super::device::{Device, VolumeState};
-use super::files::Handle;
-use super::happening::ScheduledEvent;
-use super::journal::JournalEntry;
-use super::running::{Program, SignalRecord};
-use super::setup::DriveSetup;
-use super::threads::Threads;
-use crate::drive::{DriveId, Medium, Mount};
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::drive::{DriveId, Medium, Mount};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::platform::simulated::Semantics;
+use crate::platform::simulated::device::{Device, VolumeState};
+use crate::platform::simulated::files::Handle;
+use crate::platform::simulated::happening::ScheduledEvent;
+use crate::platform::simulated::journal::JournalEntry;
+use crate::platform::simulated::running::{Program, SignalRecord};
+use crate::platform::simulated::setup::DriveSetup;
+use crate::platform::simulated::threads::Threads;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Debug)]
-pub(super) struct MachineState {
+pub(crate) struct MachineState {
     pub now: Duration,
     pub manner: Semantics,
     pub devices: Vec<Device>,

@@ -13,33 +13,24 @@
 //!
 //! Which promise is known how (Wine, simulated drives, documentation): `docs/windows.md`.
 
-mod blockers;
-mod control;
-mod devnode;
-mod fsctl;
-mod in_time;
-mod inventory;
-mod library;
-mod naming;
-mod picture;
-mod process;
-mod registry;
-mod relocate;
-mod session;
-mod storage;
-mod system;
-mod volumes;
-mod wide;
+pub(crate) mod blockers;
+pub(crate) mod inventory;
+pub(crate) mod release;
+pub(crate) mod relocate;
+pub(crate) mod session;
+pub(crate) mod sys;
 
-use super::{Clock, Platform, Session};
 use crate::deadline::Deadline;
-use crate::drive::{Drive, DriveKind};
-use crate::error::Result;
-use crate::plan::Action;
-use crate::report::StepOutcome;
-use crate::target::Target;
-use inventory::Inventory;
-use session::WindowsSession;
+use crate::model::drive::{Drive, DriveKind};
+use crate::model::error::Result;
+use crate::model::report::StepOutcome;
+use crate::model::target::Target;
+use crate::platform::windows::inventory::snapshot::Inventory;
+use crate::platform::windows::inventory::{describe, resolve};
+use crate::platform::windows::session::WindowsSession;
+use crate::platform::windows::sys::device;
+use crate::platform::{Clock, Platform, Session};
+use crate::policy::plan::Action;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -51,7 +42,7 @@ pub struct Windows {}
 impl Windows {
     /// Opens nothing yet.
     pub fn new() -> Self {
-        control::no_dialogs();
+        device::no_dialogs();
         Windows {}
     }
 }
@@ -63,7 +54,7 @@ impl Windows {
 /// # Errors
 /// When the copy could not be made or run.
 pub fn run_elsewhere(targets: &[Target], words: &[OsString]) -> Result<Option<i32>> {
-    control::no_dialogs();
+    device::no_dialogs();
     match relocate::words_for_copy(targets, words)? {
         Some(words) => relocate::run_copy(&words).map(Some),
         None => Ok(None),
@@ -84,14 +75,14 @@ impl Clock for Windows {
 impl Platform for Windows {
     fn list(&self, all: bool) -> Result<Vec<Drive>> {
         let inventory = Inventory::take();
-        let drives = inventory.keys().into_iter().map(|key| picture::describe(&inventory, &key));
+        let drives = inventory.keys().into_iter().map(|key| describe::describe(&inventory, &key));
         Ok(drives.filter(|d| all || d.removable || d.hotplug || is_optical(d)).collect())
     }
 
     fn resolve(&self, target: &Target) -> Result<Drive> {
         let inventory = Inventory::take();
-        let key = naming::resolve(&inventory, target)?;
-        Ok(picture::describe(&inventory, &key))
+        let key = resolve::resolve(&inventory, target)?;
+        Ok(describe::describe(&inventory, &key))
     }
 
     fn open(&self, drive: &Drive, _wait: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {

@@ -6,12 +6,13 @@
 //! who waits: when the lock is refused and the search finds nobody else, it dismounts without the
 //! lock. What that cuts off is the waiting process alone, whose pages are locked in memory.
 
-use super::control::code;
-use super::inventory::Inventory;
-use super::{naming, system};
-use crate::error::{Error, ErrorKind, Result};
-use crate::platform::win_parse::{self, Name, parse_name};
-use crate::target::Target;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::target::Target;
+use crate::platform::win32_parse;
+use crate::platform::win32_parse::{Name, parse_name};
+use crate::platform::windows::inventory::snapshot::Inventory;
+use crate::platform::windows::inventory::{resolve, system_volumes};
+use crate::platform::windows::sys::device::code;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ const FOLDER: &str = "unmoor-copy-";
 const COPY: &str = "unmoor.exe";
 
 /// The process that waits for this one on the drive to be released, if this one is a copy.
-pub(super) fn waited_for_by() -> Option<u32> {
+pub(crate) fn waited_for_by() -> Option<u32> {
     std::env::var(WAITS).ok()?.parse().ok()
 }
 
@@ -41,7 +42,7 @@ pub(super) fn waited_for_by() -> Option<u32> {
 ///
 /// # Errors
 /// `MethodError` when the copy would lie on that drive too.
-pub(super) fn words_for_copy(
+pub(crate) fn words_for_copy(
     targets: &[Target],
     words: &[OsString],
 ) -> Result<Option<Vec<OsString>>> {
@@ -49,12 +50,12 @@ pub(super) fn words_for_copy(
         return Ok(None);
     }
     let inventory = Inventory::take();
-    let find = |target: &Target| naming::resolve(&inventory, target).ok();
+    let find = |target: &Target| resolve::resolve(&inventory, target).ok();
     let Some(here) = find(&Target::Path(r"\".into())) else { return Ok(None) };
     let mine: Vec<&Target> =
         targets.iter().filter(|target| find(target).as_ref() == Some(&here)).collect();
     let volumes = inventory.on(&here);
-    let needed = || system::system_volumes().into_iter().map(|needed| needed.volume);
+    let needed = || system_volumes::system_volumes().into_iter().map(|needed| needed.volume);
     if mine.is_empty() || needed().any(|name| volumes.iter().any(|v| v.has_name(&name))) {
         return Ok(None);
     }
@@ -87,9 +88,9 @@ pub(super) fn words_for_copy(
 }
 
 /// Runs a copy of this program with these words, and returns its exit code.
-pub(super) fn run_copy(words: &[OsString]) -> Result<i32> {
+pub(crate) fn run_copy(words: &[OsString]) -> Result<i32> {
     let failed = |what: &str, e: &std::io::Error| {
-        win_parse::error(code(e), "unmoor.exe", what)
+        win32_parse::error(code(e), "unmoor.exe", what)
             .with_kind(ErrorKind::Failed)
             .with_help("copy unmoor.exe to another drive and run it from there")
     };

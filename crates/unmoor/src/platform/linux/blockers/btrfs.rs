@@ -1,12 +1,12 @@
 //! File systems over several devices.
 
-use super::survey::DeviceIndex;
-use crate::drive::Drive;
-use crate::platform::linux::btrfs;
+use crate::model::drive::Drive;
+use crate::platform::linux::blockers::mounts::scan::DeviceIndex;
+use crate::platform::linux::inventory::btrfs;
 
 /// Adds the other devices of every btrfs that a volume of the drive belongs to: it may be mounted
 /// under the name of any of them.
-pub(super) fn add_members(drive: &Drive, nodes: &mut Vec<(u64, DeviceIndex)>) {
+pub(crate) fn add_members(drive: &Drive, nodes: &mut Vec<(u64, DeviceIndex)>) {
     for members in btrfs::mounted_over_several() {
         let ours = members
             .iter()

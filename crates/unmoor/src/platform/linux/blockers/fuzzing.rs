@@ -1,17 +1,19 @@
 //! What the search for blockers reads, as functions that take any bytes (docs/fuzzing.md).
 
-use super::cgroup::Owner;
-use super::fdinfo::FdInfo;
-use super::identity::{self, Users};
-use super::maps::Mapping;
-use super::propagation::Groups;
-use super::residents::NsMember;
-use super::signals::{SignalState, mask};
-use super::survey::{MountScan, Namespace, namespace_number};
-use super::{exports, overlay, stacked, text};
+use crate::platform::linux::blockers::mounts::ns_members::NsMember;
+use crate::platform::linux::blockers::mounts::overlay;
+use crate::platform::linux::blockers::mounts::propagation::Groups;
+use crate::platform::linux::blockers::mounts::scan::{MountScan, Namespace, namespace_number};
+use crate::platform::linux::blockers::processes::cgroup::Owner;
+use crate::platform::linux::blockers::processes::identity;
+use crate::platform::linux::blockers::processes::identity::Users;
+use crate::platform::linux::blockers::processes::signal_mask::{SignalState, mask};
+use crate::platform::linux::blockers::{external_stack, shell_quote};
 use crate::platform::linux::fuzzing::{counters, mangled};
-use crate::platform::linux::mountinfo::{self, source_is_device};
-use crate::platform::linux::{procfs, sock_diag};
+use crate::platform::linux::sys::fdinfo::FdInfo;
+use crate::platform::linux::sys::maps::Mapping;
+use crate::platform::linux::sys::mountinfo::source_is_device;
+use crate::platform::linux::sys::{exports, mountinfo, procfs, sock_diag};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -63,7 +65,7 @@ pub fn proc_maps(bytes: &[u8]) {
         let access = if mapping.writing { "rw-s" } else { "r--p" };
         let line = format!("0-1 {access} 0 {major:02x}:{minor:02x} {} ", mapping.inode);
         let mut line = line.into_bytes();
-        let name = text::replace(path.as_os_str().as_bytes(), b"\n", br"\012");
+        let name = shell_quote::replace(path.as_os_str().as_bytes(), b"\n", br"\012");
         let plain = !name.trim_ascii_start().is_empty() && name.trim_ascii_start() == name;
         line.extend(name);
         line.extend(if deleted { &b" (deleted)"[..] } else { b"" });
@@ -144,7 +146,7 @@ pub fn cgroup(bytes: &[u8]) {
         let ours = OURS.contains(&word.as_str());
         assert!(ours || !word.starts_with('-'), "{words:?} has a foreign option");
     }
-    if let Some(command) = text::shell_command(words.iter().map(OsStr::new)) {
+    if let Some(command) = shell_quote::shell_command(words.iter().map(OsStr::new)) {
         assert!(
             command.contains(OCTAL) || split_by_a_shell(&command).as_deref() == Some(&words[..])
         );
@@ -184,21 +186,21 @@ const OCTAL: &str = "\"$(printf '";
 /// A shell reads back the words that were meant, and no control character reaches the terminal.
 pub fn remedies(bytes: &[u8]) {
     let words: Vec<&OsStr> = bytes.split(|b| *b == 0).map(OsStr::from_bytes).collect();
-    if let Some(line) = text::shell_command(words.iter().copied()) {
+    if let Some(line) = shell_quote::shell_command(words.iter().copied()) {
         assert!(!line.contains(char::is_control));
         let meant: Option<Vec<String>> =
             words.iter().map(|word| word.to_str().map(str::to_string)).collect();
         // What is written in octal is read back by a real shell, in the test of `text`.
         assert!(line.contains(OCTAL) || split_by_a_shell(&line) == meant);
     }
-    if let Some(line) = text::command_on(&["umount"], Path::new(OsStr::from_bytes(bytes))) {
+    if let Some(line) = shell_quote::command_on(&["umount"], Path::new(OsStr::from_bytes(bytes))) {
         assert!(line.contains(OCTAL) || split_by_a_shell(&line).is_some_and(|w| w.len() == 2));
     }
-    let replaced = text::replace(bytes, br"\012", b"\n");
+    let replaced = shell_quote::replace(bytes, br"\012", b"\n");
     assert!(replaced.len() <= bytes.len());
     assert!(!replaced.windows(4).any(|four| four == br"\012") || bytes.contains(&b'\\'));
     if let Ok(name) = std::str::from_utf8(bytes) {
-        assert!(stacked::logical_volume(name).len() <= name.len());
+        assert!(external_stack::logical_volume(name).len() <= name.len());
     }
 }
 

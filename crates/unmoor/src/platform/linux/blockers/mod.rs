@@ -9,41 +9,18 @@
 //! | when to stop asking | [`search`] |
 //! | is there nobody at all, asked for many drives at once | [`company`] |
 
-mod btrfs;
-mod bystanders;
-mod cgroup;
-pub(crate) mod company;
-mod exports;
-mod fast;
-mod fdinfo;
+pub(crate) mod btrfs;
+pub(crate) mod external_stack;
 #[cfg(feature = "fuzzing")]
-pub(super) mod fuzzing;
-pub(crate) mod identity;
-mod kept;
-mod kernel;
-mod maps;
-pub(crate) mod namespaces;
-mod notes;
-pub(crate) mod overlay;
-mod patience;
-pub(crate) mod person;
-mod propagation;
-mod relative;
-mod residents;
-mod rounds;
-mod search;
-pub(crate) mod signals;
-mod slow;
-mod sockets;
-mod stacked;
-mod survey;
+pub(crate) mod fuzzing;
+pub(crate) mod kernel_users;
+pub(crate) mod mounts;
+pub(crate) mod processes;
+pub(crate) mod scan;
+pub(crate) mod shell_quote;
 #[cfg(test)]
-mod testbed;
+pub(crate) mod test_support;
 #[cfg(test)]
-mod tests;
-mod text;
-mod uses;
-mod visitor;
-mod wanted;
+pub(crate) mod tests;
 
-pub(crate) use search::{scan, scan_open};
+pub(crate) use crate::platform::linux::blockers::scan::{scan, scan_open};

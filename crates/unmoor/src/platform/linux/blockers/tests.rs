@@ -1,10 +1,10 @@
 //! Every kind of blocker that this host can have, made on a loop device and found again.
 
-use super::scan;
-use super::testbed::{Holder, Stick, ok};
-use crate::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
 use crate::deadline::{Cancel, Clock, Deadline};
+use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
 use crate::platform::linux::Linux;
+use crate::platform::linux::blockers::scan;
+use crate::platform::linux::blockers::test_support::{Holder, Stick, ok};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

@@ -9,19 +9,6 @@
 //! | who is it, and what would move it | [`person`] |
 //! | in which order, and when to stop asking | [`search`] |
 
-mod account;
-mod duplicate;
-mod memory;
-mod person;
-mod privilege;
-mod process_list;
-mod restart_manager;
-mod search;
-mod service_list;
-mod system_handles;
-mod system_uses;
-mod virtual_disks;
-mod window_titles;
-mod working_directory;
-
-pub(super) use search::search;
+pub(crate) mod kernel_users;
+pub(crate) mod processes;
+pub(crate) mod scan;

@@ -1,0 +1,331 @@
+//! Drives, media, volumes and mounts: plain data, a picture of one moment.
+//!
+//! Nothing here talks to the system. A [`Drive`] comes from [`Platform::list`] or
+//! [`Platform::resolve`] and tells what was there then; the procedure checks again at every step.
+//!
+//! [`Platform::list`]: crate::platform::Platform::list
+//! [`Platform::resolve`]: crate::platform::Platform::resolve
+
+use std::path::PathBuf;
+
+/// What a drive is bound to: a name can be given to another device a second later, this cannot.
+///
+/// Linux: the kernel's `diskseq` (`BLKGETDISKSEQ`, Linux 5.15), a number never given twice between
+/// boots. Windows: the device's instance path, hashed by the platform. Simulated: a serial number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DriveId {
+    /// The device number (`major << 32 | minor` on Linux, the storage device number on Windows).
+    pub device: u64,
+    /// What tells this device from the next one with the same number; 0 where the system has none.
+    pub generation: u64,
+}
+
+/// The device that holds or takes a medium.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drive {
+    /// What the drive is bound to.
+    pub id: DriveId,
+    /// Short name: `sdb`, `sr0`, `E:`, `sim:stick`.
+    pub name: String,
+    /// Where the system keeps it: `/dev/sdb`, `\\.\PhysicalDrive2`.
+    pub path: PathBuf,
+    /// What sort of drive it is.
+    pub kind: DriveKind,
+    /// How it is attached.
+    pub bus: Bus,
+    /// Vendor, as the drive says. Text from a stranger: escape it before it is shown.
+    pub vendor: Option<String>,
+    /// Model, as the drive says. Text from a stranger.
+    pub model: Option<String>,
+    /// Serial number, as the drive says. Text from a stranger.
+    pub serial: Option<String>,
+    /// Size of the medium in bytes; `None` or 0 where there is none.
+    pub size: Option<u64>,
+    /// The medium can leave the drive (a disc, a card, a USB stick that calls itself removable).
+    pub removable: bool,
+    /// The drive can leave the machine while it runs (USB, card readers, hot-plug SATA).
+    pub hotplug: bool,
+    /// Nothing can be written to it.
+    pub read_only: bool,
+    /// Is there a medium in it.
+    pub medium: Medium,
+    /// Why this drive is never released: `/`, `/boot`, `/usr`, `swap`, … Empty for all others.
+    pub system_uses: Vec<String>,
+    /// Loop devices: the image file.
+    pub backing_file: Option<PathBuf>,
+    /// Names of the other drives of the same device (a card reader's slots, the "virtual CD" beside a
+    /// disk): what a power-off would take along.
+    pub siblings: Vec<String>,
+    /// Where it is plugged in, as [`Target::Port`](crate::Target::Port) names it (`usb:1-4.1`): what
+    /// [`attach`](crate::attach) takes after a power-off. `None` where nothing brings it back.
+    pub port: Option<String>,
+    /// Everything on it that has or can have a file system, and what is stacked on that. What lies on
+    /// something else comes after it: undo the list from its end.
+    pub volumes: Vec<Volume>,
+}
+
+impl Drive {
+    /// Every mount of every volume, in the order they must be undone.
+    pub fn mounts(&self) -> Vec<&Mount> {
+        crate::model::teardown::teardown_order(self)
+            .into_iter()
+            .filter_map(|undo| match undo {
+                crate::model::teardown::TeardownStep::Unmount(_, mount) => Some(mount),
+                crate::model::teardown::TeardownStep::SwapOff(..)
+                | crate::model::teardown::TeardownStep::Dismount(_) => None,
+            })
+            .collect()
+    }
+
+    /// Is any volume of it mounted.
+    pub fn is_mounted(&self) -> bool {
+        self.volumes.iter().any(|v| !v.mounts.is_empty())
+    }
+
+    /// The volume of this name.
+    pub fn volume(&self, name: &str) -> Option<&Volume> {
+        self.volumes.iter().find(|v| v.name == name)
+    }
+
+    /// Bytes in the cache that the drive does not have yet, where the system tells.
+    pub fn unwritten(&self) -> Option<u64> {
+        let mut sum = None;
+        for bytes in self.volumes.iter().filter_map(|v| v.unwritten) {
+            sum = Some(sum.unwrap_or(0) + bytes);
+        }
+        sum
+    }
+}
+
+/// A place that a drive can be plugged into, with something in it that the system does not use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its name: `usb:1-4.1`.
+    pub name: String,
+    /// On which bus.
+    pub bus: Bus,
+}
+
+/// What sort of drive it is, which decides how its medium is ejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DriveKind {
+    /// CD, DVD, Blu-ray: a tray or a slot.
+    Optical,
+    /// A disk, whatever is inside: USB stick, hard disk, SSD, ZIP.
+    Disk,
+    /// An SD card or eMMC on a host controller of its own (`mmcblk0`): no eject by command.
+    Card,
+    /// A loop device over an image file.
+    Loop,
+    /// A floppy drive.
+    Floppy,
+    /// A tape drive.
+    Tape,
+    /// A network block device (nbd).
+    Network,
+    /// Anything else.
+    Other,
+}
+
+/// How a drive is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bus {
+    /// USB (usb-storage or UAS).
+    Usb,
+    /// SCSI, SAS, Fibre Channel, iSCSI.
+    Scsi,
+    /// ATA and SATA.
+    Ata,
+    /// An SD/MMC host.
+    Mmc,
+    /// NVMe.
+    Nvme,
+    /// A virtual machine's virtio disk.
+    Virtio,
+    /// Thunderbolt.
+    Thunderbolt,
+    /// No hardware: loop devices, simulated drives, mounted images.
+    Virtual,
+    /// Anything else.
+    Other,
+}
+
+/// Is there a medium in the drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Medium {
+    /// Yes.
+    Present,
+    /// No; the drive is closed, or has no tray.
+    Absent,
+    /// The tray is open.
+    TrayOpen,
+    /// The drive does not say, or was not asked.
+    Unknown,
+}
+
+/// What the verification of a release saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Presence {
+    /// The medium is there and can be read.
+    Present,
+    /// The medium is there and the drive has stopped (SCSI: not ready, initializing command required).
+    Stopped,
+    /// No medium.
+    Absent,
+    /// The tray is open.
+    TrayOpen,
+    /// The drive itself is gone.
+    Gone,
+    /// The drive does not say.
+    Unknown,
+}
+
+impl Presence {
+    /// What was seen, in words.
+    pub fn description(self) -> &'static str {
+        match self {
+            Presence::Present => "the medium is in it",
+            Presence::Stopped => "the medium is in it, and the drive has stopped",
+            Presence::Absent => "there is no medium in it",
+            Presence::TrayOpen => "the tray is open",
+            Presence::Gone => "the drive is gone",
+            Presence::Unknown => "the drive does not say",
+        }
+    }
+}
+
+/// Something with a file system on it, or that holds other volumes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Short name: `sdb1`, `dm-0`, `E:`.
+    pub name: String,
+    /// Where the system keeps it: `/dev/sdb1`, `\\?\Volume{…}`.
+    pub path: PathBuf,
+    /// The device number, as in [`DriveId::device`].
+    pub device: u64,
+    /// What it is.
+    pub kind: VolumeKind,
+    /// Names of what it lies on: the drive's, or other volumes'. A mapping or an array over several
+    /// drives names the other drives' parts too.
+    pub parents: Vec<String>,
+    /// Names of the other volumes that its file system lies on too (btrfs over several devices), of
+    /// this drive or of others.
+    pub other_members: Vec<String>,
+    /// Swap in use: its own device, or files on it.
+    pub swaps: Vec<PathBuf>,
+    /// File system label. Text from a stranger.
+    pub label: Option<String>,
+    /// File system UUID or serial number, as the file system writes it.
+    pub uuid: Option<String>,
+    /// File system or other content: `ext4`, `vfat`, `iso9660`, `crypto_LUKS`, `swap`, …
+    pub file_system: Option<String>,
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// Nothing can be written to it.
+    pub read_only: bool,
+    /// Bytes in the cache that the drive does not have yet, where the system tells.
+    pub unwritten: Option<u64>,
+    /// Where it is attached.
+    pub mounts: Vec<Mount>,
+}
+
+/// What a volume is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VolumeKind {
+    /// The whole drive, without a partition table.
+    Disk,
+    /// A partition.
+    Partition,
+    /// An opened LUKS or other dm-crypt mapping.
+    Crypt,
+    /// An LVM logical volume.
+    Lvm,
+    /// An md array.
+    Raid,
+    /// Any other device-mapper mapping.
+    Mapping,
+    /// A loop device over an image that lies on the drive.
+    Loop,
+    /// An overlay file system with a layer on the drive (Linux). Other layers may lie elsewhere: nothing
+    /// of them is lost when it is unmounted.
+    Overlay,
+}
+
+/// A place where a volume is attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Mount point, drive letter, or mount folder.
+    pub path: PathBuf,
+    /// The directory of the file system that is attached there: `/`, or another for a bind mount.
+    pub root: PathBuf,
+    /// File system type, as mounted.
+    pub file_system: String,
+    /// Mounted read-only.
+    pub read_only: bool,
+    /// The system's number for this mount (Linux: mount ID, `proc(5)` mountinfo field 1).
+    pub id: u64,
+    /// The number of the mount it lies on (Linux: mountinfo field 2); 0 where the system has none.
+    pub parent: u64,
+    /// The mounts that hide it: on its own root, or on a directory on the way to it. It cannot be reached
+    /// before they are gone.
+    pub covered_by: Vec<u64>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use crate::*;
+
+    /// A USB stick with nothing on it.
+    pub(crate) fn drive() -> Drive {
+        Drive {
+            id: DriveId { device: 0, generation: 0 },
+            name: "sdb".into(),
+            path: "/dev/sdb".into(),
+            kind: DriveKind::Disk,
+            bus: Bus::Usb,
+            vendor: None,
+            model: None,
+            serial: None,
+            size: Some(1 << 20),
+            removable: true,
+            hotplug: true,
+            read_only: false,
+            medium: Medium::Present,
+            system_uses: Vec::new(),
+            backing_file: None,
+            siblings: Vec::new(),
+            port: None,
+            volumes: Vec::new(),
+        }
+    }
+
+    /// A volume of this name on that one or on the drive, of which nothing more is known.
+    pub(crate) fn volume(name: &str, on: &str) -> Volume {
+        Volume {
+            name: name.into(),
+            path: name.into(),
+            device: 0,
+            kind: VolumeKind::Partition,
+            parents: vec![on.into()],
+            other_members: Vec::new(),
+            swaps: Vec::new(),
+            label: None,
+            uuid: None,
+            file_system: None,
+            size: None,
+            read_only: false,
+            unwritten: None,
+            mounts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn unwritten_bytes_are_unknown_unless_some_volume_tells() {
+        assert_eq!(drive().unwritten(), None);
+    }
+}

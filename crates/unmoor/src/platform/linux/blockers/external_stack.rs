@@ -1,0 +1,99 @@
+//! Devices that stand on the drive and on another one too (LUKS, LVM, md): the release takes none of
+//! them down by itself. What stands on this drive alone it does.
+
+use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
+use crate::model::drive::{Drive, Volume, VolumeKind};
+use crate::platform::linux::blockers::shell_quote::{command_on, shell_command};
+use crate::platform::linux::sys::sysfs::SysfsDir;
+use std::ffi::OsStr;
+
+/// One blocker for each, the topmost first.
+pub(crate) fn blockers(drive: &Drive) -> Vec<Blocker> {
+    drive.volumes.iter().rev().filter_map(|volume| stacked_blocker(drive, volume)).collect()
+}
+
+fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
+    let here = |name: &String| *name == drive.name || drive.volume(name).is_some();
+    if volume.parents.iter().all(here) {
+        return None;
+    }
+    let kind = match volume.kind {
+        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
+        VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => BlockerKind::Mapping,
+        VolumeKind::Raid => BlockerKind::MultiDevice,
+        VolumeKind::Loop => BlockerKind::Loop,
+    };
+    let below = volume.parents.first().map_or(drive.name.as_str(), String::as_str);
+    let node = SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!"))).ok();
+    let text = |name: &str| node.as_ref().and_then(|node| node.text(name));
+    let mapping = text("dm/name");
+    let (what, words, command) = match (volume.kind, &mapping) {
+        (VolumeKind::Crypt, Some(name)) => (
+            format!("encrypted volume {name}"),
+            "close it",
+            describe(&["cryptsetup", "close", name]),
+        ),
+        (VolumeKind::Lvm, Some(name)) => {
+            let name = logical_volume(name);
+            let command = describe(&["lvchange", "--activate", "n", &name]);
+            (format!("logical volume {name}"), "deactivate it", command)
+        }
+        (_, Some(name)) => {
+            (format!("mapping {name}"), "remove it", describe(&["dmsetup", "remove", name]))
+        }
+        (VolumeKind::Raid, _) => {
+            ("md array".into(), "stop it", command_on(&["mdadm", "--stop"], &volume.path))
+        }
+        (VolumeKind::Loop, _) => {
+            let image = text("loop/backing_file").unwrap_or_else(|| "an image".into());
+            (
+                format!("loop device over {image}"),
+                "detach it",
+                command_on(&["losetup", "-d"], &volume.path),
+            )
+        }
+        _ => ("device".into(), "stop it", None),
+    };
+    let mut used = Usage::new(UsageKind::Kernel, below).at(&volume.path);
+    if volume.kind == VolumeKind::Loop {
+        used.path = text("loop/backing_file").map(Into::into).or(used.path);
+    }
+    let description = format!("{what} stands on {below} ({})", volume.path.display());
+    Some(Blocker::new(kind, description).with_usage(used).with_remedy(words, command))
+}
+
+fn describe(words: &[&str]) -> Option<String> {
+    shell_command(words.iter().map(OsStr::new))
+}
+
+/// `vg-my--lv` is `vg/my-lv`: LVM doubles the dashes of names and puts a single one between them.
+pub(crate) fn logical_volume(mapping: &str) -> String {
+    let mut out = String::new();
+    let mut rest = mapping.chars().peekable();
+    let mut slash = true;
+    while let Some(c) = rest.next() {
+        match c {
+            '-' if rest.next_if_eq(&'-').is_some() => out.push('-'),
+            // What follows the second single dash is a layer within the volume, and none of its name.
+            '-' if !slash => break,
+            '-' => {
+                slash = false;
+                out.push('/');
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_logical_volumes_are_undone() {
+        assert_eq!(logical_volume("vg-lv"), "vg/lv");
+        assert_eq!(logical_volume("my--vg-my--lv"), "my-vg/my-lv");
+        assert_eq!(logical_volume("vg-thin-tpool"), "vg/thin");
+    }
+}

@@ -1,0 +1,292 @@
+//! What started a process, by its control group: a service, a container, a session.
+
+use std::fmt;
+
+/// What a control group is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A service of the system.
+    Service(String),
+    /// A service of a user's own manager.
+    UserService {
+        /// The user's number.
+        uid: String,
+        /// The service.
+        unit: String,
+    },
+    /// A scope: a session, or a program that a desktop has started.
+    Scope(String),
+    /// A container, and the program that runs it.
+    Container {
+        /// `docker`, `podman`, …
+        engine: &'static str,
+        /// Its number or name.
+        id: String,
+    },
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::Service(unit) | Owner::Scope(unit) | Owner::UserService { unit, .. } => {
+                f.write_str(unit)
+            }
+            Owner::Container { engine, id } => write!(f, "{engine}:{id}"),
+        }
+    }
+}
+
+impl Owner {
+    /// Reads `/proc/PID/cgroup` (cgroups(7)).
+    pub(crate) fn parse(text: &[u8]) -> Option<Owner> {
+        let text = String::from_utf8_lossy(text);
+        // The unified hierarchy and systemd's own know units; the others repeat them or know nothing.
+        let mut paths: Vec<(bool, &str)> = text
+            .lines()
+            .filter_map(|line| {
+                let (_, rest) = line.split_once(':')?;
+                let (controllers, path) = rest.split_once(':')?;
+                Some((!matches!(controllers, "" | "name=systemd"), path))
+            })
+            .collect();
+        paths.sort_by_key(|(late, _)| *late);
+        let container = paths.iter().find_map(|(_, path)| container(path));
+        container.or_else(|| paths.iter().find_map(|(_, path)| unit(path)))
+    }
+
+    /// The command that stops it properly, as words; `None` where its name would be read as an option:
+    /// whoever may make a control group gives it any name, and the reader of this may be root.
+    pub(crate) fn stop(&self) -> Option<Vec<String>> {
+        let names = match self {
+            Owner::Service(unit) | Owner::Scope(unit) => [unit, ""],
+            Owner::UserService { uid, unit } => [unit, uid.as_str()],
+            Owner::Container { id, .. } => [id, ""],
+        };
+        if names.iter().any(|name| name.starts_with('-')) {
+            return None;
+        }
+        let words = |words: &[&str]| Some(words.iter().map(|w| w.to_string()).collect());
+        match self {
+            Owner::Service(unit) => words(&["systemctl", "stop", unit]),
+            Owner::UserService { uid, unit } => {
+                words(&["systemctl", "--user", "--machine", &format!("{uid}@"), "stop", unit])
+            }
+            Owner::Scope(_) => None,
+            Owner::Container { engine, id } => match *engine {
+                "docker" | "podman" => words(&[engine, "stop", id]),
+                "containerd" | "cri-o" => words(&["crictl", "stop", id]),
+                "lxc" => words(&["lxc-stop", "-n", id]),
+                "machine" => words(&["machinectl", "terminate", id]),
+                _ => None,
+            },
+        }
+    }
+
+    /// Is it the manager of a user's services, or of the system's: others depend on it.
+    pub(crate) fn is_manager(&self) -> bool {
+        matches!(self, Owner::Scope(unit) if unit == "init.scope" || unit.starts_with("user@"))
+    }
+
+    /// Some services start what people ask them for: a login over the network, a job of cron, a program
+    /// that was called over the bus. That is theirs and not the service's, and stopping the service does
+    /// not stop it (`KillMode=process`). With systemd-logind a login has a scope of its own anyway.
+    pub(crate) fn user_owned(self) -> Owner {
+        match self {
+            Owner::Service(unit) | Owner::UserService { unit, .. } if is_login_service(&unit) => {
+                Owner::Scope(unit)
+            }
+            other => other,
+        }
+    }
+
+    /// What it is, for a person: `service`, `container`.
+    pub(crate) fn noun(&self) -> &'static str {
+        match self {
+            Owner::Service(_) | Owner::UserService { .. } => "service",
+            Owner::Scope(_) => "session",
+            Owner::Container { .. } => "container",
+        }
+    }
+}
+
+/// See [`Owner::user_owned`].
+fn is_login_service(unit: &str) -> bool {
+    let name = unit.strip_suffix(".service").unwrap_or(unit);
+    let template = name.split('@').next().unwrap_or(name);
+    ["ssh", "sshd", "getty", "serial-getty", "console-getty", "container-getty", "cron", "crond"]
+        .contains(&template)
+        || ["atd", "anacron", "xrdp-sesman", "dbus", "dbus-broker"].contains(&template)
+}
+
+/// A program that a desktop started for its user has a unit of its own: `app-…` by the convention of
+/// systemd's desktop environments, `dbus-:…` when it was called over the bus.
+fn is_desktop_program(unit: &str) -> bool {
+    unit.starts_with("app-") || unit.starts_with("dbus-:")
+}
+
+fn container(path: &str) -> Option<Owner> {
+    let of = |engine, id: &str| Some(Owner::Container { engine, id: id.to_string() });
+    let mut kubernetes = false;
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        kubernetes |= part.starts_with("kubepods");
+        let name = part.strip_suffix(".scope").unwrap_or(part);
+        for (prefix, engine) in [
+            ("docker-", "docker"),
+            ("libpod-", "podman"),
+            ("cri-containerd-", "containerd"),
+            ("crio-", "cri-o"),
+        ] {
+            if let Some(id) = name.strip_prefix(prefix).and_then(short) {
+                return of(engine, id);
+            }
+        }
+        if let Some(name) = part.strip_prefix("lxc.payload.") {
+            return of("lxc", name);
+        }
+        if let Some(name) = name.strip_prefix("machine-").filter(|_| part.ends_with(".scope")) {
+            return of("machine", &unescape(name));
+        }
+        if let Some(name) = part.strip_prefix("systemd-nspawn@") {
+            return of("machine", &unescape(name.strip_suffix(".service").unwrap_or(name)));
+        }
+        match (part, parts.peek()) {
+            ("docker", Some(id)) if short(id).is_some() => return of("docker", short(id)?),
+            ("lxc", Some(name)) => return of("lxc", name),
+            _ => {}
+        }
+        if let (true, Some(id)) = (kubernetes, short(part)) {
+            return of("containerd", id);
+        }
+    }
+    None
+}
+
+/// The number of a container is 64 digits; the first twelve are what people use.
+fn short(id: &str) -> Option<&str> {
+    let is_id = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| &id[..12])
+}
+
+/// `\x2d` is how systemd writes a dash in the name of a machine.
+fn unescape(name: &str) -> String {
+    name.replace("\\x2d", "-")
+}
+
+fn unit(path: &str) -> Option<Owner> {
+    let units: Vec<&str> =
+        path.split('/').filter(|p| p.ends_with(".service") || p.ends_with(".scope")).collect();
+    let (last, above) = units.split_last()?;
+    // The manager itself, of the system or of a user: stopping it stops everything.
+    if *last == "init.scope" || last.starts_with("user@") {
+        return Some(Owner::Scope((*last).to_string()));
+    }
+    let unit = (*last).to_string();
+    if last.ends_with(".scope") {
+        return Some(Owner::Scope(unit));
+    }
+    let manager = above.iter().find_map(|u| u.strip_prefix("user@")?.strip_suffix(".service"));
+    Some(match manager {
+        Some(_) if is_desktop_program(&unit) => Owner::Scope(unit),
+        Some(uid) => Owner::UserService { uid: uid.to_string(), unit },
+        None => Owner::Service(unit),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn owner(path: &str) -> Option<String> {
+        Owner::parse(format!("0::{path}\n").as_bytes()).map(|o| o.to_string())
+    }
+
+    #[test]
+    fn services_containers_and_sessions_are_told_apart() {
+        let user = "/user.slice/user-1000.slice";
+        for (path, expected) in [
+            ("/system.slice/cups.service".to_string(), "cups.service"),
+            (format!("/system.slice/docker-{ID}.scope"), "docker:0123456789ab"),
+            (format!("/docker/{ID}"), "docker:0123456789ab"),
+            (format!("/machine.slice/libpod-{ID}.scope/container"), "podman:0123456789ab"),
+            (format!("/kubepods/burstable/podx/{ID}"), "containerd:0123456789ab"),
+            ("/lxc.payload.web/init.scope".into(), "lxc:web"),
+            ("/machine.slice/machine-a\\x2db.scope".into(), "machine:a-b"),
+            (format!("{user}/session-3.scope"), "session-3.scope"),
+            (format!("{user}/user@1000.service/app.slice/gvfs.service"), "gvfs.service"),
+            (format!("{user}/user@1000.service/init.scope"), "init.scope"),
+        ] {
+            assert_eq!(owner(&path).as_deref(), Some(expected), "{path}");
+        }
+        assert_eq!(owner("/"), None);
+    }
+
+    #[test]
+    fn what_stops_it_is_asked_of_who_started_it() {
+        let stop = |path: &str| {
+            Owner::parse(format!("1:name=systemd:{path}\n0::/\n").as_bytes())?
+                .stop()
+                .map(|w| w.join(" "))
+        };
+        assert_eq!(stop("/system.slice/cups.service").unwrap(), "systemctl stop cups.service");
+        assert_eq!(
+            stop("/user.slice/user-7.slice/user@7.service/app.slice/gvfs.service").unwrap(),
+            "systemctl --user --machine 7@ stop gvfs.service"
+        );
+        assert_eq!(stop("/user.slice/user-7.slice/user@7.service/init.scope"), None);
+        assert_eq!(stop("/user.slice/user-7.slice/session-2.scope"), None);
+    }
+
+    #[test]
+    fn a_name_that_looks_like_an_option_is_in_no_command() {
+        for path in [
+            "/system.slice/-Hevil.service",
+            "/lxc.payload.-k/x",
+            "/machine.slice/machine-\\x2dH.scope",
+        ] {
+            let owner = Owner::parse(format!("0::{path}\n").as_bytes()).unwrap();
+            assert_eq!(owner.stop(), None, "{owner}");
+        }
+    }
+
+    #[test]
+    fn what_people_start_is_no_service_though_a_service_started_it() {
+        let user = "/user.slice/user-7.slice/user@7.service";
+        for path in [
+            "/user.slice/user-7.slice/session-2.scope".to_string(),
+            format!("{user}/app.slice/app-gnome-firefox-4312.scope"),
+            format!("{user}/app.slice/app-org.kde.kate@0123.service"),
+            format!("{user}/app.slice/dbus-:1.2-org.gnome.Nautilus@0.service"),
+            format!("{user}/app.slice/app-org.gnome.Terminal.slice/vte-spawn-1.scope"),
+        ] {
+            let owner = Owner::parse(format!("0::{path}\n").as_bytes()).unwrap();
+            assert!(matches!(owner, Owner::Scope(_)) && !owner.is_manager(), "{path}");
+        }
+        let owner = |path: &str| Owner::parse(format!("0::{path}\n").as_bytes()).unwrap();
+        for (path, door) in [
+            ("/system.slice/ssh.service", true),
+            ("/system.slice/system-getty.slice/getty@tty1.service", true),
+            ("/system.slice/cron.service", true),
+            ("/system.slice/smbd.service", false),
+        ] {
+            let through = owner(path).user_owned();
+            assert_eq!(matches!(through, Owner::Scope(_)), door, "{path}");
+            assert!(matches!(owner(path), Owner::Service(_)), "the daemon itself");
+        }
+        for path in ["/init.scope".to_string(), format!("{user}/init.scope")] {
+            assert!(owner(&path).is_manager(), "{path}");
+        }
+        assert!(!owner("/system.slice/smbd.service").is_manager());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_at_all_make_it_fail(text: Vec<u8>, path in "[a-z/.:@\\-]{0,60}") {
+            Owner::parse(&text);
+            owner(&path);
+        }
+    }
+}

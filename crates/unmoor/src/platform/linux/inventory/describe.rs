@@ -1,0 +1,424 @@
+//! From a block device to a [`Drive`] with everything that stands on it.
+
+use crate::deadline::{Cancel, Clock, Deadline};
+use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::platform::linux::blockers::mounts::overlay;
+use crate::platform::linux::helper::timed_read::TimedReader;
+use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::inventory::snapshot::Snapshot;
+use crate::platform::linux::inventory::{loop_devices, superblock, system_mounts};
+use crate::platform::linux::sys::cdrom::DriveStatus;
+use crate::platform::linux::sys::mountinfo::MountInfo;
+use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
+use crate::platform::linux::sys::{cdrom, udev, writeback};
+use crate::platform::linux::{Linux, helper};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What the release needs: the medium's content is not read, udev's word for it is enough.
+    NoLabels,
+    /// Labels too, where udev knows them or the medium answers at once: who wants to eject a drive that
+    /// does not answer waits for no label.
+    QuickLabels,
+    /// Labels too, read from the medium where udev does not know them.
+    Labels,
+}
+
+/// Opens a drive without waiting for a medium, without closing a tray, and without a claim.
+pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty())
+}
+
+/// Describes the drive at this place.
+///
+/// It is opened for a moment where that is permitted: the kernel notices a changed medium when a drive
+/// is opened, and gives it a new `diskseq`; and only the drive itself knows about its tray.
+pub fn drive(machine: &Snapshot, place: &BlockDevice, detail: Detail) -> Result<Drive, Errno> {
+    let node = SysfsDir::open(&*place.disk_path)?;
+    let device = node.device().ok_or(Errno::NODEV)?;
+    let name = place.disk.replace('!', "/");
+    let path = PathBuf::from(format!("/dev/{name}"));
+    let kind = kind(&name, &node);
+    let size = node.size();
+    let seen = medium(kind, &path, &node, size);
+    // The kernel says so of what hangs on a port that its firmware calls external: Thunderbolt, USB4.
+    let bus = match place.bus() {
+        Bus::Nvme if place.pci_says_removable() => Bus::Thunderbolt,
+        bus => bus,
+    };
+    let port = Port::of(place);
+    let strings = node.child("device").ok();
+    let word = |name: &str| strings.as_ref().and_then(|node| node.text(name));
+    let fixed_card = kind == DriveKind::Card && word("type").is_some_and(|t| t == "MMC");
+    let mut drive = Drive {
+        id: DriveId { device, generation: node.number("diskseq").unwrap_or(0) },
+        path,
+        kind,
+        bus,
+        // A virtio disk's parent is no SCSI device: its `vendor` is a PCI number.
+        vendor: word("vendor").filter(|vendor| !vendor.starts_with("0x")),
+        model: word("model").or_else(|| (kind == DriveKind::Card).then(|| word("name")).flatten()),
+        // A USB stick's serial number is its USB device's, not the SCSI device's.
+        serial: word("serial").or_else(|| {
+            let usb = (bus == Bus::Usb).then(|| place.usb_device()).flatten()?;
+            SysfsDir::open(usb).ok()?.text("serial")
+        }),
+        size: size.filter(|_| seen == Medium::Present),
+        removable: node.flag("removable") || (kind == DriveKind::Card && !fixed_card),
+        hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt)
+            || (bus == Bus::Ata && place.is_external_sata()),
+        read_only: node.flag("ro") || kind == DriveKind::Optical,
+        medium: seen,
+        system_uses: Vec::new(),
+        backing_file: (kind == DriveKind::Loop)
+            .then(|| node.text("loop/backing_file").map(PathBuf::from))
+            .flatten(),
+        siblings: port.as_ref().map_or_else(Vec::new, |port| siblings(place, port)),
+        port: port.map(|port| port.to_string()),
+        volumes: Vec::new(),
+        name,
+    };
+    volumes(machine, &mut drive, &node, &place.disk, detail);
+    adopt_mounts(machine, &mut drive);
+    add_overlays(machine, &mut drive);
+    drive.system_uses = system_mounts::uses(&drive);
+    count_unwritten(&mut drive);
+    Ok(drive)
+}
+
+fn kind(name: &str, node: &SysfsDir) -> DriveKind {
+    match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "sr" | "scd" => DriveKind::Optical,
+        "loop" => DriveKind::Loop,
+        "mmcblk" => DriveKind::Card,
+        "nbd" => DriveKind::Network,
+        "fd" => DriveKind::Floppy,
+        // SPC-4 table 142: 05h is a CD/DVD device, whatever its node is called.
+        _ if node.number("device/type") == Some(5) => DriveKind::Optical,
+        prefix if prefix.starts_with("sd") || prefix.starts_with("vd") => DriveKind::Disk,
+        _ if node.child("device").is_ok() => DriveKind::Disk,
+        _ => DriveKind::Other,
+    }
+}
+
+/// How long a drive gets to answer when it is described. One that is silent for longer is described from
+/// what the system remembers; whoever opens it in earnest waits as long as the user wishes.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the drive says of its tray, where it has one. It is a child that opens and closes it: either may
+/// not come back.
+fn probe_status(kind: DriveKind, path: &Path) -> Result<Option<DriveStatus>, Errno> {
+    // A loop device answers at once.
+    if kind == DriveKind::Loop {
+        return open(path).map(|_| None);
+    }
+    let (clock, cancel) = (Linux::new(), Cancel::new());
+    let mut watch = |_| {};
+    let mut deadline = Deadline::until(&clock, clock.now() + PROBE_TIMEOUT, &cancel, &mut watch);
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+    let answer = helper::run(
+        &mut deadline,
+        |_| {},
+        &[],
+        || {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let device = openat(CWD, &*path, flags, Mode::empty())?;
+            let status = match kind {
+                DriveKind::Optical => cdrom::drive_status(&device)?.number(),
+                _ => 0,
+            };
+            Ok([status, 0, 0, 0, 0, 0, 0, 0])
+        },
+    );
+    // No child could be made, or none came back.
+    let [status, ..] = answer.map_err(|_| Errno::TIMEDOUT)??;
+    Ok((kind == DriveKind::Optical).then(|| DriveStatus::from_number(status)))
+}
+
+/// Is there a medium, as far as the drive says so in time.
+pub fn medium(kind: DriveKind, path: &Path, node: &SysfsDir, size: Option<u64>) -> Medium {
+    let looked = probe_status(kind, path);
+    match (kind, looked) {
+        // Its size may be older than its connection.
+        (DriveKind::Network, _) if node.text("pid").is_none() => Medium::Absent,
+        (_, Err(Errno::NOMEDIUM)) => Medium::Absent,
+        (_, Err(Errno::TIMEDOUT)) => Medium::Unknown,
+        (DriveKind::Optical, Ok(status)) => match status {
+            Some(DriveStatus::TrayOpen) => Medium::TrayOpen,
+            Some(DriveStatus::NoDisc) => Medium::Absent,
+            Some(DriveStatus::DiscOk) => Medium::Present,
+            _ => Medium::Unknown,
+        },
+        // An optical drive has a size without a disc too.
+        (DriveKind::Optical, Err(_)) => Medium::Unknown,
+        // The size was read before the drive was opened, and opening may have shown that it changed.
+        (_, Ok(_)) => {
+            if node.size().unwrap_or(0) == 0 {
+                Medium::Absent
+            } else {
+                Medium::Present
+            }
+        }
+        (_, Err(_)) if size.unwrap_or(0) == 0 => Medium::Absent,
+        (_, Err(_)) => Medium::Present,
+    }
+}
+
+/// The partitions, or the disk itself where it has none, and what is stacked on them.
+fn volumes(machine: &Snapshot, drive: &mut Drive, node: &SysfsDir, disk: &str, detail: Detail) {
+    let names = node.names().unwrap_or_default();
+    let partitions: Vec<&String> = names
+        .iter()
+        .filter(|name| name.starts_with(disk) && name.len() > disk.len())
+        .filter(|name| partition_number(disk, name).is_some())
+        .collect();
+    let used = !machine.mounts_of(drive.id.device).is_empty()
+        || machine.loops_on(drive.id.device).next().is_some();
+    let empty = matches!(drive.medium, Medium::Absent | Medium::TrayOpen);
+    let mut found = Vec::new();
+    // What was mounted when the medium left is still mounted.
+    if used || (partitions.is_empty() && !empty) {
+        found.push((node.child(".").ok(), disk.to_string(), VolumeKind::Disk));
+    }
+    for name in partitions {
+        found.push((node.child(name.as_str()).ok(), name.clone(), VolumeKind::Partition));
+    }
+    found.sort_by_key(|(_, name, _)| partition_number(disk, name));
+    for (node, name, kind) in found {
+        let Some(node) = node else { continue };
+        add_volume(machine, drive, &node, &name, kind, &[disk.to_string()], detail);
+    }
+}
+
+/// `sdb12` → 12, `mmcblk0p1` → 1. `mmcblk0boot0` is a disk of its own.
+pub(crate) fn partition_number(disk: &str, name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(disk)?;
+    rest.strip_prefix('p').unwrap_or(rest).parse().ok()
+}
+
+/// Adds a volume, and whatever lies on it after it.
+fn add_volume(
+    machine: &Snapshot,
+    drive: &mut Drive,
+    node: &SysfsDir,
+    name: &str,
+    kind: VolumeKind,
+    on: &[String],
+    detail: Detail,
+) {
+    let name = name.replace('!', "/");
+    if let Some(known) = drive.volumes.iter_mut().find(|v| v.name == name) {
+        // An array or a logical volume that lies on several partitions is met once on each.
+        let more: Vec<String> = on.iter().filter(|n| !known.parents.contains(n)).cloned().collect();
+        known.parents.extend(more);
+        return;
+    }
+    let Some(device) = node.device() else { return };
+    let path = PathBuf::from(format!("/dev/{name}"));
+    let mounts = machine.mounts_of(device);
+    let members = machine.members_with(device);
+    let content = content(drive, device, &path, detail);
+    let stacked = node.names_in("holders");
+    let swaps = machine.swaps.iter().filter(|(on, _)| *on == device).map(|(_, path)| path.clone());
+    drive.volumes.push(Volume {
+        name: name.clone(),
+        path,
+        device,
+        kind,
+        parents: on.to_vec(),
+        other_members: members
+            .iter()
+            .filter(|m| m.device != device)
+            .map(|m| m.name.clone())
+            .collect(),
+        swaps: swaps.collect(),
+        label: content.as_ref().and_then(|c| c.label.clone()),
+        uuid: content.as_ref().and_then(|c| c.uuid.clone()),
+        file_system: mounts.first().map(|m| m.file_system.clone()).or(content.map(|c| c.kind)),
+        size: node.size(),
+        read_only: node.flag("ro") || drive.read_only,
+        unwritten: None,
+        mounts,
+    });
+    for holder in stacked {
+        let Ok(node) = SysfsDir::open(format!("/sys/block/{holder}")) else { continue };
+        let kind = mapping_kind(&node);
+        // All that it lies on, other drives' parts among it.
+        let below = node.names_in("slaves").iter().map(|n| n.replace('!', "/")).collect::<Vec<_>>();
+        let on = if below.contains(&name) { below } else { vec![name.clone()] };
+        add_volume(machine, drive, &node, &holder, kind, &on, detail);
+    }
+    if kind != VolumeKind::Disk && kind != VolumeKind::Partition {
+        partitions_of(machine, drive, node, &name, detail);
+    }
+    // The running system's own file system is never released, whatever images lie on it.
+    let system =
+        drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| system_mounts::is_system(&m.path));
+    let loops: Vec<&loop_devices::LoopDevice> =
+        if system { Vec::new() } else { machine.loops_on(device).collect() };
+    for attached in loops {
+        let Ok(node) = SysfsDir::open(format!("/sys/block/{}", attached.name)) else { continue };
+        add_volume(
+            machine,
+            drive,
+            &node,
+            &attached.name,
+            VolumeKind::Loop,
+            std::slice::from_ref(&name),
+            detail,
+        );
+    }
+}
+
+/// The partitions of an array or of an image, which are volumes of their own.
+fn partitions_of(
+    machine: &Snapshot,
+    drive: &mut Drive,
+    node: &SysfsDir,
+    name: &str,
+    detail: Detail,
+) {
+    // A directory that was read is read to its end: this one is new.
+    let names = node.names_in(".");
+    for part in names.iter().filter(|part| partition_number(name, part).is_some()) {
+        let Ok(node) = node.child(part.as_str()) else { continue };
+        let on = [name.to_string()];
+        add_volume(machine, drive, &node, part, VolumeKind::Partition, &on, detail);
+    }
+}
+
+/// A file system over several devices may be mounted under the name of one on another drive: its mounts
+/// are the first volume's here then.
+fn adopt_mounts(machine: &Snapshot, drive: &mut Drive) {
+    for at in 0..drive.volumes.len() {
+        let members = machine.members_with(drive.volumes[at].device);
+        let here = |v: &Volume| members.iter().any(|m| m.device == v.device);
+        if members.is_empty() || drive.volumes.iter().any(|v| here(v) && !v.mounts.is_empty()) {
+            continue;
+        }
+        drive.volumes[at].mounts =
+            members.iter().flat_map(|m| machine.mounts_of(m.device)).collect();
+    }
+}
+
+/// Overlays with a layer on a mount of this drive, and overlays on those: they keep its file systems
+/// alive by themselves, whatever becomes of the mounts.
+fn add_overlays(machine: &Snapshot, drive: &mut Drive) {
+    if !drive.is_mounted() {
+        return;
+    }
+    let overlays: Vec<&MountInfo> =
+        machine.mounts.iter().filter(|l| l.file_system == "overlay").collect();
+    loop {
+        let known =
+            |drive: &Drive, line: &MountInfo| drive.volumes.iter().any(|v| v.device == line.device);
+        let found = overlays.iter().filter(|line| !known(drive, line)).find_map(|line| {
+            let layers = overlay::layer_mounts(&machine.mounts, line);
+            let has_layer = |v: &&Volume| v.mounts.iter().any(|m| layers.contains(&m.id));
+            let on: Vec<String> =
+                drive.volumes.iter().filter(has_layer).map(|v| v.name.clone()).collect();
+            (!on.is_empty()).then_some((line, on))
+        });
+        let Some((line, on)) = found else { return };
+        let mounts: Vec<Mount> = machine
+            .mounts
+            .iter()
+            .filter(|other| other.device == line.device)
+            .map(|line| line.to_mount(&machine.mounts))
+            .collect();
+        drive.volumes.push(Volume {
+            name: format!("overlay:{}", line.path.display()),
+            path: line.path.clone(),
+            device: line.device,
+            kind: VolumeKind::Overlay,
+            parents: on,
+            other_members: Vec::new(),
+            swaps: Vec::new(),
+            label: None,
+            uuid: None,
+            file_system: Some(line.file_system.clone()),
+            size: None,
+            read_only: mounts.iter().all(|mount| mount.read_only),
+            unwritten: None,
+            mounts,
+        });
+    }
+}
+
+fn content(drive: &Drive, device: u64, path: &Path, detail: Detail) -> Option<superblock::Content> {
+    udev::content(device).or_else(|| {
+        if detail == Detail::NoLabels || drive.medium != Medium::Present {
+            return None;
+        }
+        let device = open(path).ok()?;
+        if detail == Detail::Labels {
+            return superblock::probe(&device);
+        }
+        let promptly = TimedReader::new(&device);
+        // A label that was read by half may be an old one: none is better.
+        superblock::probe(&promptly).filter(|_| !promptly.timed_out())
+    })
+}
+
+/// The kernel counts for a whole disk, not for each partition: what it tells is a volume's own only
+/// where no other one of the disk is mounted. A mapping has counters of its own.
+fn count_unwritten(drive: &mut Drive) {
+    let of_disk = |v: &Volume| matches!(v.kind, VolumeKind::Disk | VolumeKind::Partition);
+    let mounted = |v: &&Volume| of_disk(v) && !v.mounts.is_empty();
+    let alone = drive.volumes.iter().filter(mounted).count() == 1;
+    let (disk, read_only) = (drive.id.device, drive.read_only);
+    // What an overlay has in the cache is counted for the file systems below it.
+    let own = |v: &&mut Volume| v.kind != VolumeKind::Overlay && !v.mounts.is_empty();
+    for volume in drive.volumes.iter_mut().filter(|v| !read_only && own(v)) {
+        volume.unwritten = match of_disk(volume) {
+            true if alone => writeback::unwritten(disk),
+            true => None,
+            false => writeback::unwritten(volume.device),
+        };
+    }
+}
+
+/// What a device-mapper or md device is: `dm/uuid` begins with who made it (`CRYPT-LUKS2-…`, `LVM-…`).
+fn mapping_kind(node: &SysfsDir) -> VolumeKind {
+    match node.text("dm/uuid") {
+        Some(uuid) if uuid.starts_with("CRYPT-") => VolumeKind::Crypt,
+        Some(uuid) if uuid.starts_with("LVM-") => VolumeKind::Lvm,
+        Some(_) => VolumeKind::Mapping,
+        None if node.child("md").is_ok() => VolumeKind::Raid,
+        None if node.child("loop").is_ok() => VolumeKind::Loop,
+        None => VolumeKind::Mapping,
+    }
+}
+
+/// The other drives of the same port, which a power-off takes along: LUNs of a USB device, namespaces
+/// and functions of what is in a slot.
+fn siblings(place: &BlockDevice, port: &Port) -> Vec<String> {
+    // Each logical unit of a SCSI host goes alone.
+    if matches!(port, Port::Scsi(_)) {
+        return Vec::new();
+    }
+    let others = port.disks().into_iter().filter(|other| other.disk != place.disk);
+    others.map(|other| other.disk.replace('!', "/")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_told_from_other_disks() {
+        assert_eq!(partition_number("sdb", "sdb12"), Some(12));
+        assert_eq!(partition_number("mmcblk0", "mmcblk0p2"), Some(2));
+        assert_eq!(partition_number("mmcblk0", "mmcblk0boot0"), None);
+        assert_eq!(partition_number("sdb", "sdb"), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! TODO.
+
+pub(crate) mod btrfs;
+pub(crate) mod describe;
+pub(crate) mod loop_devices;
+pub(crate) mod port;
+pub(crate) mod resolve;
+pub(crate) mod snapshot;
+pub(crate) mod superblock;
+pub(crate) mod system_mounts;

@@ -1,0 +1,313 @@
+//! From what a user named to the one drive it means.
+
+use crate::deadline::{Cancel, Clock, Deadline};
+use crate::model::drive::Drive;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::target::Target;
+use crate::platform::linux::inventory::describe::{Detail, drive};
+use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::inventory::snapshot::Snapshot;
+use crate::platform::linux::sys::errno;
+use crate::platform::linux::sys::mountinfo::mount_of;
+use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
+use crate::platform::linux::{Linux, helper, tape_session};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+
+/// The drive that `target` means.
+pub fn resolve(target: &Target) -> Result<Drive> {
+    let machine =
+        Snapshot::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    if let Some(place) = tape(target) {
+        return tape_session::drive(&place)
+            .map_err(|e| errno::error(e, &place.disk, "cannot be read"));
+    }
+    let place = match target {
+        Target::Path(path) => by_path(&machine, path)?,
+        Target::Label(label) => by_content(&machine, target, |v| v.label.as_ref() == Some(label))?,
+        // libblkid compares UUIDs without regard to case: a FAT serial number may be typed either way.
+        Target::Uuid(uuid) => by_content(&machine, target, |v| {
+            v.uuid.as_ref().is_some_and(|u| u.eq_ignore_ascii_case(uuid))
+        })?,
+        Target::PartLabel(label) => by_link(target, "by-partlabel", label)?,
+        Target::PartUuid(uuid) => by_link(target, "by-partuuid", &uuid.to_ascii_lowercase())?,
+        Target::Port(_) => by_port(target)?,
+        Target::Simulated(_) => return Err(nothing(&target.to_string())),
+    };
+    let place = below_mapping(place, &target.to_string())?;
+    drive(&machine, &place, Detail::QuickLabels)
+        .map_err(|e| errno::error(e, &place.disk, "cannot be read"))
+}
+
+/// The tape drive that `target` names, by its name, a node of it, or its port.
+fn tape(target: &Target) -> Option<BlockDevice> {
+    let given = match target {
+        Target::Path(given) => given,
+        Target::Port(name) => {
+            let port = Port::parse(name)?;
+            return tape_session::all()
+                .into_iter()
+                .find(|place| Port::of(place).as_ref() == Some(&port));
+        }
+        _ => return None,
+    };
+    if let Some(name) = given.to_str().filter(|name| !name.contains('/')) {
+        return tape_session::place(tape_session::plain_name(name)?).ok();
+    }
+    // Elsewhere the mere look may set an automounter off.
+    if !Path::new(given).starts_with("/dev") {
+        return None;
+    }
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = statx(CWD, given, flags, StatxFlags::TYPE).ok()?;
+    let is_character = u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFCHR;
+    let number =
+        tape_session::number(stat.stx_rdev_major, stat.stx_rdev_minor).filter(|_| is_character)?;
+    tape_session::by_number(number).ok()
+}
+
+/// Every drive of the machine.
+pub fn list(all: bool) -> Result<Vec<Drive>> {
+    let machine =
+        Snapshot::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    // A drive that leaves meanwhile is left out.
+    let drives = disks()?.into_iter().filter_map(|place| {
+        let found = drive(&machine, &place, Detail::Labels).ok()?;
+        let empty_slot = matches!(place.bus(), crate::Bus::Virtual) && found.size.is_none();
+        (!empty_slot && (all || found.removable || found.hotplug)).then_some(found)
+    });
+    let tapes = tape_session::all();
+    Ok(drives.chain(tapes.iter().filter_map(|place| tape_session::drive(place).ok())).collect())
+}
+
+/// The disks below `/sys/block` that are drives: mappings and arrays are volumes, and ram disks are
+/// neither. Loop devices without an image are left out before they cost anything.
+fn disks() -> Result<Vec<BlockDevice>> {
+    let names = SysfsDir::open("/sys/block")
+        .and_then(|node| node.names())
+        .map_err(|e| errno::error(e, "/sys/block", "cannot be read"))?;
+    let no_drive = ["ram", "zram", "dm-", "md"];
+    Ok(names
+        .into_iter()
+        .filter(|name| !no_drive.iter().any(|prefix| name.starts_with(prefix)))
+        .filter_map(|name| BlockDevice::of_name(&name).ok())
+        .collect())
+}
+
+fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
+    let shown = given.to_string_lossy();
+    // `sdb` is the drive, whatever file of that name lies here; `./sdb` is the file.
+    let plain = given.to_str().filter(|name| !name.contains('/'));
+    if let Some(place) = plain.and_then(|name| BlockDevice::of_name(name).ok()) {
+        return Ok(place);
+    }
+    // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
+    // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
+    let above = mount_of(&machine.mounts, Path::new(given));
+    if above.is_some_and(|line| line.file_system == "autofs") {
+        let why = "belongs to an automounter, which has nothing mounted there";
+        return Err(Error::new(ErrorKind::NoSuchTarget, shown, why));
+    }
+    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(found(given)?, c"", flags, wanted).map_err(|e| unreachable_path(e, given))?;
+    match u32::from(stat.stx_mode) & libc::S_IFMT {
+        libc::S_IFBLK => {
+            let device = u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor);
+            BlockDevice::of(device).map_err(|_| {
+                Error::new(
+                    ErrorKind::NoSuchTarget,
+                    shown,
+                    "no drive stands behind this device node",
+                )
+            })
+        }
+        libc::S_IFCHR => Err(Error::new(
+            ErrorKind::NotSupported,
+            shown,
+            "is a character device, and no drive that unmoor knows",
+        )),
+        kind => {
+            let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
+            let image =
+                (kind == libc::S_IFREG).then(|| machine.loop_for_file(device, stat.stx_ino));
+            if let Some(attached) = image.flatten() {
+                return BlockDevice::of_name(&attached.name).map_err(|_| nothing(&shown));
+            }
+            BlockDevice::of(machine.backing_device_of_file(device, stat.stx_mnt_id))
+                .map_err(|_| on_no_drive(machine, stat.stx_mnt_id, &shown))
+        }
+    }
+}
+
+/// What is at this path, without opening it (`O_PATH`, which sets no automounter off either). The way
+/// there may lead through a file system whose server does not answer: a child takes it.
+fn found(given: &OsStr) -> Result<OwnedFd> {
+    let (clock, cancel) = (Linux::new(), Cancel::new());
+    let mut watch = |_| {};
+    let mut deadline = Deadline::until(&clock, clock.now() + LOOK, &cancel, &mut watch);
+    let found = helper::open(Path::new(given), OFlags::PATH, &mut deadline);
+    let found =
+        found.map_err(|error| error.with_subject(&given.to_string_lossy()).with_help(LATE))?;
+    found.map_err(|errno| unreachable_path(errno, given))
+}
+
+/// How long a path is looked for.
+const LOOK: Duration = Duration::from_secs(5);
+
+const LATE: &str =
+    "a file system on the way to it may deadline for its server: name the drive (`unmoor list`)";
+
+/// The port that `target` names.
+pub fn port(target: &Target) -> Result<Port> {
+    let no_port = || {
+        let why =
+            "is not the name of a port (usb:1-4.1), and what is powered off has no other name";
+        Error::new(ErrorKind::NotSupported, target.to_string(), why)
+            .with_help("`unmoor attach` lists what can be brought back")
+    };
+    match target {
+        Target::Port(name) => Port::parse(name).ok_or_else(|| nothing(name)),
+        _ => Err(no_port()),
+    }
+}
+
+/// The first drive that is plugged in there; what else is there are its siblings.
+fn by_port(target: &Target) -> Result<BlockDevice> {
+    let port = port(target)?;
+    port.disks().into_iter().next().ok_or_else(|| {
+        Error::new(ErrorKind::NoSuchTarget, port.to_string(), "no drive is attached there")
+            .with_help(format!("if it was powered off: unmoor attach {port}"))
+    })
+}
+
+fn unreachable_path(errno: Errno, given: &OsStr) -> Error {
+    let shown = given.to_string_lossy();
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP => nothing(&shown),
+        _ => errno::error(errno, shown, "cannot be looked at"),
+    }
+}
+
+fn nothing(given: &str) -> Error {
+    Error::new(ErrorKind::NoSuchTarget, given, "there is no such drive, volume, mount or file")
+        .with_help("`unmoor list` shows what there is")
+}
+
+/// A path on a file system that is on no block device: `/proc`, a network share, an overlay.
+fn on_no_drive(machine: &Snapshot, mount: u64, given: &str) -> Error {
+    let line = machine.mounts.iter().find(|line| line.id == mount);
+    let kind = line.map_or("another kind of", |line| &*line.file_system);
+    if line.is_some_and(|line| line.path == Path::new("/")) {
+        return Error::new(
+            ErrorKind::Refused,
+            given,
+            format!("is on the running system's own {kind} file system"),
+        );
+    }
+    // Only anonymous devices have no major number.
+    if let Some(line) = line.filter(|line| line.device >> 32 != 0) {
+        return Error::new(ErrorKind::Gone, given, "the drive it was on is gone").with_help(
+            format!(
+                "what was not written before is lost; take away what is left of it: umount {}",
+                line.path.display()
+            ),
+        );
+    }
+    Error::new(
+        ErrorKind::NoSuchTarget,
+        given,
+        format!("is on a {kind} file system, which is on no drive"),
+    )
+    .with_help("`unmoor list` shows what there is")
+}
+
+/// `LABEL=` and `UUID=`: every drive is looked at, because udev's link names only one of several.
+fn by_content(
+    machine: &Snapshot,
+    target: &Target,
+    wanted: impl Fn(&crate::Volume) -> bool,
+) -> Result<BlockDevice> {
+    let mut found: Vec<(BlockDevice, String)> = Vec::new();
+    for place in disks()? {
+        let Ok(drive) = drive(machine, &place, Detail::Labels) else { continue };
+        if let Some(volume) = drive.volumes.iter().find(|v| wanted(v)) {
+            found.push((place, volume.name.clone()));
+        }
+    }
+    // An image on a stick is met twice: as a drive of its own, and stacked on the stick.
+    let own: Vec<&(BlockDevice, String)> =
+        found.iter().filter(|(place, volume)| volume.starts_with(&place.disk)).collect();
+    let found: Vec<&(BlockDevice, String)> =
+        if own.is_empty() { found.iter().collect() } else { own };
+    match found[..] {
+        [] => Err(nothing(&target.to_string())),
+        [(place, _)] => Ok(place.clone()),
+        ref several => {
+            let names: Vec<&str> = several.iter().map(|(_, volume)| &**volume).collect();
+            Err(Error::new(
+                ErrorKind::InvalidTarget,
+                target.to_string(),
+                format!("names more than one volume: {}", names.join(", ")),
+            )
+            .with_help("name the drive itself"))
+        }
+    }
+}
+
+/// A name in the partition table: udev's links are the only directory of those.
+fn by_link(target: &Target, directory: &str, name: &str) -> Result<BlockDevice> {
+    let mut encoded = String::new();
+    for c in name.chars() {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '#' | '+' | '-' | '.' | ':' | '=' | '@' | '_' => {
+                encoded.push(c);
+            }
+            c if !c.is_ascii() => encoded.push(c),
+            c => encoded.push_str(&format!("\\x{:02x}", c as u32)),
+        }
+    }
+    let link = Path::new("/dev/disk").join(directory).join(encoded);
+    let stat = statx(CWD, &link, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)
+        .map_err(|_| nothing(&target.to_string()))?;
+    BlockDevice::of(u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor))
+        .map_err(|_| nothing(&target.to_string()))
+}
+
+/// A mapping or an array is not a drive: what lies below it is, if that is one only.
+fn below_mapping(place: BlockDevice, given: &str) -> Result<BlockDevice> {
+    let mut disks = vec![place];
+    for _ in 0..16 {
+        let mut below = Vec::new();
+        for place in &disks {
+            let node = SysfsDir::open(&*place.disk_path).map_err(|_| nothing(given))?;
+            let slaves = node.names_in("slaves");
+            match &slaves[..] {
+                [] => below.push(place.clone()),
+                _ => below.extend(slaves.iter().filter_map(|s| BlockDevice::of_name(s).ok())),
+            }
+        }
+        below.sort_by(|a, b| a.disk.cmp(&b.disk));
+        below.dedup_by(|a, b| a.disk == b.disk);
+        if below == disks {
+            break;
+        }
+        disks = below;
+    }
+    match &disks[..] {
+        [only] => Ok(BlockDevice { partition: None, ..only.clone() }),
+        several => {
+            let names: Vec<&str> = several.iter().map(|place| &*place.disk).collect();
+            Err(Error::new(
+                ErrorKind::InvalidTarget,
+                given,
+                format!("lies on more than one drive: {}", names.join(", ")),
+            )
+            .with_help("name one of them"))
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Bringing back what a power-off took off its bus and nobody has unplugged: the port is made to look
+//! again. No note is kept of what was powered off; the kernel and the hub tell.
+
+use crate::deadline::Deadline;
+use crate::model::drive::{Bus, Port as Vacancy};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{Attempt, StepOutcome};
+use crate::platform::linux::helper;
+use crate::platform::linux::inventory::port;
+use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::sys::pseudo_file::{number_at, text_at};
+use crate::platform::linux::sys::sysfs::SysfsDir;
+use crate::platform::linux::sys::{errno, usbfs};
+use rustix::fd::AsFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a port is without power: a hub that switches it needs to see the voltage fall (USB 2.0
+/// 11.11 asks for 100 ms of debouncing).
+const WITHOUT_POWER: Duration = Duration::from_millis(500);
+
+/// How long each method gets until the device shows: debouncing, a reset, and a disk that spins up.
+const ENUMERATE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Once a device is there, its drives follow: usb-storage waits a second before it looks.
+const DRIVES: Duration = Duration::from_secs(15);
+
+/// One way to make a port look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    /// The port's power off and on, by the kernel (`disable`, Linux 6.0).
+    PortDisable,
+    /// The same by a request to the hub, for older kernels.
+    PortPower,
+    /// The driver of the hub let go and taken again: only where nothing else hangs on the hub.
+    RebindHub,
+    /// `scan` of the SCSI host.
+    HostScan,
+    /// `power` of the slot.
+    SlotPower,
+    /// `rescan` of the PCI bus.
+    BusRescan,
+}
+
+fn methods(port: &Port) -> &'static [Method] {
+    match port {
+        Port::Usb(_) => &[Method::PortDisable, Method::PortPower, Method::RebindHub],
+        Port::Scsi(_) => &[Method::HostScan],
+        Port::Slot(_) => &[Method::SlotPower, Method::BusRescan],
+        Port::Pci(_) => &[Method::BusRescan],
+    }
+}
+
+impl Method {
+    fn name(self, port: &Port) -> String {
+        let file = |path: PathBuf| format!("write to {}", path.display());
+        match (self, port) {
+            (Method::PortDisable, Port::Usb(name)) => match HubPort::of(name) {
+                Some(socket) => file(socket.directory().join("disable")),
+                None => "switch the port off and on".into(),
+            },
+            (Method::PortPower, _) => "ClearPortFeature, SetPortFeature (PORT_POWER)".into(),
+            (Method::RebindHub, _) => "unbind and bind the hub".into(),
+            (Method::HostScan, Port::Scsi([host, ..])) => file(scan_file(*host)),
+            (Method::SlotPower, Port::Slot(device)) => match port::slot(device) {
+                Some(slot) => file(slot.join("power")),
+                None => "switch the slot on".into(),
+            },
+            (Method::BusRescan, Port::Slot(name) | Port::Pci(name)) => file(rescan_file(name)),
+            _ => "look again".into(),
+        }
+    }
+}
+
+/// The names of what [`attach`] would try, in order.
+pub fn method_names(port: &Port) -> Vec<String> {
+    methods(port).iter().map(|method| method.name(port)).collect()
+}
+
+/// Makes the port look again until the device is there, with its drives.
+///
+/// # Errors
+/// `NoSuchTarget` where there is no such port; `NoMedium` when nothing is plugged in; `Failed` when it
+/// stays away, with every method that was tried.
+pub fn attach(port: &Port, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+    if port.has_device() {
+        let done = StepOutcome::skipped("it is attached already");
+        return await_drives(port, deadline).map(|()| done);
+    }
+    check_port(port)?;
+    let mut done = StepOutcome::default();
+    for &method in methods(port) {
+        let name = method.name(port);
+        match carry_out(method, port, deadline)? {
+            Ok(()) => done.attempts.push(Attempt::accepted(name)),
+            Err(errno) => {
+                let failed = errno::error(errno, port.to_string(), &name);
+                done.attempts.push(Attempt::failed(name, errno.to_string()));
+                if failed.kind() == ErrorKind::NotPermitted {
+                    return Err(failed.with_attempts(done.attempts));
+                }
+                continue;
+            }
+        }
+        if wait_for_device(port, deadline)? {
+            await_drives(port, deadline)?;
+            return Ok(done);
+        }
+    }
+    let help = match port {
+        Port::Usb(_) => "unplug it and plug it in again: its hub does not notice it otherwise",
+        _ => "take it out and put it in again",
+    };
+    let why = "what is plugged in there did not come back";
+    Err(Error::new(ErrorKind::Failed, port.to_string(), why)
+        .with_help(help)
+        .with_attempts(done.attempts))
+}
+
+/// Is there such a port, and something in it: as far as it can be asked without a change.
+fn check_port(port: &Port) -> Result<()> {
+    let none = |what: &str| Error::new(ErrorKind::NoSuchTarget, port.to_string(), what.to_string());
+    let empty = || Error::new(ErrorKind::NoMedium, port.to_string(), "nothing is plugged in there");
+    match port {
+        Port::Usb(name) => {
+            let socket = HubPort::of(name).ok_or_else(|| none("there is no such USB port"))?;
+            // A hub that may not be asked is found out by the methods.
+            if socket.is_connected() == Ok(false) {
+                return Err(empty());
+            }
+        }
+        Port::Scsi([host, ..]) if !scan_file(*host).exists() => {
+            return Err(none("there is no such SCSI host"));
+        }
+        Port::Scsi(_) => {}
+        Port::Slot(device) => {
+            let slot = port::slot(device).ok_or_else(|| none("there is no such slot"))?;
+            if number_at(CWD, slot.join("adapter")) == Some(0) {
+                return Err(empty());
+            }
+        }
+        Port::Pci(name) if !rescan_file(name).exists() => {
+            return Err(none("there is no such PCI bus"));
+        }
+        Port::Pci(_) => {}
+    }
+    Ok(())
+}
+
+fn carry_out(
+    method: Method,
+    port: &Port,
+    deadline: &mut Deadline<'_>,
+) -> Result<Result<(), Errno>> {
+    match (method, port) {
+        (Method::PortDisable, Port::Usb(name)) => {
+            let Some(socket) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
+            let file = socket.directory().join("disable");
+            power_cycle(
+                |deadline| write(&file, b"1", deadline),
+                || write_now(&file, b"0"),
+                deadline,
+            )
+        }
+        (Method::PortPower, Port::Usb(name)) => {
+            let hub = match HubPort::of(name).ok_or(Errno::NODEV).and_then(|s| s.open_hub()) {
+                Ok(opened) => opened,
+                Err(errno) => return Ok(Err(errno)),
+            };
+            let (hub, number) = hub;
+            let off = |deadline: &mut Deadline<'_>| {
+                let call = || usbfs::power(&hub, number, false).map(|()| [0; 8]);
+                Ok(helper::run(deadline, |_| {}, &[hub.as_fd()], call)?.map(drop))
+            };
+            power_cycle(off, || usbfs::power(&hub, number, true), deadline)
+        }
+        (Method::RebindHub, Port::Usb(name)) => {
+            let Some(socket) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
+            if socket.has_others() {
+                return Ok(Err(Errno::BUSY));
+            }
+            let driver = Path::new("/sys/bus/usb/drivers/hub");
+            let interface = socket.interface.into_bytes();
+            let (unbind, bind) = (driver.join("unbind"), driver.join("bind"));
+            power_cycle(
+                |deadline| write(&unbind, &interface, deadline),
+                || write_now(&bind, &interface),
+                deadline,
+            )
+        }
+        (Method::HostScan, Port::Scsi([host, channel, target, unit])) => {
+            write(&scan_file(*host), format!("{channel} {target} {unit}").as_bytes(), deadline)
+        }
+        (Method::SlotPower, Port::Slot(device)) => match port::slot(device) {
+            Some(slot) => write(&slot.join("power"), b"1", deadline),
+            None => Ok(Err(Errno::NODEV)),
+        },
+        (Method::BusRescan, Port::Slot(name) | Port::Pci(name)) => {
+            write(&rescan_file(name), b"1", deadline)
+        }
+        _ => Ok(Err(Errno::OPNOTSUPP)),
+    }
+}
+
+type CallResult = Result<Result<(), Errno>>;
+
+/// Off, a moment, on; on in any case, whatever the deadline says, so that no port stays dead.
+fn power_cycle(
+    off: impl FnOnce(&mut Deadline<'_>) -> CallResult,
+    on: impl FnOnce() -> std::result::Result<(), Errno>,
+    deadline: &mut Deadline<'_>,
+) -> CallResult {
+    let switched_off = off(deadline);
+    let paused = match &switched_off {
+        Ok(Ok(())) => deadline.sleep(WITHOUT_POWER),
+        _ => Ok(()),
+    };
+    let switched_on = on();
+    match (switched_off?, paused) {
+        (Err(errno), _) => Ok(Err(errno)),
+        (Ok(()), Err(stopped)) => Err(stopped),
+        (Ok(()), Ok(())) => Ok(switched_on),
+    }
+}
+
+fn write_now(file: &Path, text: &[u8]) -> std::result::Result<(), Errno> {
+    let file = openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, text).map(drop)
+}
+
+fn write(file: &Path, text: &[u8], deadline: &mut Deadline<'_>) -> CallResult {
+    let file = match openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => file,
+        Err(errno) => return Ok(Err(errno)),
+    };
+    let write = || rustix::io::write(&file, text).map(|_| [0; 8]);
+    Ok(helper::run(deadline, |_| {}, &[file.as_fd()], write)?.map(drop))
+}
+
+fn wait_for_device(port: &Port, deadline: &mut Deadline<'_>) -> Result<bool> {
+    let patience = deadline.now() + ENUMERATE_TIMEOUT;
+    while !port.has_device() {
+        if deadline.now() >= patience {
+            return Ok(false);
+        }
+        deadline.sleep(Duration::from_millis(50))?;
+    }
+    Ok(true)
+}
+
+/// A device may have several drives, which show one after the other.
+fn await_drives(port: &Port, deadline: &mut Deadline<'_>) -> Result<()> {
+    let patience = deadline.now() + DRIVES;
+    let mut seen = 0;
+    loop {
+        let now = port.disks().len();
+        if now > 0 && now == seen {
+            return Ok(());
+        }
+        seen = now;
+        if deadline.now() >= patience {
+            let why = "the device is there, but has no drive that the system knows";
+            return Err(Error::new(ErrorKind::Failed, port.to_string(), why));
+        }
+        deadline.sleep(Duration::from_millis(300))?;
+    }
+}
+
+/// A port of a USB hub.
+struct HubPort {
+    /// The hub's directory: `/sys/bus/usb/devices/usb2`, `…/1-4`.
+    hub: PathBuf,
+    /// Its interface, to which the driver is bound: `2-0:1.0`, `1-4:1.0`.
+    interface: String,
+    /// The directory of the port, below the interface's.
+    name: String,
+    number: u16,
+}
+
+impl HubPort {
+    /// Where a USB device of this name is plugged in.
+    fn of(device: &str) -> Option<HubPort> {
+        let (root, way) = device.split_once('-')?;
+        let (hub, interfaces, number) = match way.rsplit_once('.') {
+            Some((above, number)) => (format!("{root}-{above}"), format!("{root}-{above}"), number),
+            None => (format!("usb{root}"), format!("{root}-0"), way),
+        };
+        let directory = Path::new("/sys/bus/usb/devices").join(&hub);
+        let name = format!("{hub}-port{number}");
+        let prefix = format!("{interfaces}:");
+        let interface = SysfsDir::open(&*directory)
+            .and_then(|node| node.names())
+            .ok()?
+            .into_iter()
+            .filter(|entry| entry.starts_with(&prefix))
+            .find(|entry| directory.join(entry).join(&name).exists())?;
+        Some(HubPort { hub: directory, interface, name, number: number.parse().ok()? })
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.hub.join(&self.interface).join(&self.name)
+    }
+
+    fn open_hub(&self) -> std::result::Result<(rustix::fd::OwnedFd, u16), Errno> {
+        Ok((usbfs::open(&SysfsDir::open(&*self.hub)?)?, self.number))
+    }
+
+    fn is_connected(&self) -> std::result::Result<bool, Errno> {
+        let (hub, number) = self.open_hub()?;
+        usbfs::is_connected(hub, number)
+    }
+
+    /// Does anything else hang on the hub.
+    fn has_others(&self) -> bool {
+        let ports = SysfsDir::open(&*self.hub.join(&self.interface)).and_then(|node| node.names());
+        ports.unwrap_or_default().iter().any(|port| {
+            port.contains("-port")
+                && self.hub.join(&self.interface).join(port).join("device").exists()
+        })
+    }
+}
+
+fn scan_file(host: u64) -> PathBuf {
+    PathBuf::from(format!("/sys/class/scsi_host/host{host}/scan"))
+}
+
+/// `0000:01:00.0` is on the bus `0000:01`.
+fn rescan_file(name: &str) -> PathBuf {
+    let bus = name.rsplit_once(':').map_or(name, |(bus, _)| bus);
+    Path::new("/sys/class/pci_bus").join(bus).join("rescan")
+}
+
+/// The ports that have something plugged in which the system does not use: what can be brought back.
+///
+/// # Errors
+/// `NotPermitted`: a USB hub is asked through its device node, which root may open.
+pub fn detached_devices() -> Result<Vec<Vacancy>> {
+    let mut found = usb()?;
+    found.extend(sata());
+    found.extend(slots());
+    Ok(found)
+}
+
+/// Ports of hubs that say they are connected, and have no device.
+fn usb() -> Result<Vec<Vacancy>> {
+    let devices = Path::new("/sys/bus/usb/devices");
+    let mut found = Vec::new();
+    for interface in names(devices).into_iter().filter(|name| name.contains(':')) {
+        let directory = devices.join(&interface);
+        let ports = names(&directory);
+        let ports: Vec<&String> = ports.iter().filter(|name| name.contains("-port")).collect();
+        for port in ports {
+            let Some((hub, number)) = port.rsplit_once("-port") else { continue };
+            if directory.join(port).join("device").exists() {
+                continue;
+            }
+            let device = match hub.strip_prefix("usb") {
+                Some(root) => format!("{root}-{number}"),
+                None => format!("{hub}.{number}"),
+            };
+            let connected = HubPort::of(&device).ok_or(Errno::NODEV).and_then(|s| s.is_connected());
+            match connected {
+                Ok(true) => found.push(detached_port(Port::Usb(device), Bus::Usb)),
+                Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
+                    return Err(errno::error(errno, hub, "the hub may not be asked"));
+                }
+                // A hub that goes away meanwhile, or does not answer, has nothing to offer.
+                Ok(false) | Err(_) => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// SATA ports with a disk on them that the SCSI layer does not have: `delete` leaves the link up.
+fn sata() -> Vec<Vacancy> {
+    let classes = Path::new("/sys/class/ata_device");
+    let of = |name: String| -> Option<Vacancy> {
+        let class = text_at(CWD, classes.join(&name).join("class"))?;
+        if class != "ata" && class != "atapi" {
+            return None;
+        }
+        // …/ata2/link2/dev2.0/ata_device/dev2.0; the port's SCSI host is beside the link.
+        let place = std::fs::canonicalize(classes.join(&name)).ok()?;
+        let port = place.ancestors().nth(4)?;
+        let host = names(port).into_iter().find(|n| n.starts_with("host"))?;
+        let number: u64 = host.strip_prefix("host")?.parse().ok()?;
+        let target: u64 = name.rsplit_once('.')?.1.parse().ok()?;
+        let port = Port::Scsi([number, 0, target, 0]);
+        (!port.has_device()).then(|| detached_port(port, Bus::Ata))
+    };
+    names(classes).into_iter().filter_map(of).collect()
+}
+
+/// Slots with a card in them that is switched off, or was removed.
+fn slots() -> Vec<Vacancy> {
+    let of = |name: String| -> Option<Vacancy> {
+        let slot = Path::new(port::SLOTS).join(name);
+        if number_at(CWD, slot.join("adapter")) != Some(1) || !slot.join("power").exists() {
+            return None;
+        }
+        let port = Port::Slot(text_at(CWD, slot.join("address"))?);
+        (!port.has_device()).then(|| detached_port(port, Bus::Nvme))
+    };
+    names(Path::new(port::SLOTS)).into_iter().filter_map(of).collect()
+}
+
+fn detached_port(port: Port, bus: Bus) -> Vacancy {
+    Vacancy { name: port.to_string(), bus }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    SysfsDir::open(directory).and_then(|node| node.names()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadline::{Cancel, Clock};
+    use crate::platform::linux::Linux;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_port_is_switched_on_again_whatever_the_deadline_says() {
+        let (clock, cancel, on) = (Linux::new(), Cancel::new(), Cell::new(false));
+        let mut watch = |_| {};
+        let mut deadline = Deadline::until(&clock, clock.now(), &cancel, &mut watch);
+        let switch_on = || {
+            on.set(true);
+            Ok(())
+        };
+        let error = power_cycle(|_| Ok(Ok(())), switch_on, &mut deadline).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(on.get());
+    }
+
+    #[test]
+    fn a_pci_function_is_on_its_bus() {
+        let file = |name| rescan_file(name).display().to_string();
+        assert_eq!(file("0000:01:00.0"), "/sys/class/pci_bus/0000:01/rescan");
+        assert_eq!(file("0000:01:00"), "/sys/class/pci_bus/0000:01/rescan");
+    }
+}

@@ -1,0 +1,225 @@
+//! Does anybody use a volume: what the kernel can be asked, and what has to be searched for.
+
+use crate::deadline::Deadline;
+use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
+use crate::model::drive::{Drive, Mount, Volume, VolumeKind};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{Attempt, StepOutcome};
+use crate::platform::linux::blockers;
+use crate::platform::linux::blockers::mounts::other_namespaces;
+use crate::platform::linux::blockers::scan::shared_scan::{DriveUsage, drive_usage};
+use crate::platform::linux::release::{teardown, umount};
+use crate::platform::linux::sys::{errno, fuse, mountinfo, nbd};
+use std::time::Duration;
+
+/// How long the look at processes and other mount namespaces may take.
+const SCAN_BUDGET: Duration = Duration::from_secs(5);
+
+/// Finds the volume idle: nothing but this drive's own mounts and levels uses it.
+///
+/// # Errors
+/// `Busy`; `TimedOut` and `Interrupted` when the search for who uses it came to no end.
+pub fn check_volume(
+    drive: &Drive,
+    volume: &Volume,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    let mut done = StepOutcome::default();
+    for mount in &volume.mounts {
+        if has_dependents(drive, volume, mount) {
+            check_under_dependents(drive, volume, mount, deadline)?;
+            continue;
+        }
+        umount::probe(mount, deadline)?;
+        done.merge(StepOutcome::via(
+            Attempt::accepted("umount2(MNT_EXPIRE)").with_detail(mount.path.display().to_string()),
+        ));
+    }
+    done.merge(teardown::probe(drive, volume)?);
+    // Neither tells how often it is open.
+    if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop)
+        && let Some(scan) = processes_on(drive, &[&volume.name], deadline)?
+    {
+        return Err(busy(&volume.path.display().to_string(), "is in use").with_scan(scan));
+    }
+    match volume.mounts.is_empty() && !teardown::is_stacked(volume) {
+        true => Ok(StepOutcome::skipped("not mounted")),
+        false => Ok(done),
+    }
+}
+
+/// Is the mount busy by what is to be undone before it: another mount of this drive on it or over it, a
+/// loop device over a file there, a swap file.
+fn has_dependents(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
+    let over_a_file = |v: &Volume| v.kind == VolumeKind::Loop && v.parents.contains(&volume.name);
+    drive
+        .volumes
+        .iter()
+        .flat_map(|v| &v.mounts)
+        .any(|m| m.parent == mount.id || mount.covered_by.contains(&m.id))
+        || drive.volumes.iter().any(over_a_file)
+        || volume.swaps.iter().any(|swap| *swap != volume.path)
+}
+
+/// A mount that is busy by what is undone before it cannot be asked for: who else uses it is searched.
+fn check_under_dependents(
+    drive: &Drive,
+    volume: &Volume,
+    mount: &Mount,
+    deadline: &mut Deadline<'_>,
+) -> Result<()> {
+    match processes_on(drive, &[&volume.name], deadline)? {
+        None => Ok(()),
+        Some(scan) => {
+            let path = mount.path.display().to_string();
+            Err(busy(&path, "is in use below what is mounted on it").with_scan(scan))
+        }
+    }
+}
+
+/// What the drive's volumes are used for in other mount namespaces, which the probe of our mounts does
+/// not see, would keep the drive busy after every unmount: that has to be known before the first one.
+fn check_other_namespaces(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<()> {
+    let mounted: Vec<&Volume> = drive.volumes.iter().filter(|v| !v.mounts.is_empty()).collect();
+    let devices: Vec<u64> = mounted.iter().map(|v| v.device).collect();
+    let elsewhere =
+        other_namespaces::mounted_elsewhere(&devices, deadline.capped(SCAN_BUDGET).remaining());
+    deadline.check()?;
+    if let Some(other) = elsewhere.mounts.first() {
+        let by = match other.pid {
+            Some(pid) => format!("seen by process {pid}"),
+            None => "no process is in it".into(),
+        };
+        let path = other.path.display();
+        let detail = format!("is mounted in another mount namespace too, on {path} ({by})");
+        return Err(busy(&drive.name, &detail));
+    }
+    if let Some(overlay) = elsewhere.overlays.first() {
+        let detail = format!("carries a layer of the overlay mounted on {}", overlay.display());
+        return Err(busy(&drive.name, &detail));
+    }
+    let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
+    let scan = match elsewhere.copies {
+        true => processes_on(drive, &names, deadline)?,
+        false => None,
+    };
+    match scan {
+        None => Ok(()),
+        Some(scan) => {
+            Err(busy(&drive.name, "is in use in another mount namespace").with_scan(scan))
+        }
+    }
+}
+
+/// Is the volume mounted in another mount namespace, from where it does not go with ours.
+pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
+    !other_namespaces::mounted_elsewhere(&[volume.device], time.min(SCAN_BUDGET)).mounts.is_empty()
+}
+
+/// Forcing a mount away takes what lies on it along: is there anything on this drive's mounts that is not
+/// this drive's.
+///
+/// # Errors
+/// `Held`, with what it is.
+pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
+    let lines = mountinfo::read_self()
+        .map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    let ours = |id: u64| drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.id == id);
+    let other = lines.iter().find(|line| ours(line.parent) && !ours(line.id));
+    match other {
+        None => Ok(()),
+        Some(line) => {
+            let what = format!(
+                "{} is mounted on {}, within it, and is not its own: --force would take it along",
+                line.file_system,
+                line.path.display()
+            );
+            Err(Error::new(ErrorKind::NotExclusive, &drive.name, what)
+                .with_help("unmount that first, or name its drive too"))
+        }
+    }
+}
+
+/// Every mount is idle: does a program write to the device itself, or use something on the drive that
+/// none of the mounts shows (a mount in another mount namespace, a tree that was detached while in use).
+///
+/// # Errors
+/// `Busy`, with who it is.
+pub fn check_raw_users(
+    drive: &Drive,
+    stays: bool,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    const NO_RAW_USERS: &str = "nobody writes to the device itself";
+    const NO_VISIBLE_RAW_USERS: &str = "not every process could be looked into";
+    let company = drive_usage(drive, &mut deadline.capped(SCAN_BUDGET));
+    deadline.check()?;
+    match company {
+        DriveUsage::Unused => return Ok(StepOutcome::skipped(NO_RAW_USERS)),
+        DriveUsage::NoneVisible => return Ok(StepOutcome::skipped(NO_VISIBLE_RAW_USERS)),
+        DriveUsage::Unknown => {}
+    }
+    if drive.is_mounted() {
+        check_other_namespaces(drive, deadline)?;
+    }
+    let scan = blockers::scan_open(drive, &mut deadline.capped(SCAN_BUDGET));
+    let users = scan.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Process);
+    let counts = |blocker: &Blocker, used: &Usage| {
+        (used.kind != UsageKind::Device || !stays) && !is_fs_server(drive, blocker, used)
+    };
+    let mut uses =
+        users.flat_map(|blocker| blocker.uses.iter().filter(move |used| counts(blocker, used)));
+    match uses.next() {
+        Some(used) if used.kind == UsageKind::Device => {
+            Err(busy(&used.volume, "is written to by a program, past its file systems")
+                .with_scan(scan))
+        }
+        Some(used) => Err(busy(&used.volume, "is used through a mount that is no longer attached")
+            .with_scan(scan)),
+        None if scan.complete => Ok(StepOutcome::skipped(NO_RAW_USERS)),
+        None => {
+            deadline.check()?;
+            Ok(StepOutcome::skipped(NO_VISIBLE_RAW_USERS))
+        }
+    }
+}
+
+/// What processes have open on these volumes; `None` when that is nothing.
+fn processes_on(
+    drive: &Drive,
+    volumes: &[&str],
+    deadline: &mut Deadline<'_>,
+) -> Result<Option<BlockerScan>> {
+    let scan = blockers::scan(drive, &mut deadline.capped(SCAN_BUDGET));
+    let used = |blocker: &Blocker| {
+        blocker.kind == BlockerKind::Process
+            && blocker
+                .uses
+                .iter()
+                .any(|u| volumes.contains(&&*u.volume) && !is_fs_server(drive, blocker, u))
+    };
+    if scan.blockers.iter().any(used) {
+        return Ok(Some(scan));
+    }
+    // A search that our own time or the wish to stop cut short found nobody, which does not mean that
+    // there is nobody. One that a process held up for long is borne: the unmount asks again.
+    if !scan.complete {
+        deadline.check()?;
+    }
+    Ok(None)
+}
+
+/// Is this the program that serves the drive itself (a network block device's) or a file system of it
+/// through FUSE: it has the device open for as long as that goes on.
+fn is_fs_server(drive: &Drive, blocker: &Blocker, used: &Usage) -> bool {
+    let Some(process) = blocker.process.as_ref().filter(|_| used.kind == UsageKind::Device) else {
+        return false;
+    };
+    let through_fuse = |v: &Volume| v.mounts.iter().any(|m| fuse::is_fuse(&m.file_system));
+    nbd::is_client(&drive.name, process.pid)
+        || (drive.volume(&used.volume).is_some_and(through_fuse) && fuse::is_server(process.pid))
+}
+
+fn busy(subject: &str, detail: &str) -> Error {
+    Error::new(ErrorKind::Busy, subject, detail)
+}

@@ -1,0 +1,385 @@
+//! How each kind of drive is made to let go: which methods, in which order, and what a refusal means.
+
+use crate::deadline::Deadline;
+use crate::model::drive::{Bus, Drive, DriveKind};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{Attempt, StepOutcome};
+use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::sys::mtio::Operation;
+use crate::platform::linux::sys::sg::{Command, ScsiResponse};
+use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
+use crate::platform::linux::sys::{blkdev, cdrom, loop_ioctl, mtio, nbd, sg};
+use crate::platform::linux::{helper, tape_session};
+use crate::policy::plan::Action;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::path::PathBuf;
+
+/// One way to make a drive do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `CDROM_LOCKDOOR` with 0.
+    UnlockDoor,
+    /// `CDROMEJECT`
+    CdromEject,
+    /// `CDROMCLOSETRAY`
+    CloseTray,
+    /// A SCSI command.
+    Scsi(Command),
+    /// `MTIOCTOP`
+    Tape(Operation),
+    /// `LOOP_CLR_FD`
+    LoopDetach,
+    /// `NBD_DISCONNECT`
+    NbdDisconnect,
+    /// `NBD_CLEAR_SOCK`
+    NbdClearSocket,
+    /// A write to sysfs that takes the device off its bus.
+    SysfsRemove,
+}
+
+impl Method {
+    /// Its name, as it is reported.
+    pub fn name(self, drive: &Drive) -> String {
+        match self {
+            Method::UnlockDoor => "CDROM_LOCKDOOR (unlock)".into(),
+            Method::CdromEject => "CDROMEJECT".into(),
+            Method::CloseTray => "CDROMCLOSETRAY".into(),
+            // LOAD UNLOAD (SSC-3 7.2) has the bits of a stop.
+            Method::Scsi(Command::Stop) if drive.kind == DriveKind::Tape => {
+                "LOAD UNLOAD (unload)".into()
+            }
+            Method::Scsi(command) => command.name().into(),
+            Method::Tape(operation) => operation.name().into(),
+            Method::LoopDetach => "LOOP_CLR_FD".into(),
+            Method::NbdDisconnect => "NBD_DISCONNECT".into(),
+            Method::NbdClearSocket => "NBD_CLEAR_SOCK".into(),
+            Method::SysfsRemove => match removal(drive) {
+                Some((file, text)) => format!("write {text} to {}", file.display()),
+                None => "sysfs remove".into(),
+            },
+        }
+    }
+
+    /// Is this one a preparation: its refusal is no reason not to try what follows. Many USB bridges do
+    /// not know ALLOW MEDIUM REMOVAL and eject anyway (util-linux `eject` has ignored that since 2008);
+    /// some refuse SYNCHRONIZE CACHE because they have none.
+    fn is_preparatory(self, action: Action) -> bool {
+        match self {
+            // Telling the server is a courtesy; the socket is what keeps the device.
+            Method::UnlockDoor | Method::NbdDisconnect | Method::Tape(Operation::Unlock) => true,
+            Method::Scsi(Command::AllowMediumRemoval | Command::SynchronizeCache) => true,
+            Method::Scsi(Command::Stop) => action == Action::PowerOff,
+            _ => false,
+        }
+    }
+}
+
+/// What is tried for this action, in order: preparations, then one method after the other until one is
+/// accepted.
+pub fn methods(drive: &Drive, action: Action) -> &'static [Method] {
+    use Command::{AllowMediumRemoval, Eject, Stop, SynchronizeCache};
+    use Method::{
+        CdromEject, LoopDetach, NbdClearSocket, NbdDisconnect, Scsi, SysfsRemove, Tape, UnlockDoor,
+    };
+    match (action, drive.kind) {
+        (Action::Eject, DriveKind::Optical) => {
+            &[UnlockDoor, CdromEject, Scsi(AllowMediumRemoval), Scsi(Eject)]
+        }
+        (Action::Eject, DriveKind::Tape) => &[
+            Tape(Operation::Unlock),
+            Tape(Operation::Offline),
+            Scsi(AllowMediumRemoval),
+            Scsi(Stop),
+        ],
+        (Action::Eject, _) => &[Scsi(AllowMediumRemoval), Scsi(Eject), CdromEject],
+        (Action::Stop, _) => &[Scsi(SynchronizeCache), Scsi(Stop)],
+        (Action::Detach, DriveKind::Loop) => &[LoopDetach],
+        (Action::Detach, DriveKind::Network) => &[NbdDisconnect, NbdClearSocket],
+        // Its driver flushes and shuts it down when it is removed (NVMe 1.4, 7.6.2).
+        (Action::PowerOff, _) if matches!(drive.bus, Bus::Nvme | Bus::Thunderbolt) => {
+            &[SysfsRemove]
+        }
+        (Action::PowerOff, DriveKind::Disk | DriveKind::Optical) => {
+            &[Scsi(SynchronizeCache), Scsi(Stop), SysfsRemove]
+        }
+        (Action::PowerOff, _) => &[SysfsRemove],
+        _ => &[],
+    }
+}
+
+/// What is tried to take a medium in.
+pub fn load_methods(drive: &Drive) -> &'static [Method] {
+    match drive.kind {
+        DriveKind::Optical => &[Method::CloseTray, Method::Scsi(Command::Load)],
+        DriveKind::Disk => &[Method::Scsi(Command::Load)],
+        DriveKind::Tape => &[Method::Tape(Operation::Load)],
+        _ => &[],
+    }
+}
+
+/// Tries the methods. The drive's descriptor is taken away where the kernel wants it closed.
+///
+/// # Errors
+/// `NotSupported` when the drive knows none of them, else what the last one said; with every attempt.
+pub fn perform(
+    drive: &Drive,
+    action: Option<Action>,
+    methods: &[Method],
+    device: &mut Option<OwnedFd>,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    let mut done = StepOutcome::default();
+    let mut refusal = None;
+    for &method in methods {
+        let name = method.name(drive);
+        match attempt(drive, method, device, deadline)? {
+            Ok(()) => {
+                done.attempts.push(Attempt::accepted(name));
+                if !action.is_some_and(|action| method.is_preparatory(action)) {
+                    return Ok(done);
+                }
+            }
+            Err(refused) => {
+                done.attempts.push(Attempt::failed(name, refused.words.clone()));
+                if refused.kind == ErrorKind::Unwritten {
+                    return Err(refused.error(drive, action).with_attempts(done.attempts));
+                }
+                if !action.is_some_and(|action| method.is_preparatory(action)) {
+                    refusal = Some(refused);
+                }
+            }
+        }
+    }
+    let refused = refusal.unwrap_or_else(|| MethodError {
+        kind: ErrorKind::NotSupported,
+        words: "no method is known for it".into(),
+        code: None,
+    });
+    // A disk that cannot be stopped has nothing that spins.
+    if action == Some(Action::Stop) && refused.kind == ErrorKind::NotSupported {
+        let attempts = done.attempts;
+        return Ok(StepOutcome {
+            attempts,
+            ..StepOutcome::skipped(
+                "the drive knows no command to stop; it was flushed and dismounted",
+            )
+        });
+    }
+    Err(refused.error(drive, action).with_attempts(done.attempts))
+}
+
+/// A method that was not accepted.
+struct MethodError {
+    kind: ErrorKind,
+    words: String,
+    code: Option<i32>,
+}
+
+impl MethodError {
+    /// `action` as for [`carry_out`]: `None` when a medium was to be taken in.
+    fn error(self, drive: &Drive, action: Option<Action>) -> Error {
+        let error = match self.kind {
+            ErrorKind::NotSupported if action.is_none() => Error::new(
+                self.kind,
+                &drive.name,
+                format!("has no motor that takes a medium in: {}", self.words),
+            )
+            .with_help("put the medium in by hand"),
+            ErrorKind::NotSupported => Error::new(
+                self.kind,
+                &drive.name,
+                format!("flushed and dismounted, but it knows no such command: {}", self.words),
+            )
+            .with_help("take the medium out by hand, or pass --power-off"),
+            ErrorKind::NotPermitted => Error::new(self.kind, &drive.name, self.words)
+                .with_help("run it as root: sudo unmoor …"),
+            kind => Error::new(kind, &drive.name, self.words),
+        };
+        match self.code {
+            Some(code) => error.with_os_code(code),
+            None => error,
+        }
+    }
+
+    fn errno(errno: Errno) -> MethodError {
+        let kind = match crate::platform::linux::sys::errno::kind(errno) {
+            // ENXIO and ENODEV here: the driver behind the device has no such thing.
+            ErrorKind::Gone => ErrorKind::Failed,
+            kind => kind,
+        };
+        MethodError { kind, words: errno.to_string(), code: Some(errno.raw_os_error()) }
+    }
+
+    fn answer(command: Command, answer: ScsiResponse) -> Option<MethodError> {
+        let (kind, words) = match answer {
+            ScsiResponse::Good => return None,
+            // There is no medium to eject: that is what was wanted.
+            ScsiResponse::Check(sense) if sense.no_medium() => return None,
+            // A medium that could not be written to its end (SBC-3 5.18).
+            ScsiResponse::Check(sense)
+                if command == Command::SynchronizeCache && matches!(sense.key, 0x3 | 0x4) =>
+            {
+                (ErrorKind::Unwritten, format!("data may be lost: {sense}"))
+            }
+            ScsiResponse::Check(sense) if sense.removal_prevented() => {
+                (ErrorKind::Busy, format!("the drive says: {sense}"))
+            }
+            ScsiResponse::Check(sense) if sense.unknown_command() => {
+                (ErrorKind::NotSupported, format!("the drive says: {sense}"))
+            }
+            ScsiResponse::Check(sense) => (ErrorKind::Failed, format!("the drive says: {sense}")),
+            ScsiResponse::Transport(status, host, driver) => (
+                ErrorKind::Failed,
+                format!(
+                    "the command did not get through \
+                     (SCSI status {status:02X}h, host {host:02X}h, driver {driver:02X}h)"
+                ),
+            ),
+        };
+        Some(MethodError { kind, words, code: None })
+    }
+}
+
+fn attempt(
+    drive: &Drive,
+    method: Method,
+    device: &mut Option<OwnedFd>,
+    deadline: &mut Deadline<'_>,
+) -> Result<Result<(), MethodError>> {
+    let gone = || Error::new(ErrorKind::Gone, &drive.name, "is not open any more");
+    let result = {
+        let fd = device.as_ref().ok_or_else(gone)?.as_fd();
+        match method {
+            Method::UnlockDoor => call(deadline, fd, || cdrom::lock_door(fd, false))?,
+            Method::CdromEject => call(deadline, fd, || cdrom::eject(fd))?,
+            Method::CloseTray => call(deadline, fd, || cdrom::close_tray(fd))?,
+            Method::LoopDetach => call(deadline, fd, || loop_ioctl::detach(fd))?,
+            Method::NbdDisconnect => call(deadline, fd, || nbd::disconnect(fd))?,
+            Method::NbdClearSocket => call(deadline, fd, || nbd::clear_socket(fd))?,
+            Method::SysfsRemove => remove(drive, deadline)?,
+            Method::Tape(operation) => call(deadline, fd, || mtio::operate(fd, operation))?,
+            Method::Scsi(command) => return scsi(fd, command, deadline),
+        }
+    };
+    match (method, result) {
+        // The loop driver detaches when the last one closes it; ENXIO: it has been already.
+        (Method::LoopDetach, Ok(()) | Err(Errno::NXIO)) => {
+            *device = None;
+            Ok(Ok(()))
+        }
+        // The device is free when the last one closes it.
+        (Method::NbdClearSocket, Ok(())) => {
+            *device = None;
+            Ok(Ok(()))
+        }
+        (_, Ok(())) => Ok(Ok(())),
+        (_, Err(errno)) => Ok(Err(MethodError::errno(errno))),
+    }
+}
+
+fn call(
+    deadline: &mut Deadline<'_>,
+    needs: BorrowedFd<'_>,
+    mut call: impl FnMut() -> Result<(), Errno>,
+) -> Result<Result<(), Errno>> {
+    Ok(helper::run(deadline, |_| {}, &[needs], || call().map(|()| [0; 8]))?.map(drop))
+}
+
+/// Tells a drive itself to write what it has in a cache of its own.
+///
+/// `fsync` on the device does so too, but only where the kernel knows of the cache
+/// (Documentation/block/writeback_cache_control.rst), and many USB bridges do not tell of it. `None` where
+/// it needs no telling, or no such command gets to the drive.
+///
+/// # Errors
+/// `Unwritten` when the drive says that it could not write. What else it says is only noted: a drive
+/// without a cache need not know the command.
+pub fn synchronize(
+    drive: &Drive,
+    node: &SysfsDir,
+    fd: BorrowedFd<'_>,
+    deadline: &mut Deadline<'_>,
+) -> Result<Option<Attempt>> {
+    let known = node.text("queue/write_cache").is_some_and(|cache| cache == "write back");
+    if known || drive.kind != DriveKind::Disk {
+        return Ok(None);
+    }
+    let name = Command::SynchronizeCache.name();
+    match scsi(fd, Command::SynchronizeCache, deadline)? {
+        Ok(()) => Ok(Some(Attempt::accepted(name))),
+        Err(refused) if refused.kind == ErrorKind::Unwritten => {
+            let attempts = vec![Attempt::failed(name, refused.words.clone())];
+            Err(refused.error(drive, None).with_attempts(attempts))
+        }
+        // No SCSI device at all.
+        Err(refused) if refused.code.is_some() => Ok(None),
+        Err(refused) => Ok(Some(Attempt::failed(name, refused.words))),
+    }
+}
+
+/// Sends a command; a drive that says "unit attention" or "becoming ready" is asked once more.
+fn scsi(
+    fd: BorrowedFd<'_>,
+    command: Command,
+    deadline: &mut Deadline<'_>,
+) -> Result<Result<(), MethodError>> {
+    let mut again = 3;
+    loop {
+        let timeout = deadline.remaining();
+        let send = || sg::send(fd, command, timeout).map(ScsiResponse::to_bytes);
+        let sent = helper::run(deadline, |_| {}, &[fd], send)?;
+        let answer = match sent {
+            Ok(bytes) => ScsiResponse::from_bytes(bytes),
+            Err(errno) => return Ok(Err(MethodError::errno(errno))),
+        };
+        match answer {
+            ScsiResponse::Check(sense) if sense.transient() && again > 0 => again -= 1,
+            answer => {
+                if answer == ScsiResponse::Good
+                    && command == Command::Eject
+                    && is_empty(fd, deadline)?
+                {
+                    // Lets the kernel see that the medium and its partitions are gone.
+                    call(deadline, fd, || blkdev::reread_partitions(fd))?.ok();
+                }
+                return Ok(MethodError::answer(command, answer).map_or(Ok(()), Err));
+            }
+        }
+    }
+}
+
+/// Does the drive say that there is no medium. One that has only stopped would be started again by a look
+/// at its partitions (`sd_spinup_disk` of the kernel's `sd.c`).
+fn is_empty(fd: BorrowedFd<'_>, deadline: &mut Deadline<'_>) -> Result<bool> {
+    for _ in 0..4 {
+        let timeout = deadline.remaining();
+        let ask = || sg::send(fd, Command::TestUnitReady, timeout).map(ScsiResponse::to_bytes);
+        match helper::run(deadline, |_| {}, &[fd], ask)?.map(ScsiResponse::from_bytes) {
+            Ok(ScsiResponse::Check(sense)) if sense.transient() => {}
+            answer => {
+                return Ok(matches!(answer, Ok(ScsiResponse::Check(sense)) if sense.no_medium()));
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The port's own file that takes what is plugged in off its bus.
+fn removal(drive: &Drive) -> Option<(PathBuf, &'static str)> {
+    let place = match tape_session::is_tape(drive.id.device) {
+        true => tape_session::by_number(drive.id.device),
+        false => BlockDevice::of(drive.id.device),
+    };
+    Port::of(&place.ok()?)?.removal()
+}
+
+fn remove(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
+    let Some((file, text)) = removal(drive) else { return Ok(Err(Errno::OPNOTSUPP)) };
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let file = match openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => file,
+        Err(errno) => return Ok(Err(errno)),
+    };
+    call(deadline, file.as_fd(), || rustix::io::write(&file, text.as_bytes()).map(drop))
+}

@@ -1,0 +1,145 @@
+//! Force: a file system that is in use is cut off from its drive, so that nothing that is still open can
+//! write to it. Which way, for which file system, and how that is known: docs/force.md.
+
+use crate::deadline::Deadline;
+use crate::model::drive::{Drive, Mount, Volume, VolumeKind};
+use crate::model::error::Result;
+use crate::model::report::{Attempt, StepOutcome};
+use crate::platform::linux::helper;
+use crate::platform::linux::inventory::describe;
+use crate::platform::linux::release::{teardown, umount};
+use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
+use crate::platform::linux::sys::{blkpg, errno, fs_shutdown, fuse};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::path::PathBuf;
+
+/// Writes what is in the cache, cuts the file system off, and detaches the mount from the tree. Where it is
+/// known already that something cannot be written, that is not tried again: the user has been told, and
+/// goes on.
+pub fn force_unmount(
+    drive: &Drive,
+    volume: &Volume,
+    mount: &Mount,
+    known: bool,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    let shown = mount.path.display().to_string();
+    let mut done = StepOutcome::default();
+    {
+        let root = umount::open(mount, deadline)?;
+        if !known {
+            // Whoever writes has gone on since the flush.
+            let sync = || rustix::fs::syncfs(&root).map(|()| [0; 8]);
+            match helper::run(deadline, |_| {}, &[root.as_fd()], sync)? {
+                Ok(_) => done.attempts.push(Attempt::accepted("syncfs").with_detail(&*shown)),
+                Err(e) => return Err(errno::unwritten(e, shown, "syncfs")),
+            }
+        }
+        block_writes(drive, volume, mount, &root, &mut done, deadline)?;
+    }
+    done.attempts
+        .push(umount::detach(mount, deadline).map_err(|e| e.with_attempts(done.attempts.clone()))?);
+    Ok(done)
+}
+
+/// Tries one way after the other; notes each.
+fn block_writes(
+    drive: &Drive,
+    volume: &Volume,
+    mount: &Mount,
+    root: &OwnedFd,
+    done: &mut StepOutcome,
+    deadline: &mut Deadline<'_>,
+) -> Result<()> {
+    let shown = mount.path.display().to_string();
+    let mut tried = |name: &str, result: Result<(), Errno>| {
+        done.attempts.push(match result {
+            Ok(()) => Attempt::accepted(name).with_detail(&*shown),
+            Err(errno) => Attempt::failed(name, errno.to_string()),
+        });
+        result.is_ok()
+    };
+    if fuse::is_fuse(&mount.file_system)
+        && tried("fuse abort", fuse::abort(number_of(mount, volume)))
+    {
+        return Ok(());
+    }
+    let shut = || fs_shutdown::shutdown(root).map(|()| [0; 8]);
+    let shut = helper::run(deadline, |_| {}, &[root.as_fd()], shut)?;
+    let shut = tried("FS_IOC_SHUTDOWN", shut.map(drop));
+    // A file system over several devices writes to all of them. Also where it was shut down: ext4 writes
+    // its superblock once more when the last handle is closed.
+    let (mut cut, mut short) = (true, Vec::new());
+    let members = drive
+        .volumes
+        .iter()
+        .filter(|v| v.name == volume.name || volume.other_members.contains(&v.name));
+    for member in members {
+        // Its own mapping can be cut off when it is taken down; an image goes with what it lies on.
+        if teardown::supports_force(member) || member.kind == VolumeKind::Loop {
+            continue;
+        }
+        match Partition::of(member) {
+            Some(partition) if tried("BLKPG_RESIZE_PARTITION", partition.shrink()) => {
+                short.push(member.name.clone());
+            }
+            _ => cut = false,
+        }
+    }
+    if !short.is_empty() {
+        done.warnings.push(format!(
+            "{} is cut off: until it is plugged in again, or its partition table is read again, this \
+             machine sees only its first sector",
+            short.join(", ")
+        ));
+    }
+    if shut || cut {
+        return Ok(());
+    }
+    done.still_writable.push(shown.clone());
+    done.warnings.push(format!(
+        "{shown} cannot be cut off ({}): programs that have files open there could still write to them \
+         until {} is gone",
+        mount.file_system, drive.name
+    ));
+    Ok(())
+}
+
+/// The number of the file system; that of `fuseblk` is its device's.
+fn number_of(mount: &Mount, volume: &Volume) -> u64 {
+    let lines = crate::platform::linux::sys::mountinfo::read_self().unwrap_or_default();
+    lines.iter().find(|line| line.id == mount.id).map_or(volume.device, |line| line.device)
+}
+
+/// A partition that can be made so short that nothing of its file system is within reach.
+///
+/// The block layer checks the end of the partition at every request (`bio_check_eod`), whoever sends it:
+/// what lies behind it fails with EIO. One sector has to stay: a size of 0 means "not known" there.
+struct Partition {
+    disk: PathBuf,
+    number: u32,
+    start: u64,
+    sector: u64,
+}
+
+impl Partition {
+    fn of(volume: &Volume) -> Option<Partition> {
+        if volume.kind != VolumeKind::Partition {
+            return None;
+        }
+        let place = BlockDevice::of(volume.device).ok()?;
+        let disk = SysfsDir::open(&*place.disk_path).ok()?;
+        let node = disk.child(place.partition?.as_str()).ok()?;
+        Some(Partition {
+            disk: PathBuf::from(format!("/dev/{}", place.disk.replace('!', "/"))),
+            number: u32::try_from(node.number("partition")?).ok()?,
+            start: node.number("start")?.checked_mul(512)?,
+            sector: disk.number("queue/logical_block_size").unwrap_or(512),
+        })
+    }
+
+    fn shrink(&self) -> Result<(), Errno> {
+        blkpg::resize(describe::open(&self.disk)?, self.number, self.start, self.sector)
+    }
+}

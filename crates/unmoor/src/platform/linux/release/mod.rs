@@ -1,0 +1,10 @@
+//! TODO.
+
+pub(crate) mod attach;
+pub(crate) mod busy_check;
+pub(crate) mod eject;
+pub(crate) mod flush;
+pub(crate) mod force;
+pub(crate) mod process_handle;
+pub(crate) mod teardown;
+pub(crate) mod umount;

@@ -1,0 +1,319 @@
+//! What is stacked on a drive: is a level idle, and how it is taken down.
+//!
+//! The kernel's own calls are used, not the tools that set the level up, and they are enough:
+//!
+//! - **dm-crypt**: `cryptsetup close` is `DM_DEV_REMOVE` too. The key that the mapping works with is in
+//!   the kernel and is wiped with it (`crypt_dtr`); the copy that LUKS2 passes through a keyring was in
+//!   one of cryptsetup's own thread, and ended with that.
+//! - **LVM**: deactivating a volume group is removing the mappings of its logical volumes; nothing is
+//!   written to the medium by it (lvm(8): `vgchange --activate n`). LVM keeps no state beside the
+//!   kernel's, and a `dmeventd` that watched a mapping notices that it is gone.
+//! - **udev**: a removal without a cookie (libdevmapper's way to wait for udev) sends the same event;
+//!   nobody waits for it, and the links in /dev go when udev gets to it.
+//! - **md**: `mdadm --stop` is `STOP_ARRAY` too, unless a program writes the metadata.
+
+use crate::deadline::Deadline;
+use crate::model::drive::{Drive, Volume, VolumeKind};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{Attempt, StepOutcome};
+use crate::platform::linux::helper;
+use crate::platform::linux::inventory::snapshot;
+use crate::platform::linux::sys::sysfs::SysfsDir;
+use crate::platform::linux::sys::{dm_ioctl, errno, fuse, loop_ioctl, md, swaps};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a refusal is retried: what was on top a moment ago may be on its way out yet, and udev
+/// looks at every device that was written to.
+const RETRY_TIME: Duration = Duration::from_millis(1000);
+
+/// Is it one that has to be taken down by itself.
+pub fn is_stacked(volume: &Volume) -> bool {
+    !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay)
+}
+
+/// Can a level that is in use be cut off from what lies below it.
+pub fn supports_force(volume: &Volume) -> bool {
+    use VolumeKind::{Crypt, Lvm, Mapping, Raid};
+    matches!(volume.kind, Crypt | Lvm | Mapping | Raid)
+}
+
+/// Asks the kernel whether only this drive's own mounts and levels use this one.
+///
+/// # Errors
+/// `Busy`; `MethodError` for what another program manages.
+pub fn probe(drive: &Drive, volume: &Volume) -> Result<StepOutcome> {
+    let path = volume.path.display().to_string();
+    match volume.kind {
+        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => {
+            Ok(StepOutcome::default())
+        }
+        VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => {
+            let opened = control(volume).and_then(|control| {
+                dm_ioctl::open_count(control, volume.device)
+                    .map_err(|e| errno::error(e, &path, "DM_DEV_STATUS"))
+            })?;
+            match opened.saturating_sub(internal_opens(drive, volume)) {
+                0 => Ok(StepOutcome::via(Attempt::accepted("DM_DEV_STATUS").with_detail(path))),
+                _ => Err(in_use(volume)),
+            }
+        }
+        VolumeKind::Raid if md::is_managed_outside(&volume.name) => Err(Error::new(
+            ErrorKind::Refused,
+            &drive.name,
+            format!("the array {} on it is managed by mdmon", volume.name),
+        )
+        .with_help(format!("stop it first: mdadm --stop {path}"))),
+        // They tell nobody how often they are open; with something of ours on them they cannot be
+        // claimed either.
+        VolumeKind::Raid | VolumeKind::Loop if internal_opens(drive, volume) > 0 => {
+            Ok(StepOutcome::default())
+        }
+        VolumeKind::Raid | VolumeKind::Loop => match open(volume, OFlags::EXCL) {
+            Ok(_) => Ok(StepOutcome::via(Attempt::accepted("open(O_EXCL)").with_detail(path))),
+            Err(Errno::BUSY) => Err(in_use(volume)),
+            Err(errno) => Err(errno::error(errno, path, "open(O_EXCL)")),
+        },
+    }
+}
+
+/// How often this drive's own mounts and levels hold this one open: a file system does once, whatever
+/// the number of its mounts and of the images and overlays on it; a mapping and an array do once each.
+fn internal_opens(drive: &Drive, volume: &Volume) -> u32 {
+    let holds = |other: &&Volume| {
+        other.name != volume.name
+            && !matches!(other.kind, VolumeKind::Loop | VolumeKind::Overlay)
+            && other.parents.contains(&volume.name)
+    };
+    let above = |v: &Volume| match v.kind {
+        // A partition of an array or an image holds it only while it is in use itself.
+        VolumeKind::Partition => internal_opens(drive, v),
+        _ => 1,
+    };
+    let file_system = !volume.mounts.is_empty() || !volume.other_members.is_empty();
+    // What serves a file system through FUSE has its device open too, as long as it is mounted.
+    let served = volume.mounts.iter().any(|mount| fuse::is_fuse(&mount.file_system));
+    let swap = volume.swaps.contains(&volume.path);
+    u32::from(file_system)
+        + u32::from(served)
+        + u32::from(swap)
+        + drive.volumes.iter().filter(holds).map(above).sum::<u32>()
+}
+
+/// Takes the level down. With `force`, one that is still open too, where the kernel can cut it off.
+///
+/// # Errors
+/// `Busy`; `MethodError` when it is not what it was when it was looked at.
+pub fn remove_level(
+    drive: &Drive,
+    volume: &Volume,
+    force: bool,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    if !is_stacked(volume) {
+        return Ok(StepOutcome::skipped("not mounted"));
+    }
+    verify_slaves(drive, volume)?;
+    let (method, answer) = match volume.kind {
+        VolumeKind::Raid => ("STOP_ARRAY", stop(volume, deadline)?),
+        VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, force, deadline)?),
+        _ => ("DM_DEV_REMOVE", remove(volume, deadline)?),
+    };
+    let shown = volume.path.display().to_string();
+    match answer {
+        Ok(()) => Ok(StepOutcome::via(Attempt::accepted(method).with_detail(shown))),
+        Err(Errno::NXIO | Errno::NODEV | Errno::NOENT) => {
+            Ok(StepOutcome::skipped(format!("{} is gone already", volume.name)))
+        }
+        Err(Errno::BUSY) if force => force_close(volume, deadline),
+        Err(Errno::BUSY) => {
+            Err(in_use(volume).with_attempts(vec![Attempt::failed(method, "in use")]))
+        }
+        Err(errno) => Err(errno::error(errno, shown, method)),
+    }
+}
+
+/// Takes swap out of use. A process that is told to stop on the way leaves it in use.
+///
+/// # Errors
+/// `Failed` when what is in it does not fit into memory.
+pub fn swap_off(path: &Path, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+    let shown = path.display().to_string();
+    let name = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| errno::error(Errno::INVAL, &*shown, "swapoff"))?;
+    match helper::run(deadline, |_| {}, &[], || swaps::swapoff(&name).map(|()| [0; 8]))? {
+        Ok(_) => Ok(StepOutcome::via(Attempt::accepted("swapoff").with_detail(shown))),
+        // It is no longer swapped to.
+        Err(Errno::INVAL) => Ok(StepOutcome::skipped(format!("{shown} is out of use already"))),
+        Err(Errno::NOMEM) => Err(Error::new(
+            ErrorKind::Failed,
+            shown,
+            "what is swapped out there does not fit into memory",
+        )
+        .with_os_code(Errno::NOMEM.raw_os_error())
+        .with_help("end something large, or add other swap first")),
+        Err(errno) => Err(errno::error(errno, shown, "swapoff")),
+    }
+}
+
+/// A device number may have been given to another mapping since it was looked at.
+fn verify_slaves(drive: &Drive, volume: &Volume) -> Result<()> {
+    let node = SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!")));
+    let below = node.map(|node| node.names_in("slaves")).unwrap_or_default();
+    let foreign = |name: &String| {
+        let name = name.replace('!', "/");
+        name != drive.name && drive.volume(&name).is_none() && !volume.parents.contains(&name)
+    };
+    match below.iter().find(|name| foreign(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            ErrorKind::Refused,
+            &drive.name,
+            format!("{} lies on {name} now: it is not what it was", volume.name),
+        )),
+    }
+}
+
+fn remove(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
+    let control = control(volume)?;
+    let name =
+        SysfsDir::open(format!("/sys/block/{}", volume.name)).ok().and_then(|n| n.text("dm/name"));
+    let answer =
+        retry_while_busy(deadline, control.as_fd(), || dm_ioctl::remove(&control, volume.device))?;
+    if let (Ok(()), Some(name)) = (answer, name) {
+        remove_stale_node(&name, volume.device);
+    }
+    Ok(answer)
+}
+
+/// Where no udev runs, who made the mapping made its node too, and that would name another one later.
+fn remove_stale_node(name: &str, device: u64) {
+    let node = PathBuf::from("/dev/mapper").join(name);
+    let link = std::fs::symlink_metadata(&node).is_ok_and(|m| m.file_type().is_symlink());
+    if !link && snapshot::device_of(&node) == Some(device) {
+        let _ = std::fs::remove_file(node);
+    }
+}
+
+fn stop(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
+    match open(volume, OFlags::empty()) {
+        Ok(array) => retry_while_busy(deadline, array.as_fd(), || md::stop(&array)),
+        Err(errno) => Ok(Err(errno)),
+    }
+}
+
+/// The loop driver says yes while others have the device open, and detaches when the last one closes
+/// it: it is looked at afterwards.
+fn detach(volume: &Volume, force: bool, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
+    match open(volume, if force { OFlags::empty() } else { OFlags::EXCL }) {
+        Ok(device) => {
+            let detach = || loop_ioctl::detach(&device).map(|()| [0; 8]);
+            let answer = helper::run(deadline, |_| {}, &[device.as_fd()], detach)?;
+            if let Err(errno) = answer {
+                return Ok(Err(errno));
+            }
+        }
+        Err(errno) => return Ok(Err(errno)),
+    }
+    let attached = || match SysfsDir::open(format!("/sys/block/{}/loop", volume.name)) {
+        Ok(_) => Err(Errno::BUSY),
+        Err(_) => Ok(()),
+    };
+    let patience = deadline.now() + RETRY_TIME;
+    while attached().is_err() && deadline.now() < patience {
+        deadline.sleep(Duration::from_millis(20))?;
+    }
+    Ok(attached())
+}
+
+/// What force can do with a level that is still open: a mapping gets the `error` target, so that every
+/// handle of it fails and the drive below it is free. A loop device goes with the file system that its
+/// image lies on, which is cut off in its turn. An array is made short.
+fn force_close(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+    if volume.kind == VolumeKind::Loop {
+        let attempt =
+            Attempt::failed("LOOP_CLR_FD", "in use: detached when the last one closes it");
+        return Ok(StepOutcome::via(attempt)
+            .with_warning(format!("{} is still held by programs that were cut off", volume.name)));
+    }
+    if volume.kind == VolumeKind::Raid {
+        return force_close_array(volume, deadline);
+    }
+    if !supports_force(volume) {
+        let help = "what has it open must be closed: force cannot cut it off";
+        return Err(in_use(volume).with_help(help));
+    }
+    let control = control(volume)?;
+    let sectors = volume.size.unwrap_or(0) / 512;
+    let replace = || dm_ioctl::replace_by_errors(&control, volume.device, sectors).map(|()| [0; 8]);
+    match helper::run(deadline, |_| {}, &[control.as_fd()], replace)? {
+        Ok(_) => Ok(StepOutcome::via(
+            Attempt::accepted("DM_TABLE_LOAD (error)")
+                .with_detail(volume.path.display().to_string()),
+        )
+        .with_warning(format!(
+            "{} is cut off from the drive and still held by programs; once they have ended, remove \
+             what is left of it: dmsetup remove {}",
+            volume.name,
+            volume.path.display()
+        ))),
+        Err(errno) => {
+            Err(errno::error(errno, volume.path.display().to_string(), "DM_TABLE_LOAD (error)"))
+        }
+    }
+}
+
+/// Makes an array that is in use so short that nothing of its file system is within reach, and waits until
+/// the kernel has marked its members as clean: after that it writes to them no more.
+fn force_close_array(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+    let shown = volume.path.display().to_string();
+    let failed = |errno| errno::error(errno, &*shown, "md/array_size");
+    let size = md::array_size(&volume.name).map_err(failed)?;
+    let shorten = || md::shorten(&size).map(|()| [0; 8]);
+    helper::run(deadline, |_| {}, &[size.as_fd()], shorten)?.map_err(failed)?;
+    while !md::is_clean(&volume.name) {
+        deadline.sleep(Duration::from_millis(50))?;
+    }
+    Ok(StepOutcome::via(Attempt::accepted("md/array_size").with_detail(&*shown)).with_warning(format!(
+        "{} is cut off from the drive and still held by programs; once they have ended, stop what is left \
+         of it: mdadm --stop {shown}",
+        volume.name
+    )))
+}
+
+/// Tries again for a moment while it is in use.
+fn retry_while_busy(
+    deadline: &mut Deadline<'_>,
+    device: BorrowedFd<'_>,
+    call: impl Fn() -> Result<(), Errno>,
+) -> Result<Result<(), Errno>> {
+    let patience = deadline.now() + RETRY_TIME;
+    loop {
+        match helper::run(deadline, |_| {}, &[device], || call().map(|()| [0; 8]))? {
+            Err(Errno::BUSY) if deadline.now() < patience => {
+                deadline.sleep(Duration::from_millis(20))?
+            }
+            answer => return Ok(answer.map(drop)),
+        }
+    }
+}
+
+fn control(volume: &Volume) -> Result<OwnedFd> {
+    dm_ioctl::control()
+        .map_err(|e| errno::error(e, volume.path.display().to_string(), "/dev/mapper/control"))
+}
+
+fn open(volume: &Volume, more: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+    openat(CWD, &*volume.path, flags, Mode::empty())
+}
+
+fn in_use(volume: &Volume) -> Error {
+    Error::new(ErrorKind::Busy, volume.path.display().to_string(), "is in use")
+        .with_os_code(Errno::BUSY.raw_os_error())
+}

@@ -1,0 +1,104 @@
+//! bpf(2): a program that goes through every open file of every process (`bpf_iter/task_file`).
+
+use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
+use rustix::io::Errno;
+
+/// One instruction (Documentation/bpf/standardization/instruction-set.rst).
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Instruction {
+    /// Operation.
+    pub(crate) code: u8,
+    /// Source register in the high four bits, destination in the low ones.
+    pub(crate) registers: u8,
+    /// Offset.
+    pub(crate) offset: i16,
+    /// Immediate value.
+    pub(crate) immediate: i32,
+}
+
+const PROG_LOAD: libc::c_long = 5;
+const LINK_CREATE: libc::c_long = 28;
+const ITER_CREATE: libc::c_long = 33;
+const PROG_TYPE_TRACING: u32 = 26;
+const TRACE_ITER: u32 = 28;
+
+/// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`, linux/bpf.h.
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+    attach_prog_fd: u32,
+    core_relo_cnt: u32,
+}
+
+/// The same for `BPF_LINK_CREATE` and, with less of it, `BPF_ITER_CREATE`.
+#[repr(C)]
+#[derive(Default)]
+struct Link {
+    fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+    iter_info: u64,
+    iter_info_len: u32,
+    reserved: u32,
+}
+
+/// Loads a program for the iterator whose function has this number, and starts it: reading the
+/// descriptor runs it.
+///
+/// # Errors
+/// EPERM without CAP_BPF and CAP_PERFMON, EINVAL or EACCES where the kernel does not take the program.
+pub(crate) fn iterate(program: &[Instruction], function: u32) -> Result<OwnedFd, Errno> {
+    let load = Load {
+        prog_type: PROG_TYPE_TRACING,
+        insn_cnt: u32::try_from(program.len()).map_err(|_| Errno::TOOBIG)?,
+        insns: program.as_ptr() as u64,
+        // The kernel lends its helpers to programs under a licence compatible with its own: this
+        // program may be used under either of the two named.
+        license: c"Dual MIT/GPL".as_ptr() as u64,
+        prog_name: *b"unmoor_files\0\0\0\0",
+        expected_attach_type: TRACE_ITER,
+        attach_btf_id: function,
+        ..Load::default()
+    };
+    let program = bpf(PROG_LOAD, &load)?;
+    let fd = u32::try_from(program.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    let link = bpf(LINK_CREATE, &Link { fd, attach_type: TRACE_ITER, ..Link::default() })?;
+    let fd = u32::try_from(link.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    bpf(ITER_CREATE, &Link { fd, ..Link::default() })
+}
+
+/// A command that gives a descriptor.
+fn bpf<A>(command: libc::c_long, attributes: &A) -> Result<OwnedFd, Errno> {
+    // SAFETY: the kernel reads as many bytes as the structure has, and through the addresses in it the
+    // instructions and the licence, which live for the length of the call; it writes nothing.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<A>())
+    };
+    match i32::try_from(fd) {
+        // SAFETY: these commands give a new descriptor, which nobody else owns.
+        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(crate::platform::linux::sys::blkdev::last_errno()),
+    }
+}

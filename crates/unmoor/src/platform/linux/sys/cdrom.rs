@@ -1,0 +1,78 @@
+//! The CD-ROM ioctls (`linux/cdrom.h`, Documentation/userspace-api/ioctl/cdrom.rst).
+
+use crate::platform::linux::sys::ioctl;
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+
+const CDROMEJECT: ioctl::Request = 0x5309;
+const CDROMCLOSETRAY: ioctl::Request = 0x5319;
+const CDROM_DRIVE_STATUS: ioctl::Request = 0x5326;
+const CDROM_LOCKDOOR: ioctl::Request = 0x5329;
+/// "The slot that is current now", for drives without a changer.
+const CDSL_CURRENT: usize = 0x7fff_ffff;
+
+/// What `CDROM_DRIVE_STATUS` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriveStatus {
+    /// `CDS_NO_INFO`: the drive does not tell.
+    NoInfo,
+    /// `CDS_NO_DISC`
+    NoDisc,
+    /// `CDS_TRAY_OPEN`
+    TrayOpen,
+    /// `CDS_DRIVE_NOT_READY`: it spins up, or it is confused.
+    NotReady,
+    /// `CDS_DISC_OK`
+    DiscOk,
+}
+
+/// `CDROM_DRIVE_STATUS`: asks the drive, not the kernel's memory of it.
+pub fn drive_status(device: impl AsFd) -> Result<DriveStatus, Errno> {
+    let number = call(device, CDROM_DRIVE_STATUS, CDSL_CURRENT)?;
+    Ok(DriveStatus::from_number(u8::try_from(number).unwrap_or(0)))
+}
+
+impl DriveStatus {
+    /// From the kernel's number.
+    pub fn from_number(number: u8) -> DriveStatus {
+        match number {
+            1 => DriveStatus::NoDisc,
+            2 => DriveStatus::TrayOpen,
+            3 => DriveStatus::NotReady,
+            4 => DriveStatus::DiscOk,
+            _ => DriveStatus::NoInfo,
+        }
+    }
+
+    /// The kernel's number.
+    pub fn number(self) -> u8 {
+        match self {
+            DriveStatus::NoInfo => 0,
+            DriveStatus::NoDisc => 1,
+            DriveStatus::TrayOpen => 2,
+            DriveStatus::NotReady => 3,
+            DriveStatus::DiscOk => 4,
+        }
+    }
+}
+
+/// `CDROM_LOCKDOOR`: lets the drive's door be opened, or keeps it shut. The kernel allows unlocking
+/// to others only while nobody else has the drive open.
+pub fn lock_door(device: impl AsFd, locked: bool) -> Result<(), Errno> {
+    call(device, CDROM_LOCKDOOR, locked.into()).map(drop)
+}
+
+/// `CDROMEJECT`: opens the tray.
+pub fn eject(device: impl AsFd) -> Result<(), Errno> {
+    call(device, CDROMEJECT, 0).map(drop)
+}
+
+/// `CDROMCLOSETRAY`: closes the tray.
+pub fn close_tray(device: impl AsFd) -> Result<(), Errno> {
+    call(device, CDROMCLOSETRAY, 0).map(drop)
+}
+
+fn call(device: impl AsFd, request: ioctl::Request, argument: usize) -> Result<i32, Errno> {
+    // SAFETY: these four requests take a number, not a pointer.
+    unsafe { ioctl::with_number(device, request, argument) }
+}

@@ -1,0 +1,77 @@
+//! `/proc/PID/fdinfo/N` (proc(5)): how a file was opened, without touching the file.
+
+use crate::platform::linux::sys::procfs::parse;
+
+/// What the kernel says of an open file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FdInfo {
+    flags: u32,
+    /// The mount it was opened through.
+    pub(crate) mount: Option<u64>,
+}
+
+impl FdInfo {
+    /// Reads the file.
+    pub(crate) fn parse(text: &[u8]) -> FdInfo {
+        let mut info = FdInfo::default();
+        for line in text.split(|b| *b == b'\n') {
+            if let Some(flags) = line.strip_prefix(b"flags:") {
+                let flags = std::str::from_utf8(flags.trim_ascii()).unwrap_or_default();
+                info.flags = u32::from_str_radix(flags, 8).unwrap_or(0);
+            } else if let Some(mount) = line.strip_prefix(b"mnt_id:") {
+                info.mount = parse(mount.trim_ascii());
+                break; // What follows is of particular kinds of file.
+            }
+        }
+        info
+    }
+
+    /// Can something be written through it.
+    pub(crate) fn writing(&self) -> bool {
+        let access = self.flags & libc::O_ACCMODE as u32;
+        access == libc::O_WRONLY as u32 || access == libc::O_RDWR as u32
+    }
+
+    /// Is it closed when another program is started: then this program has opened it by itself.
+    pub(crate) fn is_own(&self) -> bool {
+        self.flags & libc::O_CLOEXEC as u32 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn writing_is_told_from_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        let info = |file: &std::fs::File| {
+            let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+            FdInfo::parse(&std::fs::read(path).unwrap())
+        };
+        let writer = std::fs::File::create(dir.path().join("a")).unwrap();
+        let reader = std::fs::File::open(dir.path().join("a")).unwrap();
+        assert!(info(&writer).writing() && info(&writer).is_own());
+        assert!(!info(&reader).writing());
+        assert_eq!(info(&reader).mount, info(&writer).mount);
+        assert!(info(&reader).mount.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn fields_are_read_whatever_stands_around_them(
+            flags in 0u32..0o100000000, mount: u64, pos: u64, more in "[a-z]{0,8}:[ -~]{0,20}",
+        ) {
+            let text = format!("pos:\t{pos}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\n{more}\n");
+            let info = FdInfo::parse(text.as_bytes());
+            prop_assert_eq!(info, FdInfo { flags, mount: Some(mount) });
+        }
+
+        #[test]
+        fn no_bytes_at_all_make_it_fail(text: Vec<u8>) {
+            FdInfo::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! md arrays: `STOP_ARRAY` (`linux/raid/md_u.h`) and `/sys/block/mdN/md` (Documentation/admin-guide/md.rst).
+
+use crate::platform::linux::sys::ioctl;
+use crate::platform::linux::sys::pseudo_file::text_at;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, write};
+
+const STOP_ARRAY: ioctl::Request = 0x0932; // _IO(MD_MAJOR, 0x32), MD_MAJOR is 9
+
+/// `STOP_ARRAY`: writes the array's superblocks as clean and lets its members go; `EBUSY` while anybody
+/// but this descriptor has it open, or something stands on it.
+pub fn stop(array: impl AsFd) -> Result<(), Errno> {
+    // SAFETY: STOP_ARRAY takes no argument.
+    unsafe { ioctl::with_number(array, STOP_ARRAY, 0) }.map(drop)
+}
+
+/// Is its metadata written by a program (`external:…`, Intel's and DDF's): mdmon has to stop such an
+/// array, or what the controller's firmware reads later is not what the kernel did.
+pub fn is_managed_outside(name: &str) -> bool {
+    text_at(CWD, format!("/sys/block/{name}/md/metadata_version"))
+        .is_some_and(|version| version.starts_with("external:"))
+}
+
+/// Makes an array that may be in use 1 KiB long (`md/array_size`): the block layer fails what goes behind
+/// that. Nothing is written, and the array has its length again when it is assembled the next time.
+pub fn shorten(size: impl AsFd) -> Result<(), Errno> {
+    write(size, b"1").map(drop)
+}
+
+/// What [`shorten`] writes to.
+pub fn array_size(name: &str) -> Result<OwnedFd, Errno> {
+    let file = format!("/sys/block/{name}/md/array_size");
+    openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Has it nothing to write any more: `md/array_state`, which is `active` until its members are marked.
+pub fn is_clean(name: &str) -> bool {
+    let state = text_at(CWD, format!("/sys/block/{name}/md/array_state"));
+    !state.is_some_and(|state| matches!(&*state, "active" | "write-pending" | "active-idle"))
+}

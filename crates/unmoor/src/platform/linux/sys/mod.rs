@@ -1,0 +1,34 @@
+//! TODO.
+
+pub(crate) mod blkdev;
+pub(crate) mod blkpg;
+pub(crate) mod bpf;
+pub(crate) mod btf;
+pub(crate) mod cdrom;
+pub(crate) mod dm_ioctl;
+pub(crate) mod errno;
+pub(crate) mod exports;
+pub(crate) mod fdinfo;
+pub(crate) mod fs_shutdown;
+pub(crate) mod fuse;
+pub(crate) mod ioctl;
+pub(crate) mod kcmp;
+pub(crate) mod loop_ioctl;
+pub(crate) mod maps;
+pub(crate) mod md;
+pub(crate) mod mountinfo;
+pub(crate) mod mtio;
+pub(crate) mod nbd;
+pub(crate) mod pidfd;
+pub(crate) mod procfs;
+pub(crate) mod pseudo_file;
+pub(crate) mod sense;
+pub(crate) mod setns;
+pub(crate) mod sg;
+pub(crate) mod sock_diag;
+pub(crate) mod swaps;
+pub(crate) mod sysfs;
+pub(crate) mod udev;
+pub(crate) mod unshare;
+pub(crate) mod usbfs;
+pub(crate) mod writeback;

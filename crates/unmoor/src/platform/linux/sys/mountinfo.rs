@@ -1,0 +1,258 @@
+//! `/proc/PID/mountinfo` (proc(5)): every mount of a mount namespace, as far as our root reaches.
+
+use crate::model::drive::Mount;
+use crate::platform::linux::sys::pseudo_file::read_proc;
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// One line of mountinfo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountInfo {
+    /// Mount ID, and the parent's (fields 1 and 2).
+    pub id: u64,
+    /// The ID of the mount it lies on.
+    pub parent: u64,
+    /// `st_dev` of its files: `major << 32 | minor`. Major 0 is an anonymous number (btrfs, overlay, …).
+    pub device: u64,
+    /// Directory of the file system that is the root of this mount.
+    pub root: OsString,
+    /// Where it is attached, seen from our root.
+    pub path: PathBuf,
+    /// Options of this mount: `ro`, `nosuid`, ….
+    pub options: String,
+    /// Peer group if it is shared (optional field `shared:N`, mount_namespaces(7)).
+    pub shared: Option<u64>,
+    /// Peer group it receives from (optional field `master:N`).
+    pub master: Option<u64>,
+    /// File system type, with its subtype: `ext4`, `fuse.sshfs`.
+    pub file_system: String,
+    /// What was given as the source: a device path, or anything.
+    pub source: OsString,
+    /// Options of the file system itself, still escaped: a comma in a value is told from one between
+    /// two options by that.
+    pub super_options: Vec<u8>,
+}
+
+impl MountInfo {
+    /// As the model shows it. `lines` are those of its namespace.
+    pub fn to_mount(&self, lines: &[MountInfo]) -> Mount {
+        Mount {
+            path: self.path.clone(),
+            root: PathBuf::from(self.root.clone()),
+            file_system: self.file_system.clone(),
+            read_only: self.options.split(',').any(|o| o == "ro"),
+            id: self.id,
+            parent: self.parent,
+            covered_by: self.covered_by(lines).map(|line| line.id).collect(),
+        }
+    }
+
+    /// What hides this mount: whatever lies on its root, or, of two mounts on its way from the root, on
+    /// the lower one before the other's mount point.
+    pub fn covered_by<'l>(&'l self, lines: &'l [MountInfo]) -> impl Iterator<Item = &'l MountInfo> {
+        let mut way = vec![self];
+        while let Some(parent) = lines.iter().find(|l| l.id == way[way.len() - 1].parent)
+            && !way.iter().any(|line| line.id == parent.id)
+        {
+            way.push(parent);
+        }
+        let hides = move |line: &&MountInfo| {
+            let at = way.iter().position(|on| on.id == line.parent);
+            at.is_some_and(|at| match at.checked_sub(1).map(|next| way[next]) {
+                Some(next) => next.id != line.id && next.path.starts_with(&line.path),
+                None => line.path == self.path,
+            })
+        };
+        lines.iter().filter(hides)
+    }
+}
+
+/// The mounts of our own namespace.
+pub fn read_self() -> Result<Vec<MountInfo>, Errno> {
+    Ok(parse(&read_proc("/proc/self/mountinfo")?))
+}
+
+/// Reads the text of a mountinfo file. A line that cannot be understood is left out.
+pub fn parse(text: &[u8]) -> Vec<MountInfo> {
+    text.split(|&b| b == b'\n').filter_map(parse_line).collect()
+}
+
+fn parse_line(text: &[u8]) -> Option<MountInfo> {
+    let mut fields = text.split(|&b| b == b' ');
+    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
+    let id = number(fields.next()?)?;
+    let parent = number(fields.next()?)?;
+    let device = device_number(std::str::from_utf8(fields.next()?).ok()?)?;
+    let root = unescape(fields.next()?);
+    let path = PathBuf::from(unescape(fields.next()?));
+    let options = String::from_utf8_lossy(fields.next()?).into_owned();
+    let (mut shared, mut master) = (None, None);
+    loop {
+        let field = fields.next()?;
+        if field == b"-" {
+            break;
+        }
+        if let Some(group) = field.strip_prefix(b"shared:") {
+            shared = number(group);
+        } else if let Some(group) = field.strip_prefix(b"master:") {
+            master = number(group);
+        }
+    }
+    let file_system = String::from_utf8_lossy(fields.next()?).into_owned();
+    let source = unescape(fields.next().unwrap_or_default());
+    let super_options = fields.next().unwrap_or_default().to_vec();
+    Some(MountInfo {
+        id,
+        parent,
+        device,
+        root,
+        path,
+        options,
+        shared,
+        master,
+        file_system,
+        source,
+        super_options,
+    })
+}
+
+/// `8:17` as `major << 32 | minor`.
+pub fn device_number(text: &str) -> Option<u64> {
+    let (major, minor) = text.trim().split_once(':')?;
+    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(u64::from(major) << 32 | u64::from(minor))
+}
+
+/// A `dev_t` as the kernel gives it to us, as `major << 32 | minor`.
+pub fn from_dev(dev: rustix::fs::Dev) -> u64 {
+    u64::from(rustix::fs::major(dev)) << 32 | u64::from(rustix::fs::minor(dev))
+}
+
+/// Undoes the kernel's escapes: `\040` for a space, and so on (`mangle()`; three octal digits).
+pub fn unescape(field: &[u8]) -> OsString {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let code = (first == b'\\').then(|| tail.get(..3)).flatten().and_then(octal);
+        match code {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+fn octal(digits: &[u8]) -> Option<u8> {
+    let value = digits.iter().try_fold(0u32, |sum, digit| match digit {
+        b'0'..=b'7' => Some(sum * 8 + u32::from(digit - b'0')),
+        _ => None,
+    })?;
+    u8::try_from(value).ok()
+}
+
+/// Is the source of this mount the node of a block device. That is for file systems that number
+/// themselves though they lie on devices; of others the source may be any word, put there by a user to
+/// lead whoever looks at it into a file system that does not answer.
+pub fn source_is_device(line: &MountInfo) -> bool {
+    let several = matches!(&*line.file_system, "btrfs" | "bcachefs");
+    several && line.source.as_bytes().starts_with(b"/dev/")
+}
+
+/// The mount that a path lies on: the one with the longest mount point; of equals, the last.
+pub fn mount_of<'l>(lines: &'l [MountInfo], path: &Path) -> Option<&'l MountInfo> {
+    let below = lines.iter().filter(|line| path.starts_with(&line.path));
+    below.max_by_key(|line| line.path.as_os_str().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_line_with_optional_fields_and_a_space_in_its_path() {
+        let text = b"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 shared:7 - ext3 /dev/root rw,errors=continue\n";
+        let lines = parse(text);
+        assert_eq!(lines.len(), 1);
+        let line = &lines[0];
+        assert_eq!((line.id, line.parent, line.device), (36, 35, 98 << 32));
+        assert_eq!(line.path, PathBuf::from("/mnt 2"));
+        assert_eq!((line.master, line.shared), (Some(1), Some(7)));
+        assert_eq!((&*line.file_system, line.source.to_str()), ("ext3", Some("/dev/root")));
+        assert!(!line.to_mount(&[]).read_only);
+    }
+
+    #[test]
+    fn the_longest_mount_point_holds_a_path_and_names_count_whole() {
+        let text = b"1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /m rw - ext4 b rw\n3 1 8:3 / /m rw - ext4 c rw\n";
+        let lines = parse(text);
+        let mount = |path: &str| mount_of(&lines, Path::new(path)).map(|l| l.id);
+        assert_eq!((mount("/m/x"), mount("/mm/x"), mount("m")), (Some(3), Some(1), None));
+    }
+
+    #[test]
+    fn a_source_is_believed_only_of_file_systems_that_have_devices() {
+        let of = |kind: &str| {
+            source_is_device(
+                &parse(format!("1 0 0:9 / /m rw - {kind} /dev/shm/x rw\n").as_bytes())[0],
+            )
+        };
+        assert!(of("btrfs"));
+        for kind in ["fuse", "fuse.sshfs", "tmpfs", "overlay", "9p"] {
+            assert!(!of(kind), "{kind}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(text in prop::collection::vec(any::<u8>(), 0..300)) {
+            parse(&text);
+        }
+
+        #[test]
+        fn what_the_kernel_escapes_comes_back(path in prop::collection::vec(1u8.., 0..40)) {
+            let escaped: Vec<u8> = path.iter().flat_map(|&b| match b {
+                b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{b:03o}").into_bytes(),
+                other => vec![other],
+            }).collect();
+            prop_assert_eq!(unescape(&escaped).into_vec(), path);
+        }
+    }
+
+    #[test]
+    fn what_hides_a_mount_is_what_lies_on_it_or_before_it() {
+        let table = b"20 1 8:1 / / rw - ext4 /dev/sda1 rw
+30 20 8:17 / /mnt/stick rw - ext4 /dev/sdb1 rw
+31 30 8:18 / /mnt/stick/in rw - vfat /dev/sdb2 rw
+32 30 0:40 / /mnt/stick rw - tmpfs over rw
+33 20 0:41 / /mnt rw - tmpfs above rw
+34 33 8:18 / /mnt/stick rw - vfat /dev/sdb2 rw
+35 20 0:42 / /mnt/st rw - tmpfs beside rw
+";
+        let lines = parse(table);
+        let hidden = |id: u64| -> Vec<u64> {
+            let line = lines.iter().find(|line| line.id == id).unwrap();
+            line.covered_by(&lines).map(|line| line.id).collect()
+        };
+        assert_eq!(hidden(30), [32, 33], "on it, and above it");
+        assert_eq!(hidden(31), [32, 33], "with what it is in");
+        assert_eq!(hidden(32), [33]);
+        assert_eq!(hidden(34), [0; 0], "what it lies on hides the others, not this one");
+        assert_eq!(hidden(35), [33]);
+        assert_eq!(hidden(20), [0; 0]);
+    }
+
+    #[test]
+    fn a_ring_of_mounts_is_no_end_of_work() {
+        let lines = parse(b"1 2 8:1 / /a rw - ext4 a rw\n2 1 8:1 / /b rw - ext4 b rw\n");
+        assert_eq!(lines[0].covered_by(&lines).count(), 0);
+    }
+}

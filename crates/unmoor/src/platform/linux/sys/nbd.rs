@@ -1,0 +1,34 @@
+//! The network block device's ioctls (`linux/nbd.h`): taking a remote disk off its device.
+
+use crate::platform::linux::sys::ioctl;
+use crate::platform::linux::sys::pseudo_file::text_at;
+use rustix::fd::AsFd;
+use rustix::fs::CWD;
+use rustix::io::Errno;
+
+const NBD_CLEAR_SOCK: ioctl::Request = 0xab04; // _IO(0xab, 4)
+const NBD_DISCONNECT: ioctl::Request = 0xab08; // _IO(0xab, 8)
+
+/// `NBD_DISCONNECT`: tells the server that we leave, once what was sent is answered. Works on devices
+/// that were set up over netlink too (`nbd_ioctl`: "unless it's DISCONNECT or CLEAR_SOCK").
+pub fn disconnect(device: impl AsFd) -> Result<(), Errno> {
+    call(device, NBD_DISCONNECT)
+}
+
+/// `NBD_CLEAR_SOCK`: lets go of the connection. The device is free once the last one closes it.
+pub fn clear_socket(device: impl AsFd) -> Result<(), Errno> {
+    call(device, NBD_CLEAR_SOCK)
+}
+
+/// Is this the process whose thread carries the device's requests (`NBD_DO_IT`): it has the device open
+/// for as long as it is connected. The kernel names the thread in `pid`.
+pub fn is_client(name: &str, pid: u32) -> bool {
+    text_at(CWD, format!("/sys/block/{name}/pid"))
+        .and_then(|thread| thread.trim().parse::<u32>().ok())
+        .is_some_and(|thread| std::path::Path::new(&format!("/proc/{pid}/task/{thread}")).exists())
+}
+
+fn call(device: impl AsFd, request: ioctl::Request) -> Result<(), Errno> {
+    // SAFETY: neither request takes an argument.
+    unsafe { ioctl::with_number(device, request, 0) }.map(drop)
+}

@@ -1,0 +1,168 @@
+//! What would move something that is in the way, in words and as a command.
+//!
+//! A command is one that `cmd` and PowerShell both run as it stands; where a name cannot be written in
+//! one, or where only the user can do it, there is none.
+
+use crate::platform::win32_parse::command_line::{powershell, quoted};
+
+/// What is known of a process that is in the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub pid: u32,
+    /// This very program.
+    pub is_this: bool,
+    /// This program descends from it.
+    pub is_ancestor: bool,
+    /// Windows' own windows of files and folders.
+    pub is_explorer: bool,
+    /// Windows does not go on without it.
+    pub is_critical: bool,
+    /// It was open enough to be looked into; else this user cannot end it either.
+    pub is_open: bool,
+    /// The services that run in it.
+    pub services: Vec<String>,
+    /// The title of its window.
+    pub window: Option<String>,
+    /// Something can be written through what it has open.
+    pub writing: bool,
+    /// Nothing but its current directory is there.
+    pub only_there: bool,
+    /// Nothing but programs and libraries that run from there.
+    pub only_runs: bool,
+}
+
+/// The process in which the kernel and its drivers hold files.
+pub(crate) const SYSTEM: u32 = 4;
+
+/// What would make a process let go.
+pub(crate) fn holder(holder: &Holder) -> (String, Option<String>) {
+    let words = |words: &str| words.to_string();
+    if holder.is_this {
+        let how = match (holder.only_there, holder.only_runs) {
+            (true, _) => "start this program from another directory",
+            (_, true) => "start this program from a copy elsewhere",
+            _ => "do not let this program write there",
+        };
+        return (words(how), None);
+    }
+    if holder.pid == SYSTEM {
+        let how = "close file shares, mounted images and virus scans of this drive";
+        return (words(how), None);
+    }
+    if holder.is_ancestor {
+        let how =
+            if holder.only_there { "leave the directory there: C:" } else { "close it there" };
+        return (words(how), None);
+    }
+    match holder.services.as_slice() {
+        [] => {}
+        [one] => {
+            let command = quoted(one).map(|name| format!("net stop {name} /y"));
+            return (words("stop the service"), command);
+        }
+        several => {
+            let how = format!("stop the one of its services that uses it: {}", several.join(", "));
+            return (how, None);
+        }
+    }
+    if holder.is_explorer {
+        return (words("close the windows that show what is on it"), None);
+    }
+    if holder.is_critical {
+        return (words("Windows cannot do without it: restart Windows"), None);
+    }
+    let how = match (holder.writing, holder.only_there) {
+        (true, _) => "save and close it",
+        (_, true) => "leave that directory",
+        _ => "close it",
+    };
+    let how = match &holder.window {
+        Some(title) => format!("{how} (window \"{title}\"), or end the program"),
+        None => format!("{how}, or end the program"),
+    };
+    if !holder.is_open {
+        return (format!("{how} as administrator"), None);
+    }
+    // A program with a window is asked to close, and may ask whether to save; one without cannot be.
+    let command = match holder.window.is_some() {
+        true => format!("taskkill /PID {}", holder.pid),
+        false => format!("taskkill /PID {} /F", holder.pid),
+    };
+    (how, Some(command))
+}
+
+/// What detaches a virtual disk or disc from its image file.
+pub(crate) fn image(file: &str) -> (String, Option<String>) {
+    ("detach the image".into(), powershell("Dismount-DiskImage -ImagePath", file))
+}
+
+/// What takes a volume away from a folder.
+pub(crate) fn mounted_folder(folder: &str) -> Option<String> {
+    quoted(folder).map(|folder| format!("mountvol {folder} /D"))
+}
+
+/// What moves a page file: only the user can, and only a restart ends its use.
+pub(crate) fn page_file() -> String {
+    "take the page file off it (System Properties, Advanced, Performance, Virtual memory) and restart \
+     Windows"
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn editor() -> Holder {
+        Holder { pid: 4312, is_open: true, writing: true, ..Holder::default() }
+    }
+
+    fn command(of: Holder) -> Option<String> {
+        holder(&of).1
+    }
+
+    #[test]
+    fn a_program_with_a_window_is_asked_and_one_without_is_ended() {
+        let with = Holder { window: Some("letter - Notepad".into()), ..editor() };
+        assert_eq!(command(with.clone()).as_deref(), Some("taskkill /PID 4312"));
+        assert!(holder(&with).0.contains("\"letter - Notepad\""));
+        assert_eq!(command(editor()).as_deref(), Some("taskkill /PID 4312 /F"));
+    }
+
+    #[test]
+    fn what_must_not_be_ended_has_no_command() {
+        for of in [
+            Holder { is_this: true, ..editor() },
+            Holder { pid: SYSTEM, ..editor() },
+            Holder { is_ancestor: true, ..editor() },
+            Holder { is_explorer: true, ..editor() },
+            Holder { is_critical: true, ..editor() },
+            Holder { is_open: false, ..editor() },
+        ] {
+            assert_eq!(command(of.clone()), None, "{of:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_stopped_as_one() {
+        let one = Holder { services: vec!["My Service".into()], ..editor() };
+        assert_eq!(command(one).as_deref(), Some("net stop \"My Service\" /y"));
+        let several = Holder { services: vec!["A".into(), "B".into()], ..editor() };
+        assert_eq!(command(several.clone()), None);
+        assert!(holder(&several).0.ends_with("A, B"));
+        let odd = Holder { services: vec!["%PATH%".into()], ..editor() };
+        assert_eq!(command(odd), None);
+    }
+
+    #[test]
+    fn images_and_folders_have_their_own_commands() {
+        let (_, command) = image(r"E:\my disk.vhdx");
+        assert_eq!(
+            command.as_deref(),
+            Some(
+                r#"powershell -NoProfile -Command "Dismount-DiskImage -ImagePath 'E:\my disk.vhdx'""#
+            )
+        );
+        let command = mounted_folder(r"E:\my folder\");
+        assert_eq!(command.as_deref(), Some(r#"mountvol "E:\my folder" /D"#));
+    }
+}

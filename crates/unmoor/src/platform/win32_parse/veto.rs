@@ -1,0 +1,105 @@
+//! Who says no to the removal of a device: `PNP_VETO_TYPE` of `cfg.h`, in words.
+
+use crate::model::error::{Error, ErrorKind};
+
+/// A refused `CM_Request_Device_EjectW`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Veto {
+    /// `PNP_VETO_TYPE`.
+    pub kind: i32,
+    /// A program, service, device instance or driver: which one depends on the type.
+    pub name: String,
+    /// The `CONFIGRET` of the call.
+    pub status: u32,
+}
+
+/// `CR_ACCESS_DENIED` of `cfgmgr32.h`.
+const CR_ACCESS_DENIED: u32 = 0x33;
+/// `CR_REMOVE_VETOED`.
+const CR_REMOVE_VETOED: u32 = 0x17;
+
+impl Veto {
+    /// Somebody was faster: the device is gone, which is what was wanted.
+    pub(crate) fn is_gone_already(&self) -> bool {
+        self.kind == 13
+    }
+
+    /// May asking again help. Services look at drives for moments; a missing right stays missing.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.status != CR_ACCESS_DENIED && matches!(self.kind, 0 | 2..=7)
+    }
+
+    /// The error about this drive.
+    pub(crate) fn into_error(self, drive: &str) -> Error {
+        let by = match self.name.trim() {
+            "" => String::new(),
+            name => format!(" by {name}"),
+        };
+        let (kind, what, help) = match (self.status, self.kind) {
+            (CR_ACCESS_DENIED, _) | (_, 12) => (
+                ErrorKind::NotPermitted,
+                "this user may not remove it",
+                "run it as administrator, or at the machine itself",
+            ),
+            (_, 1 | 11) => (ErrorKind::Vetoed, "its driver cannot be unloaded", "shut down first"),
+            (_, 2) => (ErrorKind::Vetoed, "a program is just closing it", "try again"),
+            (_, 3) => (ErrorKind::Vetoed, "a program does not let go of it", "close it"),
+            (_, 4) => (ErrorKind::Vetoed, "a service does not let go of it", "stop the service"),
+            (_, 5) => (ErrorKind::Vetoed, "something has it open", "close what uses the drive"),
+            (_, 6) => (ErrorKind::Vetoed, "a device on it says no", "close what uses the drive"),
+            (_, 7) => (ErrorKind::Vetoed, "a driver says no", "close what uses the drive"),
+            (_, 8 | 10) => (
+                ErrorKind::NotSupported,
+                "the device cannot be removed while the machine runs",
+                "leave --power-off out to eject the medium only",
+            ),
+            (_, 9) => (ErrorKind::Failed, "there is not enough power", "try again"),
+            (CR_REMOVE_VETOED, _) => {
+                (ErrorKind::Vetoed, "the removal was vetoed", "close what uses the drive")
+            }
+            _ => (ErrorKind::Failed, "the removal failed", "try again"),
+        };
+        let numbers =
+            format!("CM_Request_Device_EjectW: {:#x}, veto type {}", self.status, self.kind);
+        let word = if kind == ErrorKind::Vetoed && !by.is_empty() { "; vetoed" } else { "" };
+        Error::new(kind, drive, format!("{what}{word}{by} ({numbers})"))
+            .with_os_code(i32::try_from(self.status).unwrap_or(i32::MAX))
+            .with_help(help)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn veto(kind: i32, name: &str) -> Veto {
+        Veto { kind, name: name.into(), status: CR_REMOVE_VETOED }
+    }
+
+    #[test]
+    fn a_veto_names_who_said_no_and_is_something_in_the_way() {
+        let error = veto(3, r"C:\Windows\notepad.exe").into_error("E:");
+        assert_eq!(error.kind().exit_code(), 3);
+        assert!(error.to_string().contains(r"vetoed by C:\Windows\notepad.exe"), "{error}");
+        assert_eq!(veto(5, r"STORAGE\Volume\7").into_error("E:").kind(), ErrorKind::Vetoed);
+    }
+
+    #[test]
+    fn every_veto_type_gives_an_error_with_help() {
+        for kind in -1..=14 {
+            for status in [CR_REMOVE_VETOED, CR_ACCESS_DENIED, 0, u32::MAX] {
+                let error = Veto { kind, name: String::new(), status }.into_error("E:");
+                assert!(error.help().is_some() && !error.to_string().contains(" by "));
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_right_is_not_asked_for_twice() {
+        assert!(veto(5, "").may_pass());
+        assert!(!veto(12, "").may_pass());
+        assert!(!Veto { status: CR_ACCESS_DENIED, ..veto(5, "") }.may_pass());
+        assert!(veto(13, "").is_gone_already());
+        assert_eq!(veto(12, "").into_error("E:").kind(), ErrorKind::NotPermitted);
+    }
+}

@@ -1,0 +1,367 @@
+//! The search itself: everything is asked on threads that can be left behind, and what was found by the
+//! end of the time is the answer.
+//!
+//! The system's table of handles has every open file, but says neither where it lies nor what it is
+//! called: each is duplicated and asked. What is mapped needs no handle, and is read from each process's
+//! memory. A process that this user may not open hides all of it; it is counted, and nobody says
+//! "nothing" then.
+//!
+//! `FileProcessIdsUsingFileInformation` is of no help: it names those who use the very file it is asked
+//! of, and for a volume that is the volume itself, never the files on it.
+
+use crate::deadline::Deadline;
+use crate::model::blocker::{BlockerScan, Usage, UsageKind};
+use crate::model::blocker_order;
+use crate::model::drive::{Drive, Volume};
+use crate::platform::win32_parse;
+use crate::platform::win32_parse::{
+    Code, Handle, Heartbeat, PoolResult, VolumeNames, VolumePath, find_place, run_all, run_one,
+};
+use crate::platform::windows::blockers::kernel_users;
+use crate::platform::windows::blockers::kernel_users::SystemUses;
+use crate::platform::windows::blockers::processes::duplicate::Sort;
+use crate::platform::windows::blockers::processes::process_blocker::{Annotations, ProcessInfo};
+use crate::platform::windows::blockers::processes::process_list::Listed;
+use crate::platform::windows::blockers::processes::{
+    account, duplicate, mapped_files, process_blocker, process_list, working_directory,
+};
+use crate::platform::windows::sys::privilege::Debug;
+use crate::platform::windows::sys::{process, system_handles, volumes};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::windows::ffi::OsStringExt;
+use std::os::windows::io::OwnedHandle;
+use std::sync::Arc;
+use std::time::Duration;
+use windows_sys::Win32::Foundation::ERROR_ACCESS_DENIED;
+use windows_sys::Win32::System::Threading::{
+    PROCESS_DUP_HANDLE, PROCESS_QUERY_INFORMATION, PROCESS_QUERY_LIMITED_INFORMATION,
+    PROCESS_VM_READ,
+};
+
+/// How long one question to a file or a process may take.
+const SCAN_BUDGET: Duration = Duration::from_millis(1500);
+/// How long each of those may take who only know more of what was found.
+const ANNOTATION_BUDGET: Duration = Duration::from_secs(2);
+
+/// Searches for what keeps this drive busy, for as long as `wait` allows.
+pub(crate) fn search(drive: &Drive, deadline: &Deadline<'_>) -> BlockerScan {
+    let _debug = Debug::ask();
+    let mut search = Search::new(drive);
+    search.list_processes(deadline);
+    let files = search.open_files(deadline);
+    let looks = search.scan_processes(deadline);
+    search.add_files(&files, &looks);
+    search.add_mapped(looks);
+    let system = search.system_uses(deadline);
+    search.result(system, deadline)
+}
+
+/// What has been found so far.
+struct Search {
+    names: Vec<String>,
+    places: Arc<Vec<VolumeNames>>,
+    list: Vec<Listed>,
+    uses: BTreeMap<u32, Vec<Usage>>,
+    /// Processes that this user may not look into.
+    closed: BTreeSet<u32>,
+    /// Not everything was looked at, and why.
+    note_missed: Vec<String>,
+}
+
+/// An open file of the drive.
+struct OpenFile {
+    handle: Handle,
+    spot: VolumePath,
+    sort: Sort,
+}
+
+/// What a look into a process showed.
+#[derive(Default)]
+struct ProcessScan {
+    pid: u32,
+    closed: bool,
+    program: Option<VolumePath>,
+    mapped: Vec<VolumePath>,
+    current_directory: Vec<u64>,
+}
+
+impl Search {
+    fn new(drive: &Drive) -> Search {
+        Search {
+            names: drive.volumes.iter().map(|volume| volume.name.clone()).collect(),
+            places: Arc::new(drive.volumes.iter().map(locate).collect()),
+            list: Vec::new(),
+            uses: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            note_missed: Vec::new(),
+        }
+    }
+
+    fn list_processes(&mut self, deadline: &Deadline<'_>) {
+        match run_probe(deadline, SCAN_BUDGET, process_list::all) {
+            Some(Ok(list)) => self.list = list,
+            other => self
+                .note_missed
+                .push(format!("the list of processes was not given{}", failure_note(other))),
+        }
+    }
+
+    /// Every open file of the drive, of every process that may be looked into.
+    fn open_files(&mut self, deadline: &Deadline<'_>) -> Vec<OpenFile> {
+        let table = match run_probe(deadline, SCAN_BUDGET * 4, system_handles::files) {
+            Some(Ok(table)) => table,
+            other => {
+                let why = failure_note(other);
+                self.note_missed.push(format!("the table of open files was not given{why}"));
+                return Vec::new();
+            }
+        };
+        let mut processes: BTreeMap<u32, Option<Arc<OwnedHandle>>> = BTreeMap::new();
+        let mut questions = Vec::new();
+        for handle in table {
+            let process = processes.entry(handle.pid).or_insert_with(|| {
+                match process::open(handle.pid, PROCESS_DUP_HANDLE) {
+                    Ok(process) => Some(Arc::new(process)),
+                    Err(code) => {
+                        // One that has ended hides nothing.
+                        if code == ERROR_ACCESS_DENIED {
+                            self.closed.insert(handle.pid);
+                        }
+                        None
+                    }
+                }
+            });
+            questions.extend(process.clone().map(|process| (process, handle)));
+        }
+        let places = self.places.clone();
+        let mut go_on = || deadline.check().is_ok();
+        let asked = run_all(questions, SCAN_BUDGET, &mut go_on, move |(process, handle), _| {
+            open_file(process, *handle, &places)
+        });
+        self.note_missed.extend(note_missed(&asked, "open files"));
+        asked.answers.into_iter().filter_map(|(_, file)| file).collect()
+    }
+
+    /// What runs from the drive or is mapped from it, in every process that may be looked into.
+    fn scan_processes(&mut self, deadline: &Deadline<'_>) -> Vec<ProcessScan> {
+        // Number 0 stands for the time in which nothing runs.
+        let pids: Vec<u32> = self.list.iter().map(|one| one.pid).filter(|&pid| pid != 0).collect();
+        let places = self.places.clone();
+        let mut go_on = || deadline.check().is_ok();
+        let asked = run_all(pids, SCAN_BUDGET, &mut go_on, move |&pid, pulse| {
+            scan_process(pid, &places, pulse)
+        });
+        self.note_missed.extend(note_missed(&asked, "processes"));
+        if working_directory::sees_half() {
+            let why =
+                "this is the 32-bit program, which does not see what 64-bit programs have mapped";
+            self.note_missed.push(why.into());
+        }
+        let looks: Vec<ProcessScan> = asked.answers.into_iter().map(|(_, look)| look).collect();
+        self.closed.extend(looks.iter().filter(|look| look.closed).map(|look| look.pid));
+        looks
+    }
+
+    fn add_files(&mut self, files: &[OpenFile], looks: &[ProcessScan]) {
+        for OpenFile { handle, spot, sort } in files {
+            let is_current = looks.iter().any(|look| {
+                look.pid == handle.pid && look.current_directory.contains(&handle.value)
+            });
+            let own = handle.pid == std::process::id();
+            let kind = match (&spot.path, sort) {
+                // Our own look at the volume, and what asks its driver only, keeps no file system.
+                (None, _) if own || !win32_parse::may_touch(handle.access) => continue,
+                (None, _) => UsageKind::Device,
+                (Some(_), Sort { directory: true, .. }) if is_current => {
+                    UsageKind::WorkingDirectory
+                }
+                (Some(_), Sort { directory: true, .. }) => UsageKind::Directory,
+                (Some(_), Sort { deleted: true, .. }) => UsageKind::DeletedFile,
+                (Some(_), _) if win32_parse::may_write(handle.access) => UsageKind::OpenForWriting,
+                (Some(_), _) => UsageKind::OpenFile,
+            };
+            let mut used = self.usage(kind, spot);
+            // The current directory is no handle to a user.
+            used.fd = (kind != UsageKind::WorkingDirectory).then_some(handle.value);
+            used.writing = !sort.directory && win32_parse::may_write(handle.access);
+            self.uses.entry(handle.pid).or_default().push(used);
+        }
+    }
+
+    fn add_mapped(&mut self, looks: Vec<ProcessScan>) {
+        for look in looks {
+            let program = look.program.iter().map(|spot| self.usage(UsageKind::Executable, spot));
+            let is_program =
+                |spot: &&VolumePath| look.program.as_ref().is_none_or(|p| !same_file(p, spot));
+            let others = look.mapped.iter().filter(is_program);
+            let others = others.map(|spot| self.usage(UsageKind::MappedFile, spot));
+            let found: Vec<Usage> = program.chain(others).collect();
+            if !found.is_empty() {
+                self.uses.entry(look.pid).or_default().extend(found);
+            }
+        }
+    }
+
+    fn usage(&self, kind: UsageKind, spot: &VolumePath) -> Usage {
+        let used = Usage::new(kind, &self.names[spot.volume]);
+        match &spot.path {
+            Some(path) => used.at(OsString::from_wide(path)),
+            None => used,
+        }
+    }
+
+    fn system_uses(&mut self, deadline: &Deadline<'_>) -> SystemUses {
+        let (places, names) = (self.places.clone(), self.names.clone());
+        let found =
+            run_probe(deadline, ANNOTATION_BUDGET, move || kernel_users::find(&places, &names));
+        found.unwrap_or_else(|| {
+            let why = "page files and attached images were not found out in time";
+            self.note_missed.push(why.into());
+            SystemUses::default()
+        })
+    }
+
+    fn result(mut self, system: SystemUses, deadline: &Deadline<'_>) -> BlockerScan {
+        let people = self.processes(deadline);
+        let hearsay = match people.is_empty() {
+            true => Annotations::default(),
+            false => annotations(&people, deadline),
+        };
+        let mut scan = BlockerScan {
+            blockers: system.blockers,
+            notes: system.notes,
+            ..BlockerScan::default()
+        };
+        for person in &people {
+            let uses = self.uses.remove(&person.pid).unwrap_or_default();
+            // The program of a closed process is known all the same.
+            let is_open = !self.closed.contains(&person.pid);
+            scan.blockers
+                .push(process_blocker::blocker(person, uses, &hearsay, &self.list, is_open));
+        }
+        scan.complete = self.note_missed.is_empty() && self.closed.is_empty();
+        scan.inaccessible_processes = self.closed.len();
+        scan.notes.append(&mut self.note_missed);
+        blocker_order::sort(&mut scan.blockers);
+        scan
+    }
+
+    /// Who they are: every one of them, known or not.
+    fn processes(&self, deadline: &Deadline<'_>) -> Vec<ProcessInfo> {
+        let pids: Vec<u32> = self.uses.keys().copied().collect();
+        let mut go_on = || deadline.check().is_ok();
+        let asked = run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| ProcessInfo::of(pid));
+        let mut known: BTreeMap<u32, ProcessInfo> =
+            asked.answers.into_iter().map(|(_, person)| (person.pid, person)).collect();
+        // The name of a user may be a server's to tell.
+        let users =
+            run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| (pid, account::of(pid)));
+        for (_, (pid, user)) in users.answers {
+            known.entry(pid).and_modify(|person| person.user = user);
+        }
+        pids.into_iter()
+            .map(|pid| known.remove(&pid).unwrap_or_else(|| ProcessInfo::unknown(pid)))
+            .collect()
+    }
+}
+
+/// How a volume's files are called.
+fn locate(volume: &Volume) -> VolumeNames {
+    let path = volume.path.to_string_lossy();
+    let device = path.trim_start_matches(r"\\.\").trim_start_matches(r"\\?\");
+    let root = format!(r"{device}\");
+    let letter = (device.len() == 2 && device.ends_with(':')).then(|| root.clone());
+    let mut mounts: Vec<String> =
+        volume.mounts.iter().map(|mount| mount.path.to_string_lossy().into_owned()).collect();
+    mounts.extend(letter.filter(|letter| !mounts.contains(letter)));
+    let guid = match device.starts_with("Volume{") {
+        true => Some(format!(r"\\?\{root}")),
+        false => volumes::name_of(&root).ok(),
+    };
+    VolumeNames { kernel: volumes::kernel_name(device), guid, mounts }
+}
+
+/// What an open file of another process is, if it is one of the drive's.
+fn open_file(process: &OwnedHandle, handle: Handle, places: &[VolumeNames]) -> Option<OpenFile> {
+    let file = duplicate::duplicate(process, handle.value).ok()?;
+    if !duplicate::is_on_disk(&file) {
+        return None;
+    }
+    let spot = find_place(places, &duplicate::name(&file)?)?;
+    Some(OpenFile { handle, spot, sort: duplicate::sort(&file) })
+}
+
+/// Looks into a process.
+fn scan_process(pid: u32, places: &[VolumeNames], pulse: &Heartbeat) -> ProcessScan {
+    let mut look = ProcessScan { pid, ..ProcessScan::default() };
+    let known = process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION);
+    let program = known.ok().and_then(|process| process::kernel_program(&process));
+    look.program = program.and_then(|name| find_place(places, &name));
+    match process::open(pid, PROCESS_QUERY_INFORMATION | PROCESS_VM_READ) {
+        Ok(process) => {
+            mapped_files::mapped_files(&process, pulse, |name| {
+                let spot = find_place(places, name).filter(|spot| spot.path.is_some());
+                look.mapped.extend(spot.filter(|spot| !look.mapped.contains(spot)));
+            });
+            look.current_directory = working_directory::handles(&process);
+        }
+        Err(code) => look.closed = code == ERROR_ACCESS_DENIED,
+    }
+    look
+}
+
+/// Are they the same file, as far as their names say.
+fn same_file(one: &VolumePath, other: &VolumePath) -> bool {
+    let text = |spot: &VolumePath| {
+        spot.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase())
+    };
+    one.volume == other.volume && text(one) == text(other)
+}
+
+/// Asks one question, which is left behind when the time for it, or for all of it, is over.
+fn run_probe<R: Send + 'static>(
+    deadline: &Deadline<'_>,
+    time: Duration,
+    question: impl FnOnce() -> R + Send + 'static,
+) -> Option<R> {
+    run_one(time, || deadline.check().is_ok(), question)
+}
+
+/// Why there is no answer, as the end of a sentence.
+fn failure_note<T>(answer: Option<Result<T, Code>>) -> String {
+    match answer {
+        Some(Err(code)) => format!(" ({})", win32_parse::code_name(code)),
+        _ => " in time".into(),
+    }
+}
+
+/// What was not found out, in words.
+fn note_missed<R>(asked: &PoolResult<R>, what: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    if !asked.stuck.is_empty() {
+        words.push(format!("{} {what} gave no answer", asked.stuck.len()));
+    }
+    if asked.unasked > 0 {
+        words.push(format!("the time ran out: {} {what} were not looked at", asked.unasked));
+    }
+    words
+}
+
+/// What others say of these processes, as far as they say it in time.
+fn annotations(people: &[ProcessInfo], deadline: &Deadline<'_>) -> Annotations {
+    let processes: Vec<(u32, u64)> =
+        people.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();
+    let questions: [Box<dyn FnOnce() -> Annotations + Send>; 3] = [
+        Box::new(Annotations::services),
+        Box::new(Annotations::windows),
+        Box::new(move || Annotations::applications(&processes)),
+    ];
+    let mut all = Annotations::default();
+    for question in questions {
+        if let Some(said) = run_probe(deadline, ANNOTATION_BUDGET, question) {
+            all.add(said);
+        }
+    }
+    all
+}

@@ -1,0 +1,256 @@
+//! One drive in full: its volumes with their file systems, its medium, what it is.
+
+use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::platform::win32_parse;
+use crate::platform::win32_parse::FILE_DEVICE_DISK;
+use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo};
+use crate::platform::windows::inventory::system_volumes;
+use crate::platform::windows::inventory::system_volumes::SystemVolumes;
+use crate::platform::windows::sys::device::{Access, Device};
+use crate::platform::windows::sys::devnode::Disk;
+use crate::platform::windows::sys::volumes::DriveType;
+use crate::platform::windows::sys::{devnode, storage, volumes};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
+/// The drive of this key, asked now.
+pub(crate) fn describe(inventory: &Inventory, key: &DriveKey) -> Drive {
+    describe_sibling(inventory, key, &[])
+}
+
+/// As [`drive`], while the volumes of these names are held dismounted: asking their file systems would
+/// mount them again.
+pub(crate) fn describe_sibling(inventory: &Inventory, key: &DriveKey, held: &[&str]) -> Drive {
+    let found = inventory.on(key);
+    let disk = inventory.disk(key);
+    let (path, device) = open(key, disk, &found);
+    let descriptor = device.as_ref().and_then(storage::descriptor);
+    let hotplug = device.as_ref().and_then(storage::hotplug);
+    let bus = descriptor.as_ref().map_or(Bus::Other, |d| d.bus);
+    let kind = kind(key, &found);
+    let drive_type = found.iter().map(|v| v.drive_type).find(|t| *t != DriveType::Unknown);
+    let removable = kind == DriveKind::Optical
+        || drive_type == Some(DriveType::Removable)
+        || descriptor.as_ref().is_some_and(|d| d.removable_media)
+        || hotplug.is_some_and(|h| h.media_removable);
+    let node = disk.map(|disk| disk.node);
+    let name = name(key, &found);
+    let spans = |v: &VolumeInfo| names_of_others(inventory, v, key);
+    let volumes: Vec<Volume> = found
+        .iter()
+        .map(|v| Volume { other_members: spans(v), ..volume(v, &name, held) })
+        .collect();
+    let readable = volumes.iter().any(|v| v.file_system.is_some());
+    let medium = match device.as_ref().map(storage::check_verify) {
+        _ if readable => Medium::Present,
+        Some(result) => win32_parse::medium(result, removable),
+        None => Medium::Unknown,
+    };
+    let protected = device.as_ref().and_then(storage::write_protected);
+    Drive {
+        id: id(key, disk, &found),
+        path,
+        kind,
+        bus,
+        vendor: descriptor.as_ref().and_then(|d| d.vendor.clone()),
+        model: descriptor.as_ref().and_then(|d| d.product.clone()),
+        serial: descriptor.as_ref().and_then(|d| d.serial.clone()),
+        size: size(kind, device.as_ref(), &volumes),
+        removable,
+        hotplug: bus == Bus::Usb
+            || hotplug.is_some_and(|h| h.device_hotplug)
+            || node.is_some_and(|n| n.removable_ancestor().is_some()),
+        read_only: match protected {
+            Some(protected) if kind != DriveKind::Optical => protected,
+            _ => readable && volumes.iter().all(|v| v.read_only),
+        },
+        medium,
+        system_uses: needed_on(&found, &system_volumes::system_volumes()),
+        backing_file: None,
+        siblings: siblings(inventory, key),
+        port: None,
+        volumes,
+        name,
+    }
+}
+
+/// The size of the medium. A disc's geometry is made up by many drivers (and by Wine): what its file
+/// system says comes first there.
+fn size(kind: DriveKind, device: Option<&Device>, volumes: &[Volume]) -> Option<u64> {
+    let disk = || device.and_then(storage::size);
+    let volume = || volumes.iter().filter_map(|v| v.size).max();
+    if kind == DriveKind::Optical { volume().or_else(disk) } else { disk().or_else(volume) }
+}
+
+/// Opens the drive itself where it has a name, else its volume; to ask, not to read.
+pub(crate) fn open(
+    key: &DriveKey,
+    disk: Option<&Disk>,
+    found: &[&VolumeInfo],
+) -> (PathBuf, Option<Device>) {
+    let named = key.device_name().map(|name| format!(r"\\.\{name}"));
+    let mut ways: Vec<std::ffi::OsString> = named.iter().map(Into::into).collect();
+    ways.extend(disk.map(|disk| disk.path.clone()));
+    ways.extend(found.iter().map(|volume| volume.path().into()));
+    let shown = ways.first().map(PathBuf::from).unwrap_or_default();
+    (shown, ways.iter().find_map(|way| Device::open(way, Access::Query).ok()))
+}
+
+/// A drive with one volume bears the volume's name, which is what people know it by; not where that is on
+/// other drives too.
+fn name(key: &DriveKey, found: &[&VolumeInfo]) -> String {
+    match found {
+        [only] if only.keys.len() == 1 => only.name(),
+        _ => key.device_name().unwrap_or_else(|| "drive".into()),
+    }
+}
+
+/// The other drives that the volume lies on.
+fn names_of_others(inventory: &Inventory, volume: &VolumeInfo, key: &DriveKey) -> Vec<String> {
+    let others = volume.keys.iter().filter(|other| *other != key);
+    others.map(|other| name(other, &inventory.on(other))).collect()
+}
+
+fn kind(key: &DriveKey, found: &[&VolumeInfo]) -> DriveKind {
+    match key {
+        _ if key.is_optical() => DriveKind::Optical,
+        _ if found.iter().any(|v| v.is_floppy()) => DriveKind::Floppy,
+        DriveKey::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
+            DriveKind::Optical
+        }
+        // Memory cards too: Windows has a command for them, and the drive answers it or not.
+        DriveKey::Device { kind: FILE_DEVICE_DISK, .. } => DriveKind::Disk,
+        DriveKey::Device { .. } => DriveKind::Other,
+        DriveKey::Alone(_) => DriveKind::Disk,
+    }
+}
+
+fn id(key: &DriveKey, disk: Option<&Disk>, found: &[&VolumeInfo]) -> DriveId {
+    let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        value(&mut hasher);
+        hasher.finish()
+    };
+    let instance = disk.and_then(|disk| disk.node.instance());
+    let generation = match (&instance, found.first()) {
+        (Some(instance), _) => hash(&|h| instance.hash(h)),
+        (None, Some(volume)) => hash(&|h| (&volume.guid, &volume.kernel).hash(h)),
+        (None, None) => 0,
+    };
+    let device = match key {
+        DriveKey::Device { kind, number } => u64::from(*kind) << 32 | u64::from(*number),
+        DriveKey::Alone(name) => hash(&|h| name.hash(h)),
+    };
+    DriveId { device, generation }
+}
+
+fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
+    // Asking a file system mounts it, and waits for a disc that still spins up. An empty floppy drive
+    // would be searched noisily for it.
+    let ready = !held.contains(&&*found.name())
+        && (!found.is_floppy()
+            || Device::open(found.path(), Access::Query)
+                .is_ok_and(|device| storage::check_verify(&device).is_ok()));
+    let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();
+    let file_system = system.as_ref().map(|s| s.name.clone()).filter(|name| !name.is_empty());
+    let read_only = system.as_ref().is_some_and(|s| s.read_only)
+        || found.drive_type == DriveType::Optical && system.is_some();
+    let mounts = found.mounts.iter().enumerate().map(|(at, path)| Mount {
+        path: path.into(),
+        root: r"\".into(),
+        file_system: file_system.clone().unwrap_or_default(),
+        read_only,
+        id: at as u64 + 1,
+        parent: 0,
+        covered_by: Vec::new(),
+    });
+    Volume {
+        name: found.name(),
+        path: found.path().into(),
+        device: 0,
+        kind: if found.partition { VolumeKind::Partition } else { VolumeKind::Disk },
+        parents: vec![drive.to_string()],
+        other_members: Vec::new(),
+        swaps: Vec::new(),
+        label: system.as_ref().and_then(|s| s.label.clone()),
+        uuid: system.as_ref().and_then(|s| s.serial.clone()),
+        size: system.is_some().then(|| volumes::size(found.root())).flatten(),
+        read_only,
+        unwritten: None,
+        // A letter belongs to the drive, medium or not; something is mounted only with a file system.
+        mounts: if system.is_some() { mounts.collect() } else { Vec::new() },
+        file_system,
+    }
+}
+
+fn needed_on(found: &[&VolumeInfo], needed: &[SystemVolumes]) -> Vec<String> {
+    let mut what: Vec<String> = needed
+        .iter()
+        .filter(|needed| found.iter().any(|volume| volume.has_name(&needed.volume)))
+        .map(|needed| needed.what.to_string())
+        .collect();
+    what.dedup();
+    what
+}
+
+/// The other drives of the same removable device.
+fn siblings(inventory: &Inventory, key: &DriveKey) -> Vec<String> {
+    let ancestor = |disk: &Disk| disk.node.removable_ancestor();
+    let Some(mine) = inventory.disk(key).and_then(ancestor) else { return Vec::new() };
+    inventory
+        .keys()
+        .iter()
+        .filter(|other| *other != key)
+        .filter(|other| inventory.disk(other).and_then(ancestor) == Some(mine))
+        .map(|other| name(other, &inventory.on(other)))
+        .collect()
+}
+
+/// Is the device of this instance path still in the tree.
+pub(crate) fn is_present(instance: &str) -> bool {
+    devnode::locate(instance).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(number: u32) -> DriveKey {
+        DriveKey::Device { kind: FILE_DEVICE_DISK, number }
+    }
+
+    fn found(letter: &str, disks: &[u32]) -> VolumeInfo {
+        VolumeInfo {
+            guid: None,
+            kernel: None,
+            mounts: vec![format!(r"{letter}\").into()],
+            drive_type: DriveType::Fixed,
+            keys: disks.iter().map(|&number| disk(number)).collect(),
+            partition: true,
+        }
+    }
+
+    #[test]
+    fn a_volume_over_several_disks_is_on_each_of_them_and_names_the_others() {
+        let volumes = vec![found("E:", &[71, 72]), found("F:", &[72]), found("G:", &[73])];
+        let inventory = Inventory { volumes, disks: Vec::new() };
+        assert_eq!(inventory.keys(), [disk(71), disk(72), disk(73)]);
+        let pictures = [71, 72, 73].map(|number| describe(&inventory, &disk(number)));
+        let spans = pictures.each_ref().map(|drive| {
+            drive.volumes.iter().map(|volume| volume.other_members.clone()).collect::<Vec<_>>()
+        });
+        let of = |name: &str| vec![name.to_string()];
+        assert_eq!(spans[0], [of("PhysicalDrive72")]);
+        assert_eq!(spans[1], [of("PhysicalDrive71"), Vec::new()]);
+        assert_eq!(spans[2], [Vec::<String>::new()]);
+        let names = pictures.each_ref().map(|drive| drive.name.as_str());
+        assert_eq!(names, ["PhysicalDrive71", "PhysicalDrive72", "G:"]);
+        let options = crate::Options::default();
+        let refused = |drive| {
+            crate::policy::preconditions::check_exclusive(drive, &options).err().map(|e| e.kind())
+        };
+        assert_eq!(refused(&pictures[0]), Some(crate::ErrorKind::NotExclusive));
+        assert_eq!(refused(&pictures[1]), Some(crate::ErrorKind::NotExclusive));
+        assert_eq!(refused(&pictures[2]), None);
+    }
+}

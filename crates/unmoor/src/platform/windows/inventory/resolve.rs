@@ -1,0 +1,153 @@
+//! Which drive a name means.
+
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::target::Target;
+use crate::platform::win32_parse;
+use crate::platform::win32_parse::{Name, parse_name};
+use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo, substituted};
+use crate::platform::windows::sys::device::exists;
+use crate::platform::windows::sys::volumes;
+use crate::platform::windows::sys::volumes::DriveType;
+use std::ffi::OsStr;
+
+/// The drive that `target` means.
+pub(crate) fn resolve(inventory: &Inventory, target: &Target) -> Result<DriveKey> {
+    let shown = target.to_string();
+    match target {
+        Target::Path(given) => by_name(inventory, given, &shown),
+        Target::Label(label) => labelled(inventory, label, &shown),
+        Target::Uuid(serial) => {
+            let hit = |v: &VolumeInfo| {
+                let system = volumes::file_system(v.root()).ok();
+                system.and_then(|s| s.serial).is_some_and(|s| s.eq_ignore_ascii_case(serial))
+            };
+            one_of(inventory, hit, &shown)
+        }
+        _ => Err(unknown(&shown).with_help("on Windows name it by letter, label or volume name")),
+    }
+}
+
+fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<DriveKey> {
+    match parse_name(&given.to_string_lossy()) {
+        Name::Letter(letter) => by_letter(inventory, letter, shown),
+        Name::Volume(name) => matching(inventory, &format!(r"\\?\{name}\"), shown),
+        Name::Kernel(kernel) => by_kernel_name(inventory, &kernel, shown),
+        Name::Device(name) => by_device_name(inventory, &name, shown),
+        Name::Current => {
+            let here = std::env::current_dir()
+                .map_err(|e| Error::new(ErrorKind::NoSuchTarget, shown, e.to_string()))?;
+            by_path(inventory, here.as_os_str(), shown)
+        }
+        Name::Program => {
+            let program = std::env::current_exe()
+                .map_err(|e| Error::new(ErrorKind::NoSuchTarget, shown, e.to_string()))?;
+            by_path(inventory, program.as_os_str(), shown)
+        }
+        Name::Other if exists(given) => by_path(inventory, given, shown),
+        Name::Other => labelled(inventory, &given.to_string_lossy(), shown),
+    }
+}
+
+fn by_letter(inventory: &Inventory, letter: char, shown: &str) -> Result<DriveKey> {
+    let letter_name = format!("{letter}:");
+    if let Some(folder) = substituted(&letter_name) {
+        let why = format!("stands for the folder {folder} (subst), not for a drive");
+        return Err(Error::new(ErrorKind::NotSupported, shown, why)
+            .with_help(format!("name the drive of {folder} instead")));
+    }
+    if volumes::drive_type(format!(r"{letter_name}\")) == DriveType::Remote {
+        return Err(network(shown));
+    }
+    matching(inventory, &letter_name, shown)
+}
+
+fn by_kernel_name(inventory: &Inventory, kernel: &str, shown: &str) -> Result<DriveKey> {
+    if let Ok(key) = matching(inventory, kernel, shown) {
+        return Ok(key);
+    }
+    // `\Device\Harddisk2\DR2` is what `PhysicalDrive2` stands for.
+    let same = |name: &String| {
+        volumes::kernel_name(name).is_some_and(|behind| behind.eq_ignore_ascii_case(kernel))
+    };
+    volumes::dos_devices()
+        .iter()
+        .filter(|name| DriveKey::of_device_name(name).is_some())
+        .find(|name| same(name))
+        .map_or_else(|| Err(unknown(shown)), |name| by_device_name(inventory, name, shown))
+}
+
+fn by_device_name(inventory: &Inventory, name: &str, shown: &str) -> Result<DriveKey> {
+    let key = DriveKey::of_device_name(name).ok_or_else(|| unknown(shown))?;
+    if inventory.keys().contains(&key) {
+        return Ok(key);
+    }
+    // Where drivers tell no numbers, the kernel name behind it may still be a volume's.
+    match volumes::kernel_name(name) {
+        Some(kernel) => matching(inventory, &kernel, shown),
+        None => Err(unknown(shown)),
+    }
+}
+
+fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<DriveKey> {
+    let root = volumes::mount_point_of(path)
+        .map_err(|code| win32_parse::error(code, shown, "GetVolumePathName"))?;
+    if volumes::drive_type(&root) == DriveType::Remote {
+        return Err(network(shown));
+    }
+    let volume = volumes::name_of(&root);
+    let name = volume.unwrap_or_else(|_| root.to_string_lossy().into_owned());
+    matching(inventory, &name, shown)
+        .or_else(|_| matching(inventory, &root.to_string_lossy(), shown))
+}
+
+fn labelled(inventory: &Inventory, label: &str, shown: &str) -> Result<DriveKey> {
+    let hit = |volume: &VolumeInfo| {
+        let system = volumes::file_system(volume.root()).ok();
+        system.and_then(|s| s.label).is_some_and(|l| l.to_lowercase() == label.to_lowercase())
+    };
+    one_of(inventory, hit, shown)
+}
+
+fn matching(inventory: &Inventory, name: &str, shown: &str) -> Result<DriveKey> {
+    let volume = inventory.volumes.iter().find(|volume| volume.has_name(name));
+    volume.map(first_of).ok_or_else(|| unknown(shown))
+}
+
+/// The one drive with such a volume; when several have one, none is guessed.
+fn one_of(
+    inventory: &Inventory,
+    hit: impl Fn(&VolumeInfo) -> bool,
+    shown: &str,
+) -> Result<DriveKey> {
+    let hits: Vec<&VolumeInfo> = inventory.volumes.iter().filter(|volume| hit(volume)).collect();
+    let first = hits.first().ok_or_else(|| unknown(shown))?;
+    let key = first_of(first);
+    if hits.iter().all(|volume| volume.keys.contains(&key)) {
+        return Ok(key);
+    }
+    let names: Vec<String> = hits.iter().map(|volume| volume.name()).collect();
+    let why = format!("several drives have this name: {}", names.join(", "));
+    Err(Error::new(ErrorKind::NoSuchTarget, shown, why).with_help("name one of them"))
+}
+
+/// The drive that a volume stands for. One that lies on others too is refused for that, with their names.
+pub(crate) fn first_of(volume: &VolumeInfo) -> DriveKey {
+    volume.keys.first().cloned().unwrap_or_else(|| DriveKey::Alone(volume.name()))
+}
+
+fn unknown(shown: &str) -> Error {
+    Error::new(ErrorKind::NoSuchTarget, shortened(shown), "there is no such drive or volume")
+        .with_help("see what there is with: unmoor list --all")
+}
+
+fn network(shown: &str) -> Error {
+    Error::new(ErrorKind::NotSupported, shortened(shown), "is on the network, not on a drive here")
+}
+
+/// A name of thousands of characters is nonsense, and need not be repeated whole.
+fn shortened(shown: &str) -> String {
+    match shown.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown.to_string(),
+    }
+}

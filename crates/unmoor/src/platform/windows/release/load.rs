@@ -1,0 +1,70 @@
+//! Loading: the tray closes, and the drive looks at what is on it.
+
+use crate::deadline::Deadline;
+use crate::model::drive::Presence;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
+use crate::platform::win32_parse;
+use crate::platform::windows::session::{ERROR_ACCESS_DENIED, WindowsSession, attempt, run_until};
+use crate::platform::windows::sys::storage;
+use std::time::Duration;
+
+impl WindowsSession {
+    /// By the handle that asks, then by those that may read.
+    pub(crate) fn load_medium(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let mut attempts = Vec::new();
+        let mut last = ERROR_ACCESS_DENIED;
+        // Loading "2" needs no right to read the medium, so it goes through the handle that asks.
+        let asking = self.device.clone().map(|device| (self.drive.name.clone(), device));
+        let ways = asking.into_iter().map(|way| (way, true));
+        for ((name, device), two) in ways.chain(self.methods().into_iter().map(|way| (way, false)))
+        {
+            let (method, answer) = match two {
+                true => (
+                    "IOCTL_STORAGE_LOAD_MEDIA2",
+                    run_until(deadline, &device, storage::load_media2)?,
+                ),
+                false => {
+                    ("IOCTL_STORAGE_LOAD_MEDIA", run_until(deadline, &device, storage::load_media)?)
+                }
+            };
+            attempts.push(attempt(format!("{method} on {name}"), &answer));
+            match answer {
+                Ok(()) => {
+                    self.settle(deadline)?;
+                    return Ok(StepOutcome { attempts, ..StepOutcome::default() });
+                }
+                Err(code) => last = code,
+            }
+        }
+        let error = match win32_parse::says_unsupported(last) {
+            true => Error::new(
+                ErrorKind::NotSupported,
+                &self.drive.name,
+                format!("cannot load a medium by command ({})", win32_parse::code_name(last)),
+            )
+            .with_os_code(last as i32)
+            .with_help("put it in by hand"),
+            false => win32_parse::error(last, &self.drive.name, "IOCTL_STORAGE_LOAD_MEDIA"),
+        };
+        Err(error.with_attempts(attempts))
+    }
+
+    /// After the tray has closed: the drive finds out whether there is a medium.
+    fn settle(&self, deadline: &mut Deadline<'_>) -> Result<()> {
+        let start = deadline.now();
+        loop {
+            let seen = self.ask_presence();
+            let patience = match seen {
+                // "Not ready" is what a drive says that has no medium, and one that spins up.
+                Presence::Absent | Presence::Stopped => Duration::from_secs(12),
+                Presence::TrayOpen => Duration::from_secs(2),
+                _ => return Ok(()),
+            };
+            if deadline.now().saturating_sub(start) >= patience || deadline.check().is_err() {
+                return Ok(());
+            }
+            deadline.sleep(Duration::from_millis(100))?;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Mounting again what was dismounted and is still in the drive.
+
+use crate::model::drive::Drive;
+use crate::model::error::Result;
+use crate::model::report::StepOutcome;
+use crate::platform::win32_parse;
+use crate::platform::windows::session::attempt;
+use crate::platform::windows::sys::device::{Access, Device};
+use crate::platform::windows::sys::{fsctl, volumes};
+
+/// Mounts every volume of the drive again: opening its root is all that Windows needs for it, unless
+/// the volume was taken offline.
+pub(crate) fn remount(drive: &Drive) -> Result<StepOutcome> {
+    let mut done = StepOutcome::default();
+    for volume in &drive.volumes {
+        let path = volume.path.to_string_lossy();
+        let online = Device::open(&*path, Access::Write).and_then(|device| fsctl::online(&device));
+        let online = attempt(format!("IOCTL_VOLUME_ONLINE on {}", volume.name), &online);
+        let root = match path.strip_prefix(r"\\.\") {
+            Some(letter) => format!(r"{letter}\"),
+            None => format!(r"{path}\"),
+        };
+        let opened = volumes::file_system(&root);
+        let system = opened.map_err(|code| {
+            win32_parse::error(code, &volume.name, "open its root")
+                .with_attempts(vec![online.clone()])
+        })?;
+        // Only a volume that was offline needs it, and only an administrator may: no word otherwise.
+        done.attempts.extend(online.ok.then_some(online));
+        done.merge(
+            StepOutcome::default()
+                .with_note(format!("{} is mounted ({})", volume.name, system.name)),
+        );
+    }
+    Ok(done)
+}

@@ -1,0 +1,193 @@
+//! Devices and volumes, opened, and `DeviceIoControl`.
+//!
+//! Made from the Win32 documentation of `CreateFileW` ("Physical Disks and Volumes") and
+//! `DeviceIoControl`.
+
+use crate::platform::win32_parse::Code;
+use crate::platform::windows::sys::utf16::wide;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::AsRawHandle;
+use std::ptr::{null, null_mut};
+use std::sync::Arc;
+use windows_sys::Win32::Foundation::{ERROR_GEN_FAILURE, GENERIC_READ, GENERIC_WRITE};
+use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE};
+use windows_sys::Win32::System::Diagnostics::Debug::{
+    SEM_FAILCRITICALERRORS, SEM_NOOPENFILEERRORBOX, SetErrorMode,
+};
+use windows_sys::Win32::System::IO::DeviceIoControl;
+
+/// What a handle is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// No access at all: enough to ask a device about itself, allowed to everybody, and a file system
+    /// is not mounted by it.
+    Query,
+    /// Reading: enough to lock, dismount and eject for whoever may manage the volume; whether a user may,
+    /// the file system says when it is asked.
+    Read,
+    /// Reading and writing: needed to flush and to take a volume offline.
+    Write,
+}
+
+/// An open device or volume. Clones share the handle, which closes with the last of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Device(Arc<File>);
+
+impl Device {
+    /// `CreateFileW` on a name of the Win32 device namespace: `\\.\E:`, `\\?\Volume{…}`.
+    pub(crate) fn open(path: impl AsRef<OsStr>, access: Access) -> Result<Device, Code> {
+        let rights = match access {
+            Access::Query => 0,
+            Access::Read => GENERIC_READ,
+            Access::Write => GENERIC_READ | GENERIC_WRITE,
+        };
+        OpenOptions::new()
+            .access_mode(rights)
+            .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
+            .open(path.as_ref())
+            .map(|file| Device(Arc::new(file)))
+            .map_err(|e| code(&e))
+    }
+
+    /// `FlushFileBuffers`.
+    pub(crate) fn flush(&self) -> Result<(), Code> {
+        self.0.sync_all().map_err(|e| code(&e))
+    }
+
+    /// `DeviceIoControl` that asks nothing back.
+    pub(crate) fn ioctl_in(&self, request: u32, input: &[u8]) -> Result<(), Code> {
+        self.ioctl(request, input, 0).map(drop)
+    }
+
+    /// `DeviceIoControl`: the answer is as long as the driver says, at most `room` bytes.
+    pub(crate) fn ioctl(&self, request: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Code> {
+        // Answers hold 64-bit numbers, and some drivers insist on aligned room for them.
+        let mut answer = vec![0u64; room.div_ceil(8)];
+        let size = u32::try_from(room).unwrap_or(u32::MAX);
+        let input_size = u32::try_from(input.len()).unwrap_or(u32::MAX);
+        let mut returned = 0u32;
+        // SAFETY: the handle lives as long as `self`; both buffers are as long as said, and outlive
+        // the call, which is synchronous because the handle was opened without FILE_FLAG_OVERLAPPED.
+        let ok = unsafe {
+            DeviceIoControl(
+                self.0.as_raw_handle(),
+                request,
+                if input.is_empty() { null() } else { input.as_ptr().cast() },
+                input_size,
+                if room == 0 { null_mut() } else { answer.as_mut_ptr().cast() },
+                size,
+                &mut returned,
+                null_mut(),
+            )
+        };
+        if ok == 0 {
+            return Err(code(&io::Error::last_os_error()));
+        }
+        let bytes: Vec<u8> = answer.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        Ok(bytes.into_iter().take(room.min(returned as usize)).collect())
+    }
+
+    /// The file, for the interfaces that ask other things of the same handle.
+    pub(crate) fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+/// The Win32 code inside an error of the standard library.
+pub(crate) fn code(error: &io::Error) -> Code {
+    error.raw_os_error().map_or(ERROR_GEN_FAILURE, |code| code as Code)
+}
+
+/// Is there a file or folder of this name: `GetFileAttributesW` through the standard library, without
+/// its handle staying open.
+pub(crate) fn exists(path: &OsStr) -> bool {
+    // A trailing NUL would cut the name short; `wide` is where that is thought of.
+    wide(path).len() > 1 && std::fs::symlink_metadata(path).is_ok()
+}
+
+/// `SetErrorMode`: a request to an empty drive is an error, not a window that waits for a disk.
+pub(crate) fn no_dialogs() {
+    // SAFETY: sets a flag of this process, and cannot fail.
+    unsafe { SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOOPENFILEERRORBOX) };
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::platform::win32_parse;
+    use windows_sys::Win32::Foundation as win32;
+
+    /// The table of `win_parse` is portable and has its own numbers: they are those of the headers.
+    #[test]
+    fn the_names_of_the_error_table_are_those_of_the_headers() {
+        macro_rules! check {
+            ($($name:ident,)*) => {
+                [$((win32::$name, stringify!($name))),*]
+            };
+        }
+        let names = check![
+            ERROR_INVALID_FUNCTION,
+            ERROR_FILE_NOT_FOUND,
+            ERROR_PATH_NOT_FOUND,
+            ERROR_ACCESS_DENIED,
+            ERROR_INVALID_HANDLE,
+            ERROR_INVALID_DRIVE,
+            ERROR_WRITE_PROTECT,
+            ERROR_BAD_UNIT,
+            ERROR_NOT_READY,
+            ERROR_BAD_COMMAND,
+            ERROR_CRC,
+            ERROR_SECTOR_NOT_FOUND,
+            ERROR_WRITE_FAULT,
+            ERROR_GEN_FAILURE,
+            ERROR_SHARING_VIOLATION,
+            ERROR_LOCK_VIOLATION,
+            ERROR_NOT_SUPPORTED,
+            ERROR_DEV_NOT_EXIST,
+            ERROR_INVALID_PARAMETER,
+            ERROR_DISK_FULL,
+            ERROR_SEM_TIMEOUT,
+            ERROR_INVALID_NAME,
+            ERROR_DIR_NOT_ROOT,
+            ERROR_BAD_PATHNAME,
+            ERROR_BUSY,
+            ERROR_FILENAME_EXCED_RANGE,
+            ERROR_DELETE_PENDING,
+            ERROR_NO_SUCH_DEVICE,
+            ERROR_DEVICE_HARDWARE_ERROR,
+            ERROR_OPERATION_ABORTED,
+            ERROR_UNRECOGNIZED_VOLUME,
+            ERROR_FILE_INVALID,
+            ERROR_MEDIA_CHANGED,
+            ERROR_BUS_RESET,
+            ERROR_NO_MEDIA_IN_DRIVE,
+            ERROR_IO_DEVICE,
+            ERROR_DEVICE_REINITIALIZATION_NEEDED,
+            ERROR_DEVICE_DOOR_OPEN,
+            ERROR_DEVICE_NOT_CONNECTED,
+            ERROR_CANCELLED,
+            ERROR_PRIVILEGE_NOT_HELD,
+            ERROR_DISK_CORRUPT,
+            ERROR_TIMEOUT,
+            ERROR_MEDIA_INCOMPATIBLE,
+            ERROR_INVALID_OPERATION,
+            ERROR_DEVICE_NOT_AVAILABLE,
+            ERROR_NOT_A_REPARSE_POINT,
+        ];
+        for (code, name) in names {
+            assert!(win32_parse::code_name(code).starts_with(&format!("{name} (")), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_no_device_answers_to_cannot_be_opened() {
+        let opened = crate::platform::windows::sys::device::Device::open(
+            r"\\.\NoSuchDevice77",
+            crate::platform::windows::sys::device::Access::Query,
+        );
+        let error = win32_parse::error(opened.unwrap_err(), "x", "open");
+        assert_eq!(error.kind(), crate::ErrorKind::NoSuchTarget);
+    }
+}

@@ -1,0 +1,180 @@
+//! The device tree: which device node a drive is, its ancestors, and asking for its removal.
+//!
+//! Made from `setupapi.h`, `cfgmgr32.h` and the Win32 documentation of each call; how the pieces go
+//! together is the documentation of `CM_Request_Device_EjectW` ("the device instance to be ejected").
+
+use crate::platform::win32_parse::{DeviceNumber, Veto};
+use crate::platform::windows::sys::device::{Access, Device};
+use crate::platform::windows::sys::storage;
+use crate::platform::windows::sys::utf16::{lossy, narrow, wide};
+use std::ffi::OsString;
+use std::mem::size_of;
+use std::ptr::{null, null_mut};
+use windows_sys::Win32::Devices::DeviceAndDriverInstallation as di;
+use windows_sys::Win32::System::Ioctl::{GUID_DEVINTERFACE_CDROM, GUID_DEVINTERFACE_DISK};
+use windows_sys::core::GUID;
+
+/// `CM_DRP_CAPABILITIES` of `cfgmgr32.h`, and the bit of `CM_DEVCAP_*` that matters here.
+const CM_DRP_CAPABILITIES: u32 = 0x10;
+const CM_DEVCAP_REMOVABLE: u32 = 0x4;
+/// No tree is deeper than this; a ring would be.
+const DEEPEST: usize = 32;
+
+/// One drive of the machine as the device tree has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    /// The interface's path: opens the device whatever its number is.
+    pub path: OsString,
+    pub node: DevNode,
+    pub number: DeviceNumber,
+}
+
+/// A list of device interfaces, freed when dropped.
+struct Interfaces(di::HDEVINFO);
+
+impl Drop for Interfaces {
+    fn drop(&mut self) {
+        // SAFETY: the list came from SetupDiGetClassDevsW and is destroyed once.
+        unsafe { di::SetupDiDestroyDeviceInfoList(self.0) };
+    }
+}
+
+/// Every present disk and CD drive.
+pub(crate) fn disks() -> Vec<Disk> {
+    [GUID_DEVINTERFACE_DISK, GUID_DEVINTERFACE_CDROM].iter().flat_map(of_class).collect()
+}
+
+fn of_class(class: &GUID) -> Vec<Disk> {
+    let flags = di::DIGCF_PRESENT | di::DIGCF_DEVICEINTERFACE;
+    // SAFETY: the class outlives the call; the other pointers may be null.
+    let list = unsafe { di::SetupDiGetClassDevsW(class, null(), null_mut(), flags) };
+    if list == -1 {
+        return Vec::new();
+    }
+    let list = Interfaces(list);
+    (0..).map_while(|index| interface(&list, class, index)).flatten().collect()
+}
+
+/// The interface of this index: `None` after the last, `Some(None)` for one that cannot be asked.
+fn interface(list: &Interfaces, class: &GUID, index: u32) -> Option<Option<Disk>> {
+    let mut data = di::SP_DEVICE_INTERFACE_DATA {
+        cbSize: size_of::<di::SP_DEVICE_INTERFACE_DATA>() as u32,
+        ..Default::default()
+    };
+    // SAFETY: the list is open; `data` has its size set and outlives the call.
+    let ok = unsafe { di::SetupDiEnumDeviceInterfaces(list.0, null(), class, index, &mut data) };
+    (ok != 0).then(|| detail(list, &data))
+}
+
+fn detail(list: &Interfaces, data: &di::SP_DEVICE_INTERFACE_DATA) -> Option<Disk> {
+    type Detail = di::SP_DEVICE_INTERFACE_DETAIL_DATA_W;
+    // The structure ends in the path: a size, then units until a NUL. Room for the longest of paths,
+    // in 32-bit words so that it is aligned.
+    let mut room = vec![0u32; 16_384];
+    room[0] = size_of::<Detail>() as u32;
+    let mut node = di::SP_DEVINFO_DATA {
+        cbSize: size_of::<di::SP_DEVINFO_DATA>() as u32,
+        ..Default::default()
+    };
+    // SAFETY: the list is open and `data` of it; `room` is as long as said and begins with the size
+    // of the structure's fixed part, as the call demands; `node` has its size set.
+    let ok = unsafe {
+        di::SetupDiGetDeviceInterfaceDetailW(
+            list.0,
+            data,
+            room.as_mut_ptr().cast::<Detail>(),
+            (room.len() * 4) as u32,
+            null_mut(),
+            &mut node,
+        )
+    };
+    if ok == 0 {
+        return None;
+    }
+    let units: Vec<u16> =
+        room[1..].iter().flat_map(|&word| [word as u16, (word >> 16) as u16]).collect();
+    let path = narrow(&units);
+    let device = Device::open(&path, Access::Query).ok()?;
+    let number = storage::device_number(&device)?;
+    Some(Disk { path, node: DevNode(node.DevInst), number })
+}
+
+/// A node of the device tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DevNode(u32);
+
+impl DevNode {
+    /// `CM_Get_Parent`.
+    pub(crate) fn parent(self) -> Option<DevNode> {
+        let mut parent = 0;
+        // SAFETY: `parent` outlives the call.
+        let status = unsafe { di::CM_Get_Parent(&mut parent, self.0, 0) };
+        (status == di::CR_SUCCESS).then_some(DevNode(parent))
+    }
+
+    /// `CM_Get_Device_IDW`: `USBSTOR\DISK&VEN_…`.
+    pub(crate) fn instance(self) -> Option<String> {
+        // MAX_DEVICE_ID_LEN of `cfgmgr32.h` is 200.
+        let mut units = [0u16; 201];
+        // SAFETY: `units` is as long as said.
+        let status =
+            unsafe { di::CM_Get_Device_IDW(self.0, units.as_mut_ptr(), units.len() as u32, 0) };
+        (status == di::CR_SUCCESS).then(|| lossy(&units))
+    }
+
+    /// `CM_Get_DevNode_Registry_PropertyW` of the capabilities: is it a device that may be taken away
+    /// while the machine runs.
+    fn removable(self) -> bool {
+        let (mut capabilities, mut size) = (0u32, 4u32);
+        // SAFETY: `capabilities` is `size` bytes long.
+        let status = unsafe {
+            di::CM_Get_DevNode_Registry_PropertyW(
+                self.0,
+                CM_DRP_CAPABILITIES,
+                null_mut(),
+                (&raw mut capabilities).cast(),
+                &mut size,
+                0,
+            )
+        };
+        status == di::CR_SUCCESS && capabilities & CM_DEVCAP_REMOVABLE != 0
+    }
+
+    /// The nearest node upwards that may be removed as a whole: for a USB stick not the disk but the
+    /// USB device, which takes the disk along.
+    pub(crate) fn removable_ancestor(self) -> Option<DevNode> {
+        let mut node = Some(self);
+        for _ in 0..DEEPEST {
+            let here = node?;
+            if here.removable() {
+                return Some(here);
+            }
+            node = here.parent();
+        }
+        None
+    }
+
+    /// `CM_Request_Device_EjectW`. With room for a veto, Windows shows no window of its own.
+    pub(crate) fn request_eject(self) -> Result<(), Veto> {
+        let mut name = [0u16; 260];
+        let mut kind = 0;
+        // SAFETY: `name` is as long as said; `kind` outlives the call.
+        let status = unsafe {
+            di::CM_Request_Device_EjectW(self.0, &mut kind, name.as_mut_ptr(), name.len() as u32, 0)
+        };
+        // Success with a veto type set is a veto all the same.
+        if status == di::CR_SUCCESS && kind == 0 {
+            return Ok(());
+        }
+        Err(Veto { kind, name: lossy(&name), status })
+    }
+}
+
+/// `CM_Locate_DevNodeW`: is a device of this instance path there now.
+pub(crate) fn locate(instance: &str) -> Option<DevNode> {
+    let instance = wide(instance);
+    let mut node = 0;
+    // SAFETY: `instance` ends in a NUL; `node` outlives the call.
+    let status = unsafe { di::CM_Locate_DevNodeW(&mut node, instance.as_ptr(), 0) };
+    (status == di::CR_SUCCESS).then_some(DevNode(node))
+}

@@ -1,0 +1,15 @@
+//! TODO.
+
+pub(crate) mod cancellable_io;
+pub(crate) mod device;
+pub(crate) mod devnode;
+pub(crate) mod dynamic_library;
+pub(crate) mod fsctl;
+pub(crate) mod privilege;
+pub(crate) mod process;
+pub(crate) mod registry;
+pub(crate) mod storage;
+pub(crate) mod system_handles;
+pub(crate) mod utf16;
+pub(crate) mod virtual_disks;
+pub(crate) mod volumes;

@@ -1,0 +1,211 @@
+//! Which steps a release will take on this drive: data, made before anything is touched.
+
+use crate::model::drive::{Bus, Drive, DriveKind, VolumeKind};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::Step;
+use crate::model::teardown::{TeardownStep, teardown_order};
+use crate::options::{Goal, Options};
+use crate::policy::preconditions::{check_exclusive, check_medium, check_system};
+
+/// What is done once everything is dismounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Eject the medium.
+    Eject,
+    /// Stop the drive, whose medium cannot leave it.
+    Stop,
+    /// Detach the image or the remote disk from its device.
+    Detach,
+    /// Take the device off its bus.
+    PowerOff,
+    /// Nothing: the user takes the medium out, or asked for no more.
+    Nothing,
+}
+
+impl Action {
+    /// Its name, as in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Eject => "eject",
+            Action::Stop => "stop",
+            Action::Detach => "detach",
+            Action::PowerOff => "power-off",
+            Action::Nothing => "nothing",
+        }
+    }
+}
+
+/// The steps of a release, before it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is done once everything is dismounted.
+    pub action: Action,
+    /// The steps, in order.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// Which.
+    pub step: Step,
+    /// What it concerns, in order: volumes, mounts, methods. Empty when there is nothing to do.
+    pub what: Vec<String>,
+    /// Why there is nothing to do, or what the user should know of it.
+    pub note: Option<String>,
+}
+
+/// Makes the plan for this drive, or says why it must not or cannot be released.
+///
+/// `methods` names what [`Session::perform`](crate::platform::Session::perform) would try.
+///
+/// # Errors
+/// `MethodError` for a drive that carries the running system; `NoMedium`; `NotSupported` for a drive that
+/// cannot do what is wished; `Held` for one that holds more than its own: a release would wait for that.
+pub fn plan(
+    drive: &Drive,
+    options: &Options,
+    methods: impl Fn(Action) -> Vec<String>,
+) -> Result<Plan> {
+    let plan = plan_ignoring_busy(drive, options, methods)?;
+    check_exclusive(drive, options)?;
+    Ok(plan)
+}
+
+/// The plan for when nothing is in the way any more.
+pub(crate) fn plan_ignoring_busy(
+    drive: &Drive,
+    options: &Options,
+    methods: impl Fn(Action) -> Vec<String>,
+) -> Result<Plan> {
+    check_system(drive)?;
+    check_medium(drive, options.goal)?;
+    let action = action(drive, options)?;
+    let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];
+    match action {
+        Action::Nothing => steps.push(PlannedStep {
+            step: Step::Eject,
+            what: Vec::new(),
+            note: Some(nothing_to_eject(drive, options)),
+        }),
+        _ => steps.push(PlannedStep {
+            step: if action == Action::PowerOff { Step::PowerOff } else { Step::Eject },
+            what: methods(action),
+            note: None,
+        }),
+    }
+    steps.push(PlannedStep {
+        step: Step::Verify,
+        what: if options.verify { vec![drive.name.clone()] } else { Vec::new() },
+        note: (!options.verify).then(|| "left out at your wish".into()),
+    });
+    steps.push(PlannedStep { step: Step::Unlock, what: vec![drive.name.clone()], note: None });
+    Ok(Plan { action, steps })
+}
+
+fn action(drive: &Drive, options: &Options) -> Result<Action> {
+    match options.goal {
+        Goal::Dismount => Ok(Action::Nothing),
+        Goal::PowerOff if can_be_powered_off(drive) => Ok(Action::PowerOff),
+        Goal::PowerOff => Err(Error::new(
+            ErrorKind::NotSupported,
+            &drive.name,
+            "cannot be powered off: it cannot leave this machine while it runs",
+        )
+        .with_help("leave --power-off out to eject the medium only")),
+        Goal::Eject => match drive.kind {
+            DriveKind::Loop | DriveKind::Network => Ok(Action::Detach),
+            DriveKind::Card if drive.removable => Ok(Action::Nothing),
+            DriveKind::Floppy => Ok(Action::Nothing),
+            DriveKind::Optical | DriveKind::Tape => Ok(Action::Eject),
+            _ if drive.removable => Ok(Action::Eject),
+            _ if drive.hotplug => Ok(Action::Stop),
+            _ => Err(Error::new(
+                ErrorKind::NotSupported,
+                &drive.name,
+                "is built in: neither its medium nor the drive itself is made to be taken out",
+            )
+            .with_help(match can_be_powered_off(drive) {
+                true => {
+                    "pass --dismount-only to flush and dismount it, or --power-off if its slot is made \
+                     for that"
+                }
+                false => "pass --dismount-only to flush and dismount it",
+            })),
+        },
+    }
+}
+
+/// Can the device be taken off its bus while the machine runs. SCSI and SATA disks do not say whether
+/// their slot is made for it; who asks for it knows.
+fn can_be_powered_off(drive: &Drive) -> bool {
+    let bus = matches!(drive.bus, Bus::Usb | Bus::Thunderbolt | Bus::Scsi | Bus::Ata | Bus::Nvme);
+    drive.hotplug || bus
+}
+
+pub(crate) fn nothing_to_eject(drive: &Drive, options: &Options) -> String {
+    match (options.goal, drive.kind) {
+        (Goal::Dismount, _) => "left out at your wish".into(),
+        (_, DriveKind::Card) => {
+            "nothing to eject: this kind of drive has no command for it; take the card out by hand"
+                .into()
+        }
+        (_, DriveKind::Floppy) => {
+            "nothing to eject: this kind of drive has no command for it; press its button".into()
+        }
+        _ => "nothing to eject".into(),
+    }
+}
+
+fn flush(drive: &Drive) -> PlannedStep {
+    let what: Vec<String> =
+        if drive.read_only { Vec::new() } else { volume_names(drive).collect() };
+    let note = drive.read_only.then(|| "nothing can be written to it".into());
+    PlannedStep { step: Step::Flush, what, note }
+}
+
+fn lock(drive: &Drive) -> PlannedStep {
+    let what: Vec<String> = teardown_order(drive)
+        .iter()
+        .filter(|u| !matches!(u, TeardownStep::SwapOff(..)))
+        .filter_map(label)
+        .collect();
+    let note = what.is_empty().then(|| "not mounted".into());
+    PlannedStep { step: Step::Lock, what, note }
+}
+
+/// Everything that is taken down, what goes first in front.
+fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
+    let what: Vec<String> = teardown_order(drive).iter().filter_map(label).collect();
+    let note = match (what.is_empty(), options.force) {
+        (true, _) => Some("not mounted".into()),
+        (false, true) => Some("even while in use (--force): what is open then fails".into()),
+        _ => None,
+    };
+    PlannedStep { step: Step::Dismount, what, note }
+}
+
+/// How one thing to undo is named to the user; `None` for what needs no act of its own: the drive and
+/// its partitions, and overlays, are dismounted when their mounts are gone.
+pub(crate) fn label(undo: &TeardownStep<'_>) -> Option<String> {
+    match undo {
+        TeardownStep::SwapOff(_, path) => Some(format!("swap on {}", path.display())),
+        TeardownStep::Unmount(_, mount) => Some(mount.path.display().to_string()),
+        TeardownStep::Dismount(volume) => {
+            let what = match volume.kind {
+                VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
+                VolumeKind::Crypt => "encrypted volume",
+                VolumeKind::Lvm => "logical volume",
+                VolumeKind::Raid => "array",
+                VolumeKind::Mapping => "mapping",
+                VolumeKind::Loop => "loop device",
+            };
+            Some(format!("{what} {}", volume.name))
+        }
+    }
+}
+
+fn volume_names(drive: &Drive) -> impl Iterator<Item = String> + '_ {
+    drive.volumes.iter().rev().map(|v| v.name.clone())
+}

@@ -1,0 +1,103 @@
+//! What is never released, or not by itself.
+
+use crate::model::drive::{Drive, DriveKind, Medium};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::options::{Goal, Options};
+
+/// A drive that carries the running system is never released, by no option. Swap can be switched off:
+/// alone it only holds the drive ([`check_exclusive`]).
+pub(crate) fn check_system(drive: &Drive) -> Result<()> {
+    if drive.system_uses.iter().all(|what| is_swap(what)) {
+        return Ok(());
+    }
+    let what = format!("carries the running system ({})", drive.system_uses.join(", "));
+    Err(Error::new(ErrorKind::Refused, &drive.name, what)
+        .with_help("unmoor never releases such a drive"))
+}
+
+/// Is this use of a drive by the system swap alone.
+pub(crate) fn is_swap(what: &str) -> bool {
+    what.starts_with("swap on ")
+}
+
+/// What is not this drive's alone: not even force takes it away.
+pub(crate) fn check_exclusive(drive: &Drive, options: &Options) -> Result<()> {
+    if !options.swapoff && drive.system_uses.iter().any(|what| is_swap(what)) {
+        let what = format!("is in use: {}", drive.system_uses.join(", "));
+        return Err(Error::new(ErrorKind::NotExclusive, &drive.name, what)
+            .with_help("pass --swapoff to switch the swap on it off first"));
+    }
+    check_no_spanning(drive, options)
+}
+
+/// There is nothing to release in a drive without a medium; the device itself can be powered off all
+/// the same, as a card reader with empty slots.
+pub(crate) fn check_medium(drive: &Drive, goal: Goal) -> Result<()> {
+    if goal == Goal::PowerOff && drive.kind != DriveKind::Loop {
+        return Ok(());
+    }
+    if matches!(drive.medium, Medium::TrayOpen | Medium::Absent)
+        && let Some(mount) = drive.mounts().first()
+    {
+        let why = "the medium has left the drive while it was mounted";
+        return Err(Error::new(ErrorKind::Gone, &drive.name, why).with_help(format!(
+            "what was not written before is lost; take away what is left of it: umount {}",
+            mount.path.display()
+        )));
+    }
+    let why = match (drive.medium, drive.kind) {
+        (Medium::TrayOpen, _) => "the tray is open already",
+        (Medium::Absent, DriveKind::Loop) => "no image is attached to it",
+        (Medium::Absent, DriveKind::Network) => "no remote disk is attached to it",
+        (Medium::Absent, _) => "there is no medium in it",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::NoMedium, &drive.name, why))
+}
+
+/// What lies on other drives too cannot be taken down for the sake of one of them: not even by force,
+/// because it is not this drive alone that would lose it.
+fn check_no_spanning(drive: &Drive, options: &Options) -> Result<()> {
+    let part_of = |other: &Drive, name: &str| other.name == name || other.volume(name).is_some();
+    let given = |name: &str| options.group.iter().any(|other| part_of(other, name));
+    for volume in &drive.volumes {
+        let elsewhere = volume
+            .parents
+            .iter()
+            .chain(&volume.other_members)
+            .find(|n| !part_of(drive, n) && !given(n));
+        if let Some(elsewhere) = elsewhere {
+            let what = match volume.other_members.contains(elsewhere) {
+                true => format!("the file system on {}", volume.name),
+                false => volume.name.clone(),
+            };
+            return Err(Error::new(
+                ErrorKind::NotExclusive,
+                &drive.name,
+                format!("{what} lies on {elsewhere} too, which is on another drive"),
+            )
+            .with_help("name all its drives in one call, or take it down yourself first"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swap_holds_a_drive_until_it_may_be_switched_off_and_root_is_never_released() {
+        let mut drive = crate::model::drive::tests::drive();
+        let swapoff = Options { swapoff: true, ..Options::default() };
+        drive.system_uses = vec!["swap on sdb2".into()];
+        assert!(check_system(&drive).is_ok());
+        let error = check_exclusive(&drive, &Options::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotExclusive);
+        assert!(error.help().unwrap().contains("--swapoff"), "{error}");
+        assert!(check_exclusive(&drive, &swapoff).is_ok());
+        drive.system_uses.push("/".into());
+        let error = check_system(&drive).unwrap_err();
+        assert!(error.to_string().ends_with("(swap on sdb2, /)"), "{error}");
+    }
+}

@@ -1,0 +1,109 @@
+//! What counts as proof that a drive let go, by what it was told to do.
+
+use crate::model::drive::{Drive, DriveKind, Presence};
+use crate::model::error::{Error, ErrorKind};
+use crate::model::report::StepOutcome;
+use crate::policy::plan::Action;
+
+/// Did the drive do it; `None` when not, or not yet.
+pub(crate) fn verify(drive: &Drive, action: Action, seen: Presence) -> Option<StepOutcome> {
+    use Presence::{Absent, Gone, Present, Stopped, TrayOpen, Unknown};
+    match (action, seen) {
+        (Action::PowerOff, Gone) => Some(StepOutcome::default().with_note("the drive is gone")),
+        (Action::PowerOff, _) => None,
+        (_, Gone) => Some(StepOutcome::default().with_note("the drive is gone")),
+        (_, TrayOpen) => Some(StepOutcome::default().with_note("the tray is open")),
+        (Action::Detach, Absent) => {
+            Some(StepOutcome::default().with_note("nothing is attached to it any more"))
+        }
+        (_, Absent) => Some(StepOutcome::default().with_note("there is no medium in it any more")),
+        (Action::Stop, Stopped) => Some(StepOutcome::default().with_note("the drive has stopped")),
+        // Many USB bridges know no "no medium": they stop, and that is all they can say.
+        (Action::Eject, Stopped) if drive.kind == DriveKind::Disk => {
+            Some(StepOutcome::default().with_note("the drive has stopped"))
+        }
+        // A tape drive waits for LOAD with the tape where a hand can take it.
+        (Action::Eject, Stopped) if drive.kind == DriveKind::Tape => {
+            Some(StepOutcome::default().with_note("the tape is unloaded"))
+        }
+        (_, Unknown) => {
+            Some(StepOutcome::skipped("the drive does not say").with_warning(format!(
+                "{} does not say whether it let go: not verified",
+                drive.name
+            )))
+        }
+        (_, Present | Stopped) => None,
+    }
+}
+
+/// The drive said yes and did nothing, or not enough: a known fault of firmware.
+pub(crate) fn not_verified(drive: &Drive, action: Action, seen: Presence) -> Error {
+    let what = match (action, seen) {
+        (Action::PowerOff, _) => "said yes to powering off, and is still there",
+        (Action::Stop, _) => "said yes to stopping, and still runs",
+        (Action::Detach, _) => "said yes to detaching, and is still attached",
+        (_, Presence::Stopped) => "stopped, but kept the medium",
+        _ => "said yes to ejecting, and the medium is still in it",
+    };
+    Error::new(ErrorKind::NotVerified, &drive.name, what).with_help(match action {
+        Action::Detach => {
+            "everything was flushed and dismounted before: something has it open, and it is detached when \
+             that ends"
+        }
+        Action::PowerOff => {
+            "everything was flushed and dismounted before: unplug it, once nothing blinks any more"
+        }
+        _ => {
+            "everything was flushed and dismounted before: press the drive's own button, or pass \
+             --power-off if it is to be unplugged"
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Presence; 6] = [
+        Presence::Present,
+        Presence::Stopped,
+        Presence::Absent,
+        Presence::TrayOpen,
+        Presence::Gone,
+        Presence::Unknown,
+    ];
+
+    fn proofs(kind: DriveKind, action: Action) -> Vec<Presence> {
+        let drive = Drive { kind, ..crate::model::drive::tests::drive() };
+        ALL.into_iter().filter(|seen| verify(&drive, action, *seen).is_some()).collect()
+    }
+
+    #[test]
+    fn a_medium_that_is_still_there_is_never_a_proof() {
+        for action in [Action::Eject, Action::Stop, Action::Detach, Action::PowerOff] {
+            for kind in [DriveKind::Disk, DriveKind::Optical, DriveKind::Loop] {
+                assert!(!proofs(kind, action).contains(&Presence::Present), "{kind:?} {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_device_that_is_gone_is_powered_off() {
+        assert_eq!(proofs(DriveKind::Disk, Action::PowerOff), [Presence::Gone]);
+    }
+
+    #[test]
+    fn a_stopped_stick_has_let_go_and_a_stopped_disc_has_not() {
+        assert!(proofs(DriveKind::Disk, Action::Eject).contains(&Presence::Stopped));
+        assert!(!proofs(DriveKind::Optical, Action::Eject).contains(&Presence::Stopped));
+        assert!(proofs(DriveKind::Disk, Action::Stop).contains(&Presence::Stopped));
+    }
+
+    #[test]
+    fn silence_is_no_failure_but_is_told() {
+        let drive = crate::model::drive::tests::drive();
+        let done = verify(&drive, Action::Eject, Presence::Unknown).unwrap();
+        assert!(done.skipped.is_some());
+        assert!(done.warnings[0].contains("not verified"));
+    }
+}
