@@ -51,20 +51,39 @@ pub use crate::deadline::{Cancel, Clock, Deadline};
 pub use crate::model::blocker::{
     Blocker, BlockerKind, BlockerScan, Process, Role, Usage, UsageKind,
 };
-pub use crate::model::drive::{
-    Bus, Drive, DriveId, DriveKind, Medium, Mount, Port, Presence, Volume, VolumeKind,
-};
+pub use crate::model::drive::Bus;
+pub use crate::model::drive::Drive;
+pub use crate::model::drive::DriveId;
+pub use crate::model::drive::DriveKind;
+pub use crate::model::drive::Medium;
+pub use crate::model::volume::Mount;
+pub use crate::model::drive::Port;
+pub use crate::model::drive::Presence;
+pub use crate::model::volume::Volume;
+pub use crate::model::volume::VolumeKind;
 pub use crate::model::error::{Error, ErrorKind, Result};
-pub use crate::model::kill::{
-    Confirm, Kill, NotTerminable, PromptFn, Termination, TerminationResult, all_terminable,
-};
-pub use crate::model::report::{
-    Attempt, Event, Outcome, Report, Status, Step, StepOutcome, StepReport,
-};
+pub use crate::options::Confirm;
+pub use crate::options::Kill;
+pub use crate::model::blocker::NotTerminable;
+pub use crate::options::PromptFn;
+pub use crate::model::report::Termination;
+pub use crate::model::report::TerminationResult;
+pub use crate::model::blocker::all_terminable;
+pub use crate::model::step::Attempt;
+pub use crate::model::report::Event;
+pub use crate::model::report::Outcome;
+pub use crate::model::report::Report;
+pub use crate::model::step::Status;
+pub use crate::model::step::Step;
+pub use crate::model::report::StepOutcome;
+pub use crate::model::report::StepReport;
 pub use crate::model::target::Target;
 pub use crate::model::teardown::{TeardownStep, teardown_order};
 pub use crate::options::{Goal, Options};
-pub use crate::policy::plan::{Action, Plan, PlannedStep, plan};
+pub use crate::model::step::Action;
+pub use crate::policy::plan::Plan;
+pub use crate::policy::plan::PlannedStep;
+pub use crate::policy::plan::plan;
 pub use crate::policy::removable::select_removable;
 pub use crate::release::batch::{BatchEvent, BatchItem, MAX_CONCURRENT, run_batch};
 pub use crate::release::opened::{Dismounted, Ejected, Locked, Opened, StageError, StageEvents};

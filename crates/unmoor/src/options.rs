@@ -1,8 +1,11 @@
 //! What the user wishes of a release.
 
+use crate::deadline::Deadline;
+use crate::model::blocker::Blocker;
+use std::fmt;
+use std::sync::Arc;
 use crate::deadline::Cancel;
 use crate::model::drive::Drive;
-use crate::model::kill::Kill;
 use std::time::Duration;
 
 /// What the user wishes of a release. The default is the careful one.
@@ -82,3 +85,41 @@ impl Default for Options {
         }
     }
 }
+
+/// The wish to end the programs that are in the way of a release.
+#[derive(Debug, Clone)]
+pub struct Kill {
+    /// How long a program gets to end by itself, once it was asked to.
+    pub grace: Duration,
+    /// Does the user agree.
+    pub confirm: Confirm,
+}
+
+impl Kill {
+    /// Long enough to save a document, short enough to be waited for.
+    pub const GRACE: Duration = Duration::from_secs(5);
+}
+
+/// Who is asked whether these programs may be ended.
+#[derive(Clone)]
+pub enum Confirm {
+    /// Nobody: the user has agreed beforehand to whatever it may be.
+    Always,
+    /// This, each time; it is shown the drive and who would be ended. What it says holds for those
+    /// processes only, and an answer may take its time.
+    Prompt(PromptFn),
+}
+
+/// Asks the user; `true` is yes. It must not wait past the deadline or the wish to stop, of which the
+/// [`Deadline`] knows.
+pub type PromptFn = Arc<dyn Fn(&Drive, &[&Blocker], &Deadline<'_>) -> bool + Send + Sync>;
+
+impl fmt::Debug for Confirm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Confirm::Always => "Given",
+            Confirm::Prompt(_) => "Ask",
+        })
+    }
+}
+

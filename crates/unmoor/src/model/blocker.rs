@@ -219,3 +219,186 @@ pub struct BlockerScan {
     /// What was not visible, and why.
     pub notes: Vec<String>,
 }
+
+/// Why something in the way is not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NotTerminable {
+    /// It is no process: a mount, swap, a mapping. Its command undoes it.
+    NoProcess,
+    /// It belongs to a service, which would start it again, or miss it.
+    Service,
+    /// It runs in a container.
+    Container,
+    /// Others depend on it: the first process, a session's manager.
+    Manager,
+    /// It is this program, or what started it: nobody would be left to go on.
+    Caller,
+    /// It is a part of the kernel.
+    Kernel,
+    /// The system does not say what it is.
+    Unknown,
+}
+
+impl NotTerminable {
+    /// Why, after the words "was not ended: it".
+    pub fn reason(self) -> &'static str {
+        match self {
+            NotTerminable::NoProcess => "is no program",
+            NotTerminable::Service => "belongs to a service",
+            NotTerminable::Container => "runs in a container",
+            NotTerminable::Manager => "is what other programs depend on",
+            NotTerminable::Caller => "is this program, or what started it",
+            NotTerminable::Kernel => "is a part of the kernel",
+            NotTerminable::Unknown => "is not known well enough",
+        }
+    }
+}
+
+impl Blocker {
+    /// May this be ended for the sake of a release: a program that somebody started, and nothing else.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_terminable(&self) -> Result<&Process, NotTerminable> {
+        let process = match (&self.process, self.kind) {
+            (Some(process), BlockerKind::Process) => process,
+            _ => return Err(NotTerminable::NoProcess),
+        };
+        match self.role {
+            // Whatever else is said of it: without this one there is no system.
+            _ if process.pid <= 1 => Err(NotTerminable::Manager),
+            Role::Program => Ok(process),
+            Role::Service => Err(NotTerminable::Service),
+            Role::Container => Err(NotTerminable::Container),
+            Role::Manager => Err(NotTerminable::Manager),
+            Role::Caller => Err(NotTerminable::Caller),
+            Role::Kernel => Err(NotTerminable::Kernel),
+            Role::Unknown => Err(NotTerminable::Unknown),
+        }
+    }
+}
+
+/// Would ending programs clear the way: there are some, and nothing else is in it.
+pub fn all_terminable(blockers: &[Blocker]) -> bool {
+    !blockers.is_empty() && blockers.iter().all(|blocker| blocker.check_terminable().is_ok())
+}
+
+/// Sorts: programs before what they run on, top before bottom.
+pub(crate) fn sort(blockers: &mut [Blocker]) {
+    for blocker in blockers.iter_mut() {
+        blocker.uses.sort_by_key(|used| (!used.writing, used.kind));
+    }
+    // The sort is stable: what was found in the order of a stack stays so.
+    blockers.sort_by_key(|blocker| {
+        let writing = blocker.uses.iter().any(|used| used.writing);
+        let kind = blocker.uses.iter().map(|used| used.kind).min();
+        let pid = blocker.process.as_ref().map_or(0, |process| process.pid);
+        (display_rank(blocker.kind), !writing, kind.unwrap_or(UsageKind::Kernel), pid)
+    });
+}
+
+fn display_rank(kind: BlockerKind) -> u8 {
+    match kind {
+        BlockerKind::Process => 0,
+        BlockerKind::Namespace => 1,
+        // These lie on each other in any order.
+        BlockerKind::Overlay | BlockerKind::Mount => 2,
+        BlockerKind::Export => 4,
+        BlockerKind::Swap => 5,
+        // These stand on each other in any order.
+        BlockerKind::Loop | BlockerKind::Mapping | BlockerKind::MultiDevice => 6,
+        BlockerKind::Unknown => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocker(kind: BlockerKind, pid: u32, role: Role) -> Blocker {
+        let mut blocker = Blocker::new(kind, "");
+        blocker.role = role;
+        blocker.process = Some(Process {
+            pid,
+            name: "x".into(),
+            command_line: Vec::new(),
+            user: None,
+            unit: None,
+            started: 7,
+        });
+        blocker
+    }
+
+    #[test]
+    fn only_programs_are_ended() {
+        for (role, spared) in [
+            (Role::Program, None),
+            (Role::Service, Some(NotTerminable::Service)),
+            (Role::Container, Some(NotTerminable::Container)),
+            (Role::Manager, Some(NotTerminable::Manager)),
+            (Role::Caller, Some(NotTerminable::Caller)),
+            (Role::Kernel, Some(NotTerminable::Kernel)),
+            (Role::Unknown, Some(NotTerminable::Unknown)),
+        ] {
+            let one = blocker(BlockerKind::Process, 4312, role);
+            assert_eq!(one.check_terminable().err(), spared, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_process_is_never_ended_whatever_is_said_of_it() {
+        for pid in [0, 1] {
+            let first = blocker(BlockerKind::Process, pid, Role::Program);
+            assert_eq!(first.check_terminable(), Err(NotTerminable::Manager));
+        }
+    }
+
+    #[test]
+    fn what_is_no_process_is_never_ended_though_one_is_named_with_it() {
+        for kind in [BlockerKind::Namespace, BlockerKind::Mount, BlockerKind::Unknown] {
+            assert_eq!(
+                blocker(kind, 9, Role::Program).check_terminable(),
+                Err(NotTerminable::NoProcess)
+            );
+        }
+        let swap = Blocker::new(BlockerKind::Swap, "");
+        assert_eq!(swap.check_terminable(), Err(NotTerminable::NoProcess));
+    }
+
+    #[test]
+    fn it_is_offered_only_where_nothing_else_would_be_left() {
+        let program = || blocker(BlockerKind::Process, 9, Role::Program);
+        assert!(!all_terminable(&[]));
+        assert!(all_terminable(&[program(), program()]));
+        let service = blocker(BlockerKind::Process, 9, Role::Service);
+        assert!(!all_terminable(&[program(), service]));
+        assert!(!all_terminable(&[program(), Blocker::new(BlockerKind::Swap, "")]));
+    }
+}
+
+#[cfg(test)]
+mod order_tests {
+    use super::*;
+    use crate::model::blocker::Usage;
+
+    #[test]
+    fn writers_come_first_and_what_they_write_to_last() {
+        let of = |kind, used| Blocker::new(kind, "").with_usage(Usage::new(used, "sdb1"));
+        let mut blockers = vec![
+            of(BlockerKind::Loop, UsageKind::Kernel),
+            of(BlockerKind::Mount, UsageKind::MountPoint),
+            of(BlockerKind::Process, UsageKind::WorkingDirectory),
+            of(BlockerKind::Process, UsageKind::OpenForWriting),
+        ];
+        sort(&mut blockers);
+        let kinds: Vec<_> = blockers.iter().map(|b| b.uses[0].kind).collect();
+        let expected = [
+            UsageKind::OpenForWriting,
+            UsageKind::WorkingDirectory,
+            UsageKind::MountPoint,
+            UsageKind::Kernel,
+        ];
+        assert_eq!(kinds, expected);
+    }
+}

@@ -1,7 +1,8 @@
 //! One error: what kind it is, at which step, what it concerned, what the system said, what helps.
 
 use crate::model::blocker::BlockerScan;
-use crate::model::report::{Attempt, Step};
+use crate::model::step::Attempt;
+use crate::model::step::Step;
 use std::fmt;
 
 /// Shorthand for results of this library.

@@ -1,188 +1,11 @@
 //! What a release reports: its steps, while it runs (events) and when it is over (the report).
 
+use crate::model::blocker::Process;
+use crate::model::step::{Attempt, Status, Step};
 use crate::model::drive::{Drive, Presence};
 use crate::model::error::Error;
-use crate::model::kill::Termination;
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 use std::time::Duration;
-
-/// The steps of the procedure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Step {
-    /// Find the one drive that the target means.
-    Resolve,
-    /// Write everything that is in the cache.
-    Flush,
-    /// Find every volume idle, and keep it so where the system can.
-    Lock,
-    /// End the programs that are in the way.
-    Kill,
-    /// Detach the file systems.
-    Dismount,
-    /// Eject the medium, stop the disk, or detach the loop device.
-    Eject,
-    /// Take the device off its bus.
-    PowerOff,
-    /// Take the medium in.
-    Load,
-    /// Have the port look again at what is plugged in.
-    Attach,
-    /// Have the system mount it again.
-    Mount,
-    /// Look whether it really happened.
-    Verify,
-    /// Let go of every lock.
-    Unlock,
-}
-
-impl Step {
-    /// Its name, as in the JSON document.
-    pub fn name(self) -> &'static str {
-        match self {
-            Step::Resolve => "resolve",
-            Step::Flush => "flush",
-            Step::Lock => "lock",
-            Step::Kill => "kill",
-            Step::Dismount => "dismount",
-            Step::Eject => "eject",
-            Step::PowerOff => "power-off",
-            Step::Load => "load",
-            Step::Attach => "attach",
-            Step::Mount => "mount",
-            Step::Verify => "verify",
-            Step::Unlock => "unlock",
-        }
-    }
-}
-
-/// One method that was tried, and what came of it: `CDROMEJECT`, `START STOP UNIT (LoEj)`, ….
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// The system's or the standard's own name for it.
-    pub method: String,
-    /// It was accepted. Whether it had an effect is the verification's business.
-    pub ok: bool,
-    /// The system's answer, or what it was done to.
-    pub detail: Option<String>,
-}
-
-impl Attempt {
-    /// A method that was accepted.
-    pub fn accepted(method: impl Into<String>) -> Self {
-        Attempt { method: method.into(), ok: true, detail: None }
-    }
-
-    /// A method that failed, and why.
-    pub fn failed(method: impl Into<String>, why: impl Into<String>) -> Self {
-        Attempt { method: method.into(), ok: false, detail: Some(why.into()) }
-    }
-
-    /// Says more of it.
-    #[must_use]
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
-        self
-    }
-}
-
-/// What a step that did not fail has to say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StepOutcome {
-    /// Why there was nothing to do; `None` when it was done.
-    pub skipped: Option<String>,
-    /// What it did, for a person.
-    pub note: Option<String>,
-    /// Every method tried.
-    pub attempts: Vec<Attempt>,
-    /// What the user should know all the same.
-    pub warnings: Vec<String>,
-    /// What could not be written, and was given up because the options say so.
-    pub discarded: Vec<Error>,
-    /// What was forced and could not be cut off: programs that have it open can write to the drive for as
-    /// long as the medium is in it.
-    pub still_writable: Vec<String>,
-}
-
-impl StepOutcome {
-    /// There was nothing to do, and why.
-    pub fn skipped(why: impl Into<String>) -> Self {
-        StepOutcome { skipped: Some(why.into()), ..StepOutcome::default() }
-    }
-
-    /// It was done by this method.
-    pub fn via(attempt: Attempt) -> Self {
-        StepOutcome { attempts: vec![attempt], ..StepOutcome::default() }
-    }
-
-    /// Says what it did.
-    #[must_use]
-    pub fn with_note(mut self, note: impl Into<String>) -> Self {
-        self.note = Some(note.into());
-        self
-    }
-
-    /// Says what the user should know all the same.
-    #[must_use]
-    pub fn with_warning(mut self, warning: impl Into<String>) -> Self {
-        self.warnings.push(warning.into());
-        self
-    }
-
-    /// Says what could not be written and was given up.
-    #[must_use]
-    pub fn with_discarded(mut self, error: Error) -> Self {
-        self.discarded.push(error);
-        self
-    }
-
-    /// Takes in what another part of the same step has to say. The step counts as skipped only when
-    /// all its parts were.
-    pub fn merge(&mut self, other: StepOutcome) {
-        let nothing_yet = *self == StepOutcome::default();
-        self.skipped = match (self.skipped.take(), other.skipped) {
-            (Some(mine), Some(_)) => Some(mine),
-            (None, theirs) if nothing_yet => theirs,
-            _ => None,
-        };
-        self.note = match (self.note.take(), other.note) {
-            (Some(mine), Some(theirs)) => Some(format!("{mine}; {theirs}")),
-            (mine, theirs) => mine.or(theirs),
-        };
-        self.attempts.extend(other.attempts);
-        self.warnings.extend(other.warnings);
-        self.discarded.extend(other.discarded);
-        self.still_writable.extend(other.still_writable);
-    }
-}
-
-/// How a step ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    /// Done.
-    Done,
-    /// Nothing to do, or left out at the user's wish: the reason says which.
-    Skipped,
-    /// Failed: the reason says how.
-    Failed,
-    /// Not carried out: `--dry-run`.
-    Planned,
-}
-
-/// One step, as it was carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepReport {
-    /// Which.
-    pub step: Step,
-    /// How it ended.
-    pub status: Status,
-    /// How long it took.
-    pub took: Duration,
-    /// Why it was skipped, how it failed, or what it did.
-    pub reason: Option<String>,
-    /// Every method tried.
-    pub attempts: Vec<Attempt>,
-}
 
 /// What is told while a procedure runs. Every face of the program only listens.
 #[derive(Debug, Clone)]
@@ -273,3 +96,124 @@ impl Report {
         self.steps.iter().find(|s| s.step == step)
     }
 }
+
+/// What came of one program that was to be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Termination {
+    /// Which.
+    pub process: Process,
+    /// How it ended, or not.
+    pub result: TerminationResult,
+}
+
+/// How a program ended, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TerminationResult {
+    /// It was asked to, and did.
+    Exited,
+    /// It was asked to, did not within its time, and was made to: what it had not saved is lost.
+    Killed,
+    /// It was asked to; nobody waited for the end, because the time ran out or the user wished to stop.
+    Signaled,
+    /// It was made to, and is still there: the kernel does not let go of it.
+    Unkillable,
+}
+
+impl TerminationResult {
+    /// Its name, as in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            TerminationResult::Exited => "terminated",
+            TerminationResult::Killed => "killed",
+            TerminationResult::Signaled => "asked",
+            TerminationResult::Unkillable => "remains",
+        }
+    }
+}
+
+/// What a step that did not fail has to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepOutcome {
+    /// Why there was nothing to do; `None` when it was done.
+    pub skipped: Option<String>,
+    /// What it did, for a person.
+    pub note: Option<String>,
+    /// Every method tried.
+    pub attempts: Vec<Attempt>,
+    /// What the user should know all the same.
+    pub warnings: Vec<String>,
+    /// What could not be written, and was given up because the options say so.
+    pub discarded: Vec<Error>,
+    /// What was forced and could not be cut off: programs that have it open can write to the drive for as
+    /// long as the medium is in it.
+    pub still_writable: Vec<String>,
+}
+
+impl StepOutcome {
+    /// There was nothing to do, and why.
+    pub fn skipped(why: impl Into<String>) -> Self {
+        StepOutcome { skipped: Some(why.into()), ..StepOutcome::default() }
+    }
+
+    /// It was done by this method.
+    pub fn via(attempt: Attempt) -> Self {
+        StepOutcome { attempts: vec![attempt], ..StepOutcome::default() }
+    }
+
+    /// Says what it did.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+
+    /// Says what the user should know all the same.
+    #[must_use]
+    pub fn with_warning(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+
+    /// Says what could not be written and was given up.
+    #[must_use]
+    pub fn with_discarded(mut self, error: Error) -> Self {
+        self.discarded.push(error);
+        self
+    }
+
+    /// Takes in what another part of the same step has to say. The step counts as skipped only when
+    /// all its parts were.
+    pub fn merge(&mut self, other: StepOutcome) {
+        let nothing_yet = *self == StepOutcome::default();
+        self.skipped = match (self.skipped.take(), other.skipped) {
+            (Some(mine), Some(_)) => Some(mine),
+            (None, theirs) if nothing_yet => theirs,
+            _ => None,
+        };
+        self.note = match (self.note.take(), other.note) {
+            (Some(mine), Some(theirs)) => Some(format!("{mine}; {theirs}")),
+            (mine, theirs) => mine.or(theirs),
+        };
+        self.attempts.extend(other.attempts);
+        self.warnings.extend(other.warnings);
+        self.discarded.extend(other.discarded);
+        self.still_writable.extend(other.still_writable);
+    }
+}
+
+/// One step, as it was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// Which.
+    pub step: Step,
+    /// How it ended.
+    pub status: Status,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it was skipped, how it failed, or what it did.
+    pub reason: Option<String>,
+    /// Every method tried.
+    pub attempts: Vec<Attempt>,
+}
+

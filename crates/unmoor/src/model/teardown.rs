@@ -1,6 +1,8 @@
 //! In which order a stack of mounts and volumes is undone.
 
-use crate::model::drive::{Drive, Mount, Volume};
+use crate::model::drive::Drive;
+use crate::model::volume::Mount;
+use crate::model::volume::Volume;
 use std::path::Path;
 
 /// One thing to undo.
@@ -58,6 +60,20 @@ fn depends_on(high: &TeardownStep<'_>, low: &TeardownStep<'_>) -> bool {
             h.name != l.name && h.parents.contains(&l.name)
         }
         (TeardownStep::SwapOff(..), _) | (_, TeardownStep::SwapOff(..)) => false,
+    }
+}
+
+impl Drive {
+    /// Every mount of every volume, in the order they must be undone.
+    pub fn mounts(&self) -> Vec<&Mount> {
+        teardown_order(self)
+            .into_iter()
+            .filter_map(|undo| match undo {
+                TeardownStep::Unmount(_, mount) => Some(mount),
+                TeardownStep::SwapOff(..)
+                | TeardownStep::Dismount(_) => None,
+            })
+            .collect()
     }
 }
 

@@ -16,11 +16,15 @@ pub mod windows;
 
 use crate::deadline::{Clock, Deadline};
 use crate::model::blocker::{BlockerScan, Process};
-use crate::model::drive::{Drive, Mount, Port, Presence, Volume};
+use crate::model::drive::Drive;
+use crate::model::volume::Mount;
+use crate::model::drive::Port;
+use crate::model::drive::Presence;
+use crate::model::volume::Volume;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::target::Target;
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 use std::path::Path;
 
 /// One operating system, or a simulated one. Several drives of it may be worked on at the same time, in

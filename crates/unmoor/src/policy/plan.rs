@@ -1,40 +1,15 @@
 //! Which steps a release will take on this drive: data, made before anything is touched.
 
-use crate::model::drive::{Bus, Drive, DriveKind, VolumeKind};
+use crate::model::step::Action;
+use crate::model::drive::Bus;
+use crate::model::drive::Drive;
+use crate::model::drive::DriveKind;
+use crate::model::volume::VolumeKind;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::Step;
+use crate::model::step::Step;
 use crate::model::teardown::{TeardownStep, teardown_order};
 use crate::options::{Goal, Options};
 use crate::policy::preconditions::{check_exclusive, check_medium, check_system};
-
-/// What is done once everything is dismounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Action {
-    /// Eject the medium.
-    Eject,
-    /// Stop the drive, whose medium cannot leave it.
-    Stop,
-    /// Detach the image or the remote disk from its device.
-    Detach,
-    /// Take the device off its bus.
-    PowerOff,
-    /// Nothing: the user takes the medium out, or asked for no more.
-    Nothing,
-}
-
-impl Action {
-    /// Its name, as in the JSON document.
-    pub fn name(self) -> &'static str {
-        match self {
-            Action::Eject => "eject",
-            Action::Stop => "stop",
-            Action::Detach => "detach",
-            Action::PowerOff => "power-off",
-            Action::Nothing => "nothing",
-        }
-    }
-}
 
 /// The steps of a release, before it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]

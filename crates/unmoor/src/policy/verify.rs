@@ -3,7 +3,7 @@
 use crate::model::drive::{Drive, DriveKind, Presence};
 use crate::model::error::{Error, ErrorKind};
 use crate::model::report::StepOutcome;
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 
 /// Did the drive do it; `None` when not, or not yet.
 pub(crate) fn verify(drive: &Drive, action: Action, seen: Presence) -> Option<StepOutcome> {

@@ -13,7 +13,7 @@ use crate::model::drive::Drive;
 use crate::model::error::{Error, Result};
 use crate::model::report::{Event, Outcome, Report};
 use crate::options::Options;
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 use crate::release::Operation;
 use crate::release::opened::{Dismounted, Ejected, Opened, StageError};
 use crate::release::operation::{DriveOperation, LockState, planned};

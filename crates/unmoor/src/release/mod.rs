@@ -13,7 +13,10 @@ pub(crate) mod steps;
 pub(crate) mod terminate;
 pub(crate) mod verbs;
 
-use crate::model::report::{Event, Outcome, Report, Step};
+use crate::model::report::Event;
+use crate::model::report::Outcome;
+use crate::model::report::Report;
+use crate::model::step::Step;
 use crate::model::target::Target;
 use crate::options::Options;
 use crate::platform::Platform;

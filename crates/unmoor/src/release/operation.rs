@@ -4,7 +4,13 @@ pub(crate) use crate::release::steps::LockState;
 
 use crate::model::drive::Drive;
 use crate::model::error::{Error, Result};
-use crate::model::report::{Event, Outcome, Report, Status, Step, StepOutcome, StepReport};
+use crate::model::report::Event;
+use crate::model::report::Outcome;
+use crate::model::report::Report;
+use crate::model::step::Status;
+use crate::model::step::Step;
+use crate::model::report::StepOutcome;
+use crate::model::report::StepReport;
 use crate::model::target::Target;
 use crate::options::Options;
 use crate::platform::Platform;

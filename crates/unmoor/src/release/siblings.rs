@@ -4,7 +4,8 @@
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::{Event, Step};
+use crate::model::report::Event;
+use crate::model::step::Step;
 use crate::model::target::Target;
 use crate::policy::preconditions::check_system;
 use crate::release::opened::Opened;

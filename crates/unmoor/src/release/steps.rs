@@ -3,9 +3,14 @@
 use crate::model::blocker::BlockerScan;
 use crate::model::drive::{Drive, DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::{Step, StepOutcome};
+use crate::model::step::Step;
+use crate::model::report::StepOutcome;
 use crate::options::Goal;
-use crate::policy::plan::{Action, Plan, nothing_to_eject, plan, plan_ignoring_busy};
+use crate::model::step::Action;
+use crate::policy::plan::Plan;
+use crate::policy::plan::nothing_to_eject;
+use crate::policy::plan::plan;
+use crate::policy::plan::plan_ignoring_busy;
 use crate::release::opened::{
     Dismounted, Ejected, Locked, Opened, StageError, refuse_kill, refuse_offline,
     with_retained_help,

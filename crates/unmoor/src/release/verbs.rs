@@ -3,7 +3,10 @@
 use crate::deadline::Deadline;
 use crate::model::drive::{Drive, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::{Event, Outcome, Step, StepOutcome};
+use crate::model::report::Event;
+use crate::model::report::Outcome;
+use crate::model::step::Step;
+use crate::model::report::StepOutcome;
 use crate::options::Options;
 use crate::release::operation::DriveOperation;
 

@@ -20,7 +20,7 @@ use crate::platform::linux::inventory::resolve;
 use crate::platform::linux::release::{attach, eject, process_handle};
 use crate::platform::linux::sys::unshare;
 use crate::platform::{Platform, ProcessHandle, Session};
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::Duration;
 

@@ -3,9 +3,17 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
-use crate::model::drive::{Drive, DriveId, DriveKind, Medium, Mount, Presence, Volume, VolumeKind};
+use crate::model::drive::Drive;
+use crate::model::drive::DriveId;
+use crate::model::drive::DriveKind;
+use crate::model::drive::Medium;
+use crate::model::volume::Mount;
+use crate::model::drive::Presence;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::{Attempt, StepOutcome};
+use crate::model::step::Attempt;
+use crate::model::report::StepOutcome;
 use crate::platform::Session;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::release::eject::{load_methods, methods, perform};
@@ -13,7 +21,7 @@ use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::sys::{errno, sg};
 use crate::platform::linux::{blockers, helper};
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;

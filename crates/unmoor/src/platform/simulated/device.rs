@@ -1,6 +1,11 @@
 //! One simulated drive: its traits and its state.
 
-use crate::model::drive::{Drive, Medium, Mount, Presence, Volume, VolumeKind};
+use crate::model::drive::Drive;
+use crate::model::drive::Medium;
+use crate::model::volume::Mount;
+use crate::model::drive::Presence;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::platform::simulated::cache::{Chunk, total};
 use crate::platform::simulated::fault::{Fault, FaultKind, Op};
 use std::time::Duration;

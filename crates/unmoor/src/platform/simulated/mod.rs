@@ -68,7 +68,7 @@ use crate::model::target::Target;
 use crate::platform::simulated::device::Device;
 use crate::platform::simulated::world::MachineState;
 use crate::platform::{Platform, ProcessHandle, Session};
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;

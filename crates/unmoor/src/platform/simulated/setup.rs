@@ -1,6 +1,12 @@
 //! What a simulated drive is made of: plain builders, in the words of [`crate::Drive`].
 
-use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Volume, VolumeKind};
+use crate::model::drive::Bus;
+use crate::model::drive::Drive;
+use crate::model::drive::DriveId;
+use crate::model::drive::DriveKind;
+use crate::model::drive::Medium;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::platform::simulated::cache::Chunk;
 use crate::platform::simulated::device::{Device, Prevention, Timing, VolumeState};
 use crate::platform::simulated::fault::Fault;

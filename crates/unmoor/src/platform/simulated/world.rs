@@ -1,6 +1,8 @@
 //! Everything inside the machine, behind one lock: devices, handles, the clock, what is yet to happen.
 
-use crate::model::drive::{DriveId, Medium, Mount};
+use crate::model::drive::DriveId;
+use crate::model::drive::Medium;
+use crate::model::volume::Mount;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::platform::simulated::Semantics;
 use crate::platform::simulated::device::{Device, VolumeState};

@@ -30,7 +30,7 @@ use crate::platform::windows::inventory::{describe, resolve};
 use crate::platform::windows::session::WindowsSession;
 use crate::platform::windows::sys::device;
 use crate::platform::{Clock, Platform, Session};
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

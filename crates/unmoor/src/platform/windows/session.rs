@@ -2,9 +2,14 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
-use crate::model::drive::{Drive, DriveKind, Mount, Presence, Volume};
+use crate::model::drive::Drive;
+use crate::model::drive::DriveKind;
+use crate::model::volume::Mount;
+use crate::model::drive::Presence;
+use crate::model::volume::Volume;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::{Attempt, StepOutcome};
+use crate::model::step::Attempt;
+use crate::model::report::StepOutcome;
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::blockers;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory};
@@ -12,7 +17,7 @@ use crate::platform::windows::inventory::{describe, resolve};
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::{cancellable_io, storage};
 use crate::platform::{Session, win32_parse};
-use crate::policy::plan::Action;
+use crate::model::step::Action;
 use std::time::Duration;
 
 pub(crate) const ERROR_ACCESS_DENIED: Code = 5;

@@ -98,7 +98,9 @@ fn connected_components(count: usize, related: impl Fn(usize, usize) -> bool) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::drive::{Mount, Volume, VolumeKind};
+    use crate::model::volume::Mount;
+    use crate::model::volume::Volume;
+    use crate::model::volume::VolumeKind;
 
     fn drive(name: &str, volumes: Vec<Volume>) -> Drive {
         Drive { name: name.into(), volumes, ..crate::model::drive::tests::drive() }

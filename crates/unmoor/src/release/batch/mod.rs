@@ -14,7 +14,10 @@ pub(crate) mod scheduler;
 pub(crate) mod workers;
 
 use crate::model::error::{Error, ErrorKind};
-use crate::model::report::{Event, Outcome, Report, Step};
+use crate::model::report::Event;
+use crate::model::report::Outcome;
+use crate::model::report::Report;
+use crate::model::step::Step;
 use crate::model::target::Target;
 use crate::options::Options;
 use crate::platform::Platform;

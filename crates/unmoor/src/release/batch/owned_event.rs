@@ -2,8 +2,10 @@
 
 use crate::model::drive::Drive;
 use crate::model::error::Error;
-use crate::model::report::{Event, Step, StepReport};
-use crate::policy::plan::Action;
+use crate::model::report::Event;
+use crate::model::step::Step;
+use crate::model::report::StepReport;
+use crate::model::step::Action;
 use std::time::Duration;
 
 /// An [`Event`] that owns what it tells.

@@ -2,7 +2,9 @@
 //! them down by itself. What stands on this drive alone it does.
 
 use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
-use crate::model::drive::{Drive, Volume, VolumeKind};
+use crate::model::drive::Drive;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::platform::linux::blockers::shell_quote::{command_on, shell_command};
 use crate::platform::linux::sys::sysfs::SysfsDir;
 use std::ffi::OsStr;

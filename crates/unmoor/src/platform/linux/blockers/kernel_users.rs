@@ -1,7 +1,9 @@
 //! Users of the drive that are no processes: mounts, stacked devices, swap, exports.
 
 use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
-use crate::model::drive::{Drive, Volume, VolumeKind};
+use crate::model::drive::Drive;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
 use crate::platform::linux::blockers::mounts::overlay::Overlay;
 use crate::platform::linux::blockers::mounts::pinned_ns::PinnedNs;

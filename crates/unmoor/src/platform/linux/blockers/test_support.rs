@@ -1,6 +1,13 @@
 //! Loop devices for tests: made here, and taken away again whatever happens.
 
-use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::model::drive::Bus;
+use crate::model::drive::Drive;
+use crate::model::drive::DriveId;
+use crate::model::drive::DriveKind;
+use crate::model::drive::Medium;
+use crate::model::volume::Mount;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::platform::linux::sys::mountinfo;
 use crate::platform::linux::sys::procfs::stat_at;
 use std::ffi::CString;

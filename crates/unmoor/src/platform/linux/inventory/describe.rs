@@ -1,7 +1,14 @@
 //! From a block device to a [`Drive`] with everything that stands on it.
 
 use crate::deadline::{Cancel, Clock, Deadline};
-use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::model::drive::Bus;
+use crate::model::drive::Drive;
+use crate::model::drive::DriveId;
+use crate::model::drive::DriveKind;
+use crate::model::drive::Medium;
+use crate::model::volume::Mount;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::platform::linux::blockers::mounts::overlay;
 use crate::platform::linux::helper::timed_read::TimedReader;
 use crate::platform::linux::inventory::port::Port;

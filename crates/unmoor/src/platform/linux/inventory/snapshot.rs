@@ -1,6 +1,6 @@
 //! What is mounted, swapped to and attached on this machine, and which device stands behind a file.
 
-use crate::model::drive::Mount;
+use crate::model::volume::Mount;
 use crate::platform::linux::inventory::btrfs::Member;
 use crate::platform::linux::inventory::{btrfs, loop_devices};
 use crate::platform::linux::sys::mountinfo::MountInfo;

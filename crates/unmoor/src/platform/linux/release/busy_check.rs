@@ -2,9 +2,13 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
-use crate::model::drive::{Drive, Mount, Volume, VolumeKind};
+use crate::model::drive::Drive;
+use crate::model::volume::Mount;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::{Attempt, StepOutcome};
+use crate::model::step::Attempt;
+use crate::model::report::StepOutcome;
 use crate::platform::linux::blockers;
 use crate::platform::linux::blockers::mounts::other_namespaces;
 use crate::platform::linux::blockers::scan::shared_scan::{DriveUsage, drive_usage};

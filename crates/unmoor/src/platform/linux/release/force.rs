@@ -2,9 +2,13 @@
 //! write to it. Which way, for which file system, and how that is known: docs/force.md.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{Drive, Mount, Volume, VolumeKind};
+use crate::model::drive::Drive;
+use crate::model::volume::Mount;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::model::error::Result;
-use crate::model::report::{Attempt, StepOutcome};
+use crate::model::step::Attempt;
+use crate::model::report::StepOutcome;
 use crate::platform::linux::helper;
 use crate::platform::linux::inventory::describe;
 use crate::platform::linux::release::{teardown, umount};

@@ -13,9 +13,12 @@
 //! - **md**: `mdadm --stop` is `STOP_ARRAY` too, unless a program writes the metadata.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{Drive, Volume, VolumeKind};
+use crate::model::drive::Drive;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::{Attempt, StepOutcome};
+use crate::model::step::Attempt;
+use crate::model::report::StepOutcome;
 use crate::platform::linux::helper;
 use crate::platform::linux::inventory::snapshot;
 use crate::platform::linux::sys::sysfs::SysfsDir;

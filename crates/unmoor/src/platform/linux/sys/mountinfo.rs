@@ -1,6 +1,6 @@
 //! `/proc/PID/mountinfo` (proc(5)): every mount of a mount namespace, as far as our root reaches.
 
-use crate::model::drive::Mount;
+use crate::model::volume::Mount;
 use crate::platform::linux::sys::pseudo_file::read_proc;
 use rustix::io::Errno;
 use std::ffi::OsString;

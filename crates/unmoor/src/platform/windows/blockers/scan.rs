@@ -11,8 +11,9 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::{BlockerScan, Usage, UsageKind};
-use crate::model::blocker_order;
-use crate::model::drive::{Drive, Volume};
+use crate::model::blocker;
+use crate::model::drive::Drive;
+use crate::model::volume::Volume;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{
     Code, Handle, Heartbeat, PoolResult, VolumeNames, VolumePath, find_place, run_all, run_one,

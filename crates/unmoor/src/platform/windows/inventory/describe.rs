@@ -1,6 +1,13 @@
 //! One drive in full: its volumes with their file systems, its medium, what it is.
 
-use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Mount, Volume, VolumeKind};
+use crate::model::drive::Bus;
+use crate::model::drive::Drive;
+use crate::model::drive::DriveId;
+use crate::model::drive::DriveKind;
+use crate::model::drive::Medium;
+use crate::model::volume::Mount;
+use crate::model::volume::Volume;
+use crate::model::volume::VolumeKind;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::FILE_DEVICE_DISK;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo};

@@ -1,9 +1,11 @@
 //! Flushing: what is in the cache for a volume goes to the medium.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{DriveKind, Volume};
+use crate::model::drive::DriveKind;
+use crate::model::volume::Volume;
 use crate::model::error::{ErrorKind, Result};
-use crate::model::report::{Attempt, StepOutcome};
+use crate::model::step::Attempt;
+use crate::model::report::StepOutcome;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::session::WindowsSession;

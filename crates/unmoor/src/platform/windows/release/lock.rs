@@ -1,9 +1,11 @@
 //! Locks, and what they are for: dismounting, taking offline.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{DriveKind, Volume};
+use crate::model::drive::DriveKind;
+use crate::model::volume::Volume;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::{Attempt, StepOutcome};
+use crate::model::step::Attempt;
+use crate::model::report::StepOutcome;
 use crate::options::Options;
 use crate::platform::win32_parse;
 use crate::platform::windows::session::{

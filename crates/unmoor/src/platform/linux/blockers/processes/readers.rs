@@ -2,7 +2,8 @@
 //! file system.
 
 use crate::model::blocker::{Blocker, BlockerKind, UsageKind};
-use crate::model::drive::{Drive, VolumeKind};
+use crate::model::drive::Drive;
+use crate::model::volume::VolumeKind;
 use crate::platform::linux::sys::fuse::is_fuse;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;

@@ -2,7 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
-use crate::model::blocker_order;
+use crate::model::blocker;
 use crate::platform::linux::blockers::processes::{process_blocker, readers};
 use crate::platform::linux::blockers::scan::{Scope, Search};
 use std::sync::atomic::Ordering;
@@ -82,7 +82,7 @@ impl Search {
         {
             scan.readers = readers::split_readers(drive, &mut scan.blockers);
         }
-        blocker_order::sort(&mut scan.blockers);
+        blocker::sort(&mut scan.blockers);
         scan
     }
 }
