@@ -1,11 +1,11 @@
 //! What the user wishes of a release.
 
+use crate::deadline::Cancel;
 use crate::deadline::Deadline;
 use crate::model::blocker::Blocker;
+use crate::model::drive::Drive;
 use std::fmt;
 use std::sync::Arc;
-use crate::deadline::Cancel;
-use crate::model::drive::Drive;
 use std::time::Duration;
 
 /// What the user wishes of a release. The default is the careful one.
@@ -122,4 +122,3 @@ impl fmt::Debug for Confirm {
         })
     }
 }
-

@@ -1,11 +1,11 @@
 //! TODO.
 
-pub(crate) mod volume;
-pub(crate) mod step;
 pub(crate) mod blocker;
 #[cfg(any(target_os = "linux", windows))]
 pub(crate) mod drive;
 pub(crate) mod error;
 pub(crate) mod report;
+pub(crate) mod step;
 pub(crate) mod target;
 pub(crate) mod teardown;
+pub(crate) mod volume;

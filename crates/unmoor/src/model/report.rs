@@ -1,10 +1,10 @@
 //! What a release reports: its steps, while it runs (events) and when it is over (the report).
 
 use crate::model::blocker::Process;
-use crate::model::step::{Attempt, Status, Step};
 use crate::model::drive::{Drive, Presence};
 use crate::model::error::Error;
 use crate::model::step::Action;
+use crate::model::step::{Attempt, Status, Step};
 use std::time::Duration;
 
 /// What is told while a procedure runs. Every face of the program only listens.
@@ -216,4 +216,3 @@ pub struct StepReport {
     /// Every method tried.
     pub attempts: Vec<Attempt>,
 }
-

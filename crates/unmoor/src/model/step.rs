@@ -1,6 +1,5 @@
 //! The steps of an operation: their names, actions, attempts and results.
 
-
 /// The steps of the procedure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -122,4 +121,3 @@ impl Action {
         }
     }
 }
-

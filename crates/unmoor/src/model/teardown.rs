@@ -70,8 +70,7 @@ impl Drive {
             .into_iter()
             .filter_map(|undo| match undo {
                 TeardownStep::Unmount(_, mount) => Some(mount),
-                TeardownStep::SwapOff(..)
-                | TeardownStep::Dismount(_) => None,
+                TeardownStep::SwapOff(..) | TeardownStep::Dismount(_) => None,
             })
             .collect()
     }

@@ -9,7 +9,7 @@ pub struct Volume {
     pub name: String,
     /// Where the system keeps it: `/dev/sdb1`, `\\?\Volume{…}`.
     pub path: PathBuf,
-    /// The device number, as in [`DriveId::device`].
+    /// The device number, as in [`DriveId::device`](crate::DriveId::device).
     pub device: u64,
     /// What it is.
     pub kind: VolumeKind,
@@ -79,4 +79,3 @@ pub struct Mount {
     /// before they are gone.
     pub covered_by: Vec<u64>,
 }
-

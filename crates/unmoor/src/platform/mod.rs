@@ -17,14 +17,14 @@ pub mod windows;
 use crate::deadline::{Clock, Deadline};
 use crate::model::blocker::{BlockerScan, Process};
 use crate::model::drive::Drive;
-use crate::model::volume::Mount;
 use crate::model::drive::Port;
 use crate::model::drive::Presence;
-use crate::model::volume::Volume;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
-use crate::model::target::Target;
 use crate::model::step::Action;
+use crate::model::target::Target;
+use crate::model::volume::Mount;
+use crate::model::volume::Volume;
 use std::path::Path;
 
 /// One operating system, or a simulated one. Several drives of it may be worked on at the same time, in
@@ -37,7 +37,7 @@ pub trait Platform: Clock + Send + Sync {
     ///
     /// # Errors
     /// `NoSuchTarget`; `NotPermitted` when the answer depends on something this user may not read;
-    /// `MethodError` when it names the running system's own file systems.
+    /// `Refused` when it names the running system's own file systems.
     fn resolve(&self, target: &Target) -> Result<Drive>;
 
     /// Opens the drive and binds the session to it: everything later fails with `Gone` or `Replaced`
@@ -94,7 +94,7 @@ pub trait Platform: Clock + Send + Sync {
     /// whatever the caller thinks of them.
     ///
     /// # Errors
-    /// `MethodError` for those; `NotPermitted`; `NotSupported` where [`Platform::can_terminate`] is false.
+    /// `Refused` for those; `NotPermitted`; `NotSupported` where [`Platform::can_terminate`] is false.
     fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
         let what = process.name.to_string_lossy();
         Err(Error::new(ErrorKind::NotSupported, what, "programs cannot be ended on this system"))
@@ -210,7 +210,7 @@ pub trait Session {
     /// another one within them.
     ///
     /// # Errors
-    /// `Held`, with what it is.
+    /// `NotExclusive`, with what it is.
     fn check_foreign_mounts(&mut self) -> Result<()> {
         Ok(())
     }

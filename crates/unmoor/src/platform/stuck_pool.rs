@@ -3,6 +3,7 @@
 //! The questions are asked on a thread of its own, one after the other. Whoever waits sees which one it
 //! is at, and whether it moves: when it stands still for too long, the thread is left behind with the
 //! question and another goes on with the next.
+#![cfg_attr(not(windows), allow(dead_code))]
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender};

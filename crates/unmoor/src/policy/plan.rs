@@ -1,13 +1,13 @@
 //! Which steps a release will take on this drive: data, made before anything is touched.
 
-use crate::model::step::Action;
 use crate::model::drive::Bus;
 use crate::model::drive::Drive;
 use crate::model::drive::DriveKind;
-use crate::model::volume::VolumeKind;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::step::Action;
 use crate::model::step::Step;
 use crate::model::teardown::{TeardownStep, teardown_order};
+use crate::model::volume::VolumeKind;
 use crate::options::{Goal, Options};
 use crate::policy::preconditions::{check_exclusive, check_medium, check_system};
 
@@ -36,8 +36,8 @@ pub struct PlannedStep {
 /// `methods` names what [`Session::perform`](crate::platform::Session::perform) would try.
 ///
 /// # Errors
-/// `MethodError` for a drive that carries the running system; `NoMedium`; `NotSupported` for a drive that
-/// cannot do what is wished; `Held` for one that holds more than its own: a release would wait for that.
+/// `Refused` for a drive that carries the running system; `NoMedium`; `NotSupported` for a drive that
+/// cannot do what is wished; `NotExclusive` for one that holds more than its own: a release would wait for that.
 pub fn plan(
     drive: &Drive,
     options: &Options,

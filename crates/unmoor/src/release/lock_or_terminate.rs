@@ -1,9 +1,9 @@
 //! A drive in use, and the wish to end the programs that use it: lock, end them, lock again.
 
 use crate::model::error::ErrorKind;
-use crate::options::Kill;
 use crate::model::report::TerminationResult;
 use crate::model::step::Step;
+use crate::options::Kill;
 use crate::release::opened::{Locked, Opened, StageError};
 use crate::release::operation::DriveOperation;
 

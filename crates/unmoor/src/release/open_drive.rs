@@ -3,12 +3,12 @@
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan};
 use crate::model::drive::Drive;
-use crate::model::volume::Volume;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::Event;
-use crate::model::step::Step;
 use crate::model::report::StepOutcome;
+use crate::model::step::Step;
 use crate::model::teardown::{TeardownStep, teardown_order};
+use crate::model::volume::Volume;
 use crate::options::{Goal, Options};
 use crate::platform::{Platform, Session};
 use crate::policy::plan::label;

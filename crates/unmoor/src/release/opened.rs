@@ -11,15 +11,15 @@ use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
 use crate::model::drive::{Drive, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::options::Kill;
-use crate::model::report::Termination;
 use crate::model::report::Event;
-use crate::model::step::Step;
 use crate::model::report::StepOutcome;
+use crate::model::report::Termination;
+use crate::model::step::Action;
+use crate::model::step::Step;
 use crate::model::target::Target;
+use crate::options::Kill;
 use crate::options::Options;
 use crate::platform::Platform;
-use crate::model::step::Action;
 use crate::release::open_drive::{OpenDrive, not_flushed};
 use crate::release::stages::poll_presence;
 use std::time::Duration;
@@ -204,7 +204,7 @@ impl<'p> Opened<'p> {
     /// it is tried again for [`Options::wait`]; observers are told.
     ///
     /// # Errors
-    /// `Busy`, with what is in the way; nothing is locked then. `MethodError` for a system drive.
+    /// `Busy`, with what is in the way; nothing is locked then. `Refused` for a system drive.
     pub fn lock(mut self) -> Result<Locked<'p>, StageError<'p>> {
         match self.0.lock() {
             Ok(done) => Ok(Locked { opened: self, done }),
@@ -216,7 +216,7 @@ impl<'p> Opened<'p> {
     /// fails (Linux: EIO where the file system can; Windows: ERROR_NOT_READY).
     ///
     /// # Errors
-    /// `MethodError` for a system drive; `Held` as [`Opened::check_force`]; what the system says.
+    /// `Refused` for a system drive; `NotExclusive` as [`Opened::check_force`]; what the system says.
     pub fn force_dismount(mut self) -> Result<Dismounted<'p>, StageError<'p>> {
         match self.check_force() {
             Ok(()) => self.dismount(true),
@@ -227,7 +227,7 @@ impl<'p> Opened<'p> {
     /// Would force take nothing along that is not this drive's.
     ///
     /// # Errors
-    /// `Held`, with what is in the way.
+    /// `NotExclusive`, with what is in the way.
     pub fn check_force(&mut self) -> Result<()> {
         self.0.check_force()
     }
@@ -244,7 +244,7 @@ impl<'p> Opened<'p> {
     /// Opens the tray of a drive that has nothing in it: there is nothing to lose, so no stage is due.
     ///
     /// # Errors
-    /// `MethodError` when there is a medium in it after all; what the drive says.
+    /// `Refused` when there is a medium in it after all; what the drive says.
     pub fn open_empty_tray(&mut self) -> Result<(Presence, StepOutcome)> {
         self.0.checked_step(Step::Eject, |drive, session, wait| {
             if session.presence(wait)? == Presence::Present || drive.is_mounted() {

@@ -89,7 +89,7 @@ impl<'r> DriveOperation<'r> {
     /// The drives that a power-off takes along without being asked to.
     ///
     /// # Errors
-    /// `Busy` when one of them is mounted; `MethodError` when it carries the running system.
+    /// `Busy` when one of them is mounted; `Refused` when it carries the running system.
     pub(crate) fn unrequested_siblings(&self, drive: &Drive) -> Result<Vec<Drive>> {
         let given = |name: &String| self.options.group.iter().any(|other| other.name == *name);
         let mut along = Vec::new();

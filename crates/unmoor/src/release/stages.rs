@@ -3,10 +3,10 @@
 use crate::deadline::Deadline;
 use crate::model::drive::Presence;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Step;
 use crate::model::report::StepOutcome;
-use crate::platform::Session;
 use crate::model::step::Action;
+use crate::model::step::Step;
+use crate::platform::Session;
 use crate::policy::verify;
 use crate::release::open_drive::OpenDrive;
 use crate::release::opened::{Opened, StageError};

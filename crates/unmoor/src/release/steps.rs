@@ -3,10 +3,10 @@
 use crate::model::blocker::BlockerScan;
 use crate::model::drive::{Drive, DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Step;
 use crate::model::report::StepOutcome;
-use crate::options::Goal;
 use crate::model::step::Action;
+use crate::model::step::Step;
+use crate::options::Goal;
 use crate::policy::plan::Plan;
 use crate::policy::plan::nothing_to_eject;
 use crate::policy::plan::plan;

@@ -3,13 +3,13 @@
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Process};
 use crate::model::error::{Error, Result};
-use crate::options::Confirm;
-use crate::options::Kill;
+use crate::model::report::Event;
+use crate::model::report::StepOutcome;
 use crate::model::report::Termination;
 use crate::model::report::TerminationResult;
 use crate::model::step::Attempt;
-use crate::model::report::Event;
-use crate::model::report::StepOutcome;
+use crate::options::Confirm;
+use crate::options::Kill;
 use crate::options::Options;
 use crate::platform::{Platform, ProcessHandle};
 use crate::policy::preconditions::check_medium;

@@ -5,8 +5,8 @@ use crate::model::drive::{Drive, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::Event;
 use crate::model::report::Outcome;
-use crate::model::step::Step;
 use crate::model::report::StepOutcome;
+use crate::model::step::Step;
 use crate::options::Options;
 use crate::release::operation::DriveOperation;
 

@@ -15,12 +15,12 @@ use crate::model::blocker::Process;
 use crate::model::drive::{Drive, Port};
 use crate::model::error::Result;
 use crate::model::report::StepOutcome;
+use crate::model::step::Action;
 use crate::model::target::Target;
 use crate::platform::linux::inventory::resolve;
 use crate::platform::linux::release::{attach, eject, process_handle};
 use crate::platform::linux::sys::unshare;
 use crate::platform::{Platform, ProcessHandle, Session};
-use crate::model::step::Action;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! What a session does to the volumes: write back, lock, dismount, claim.
 
 use crate::deadline::Deadline;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
 use crate::model::volume::Mount;
 use crate::model::volume::VolumeKind;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
-use crate::model::report::StepOutcome;
 use crate::platform::simulated::Semantics;
 use crate::platform::simulated::cache::total;
 use crate::platform::simulated::device::Device;

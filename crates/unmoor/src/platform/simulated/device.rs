@@ -2,8 +2,8 @@
 
 use crate::model::drive::Drive;
 use crate::model::drive::Medium;
-use crate::model::volume::Mount;
 use crate::model::drive::Presence;
+use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
 use crate::platform::simulated::cache::{Chunk, total};

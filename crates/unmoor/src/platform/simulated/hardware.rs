@@ -3,14 +3,14 @@
 use crate::deadline::Deadline;
 use crate::model::drive::{Bus, DriveId, DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
 use crate::model::report::StepOutcome;
+use crate::model::step::Action;
+use crate::model::step::Attempt;
 use crate::platform::simulated::Semantics;
 use crate::platform::simulated::device::{Motion, Prevention};
 use crate::platform::simulated::journal::Effect;
 use crate::platform::simulated::session::{Answer, SimSession};
 use crate::platform::simulated::world::MachineState;
-use crate::model::step::Action;
 
 /// Names of the methods, in the order they are tried.
 pub(crate) fn methods(kind: DriveKind, action: Action) -> Vec<String> {

@@ -5,18 +5,18 @@ use crate::model::blocker::{Blocker, BlockerScan, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::drive::DriveId;
 use crate::model::drive::Medium;
-use crate::model::volume::Mount;
 use crate::model::drive::Presence;
-use crate::model::volume::Volume;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
 use crate::model::report::StepOutcome;
+use crate::model::step::Action;
+use crate::model::step::Attempt;
+use crate::model::volume::Mount;
+use crate::model::volume::Volume;
 use crate::platform::Session;
 use crate::platform::simulated::fault::{FaultKind, Op};
 use crate::platform::simulated::journal::{Effect, JournalEntry};
 use crate::platform::simulated::world::MachineState;
 use crate::platform::simulated::{Semantics, Simulated};
-use crate::model::step::Action;
 
 pub(crate) struct SimSession<'m> {
     pub machine: &'m Simulated,

@@ -3,8 +3,8 @@
 use crate::deadline::Deadline;
 use crate::model::drive::Port;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
 use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
 use crate::model::target::Target;
 use crate::platform::simulated::Simulated;
 use crate::platform::simulated::device::Device;

@@ -2,8 +2,8 @@
 
 use crate::model::drive::DriveId;
 use crate::model::drive::Medium;
-use crate::model::volume::Mount;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::volume::Mount;
 use crate::platform::simulated::Semantics;
 use crate::platform::simulated::device::{Device, VolumeState};
 use crate::platform::simulated::files::Handle;

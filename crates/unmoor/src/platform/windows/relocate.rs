@@ -41,7 +41,7 @@ pub(crate) fn waited_for_by() -> Option<u32> {
 /// where it does not, where the drive will be refused anyhow, and where this is a copy already.
 ///
 /// # Errors
-/// `MethodError` when the copy would lie on that drive too.
+/// `Refused` when the copy would lie on that drive too.
 pub(crate) fn words_for_copy(
     targets: &[Target],
     words: &[OsString],

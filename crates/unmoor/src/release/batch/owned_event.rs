@@ -3,9 +3,9 @@
 use crate::model::drive::Drive;
 use crate::model::error::Error;
 use crate::model::report::Event;
-use crate::model::step::Step;
 use crate::model::report::StepReport;
 use crate::model::step::Action;
+use crate::model::step::Step;
 use std::time::Duration;
 
 /// An [`Event`] that owns what it tells.

@@ -4,8 +4,8 @@
 use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Port as Vacancy};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
 use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
 use crate::platform::linux::helper;
 use crate::platform::linux::inventory::port;
 use crate::platform::linux::inventory::port::Port;

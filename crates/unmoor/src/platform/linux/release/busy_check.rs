@@ -3,12 +3,12 @@
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
 use crate::model::drive::Drive;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
 use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
-use crate::model::report::StepOutcome;
 use crate::platform::linux::blockers;
 use crate::platform::linux::blockers::mounts::other_namespaces;
 use crate::platform::linux::blockers::scan::shared_scan::{DriveUsage, drive_usage};
@@ -124,7 +124,7 @@ pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
 /// this drive's.
 ///
 /// # Errors
-/// `Held`, with what it is.
+/// `NotExclusive`, with what it is.
 pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
     let lines = mountinfo::read_self()
         .map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;

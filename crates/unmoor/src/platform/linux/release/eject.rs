@@ -3,15 +3,15 @@
 use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Drive, DriveKind};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
 use crate::model::report::StepOutcome;
+use crate::model::step::Action;
+use crate::model::step::Attempt;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::sys::mtio::Operation;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::sys::{blkdev, cdrom, loop_ioctl, mtio, nbd, sg};
 use crate::platform::linux::{helper, tape_session};
-use crate::model::step::Action;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::path::PathBuf;

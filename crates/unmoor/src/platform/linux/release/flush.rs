@@ -1,11 +1,11 @@
 //! Writing out what is in the cache, and remembering what could not be written.
 
 use crate::deadline::Deadline;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
 use crate::model::volume::Mount;
 use crate::model::volume::Volume;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
-use crate::model::report::StepOutcome;
 use crate::platform::linux::helper;
 use crate::platform::linux::release::eject::synchronize;
 use crate::platform::linux::release::umount;

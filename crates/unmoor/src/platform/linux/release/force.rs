@@ -3,12 +3,12 @@
 
 use crate::deadline::Deadline;
 use crate::model::drive::Drive;
+use crate::model::error::Result;
+use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
 use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
-use crate::model::error::Result;
-use crate::model::step::Attempt;
-use crate::model::report::StepOutcome;
 use crate::platform::linux::helper;
 use crate::platform::linux::inventory::describe;
 use crate::platform::linux::release::{teardown, umount};

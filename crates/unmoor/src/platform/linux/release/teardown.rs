@@ -14,11 +14,11 @@
 
 use crate::deadline::Deadline;
 use crate::model::drive::Drive;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
 use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
-use crate::model::report::StepOutcome;
 use crate::platform::linux::helper;
 use crate::platform::linux::inventory::snapshot;
 use crate::platform::linux::sys::sysfs::SysfsDir;
@@ -49,7 +49,7 @@ pub fn supports_force(volume: &Volume) -> bool {
 /// Asks the kernel whether only this drive's own mounts and levels use this one.
 ///
 /// # Errors
-/// `Busy`; `MethodError` for what another program manages.
+/// `Busy`; `Refused` for what another program manages.
 pub fn probe(drive: &Drive, volume: &Volume) -> Result<StepOutcome> {
     let path = volume.path.display().to_string();
     match volume.kind {
@@ -111,7 +111,7 @@ fn internal_opens(drive: &Drive, volume: &Volume) -> u32 {
 /// Takes the level down. With `force`, one that is still open too, where the kernel can cut it off.
 ///
 /// # Errors
-/// `Busy`; `MethodError` when it is not what it was when it was looked at.
+/// `Busy`; `Refused` when it is not what it was when it was looked at.
 pub fn remove_level(
     drive: &Drive,
     volume: &Volume,

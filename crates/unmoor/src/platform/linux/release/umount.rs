@@ -4,10 +4,10 @@
 //! for good. So whatever takes the path of a mount does so in a child that can be left behind.
 
 use crate::deadline::Deadline;
-use crate::model::volume::Mount;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
 use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
+use crate::model::volume::Mount;
 use crate::platform::linux::helper;
 use crate::platform::linux::sys::{errno, mountinfo};
 use rustix::fd::{AsFd, OwnedFd};

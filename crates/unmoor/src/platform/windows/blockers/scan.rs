@@ -10,8 +10,8 @@
 //! of, and for a volume that is the volume itself, never the files on it.
 
 use crate::deadline::Deadline;
-use crate::model::blocker::{BlockerScan, Usage, UsageKind};
 use crate::model::blocker;
+use crate::model::blocker::{BlockerScan, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::volume::Volume;
 use crate::platform::win32_parse;

@@ -2,8 +2,8 @@
 
 use crate::deadline::Deadline;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::step::Attempt;
 use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::session::{ERROR_ACCESS_DENIED, WindowsSession, attempt, run_until};

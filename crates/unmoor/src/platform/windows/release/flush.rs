@@ -2,10 +2,10 @@
 
 use crate::deadline::Deadline;
 use crate::model::drive::DriveKind;
-use crate::model::volume::Volume;
 use crate::model::error::{ErrorKind, Result};
-use crate::model::step::Attempt;
 use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
+use crate::model::volume::Volume;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::session::WindowsSession;

@@ -1,8 +1,8 @@
 //! What a search has found, as it is told.
 
 use crate::deadline::Deadline;
-use crate::model::blocker::BlockerScan;
 use crate::model::blocker;
+use crate::model::blocker::BlockerScan;
 use crate::platform::linux::blockers::processes::{process_blocker, readers};
 use crate::platform::linux::blockers::scan::{Scope, Search};
 use std::sync::atomic::Ordering;
