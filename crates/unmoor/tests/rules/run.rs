@@ -361,7 +361,7 @@ fn scenarios_reach_every_outcome() {
         ("Replaced", 20),
         ("NotPermitted", 5),
         ("NotSupported", 20),
-        ("NotEjected", 10),
+        ("NotVerified", 10),
         ("NoMedium", 5),
         ("Failed", 20),
         ("panicked", 50),
