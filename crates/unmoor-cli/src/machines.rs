@@ -4,24 +4,24 @@
 use std::cell::OnceCell;
 use unmoor::platform::{self, Platform};
 use unmoor::{Result, Target};
+use unmoor_simulated::Simulated;
 
 /// The systems that targets live on.
 #[derive(Default)]
 pub struct Platforms {
     native: OnceCell<Box<dyn Platform>>,
-    simulated: OnceCell<Box<dyn Platform>>,
+    simulated: OnceCell<Simulated>,
 }
 
 impl Platforms {
     /// The system that this target lives on.
     pub fn of(&self, target: &Target) -> Result<&dyn Platform> {
-        let cell = match target {
-            Target::Simulated(_) => &self.simulated,
-            _ => &self.native,
-        };
-        if cell.get().is_none() {
-            _ = cell.set(platform::for_target(target)?);
+        if let Target::Simulated(_) = target {
+            return Ok(self.simulated.get_or_init(Simulated::demo));
         }
-        Ok(&**cell.get().expect("it was made a line above"))
+        if self.native.get().is_none() {
+            _ = self.native.set(platform::native()?);
+        }
+        Ok(&**self.native.get().expect("it was made a line above"))
     }
 }

@@ -7,12 +7,13 @@
 //! The whole procedure is one call, [`release()`]; its [`Report`] says what was done, step by step:
 //!
 //! ```
-//! use unmoor::{Options, Outcome, Target, platform, release};
+//! use unmoor::{Options, Outcome, Target, release};
+//! use unmoor_simulated::Simulated;
 //!
 //! let target: Target = "sim:stick".parse()?; // "/dev/sdb", "/media/stick", "LABEL=Holiday", "E:"
-//! let machine = platform::for_target(&target)?;
-//! let report = release(&*machine, &target, &Options::default(), &mut |_event| {});
-//! assert_eq!(report.outcome, Outcome::Released);
+//! let machine = Simulated::demo(); // the system's own drives: unmoor::platform::native()?
+//! let report = release(&machine, &target, &Options::default(), &mut |_event| {});
+//! assert_eq!(report.outcome, Outcome::Completed);
 //! for step in &report.steps {
 //!     println!("{:>9}: {:?}", step.step.name(), step.status);
 //! }
@@ -34,7 +35,8 @@
 //!   `diskseq`, to which a drive is bound, came with Linux 5.15; before that the device number and the
 //!   open descriptor do.
 //! - **Windows**: 7 and later.
-//! - **Simulated** drives ([`platform::simulated`]) work on every system and need nothing.
+//! - **Simulated** drives, in memory, are the crate `unmoor-simulated`. They work on every system and
+//!   need no privileges.
 #![warn(missing_docs)]
 
 pub(crate) mod deadline;

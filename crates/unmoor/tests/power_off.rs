@@ -1,7 +1,7 @@
 //! Powering a device off takes its other drives along: none of them may be in use.
 
-use unmoor::platform::simulated::{DriveSetup, ScheduledEvent, Semantics, Simulated, VolumeSetup};
 use unmoor::{Clock, ErrorKind, Goal, Options, Presence, Status, Step, VolumeKind, release};
+use unmoor_simulated::{DriveSetup, ScheduledEvent, Semantics, Simulated, VolumeSetup};
 
 fn reader(second: VolumeSetup) -> Simulated {
     let machine = Simulated::new(Semantics::Linux);

@@ -1,14 +1,13 @@
 //! `list`: the drives and what is on them, as a tree.
 
 use super::print_document;
-use crate::args;
 use crate::console::{self, Style, print_err, print_out};
 use crate::outcome::Outcome;
 use crate::table::Table;
 use crate::text::escape_os;
-use crate::{json, words};
-use unmoor::platform::simulated::Simulated;
+use crate::{args, json, words};
 use unmoor::{Drive, DriveKind, Error, Medium, Volume, platform};
+use unmoor_simulated::Simulated;
 
 pub fn run(args: args::List) -> u8 {
     let listed = match args.simulated {

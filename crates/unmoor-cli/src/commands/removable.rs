@@ -6,8 +6,8 @@ use crate::console::{Style, print_err};
 use crate::outcome::Outcome;
 use crate::{json, words};
 use std::ffi::OsString;
-use unmoor::platform::{self, simulated::Simulated};
-use unmoor::{Drive, Error, ErrorKind, Result};
+use unmoor::{Drive, Error, ErrorKind, Result, platform};
+use unmoor_simulated::Simulated;
 
 /// A drive that is left alone, and why.
 pub type LeftOut = (Drive, String);

@@ -4,7 +4,7 @@ use super::{FILES, Stick, checksum_files};
 use std::ffi::OsString;
 use unmoor::DriveId;
 use unmoor::platform::Platform;
-use unmoor::platform::simulated::{DriveSetup, HandleId, Semantics, Simulated, VolumeSetup};
+use unmoor_simulated::{DriveSetup, HandleId, Semantics, Simulated, VolumeSetup};
 
 /// Slow enough that one sees it write, as sticks are.
 const BYTES_PER_SECOND: u64 = 12_000_000;

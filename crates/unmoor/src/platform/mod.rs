@@ -6,7 +6,6 @@
 
 #[cfg(target_os = "linux")]
 pub mod linux;
-pub mod simulated;
 #[cfg(any(windows, test, feature = "fuzzing"))]
 pub(crate) mod stuck_pool;
 #[cfg(any(windows, test, feature = "fuzzing"))]
@@ -306,15 +305,4 @@ pub fn native() -> Result<Box<dyn Platform>> {
         "unmoor knows no drives of this system",
     )
     .with_help("simulated drives work everywhere: try sim:stick"))
-}
-
-/// The platform that this target belongs to: simulated drives for `sim:NAME`, else the system's own.
-///
-/// # Errors
-/// As [`native`].
-pub fn for_target(target: &Target) -> Result<Box<dyn Platform>> {
-    match target {
-        Target::Simulated(_) => Ok(Box::new(simulated::Simulated::demo())),
-        _ => native(),
-    }
 }

@@ -31,7 +31,8 @@ pub type StageEvents<'p> = Box<dyn FnMut(&Event<'_>) + 'p>;
 ///
 /// # Example
 /// ```
-/// use unmoor::{Opened, Options, Presence, platform::simulated::Simulated};
+/// use unmoor::{Opened, Options, Presence};
+/// use unmoor_simulated::Simulated;
 ///
 /// let machine = Simulated::demo();
 /// let mut drive = Opened::new(&machine, &"sim:stick".parse()?, &Options::default())?;

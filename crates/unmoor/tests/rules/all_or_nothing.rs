@@ -4,8 +4,8 @@ use crate::run::{Ran, Stage};
 use crate::scenario::{anything, cases, peaceful};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unmoor::platform::simulated::{Effect, JournalEntry, Op};
 use unmoor::{Drive, ErrorKind, Step};
+use unmoor_simulated::{Effect, JournalEntry, Op};
 
 /// What was dismounted although some volume had not been found idle since the last unlock.
 fn too_early(journal: &[JournalEntry], before: &Drive) -> Option<JournalEntry> {
@@ -54,7 +54,7 @@ proptest! {
             prop_assert_eq!(mounts(&after), mounts(before));
             for handle in handles {
                 let answer = machine.read(*handle);
-                let closed = answer == Err(unmoor::platform::simulated::FileError::Closed);
+                let closed = answer == Err(unmoor_simulated::FileError::Closed);
                 prop_assert!(answer.is_ok() || closed, "{:?}", answer);
             }
         }

@@ -3,8 +3,8 @@
 use crate::run::Ran;
 use crate::scenario::{FaultSpec, anything, cases};
 use proptest::prelude::*;
-use unmoor::platform::simulated::{FaultKind, Op};
 use unmoor::{Status, Step};
+use unmoor_simulated::{FaultKind, Op};
 
 proptest! {
     #![proptest_config(cases())]

@@ -3,11 +3,11 @@
 use crate::run::target;
 use crate::scenario::cases;
 use proptest::prelude::*;
-use unmoor::platform::simulated::{
-    DriveSetup, Effect, Fault, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
-};
 use unmoor::{
     ErrorKind, Goal, Options, Outcome, attach, attach_dry_run, detached_ports, release, resolve,
+};
+use unmoor_simulated::{
+    DriveSetup, Effect, Fault, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
 
 fn machine(fault: Option<FaultKind>) -> Simulated {

@@ -4,8 +4,8 @@ use crate::run::{Ran, ms};
 use crate::scenario::{FaultSpec, anything, cases};
 use proptest::prelude::*;
 use std::time::Duration;
-use unmoor::platform::simulated::{Effect, FaultKind, Op};
 use unmoor::{ErrorKind, Options, Outcome};
+use unmoor_simulated::{Effect, FaultKind, Op};
 
 /// Past a deadline: the search for what is in the way, which is the answer the user waits for (2 s),
 /// and what the operations that never wait take themselves.

@@ -1,12 +1,12 @@
 //! Releases of the demonstration's drives, one promise each, with the ways of both systems.
 
 use crate::run::ms;
-use unmoor::platform::simulated::{
-    DriveSetup, Fault, FaultKind, FileError, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
-};
 use unmoor::{
     Action, BlockerKind, Clock, ErrorKind, Event, Goal, Options, Outcome, Presence, Report, Status,
     Step, list, load, release, resolve,
+};
+use unmoor_simulated::{
+    DriveSetup, Fault, FaultKind, FileError, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
 
 fn both(check: impl Fn(&Simulated)) {

@@ -3,8 +3,8 @@
 use crate::run::Ran;
 use crate::scenario::{anything, cases, peaceful};
 use proptest::prelude::*;
-use unmoor::platform::simulated::FileError;
 use unmoor::{ErrorKind, Status, Step};
+use unmoor_simulated::FileError;
 
 proptest! {
     #![proptest_config(cases())]

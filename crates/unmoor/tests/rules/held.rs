@@ -4,13 +4,11 @@
 use crate::run::{ms, target};
 use crate::scenario::cases;
 use proptest::prelude::*;
-use unmoor::platform::simulated::{
-    DriveSetup, Effect, ScheduledEvent, Semantics, Simulated, VolumeSetup,
-};
 use unmoor::{
     BlockerKind, Clock, Confirm, DriveId, ErrorKind, Goal, Kill, Options, Outcome, Status, Step,
     VolumeKind, dry_run, release,
 };
+use unmoor_simulated::{DriveSetup, Effect, ScheduledEvent, Semantics, Simulated, VolumeSetup};
 
 /// A stick with a mounted volume, held by swap or by an array whose other part is elsewhere.
 fn held(by_swap: bool) -> (Simulated, DriveId) {

@@ -6,12 +6,12 @@ use crate::run::{Ran, ms, target};
 use crate::scenario::{KillSpec, Scenario, anything, cases, peaceful};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unmoor::platform::simulated::{
-    DriveSetup, Semantics, SignalBehavior, SignalRecord, Simulated, VolumeSetup,
-};
 use unmoor::{
     BatchItem, Confirm, ErrorKind, Kill, Operation, Options, Outcome, Role, Status, Step, Target,
     TerminationResult, release, run_batch,
+};
+use unmoor_simulated::{
+    DriveSetup, Semantics, SignalBehavior, SignalRecord, Simulated, VolumeSetup,
 };
 
 /// The wish to end what is in the way.

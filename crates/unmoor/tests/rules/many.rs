@@ -7,12 +7,12 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use unmoor::platform::simulated::{
-    DriveSetup, Effect, Fault, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
-};
 use unmoor::{
     BatchEvent, BatchItem, Cancel, Clock, DriveId, ErrorKind, Event, Goal, MAX_CONCURRENT,
     Operation, Options, Outcome, Report, Step, Target, VolumeKind, release, run_batch,
+};
+use unmoor_simulated::{
+    DriveSetup, Effect, Fault, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
 
 /// A drive with nothing in common with others.
@@ -329,7 +329,7 @@ fn one_member_alone_is_refused_and_both_leave_in_either_order() {
             let reports = all(&machine, &named(&names), &options);
             assert!(reports.iter().all(|r| r.outcome == Outcome::Completed), "{reports:#?}");
             assert!(ids.iter().all(|id| machine.was_ejected(*id)));
-            let array = |e: &&unmoor::platform::simulated::JournalEntry| {
+            let array = |e: &&unmoor_simulated::JournalEntry| {
                 e.volume.as_deref() == Some("sim:md0") && e.op == Op::Dismount
             };
             assert_eq!(machine.journal().iter().filter(array).count(), 1, "taken down once");
@@ -404,9 +404,8 @@ fn slots_of_one_device_are_powered_off_together() {
     let reports = all(&machine, &named(&["b", "a"]), &options);
     assert!(reports.iter().all(|r| r.outcome == Outcome::Completed), "{reports:#?}");
     assert!(ids.iter().all(|id| !machine.is_attached(*id)));
-    let off = |e: &unmoor::platform::simulated::JournalEntry| {
-        matches!(e.effect, Some(Effect::PoweredOff { .. }))
-    };
+    let off =
+        |e: &unmoor_simulated::JournalEntry| matches!(e.effect, Some(Effect::PoweredOff { .. }));
     assert_eq!(machine.journal().iter().filter(|e| off(e)).count(), 1, "one device, once");
 }
 
@@ -433,9 +432,8 @@ fn a_drive_named_several_times_is_released_once() {
     assert!(reports.iter().all(|r| r.outcome == Outcome::Completed));
     let names: Vec<&str> = reports.iter().map(|r| &*r.target).collect();
     assert_eq!(names, ["sim:it1", "sim:it", "sim:it2"]);
-    let ejected = |e: &&unmoor::platform::simulated::JournalEntry| {
-        e.effect.is_some_and(Effect::releases_medium)
-    };
+    let ejected =
+        |e: &&unmoor_simulated::JournalEntry| e.effect.is_some_and(Effect::releases_medium);
     assert_eq!(machine.journal().iter().filter(ejected).count(), 1);
     assert!(machine.was_ejected(drive));
 }

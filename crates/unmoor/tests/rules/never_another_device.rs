@@ -4,10 +4,10 @@
 use crate::run::{Ran, ms, target};
 use crate::scenario::{Accident, anything, cases, peaceful};
 use proptest::prelude::*;
-use unmoor::platform::simulated::{
+use unmoor::{ErrorKind, Goal, Opened, Options, Step, dry_run, release};
+use unmoor_simulated::{
     DriveSetup, Effect, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
-use unmoor::{ErrorKind, Goal, Opened, Options, Step, dry_run, release};
 
 proptest! {
     #![proptest_config(cases())]

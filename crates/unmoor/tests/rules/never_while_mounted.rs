@@ -4,7 +4,7 @@
 use crate::run::Ran;
 use crate::scenario::{anything, cases};
 use proptest::prelude::*;
-use unmoor::platform::simulated::{Effect, Op};
+use unmoor_simulated::{Effect, Op};
 
 proptest! {
     #![proptest_config(cases())]

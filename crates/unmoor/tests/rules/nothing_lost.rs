@@ -4,8 +4,8 @@
 use crate::run::Ran;
 use crate::scenario::{FaultSpec, anything, cases, peaceful};
 use proptest::prelude::*;
-use unmoor::platform::simulated::{Effect, FaultKind, Op};
 use unmoor::{Error, ErrorKind, Outcome};
+use unmoor_simulated::{Effect, FaultKind, Op};
 
 proptest! {
     #![proptest_config(cases())]

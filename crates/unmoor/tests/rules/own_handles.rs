@@ -2,11 +2,11 @@
 
 use crate::scenario::cases;
 use proptest::prelude::*;
-use unmoor::platform::simulated::{DriveSetup, Effect, Semantics, Simulated, VolumeSetup};
 use unmoor::{
     BatchItem, DriveId, ErrorKind, Goal, Opened, Operation, Options, Outcome, Report, Target,
     run_batch,
 };
+use unmoor_simulated::{DriveSetup, Effect, Semantics, Simulated, VolumeSetup};
 
 /// A card reader with so many slots; those in `mounted` have a file system mounted.
 fn reader(manner: Semantics, slots: usize, mounted: &[usize]) -> (Simulated, Vec<DriveId>) {
@@ -77,9 +77,8 @@ fn a_handle_of_ours_on_another_slot_is_a_veto() {
     drop((other, halted));
     let open = Opened::new(&machine, &"sim:slot0".parse().unwrap(), &options).unwrap();
     assert!(open.lock().unwrap().dismount().unwrap().power_off().is_ok());
-    let off = |e: &unmoor::platform::simulated::JournalEntry| {
-        matches!(e.effect, Some(Effect::PoweredOff { .. }))
-    };
+    let off =
+        |e: &unmoor_simulated::JournalEntry| matches!(e.effect, Some(Effect::PoweredOff { .. }));
     assert_eq!(machine.journal().iter().filter(|e| off(e)).count(), 1);
     assert_eq!(machine.locks_held(), 0);
 }

@@ -1,11 +1,11 @@
 //! What is planned for which drive.
 
 use crate::run::target;
-use unmoor::platform::simulated::{DriveSetup, Semantics, Simulated, VolumeSetup};
 use unmoor::{
     Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, dry_run, plan,
     resolve,
 };
+use unmoor_simulated::{DriveSetup, Semantics, Simulated, VolumeSetup};
 
 fn drive(setup: &DriveSetup) -> Drive {
     let machine = Simulated::new(Semantics::Linux);

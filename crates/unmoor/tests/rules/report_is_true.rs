@@ -4,17 +4,14 @@ use crate::run::{Moment, Ran};
 use crate::scenario::{FaultSpec, Scenario, Sort, anything, cases, peaceful};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use unmoor::platform::simulated::{Effect, FaultKind, Op, Prevention};
 use unmoor::{Action, ErrorKind, Goal, Medium, Outcome, Presence, Report, Status, Step};
+use unmoor_simulated::{Effect, FaultKind, Op, Prevention};
 
 fn lets_go(moment: &Moment) -> bool {
     moment.journal.iter().any(|e| e.effect.is_some_and(Effect::releases_medium))
 }
 
-fn asked(
-    moment: &Moment,
-    op: Op,
-) -> impl Iterator<Item = &unmoor::platform::simulated::JournalEntry> {
+fn asked(moment: &Moment, op: Op) -> impl Iterator<Item = &unmoor_simulated::JournalEntry> {
     moment.journal.iter().filter(move |e| e.op == op)
 }
 

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use unmoor::platform::simulated::{
-    DriveSetup, Fault, HandleId, JournalEntry, Op, ScheduledEvent, Semantics, Simulated,
-    VolumeSetup,
-};
 use unmoor::{
     Cancel, Confirm, Drive, DriveId, Event, Kill, Options, Outcome, Presence, PromptFn, Report,
     Step, StepReport, Target, VolumeKind, release,
+};
+use unmoor_simulated::{
+    DriveSetup, Fault, HandleId, JournalEntry, Op, ScheduledEvent, Semantics, Simulated,
+    VolumeSetup,
 };
 
 /// Whom the user was shown when he was asked (number, and when it was started), and what he said.

@@ -4,8 +4,8 @@
 use proptest::option::weighted;
 use proptest::prelude::*;
 use std::time::Duration;
-use unmoor::platform::simulated::{FaultKind, Op, Prevention, Semantics, SignalBehavior};
 use unmoor::{Goal, Role};
+use unmoor_simulated::{FaultKind, Op, Prevention, Semantics, SignalBehavior};
 
 /// Enough to reach every branch (see `run::scenarios_reach_every_outcome`), few enough for a slow
 /// machine; `PROPTEST_CASES` asks for more.

@@ -3,8 +3,8 @@
 use crate::run::{Stage, target};
 use crate::scenario::{FaultSpec, Scenario, anything, cases, peaceful};
 use proptest::prelude::*;
-use unmoor::platform::simulated::{Effect, FaultKind, Op};
 use unmoor::{ErrorKind, Opened};
+use unmoor_simulated::{Effect, FaultKind, Op};
 
 /// Goes that many stages far and drops what it has then; says whether flushing failed.
 fn walk(stage: &Stage, how_far: usize, force: bool) -> unmoor::Result<()> {

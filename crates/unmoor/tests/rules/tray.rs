@@ -3,10 +3,10 @@
 use crate::run::{ms, target};
 use crate::scenario::cases;
 use proptest::prelude::*;
-use unmoor::platform::simulated::{
+use unmoor::{ErrorKind, Goal, Medium, Options, Outcome, Presence, load, release};
+use unmoor_simulated::{
     DriveSetup, Effect, Fault, FaultKind, Op, Semantics, Simulated, VolumeSetup,
 };
-use unmoor::{ErrorKind, Goal, Medium, Options, Outcome, Presence, load, release};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tray {

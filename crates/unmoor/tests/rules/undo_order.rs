@@ -5,8 +5,8 @@ use crate::scenario::cases;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use unmoor::platform::Platform;
-use unmoor::platform::simulated::{DriveSetup, Semantics, Simulated};
 use unmoor::{Drive, Mount, TeardownStep, Volume, VolumeKind, teardown_order};
+use unmoor_simulated::{DriveSetup, Semantics, Simulated};
 
 /// A drive whose volumes lie on some of the volumes before them, and whose mounts lie on some of the
 /// mounts before them, listed in any order.

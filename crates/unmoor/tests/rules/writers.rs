@@ -4,8 +4,8 @@
 use crate::run::Ran;
 use crate::scenario::{Scenario, cases, peaceful};
 use proptest::prelude::*;
-use unmoor::platform::simulated::Effect;
 use unmoor::{ErrorKind, Goal, Step};
+use unmoor_simulated::Effect;
 
 /// Nothing but this program uses the drive.
 fn alone(mut scenario: Scenario, raw: Option<bool>) -> Ran {

@@ -55,14 +55,14 @@ pub enum BatchEvent<'n> {
 /// [`MAX_CONCURRENT`] are worked on at a time; further ones wait for their turn.
 ///
 /// ```
-/// use unmoor::platform::simulated::Simulated;
-/// use unmoor::{Job, Options, Outcome, Procedure, many};
+/// use unmoor::{BatchItem, Operation, Options, Outcome, run_batch};
+/// use unmoor_simulated::Simulated;
 ///
 /// let machine = Simulated::demo();
 /// let targets = ["sim:stick".parse()?, "sim:busy".parse()?];
-/// let jobs: Vec<Job> = targets.iter().map(|target| Job { platform: &machine, target }).collect();
-/// let reports = many(Procedure::Release, &jobs, &Options::default(), &mut |_number, _news| {});
-/// assert_eq!(reports[0].outcome, Outcome::Released);
+/// let items = [0, 1].map(|at| BatchItem { platform: &machine, target: &targets[at] });
+/// let reports = run_batch(Operation::Release, &items, &Options::default(), &mut |_, _| {});
+/// assert_eq!(reports[0].outcome, Outcome::Completed);
 /// assert_eq!(reports[1].exit_code(), 3);
 /// # Ok::<(), unmoor::Error>(())
 /// ```

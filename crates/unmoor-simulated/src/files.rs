@@ -1,36 +1,46 @@
 //! Programs and their open files.
 
-use crate::model::drive::DriveId;
-use crate::platform::simulated::Semantics;
-use crate::platform::simulated::cache::{Chunk, contents};
-use crate::platform::simulated::world::MachineState;
+use crate::Semantics;
+use crate::cache::{Chunk, contents};
+use crate::world::MachineState;
+use std::fmt;
 use std::path::PathBuf;
+use unmoor::DriveId;
 
 /// A program's open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HandleId(pub(crate) u64);
 
 /// Why a program cannot use a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FileError {
     /// The volume was dismounted under this handle, or its drive is gone (Linux: EIO; Windows:
     /// ERROR_NOT_READY).
-    #[error("the volume is no longer mounted under this handle")]
     Stale,
     /// The handle was closed.
-    #[error("the handle is closed")]
     Closed,
     /// The volume is not there, or not mounted.
-    #[error("the volume is not mounted")]
     NotMounted,
     /// Somebody has locked the volume (Windows: ERROR_ACCESS_DENIED).
-    #[error("the volume is locked")]
     Locked,
     /// Nothing can be written to this volume.
-    #[error("the volume is read-only")]
     ReadOnly,
 }
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileError::Stale => "the volume is no longer mounted under this handle",
+            FileError::Closed => "the handle is closed",
+            FileError::NotMounted => "the volume is not mounted",
+            FileError::Locked => "the volume is locked",
+            FileError::ReadOnly => "the volume is read-only",
+        })
+    }
+}
+
+impl std::error::Error for FileError {}
 
 #[derive(Debug)]
 pub(crate) struct Handle {

@@ -1,9 +1,9 @@
 //! What is truly so: for tests to hold a report against.
 
-use crate::model::drive::{Drive, DriveId, Medium, Presence};
-use crate::platform::simulated::Simulated;
-use crate::platform::simulated::cache::{Contents, contents, total};
-use crate::platform::simulated::journal::JournalEntry;
+use crate::Simulated;
+use crate::cache::{Contents, contents, total};
+use crate::journal::JournalEntry;
+use unmoor::{Drive, DriveId, Medium, Presence};
 
 impl Simulated {
     /// Every operation so far, in order.

@@ -1,16 +1,11 @@
 //! Ports: what was powered off is still plugged in, and comes back when its port looks again.
 
-use crate::deadline::Deadline;
-use crate::model::drive::Port;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::StepOutcome;
-use crate::model::step::Attempt;
-use crate::model::target::Target;
-use crate::platform::simulated::Simulated;
-use crate::platform::simulated::device::Device;
-use crate::platform::simulated::fault::{FaultKind, Op};
-use crate::platform::simulated::journal::{Effect, JournalEntry};
-use crate::platform::simulated::session::{hang, io_error};
+use crate::Simulated;
+use crate::device::Device;
+use crate::fault::{FaultKind, Op};
+use crate::journal::{Effect, JournalEntry};
+use crate::session::{hang, io_error};
+use unmoor::{Attempt, Deadline, Error, ErrorKind, Port, Result, StepOutcome, Target};
 
 const METHOD: &str = "look at the port again";
 
@@ -95,9 +90,9 @@ impl Device {
     }
 }
 
-impl crate::platform::simulated::world::MachineState {
+impl crate::world::MachineState {
     /// Whatever is plugged in there comes back as a new device, with its other drives.
-    fn reattach(&mut self, id: crate::DriveId) -> Result<(StepOutcome, Option<Effect>)> {
+    fn reattach(&mut self, id: unmoor::DriveId) -> Result<(StepOutcome, Option<Effect>)> {
         let Some(device) = self.device(id) else { return Err(no_port("")) };
         let name = device.spec.name.clone();
         if device.attached {

@@ -1,14 +1,9 @@
 //! One simulated drive: its traits and its state.
 
-use crate::model::drive::Drive;
-use crate::model::drive::Medium;
-use crate::model::drive::Presence;
-use crate::model::volume::Mount;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
-use crate::platform::simulated::cache::{Chunk, total};
-use crate::platform::simulated::fault::{Fault, FaultKind, Op};
+use crate::cache::{Chunk, total};
+use crate::fault::{Fault, FaultKind, Op};
 use std::time::Duration;
+use unmoor::{Drive, Medium, Mount, Presence, Volume, VolumeKind};
 
 /// How fast a drive is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

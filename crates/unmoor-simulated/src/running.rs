@@ -1,12 +1,11 @@
 //! Programs that are asked to end, and how they take it.
 
-use crate::model::blocker::{Process, Role};
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::platform::ProcessHandle;
-use crate::platform::simulated::Simulated;
-use crate::platform::simulated::happening::ScheduledEvent;
-use crate::platform::simulated::world::MachineState;
+use crate::Simulated;
+use crate::happening::ScheduledEvent;
+use crate::world::MachineState;
 use std::time::Duration;
+use unmoor::platform::ProcessHandle;
+use unmoor::{Error, ErrorKind, Process, Result, Role};
 
 /// A program, and how it takes it when it is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]

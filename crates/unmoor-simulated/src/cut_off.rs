@@ -1,17 +1,12 @@
 //! What a session does to the volumes: write back, lock, dismount, claim.
 
-use crate::deadline::Deadline;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::StepOutcome;
-use crate::model::step::Attempt;
-use crate::model::volume::Mount;
-use crate::model::volume::VolumeKind;
-use crate::platform::simulated::Semantics;
-use crate::platform::simulated::cache::total;
-use crate::platform::simulated::device::Device;
-use crate::platform::simulated::journal::Effect;
-use crate::platform::simulated::session::{Answer, SimSession};
-use crate::platform::simulated::world::MachineState;
+use crate::Semantics;
+use crate::cache::total;
+use crate::device::Device;
+use crate::journal::Effect;
+use crate::session::{Answer, SimSession};
+use crate::world::MachineState;
+use unmoor::{Attempt, Deadline, Error, ErrorKind, Mount, Result, StepOutcome, VolumeKind};
 
 fn busy(what: &str) -> Error {
     Error::new(ErrorKind::Busy, what, "is in use")

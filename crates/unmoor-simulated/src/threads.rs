@@ -5,8 +5,8 @@
 //! one; one thread runs at a time, and which comes next depends on nothing but the machine. So a run
 //! with many drives can be told from the next one by its scenario alone.
 
-use crate::platform::simulated::Simulated;
-use crate::platform::simulated::world::MachineState;
+use crate::Simulated;
+use crate::world::MachineState;
 use std::sync::PoisonError;
 use std::thread::ThreadId;
 use std::time::Duration;

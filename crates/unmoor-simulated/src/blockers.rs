@@ -1,10 +1,9 @@
 //! What keeps a simulated drive busy.
 
-use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Process, Usage, UsageKind};
-use crate::model::drive::DriveId;
-use crate::platform::simulated::world::MachineState;
+use crate::world::MachineState;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use unmoor::{Blocker, BlockerKind, BlockerScan, DriveId, Process, Usage, UsageKind};
 
 impl MachineState {
     /// Every program with its open files, then what programs cannot be seen for.

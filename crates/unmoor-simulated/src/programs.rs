@@ -1,12 +1,12 @@
 //! What programs, people and other parts of the system do to a simulated machine.
 
-use crate::model::drive::DriveId;
-use crate::platform::simulated::Simulated;
-use crate::platform::simulated::fault::Fault;
-use crate::platform::simulated::files::{FileError, HandleId};
-use crate::platform::simulated::happening::ScheduledEvent;
+use crate::Simulated;
+use crate::fault::Fault;
+use crate::files::{FileError, HandleId};
+use crate::happening::ScheduledEvent;
 use std::path::PathBuf;
 use std::time::Duration;
+use unmoor::DriveId;
 
 impl Simulated {
     /// Gives a process a name.

@@ -1,12 +1,11 @@
 //! What happens by itself at a given time, while the procedure runs.
 
-use crate::deadline::Cancel;
-use crate::model::drive::DriveId;
-use crate::platform::simulated::files::{Handle, HandleId};
-use crate::platform::simulated::world::MachineState;
+use crate::files::{Handle, HandleId};
+use crate::world::MachineState;
 use std::path::PathBuf;
+use unmoor::{Cancel, DriveId};
 
-/// Something that others do to the machine: see [`Simulated::at`](crate::platform::simulated::Simulated::at).
+/// Something that others do to the machine: see [`Simulated::at`](crate::Simulated::at).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ScheduledEvent {

@@ -1,26 +1,25 @@
 //! What the drive itself does: let go of its medium, stop, leave, take the medium in.
 
-use crate::deadline::Deadline;
-use crate::model::drive::{Bus, DriveId, DriveKind, Medium, Presence};
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::StepOutcome;
-use crate::model::step::Action;
-use crate::model::step::Attempt;
-use crate::platform::simulated::Semantics;
-use crate::platform::simulated::device::{Motion, Prevention};
-use crate::platform::simulated::journal::Effect;
-use crate::platform::simulated::session::{Answer, SimSession};
-use crate::platform::simulated::world::MachineState;
+use crate::Semantics;
+use crate::device::{Motion, Prevention};
+use crate::journal::Effect;
+use crate::session::{Answer, SimSession};
+use crate::world::MachineState;
+use unmoor::{
+    Action, Attempt, Bus, Deadline, DriveId, DriveKind, Error, ErrorKind, Medium, Presence, Result,
+    StepOutcome,
+};
 
 /// Names of the methods, in the order they are tried.
 pub(crate) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
     let names: &[&str] = match (action, kind) {
-        (Action::Eject, DriveKind::Card) | (Action::Nothing, _) => &[],
+        (Action::Eject, DriveKind::Card) => &[],
         (Action::Eject, DriveKind::Optical) => &["allow removal", "open the tray"],
         (Action::Eject, _) => &["allow removal", "eject"],
         (Action::Stop, _) => &["stop"],
         (Action::Detach, _) => &["detach"],
         (Action::PowerOff, _) => &["stop", "remove the device"],
+        _ => &[],
     };
     names.iter().map(ToString::to_string).collect()
 }
@@ -64,7 +63,7 @@ impl SimSession<'_> {
             Action::Stop => Effect::Stopped { mounted },
             Action::Detach => Effect::Detached { mounted },
             Action::PowerOff => Effect::PoweredOff { mounted },
-            Action::Nothing => return Ok((StepOutcome::skipped("nothing to eject"), None)),
+            _ => return Ok((StepOutcome::skipped("nothing to eject"), None)),
         };
         if action == Action::PowerOff {
             if world.manner == Semantics::Windows {

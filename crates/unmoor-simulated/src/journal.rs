@@ -1,10 +1,9 @@
 //! What was asked of the machine, and what truly came of it: the ground truth that a report can be
 //! held against.
 
-use crate::model::drive::DriveId;
-use crate::model::error::ErrorKind;
-use crate::platform::simulated::fault::Op;
+use crate::fault::Op;
 use std::time::Duration;
+use unmoor::{DriveId, ErrorKind};
 
 /// One operation, in the order they were carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]

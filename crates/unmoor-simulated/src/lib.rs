@@ -10,10 +10,10 @@
 //! [`Simulated::locks_held`] and others.
 //!
 //! ```
-//! use unmoor::platform::simulated::{DriveSetup, Manner, Simulated, VolumeSetup};
 //! use unmoor::{ErrorKind, Options, release};
+//! use unmoor_simulated::{DriveSetup, Semantics, Simulated, VolumeSetup};
 //!
-//! let machine = Simulated::new(Manner::Linux);
+//! let machine = Simulated::new(Semantics::Linux);
 //! let volume = VolumeSetup::partition("ext4").mounted("/media/photos");
 //! let stick = machine.plug(&DriveSetup::stick("photos").volume(volume));
 //! let file = machine.open_file(stick, "sim:photos1", 4312, "/letter.txt")?;
@@ -50,28 +50,25 @@ pub(crate) mod threads;
 pub(crate) mod truth;
 pub(crate) mod world;
 
-pub use crate::platform::simulated::cache::Contents;
-pub use crate::platform::simulated::device::Prevention;
-pub use crate::platform::simulated::fault::{Fault, FaultKind, Op};
-pub use crate::platform::simulated::files::{FileError, HandleId};
-pub use crate::platform::simulated::happening::ScheduledEvent;
-pub use crate::platform::simulated::journal::{Effect, JournalEntry};
-pub use crate::platform::simulated::running::{SignalBehavior, SignalRecord};
-pub use crate::platform::simulated::setup::{DriveSetup, VolumeSetup};
+pub use crate::cache::Contents;
+pub use crate::device::Prevention;
+pub use crate::fault::{Fault, FaultKind, Op};
+pub use crate::files::{FileError, HandleId};
+pub use crate::happening::ScheduledEvent;
+pub use crate::journal::{Effect, JournalEntry};
+pub use crate::running::{SignalBehavior, SignalRecord};
+pub use crate::setup::{DriveSetup, VolumeSetup};
 
-use crate::deadline::{Clock, Deadline};
-use crate::model::blocker::Process;
-use crate::model::drive::{Drive, DriveId, Port};
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::StepOutcome;
-use crate::model::step::Action;
-use crate::model::target::Target;
-use crate::platform::simulated::device::Device;
-use crate::platform::simulated::world::MachineState;
-use crate::platform::{Platform, ProcessHandle, Session};
+use crate::device::Device;
+use crate::world::MachineState;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
+use unmoor::platform::{Platform, ProcessHandle, Session};
+use unmoor::{
+    Action, Clock, Deadline, Drive, DriveId, Error, ErrorKind, Port, Process, Result, StepOutcome,
+    Target,
+};
 
 /// A machine in memory.
 #[derive(Debug)]

@@ -1,19 +1,13 @@
-//! What a simulated drive is made of: plain builders, in the words of [`crate::Drive`].
+//! What a simulated drive is made of: plain builders, in the words of [`unmoor::Drive`].
 
-use crate::model::drive::Bus;
-use crate::model::drive::Drive;
-use crate::model::drive::DriveId;
-use crate::model::drive::DriveKind;
-use crate::model::drive::Medium;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
-use crate::platform::simulated::cache::Chunk;
-use crate::platform::simulated::device::{Device, Prevention, Timing, VolumeState};
-use crate::platform::simulated::fault::Fault;
+use crate::cache::Chunk;
+use crate::device::{Device, Prevention, Timing, VolumeState};
+use crate::fault::Fault;
 use std::path::PathBuf;
 use std::time::Duration;
+use unmoor::{Bus, Drive, DriveId, DriveKind, Medium, Volume, VolumeKind};
 
-/// A drive to be plugged into a [`Simulated`](crate::platform::simulated::Simulated) machine.
+/// A drive to be plugged into a [`Simulated`](crate::Simulated) machine.
 #[derive(Debug, Clone)]
 pub struct DriveSetup {
     pub(crate) shape: Drive,

@@ -1,22 +1,14 @@
 //! A session: the seam's operations, each with its fault, its time and its line in the journal.
 
-use crate::deadline::Deadline;
-use crate::model::blocker::{Blocker, BlockerScan, UsageKind};
-use crate::model::drive::Drive;
-use crate::model::drive::DriveId;
-use crate::model::drive::Medium;
-use crate::model::drive::Presence;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::StepOutcome;
-use crate::model::step::Action;
-use crate::model::step::Attempt;
-use crate::model::volume::Mount;
-use crate::model::volume::Volume;
-use crate::platform::Session;
-use crate::platform::simulated::fault::{FaultKind, Op};
-use crate::platform::simulated::journal::{Effect, JournalEntry};
-use crate::platform::simulated::world::MachineState;
-use crate::platform::simulated::{Semantics, Simulated};
+use crate::fault::{FaultKind, Op};
+use crate::journal::{Effect, JournalEntry};
+use crate::world::MachineState;
+use crate::{Semantics, Simulated};
+use unmoor::platform::Session;
+use unmoor::{
+    Action, Attempt, Blocker, BlockerScan, Deadline, Drive, DriveId, Error, ErrorKind, Medium,
+    Mount, Presence, Result, StepOutcome, UsageKind, Volume,
+};
 
 pub(crate) struct SimSession<'m> {
     pub machine: &'m Simulated,

@@ -4,37 +4,37 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Op {
-    /// [`Platform::open`](crate::platform::Platform::open)
+    /// [`Platform::open`](unmoor::platform::Platform::open)
     Open,
-    /// [`Session::refresh`](crate::platform::Session::refresh)
+    /// [`Session::refresh`](unmoor::platform::Session::refresh)
     Refresh,
-    /// [`Session::flush`](crate::platform::Session::flush)
+    /// [`Session::flush`](unmoor::platform::Session::flush)
     Flush,
-    /// [`Session::flush_drive`](crate::platform::Session::flush_drive)
+    /// [`Session::flush_drive`](unmoor::platform::Session::flush_drive)
     FlushDrive,
-    /// [`Session::try_lock`](crate::platform::Session::try_lock)
+    /// [`Session::try_lock`](unmoor::platform::Session::try_lock)
     Lock,
-    /// [`Session::check_raw_users`](crate::platform::Session::check_raw_users)
+    /// [`Session::check_raw_users`](unmoor::platform::Session::check_raw_users)
     Writers,
-    /// [`Session::unmount`](crate::platform::Session::unmount)
+    /// [`Session::unmount`](unmoor::platform::Session::unmount)
     Unmount,
-    /// [`Session::dismount`](crate::platform::Session::dismount)
+    /// [`Session::dismount`](unmoor::platform::Session::dismount)
     Dismount,
-    /// [`Session::claim`](crate::platform::Session::claim)
+    /// [`Session::claim`](unmoor::platform::Session::claim)
     Claim,
-    /// [`Session::offline`](crate::platform::Session::offline)
+    /// [`Session::offline`](unmoor::platform::Session::offline)
     Offline,
-    /// [`Session::perform`](crate::platform::Session::perform)
+    /// [`Session::perform`](unmoor::platform::Session::perform)
     LetGo,
-    /// [`Session::load`](crate::platform::Session::load)
+    /// [`Session::load`](unmoor::platform::Session::load)
     Load,
-    /// [`Session::presence`](crate::platform::Session::presence)
+    /// [`Session::presence`](unmoor::platform::Session::presence)
     Presence,
-    /// [`Session::unlock`](crate::platform::Session::unlock)
+    /// [`Session::unlock`](unmoor::platform::Session::unlock)
     Unlock,
-    /// [`Session::blockers`](crate::platform::Session::blockers)
+    /// [`Session::blockers`](unmoor::platform::Session::blockers)
     Blockers,
-    /// [`Platform::attach`](crate::platform::Platform::attach)
+    /// [`Platform::attach`](unmoor::platform::Platform::attach)
     Attach,
 }
 
@@ -55,7 +55,7 @@ pub enum FaultKind {
     /// Input/output error. In a flush and a claim: what was to be written is lost, for good.
     IoError,
     /// No answer, until the deadline or a cancellation. Operations without a
-    /// [`Deadline`](crate::Deadline) cannot hang: there it has no effect.
+    /// [`Deadline`](unmoor::Deadline) cannot hang: there it has no effect.
     Hang,
     /// The drive is pulled out: everything not on the medium is lost.
     Yank,

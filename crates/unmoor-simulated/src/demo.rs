@@ -1,12 +1,12 @@
 //! The drives behind `sim:NAME`.
 
-use crate::model::drive::{Bus, DriveKind};
-use crate::platform::simulated::device::Prevention;
-use crate::platform::simulated::fault::{Fault, FaultKind, Op};
-use crate::platform::simulated::setup::{DriveSetup, VolumeSetup};
-use crate::platform::simulated::{Semantics, Simulated};
+use crate::device::Prevention;
+use crate::fault::{Fault, FaultKind, Op};
+use crate::setup::{DriveSetup, VolumeSetup};
+use crate::{Semantics, Simulated};
 use std::path::PathBuf;
 use std::time::Duration;
+use unmoor::{Bus, DriveKind};
 
 const MIB: u64 = 1 << 20;
 

@@ -1,20 +1,17 @@
 //! Everything inside the machine, behind one lock: devices, handles, the clock, what is yet to happen.
 
-use crate::model::drive::DriveId;
-use crate::model::drive::Medium;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::volume::Mount;
-use crate::platform::simulated::Semantics;
-use crate::platform::simulated::device::{Device, VolumeState};
-use crate::platform::simulated::files::Handle;
-use crate::platform::simulated::happening::ScheduledEvent;
-use crate::platform::simulated::journal::JournalEntry;
-use crate::platform::simulated::running::{Program, SignalRecord};
-use crate::platform::simulated::setup::DriveSetup;
-use crate::platform::simulated::threads::Threads;
+use crate::Semantics;
+use crate::device::{Device, VolumeState};
+use crate::files::Handle;
+use crate::happening::ScheduledEvent;
+use crate::journal::JournalEntry;
+use crate::running::{Program, SignalRecord};
+use crate::setup::DriveSetup;
+use crate::threads::Threads;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use unmoor::{DriveId, Error, ErrorKind, Medium, Mount, Result};
 
 #[derive(Debug)]
 pub(crate) struct MachineState {
