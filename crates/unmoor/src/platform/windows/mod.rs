@@ -28,6 +28,7 @@ use crate::model::step::Action;
 use crate::model::target::Target;
 use crate::platform::windows::inventory::snapshot::Inventory;
 use crate::platform::windows::inventory::{describe, resolve};
+use crate::platform::windows::release::remount;
 use crate::platform::windows::session::WindowsSession;
 use crate::platform::windows::sys::device;
 use crate::platform::{Clock, Platform, Session};
@@ -98,7 +99,7 @@ impl Platform for Windows {
     }
 
     fn remount(&self, drive: &Drive) -> Result<StepOutcome> {
-        session::remount(drive)
+        remount::remount(drive)
     }
 
     fn methods(&self, _drive: &Drive, action: Action) -> Vec<String> {

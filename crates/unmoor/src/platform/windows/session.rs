@@ -12,7 +12,7 @@ use crate::model::step::Attempt;
 use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use crate::platform::win32_parse::Code;
-use crate::platform::windows::blockers;
+use crate::platform::windows::blockers::scan;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory};
 use crate::platform::windows::inventory::{describe, resolve};
 use crate::platform::windows::sys::device::{Access, Device};
@@ -208,7 +208,7 @@ impl Session for WindowsSession {
     }
 
     fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
-        blockers::search(&self.drive, deadline)
+        scan::search(&self.drive, deadline)
     }
 }
 

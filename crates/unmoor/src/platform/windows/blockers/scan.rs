@@ -244,7 +244,7 @@ impl Search {
         scan.complete = self.note_missed.is_empty() && self.closed.is_empty();
         scan.inaccessible_processes = self.closed.len();
         scan.notes.append(&mut self.note_missed);
-        blocker_order::sort(&mut scan.blockers);
+        blocker::sort(&mut scan.blockers);
         scan
     }
 

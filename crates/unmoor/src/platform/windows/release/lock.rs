@@ -13,7 +13,8 @@ use crate::platform::windows::session::{
 };
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::{cancellable_io, fsctl};
-use crate::platform::windows::{blockers, relocate};
+use crate::platform::windows::blockers::scan;
+use crate::platform::windows::relocate;
 
 impl WindowsSession {
     /// The handle that will hold the volume. Locking and dismounting want no right to write, taking it
@@ -79,7 +80,7 @@ impl WindowsSession {
     /// was found to use it.
     fn is_only_parent(&self, deadline: &Deadline<'_>) -> Option<StepOutcome> {
         let starter = relocate::waited_for_by()?;
-        let scan = blockers::search(&self.drive, deadline);
+        let scan = scan::search(&self.drive, deadline);
         if !win32_parse::is_alone(starter, &scan) {
             return None;
         }
