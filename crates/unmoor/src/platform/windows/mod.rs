@@ -30,7 +30,6 @@ use crate::platform::windows::inventory::snapshot::Inventory;
 use crate::platform::windows::inventory::{describe, resolve};
 use crate::platform::windows::release::remount;
 use crate::platform::windows::session::WindowsSession;
-use crate::platform::windows::sys::device;
 use crate::platform::{Clock, Platform, Session};
 use std::ffi::OsString;
 use std::sync::OnceLock;
@@ -43,7 +42,6 @@ pub struct Windows {}
 impl Windows {
     /// Opens nothing yet.
     pub fn new() -> Self {
-        device::no_dialogs();
         Windows {}
     }
 }
@@ -55,7 +53,6 @@ impl Windows {
 /// # Errors
 /// When the copy could not be made or run.
 pub fn run_elsewhere(targets: &[Target], words: &[OsString]) -> Result<Option<i32>> {
-    device::no_dialogs();
     match relocate::words_for_copy(targets, words)? {
         Some(words) => relocate::run_copy(&words).map(Some),
         None => Ok(None),

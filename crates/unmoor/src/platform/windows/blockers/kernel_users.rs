@@ -3,6 +3,7 @@
 use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{VolumeNames, find_place};
+use crate::platform::windows::inventory::snapshot::DriveKey;
 use crate::platform::windows::sys::utf16::lossy;
 use crate::platform::windows::sys::{registry, virtual_disks, volumes};
 use std::ffi::OsString;
@@ -46,7 +47,8 @@ fn images(places: &[VolumeNames], names: &[String]) -> Vec<Blocker> {
             let name =
                 format!("{}{}", lossy(&file.volume).trim_end_matches('\\'), lossy(&file.path));
             let Some((volume, path)) = at(places, &name) else { continue };
-            let drive = disk.key.device_name().unwrap_or_else(|| "a drive".into());
+            let drive =
+                DriveKey::of_number(disk.number).device_name().unwrap_or_else(|| "a drive".into());
             let description = format!("{drive} lies in the image {path} on {}", names[volume]);
             let (words, command) = win32_parse::image(&path);
             found.push(

@@ -22,12 +22,12 @@ use std::path::PathBuf;
 
 /// The drive of this key, asked now.
 pub(crate) fn describe(inventory: &Inventory, key: &DriveKey) -> Drive {
-    describe_sibling(inventory, key, &[])
+    describe_locked(inventory, key, &[])
 }
 
 /// As [`drive`], while the volumes of these names are held dismounted: asking their file systems would
 /// mount them again.
-pub(crate) fn describe_sibling(inventory: &Inventory, key: &DriveKey, held: &[&str]) -> Drive {
+pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&str]) -> Drive {
     let found = inventory.on(key);
     let disk = inventory.disk(key);
     let (path, device) = open(key, disk, &found);

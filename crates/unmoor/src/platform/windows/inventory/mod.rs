@@ -1,4 +1,4 @@
-//! TODO.
+//! From a name to a [`Drive`](crate::Drive): what there is, what it is, what a target means.
 
 pub(crate) mod describe;
 pub(crate) mod resolve;

@@ -6,12 +6,14 @@ use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
-use crate::platform::windows::session::{ERROR_ACCESS_DENIED, WindowsSession, attempt, run_until};
+use crate::platform::windows::release::handles::{
+    DriveHandles, ERROR_ACCESS_DENIED, attempt, run_until,
+};
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::{cancellable_io, devnode, storage};
 use std::time::Duration;
 
-impl WindowsSession {
+impl DriveHandles {
     /// The handles that take a request for the whole drive: the volumes that are held, or a volume
     /// opened for it; then the drive itself.
     pub(crate) fn methods(&self) -> Vec<(String, Device)> {

@@ -8,13 +8,13 @@ use crate::model::step::Attempt;
 use crate::model::volume::Volume;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
-use crate::platform::windows::session::WindowsSession;
+use crate::platform::windows::release::handles::DriveHandles;
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::{cancellable_io, storage};
 
 const ERROR_WRITE_PROTECT: Code = 19;
 
-impl WindowsSession {
+impl DriveHandles {
     /// `FlushFileBuffers` on a handle that may write.
     pub(crate) fn flush_volume(
         &mut self,

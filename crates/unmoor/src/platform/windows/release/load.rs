@@ -5,11 +5,13 @@ use crate::model::drive::Presence;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::platform::win32_parse;
-use crate::platform::windows::session::{ERROR_ACCESS_DENIED, WindowsSession, attempt, run_until};
+use crate::platform::windows::release::handles::{
+    DriveHandles, ERROR_ACCESS_DENIED, attempt, run_until,
+};
 use crate::platform::windows::sys::storage;
 use std::time::Duration;
 
-impl WindowsSession {
+impl DriveHandles {
     /// By the handle that asks, then by those that may read.
     pub(crate) fn load_medium(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let mut attempts = Vec::new();
@@ -54,7 +56,7 @@ impl WindowsSession {
     fn settle(&self, deadline: &mut Deadline<'_>) -> Result<()> {
         let start = deadline.now();
         loop {
-            let seen = self.ask_presence();
+            let seen = self.presence();
             let patience = match seen {
                 // "Not ready" is what a drive says that has no medium, and one that spins up.
                 Presence::Absent | Presence::Stopped => Duration::from_secs(12),

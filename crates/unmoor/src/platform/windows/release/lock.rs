@@ -6,17 +6,16 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::model::volume::Volume;
-use crate::options::Options;
 use crate::platform::win32_parse;
-use crate::platform::windows::session::{
-    ERROR_ACCESS_DENIED, QUERY_TIMEOUT, WindowsSession, attempt, run_until,
+use crate::platform::windows::blockers::scan;
+use crate::platform::windows::release::handles::{
+    DriveHandles, ERROR_ACCESS_DENIED, QUERY_TIMEOUT, attempt, run_until,
 };
+use crate::platform::windows::relocate;
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::{cancellable_io, fsctl};
-use crate::platform::windows::blockers::scan;
-use crate::platform::windows::relocate;
 
-impl WindowsSession {
+impl DriveHandles {
     /// The handle that will hold the volume. Locking and dismounting want no right to write, taking it
     /// offline later does (its control code, 0x0056C00C, has FILE_READ_ACCESS and FILE_WRITE_ACCESS): so
     /// that is asked for, and done without where it is not given. A disc is opened to read only, as in the
@@ -37,13 +36,12 @@ impl WindowsSession {
         volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        if self.locked_volumes(volume).is_some() {
+        if self.locked_volume(volume).is_some() {
             return Ok(StepOutcome::skipped("locked already"));
         }
         let device = self.open_for_lock(volume)?;
         let method = format!("FSCTL_LOCK_VOLUME on {}", volume.name);
-        let asked =
-            run_until(&mut deadline.capped(Options::FIRST_LOCK_TIMEOUT), &device, fsctl::lock);
+        let asked = run_until(deadline, &device, fsctl::lock);
         let answer = match asked {
             Ok(answer) => answer,
             // The user's own time may still last: then it is asked again.
@@ -103,7 +101,7 @@ impl WindowsSession {
         force: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        let device = match self.locked_volumes(volume) {
+        let device = match self.locked_volume(volume) {
             Some(device) => device.clone(),
             None if force => self.open_for_lock(volume)?,
             None => {
@@ -116,7 +114,7 @@ impl WindowsSession {
             return Err(error.with_attempts(vec![attempt(method, &Err(code))]));
         }
         let mut done = StepOutcome::via(Attempt::accepted(method));
-        if self.locked_volumes(volume).is_none() {
+        if self.locked_volume(volume).is_none() {
             done = done.with_note(format!(
                 "{} dismounted without a lock: open handles on it now answer ERROR_NOT_READY",
                 volume.name
@@ -133,7 +131,7 @@ impl WindowsSession {
         volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        let Some(device) = self.locked_volumes(volume).cloned() else {
+        let Some(device) = self.locked_volume(volume).cloned() else {
             return Err(Error::new(ErrorKind::Refused, &volume.name, "is not dismounted"));
         };
         match run_until(deadline, &device, fsctl::offline)? {

@@ -1,7 +1,8 @@
-//! TODO.
+//! Steps of a release: flush, lock, dismount, eject, power off, load, remount.
 
 pub(crate) mod eject;
 pub(crate) mod flush;
+pub(crate) mod handles;
 pub(crate) mod load;
 pub(crate) mod lock;
 pub(crate) mod remount;

@@ -4,7 +4,7 @@ use crate::model::drive::Drive;
 use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::platform::win32_parse;
-use crate::platform::windows::session::attempt;
+use crate::platform::windows::release::handles::attempt;
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::{fsctl, volumes};
 

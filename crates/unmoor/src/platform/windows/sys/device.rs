@@ -4,6 +4,7 @@
 //! `DeviceIoControl`.
 
 use crate::platform::win32_parse::Code;
+use crate::platform::windows::sys::error_mode::quiet;
 use crate::platform::windows::sys::utf16::wide;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -14,9 +15,6 @@ use std::ptr::{null, null_mut};
 use std::sync::Arc;
 use windows_sys::Win32::Foundation::{ERROR_GEN_FAILURE, GENERIC_READ, GENERIC_WRITE};
 use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE};
-use windows_sys::Win32::System::Diagnostics::Debug::{
-    SEM_FAILCRITICALERRORS, SEM_NOOPENFILEERRORBOX, SetErrorMode,
-};
 use windows_sys::Win32::System::IO::DeviceIoControl;
 
 /// What a handle is opened for.
@@ -44,6 +42,7 @@ impl Device {
             Access::Read => GENERIC_READ,
             Access::Write => GENERIC_READ | GENERIC_WRITE,
         };
+        let _quiet = quiet();
         OpenOptions::new()
             .access_mode(rights)
             .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
@@ -69,6 +68,7 @@ impl Device {
         let size = u32::try_from(room).unwrap_or(u32::MAX);
         let input_size = u32::try_from(input.len()).unwrap_or(u32::MAX);
         let mut returned = 0u32;
+        let _quiet = quiet();
         // SAFETY: the handle lives as long as `self`; both buffers are as long as said, and outlive
         // the call, which is synchronous because the handle was opened without FILE_FLAG_OVERLAPPED.
         let ok = unsafe {
@@ -105,13 +105,8 @@ pub(crate) fn code(error: &io::Error) -> Code {
 /// its handle staying open.
 pub(crate) fn exists(path: &OsStr) -> bool {
     // A trailing NUL would cut the name short; `wide` is where that is thought of.
+    let _quiet = quiet();
     wide(path).len() > 1 && std::fs::symlink_metadata(path).is_ok()
-}
-
-/// `SetErrorMode`: a request to an empty drive is an error, not a window that waits for a disk.
-pub(crate) fn no_dialogs() {
-    // SAFETY: sets a flag of this process, and cannot fail.
-    unsafe { SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOOPENFILEERRORBOX) };
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! TODO.
+//! Win32 interfaces, one a file: bytes and error codes in, bytes and error codes out.
 
 pub(crate) mod cancellable_io;
 pub(crate) mod device;
 pub(crate) mod devnode;
 pub(crate) mod dynamic_library;
+pub(crate) mod error_mode;
 pub(crate) mod fsctl;
 pub(crate) mod privilege;
 pub(crate) mod process;

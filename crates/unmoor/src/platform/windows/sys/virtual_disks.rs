@@ -5,8 +5,7 @@
 //! which ones to ask, but not before Windows 8. The library is loaded when it is needed.
 
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::ImageFile;
-use crate::platform::windows::inventory::snapshot::DriveKey;
+use crate::platform::win32_parse::{DeviceNumber, ImageFile};
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::devnode;
 use crate::platform::windows::sys::dynamic_library::Library;
@@ -22,8 +21,8 @@ type Ask = unsafe extern "system" fn(HANDLE, i32, u32, *mut core::ffi::c_void, *
 /// A virtual disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VirtualDisk {
-    /// What tells it from other drives.
-    pub(crate) key: DriveKey,
+    /// Its device number.
+    pub(crate) number: DeviceNumber,
     /// The files it lies in: several for a differencing disk.
     pub(crate) files: Vec<ImageFile>,
 }
@@ -43,7 +42,7 @@ pub(crate) fn all() -> Vec<VirtualDisk> {
             files(ask, &device)
         });
         let files = answers.find(|files| !files.is_empty())?;
-        Some(VirtualDisk { key: DriveKey::of_number(disk.number), files })
+        Some(VirtualDisk { number: disk.number, files })
     };
     disks.filter_map(one).collect()
 }

@@ -7,6 +7,7 @@
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::sys::cancellable_io::last;
+use crate::platform::windows::sys::error_mode::quiet;
 use crate::platform::windows::sys::utf16::{lossy, narrow, wide};
 use std::ffi::{OsStr, OsString};
 use std::ptr::{null, null_mut};
@@ -71,6 +72,7 @@ pub(crate) fn mount_points(volume: &str) -> Vec<OsString> {
 
 /// `GetVolumeNameForVolumeMountPointW`: the `\\?\Volume{…}\` of a letter (`E:\`) or a mounted folder.
 pub(crate) fn name_of(mount_point: impl AsRef<OsStr>) -> Result<String, Code> {
+    let _quiet = quiet();
     let mount_point = wide(mount_point);
     let mut name = [0u16; 64];
     // SAFETY: `mount_point` ends in a NUL; `name` is as long as said.
@@ -86,6 +88,7 @@ pub(crate) fn name_of(mount_point: impl AsRef<OsStr>) -> Result<String, Code> {
 
 /// `GetVolumePathNameW`: the mount point that a path lies under.
 pub(crate) fn mount_point_of(path: impl AsRef<OsStr>) -> Result<OsString, Code> {
+    let _quiet = quiet();
     let path = wide(path);
     let mut units = vec![0u16; LONGEST];
     // SAFETY: `path` ends in a NUL; `units` is as long as said.
@@ -106,6 +109,7 @@ pub(crate) struct FileSystem {
 /// `GetVolumeInformationW` on a root (`E:\`, `\\?\Volume{…}\`). Mounts the volume if it is not.
 pub(crate) fn file_system(root: impl AsRef<OsStr>) -> Result<FileSystem, Code> {
     const FILE_READ_ONLY_VOLUME: u32 = 0x0008_0000;
+    let _quiet = quiet();
     let root = wide(root);
     let (mut label, mut name) = ([0u16; 261], [0u16; 261]);
     let (mut serial, mut flags) = (0u32, 0u32);
@@ -136,6 +140,7 @@ pub(crate) fn file_system(root: impl AsRef<OsStr>) -> Result<FileSystem, Code> {
 
 /// `GetDiskFreeSpaceExW`: the size of the file system.
 pub(crate) fn size(root: impl AsRef<OsStr>) -> Option<u64> {
+    let _quiet = quiet();
     let root = wide(root);
     let mut total = 0u64;
     // SAFETY: `root` ends in a NUL; `total` outlives the call; the other two may be null.
@@ -156,6 +161,7 @@ pub(crate) enum DriveType {
 
 /// `GetDriveTypeW` of a root.
 pub(crate) fn drive_type(root: impl AsRef<OsStr>) -> DriveType {
+    let _quiet = quiet();
     let root = wide(root);
     // SAFETY: `root` ends in a NUL.
     match unsafe { GetDriveTypeW(root.as_ptr()) } {

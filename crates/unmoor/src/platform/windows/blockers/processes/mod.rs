@@ -1,4 +1,4 @@
-//! TODO.
+//! Processes that use a drive: what they have open, who they are, how they can be closed.
 
 pub(crate) mod account;
 pub(crate) mod duplicate;
