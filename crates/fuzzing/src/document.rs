@@ -1,7 +1,7 @@
 //! JSON: names that are no text on the way out, and the checker of the documents on the way in.
 
 use crate::command::os;
-use crate::{Parser, os_text};
+use crate::{Parser, lossy};
 use serde_json::Value;
 
 /// JSON's.
@@ -11,7 +11,7 @@ pub const PARSERS: [Parser; 2] = [("contract", contract), ("json_names", json_na
 /// cannot hold the name the true bytes stand beside it.
 pub fn json_names(bytes: &[u8]) {
     let name = os(bytes);
-    let (plain, hex) = (os_text::plain(&name), os_text::bytes_of(&name));
+    let (plain, hex) = (lossy::plain(&name), lossy::bytes_of(&name));
     let printed = serde_json::json!({ "name": plain, "name_bytes": hex }).to_string();
     assert!(!printed.contains(|c: char| c < ' '), "one line");
     let read: Value = serde_json::from_str(&printed).expect("valid JSON");

@@ -10,15 +10,15 @@ mod args;
 #[allow(dead_code)]
 #[path = "../../unmoor-cli/src/duration.rs"]
 mod duration;
-#[path = "../../unmoor-cli/src/json/os_text.rs"]
-mod os_text;
-#[allow(dead_code)]
-#[path = "../../unmoor-cli/src/shorten.rs"]
-mod shorten;
+#[path = "../../unmoor-cli/src/escape.rs"]
+mod escape;
+#[path = "../../unmoor-cli/src/json/lossy.rs"]
+mod lossy;
 #[path = "../../unmoor-cli/src/table.rs"]
 mod table;
-#[path = "../../unmoor-cli/src/text.rs"]
-mod text;
+#[allow(dead_code)]
+#[path = "../../unmoor-cli/src/truncate.rs"]
+mod truncate;
 
 pub mod command;
 pub mod document;

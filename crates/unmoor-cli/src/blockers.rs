@@ -1,7 +1,7 @@
 //! What is in the way, in lines for a person: grouped by process, what to close first comes first.
 
-use crate::shorten::{cut, shortened};
-use crate::text::escape_os;
+use crate::escape::escape_os;
+use crate::truncate::{cut, shortened};
 use unicode_width::UnicodeWidthStr;
 use unmoor::{
     Blocker, BlockerKind, BlockerScan, Process, Termination, TerminationResult, Usage, UsageKind,

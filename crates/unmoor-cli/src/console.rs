@@ -2,7 +2,7 @@
 //!
 //! Nothing here asks the system anything before there is something to colour or to measure.
 
-use crate::text::escape;
+use crate::escape::escape;
 use std::io::{self, IsTerminal, Write};
 
 /// What a line is about, which decides its colour on a terminal.

@@ -1,25 +1,26 @@
 //! The command: arguments in, library calls, words out. It has no procedure of its own.
 
-mod answer;
 mod args;
-mod ask;
 mod blockers;
+mod command_kind;
 mod commands;
+mod confirm;
 mod console;
 mod demo;
 mod duration;
+mod escape;
 mod json;
-mod machines;
-mod mistyped;
+mod live_progress;
+mod messages;
 mod outcome;
+mod platforms;
 mod progress;
-mod shorten;
 mod signals;
 mod steps;
 mod table;
-mod text;
-mod watch;
-mod words;
+mod target_result;
+mod truncate;
+mod typo;
 
 use args::Command;
 use clap::Parser;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 
 fn run() -> u8 {
     let words: Vec<_> = std::env::args_os().collect();
-    if let Some((word, command)) = mistyped::command(&words) {
+    if let Some((word, command)) = typo::command(&words) {
         print_err(
             Style::Bad,
             &format!("unmoor: there is no command {word}; did you mean {command}?"),
@@ -57,7 +58,7 @@ fn run() -> u8 {
     match carry_out(command) {
         Ok(code) => code,
         Err(error) => {
-            print_err(Style::Bad, &format!("unmoor: {}", words::failure(None, &error)));
+            print_err(Style::Bad, &format!("unmoor: {}", messages::failure(None, &error)));
             if let Some(help) = error.help() {
                 print_err(Style::Plain, &format!("  {help}"));
             }

@@ -5,8 +5,8 @@
 
 use crate::args::Output;
 use crate::console::{self, Style, print_err};
-use crate::text::{escape, escape_os};
-use crate::{blockers, duration, steps, words};
+use crate::escape::{escape, escape_os};
+use crate::{blockers, duration, messages, steps};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::cell::OnceCell;
 use std::ffi::OsStr;
@@ -173,7 +173,7 @@ fn few(names: &[String]) -> String {
 fn flush_bar(name: &str, whole: u64) -> ProgressBar {
     let left = |state: &ProgressState, out: &mut dyn Write| {
         let left = state.len().unwrap_or_default().saturating_sub(state.pos());
-        _ = out.write_str(&words::size(left));
+        _ = out.write_str(&messages::size(left));
     };
     let template = "{prefix}: writing {bar:30} {left} left, {decimal_bytes_per_sec}, {eta}";
     let style = style(template).with_key("left", left);

@@ -1,7 +1,7 @@
 //! Columns under each other, as wide as they need to be, cut to the terminal where there is one.
 
-use crate::shorten::cut;
-use crate::text::escape;
+use crate::escape::escape;
+use crate::truncate::cut;
 use unicode_width::UnicodeWidthStr;
 
 /// Rows of cells; the last cell of a row may be as long as it likes.

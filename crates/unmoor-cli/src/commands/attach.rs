@@ -1,13 +1,14 @@
 //! `attach`: brings back what a power-off took off its bus; without a port, what could be.
 
 use super::{parse, print_document, run_each};
-use crate::answer::{CommandKind, TargetResult};
 use crate::args;
+use crate::command_kind::CommandKind;
 use crate::console::{Style, print_err, print_out};
-use crate::machines::Platforms;
 use crate::outcome::Outcome;
+use crate::platforms::Platforms;
 use crate::progress::Progress;
-use crate::{json, signals, words};
+use crate::target_result::TargetResult;
+use crate::{json, messages, signals};
 use unmoor::{Error, Options, Port, platform};
 
 pub fn run(args: args::Attach) -> Result<u8, Error> {
@@ -44,7 +45,7 @@ fn list(output: &args::Output) -> u8 {
     match found {
         Ok(ports) => print(&ports, output.quiet),
         Err(error) => {
-            print_err(Style::Bad, &words::failure(None, &error));
+            print_err(Style::Bad, &messages::failure(None, &error));
             if let Some(help) = error.help() {
                 print_err(Style::Plain, &format!("  {help}"));
             }

@@ -2,10 +2,10 @@
 
 use super::print_document;
 use crate::console::{self, Style, print_err, print_out};
+use crate::escape::escape_os;
 use crate::outcome::Outcome;
 use crate::table::Table;
-use crate::text::escape_os;
-use crate::{args, json, words};
+use crate::{args, json, messages};
 use unmoor::{Drive, DriveKind, Error, Medium, Volume, platform};
 use unmoor_simulated::Simulated;
 
@@ -27,7 +27,7 @@ pub fn run(args: args::List) -> u8 {
 }
 
 fn fail(error: &Error) {
-    print_err(Style::Bad, &words::failure(None, error));
+    print_err(Style::Bad, &messages::failure(None, error));
     if let Some(help) = error.help() {
         print_err(Style::Plain, &format!("  {help}"));
     }
@@ -52,10 +52,10 @@ pub fn print(drives: &[Drive], all: bool) {
 }
 
 fn add(drive: &Drive, lines: bool, table: &mut Table) {
-    let size = drive.size.filter(|s| *s > 0).map(words::size).unwrap_or_default();
+    let size = drive.size.filter(|s| *s > 0).map(messages::size).unwrap_or_default();
     let model = match &drive.backing_file {
         Some(file) => escape_os(file),
-        None => words::model(drive).unwrap_or_default(),
+        None => messages::model(drive).unwrap_or_default(),
     };
     let mut state = state(drive);
     // A file system on the bare drive has no line of its own: it is the drive.
@@ -72,7 +72,7 @@ fn add(drive: &Drive, lines: bool, table: &mut Table) {
         let deeper = if volume.parents.contains(&drive.name) { "" } else { "  " };
         table.row([
             format!("{deeper}{branch} {}", volume.name),
-            volume.size.map(words::size).unwrap_or_default(),
+            volume.size.map(messages::size).unwrap_or_default(),
             volume.file_system.clone().unwrap_or_default(),
             volume.label.clone().unwrap_or_default(),
             attached(volume).join(", "),
@@ -120,7 +120,7 @@ fn content(volume: &Volume) -> Vec<String> {
 fn attached(volume: &Volume) -> Vec<String> {
     let mut parts: Vec<String> = volume.mounts.iter().map(|m| escape_os(&m.path)).collect();
     if let Some(bytes) = volume.unwritten.filter(|b| *b > 0) {
-        parts.push(format!("{} unwritten", words::size(bytes)));
+        parts.push(format!("{} unwritten", messages::size(bytes)));
     }
     parts
 }

@@ -1,17 +1,18 @@
 //! One file a command: library calls in, words or JSON out.
 
 pub mod attach;
+mod batch;
 pub mod list;
-mod many;
 pub mod release;
 mod removable;
 pub mod status;
 pub mod who;
 
-use crate::answer::{CommandKind, TargetResult};
 use crate::args::Output;
+use crate::command_kind::CommandKind;
 use crate::console::{self, Style, print_err, print_out};
 use crate::outcome::Outcome;
+use crate::target_result::TargetResult;
 use crate::{blockers, json, steps};
 use removable::LeftOut;
 use std::env::consts::{ARCH, OS};

@@ -1,10 +1,10 @@
 //! `eject`, `load`, `flush`: the procedures that change something.
 
-use super::many::many;
+use super::batch::batch;
 use super::removable;
-use crate::answer::CommandKind;
 use crate::args::{Eject, Flush, Load, Remount};
-use crate::{ask, signals};
+use crate::command_kind::CommandKind;
+use crate::{confirm, signals};
 #[cfg(windows)]
 use std::ffi::OsString;
 use std::time::Duration;
@@ -89,7 +89,7 @@ fn kill(args: &Eject) -> Result<Option<Kill>, Error> {
     let consent = match (args.kill, args.yes || args.dry_run) {
         (false, _) => return Ok(None),
         (true, true) => Confirm::Always,
-        (true, false) if ask::can_answer() => Confirm::Prompt(ask::user()),
+        (true, false) if confirm::can_answer() => Confirm::Prompt(confirm::user()),
         (true, false) => {
             let why = "there is no terminal to ask on before programs are ended";
             return Err(Error::new(ErrorKind::InvalidTarget, "--kill", why)

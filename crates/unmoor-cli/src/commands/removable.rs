@@ -4,7 +4,7 @@ use super::print_document;
 use crate::args::Output;
 use crate::console::{Style, print_err};
 use crate::outcome::Outcome;
-use crate::{json, words};
+use crate::{json, messages};
 use std::ffi::OsString;
 use unmoor::{Drive, Error, ErrorKind, Result, platform};
 use unmoor_simulated::Simulated;
@@ -25,7 +25,7 @@ pub fn find(simulated: bool) -> Result<(Vec<OsString>, Vec<LeftOut>)> {
 /// Says which drives are left out.
 pub fn print_left_out(left_out: &[LeftOut]) {
     for (drive, reason) in left_out {
-        print_err(Style::Dim, &format!("left out: {}: {reason}", words::describe(drive)));
+        print_err(Style::Dim, &format!("left out: {}: {reason}", messages::describe(drive)));
     }
 }
 
@@ -38,7 +38,7 @@ pub fn nothing_to_release(verb: &str, error: &Error, left_out: &[LeftOut], outpu
     if output.verbose {
         print_left_out(left_out);
     }
-    print_err(Style::Bad, &words::failure(None, error));
+    print_err(Style::Bad, &messages::failure(None, error));
     if let Some(help) = error.help() {
         print_err(Style::Plain, &format!("  {help}"));
     }

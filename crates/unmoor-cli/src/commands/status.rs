@@ -1,13 +1,14 @@
 //! `status`: one drive in full, and what `eject` would do with it. Changes nothing.
 
 use super::{list, parse, print_document};
-use crate::answer::{CommandKind, TargetResult};
 use crate::args;
+use crate::command_kind::CommandKind;
 use crate::console::{Style, print_err, print_out};
-use crate::machines::Platforms;
+use crate::escape::escape_os;
 use crate::outcome::Outcome;
-use crate::text::escape_os;
-use crate::{json, steps, words};
+use crate::platforms::Platforms;
+use crate::target_result::TargetResult;
+use crate::{json, messages, steps};
 use std::ffi::OsString;
 use unmoor::{Drive, DriveKind, Error, Medium, Options, Target, Volume, platform};
 
@@ -62,11 +63,11 @@ fn look(machines: &Platforms, given: OsString, target: &Target) -> TargetResult 
     if let Some(drive) = &answer.drive {
         answer.message = match &answer.error {
             Some(error) => {
-                format!("{}: `eject` would stop: {}.", words::describe(drive), error.detail())
+                format!("{}: `eject` would stop: {}.", messages::describe(drive), error.detail())
             }
             None => format!(
                 "{}: `eject` would do this, if nothing is in the way (`unmoor who` looks):",
-                words::describe(drive)
+                messages::describe(drive)
             ),
         };
         answer.outcome = Outcome::Done;
@@ -83,7 +84,7 @@ fn print(answer: &TargetResult) {
         }
         return;
     };
-    print_out(Style::Strong, &words::describe(drive));
+    print_out(Style::Strong, &messages::describe(drive));
     for (name, value) in facts(drive) {
         print_out(Style::Plain, &format!("  {name:<10} {value}"));
     }
@@ -114,7 +115,7 @@ fn facts(drive: &Drive) -> Vec<(&'static str, String)> {
     add("read-only", drive.read_only.then(|| "nothing can be written to it".into()));
     add("system", (!drive.system_uses.is_empty()).then(|| drive.system_uses.join(", ")));
     add("siblings", (!drive.siblings.is_empty()).then(|| drive.siblings.join(", ")));
-    add("unwritten", drive.unwritten().map(words::size));
+    add("unwritten", drive.unwritten().map(messages::size));
     facts
 }
 
@@ -142,9 +143,9 @@ fn leaves(drive: &Drive) -> &'static str {
 fn describe(volume: &Volume) -> String {
     let label = volume.label.as_ref().map(|l| format!("\"{l}\""));
     let uuid = volume.uuid.as_ref().map(|u| format!("UUID={u}"));
-    let size = volume.size.map(words::size);
+    let size = volume.size.map(messages::size);
     let unwritten = volume.unwritten.filter(|b| *b > 0);
-    let unwritten = unwritten.map(|b| format!("{} unwritten", words::size(b)));
+    let unwritten = unwritten.map(|b| format!("{} unwritten", messages::size(b)));
     let mut parts = vec![volume.name.clone()];
     parts.extend(volume.file_system.clone());
     parts.extend([label, uuid, size, unwritten].into_iter().flatten());

@@ -1,12 +1,13 @@
 //! `who`: what is in the way of a release. Changes nothing.
 
 use super::{parse, run_each};
-use crate::answer::{CommandKind, TargetResult};
 use crate::args;
 use crate::blockers::{processes, user};
-use crate::machines::Platforms;
+use crate::command_kind::CommandKind;
 use crate::outcome::Outcome;
-use crate::{signals, words};
+use crate::platforms::Platforms;
+use crate::target_result::TargetResult;
+use crate::{messages, signals};
 use std::ffi::OsString;
 use unmoor::{Blocker, BlockerKind, BlockerScan, Drive, Error, ErrorKind, Opened, Options, Target};
 
@@ -51,7 +52,7 @@ fn answer(
     TargetResult {
         target,
         outcome,
-        message: format!("{}: {what}.", words::describe(&drive)),
+        message: format!("{}: {what}.", messages::describe(&drive)),
         help: help.map(|whom| format!("run it as {whom} to see everything")),
         drive: Some(drive),
         action: None,

@@ -7,14 +7,15 @@ mod simulated;
 #[cfg(target_os = "linux")]
 mod system;
 
-use crate::answer::{CommandKind, TargetResult};
 use crate::args::{self, Output};
+use crate::command_kind::CommandKind;
 use crate::commands;
 use crate::console::{self, Style, print_err, print_out};
+use crate::escape::escape_os;
 use crate::outcome::Outcome;
 use crate::progress::Progress;
-use crate::text::escape_os;
-use crate::{signals, steps, words};
+use crate::target_result::TargetResult;
+use crate::{messages, signals, steps};
 use std::ffi::OsString;
 use std::time::Duration;
 use unmoor::platform::Platform;
@@ -181,12 +182,12 @@ fn checksum_files(index: usize) -> (String, Vec<u8>) {
 
 /// `12 files, 24.0 MB; 23.9 MB of it are in the machine's memory only.`
 fn copied(stick: &dyn Stick) -> String {
-    let all = words::size((FILES * FILE_SIZE) as u64);
+    let all = messages::size((FILES * FILE_SIZE) as u64);
     let copied = format!("{FILES} files, {all}, copied and not synced");
     let target = Target::parse(stick.target());
     let drive = target.and_then(|target| unmoor::resolve(stick.machine(), &target));
     match drive.ok().and_then(|d| d.unwritten()) {
-        Some(bytes) => format!("{copied}: {} are in memory only.", words::size(bytes)),
+        Some(bytes) => format!("{copied}: {} are in memory only.", messages::size(bytes)),
         None => format!("{copied}: pulled out now, it would have lost much of it."),
     }
 }

@@ -1,7 +1,7 @@
 //! What is in the way, in the JSON document.
 
+use super::lossy::{bytes_of, plain};
 use super::names;
-use super::os_text::{bytes_of, plain};
 use serde::Serialize;
 use unmoor::{Blocker, BlockerScan, Process, Termination, Usage};
 

@@ -1,7 +1,7 @@
 //! Drives, volumes and mounts in the JSON document.
 
+use super::lossy::{bytes_of, plain};
 use super::names;
-use super::os_text::{bytes_of, plain};
 use serde::Serialize;
 use unmoor::{Drive, Mount, Volume};
 

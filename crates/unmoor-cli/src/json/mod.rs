@@ -3,13 +3,13 @@
 
 mod blocker;
 mod drive;
+mod lossy;
 mod names;
-mod os_text;
 
-use crate::answer::TargetResult;
+use crate::target_result::TargetResult;
 use blocker::{BlockerDto, ScanDto, TerminationDto};
 use drive::DriveDto;
-use os_text::{bytes_of, plain};
+use lossy::{bytes_of, plain};
 use serde::Serialize;
 use unmoor::{Attempt, Bus, Drive, Error, Port, StepReport};
 

@@ -4,13 +4,13 @@
 //! are kept in the virtual machine, on emulated drives.
 #![cfg(target_os = "linux")]
 
+mod batch;
 mod crowd;
 mod image;
 mod kill;
-mod many;
 mod names;
-mod nobody;
 mod raw;
+mod unprivileged;
 mod waiting;
 
 use image::{Image, alone, answer, attach, is_attached, ran, shell, unmoor};

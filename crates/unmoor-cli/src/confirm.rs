@@ -1,7 +1,7 @@
 //! Asking the user on the terminal whether programs may be ended. The default is no.
 
 use crate::console::{self, Style, print_err};
-use crate::{blockers, words};
+use crate::{blockers, messages};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,7 @@ pub fn user() -> PromptFn {
 fn question(drive: &Drive, programs: &[&Blocker]) -> Vec<String> {
     let count = blockers::processes(programs.len());
     let room = blockers::Room { all: false, width: console::width_of_errors() };
-    let mut lines = vec![format!("{}: {count} would be ended:", words::describe(drive))];
+    let mut lines = vec![format!("{}: {count} would be ended:", messages::describe(drive))];
     lines.extend(programs.iter().flat_map(|blocker| blockers::who(blocker, room)));
     lines
 }

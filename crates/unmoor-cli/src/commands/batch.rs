@@ -2,10 +2,11 @@
 
 use super::removable::{LeftOut, print_left_out};
 use super::{conclude, introduce, parse, print};
-use crate::answer::{CommandKind, TargetResult};
 use crate::args::Output;
-use crate::machines::Platforms;
-use crate::watch::LiveProgress;
+use crate::command_kind::CommandKind;
+use crate::live_progress::LiveProgress;
+use crate::platforms::Platforms;
+use crate::target_result::TargetResult;
 use std::ffi::OsString;
 use unmoor::{BatchEvent, BatchItem, Error, Operation, Options};
 

@@ -1,9 +1,10 @@
 //! What the command has to say about one target, whether to a person or in JSON.
 
+use crate::command_kind::CommandKind;
+use crate::messages;
 use crate::outcome::Outcome;
-use crate::words;
 use std::ffi::OsString;
-use unmoor::{Action, BlockerScan, Drive, Error, Goal, Presence, Report, StepReport, Termination};
+use unmoor::{Action, BlockerScan, Drive, Error, Presence, Report, StepReport, Termination};
 
 /// What came of one target.
 pub struct TargetResult {
@@ -29,33 +30,6 @@ pub struct TargetResult {
     pub error: Option<Error>,
 }
 
-/// What was asked for: it decides what success is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommandKind {
-    Eject(Goal),
-    Load,
-    Flush,
-    Remount,
-    Attach,
-    Status,
-    Who,
-}
-
-impl CommandKind {
-    /// Its name on the command line and in the JSON document.
-    pub fn name(self) -> &'static str {
-        match self {
-            CommandKind::Eject(_) => "eject",
-            CommandKind::Load => "load",
-            CommandKind::Flush => "flush",
-            CommandKind::Remount => "remount",
-            CommandKind::Attach => "attach",
-            CommandKind::Status => "status",
-            CommandKind::Who => "who",
-        }
-    }
-}
-
 impl TargetResult {
     /// Puts the library's report into words.
     pub fn from_report(target: OsString, verb: CommandKind, report: Report) -> TargetResult {
@@ -67,8 +41,8 @@ impl TargetResult {
             unmoor::Outcome::Completed => Outcome::Done,
             unmoor::Outcome::Failed(error) => Outcome::from(error),
         };
-        let message = words::message(verb, &report);
-        let way_back = words::reattach_hint(&report);
+        let message = messages::message(verb, &report);
+        let way_back = messages::reattach_hint(&report);
         let Report {
             drive, action, steps, medium_after, ended, warnings, lost, outcome: end, ..
         } = report;
@@ -76,7 +50,8 @@ impl TargetResult {
             unmoor::Outcome::Failed(error) => Some(error),
             _ => None,
         };
-        let help = error.as_ref().and_then(|e| words::help(verb, &target, e, &steps)).or(way_back);
+        let help =
+            error.as_ref().and_then(|e| messages::help(verb, &target, e, &steps)).or(way_back);
         let scan = error.as_ref().and_then(|e| e.scan().cloned());
         TargetResult {
             target,
@@ -104,8 +79,8 @@ impl TargetResult {
     ) -> TargetResult {
         TargetResult {
             outcome: Outcome::from(&error),
-            message: words::failure(drive.as_ref(), &error),
-            help: words::help(verb, &target, &error, &[]),
+            message: messages::failure(drive.as_ref(), &error),
+            help: messages::help(verb, &target, &error, &[]),
             target,
             drive,
             action: None,

@@ -6,9 +6,9 @@
 
 use crate::args::Output;
 use crate::console::{self, Style, print_err};
+use crate::escape::{escape, escape_os};
 use crate::progress::Progress;
-use crate::text::{escape, escape_os};
-use crate::{duration, steps, words};
+use crate::{duration, messages, steps};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -144,7 +144,7 @@ fn state(event: &Event<'_>) -> Option<String> {
         }
         .into(),
         Event::Flushing { remaining: left } if *left > 0 => {
-            format!("writing, {} left", words::size(*left))
+            format!("writing, {} left", messages::size(*left))
         }
         Event::Waiting { error, remaining: left } => {
             let left = duration::words(*left);

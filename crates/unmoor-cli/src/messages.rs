@@ -2,7 +2,7 @@
 //!
 //! They may hold text from strangers; whoever prints them escapes it (`text`).
 
-use crate::answer::CommandKind;
+use crate::command_kind::CommandKind;
 use std::ffi::OsStr;
 use unmoor::{
     Action, Drive, DriveKind, Error, ErrorKind, Goal, Outcome, Presence, Report, Status, Step,
@@ -12,7 +12,7 @@ use unmoor::{
 /// The drive, so that a person knows it: `sdb (SanDisk Cruzer, 16.0 GB)`.
 pub fn describe(drive: &Drive) -> String {
     let what = match &drive.backing_file {
-        Some(file) => Some(crate::text::escape_os(file)),
+        Some(file) => Some(crate::escape::escape_os(file)),
         None => model(drive),
     };
     let size = drive.size.filter(|s| *s > 0).map(size);
@@ -201,7 +201,7 @@ fn kill_would_help(error: &Error, steps: &[StepReport]) -> bool {
 
 /// The word as a shell takes it back.
 fn quoted(word: &OsStr) -> String {
-    let text = crate::text::escape_os(word);
+    let text = crate::escape::escape_os(word);
     let plain = |c: char| c.is_alphanumeric() || "/._-:=+,@%".contains(c);
     match text.chars().all(plain) {
         true => text,
