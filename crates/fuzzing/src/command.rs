@@ -11,11 +11,11 @@ use unicode_width::UnicodeWidthStr;
 
 /// The command's.
 pub const PARSERS: [Parser; 4] =
-    [("arguments", arguments), ("duration", duration), ("escape", escape), ("table", table)];
+    [("arguments", arguments), ("duration", duration), ("escape", escaping), ("table", table)];
 
 /// Text from a stranger on its way to a terminal: one line of it, without anything that a terminal
 /// would obey; escaping it again changes nothing.
-pub fn escape(bytes: &[u8]) {
+pub fn escaping(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let line = escape(&text);
     assert!(is_harmless(&line));
