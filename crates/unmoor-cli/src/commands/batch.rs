@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use unmoor::{BatchEvent, BatchItem, Error, Operation, Options};
 
 /// Carries the procedure out with every target and answers each; returns the worst exit code.
-pub fn many(
+pub fn run_batch(
     verb: CommandKind,
     procedure: Operation,
     targets: Vec<OsString>,

@@ -1,6 +1,6 @@
 //! `eject`, `load`, `flush`: the procedures that change something.
 
-use super::batch::batch;
+use super::batch::run_batch;
 use super::removable;
 use crate::args::{Eject, Flush, Load, Remount};
 use crate::command_kind::CommandKind;
@@ -57,7 +57,7 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         return Ok(code);
     }
     let procedure = if args.dry_run { Operation::DryRun } else { Operation::Release };
-    many(verb, procedure, targets, left_out, &args.output, &options)
+    run_batch(verb, procedure, targets, left_out, &args.output, &options)
 }
 
 /// On Windows, a program on the drive to be released would be in its own way: a copy does it then.
@@ -71,17 +71,17 @@ fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
 
 pub fn load(args: Load) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    many(CommandKind::Load, Operation::Load, args.targets, None, &args.output, &options)
+    run_batch(CommandKind::Load, Operation::Load, args.targets, None, &args.output, &options)
 }
 
 pub fn flush(args: Flush) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    many(CommandKind::Flush, Operation::Flush, args.targets, None, &args.output, &options)
+    run_batch(CommandKind::Flush, Operation::Flush, args.targets, None, &args.output, &options)
 }
 
 pub fn remount(args: Remount) -> Result<u8, Error> {
     let options = only_timeout(None);
-    many(CommandKind::Remount, Operation::Remount, args.targets, None, &args.output, &options)
+    run_batch(CommandKind::Remount, Operation::Remount, args.targets, None, &args.output, &options)
 }
 
 /// The wish to end programs. Where nobody can be asked, the answer has to be given beforehand.
