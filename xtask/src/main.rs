@@ -1,26 +1,12 @@
 //! Developers' commands. `cargo xtask help` lists them.
 
-mod agent;
-mod bench;
-mod ci;
-mod components;
-mod demo;
-mod faults;
-mod fuzz;
-mod hold;
-mod packages;
-mod paths;
-mod process;
-mod rig;
-mod setup;
-mod soak;
-mod trap;
-mod vm;
-mod windows;
-
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use xtask::{ci, demo, fuzz, process, setup, windows};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developers' commands of unmoor")]
@@ -36,65 +22,66 @@ enum Command {
     /// Set up, build, and show one real release on a drive made for it
     Demo,
     /// Boot emulated drives in a virtual machine and hold the command to its promises
-    Vm(vm::Options),
-    /// Let everything go wrong at every step of a release, in a virtual machine
-    Faults(faults::Options),
+    #[command(disable_help_flag = true)]
+    Vm(Forwarded),
+    /// Make each fault happen at each step of a release, in a virtual machine
+    #[command(disable_help_flag = true)]
+    Faults(Forwarded),
     /// Build the command for Windows, 64 and 32 bits
     Windows(windows::Options),
     /// Run the tests and the command as Windows programs, in Wine
     Wine(windows::wine::Options),
-    /// Everything that must pass before a change lands
+    /// Run everything that must pass before a change lands
     Ci(ci::Options),
-    /// Feed every reader of foreign text and bytes with what no friend would send
+    /// Feed malformed input to every parser of foreign text and bytes
     Fuzz(fuzz::Options),
-    /// Write, eject, cut the power, look: again and again, on random stacks of file systems
-    Soak(soak::Options),
+    /// Write, eject, cut the power and compare, on random stacks of file systems
+    #[command(disable_help_flag = true)]
+    Soak(Forwarded),
     /// Compare the command's whole-process cost with other programs'
-    Bench(bench::Options),
-    /// The rig's own half inside the virtual machine
-    #[command(hide = true)]
-    GuestAgent,
-    /// The soak's processes inside the virtual machine
-    #[command(hide = true)]
-    GuestWriter(soak::writer::Options),
-    /// Run a program and print what it cost, as one line of JSON, to a file
-    #[command(hide = true)]
-    Measure(bench::measure::Options),
-    /// Many processes with many open files, for a comparison to search
-    #[command(hide = true)]
-    Crowd(bench::crowd::Options),
-    /// Keep something busy, for a test to find
-    #[command(hide = true)]
-    Hold(hold::Options),
-    /// Run a program up to a step of a release, and on when told so
-    #[command(hide = true)]
-    Trap(trap::Options),
+    #[command(disable_help_flag = true)]
+    Bench(Forwarded),
 }
 
+/// Arguments of a command that another program of this workspace carries out.
+#[derive(clap::Args)]
+struct Forwarded {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, help = "`--help` lists them")]
+    arguments: Vec<OsString>,
+}
+
+const VM_TESTS: &str = "unmoor-vm-tests";
+const BENCHES: &str = "unmoor-benches";
+
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Setup => setup::command(),
-        Command::Demo => demo::command(),
-        Command::Vm(options) => vm::command(&options),
-        Command::Faults(options) => faults::command(&options),
-        Command::Windows(options) => windows::command(&options),
-        Command::Wine(options) => windows::wine::command(&options),
-        Command::Ci(options) => ci::command(&options),
-        Command::Fuzz(options) => fuzz::command(&options),
-        Command::Soak(options) => soak::command(&options),
-        Command::GuestWriter(options) => soak::writer::command(&options),
-        Command::Bench(options) => bench::command(&options),
-        Command::GuestAgent => agent::command(),
-        Command::Measure(options) => bench::measure::command(&options),
-        Command::Crowd(options) => bench::crowd::command(&options),
-        Command::Hold(options) => hold::command(&options),
-        Command::Trap(options) => trap::command(&options),
-    };
-    match result {
+    match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Setup => setup::command(),
+        Command::Demo => demo::command(),
+        Command::Vm(arguments) => arguments.forward(VM_TESTS, &["vm"]),
+        Command::Faults(arguments) => arguments.forward(VM_TESTS, &["faults"]),
+        Command::Soak(arguments) => arguments.forward(VM_TESTS, &["soak"]),
+        Command::Bench(arguments) => arguments.forward(BENCHES, &[]),
+        Command::Windows(options) => windows::command(&options),
+        Command::Wine(options) => windows::wine::command(&options),
+        Command::Ci(options) => ci::command(&options),
+        Command::Fuzz(options) => fuzz::command(&options),
+    }
+}
+
+impl Forwarded {
+    /// Builds the package's program and replaces this process with it.
+    fn forward(self, package: &str, words: &[&str]) -> Result<ExitCode> {
+        let error = process::cargo_run(package).args(words).args(self.arguments).exec();
+        Err(error).with_context(|| format!("cannot start {package}"))
     }
 }

@@ -55,6 +55,15 @@ pub fn build_unmoor() -> Result<PathBuf> {
     Ok(crate::paths::target().join("release/unmoor"))
 }
 
+/// Returns `cargo run` for the program of a package of this workspace; its arguments come next.
+pub fn cargo_run(package: &str) -> Command {
+    let mut cargo = Command::new(cargo());
+    cargo.args(["run", "--quiet", "--manifest-path"]);
+    cargo.arg(crate::paths::repository().join("Cargo.toml"));
+    cargo.args(["--package", package, "--"]);
+    cargo
+}
+
 /// The cargo that runs us.
 pub fn cargo() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())

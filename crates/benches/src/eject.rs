@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::cost::{Cost, Runs, system_calls};
-use super::measure::measure;
-use super::table;
-use crate::process::{program, run, run_visibly};
-use crate::rig::drives::{CD, Drive, STICK};
-use crate::rig::machine::{Machine, Rig};
-use crate::vm::STANDARD;
-use crate::vm::trial::{Trial, words};
+use crate::cost::{Cost, Runs, system_calls};
+use crate::measure::measure;
+use crate::table;
+use unmoor_rig::drives::{CD, Drive, STICK};
+use unmoor_rig::machine::{Machine, Rig};
+use unmoor_vm_tests::test_context::{Trial, words};
+use unmoor_vm_tests::vm::test_case::STANDARD;
+use xtask::process::{program, run, run_visibly};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -29,7 +29,7 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
         // In a mount namespace of its own: one that is made elsewhere meanwhile would take a copy of the
         // mount along, and the drive would be busy, rightly.
         let mut alone = program("unshare");
-        alone.args(["--mount", "--"]).arg(std::env::current_exe()?).args(["bench", "loop"]);
+        alone.args(["--mount", "--"]).arg(std::env::current_exe()?).args(["loop"]);
         alone.arg("--rounds").arg(rounds.to_string()).arg("--binary").arg(binary);
         run_visibly(&mut alone)?;
     } else {
@@ -84,7 +84,7 @@ fn once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Cost> 
 
 /// On a loop device util-linux `eject` dismounts and then fails, so `umount -d` is what does the same work.
 pub fn looped(binary: &Path, rounds: usize) -> Result<()> {
-    let directory = crate::paths::rig().join("bench");
+    let directory = xtask::paths::rig().join("bench");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory)?;
     let binary = binary.to_string_lossy();

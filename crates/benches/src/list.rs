@@ -8,11 +8,11 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::cost::{Runs, system_calls};
-use super::loop_control;
-use super::measure::measure;
-use super::table;
-use crate::process::{program, run};
+use crate::cost::{Runs, system_calls};
+use crate::loop_control;
+use crate::measure::measure;
+use crate::table;
+use xtask::process::{program, run};
 
 const DEVICES: usize = 200;
 
@@ -70,7 +70,7 @@ struct Devices {
 
 impl Devices {
     fn attach() -> Result<Self> {
-        let directory = crate::paths::rig().join("bench-list");
+        let directory = xtask::paths::rig().join("bench-list");
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
         let before = fs::read_dir("/sys/block")?

@@ -1,15 +1,15 @@
-//! `cargo xtask bench`: what the command costs, beside programs that do the same work.
+//! The program behind `cargo xtask bench`: what the command costs, beside programs that do the same work.
 //!
 //! A comparison first makes sure that both gave the same answer, then runs them in turn (A B A B), so that
-//! whatever else the machine does falls on both alike, and prints medians.
+//! other load on the machine affects both alike, and prints medians.
 
 mod cost;
-pub mod crowd;
 mod eject;
 mod list;
 mod loop_control;
-pub mod many;
-pub mod measure;
+mod many;
+mod measure;
+mod process_load;
 mod table;
 mod wait4;
 mod who;
@@ -18,15 +18,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Parser, Subcommand};
+use unmoor_rig::guest_command::GuestCommand;
+use xtask::{packages, process, setup};
 
-use crate::{packages, process, setup};
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", about = "Compares unmoor's cost with other programs'")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
 
 #[derive(clap::Args)]
-pub struct Options {
-    #[command(subcommand)]
-    what: Option<What>,
-    /// How often each is run
+struct Options {
+    /// How often each program is run
     #[arg(long, global = true, default_value_t = 11)]
     rounds: usize,
     /// Measure this program instead of the one built here
@@ -35,7 +42,7 @@ pub struct Options {
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Command {
     /// A release: against util-linux eject on emulated drives, against umount -d on a loop device
     Eject,
     /// The part of `eject` that is about a loop device on this machine
@@ -47,25 +54,52 @@ enum What {
     Many,
     /// The search for blockers among 200, 2,000 and 8,000 processes: against fuser, lsof and lsofrs
     Who,
+    /// Run a program and print what it cost, as one line of JSON
+    #[command(hide = true)]
+    Measure(measure::Options),
+    /// Keep many processes with many open files, for a comparison to search
+    #[command(hide = true)]
+    ProcessLoad(process_load::Options),
+    #[command(flatten)]
+    Guest(GuestCommand),
 }
 
-pub fn command(options: &Options) -> Result<ExitCode> {
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Some(Command::Measure(options)) => measure::command(&options),
+        Some(Command::ProcessLoad(options)) => process_load::command(&options),
+        Some(Command::Guest(command)) => command.run(),
+        comparison => compare(comparison, &arguments.options),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("unmoor-benches: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one comparison, or all of them.
+fn compare(comparison: Option<Command>, options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
     let binary = match &options.binary {
         Some(path) => path.clone(),
         None => process::build_unmoor()?,
     };
-    match options.what {
-        Some(What::Eject) => eject::command(&binary, options.rounds)?,
-        Some(What::Loop) => eject::looped(&binary, options.rounds)?,
-        Some(What::List) => list::command(&binary, options.rounds)?,
-        Some(What::Who) => who::command(&binary, options.rounds)?,
-        Some(What::Many) => many::command(&binary, options.rounds)?,
-        None => {
-            eject::command(&binary, options.rounds)?;
-            list::command(&binary, options.rounds)?;
-            who::command(&binary, options.rounds)?;
-            many::command(&binary, options.rounds.min(3))?;
+    let rounds = options.rounds;
+    match comparison {
+        Some(Command::Eject) => eject::command(&binary, rounds)?,
+        Some(Command::Loop) => eject::looped(&binary, rounds)?,
+        Some(Command::List) => list::command(&binary, rounds)?,
+        Some(Command::Who) => who::command(&binary, rounds)?,
+        Some(Command::Many) => many::command(&binary, rounds)?,
+        _ => {
+            eject::command(&binary, rounds)?;
+            list::command(&binary, rounds)?;
+            who::command(&binary, rounds)?;
+            many::command(&binary, rounds.min(3))?;
         }
     }
     Ok(ExitCode::SUCCESS)

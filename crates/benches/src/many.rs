@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::cost::{Cost, Runs};
-use crate::rig::machine::{Hardware, Machine, Rig};
-use crate::vm::trial::{Trial, words};
+use crate::cost::{Cost, Runs};
+use unmoor_rig::machine::{Hardware, Machine, Rig};
+use unmoor_vm_tests::scsi_debug;
+use unmoor_vm_tests::test_context::{Trial, words};
 
 /// How many drives.
 const MANY: usize = 32;
@@ -82,7 +83,7 @@ fn seconds(microseconds: u64) -> f64 {
 fn once(machine: &mut Machine, slowness: &Slowness, count: usize, script: &str) -> Result<Cost> {
     machine.guest.reset()?;
     let mut trial = Trial::new(machine, Instant::now() + PATIENCE);
-    let nodes = make_drives(&mut trial, count)?;
+    let nodes = scsi_debug::make_drives(&mut trial, count)?;
     trial.sh(&format!(
         "for node in {nodes}; do at=/mnt/${{node##*/}}; mkfs.vfat $node >/dev/null && mkdir -p $at && \
          mount $node $at && head -c 20000 /dev/urandom >$at/data || exit 1; done"
@@ -101,24 +102,4 @@ fn once(machine: &mut Machine, slowness: &Slowness, count: usize, script: &str) 
     let mounted = trial.sh("grep -c ' /mnt/' /proc/self/mounts || true")?;
     ensure!(mounted == "0", "{mounted} are still mounted");
     Ok(cost)
-}
-
-/// Makes drives of the kernel's `scsi_debug`, each with a store of its own, and names their nodes.
-pub fn make_drives(trial: &mut Trial, count: usize) -> Result<String> {
-    // All its drives share queues of 192 commands, one for each processor at most; what finds them full
-    // fails as if the medium had left.
-    trial.sh(&format!(
-        "modprobe scsi_debug removable=1 add_host={count} per_host_store=1 dev_size_mb=8 delay=0 \
-         submit_queues=2"
-    ))?;
-    let list = "for model in /sys/block/sd*/device/model; do grep -q scsi_debug $model && \
-                node=${model%/device/model} && echo -n \"/dev/${node##*/} \"; done; true";
-    for _ in 0..240 {
-        let nodes = trial.sh(list)?;
-        if nodes.split_whitespace().count() == count {
-            return Ok(nodes.trim().to_owned());
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    anyhow::bail!("the drives did not appear")
 }

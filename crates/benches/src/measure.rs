@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::cost::Cost;
-use super::wait4;
-use crate::process::{program, run};
+use crate::cost::Cost;
+use crate::wait4;
+use xtask::process::{program, run};
 
 #[derive(clap::Args)]
 pub struct Options {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::cost::Runs;
+use crate::cost::Runs;
 
 /// Prints the runs of several programs that did the same; the first is ours, and the last column relates
 /// its wall time, CPU time and system calls to each of the others'.

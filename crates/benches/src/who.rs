@@ -10,11 +10,11 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::cost::Runs;
-use super::measure::measure;
-use super::table;
-use crate::paths;
-use crate::process::{cargo, program, run};
+use crate::cost::Runs;
+use crate::measure::measure;
+use crate::table;
+use xtask::paths;
+use xtask::process::{cargo, program, run};
 
 const CROWDS: [usize; 3] = [200, 2_000, 8_000];
 const FILES: usize = 100;
@@ -150,7 +150,7 @@ struct Crowd(Child);
 impl Crowd {
     fn new(processes: usize, directory: &Path) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["crowd", &processes.to_string(), &FILES.to_string()])
+            .args(["process-load", &processes.to_string(), &FILES.to_string()])
             .arg(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

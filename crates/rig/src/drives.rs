@@ -1,7 +1,7 @@
 //! The emulated drives, as data. QEMU's arguments say what a drive is; the place on the bus says which of
 //! the guest's block devices it became, since a guest without udev has no other stable names.
 
-use super::media::Medium;
+use crate::media::Medium;
 
 /// One emulated drive. `id` is its name in the tests, in QEMU's events, and of its image file.
 #[derive(Debug)]

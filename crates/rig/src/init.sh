@@ -12,7 +12,7 @@ $b mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work 
 # What the rig made, at a place of its own: the host may keep it in a directory that is covered below.
 $b mkdir /root/unmoor-rig
 $b mount --bind "/lower$($b cat /rig/directory)" /root/unmoor-rig
-AGENT=/unmoor-rig/bin/xtask
+AGENT=/unmoor-rig/bin/rig-guest
 PATH=/unmoor-rig/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export AGENT PATH HOME=/root LANG=C.UTF-8
 for directory in proc sys dev; do $b mount --move "/$directory" "/root/$directory"; done
@@ -23,4 +23,4 @@ $b mount -t tmpfs shm /root/dev/shm
 $b mount -t debugfs debugfs /root/sys/kernel/debug
 $b mount --bind /root/unmoor-rig/kernel/lib/modules /root/lib/modules
 # The shell stays process 1, which collects orphans; the agent's end is the guest's end.
-exec $b switch_root /root /bin/sh -c '"$AGENT" guest-agent; /bin/busybox poweroff -f'
+exec $b switch_root /root /bin/sh -c '"$AGENT" agent; /bin/busybox poweroff -f'

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::kernel::Kernel;
-use crate::process::run;
+use crate::kernel::Kernel;
+use xtask::process::run;
 
 /// What must be inserted before the real root can be seen, and before the agent can be spoken to.
 const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"];
@@ -32,7 +32,7 @@ pub fn build(kernel: &Kernel, directory: &Path) -> Result<PathBuf> {
     }
     fs::write(root.join("modules/order"), order)?;
     fs::create_dir(root.join("rig"))?;
-    let rig = fs::canonicalize(crate::paths::rig())?;
+    let rig = fs::canonicalize(xtask::paths::rig())?;
     fs::write(root.join("rig/directory"), rig.as_os_str().as_encoded_bytes())?;
     let init = root.join("init");
     fs::write(&init, INIT)?;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{program, run};
+use xtask::process::{program, run};
 
 /// An unpacked kernel package.
 pub struct Kernel {
@@ -19,11 +19,11 @@ pub struct Kernel {
 
 /// Fetches and unpacks the kernel unless that was done before.
 pub fn ensure() -> Result<Kernel> {
-    let directory = crate::paths::rig().join("kernel");
+    let directory = xtask::paths::rig().join("kernel");
     if let Ok(kernel) = find(&directory) {
         return Ok(kernel);
     }
-    let unfinished = crate::paths::rig().join("kernel.unfinished");
+    let unfinished = xtask::paths::rig().join("kernel.unfinished");
     let _ = fs::remove_dir_all(&unfinished);
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&unfinished)?;

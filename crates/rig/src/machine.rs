@@ -12,12 +12,15 @@ use anyhow::{Context, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use serde_json::json;
 
-use super::drives::Drive;
-use super::guest::Guest;
-use super::media::{self, Medium};
-use super::qmp::Qmp;
-use super::{initramfs, kernel};
-use crate::process::program;
+use crate::drives::Drive;
+use crate::guest::Guest;
+use crate::media::{self, Medium};
+use crate::qmp::Qmp;
+use crate::{initramfs, kernel};
+use xtask::process::program;
+
+/// Name in the guest of the copy of the running program.
+pub const GUEST_TOOLS: &str = "rig-guest";
 
 /// Emulation is slow and the machine may be busy: this long for a boot that takes some ten seconds.
 const BOOT: Duration = Duration::from_secs(240);
@@ -52,12 +55,12 @@ impl Rig {
     /// Makes everything a machine needs, except the machine. `binary` becomes `unmoor` in the guest.
     pub fn prepare(binary: &Path) -> Result<Self> {
         let kernel = kernel::ensure()?;
-        let directory = crate::paths::rig().join("run");
-        let programs = crate::paths::rig().join("bin");
+        let directory = xtask::paths::rig().join("run");
+        let programs = xtask::paths::rig().join("bin");
         fs::create_dir_all(&directory)?;
         fs::create_dir_all(&programs)?;
-        // Copies, so that a build during the run does not change what the guest is looking at.
-        replace(&std::env::current_exe()?, &programs.join("xtask"))?;
+        // The guest runs this program too. Copies, so that a build during the run does not change what the guest is looking at.
+        replace(&std::env::current_exe()?, &programs.join(GUEST_TOOLS))?;
         replace(binary, &programs.join("unmoor"))?;
         let archive = initramfs::build(&kernel, &directory)?;
         Ok(Self { directory, kernel, archive })
@@ -65,7 +68,7 @@ impl Rig {
 
     /// Adds a program beside `unmoor`, which the guest finds by its name too.
     pub fn add_program(binary: &Path, name: &str) -> Result<()> {
-        replace(binary, &crate::paths::rig().join("bin").join(name))
+        replace(binary, &xtask::paths::rig().join("bin").join(name))
     }
 
     pub fn boot(&self, hardware: &'static Hardware) -> Result<Machine> {

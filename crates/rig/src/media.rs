@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::process::{program, run};
+use xtask::process::{program, run};
 
 pub const MIB: u64 = 1024 * 1024;
 

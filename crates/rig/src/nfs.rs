@@ -6,18 +6,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::process::run;
+use xtask::process::run;
 
 /// Where the guest finds them.
 pub const PROGRAMS: &str = "/unmoor-rig/nfs/usr/sbin";
 
 /// Fetches and unpacks them unless that was done before.
 pub fn ensure() -> Result<()> {
-    let directory = crate::paths::rig().join("nfs");
+    let directory = xtask::paths::rig().join("nfs");
     if directory.join("usr/sbin/exportfs").exists() {
         return Ok(());
     }
-    let unfinished = crate::paths::rig().join("nfs.unfinished");
+    let unfinished = xtask::paths::rig().join("nfs.unfinished");
     let _ = fs::remove_dir_all(&unfinished);
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&unfinished)?;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::trial::{Trial, words};
-use crate::agent::protocol::Ended;
-use crate::rig::guest::Job;
-use crate::trap::marker::Point;
+use crate::test_context::{Trial, words};
+use unmoor_rig::agent::protocol::Ended;
+use unmoor_rig::guest::Job;
+use unmoor_rig::machine::GUEST_TOOLS;
+use unmoor_rig::step_tracer::marker::Point;
 
 /// A release with a fault in it ends by itself well before this, however slow the emulation is, and no wait
 /// of the kernel's that it could hang in is over by then.
@@ -35,7 +36,7 @@ impl Trapped {
         // Nobody has met there before.
         let number = trial.sh("mktemp -u /dev/shm/meeting.XXXXXX")?;
         let point = clap::ValueEnum::to_possible_value(&point).context("no such point")?;
-        let mut line = vec!["xtask", "trap", point.get_name(), node, &number, "--", "unmoor"];
+        let mut line = vec![GUEST_TOOLS, "trace", point.get_name(), node, &number, "--", "unmoor"];
         line.extend(words_of_it);
         let job = trial.start(words(&line))?;
         let reached = trial.sh(&format!(

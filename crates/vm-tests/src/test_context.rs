@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::agent::protocol::{Ended, Program};
-use crate::rig::drives::Drive;
-use crate::rig::guest::Job;
-use crate::rig::machine::Machine;
-use crate::rig::media::Snapshot;
+use unmoor_rig::agent::protocol::{Ended, Program};
+use unmoor_rig::drives::Drive;
+use unmoor_rig::guest::Job;
+use unmoor_rig::machine::Machine;
+use unmoor_rig::media::Snapshot;
 
 /// One test's run.
 pub struct Trial<'a> {

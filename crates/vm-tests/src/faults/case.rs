@@ -3,14 +3,14 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::aftermath::{self, Survey};
+use super::checks::{self, Survey};
 use super::expected::{End, Then};
 use super::fault::Fault;
-use super::scene::Scene;
+use super::fixture::Scene;
 use super::step::Step;
-use crate::agent::protocol::Ended;
-use crate::vm::trapped::Trapped;
-use crate::vm::trial::{Trial, document};
+use crate::paused_release::Trapped;
+use crate::test_context::{Trial, document};
+use unmoor_rig::agent::protocol::Ended;
 
 /// Fails unless everything is as it should be; says what came of it.
 pub fn run(trial: &mut Trial, step: Step, fault: Fault, end: &End) -> Result<String> {
@@ -91,7 +91,7 @@ fn second(
     let after = Survey::of(trial, false)?;
     after.expect_clean(before)?;
     ensure!(after.mounted.is_empty(), "still mounted: {:?}", after.mounted);
-    aftermath::door_is_unlocked(trial, scene)?;
+    checks::door_is_unlocked(trial, scene)?;
     let whole = fault.keeps_the_medium() && !matches!(end.then, Then::Discards);
     if whole { scene.expect_whole(trial) } else { Ok(()) }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::scene::Scene;
-use crate::vm::trial::Trial;
+use super::fixture::Scene;
+use crate::test_context::Trial;
 
 /// What the guest's kernel has.
 pub struct Survey {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cell::KILLED;
+use super::case::KILLED;
 use super::fault::Fault;
 use super::step::Step;
 

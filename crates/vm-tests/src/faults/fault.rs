@@ -3,9 +3,9 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::scene::Scene;
-use crate::rig::drives::{CD, STICK};
-use crate::vm::trial::Trial;
+use super::fixture::Scene;
+use crate::test_context::Trial;
+use unmoor_rig::drives::{CD, STICK};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

@@ -4,9 +4,9 @@ use anyhow::{Result, ensure};
 
 use super::fault::Fault;
 use super::step::Step;
-use crate::rig::drives::{CD, Drive, STICK};
-use crate::vm::tests::stick::{Written, mount_both, write};
-use crate::vm::trial::Trial;
+use crate::stick_files::{Written, mount_both, write};
+use crate::test_context::Trial;
+use unmoor_rig::drives::{CD, Drive, STICK};
 
 /// Enough to need writing, little enough to be quick.
 const BYTES: u32 = 1_000_000;

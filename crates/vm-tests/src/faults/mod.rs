@@ -1,11 +1,11 @@
 //! `cargo xtask faults`: at every step of a release, everything that can go wrong there, on emulated drives.
 
-mod aftermath;
-mod cell;
+mod case;
+mod checks;
 mod expected;
 mod fault;
+mod fixture;
 mod matrix;
-mod scene;
 mod step;
 
 use std::fs;
@@ -15,17 +15,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::rig::drives::{CD, Drive, STICK};
-use crate::rig::guest::Hung;
-use crate::rig::machine::{Hardware, Machine, Rig};
+use crate::test_context::Trial;
 use crate::vm::run;
-use crate::vm::trial::Trial;
-use crate::{packages, process, setup};
+use unmoor_rig::drives::{CD, Drive, STICK};
+use unmoor_rig::guest::Hung;
+use unmoor_rig::machine::{Hardware, Machine, Rig};
+use xtask::{packages, process, setup};
 
 use expected::{Expected, expected};
 use fault::Fault;
+use fixture::Scene;
 use matrix::{Matrix, Verdict};
-use scene::Scene;
 use step::Step;
 
 #[derive(clap::Args)]
@@ -83,7 +83,7 @@ fn chosen(filter: &str) -> Vec<(Step, Fault)> {
 }
 
 fn logs() -> PathBuf {
-    crate::paths::rig().join("faults-log")
+    xtask::paths::rig().join("faults-log")
 }
 
 /// What came of each cell the last time.
@@ -104,7 +104,7 @@ fn all(rig: &Rig, cells: &[(Step, Fault)], mut matrix: Matrix) -> Matrix {
         let (verdict, transcript) = match expected(*step, *fault) {
             Expected::Cannot(why) => (Verdict::Exception(why.to_owned()), String::new()),
             Expected::Ends(end) => one(rig, &mut machine, Scene::drives(*step, *fault), |trial| {
-                cell::run(trial, *step, *fault, &end)
+                case::run(trial, *step, *fault, &end)
             }),
         };
         println!(

@@ -1,6 +1,6 @@
 //! The steps of a release: the rows.
 
-use crate::trap::marker::Point;
+use unmoor_rig::step_tracer::marker::Point;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -2,11 +2,11 @@
 //! drive with random options, cuts the power at the moment when the command returns, and counts what is
 //! missing. What it showed: docs/soak.md.
 
-mod broken;
 pub mod cycle;
 pub mod file_system;
 mod files;
 mod mapping;
+mod mutants;
 mod random;
 pub mod run;
 mod stack;
@@ -20,10 +20,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::rig::drives::{CD, STICK};
-use crate::rig::machine::{Hardware, Machine, Rig};
-use crate::vm::trial::Trial;
-use crate::{packages, paths, process, setup};
+use crate::test_context::Trial;
+use unmoor_rig::drives::{CD, STICK};
+use unmoor_rig::machine::{Hardware, Machine, Rig};
+use xtask::{packages, paths, process, setup};
 
 use cycle::Medium;
 use summary::Summary;
@@ -40,7 +40,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     machines: u8,
     /// Soak a build that is broken in this way, which must lose something
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(broken::names()))]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(mutants::names()))]
     broken: Option<String>,
     /// Soak this program instead of the one built here
     #[arg(long, conflicts_with = "broken")]
@@ -57,7 +57,7 @@ const fn machine(name: &'static str) -> Hardware {
 pub fn command(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
     let binary = match (&options.broken, &options.binary) {
-        (Some(name), _) => broken::build(name)?,
+        (Some(name), _) => mutants::build(name)?,
         (None, Some(path)) => path.clone(),
         (None, None) => process::build_unmoor()?,
     };

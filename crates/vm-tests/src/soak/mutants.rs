@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{paths, process};
+use xtask::{paths, process};
 
 /// One replacement in one file; the text must be there exactly once.
 struct Change {

@@ -9,12 +9,12 @@ use anyhow::{Context, Result, ensure};
 use super::cycle::{Kind, Medium, NOISES, Named, Release, Stack, Use};
 use super::stack::{self, Nodes, Volume};
 use super::writer::{Found, Load};
-use crate::rig::drives::{Drive, STICK};
-use crate::rig::guest::Job;
-use crate::rig::machine::Machine;
-use crate::rig::media::{self, MIB, Partition};
-use crate::rig::write_log;
-use crate::vm::trial::{Trial, words};
+use crate::test_context::{Trial, words};
+use unmoor_rig::drives::{Drive, STICK};
+use unmoor_rig::guest::Job;
+use unmoor_rig::machine::Machine;
+use unmoor_rig::media::{self, MIB, Partition};
+use unmoor_rig::write_log;
 
 /// Nothing that is asked of the guest for one medium takes a fifth of this.
 pub const DEADLINE: Duration = Duration::from_secs(900);
@@ -113,7 +113,7 @@ impl Paths {
 
 /// Keeps what a failed cycle left, and says where.
 pub fn keep(machine: &Machine, seed: u64, transcript: &str) -> Result<PathBuf> {
-    let directory = crate::paths::target().join(format!("soak/{seed}"));
+    let directory = xtask::paths::target().join(format!("soak/{seed}"));
     fs::create_dir_all(&directory)?;
     let paths = Paths::of(machine);
     for path in [&paths.image, &paths.log, &paths.cut] {

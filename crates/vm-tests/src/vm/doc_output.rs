@@ -5,9 +5,9 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use super::trial::{Trial, words};
-use crate::paths;
-use crate::rig::drives::{Drive, STICK2};
+use crate::test_context::{Trial, words};
+use unmoor_rig::drives::{Drive, STICK2};
+use xtask::paths;
 
 const FILES: [&str; 2] = ["docs/stacks.md", "docs/kinds.md"];
 const INDENT: &str = "    ";

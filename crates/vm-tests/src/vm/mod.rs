@@ -1,21 +1,17 @@
 //! `cargo xtask vm`: the command, held to its promises on emulated drives.
 
-mod printed;
+mod doc_output;
 pub mod run;
-pub mod tests;
-pub mod trapped;
-pub mod trial;
+pub mod test_case;
+mod tests;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::rig::machine::Hardware;
-use crate::rig::{self, drives};
-use crate::{packages, process, setup, windows};
-
-use trial::Trial;
+use unmoor_rig::machine::Rig;
+use xtask::{packages, process, setup, windows};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -28,45 +24,6 @@ pub struct Options {
     #[arg(long)]
     binary: Option<PathBuf>,
 }
-
-/// One promise, and the function that fails when it is broken.
-pub struct Test {
-    pub name: &'static str,
-    pub promise: &'static str,
-    /// The drives that must be there with an untouched medium when it starts.
-    pub drives: &'static [&'static drives::Drive],
-    /// What the test needs to be booted. Tests of the same machine share a boot.
-    pub machine: &'static Hardware,
-    pub run: fn(&mut Trial) -> Result<()>,
-}
-
-/// Returned by a test that cannot be carried out here; the text says why.
-#[derive(Debug)]
-pub struct Skip(pub String);
-
-impl std::fmt::Display for Skip {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "skipped: {}", self.0)
-    }
-}
-
-impl std::error::Error for Skip {}
-
-/// The machine with every drive that most tests need.
-pub static STANDARD: Hardware =
-    Hardware { name: "standard", memory_mb: 1536, drives: drives::STANDARD, shared: true };
-
-/// A machine whose stick records what it is told.
-pub static LOGGED: Hardware =
-    Hardware { name: "logged", memory_mb: 1024, drives: &[&drives::LOGGED_STICK], shared: false };
-
-/// A machine with one drive of each kind that the standard one has not.
-pub static KINDS: Hardware =
-    Hardware { name: "kinds", memory_mb: 1024, drives: drives::KINDS, shared: true };
-
-/// A machine whose stick has a bad sector.
-pub static FLAWED: Hardware =
-    Hardware { name: "flawed", memory_mb: 1024, drives: &[&drives::FLAWED_STICK], shared: false };
 
 pub fn command(options: &Options) -> Result<ExitCode> {
     let chosen = tests::chosen(options.filter.as_deref().unwrap_or_default());
@@ -81,9 +38,9 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => process::build_unmoor()?,
     };
-    let rig = rig::machine::Rig::prepare(&binary)?;
+    let rig = Rig::prepare(&binary)?;
     if chosen.iter().any(|test| test.machine.name == tests::WINE.name) {
-        rig::machine::Rig::add_program(&windows::build_for_tests()?, "unmoor.exe")?;
+        Rig::add_program(&windows::build_for_tests()?, "unmoor.exe")?;
         windows::prefix::Prefix::ensure()?;
     }
     let summary = run::all(&rig, &chosen);

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::trial::Trial;
-use super::{Skip, Test};
-use crate::rig::drives::Drive;
-use crate::rig::guest::Hung;
-use crate::rig::machine::{Hardware, Machine, Rig};
+use crate::test_context::Trial;
+use crate::vm::test_case::{Skip, Test};
+use unmoor_rig::drives::Drive;
+use unmoor_rig::guest::Hung;
+use unmoor_rig::machine::{Hardware, Machine, Rig};
 
 /// No test takes a tenth of this; one that does not end by then never will.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -45,7 +45,7 @@ impl Summary {
 
 /// Runs the tests and prints a line for each, then the closing line.
 pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
-    let logs = crate::paths::rig().join("log");
+    let logs = xtask::paths::rig().join("log");
     let _ = fs::remove_dir_all(&logs);
     let _ = fs::create_dir_all(&logs);
     let mut summary = Summary::default();

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 
-use super::stick::{mount_both, write_both};
-use crate::rig::drives::{CD, STICK};
-use crate::vm::trial::{Trial, document, expect_code, unmoor};
-use crate::vm::{STANDARD, Test};
+use crate::stick_files::{mount_both, write_both};
+use crate::test_context::{Trial, document, expect_code, unmoor};
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::{CD, STICK};
 
 pub const TESTS: &[Test] = &[
     Test {

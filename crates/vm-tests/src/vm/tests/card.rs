@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 
-use crate::rig::drives::CARD;
-use crate::rig::media::{FileSystem, ONE, check, checksum};
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::CARD;
+use unmoor_rig::media::{FileSystem, ONE, check, checksum};
 
 pub const TESTS: &[Test] = &[Test {
     name: "card.released",

@@ -3,13 +3,14 @@
 use anyhow::Result;
 
 use super::kinds::{NBD, TAPE};
-use super::stick::{mount_at, mount_both};
-use crate::rig::drives::{
+use crate::stick_files::{mount_at, mount_both};
+use crate::test_context::Trial;
+use crate::vm::doc_output;
+use crate::vm::test_case::{KINDS, STANDARD, Test};
+use unmoor_rig::drives::{
     BESIDE_CD, BESIDE_DISK, CARD, CD, DISK, DVD, Drive, FLOPPY, NVME, NVME_FIXED, SATA, SLOT1,
     SLOT2, SLOT3, STICK, UAS, USB_CD, ZIP,
 };
-use crate::vm::trial::Trial;
-use crate::vm::{KINDS, STANDARD, Test, printed};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -45,7 +46,7 @@ fn hold(
 ) -> Result<()> {
     let node = trial.node(drive)?;
     let others: Vec<String> = others.iter().map(|d| trial.node(d)).collect::<Result<_>>()?;
-    printed::hold_nodes(trial, name, options, &[node], &others)
+    doc_output::hold_nodes(trial, name, options, &[node], &others)
 }
 
 fn common(trial: &mut Trial) -> Result<()> {
@@ -65,7 +66,7 @@ fn common(trial: &mut Trial) -> Result<()> {
          losetup --show -f /tmp/loop.img",
     )?;
     trial.mount(&node, "/mnt/image")?;
-    printed::hold_nodes(trial, "loop", "", &[node], &[])
+    doc_output::hold_nodes(trial, "loop", "", &[node], &[])
 }
 
 fn kinds(trial: &mut Trial) -> Result<()> {
@@ -95,12 +96,12 @@ fn kinds(trial: &mut Trial) -> Result<()> {
 
 fn made_by_the_kernel(trial: &mut Trial) -> Result<()> {
     trial.sh(TAPE)?;
-    printed::hold_nodes(trial, "tape", "", &["st0".to_owned()], &[])?;
+    doc_output::hold_nodes(trial, "tape", "", &["st0".to_owned()], &[])?;
     trial.sh(NBD)?;
     trial.sh("qemu-nbd -f raw -c /dev/nbd0 /tmp/nbd.img >/tmp/nbd.log 2>&1")?;
     trial.sh(
         "for i in $(seq 100); do test $(cat /sys/block/nbd0/size) -gt 0 && break; sleep 0.1; done; \
          mount /dev/nbd0 /mnt/nbd",
     )?;
-    printed::hold_nodes(trial, "nbd", "", &["/dev/nbd0".to_owned()], &[])
+    doc_output::hold_nodes(trial, "nbd", "", &["/dev/nbd0".to_owned()], &[])
 }

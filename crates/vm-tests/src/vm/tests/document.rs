@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::stick::mount_both;
-use crate::rig::drives::{CARD, CD, OWN, STICK};
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::stick_files::mount_both;
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::{CARD, CD, OWN, STICK};
 
 pub const TESTS: &[Test] = &[
     Test {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::rig::drives::STICK;
-use crate::rig::media::{FileSystem, STICK_EXT4, STICK_VFAT, check, checksum, recover};
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::STICK;
+use unmoor_rig::media::{FileSystem, STICK_EXT4, STICK_VFAT, check, checksum, recover};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -100,7 +100,7 @@ fn vfat(trial: &mut Trial) -> Result<()> {
 /// vfat has no journal: its checker may mend what concerns the file that was being written.
 fn expect_vfat(trial: &mut Trial) -> Result<()> {
     let image = trial.snapshot(&STICK)?.partition(STICK_VFAT)?;
-    let said = crate::process::program("fsck.vfat").arg("-a").arg(&image).output()?;
+    let said = xtask::process::program("fsck.vfat").arg("-a").arg(&image).output()?;
     trial.note(&String::from_utf8_lossy(&said.stdout));
     expect_on(trial, FileSystem::Vfat, &image)
 }

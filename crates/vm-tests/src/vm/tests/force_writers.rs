@@ -4,14 +4,14 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::rig::drives::CD;
 use crate::soak::cycle::{Medium, Release, Stack};
 use crate::soak::file_system::FileSystem::{
     self, Btrfs, Exfat, Ext2, Ext4, F2fs, Ntfs, Udf, Vfat, Xfs,
 };
 use crate::soak::{MACHINES, run};
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::CD;
 
 /// A test of this name, with these file systems on this stack.
 macro_rules! forced {

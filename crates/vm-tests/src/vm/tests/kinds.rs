@@ -3,14 +3,14 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::stick::{mount_at, write_both};
-use crate::rig::drives::{
+use crate::stick_files::{mount_at, write_both};
+use crate::test_context::Trial;
+use crate::vm::test_case::{KINDS, Test};
+use unmoor_rig::drives::{
     BESIDE_CD, BESIDE_DISK, DISK, Drive, FLOPPY, NVME, NVME_FIXED, SATA, SLOT1, SLOT2, SLOT3, UAS,
     USB_CD, ZIP,
 };
-use crate::rig::media::{FileSystem, check, checksum};
-use crate::vm::trial::Trial;
-use crate::vm::{KINDS, Test};
+use unmoor_rig::media::{FileSystem, check, checksum};
 
 pub const TESTS: &[Test] = &[
     Test {

@@ -4,12 +4,12 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::stacks;
-use super::stick::mount_both;
-use crate::rig::drives::STICK;
-use crate::trap::marker::Point;
-use crate::vm::trapped::Trapped;
-use crate::vm::trial::{Trial, document, expect_code};
-use crate::vm::{STANDARD, Test};
+use crate::paused_release::Trapped;
+use crate::stick_files::mount_both;
+use crate::test_context::{Trial, document, expect_code};
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::STICK;
+use unmoor_rig::step_tracer::marker::Point;
 
 pub const TESTS: &[Test] = &[
     Test {

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Test};
 
 pub const TESTS: &[Test] = &[
     Test {

@@ -2,6 +2,7 @@
 
 mod busy;
 mod card;
+mod doc_kinds;
 mod document;
 mod force;
 mod force_writers;
@@ -12,19 +13,18 @@ mod mounts;
 mod optical;
 mod overlays;
 mod power_cut;
-mod printed_kinds;
 mod refusals;
 mod rig;
 mod several;
 mod stacks;
-pub mod stick;
+mod stick;
 mod swapped;
 mod targets;
 mod unwritten;
 mod who;
 mod windows;
 
-use super::Test;
+use crate::vm::test_case::Test;
 pub use windows::MACHINE as WINE;
 
 const ALL: &[&[Test]] = &[
@@ -41,7 +41,7 @@ const ALL: &[&[Test]] = &[
     overlays::TESTS,
     force::TESTS,
     kinds::TESTS,
-    printed_kinds::TESTS,
+    doc_kinds::TESTS,
     force_writers::TESTS,
     late::TESTS,
     unwritten::TESTS,

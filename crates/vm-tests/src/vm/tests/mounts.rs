@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::stick::{mount_both, write};
-use crate::rig::drives::STICK;
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test, printed};
+use crate::stick_files::{mount_both, write};
+use crate::test_context::Trial;
+use crate::vm::doc_output;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::STICK;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -53,7 +54,7 @@ fn mounts(trial: &mut Trial) -> Result<()> {
     mount_all(trial)?;
     let before = points(trial)?;
     ensure!(before.len() == 4, "mounted: {before:?}");
-    printed::hold(trial, "mounts", "", &[&STICK])?;
+    doc_output::hold(trial, "mounts", "", &[&STICK])?;
     let node = trial.node(&STICK)?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", "/mnt/bound"])?;

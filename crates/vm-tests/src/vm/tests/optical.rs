@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use crate::rig::drives::{CD, DVD, Drive, EMPTY};
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::{CD, DVD, Drive, EMPTY};
 
 const BOTH: &[&Drive] = &[&CD, &DVD];
 

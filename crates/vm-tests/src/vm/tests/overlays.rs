@@ -2,10 +2,11 @@
 
 use anyhow::{Result, ensure};
 
-use super::stick::mount_both;
-use crate::rig::drives::STICK;
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test, printed};
+use crate::stick_files::mount_both;
+use crate::test_context::Trial;
+use crate::vm::doc_output;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::STICK;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -65,7 +66,7 @@ fn overlay(trial: &mut Trial) -> Result<()> {
     let dismount = steps.iter().find(|s| s["step"] == "dismount").map(|s| s["reason"].to_string());
     let order = ["/mnt/top", "/mnt/merged", "/mnt/ext"].map(|m| dismount.as_ref()?.find(m));
     ensure!(order.iter().all(Option::is_some) && order.is_sorted(), "the plan is {dismount:?}");
-    printed::hold(trial, "overlay", "", &[&STICK])?;
+    doc_output::hold(trial, "overlay", "", &[&STICK])?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", &node])?;
     trial.expect_tray(mark, &STICK, true)?;
@@ -108,11 +109,11 @@ fn overlay_force(trial: &mut Trial) -> Result<()> {
     let later = trial.snapshot(&STICK)?;
     let same = std::fs::read(&now.path)? == std::fs::read(&later.path)?;
     ensure!(same, "something was written to the stick after the command had returned");
-    let part = now.partition(crate::rig::media::STICK_EXT4)?;
-    crate::rig::media::recover(&part)?;
+    let part = now.partition(unmoor_rig::media::STICK_EXT4)?;
+    unmoor_rig::media::recover(&part)?;
     let sum = trial.sh("sha256sum </tmp/data")?;
     let found =
-        crate::rig::media::checksum(crate::rig::media::FileSystem::Ext4, &part, "upper/data.bin")?;
+        unmoor_rig::media::checksum(unmoor_rig::media::FileSystem::Ext4, &part, "upper/data.bin")?;
     ensure!(sum.starts_with(&found), "the image has other bytes than were flushed");
     Ok(())
 }
@@ -159,7 +160,7 @@ fn autofs(trial: &mut Trial) -> Result<()> {
     trial.sh("ls /mnt/auto/stick/ && cp /bin/ls /mnt/auto/stick/data.bin")?;
     trial.expect_mounted("/mnt/auto/stick", true)?;
     ensure!(requests(trial)? == 1, "the automounter does not work");
-    printed::hold(trial, "autofs", "", &[&STICK])?;
+    doc_output::hold(trial, "autofs", "", &[&STICK])?;
     trial.unmoor(0, &["eject", "--dismount-only", "/mnt/auto/stick"])?;
     trial.expect_mounted("/mnt/auto/stick", false)?;
     ensure!(requests(trial)? == 1, "the release set it off");

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 
-use super::stick::{mount_at, write_both};
-use crate::rig::drives::LOGGED_STICK;
-use crate::rig::media::{Medium, Snapshot};
-use crate::rig::write_log;
-use crate::vm::trial::{Trial, words};
-use crate::vm::{LOGGED, Test};
+use crate::stick_files::{mount_at, write_both};
+use crate::test_context::{Trial, words};
+use crate::vm::test_case::{LOGGED, Test};
+use unmoor_rig::drives::LOGGED_STICK;
+use unmoor_rig::media::{Medium, Snapshot};
+use unmoor_rig::write_log;
 
 pub const TESTS: &[Test] = &[
     Test {

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use crate::rig::drives::{CD, OWN, STICK};
-use crate::vm::trial::{Trial, document, expect_code, unmoor};
-use crate::vm::{STANDARD, Test};
+use crate::test_context::{Trial, document, expect_code, unmoor};
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::{CD, OWN, STICK};
 
 /// Debian's `nobody`.
 const NOBODY: u32 = 65534;
@@ -81,8 +81,8 @@ fn root_disk(trial: &mut Trial) -> Result<()> {
     Ok(())
 }
 
-fn in_namespace(script: &str) -> crate::agent::protocol::Program {
-    crate::vm::trial::words(&["unshare", "-m", "sh", "-c", script])
+fn in_namespace(script: &str) -> unmoor_rig::agent::protocol::Program {
+    crate::test_context::words(&["unshare", "-m", "sh", "-c", script])
 }
 
 fn swap(trial: &mut Trial) -> Result<()> {

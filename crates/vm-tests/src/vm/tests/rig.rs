@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 
 use super::optical::device_opens_tray;
-use crate::rig::drives::{CARD, CD, DVD, EMPTY, OWN, STICK, STICK2};
-use crate::vm::trial::{Trial, words};
-use crate::vm::{STANDARD, Test};
+use crate::test_context::{Trial, words};
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::{CARD, CD, DVD, EMPTY, OWN, STICK, STICK2};
 
 pub const TESTS: &[Test] = &[
     Test {

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 
-use super::stick::mount_both;
-use crate::bench::many::make_drives;
-use crate::rig::drives::{CD, Drive, OWN, STICK, STICK2};
-use crate::rig::machine::Hardware;
-use crate::vm::trial::{Trial, document, expect_code, words};
-use crate::vm::{STANDARD, Test};
+use crate::scsi_debug::make_drives;
+use crate::stick_files::mount_both;
+use crate::test_context::{Trial, document, expect_code, words};
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::{CD, Drive, OWN, STICK, STICK2};
+use unmoor_rig::machine::Hardware;
 
 /// A machine with more of what can be taken out.
 static MANY: Hardware = Hardware {

@@ -3,10 +3,11 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::stick::mount_both;
-use crate::rig::drives::{STICK, STICK2};
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test, printed};
+use crate::stick_files::mount_both;
+use crate::test_context::Trial;
+use crate::vm::doc_output;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::{STICK, STICK2};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -218,7 +219,7 @@ fn luks(trial: &mut Trial) -> Result<()> {
     let part = make_luks(trial)?;
     trial.sh("mkfs.ext4 -q /dev/mapper/rigluks")?;
     trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
-    printed::hold(trial, "luks", "", &[&STICK])?;
+    doc_output::hold(trial, "luks", "", &[&STICK])?;
     fill(trial, "/mnt/luks")?;
     eject_and_load(trial, "/mnt/luks")?;
     trial.sh("! test -e /dev/mapper/rigluks")?;
@@ -244,7 +245,7 @@ fn make_lvm_on_luks(trial: &mut Trial) -> Result<String> {
 
 fn lvm_on_luks(trial: &mut Trial) -> Result<()> {
     let part = make_lvm_on_luks(trial)?;
-    printed::hold(trial, "lvm-on-luks", "", &[&STICK])?;
+    doc_output::hold(trial, "lvm-on-luks", "", &[&STICK])?;
     fill(trial, "/mnt/lv")?;
     let node = trial.node(&STICK)?;
     eject_and_load(trial, &node)?;
@@ -280,7 +281,7 @@ fn lvm(trial: &mut Trial) -> Result<()> {
         ),
     )?;
     trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
-    printed::hold(trial, "lvm", "", &[&STICK])?;
+    doc_output::hold(trial, "lvm", "", &[&STICK])?;
     fill(trial, "/mnt/lv")?;
     eject_and_load(trial, "/mnt/lv")?;
     make(trial, "lvm vgchange -q -ay rigvg; fsck.ext4 -fn /dev/mapper/rigvg-riglv")?;
@@ -296,7 +297,7 @@ fn luks_whole(trial: &mut Trial) -> Result<()> {
     );
     make(trial, &set_up)?;
     trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
-    printed::hold(trial, "luks-whole", "", &[&STICK])?;
+    doc_output::hold(trial, "luks-whole", "", &[&STICK])?;
     fill(trial, "/mnt/luks")?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", "/mnt/luks"])?;
@@ -361,7 +362,7 @@ pub fn make_raid1(trial: &mut Trial, one: &str, two: &str) -> Result<()> {
 fn raid1(trial: &mut Trial) -> Result<()> {
     let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
     make_raid1(trial, &one, &two)?;
-    printed::hold(trial, "raid1", "", &[&STICK])?;
+    doc_output::hold(trial, "raid1", "", &[&STICK])?;
     fill(trial, "/mnt/raid")?;
     eject_and_load(trial, "/mnt/raid")?;
     make(trial, &format!("mdadm --quiet --assemble /dev/md0 {one} {two}; fsck.ext4 -fn /dev/md0"))?;
@@ -385,7 +386,7 @@ fn btrfs(trial: &mut Trial) -> Result<()> {
         "modprobe btrfs; mkfs.btrfs -q -f -M -d single -m single {one} {two} && btrfs device scan {one} {two}"
     ))?;
     trial.mount(&two, "/mnt/btrfs")?;
-    printed::hold(trial, "btrfs", "", &[&STICK])?;
+    doc_output::hold(trial, "btrfs", "", &[&STICK])?;
     fill(trial, "/mnt/btrfs")?;
     eject_and_load(trial, "/mnt/btrfs")?;
     trial.sh(&format!("btrfs check --readonly {one} && btrfs device scan {one} {two}"))?;
@@ -406,7 +407,7 @@ fn mount_image(trial: &mut Trial) -> Result<()> {
 
 fn image(trial: &mut Trial) -> Result<()> {
     mount_image(trial)?;
-    printed::hold(trial, "image", "", &[&STICK])?;
+    doc_output::hold(trial, "image", "", &[&STICK])?;
     fill(trial, "/mnt/image")?;
     eject_and_load(trial, "/mnt/fat")?;
     ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
@@ -426,7 +427,7 @@ fn image_on(trial: &mut Trial, name: &str, make_it: &str, how: &str) -> Result<(
         "truncate -s 32M /mnt/below/disk.img; mkfs.ext4 -q /mnt/below/disk.img; mkdir -p /mnt/image; \
          mount $(losetup --show -f /mnt/below/disk.img) /mnt/image",
     )?;
-    printed::hold(trial, name, "", &[&STICK])?;
+    doc_output::hold(trial, name, "", &[&STICK])?;
     fill(trial, "/mnt/image")?;
     eject_and_load(trial, "/mnt/below")?;
     ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
@@ -440,7 +441,7 @@ fn fuse_in_luks(trial: &mut Trial) -> Result<()> {
     let part = make_luks(trial)?;
     trial.sh("mkfs.ntfs -q -Q -F /dev/mapper/rigluks")?;
     trial.mount("-t ntfs-3g /dev/mapper/rigluks", "/mnt/luks")?;
-    printed::hold(trial, "fuse-in-luks", "", &[&STICK])?;
+    doc_output::hold(trial, "fuse-in-luks", "", &[&STICK])?;
     fill(trial, "/mnt/luks")?;
     eject_and_load(trial, "/mnt/luks")?;
     make(trial, &format!("cryptsetup open -d /tmp/key {part} rigluks"))?;
@@ -456,7 +457,7 @@ fn partitioned_image(trial: &mut Trial) -> Result<()> {
     )?;
     make(trial, &format!("mkfs.ext4 -q {device}p1"))?;
     trial.mount(&format!("{device}p1"), "/mnt/image")?;
-    printed::hold(trial, "partitioned-image", "", &[&STICK])?;
+    doc_output::hold(trial, "partitioned-image", "", &[&STICK])?;
     eject_and_load(trial, "/mnt/fat")?;
     ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
     Ok(())
@@ -480,8 +481,8 @@ fn swapoff(trial: &mut Trial) -> Result<()> {
              chmod 600 /mnt/ext/swap; mkswap -q /mnt/ext/swap; swapon /mnt/ext/swap"
         ),
     )?;
-    printed::hold(trial, "swap", "", &[&STICK])?;
-    printed::hold(trial, "swapoff", "--swapoff", &[&STICK])?;
+    doc_output::hold(trial, "swap", "", &[&STICK])?;
+    doc_output::hold(trial, "swapoff", "--swapoff", &[&STICK])?;
     let mark = trial.machine.qmp.mark();
     let refused = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
     let help = refused["targets"][0]["help"].as_str().unwrap_or_default().to_owned();
@@ -515,7 +516,7 @@ fn spanning(trial: &mut Trial) -> Result<()> {
         ),
     )?;
     trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
-    printed::hold(trial, "spanning", "", &[&STICK])?;
+    doc_output::hold(trial, "spanning", "", &[&STICK])?;
     let node = trial.node(&STICK)?;
     refused(trial, &["eject", &node])?;
     refused(trial, &["eject", "--force", &node])?;
@@ -532,7 +533,7 @@ fn btrfs_spanning(trial: &mut Trial) -> Result<()> {
     let (first, second) = (trial.node(&STICK)?, trial.node(&STICK2)?);
     refused(trial, &["eject", &first])?;
     trial.sh("echo on >/mnt/btrfs/still && sync -f /mnt/btrfs/still")?;
-    printed::hold(trial, "btrfs-together", "", &[&STICK, &STICK2])?;
+    doc_output::hold(trial, "btrfs-together", "", &[&STICK, &STICK2])?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", &first, &second])?;
     trial.expect_tray(mark, &STICK, true)?;
@@ -557,7 +558,7 @@ fn power_off_array(trial: &mut Trial, reversed: bool) -> Result<()> {
     refused(trial, &["eject", "--power-off", &nodes[0]])?;
     trial.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still")?;
     if !reversed {
-        printed::hold(trial, "together", "--power-off", &[&STICK, &STICK2])?;
+        doc_output::hold(trial, "together", "--power-off", &[&STICK, &STICK2])?;
     }
     trial.unmoor(0, &["eject", "--power-off", &nodes[0], &nodes[1]])?;
     ensure!(trial.node(&STICK).is_err(), "the first is still there");

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::rig::drives::{CD, STICK};
-use crate::vm::trial::{Trial, expect_code, unmoor};
-use crate::vm::{STANDARD, Skip, Test};
+use crate::test_context::{Trial, expect_code, unmoor};
+use crate::vm::test_case::{STANDARD, Skip, Test};
+use unmoor_rig::drives::{CD, STICK};
 
 pub const TESTS: &[Test] = &[
     Test {

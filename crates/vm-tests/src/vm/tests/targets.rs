@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 
-use super::stick::mount_both;
-use crate::rig::drives::{STICK, STICK2};
-use crate::rig::media::{STICK_EXT4_UUID, STICK_VFAT_UUID};
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::stick_files::mount_both;
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::{STICK, STICK2};
+use unmoor_rig::media::{STICK_EXT4_UUID, STICK_VFAT_UUID};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -118,8 +118,8 @@ fn nested(trial: &mut Trial) -> Result<()> {
 fn odd(trial: &mut Trial) -> Result<()> {
     let part = trial.partition(&STICK2, 1)?;
     let directory = "/mnt/a b\nc\\d";
-    trial.run(crate::vm::trial::words(&["mkdir", directory]))?;
-    trial.run(crate::vm::trial::words(&["mount", &part, directory]))?;
+    trial.run(crate::test_context::words(&["mkdir", directory]))?;
+    trial.run(crate::test_context::words(&["mount", &part, directory]))?;
     let mark = trial.machine.qmp.mark();
     trial.unmoor(0, &["eject", directory])?;
     trial.expect_tray(mark, &STICK2, true)

@@ -3,12 +3,12 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::stick::{Written, mount_at, write_both};
-use crate::rig::drives::FLAWED_STICK;
-use crate::trap::marker::Point;
-use crate::vm::trapped::Trapped;
-use crate::vm::trial::{Trial, document, expect_code};
-use crate::vm::{FLAWED, Test};
+use crate::paused_release::Trapped;
+use crate::stick_files::{Written, mount_at, write_both};
+use crate::test_context::{Trial, document, expect_code};
+use crate::vm::test_case::{FLAWED, Test};
+use unmoor_rig::drives::FLAWED_STICK;
+use unmoor_rig::step_tracer::marker::Point;
 
 pub const TESTS: &[Test] = &[
     Test {

@@ -8,13 +8,13 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::agent::protocol::{Ended, Program};
-use crate::process;
-use crate::rig::drives::{CD, STICK};
-use crate::rig::machine::Hardware;
-use crate::vm::Test;
-use crate::vm::trial::{Trial, document, expect_code};
-use crate::windows::prefix::{Prefix, WINE, windows_path};
+use crate::test_context::{Trial, document, expect_code};
+use crate::vm::test_case::Test;
+use unmoor_rig::agent::protocol::{Ended, Program};
+use unmoor_rig::drives::{CD, STICK};
+use unmoor_rig::machine::Hardware;
+use xtask::process;
+use xtask::windows::prefix::{Prefix, WINE, windows_path};
 
 /// Wine's processes and what they write want more room than the rest of the tests.
 pub static MACHINE: Hardware =
@@ -53,7 +53,7 @@ pub const TESTS: &[Test] = &[
 
 /// Runs `unmoor.exe` in the guest's Wine.
 fn windows(trial: &mut Trial, arguments: &[&str]) -> Result<Ended> {
-    let program = crate::paths::rig().join("bin/unmoor.exe");
+    let program = xtask::paths::rig().join("bin/unmoor.exe");
     wine(trial, &windows_path(program), arguments)
 }
 
@@ -136,7 +136,7 @@ fn stick(trial: &mut Trial) -> Result<()> {
 fn own_drive(trial: &mut Trial) -> Result<()> {
     let fat = trial.partition(&STICK, 2)?;
     letter(trial, "e:", &fat, "-t vfat")?;
-    let bin = crate::paths::rig().join("bin");
+    let bin = xtask::paths::rig().join("bin");
     // With all that a debugger wants, the program is larger than the stick's partition.
     let mut strip = Command::new("x86_64-w64-mingw32-strip");
     process::run(strip.args(["-o", "unmoor-small.exe", "unmoor.exe"]).current_dir(&bin))?;

@@ -5,9 +5,9 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::{Named, expect_named, refused};
-use crate::rig::drives::STICK;
-use crate::vm::trial::{Trial, document, expect_code, unmoor, words};
-use crate::vm::{STANDARD, Test};
+use crate::test_context::{Trial, document, expect_code, unmoor, words};
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::STICK;
 
 pub const TESTS: &[Test] = &[
     Test {

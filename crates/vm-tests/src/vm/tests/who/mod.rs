@@ -8,9 +8,9 @@ mod system;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::rig::drives::STICK;
-use crate::rig::nfs;
-use crate::vm::trial::Trial;
+use crate::test_context::Trial;
+use unmoor_rig::drives::STICK;
+use unmoor_rig::nfs;
 
 pub use dead::TESTS as DEAD;
 pub use processes::TESTS as PROCESSES;

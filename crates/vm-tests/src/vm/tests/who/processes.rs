@@ -3,9 +3,10 @@
 use anyhow::Result;
 
 use super::{Named, blocked};
-use crate::rig::drives::STICK;
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Test};
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Test};
+use unmoor_rig::drives::STICK;
+use unmoor_rig::machine::GUEST_TOOLS;
 
 /// A process that uses the stick, whose first partition is mounted on `/mnt/ext`.
 struct Row {
@@ -98,7 +99,7 @@ pub const TESTS: &[Test] = &[
         "a root directory",
         Row {
             script: "exec $AGENT hold root /mnt/ext",
-            name: "xtask",
+            name: GUEST_TOOLS,
             usage: "root",
             path: "/mnt/ext",
             fd: None,
@@ -120,7 +121,7 @@ pub const TESTS: &[Test] = &[
         "a mapped file",
         Row {
             script: "exec $AGENT hold map /mnt/ext/mapped",
-            name: "xtask",
+            name: GUEST_TOOLS,
             usage: "mmap",
             path: "/mnt/ext/mapped",
             fd: None,
@@ -131,7 +132,7 @@ pub const TESTS: &[Test] = &[
         "a mapped file that was deleted",
         Row {
             script: "exec $AGENT hold map --delete /mnt/ext/mapped",
-            name: "xtask",
+            name: GUEST_TOOLS,
             usage: "mmap",
             path: "/mnt/ext/mapped",
             fd: None,
@@ -142,7 +143,7 @@ pub const TESTS: &[Test] = &[
         "a file of a thread that has its own table of files",
         Row {
             script: "exec $AGENT hold thread /mnt/ext",
-            name: "xtask",
+            name: GUEST_TOOLS,
             usage: "open-for-writing",
             path: "/mnt/ext/file",
             fd: None,
@@ -153,7 +154,7 @@ pub const TESTS: &[Test] = &[
         "a socket bound there",
         Row {
             script: "exec $AGENT hold socket /mnt/ext/socket",
-            name: "xtask",
+            name: GUEST_TOOLS,
             usage: "open-file",
             path: "/mnt/ext/socket",
             fd: None,

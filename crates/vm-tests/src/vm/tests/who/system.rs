@@ -3,10 +3,11 @@
 use anyhow::{Context, Result};
 
 use super::{Named, TOOLS, blocked, who};
-use crate::rig::drives::{STICK, STICK2};
-use crate::rig::nfs;
-use crate::vm::trial::Trial;
-use crate::vm::{STANDARD, Skip, Test};
+use crate::test_context::Trial;
+use crate::vm::test_case::{STANDARD, Skip, Test};
+use unmoor_rig::drives::{STICK, STICK2};
+use unmoor_rig::machine::GUEST_TOOLS;
+use unmoor_rig::nfs;
 
 macro_rules! row {
     ($name:literal, $drives:expr, $promise:literal, $run:expr) => {
@@ -20,8 +21,8 @@ macro_rules! row {
     };
 }
 
-const ONE: &[&crate::rig::drives::Drive] = &[&STICK];
-const TWO: &[&crate::rig::drives::Drive] = &[&STICK, &STICK2];
+const ONE: &[&unmoor_rig::drives::Drive] = &[&STICK];
+const TWO: &[&unmoor_rig::drives::Drive] = &[&STICK, &STICK2];
 
 pub const TESTS: &[Test] = &[
     row!("nested", ONE, "mounts within mounts within it are named, the innermost first", nested),
@@ -135,7 +136,7 @@ fn rooted(trial: &mut Trial) -> Result<()> {
     )?;
     let command = format!("nsenter --target {pid} --mount umount /mnt/ext");
     let named = Named {
-        process: Some((&pid, "xtask")),
+        process: Some((&pid, GUEST_TOOLS)),
         command: Some(&command),
         ..mount("namespace", "/mnt/ext")
     };
