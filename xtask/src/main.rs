@@ -41,6 +41,12 @@ enum Command {
     /// Compare the command's whole-process cost with other programs'
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
+    /// Find import circles, and imports that run upward between layers
+    #[command(disable_help_flag = true)]
+    Structure(Forwarded),
+    /// Find house phrases, unclear first sentences and old names in comments, docs and messages
+    #[command(disable_help_flag = true)]
+    Prose(Forwarded),
 }
 
 /// Arguments of a command that another program of this workspace carries out.
@@ -52,6 +58,7 @@ struct Forwarded {
 
 const VM_TESTS: &str = "unmoor-vm-tests";
 const BENCHES: &str = "unmoor-benches";
+const SOURCE_CHECKS: &str = "unmoor-source-checks";
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
@@ -71,6 +78,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Faults(arguments) => arguments.forward(VM_TESTS, &["faults"]),
         Command::Soak(arguments) => arguments.forward(VM_TESTS, &["soak"]),
         Command::Bench(arguments) => arguments.forward(BENCHES, &[]),
+        Command::Structure(arguments) => arguments.forward(SOURCE_CHECKS, &["structure"]),
+        Command::Prose(arguments) => arguments.forward(SOURCE_CHECKS, &["prose"]),
         Command::Windows(options) => windows::command(&options),
         Command::Wine(options) => windows::wine::command(&options),
         Command::Ci(options) => ci::command(&options),
