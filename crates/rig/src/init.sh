@@ -9,9 +9,9 @@ $b mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 host
 $b mount -t tmpfs -o size=75% upper /upper
 $b mkdir /upper/data /upper/work
 $b mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work overlay /root
-# What the rig made, at a place of its own: the host may keep it in a directory that is covered below.
+# The rig's folder has a path of its own: the mounts below may cover the path that it has on the host.
 $b mkdir /root/unmoor-rig
-$b mount --bind "/lower$($b cat /rig/directory)" /root/unmoor-rig
+$b mount --bind "/root$($b cat /rig/directory)" /root/unmoor-rig
 AGENT=/unmoor-rig/bin/rig-guest
 PATH=/unmoor-rig/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export AGENT PATH HOME=/root LANG=C.UTF-8

@@ -19,6 +19,9 @@ use crate::qmp::Qmp;
 use crate::{initramfs, kernel};
 use xtask::process::program;
 
+/// Path in the guest of the rig's folder, wherever the host has it.
+pub const GUEST_FOLDER: &str = "/unmoor-rig";
+
 /// Name in the guest of the copy of the running program.
 pub const GUEST_TOOLS: &str = "rig-guest";
 

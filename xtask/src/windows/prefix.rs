@@ -30,7 +30,7 @@ impl Prefix {
     /// The prefix that all tests use, made on first use.
     pub fn ensure() -> Result<Self> {
         let directory = crate::paths::rig().join("wine");
-        let done = Self { directory: directory.clone() };
+        let done = Self::at(directory.clone());
         if directory.join("made").exists() {
             return Ok(done);
         }
@@ -46,6 +46,11 @@ impl Prefix {
         process::run(done.server().arg("--wait"))?;
         fs::write(directory.join("made"), "")?;
         Ok(done)
+    }
+
+    /// Returns the prefix in this folder, which must have been made before.
+    pub fn at(directory: PathBuf) -> Self {
+        Self { directory }
     }
 
     pub fn directory(&self) -> &Path {

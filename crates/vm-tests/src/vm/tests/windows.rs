@@ -3,6 +3,7 @@
 //! Wine passes Win32's requests on to Linux's drivers, so what opens the tray here is the whole way from
 //! `IOCTL_STORAGE_EJECT_MEDIA` down to the drive.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +13,7 @@ use crate::test_context::{Trial, document, expect_code};
 use crate::vm::test_case::Test;
 use unmoor_rig::agent::protocol::{Ended, Program};
 use unmoor_rig::drives::{CD, STICK};
-use unmoor_rig::machine::Hardware;
+use unmoor_rig::machine::{GUEST_FOLDER, Hardware};
 use xtask::process;
 use xtask::windows::prefix::{Prefix, WINE, windows_path};
 
@@ -51,23 +52,27 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
+/// Returns the prefix of [`Prefix::ensure`] as the guest sees it.
+fn prefix() -> Prefix {
+    Prefix::at(Path::new(GUEST_FOLDER).join("wine"))
+}
+
 /// Runs `unmoor.exe` in the guest's Wine.
 fn windows(trial: &mut Trial, arguments: &[&str]) -> Result<Ended> {
-    let program = xtask::paths::rig().join("bin/unmoor.exe");
-    wine(trial, &windows_path(program), arguments)
+    wine(trial, &windows_path(Path::new(GUEST_FOLDER).join("bin/unmoor.exe")), arguments)
 }
 
 fn wine(trial: &mut Trial, program: &str, arguments: &[&str]) -> Result<Ended> {
     let mut words = vec![WINE.to_owned(), program.to_owned()];
     words.extend(arguments.iter().map(|word| (*word).to_owned()));
-    let environment = Prefix::ensure()?.environment();
+    let environment = prefix().environment();
     trial.run(Program { words, environment, ..Program::default() })
 }
 
 /// Mounts a device and gives it a letter.
 fn letter(trial: &mut Trial, letter: &str, device: &str, options: &str) -> Result<()> {
     trial.mount(&format!("{options} {device}"), "/mnt/letter")?;
-    let prefix = Prefix::ensure()?;
+    let prefix = prefix();
     // A server of an earlier test knows the letters as they were then.
     trial.sh(&prefix.end_script())?;
     // Two letters of the same folder are one drive to Wine: only this test's letter is there.
@@ -140,14 +145,13 @@ fn own_drive(trial: &mut Trial) -> Result<()> {
     // With all that a debugger wants, the program is larger than the stick's partition.
     let mut strip = Command::new("x86_64-w64-mingw32-strip");
     process::run(strip.args(["-o", "unmoor-small.exe", "unmoor.exe"]).current_dir(&bin))?;
-    let program = bin.join("unmoor-small.exe");
-    trial.sh(&format!("cp {} /mnt/letter/unmoor.exe && sync", program.display()))?;
+    trial.sh(&format!("cp {GUEST_FOLDER}/bin/unmoor-small.exe /mnt/letter/unmoor.exe && sync"))?;
     let ended = wine(trial, r"E:\unmoor.exe", &["eject", r"\", "--dismount-only"])?;
     // Linux keeps the mount while the program that waits lies on it, whatever Wine answers: what is
     // seen here is that the copy did the work, that its exit code came back, and that it is gone.
     expect_code(&ended, 0)?;
-    let prefix = Prefix::ensure()?.directory().to_path_buf();
-    let left = trial.sh(&format!("find {} -iname 'unmoor*.exe'", prefix.display()))?;
+    let folder = prefix().directory().display().to_string();
+    let left = trial.sh(&format!("find {folder} -iname 'unmoor*.exe'"))?;
     ensure!(left.is_empty(), "left behind: {left}");
     Ok(())
 }
