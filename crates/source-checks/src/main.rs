@@ -1,5 +1,6 @@
 //! The program behind `cargo xtask structure` and `cargo xtask prose`.
 
+mod prose;
 mod structure;
 
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Find import circles, and imports that run upward between layers
     Structure,
+    /// Find house phrases, unclear first sentences and old names in comments, docs and messages
+    Prose,
 }
 
 fn main() -> ExitCode {
@@ -39,5 +42,6 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<usize> {
     match arguments.command {
         Command::Structure => structure::check(&arguments.root),
+        Command::Prose => prose::check(&arguments.root),
     }
 }
