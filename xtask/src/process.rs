@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -38,6 +39,24 @@ pub fn run_visibly(command: &mut Command) -> Result<()> {
         bail!("{shown}: {status}");
     }
     Ok(())
+}
+
+/// Runs a command to its end and returns its exit code, output and errors. Kills it after a minute.
+pub fn finish(command: &mut Command) -> Result<(i32, String, String)> {
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let id = child.id();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = receiver.recv_timeout(TIMEOUT) else {
+        let _ = run(Command::new("kill").args(["-KILL", &id.to_string()]));
+        bail!("it did not end within {} s", TIMEOUT.as_secs());
+    };
+    let output = output?;
+    let code = output.status.code().context("it was killed")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((code, text(&output.stdout), text(&output.stderr)))
 }
 
 /// The command as a person would type it.

@@ -10,11 +10,11 @@ use crate::measure::measure;
 use crate::table;
 use unmoor_rig::drives::{CD, Drive, STICK};
 use unmoor_rig::machine::{Machine, Rig};
-use unmoor_vm_tests::test_context::{Trial, words};
+use unmoor_vm_tests::test_context::{TestContext, words};
 use unmoor_vm_tests::vm::test_case::STANDARD;
 use xtask::process::{program, run, run_visibly};
 
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 pub fn command(binary: &Path, rounds: usize) -> Result<()> {
     let mut machine = Rig::prepare(binary)?.boot(&STANDARD)?;
@@ -43,47 +43,47 @@ fn emulated(machine: &mut Machine, drive: &Drive, rounds: usize) -> Result<Vec<R
     let mut all = vec![Runs::new("unmoor eject"), Runs::new("eject (util-linux)")];
     for (words, runs) in programs.iter().zip(&mut all) {
         let strace: &[&str] = &["strace", "-f", "-c", "-o", "/tmp/calls"];
-        once(machine, drive, &[strace, *words].concat())?;
-        let mut trial = Trial::new(machine, Instant::now() + PATIENCE);
-        runs.system_calls = system_calls(&trial.sh("cat /tmp/calls")?);
+        run_once(machine, drive, &[strace, *words].concat())?;
+        let mut ctx = TestContext::new(machine, Instant::now() + TIMEOUT);
+        runs.system_calls = system_calls(&ctx.sh("cat /tmp/calls")?);
     }
     for _ in 0..rounds {
         for (words, runs) in programs.iter().zip(&mut all) {
-            runs.add(once(machine, drive, words)?);
+            runs.add(run_once(machine, drive, words)?);
         }
     }
     Ok(all)
 }
 
 /// A fresh medium, mounted and written to; one release; and a look whether it is one.
-fn once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Cost> {
+fn run_once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Cost> {
     machine.guest.reset()?;
     machine.insert(drive)?;
-    let mut trial = Trial::new(machine, Instant::now() + PATIENCE);
-    trial.await_media(&[drive])?;
-    let node = trial.node(drive)?;
+    let mut ctx = TestContext::new(machine, Instant::now() + TIMEOUT);
+    ctx.await_media(&[drive])?;
+    let node = ctx.node(drive)?;
     if drive.id == STICK.id {
         for (number, directory) in [(1, "/mnt/one"), (2, "/mnt/two")] {
-            let part = trial.partition(drive, number)?;
-            trial.mount(&part, directory)?;
-            trial.sh(&format!("head -c 2000000 /dev/urandom >{directory}/data"))?;
+            let part = ctx.partition(drive, number)?;
+            ctx.mount(&part, directory)?;
+            ctx.sh(&format!("head -c 2000000 /dev/urandom >{directory}/data"))?;
         }
     } else {
-        trial.mount(&format!("-o ro {node}"), "/mnt/one")?;
+        ctx.mount(&format!("-o ro {node}"), "/mnt/one")?;
     }
-    let mark = trial.machine.qmp.mark();
-    let agent = trial.sh("echo \"$AGENT\"")?;
+    let mark = ctx.machine.qmp.mark();
+    let agent = ctx.sh("echo \"$AGENT\"")?;
     let all = [&[agent.as_str(), "measure"], program, &[node.as_str()]].concat();
-    let ended = trial.run(words(&all))?;
-    let cost: Cost = serde_json::from_str(&ended.stdout).context(ended.stderr)?;
+    let output = ctx.run(words(&all))?;
+    let cost: Cost = serde_json::from_str(&output.stdout).context(output.stderr)?;
     ensure!(cost.code == 0, "{program:?} exited with {}", cost.code);
-    trial.expect_tray(mark, drive, true)?;
-    trial.expect_mounted("/mnt/one", false)?;
+    ctx.expect_tray(mark, drive, true)?;
+    ctx.expect_mounted("/mnt/one", false)?;
     Ok(cost)
 }
 
 /// On a loop device util-linux `eject` dismounts and then fails, so `umount -d` is what does the same work.
-pub fn looped(binary: &Path, rounds: usize) -> Result<()> {
+pub fn loop_device(binary: &Path, rounds: usize) -> Result<()> {
     let directory = xtask::paths::rig().join("bench");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory)?;
@@ -93,19 +93,19 @@ pub fn looped(binary: &Path, rounds: usize) -> Result<()> {
     let calls = directory.join("calls");
     let calls = calls.to_string_lossy();
     for (words, runs) in programs.iter().zip(&mut all) {
-        loop_once(&directory, &[&["strace", "-f", "-c", "-o", &*calls], *words].concat())?;
+        run_on_loop_device(&directory, &[&["strace", "-f", "-c", "-o", &*calls], *words].concat())?;
         runs.system_calls = system_calls(&std::fs::read_to_string(&*calls)?);
     }
     for _ in 0..rounds {
         for (words, runs) in programs.iter().zip(&mut all) {
-            runs.add(loop_once(&directory, words)?);
+            runs.add(run_on_loop_device(&directory, words)?);
         }
     }
     table::print("eject: loop device, ext4 mounted, 2 MB unwritten", &all);
     Ok(())
 }
 
-fn loop_once(directory: &Path, words: &[&str]) -> Result<Cost> {
+fn run_on_loop_device(directory: &Path, words: &[&str]) -> Result<Cost> {
     let image = directory.join("loop.img");
     let point = directory.join("mount");
     std::fs::create_dir_all(&point)?;

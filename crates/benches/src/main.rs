@@ -91,7 +91,7 @@ fn compare(comparison: Option<Command>, options: &Options) -> Result<ExitCode> {
     let rounds = options.rounds;
     match comparison {
         Some(Command::Eject) => eject::command(&binary, rounds)?,
-        Some(Command::Loop) => eject::looped(&binary, rounds)?,
+        Some(Command::Loop) => eject::loop_device(&binary, rounds)?,
         Some(Command::List) => list::command(&binary, rounds)?,
         Some(Command::Who) => who::command(&binary, rounds)?,
         Some(Command::Many) => many::command(&binary, rounds)?,

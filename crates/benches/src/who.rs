@@ -16,7 +16,7 @@ use crate::table;
 use xtask::paths;
 use xtask::process::{cargo, program, run};
 
-const CROWDS: [usize; 3] = [200, 2_000, 8_000];
+const PROCESS_COUNTS: [usize; 3] = [200, 2_000, 8_000];
 const FILES: usize = 100;
 
 /// `lsof` on a large crowd takes tens of seconds: fewer rounds are enough to see that.
@@ -36,7 +36,7 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
         println!("\nThe search for blockers is left out: mounting a loop device needs root.");
         return Ok(());
     }
-    let drive = Mounted::new()?;
+    let drive = LoopMount::new()?;
     let mut programs = vec![
         ("unmoor who", line(&[], &[&binary.to_string_lossy(), "who", "--json"])),
         ("fuser -m", line(&[], &["fuser", "-m"])),
@@ -53,8 +53,8 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
     let words = [&*binary.to_string_lossy(), "who", "--json"];
     programs.push(("unmoor who, without BPF", line(&WITHOUT_BPF, &words)));
     let mount = drive.mount.to_string_lossy().into_owned();
-    for processes in CROWDS {
-        let _crowd = Crowd::new(processes, &drive.directory)?;
+    for processes in PROCESS_COUNTS {
+        let _load = ProcessLoad::new(processes, &drive.directory)?;
         let holder = Holder::new(&drive.mount)?;
         let mut all = Vec::new();
         let mut words = Vec::new();
@@ -114,13 +114,13 @@ fn lsofrs() -> Result<PathBuf> {
 }
 
 /// A file system on a loop device, taken away when this goes.
-struct Mounted {
+struct LoopMount {
     directory: PathBuf,
     mount: PathBuf,
     node: String,
 }
 
-impl Mounted {
+impl LoopMount {
     fn new() -> Result<Self> {
         let directory = paths::rig().join("bench-who");
         let _ = fs::remove_dir_all(&directory);
@@ -136,7 +136,7 @@ impl Mounted {
     }
 }
 
-impl Drop for Mounted {
+impl Drop for LoopMount {
     fn drop(&mut self) {
         let _ = run(program("umount").arg(&self.mount));
         let _ = run(program("losetup").args(["--detach", &self.node]));
@@ -145,9 +145,9 @@ impl Drop for Mounted {
 }
 
 /// The processes to search through.
-struct Crowd(Child);
+struct ProcessLoad(Child);
 
-impl Crowd {
+impl ProcessLoad {
     fn new(processes: usize, directory: &Path) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["process-load", &processes.to_string(), &FILES.to_string()])
@@ -157,14 +157,14 @@ impl Crowd {
             .spawn()?;
         let mut said = String::new();
         let out = child.stdout.take().context("standard output of the crowd")?;
-        let crowd = Self(child);
+        let load = Self(child);
         BufReader::new(out).read_line(&mut said)?;
         ensure!(said.trim() == "ready", "the crowd did not come together");
-        Ok(crowd)
+        Ok(load)
     }
 }
 
-impl Drop for Crowd {
+impl Drop for ProcessLoad {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -14,7 +14,7 @@ pub struct Drive {
     /// What is in it when a test starts.
     pub medium: Option<Medium>,
     /// Parts that the device's path in the guest's `/sys` has, and no other drive's.
-    pub place: &'static [&'static str],
+    pub sysfs_parts: &'static [&'static str],
     /// It can be pulled out and plugged in again while the guest runs.
     pub hotplug: bool,
     /// Its medium cannot be changed.
@@ -31,7 +31,7 @@ pub const CD: Drive = Drive {
     controllers: &["virtio-scsi-pci,id=scsi0,addr=0x10"],
     device: "scsi-cd,bus=scsi0.0",
     medium: Some(Medium::Cd),
-    place: &["0000:00:10.0"],
+    sysfs_parts: &["0000:00:10.0"],
     hotplug: false,
     fixed: false,
     logged: false,
@@ -43,7 +43,7 @@ pub const DVD: Drive = Drive {
     controllers: &[],
     device: "ide-cd,bus=ide.0",
     medium: Some(Medium::Dvd),
-    place: &["0000:00:1f.2"],
+    sysfs_parts: &["0000:00:1f.2"],
     hotplug: false,
     fixed: false,
     logged: false,
@@ -55,7 +55,7 @@ pub const EMPTY: Drive = Drive {
     controllers: &["virtio-scsi-pci,id=scsi1,addr=0x11"],
     device: "scsi-cd,bus=scsi1.0",
     medium: None,
-    place: &["0000:00:11.0"],
+    sysfs_parts: &["0000:00:11.0"],
     hotplug: false,
     fixed: false,
     logged: false,
@@ -67,7 +67,7 @@ pub const STICK: Drive = Drive {
     controllers: &[XHCI],
     device: "usb-storage,bus=xhci.0,port=1,removable=on,serial=RIGSTICK1",
     medium: Some(Medium::Stick),
-    place: &["0000:00:12.0", "-1:1.0"],
+    sysfs_parts: &["0000:00:12.0", "-1:1.0"],
     hotplug: true,
     fixed: false,
     logged: false,
@@ -79,7 +79,7 @@ pub const STICK2: Drive = Drive {
     controllers: &[XHCI],
     device: "usb-storage,bus=xhci.0,port=2,removable=on,serial=RIGSTICK2",
     medium: Some(Medium::Plain),
-    place: &["0000:00:12.0", "-2:1.0"],
+    sysfs_parts: &["0000:00:12.0", "-2:1.0"],
     hotplug: true,
     fixed: false,
     logged: false,
@@ -91,7 +91,7 @@ pub const CARD: Drive = Drive {
     controllers: &["sdhci-pci,id=sdhci,addr=0x13"],
     device: "sd-card",
     medium: Some(Medium::Card),
-    place: &["0000:00:13.0"],
+    sysfs_parts: &["0000:00:13.0"],
     hotplug: false,
     fixed: false,
     logged: false,
@@ -103,7 +103,7 @@ pub const OWN: Drive = Drive {
     controllers: &[],
     device: "virtio-blk-pci,addr=0x14",
     medium: Some(Medium::Own),
-    place: &["0000:00:14.0"],
+    sysfs_parts: &["0000:00:14.0"],
     hotplug: false,
     fixed: true,
     logged: false,
@@ -128,7 +128,7 @@ const PLAIN: Drive = Drive {
     controllers: &[],
     device: "",
     medium: None,
-    place: &[],
+    sysfs_parts: &[],
     hotplug: false,
     fixed: false,
     logged: false,
@@ -142,7 +142,7 @@ pub const SLOT1: Drive = Drive {
     controllers: &[XHCI8, READER_BOT],
     device: "scsi-hd,bus=reader.0,lun=0,removable=on",
     medium: Some(Medium::Plain),
-    place: &["-1:1.0", ":0:0:0/block"],
+    sysfs_parts: &["-1:1.0", ":0:0:0/block"],
     ..PLAIN
 };
 
@@ -151,7 +151,7 @@ pub const SLOT2: Drive = Drive {
     id: "slot2",
     device: "scsi-hd,bus=reader.0,lun=1,removable=on",
     medium: Some(Medium::Card),
-    place: &["-1:1.0", ":0:0:1/block"],
+    sysfs_parts: &["-1:1.0", ":0:0:1/block"],
     ..SLOT1
 };
 
@@ -160,7 +160,7 @@ pub const SLOT3: Drive = Drive {
     id: "slot3",
     device: "scsi-hd,bus=reader.0,lun=2,removable=on",
     medium: None,
-    place: &["-1:1.0", ":0:0:2/block"],
+    sysfs_parts: &["-1:1.0", ":0:0:2/block"],
     ..SLOT1
 };
 
@@ -172,7 +172,7 @@ pub const BESIDE_CD: Drive = Drive {
     controllers: &[XHCI8, BESIDE_BOT],
     device: "scsi-cd,bus=beside.0,lun=0",
     medium: Some(Medium::Cd),
-    place: &["-2:1.0", ":0:0:0/block"],
+    sysfs_parts: &["-2:1.0", ":0:0:0/block"],
     ..PLAIN
 };
 
@@ -181,7 +181,7 @@ pub const BESIDE_DISK: Drive = Drive {
     id: "besidedisk",
     device: "scsi-hd,bus=beside.0,lun=1",
     medium: Some(Medium::Plain),
-    place: &["-2:1.0", ":0:0:1/block"],
+    sysfs_parts: &["-2:1.0", ":0:0:1/block"],
     fixed: true,
     ..BESIDE_CD
 };
@@ -192,7 +192,7 @@ pub const UAS: Drive = Drive {
     controllers: &[XHCI8, "usb-uas,id=uas,bus=xhci.0,port=3"],
     device: "scsi-hd,bus=uas.0,scsi-id=0,lun=0",
     medium: Some(Medium::Stick),
-    place: &["-3:1.0"],
+    sysfs_parts: &["-3:1.0"],
     fixed: true,
     ..PLAIN
 };
@@ -206,7 +206,7 @@ pub const DISK: Drive = Drive {
     controllers: &[XHCI8, HUB],
     device: "usb-storage,bus=xhci.0,port=4.1,removable=off,serial=RIGDISK1",
     medium: Some(Medium::Stick),
-    place: &["-4.1:1.0"],
+    sysfs_parts: &["-4.1:1.0"],
     fixed: true,
     ..PLAIN
 };
@@ -217,7 +217,7 @@ pub const USB_CD: Drive = Drive {
     controllers: &[XHCI8, "usb-bot,id=cdbot,bus=xhci.0,port=5"],
     device: "scsi-cd,bus=cdbot.0,lun=0",
     medium: Some(Medium::Cd),
-    place: &["-5:1.0"],
+    sysfs_parts: &["-5:1.0"],
     ..PLAIN
 };
 
@@ -226,7 +226,7 @@ pub const SATA: Drive = Drive {
     id: "sata",
     device: "ide-hd,bus=ide.1",
     medium: Some(Medium::Stick),
-    place: &["0000:00:1f.2", "/ata"],
+    sysfs_parts: &["0000:00:1f.2", "/ata"],
     fixed: true,
     ..PLAIN
 };
@@ -237,7 +237,7 @@ pub const ZIP: Drive = Drive {
     controllers: &["virtio-scsi-pci,id=scsi2,addr=0x16"],
     device: "scsi-hd,bus=scsi2.0,removable=on",
     medium: Some(Medium::Plain),
-    place: &["0000:00:16.0"],
+    sysfs_parts: &["0000:00:16.0"],
     ..PLAIN
 };
 
@@ -247,7 +247,7 @@ pub const NVME: Drive = Drive {
     controllers: &["pcie-root-port,id=rp0,addr=0x15,chassis=1,slot=1"],
     device: "nvme,bus=rp0,serial=RIGNVME",
     medium: Some(Medium::Stick),
-    place: &["0000:00:15.0", "nvme"],
+    sysfs_parts: &["0000:00:15.0", "nvme"],
     fixed: true,
     ..PLAIN
 };
@@ -258,7 +258,7 @@ pub const NVME_FIXED: Drive = Drive {
     controllers: &[],
     device: "nvme,addr=0x17,serial=RIGNVME2",
     medium: Some(Medium::Stick),
-    place: &["0000:00:17.0", "nvme"],
+    sysfs_parts: &["0000:00:17.0", "nvme"],
     fixed: true,
     ..PLAIN
 };
@@ -269,7 +269,7 @@ pub const FLOPPY: Drive = Drive {
     controllers: &["isa-fdc,id=fdc"],
     device: "floppy,unit=0",
     medium: Some(Medium::Floppy),
-    place: &["/block/fd0"],
+    sysfs_parts: &["/block/fd0"],
     ..PLAIN
 };
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::agent::protocol::{Answer, Ask, Ended, Program, Request, Response};
+use crate::agent::protocol::{Call, Output, Program, Reply, Request, Response};
 
 /// The guest did not answer: nothing it was asked can be trusted, and it must be booted anew.
 #[derive(Debug)]
@@ -40,65 +40,65 @@ impl Guest {
     }
 
     /// Waits until the agent listens.
-    pub fn await_boot(&mut self, patience: Duration) -> Result<()> {
-        self.ask(Ask::Hello, patience).map(drop)
+    pub fn await_boot(&mut self, timeout: Duration) -> Result<()> {
+        self.call(Call::Hello, timeout).map(drop)
     }
 
     /// Runs a program to its end, or kills it when the time is over.
-    pub fn run(&mut self, program: Program, patience: Duration) -> Result<Ended> {
+    pub fn run(&mut self, program: Program, timeout: Duration) -> Result<Output> {
         let job = self.start(program)?;
-        self.wait(job, patience)
+        self.wait(job, timeout)
     }
 
     pub fn start(&mut self, program: Program) -> Result<Job> {
-        match self.ask(Ask::Start(program), GRACE)? {
-            Answer::Started { job } => Ok(Job(job)),
+        match self.call(Call::Start(program), GRACE)? {
+            Reply::KillOnDrop { job } => Ok(Job(job)),
             other => bail!("the agent answered {other:?}"),
         }
     }
 
     /// Waits for a program to end, and kills it when the time is over.
-    pub fn wait(&mut self, job: Job, patience: Duration) -> Result<Ended> {
-        let milliseconds = u64::try_from(patience.as_millis())?;
-        let ask = Ask::Wait { job: job.0, milliseconds, kill: true };
-        match self.ask(ask, patience + GRACE)? {
-            Answer::Ended(ended) => Ok(ended),
+    pub fn wait(&mut self, job: Job, timeout: Duration) -> Result<Output> {
+        let milliseconds = u64::try_from(timeout.as_millis())?;
+        let call = Call::Wait { job: job.0, milliseconds, kill: true };
+        match self.call(call, timeout + GRACE)? {
+            Reply::Output(output) => Ok(output),
             other => bail!("the agent answered {other:?}"),
         }
     }
 
     /// What a program has written so far.
-    pub fn peek(&mut self, job: Job) -> Result<Ended> {
-        match self.ask(Ask::Wait { job: job.0, milliseconds: 0, kill: false }, GRACE)? {
-            Answer::Ended(ended) => Ok(ended),
+    pub fn peek(&mut self, job: Job) -> Result<Output> {
+        match self.call(Call::Wait { job: job.0, milliseconds: 0, kill: false }, GRACE)? {
+            Reply::Output(output) => Ok(output),
             other => bail!("the agent answered {other:?}"),
         }
     }
 
     pub fn signal(&mut self, job: Job, signal: i32) -> Result<()> {
-        self.ask(Ask::Signal { job: job.0, signal }, GRACE).map(drop)
+        self.call(Call::Signal { job: job.0, signal }, GRACE).map(drop)
     }
 
     pub fn find(&mut self, parts: &[&str]) -> Result<Option<String>> {
         let parts = parts.iter().map(|part| (*part).to_owned()).collect();
-        match self.ask(Ask::Find { parts }, GRACE)? {
-            Answer::Found(name) => Ok(name),
+        match self.call(Call::Find { parts }, GRACE)? {
+            Reply::Found(name) => Ok(name),
             other => bail!("the agent answered {other:?}"),
         }
     }
 
     pub fn reset(&mut self) -> Result<()> {
-        self.ask(Ask::Reset, GRACE * 2).map(drop)
+        self.call(Call::Reset, GRACE * 2).map(drop)
     }
 
-    fn ask(&mut self, ask: Ask, patience: Duration) -> Result<Answer> {
+    fn call(&mut self, call: Call, timeout: Duration) -> Result<Reply> {
         self.next += 1;
-        let shown = format!("{ask:?}");
-        let line = serde_json::to_string(&Request { id: self.next, ask })?;
+        let shown = format!("{call:?}");
+        let line = serde_json::to_string(&Request { id: self.next, call })?;
         self.writer
             .write_all(format!("{line}\n").as_bytes())
             .map_err(|error| anyhow::Error::new(Hung(format!("{shown}: {error}"))))?;
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         loop {
             let left =
                 until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -112,7 +112,7 @@ impl Guest {
             let response: Response =
                 serde_json::from_str(&line).with_context(|| format!("from the agent: {line}"))?;
             if response.id == self.next {
-                return response.answer.map_err(|error| anyhow::anyhow!("{shown}: {error}"));
+                return response.reply.map_err(|error| anyhow::anyhow!("{shown}: {error}"));
             }
         }
     }

@@ -142,7 +142,7 @@ impl Machine {
             }
             let mut argument = format!("if=none,id={}", drive.id);
             if let Some(medium) = drive.medium {
-                let image = fresh(&directory, medium, drive.id, 0)?;
+                let image = new_image(&directory, medium, drive.id, 0)?;
                 argument.push_str(&contents(drive, medium, &image)?);
                 images.insert(drive.id, image);
             }
@@ -153,10 +153,10 @@ impl Machine {
         command.stdout(log.try_clone()?).stderr(log);
         let process = command.spawn().context("cannot start qemu-system-x86_64")?;
         drop((control_end, agent_end));
-        let started = Started(Some(process));
-        let qmp = Qmp::new(control).with_context(|| said(&directory))?;
+        let started = KillOnDrop(Some(process));
+        let qmp = Qmp::new(control).with_context(|| log_tails(&directory))?;
         let mut guest = Guest::new(agent)?;
-        guest.await_boot(BOOT).with_context(|| said(&directory))?;
+        guest.await_boot(BOOT).with_context(|| log_tails(&directory))?;
         let process = started.keep();
         Ok(Self { qmp, guest, process, directory, images, generation: 0 })
     }
@@ -184,7 +184,7 @@ impl Machine {
             return overwrite(&self.template(medium)?, &self.image(drive)?);
         }
         self.generation += 1;
-        let image = fresh(&self.directory, medium, drive.id, self.generation)?;
+        let image = new_image(&self.directory, medium, drive.id, self.generation)?;
         let arguments = json!({
             "device": drive.id,
             "filename": image,
@@ -192,7 +192,7 @@ impl Machine {
             "force": true,
             "read-only-mode": if medium.read_only() { "read-only" } else { "retain" },
         });
-        self.qmp.ask("blockdev-change-medium", arguments)?;
+        self.qmp.execute("blockdev-change-medium", arguments)?;
         if let Some(old) = self.images.insert(drive.id, image) {
             let _ = fs::remove_file(old);
         }
@@ -207,7 +207,7 @@ impl Machine {
     /// Pulls the drive out, as a hand would, without a word to the guest beforehand.
     pub fn yank(&mut self, drive: &Drive) -> Result<()> {
         let mark = self.qmp.mark();
-        self.qmp.ask("device_del", json!({ "id": device_id(drive) }))?;
+        self.qmp.execute("device_del", json!({ "id": device_id(drive) }))?;
         self.qmp.await_event(mark, |event| {
             event.name == "DEVICE_DELETED" && event.data["device"] == device_id(drive)
         })?;
@@ -219,7 +219,7 @@ impl Machine {
         self.generation += 1;
         let mut backend = format!("if=none,id={}", drive.id);
         if let Some(medium) = drive.medium {
-            let image = fresh(&self.directory, medium, drive.id, self.generation)?;
+            let image = new_image(&self.directory, medium, drive.id, self.generation)?;
             backend.push_str(&format!(",format=raw,file={}", image.display()));
             self.images.insert(drive.id, image);
         }
@@ -240,7 +240,7 @@ impl Machine {
         // The machine protocol cannot make a backend that is called by its drive's name, as the ones made
         // at the start are, and a usb-storage's medium can be changed by that name alone.
         let line = format!("drive_add dummy {backend}");
-        let said = self.qmp.ask("human-monitor-command", json!({ "command-line": line }))?;
+        let said = self.qmp.execute("human-monitor-command", json!({ "command-line": line }))?;
         anyhow::ensure!(said.as_str().is_some_and(|said| said.trim() == "OK"), "{line}: {said}");
         let mut arguments = json!({});
         for (index, part) in device(drive).split(',').enumerate() {
@@ -253,13 +253,13 @@ impl Machine {
                 None => {}
             }
         }
-        self.qmp.ask("device_add", arguments)?;
+        self.qmp.execute("device_add", arguments)?;
         Ok(())
     }
 
     /// The last lines that the guest's kernel wrote.
     pub fn console(&self) -> String {
-        said(&self.directory)
+        log_tails(&self.directory)
     }
 }
 
@@ -307,7 +307,7 @@ fn device_id(drive: &Drive) -> String {
     format!("{}-device", drive.id)
 }
 
-fn fresh(directory: &Path, medium: Medium, id: &str, generation: u32) -> Result<PathBuf> {
+fn new_image(directory: &Path, medium: Medium, id: &str, generation: u32) -> Result<PathBuf> {
     let image = directory.join(format!("{id}.{generation}.img"));
     media::copy(&template(directory, medium)?, &image)?;
     Ok(image)
@@ -335,7 +335,7 @@ fn channel() -> Result<(UnixStream, OwnedFd)> {
     Ok((UnixStream::from(ours), theirs))
 }
 
-fn said(directory: &Path) -> String {
+fn log_tails(directory: &Path) -> String {
     let mut text = String::new();
     for name in ["qemu.log", "console.log"] {
         let content = fs::read(directory.join(name)).unwrap_or_default();
@@ -349,16 +349,16 @@ fn said(directory: &Path) -> String {
 }
 
 /// A started process that ends with us if the rest of the boot fails.
-struct Started(Option<Child>);
+struct KillOnDrop(Option<Child>);
 
-impl Started {
+impl KillOnDrop {
     #[allow(clippy::expect_used, reason = "it is taken here only, and this consumes it")]
     fn keep(mut self) -> Child {
         self.0.take().expect("kept once")
     }
 }
 
-impl Drop for Started {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
             let _ = child.kill();

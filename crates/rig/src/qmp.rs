@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 /// How long QEMU may take over anything asked of it here.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One thing QEMU said happened.
 #[derive(Clone, Debug)]
@@ -19,99 +19,103 @@ pub struct Event {
 }
 
 #[derive(Default)]
-struct Heard {
+struct Received {
     events: Vec<Event>,
-    answers: Vec<Value>,
-    over: bool,
+    replies: Vec<Value>,
+    closed: bool,
 }
 
 /// The connection.
 pub struct Qmp {
     stream: UnixStream,
-    heard: Arc<(Mutex<Heard>, Condvar)>,
+    received: Arc<(Mutex<Received>, Condvar)>,
     next: u64,
 }
 
-fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(received: &Mutex<Received>) -> MutexGuard<'_, Received> {
+    received.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Qmp {
     pub fn new(stream: UnixStream) -> Result<Self> {
-        let heard = Arc::new((Mutex::new(Heard::default()), Condvar::new()));
-        let (reader, shared) = (stream.try_clone()?, Arc::clone(&heard));
+        let received = Arc::new((Mutex::new(Received::default()), Condvar::new()));
+        let (reader, shared) = (stream.try_clone()?, Arc::clone(&received));
         std::thread::spawn(move || listen(reader, &shared));
-        let mut qmp = Self { stream, heard, next: 0 };
-        qmp.ask("qmp_capabilities", json!({}))?;
+        let mut qmp = Self { stream, received, next: 0 };
+        qmp.execute("qmp_capabilities", json!({}))?;
         Ok(qmp)
     }
 
     /// Carries out one command and returns what it returned.
-    pub fn ask(&mut self, command: &str, arguments: Value) -> Result<Value> {
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         self.next += 1;
         let id = self.next;
         let line = json!({ "execute": command, "arguments": arguments, "id": id }).to_string();
         self.stream.write_all(format!("{line}\n").as_bytes()).context("QEMU is gone")?;
-        let answer = self
-            .wait(|heard| {
-                let found = heard.answers.iter().position(|answer| answer["id"] == id)?;
-                Some(heard.answers.swap_remove(found))
+        let reply = self
+            .wait(|received| {
+                let found = received.replies.iter().position(|reply| reply["id"] == id)?;
+                Some(received.replies.swap_remove(found))
             })
             .with_context(|| format!("QEMU did not answer {command}"))?;
-        if let Some(error) = answer.get("error") {
+        if let Some(error) = reply.get("error") {
             bail!("QEMU, asked {line}: {}", error["desc"].as_str().unwrap_or("failed"));
         }
-        Ok(answer["return"].clone())
+        Ok(reply["return"].clone())
     }
 
     /// How many events there have been: a mark to look from later.
     pub fn mark(&self) -> usize {
-        lock(&self.heard.0).events.len()
+        lock(&self.received.0).events.len()
     }
 
     /// The events since a mark.
     pub fn since(&self, mark: usize) -> Vec<Event> {
-        lock(&self.heard.0).events[mark..].to_vec()
+        lock(&self.received.0).events[mark..].to_vec()
     }
 
     /// Waits for an event that was said after the mark.
     pub fn await_event(&self, mark: usize, wanted: impl Fn(&Event) -> bool) -> Result<Event> {
-        self.wait(|heard| heard.events[mark..].iter().find(|event| wanted(event)).cloned())
+        self.wait(|received| received.events[mark..].iter().find(|event| wanted(event)).cloned())
     }
 
-    fn wait<T>(&self, mut look: impl FnMut(&mut Heard) -> Option<T>) -> Result<T> {
-        let until = Instant::now() + PATIENCE;
-        let mut heard = lock(&self.heard.0);
+    fn wait<T>(&self, mut look: impl FnMut(&mut Received) -> Option<T>) -> Result<T> {
+        let until = Instant::now() + TIMEOUT;
+        let mut received = lock(&self.received.0);
         loop {
-            if let Some(found) = look(&mut heard) {
+            if let Some(found) = look(&mut received) {
                 return Ok(found);
             }
-            if heard.over {
+            if received.closed {
                 bail!("QEMU is gone");
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                bail!("waited {PATIENCE:?} for QEMU in vain");
+                bail!("waited {TIMEOUT:?} for QEMU in vain");
             }
-            heard =
-                self.heard.1.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+            received = self
+                .received
+                .1
+                .wait_timeout(received, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }
 
-fn listen(stream: UnixStream, shared: &(Mutex<Heard>, Condvar)) {
+fn listen(stream: UnixStream, shared: &(Mutex<Received>, Condvar)) {
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let Ok(value) = serde_json::from_str::<Value>(&line) else {
             continue;
         };
-        let mut heard = lock(&shared.0);
+        let mut received = lock(&shared.0);
         if let Some(name) = value["event"].as_str() {
-            heard.events.push(Event { name: name.to_owned(), data: value["data"].clone() });
+            received.events.push(Event { name: name.to_owned(), data: value["data"].clone() });
         } else if value.get("id").is_some() {
-            heard.answers.push(value);
+            received.replies.push(value);
         }
         shared.1.notify_all();
     }
-    lock(&shared.0).over = true;
+    lock(&shared.0).closed = true;
     shared.1.notify_all();
 }

@@ -68,8 +68,8 @@ pub fn writes_after(log: &Path, length: u64) -> Result<Vec<(u64, usize)>> {
     File::open(log)?.read_to_end(&mut bytes)?;
     let length = usize::try_from(length)?;
     let late = |entry: &&Entry| entry.data.start > length && !entry.data.is_empty();
-    let place = |entry: &Entry| (entry.sector, entry.data.len() / SECTOR);
-    Ok(entries(&bytes)?.iter().filter(late).map(place).collect())
+    let sysfs_parts = |entry: &Entry| (entry.sector, entry.data.len() / SECTOR);
+    Ok(entries(&bytes)?.iter().filter(late).map(sysfs_parts).collect())
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 
 /// Makes drives of the kernel's `scsi_debug`, each with a store of its own, and names their nodes.
-pub fn make_drives(trial: &mut Trial, count: usize) -> Result<String> {
+pub fn make_drives(ctx: &mut TestContext, count: usize) -> Result<String> {
     // All its drives share queues of 192 commands, one for each processor at most; what finds them full
     // fails as if the medium had left.
-    trial.sh(&format!(
+    ctx.sh(&format!(
         "modprobe scsi_debug removable=1 add_host={count} per_host_store=1 dev_size_mb=8 delay=0 \
          submit_queues=2"
     ))?;
     let list = "for model in /sys/block/sd*/device/model; do grep -q scsi_debug $model && \
                 node=${model%/device/model} && echo -n \"/dev/${node##*/} \"; done; true";
     for _ in 0..240 {
-        let nodes = trial.sh(list)?;
+        let nodes = ctx.sh(list)?;
         if nodes.split_whitespace().count() == count {
             return Ok(nodes.trim().to_owned());
         }

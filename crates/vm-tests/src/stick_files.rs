@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use unmoor_rig::drives::{Drive, STICK};
 use unmoor_rig::media::{FileSystem, STICK_EXT4, STICK_VFAT, Snapshot, check, checksum, recover};
 
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 
 /// What was written to the two partitions of the stick.
 pub struct Written {
@@ -15,31 +15,31 @@ pub struct Written {
 }
 
 /// Mounts both partitions at `/mnt/ext` and `/mnt/fat`.
-pub fn mount_both(trial: &mut Trial) -> Result<()> {
-    mount_at(trial, &STICK)
+pub fn mount_both(ctx: &mut TestContext) -> Result<()> {
+    mount_at(ctx, &STICK)
 }
 
 /// The same of another drive with such a medium.
-pub fn mount_at(trial: &mut Trial, drive: &Drive) -> Result<()> {
-    let (ext, fat) = (trial.partition(drive, 1)?, trial.partition(drive, 2)?);
+pub fn mount_at(ctx: &mut TestContext, drive: &Drive) -> Result<()> {
+    let (ext, fat) = (ctx.partition(drive, 1)?, ctx.partition(drive, 2)?);
     let script =
         format!("mkdir -p /mnt/ext /mnt/fat && mount {ext} /mnt/ext && mount {fat} /mnt/fat");
-    trial.sh(&script).map(drop)
+    ctx.sh(&script).map(drop)
 }
 
 /// Writes 20 MB of random data to both, and syncs nothing.
-pub fn write_both(trial: &mut Trial) -> Result<Written> {
-    write(trial, 20_000_000)
+pub fn write_both(ctx: &mut TestContext) -> Result<Written> {
+    write(ctx, 20_000_000)
 }
 
 /// Writes that much random data to both, and syncs nothing.
-pub fn write(trial: &mut Trial, bytes: u32) -> Result<Written> {
+pub fn write(ctx: &mut TestContext, bytes: u32) -> Result<Written> {
     let mut write = |path: &str| -> Result<String> {
         // The sum is taken of the source: what is in the cache may be what is wrong.
         let script = format!(
             "head -c {bytes} /dev/urandom >/tmp/data && cp /tmp/data {path} && sha256sum </tmp/data; rm /tmp/data"
         );
-        let sum = trial.sh(&script)?;
+        let sum = ctx.sh(&script)?;
         Ok(sum.split_whitespace().next().unwrap_or_default().to_owned())
     };
     Ok(Written { ext4: write("/mnt/ext/data.bin")?, vfat: write("/mnt/fat/data.bin")? })

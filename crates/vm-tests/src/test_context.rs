@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use unmoor_rig::agent::protocol::{Ended, Program};
+use unmoor_rig::agent::protocol::{Output, Program};
 use unmoor_rig::drives::Drive;
 use unmoor_rig::guest::Job;
 use unmoor_rig::machine::Machine;
 use unmoor_rig::media::Snapshot;
 
 /// One test's run.
-pub struct Trial<'a> {
+pub struct TestContext<'a> {
     pub machine: &'a mut Machine,
     begun: Instant,
     deadline: Instant,
@@ -22,7 +22,7 @@ pub struct Trial<'a> {
     snapshots: u32,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> TestContext<'a> {
     pub fn new(machine: &'a mut Machine, deadline: Instant) -> Self {
         let begun = Instant::now();
         Self { machine, begun, deadline, transcript: String::new(), snapshots: 0 }
@@ -43,37 +43,42 @@ impl<'a> Trial<'a> {
     // Running things in the guest.
 
     /// Runs a program in the guest to its end, whatever that is.
-    pub fn run(&mut self, program: Program) -> Result<Ended> {
+    pub fn run(&mut self, program: Program) -> Result<Output> {
         self.note(&format!("$ {}", program.words.join(" ")));
-        let ended = self.machine.guest.run(program, self.left())?;
-        self.record(&ended);
-        ensure!(!ended.running, "it did not end in time, and was killed");
-        Ok(ended)
+        let output = self.machine.guest.run(program, self.left())?;
+        self.record(&output);
+        ensure!(!output.running, "it did not end in time, and was killed");
+        Ok(output)
     }
 
-    pub fn record(&mut self, ended: &Ended) {
-        for text in [&ended.stdout, &ended.stderr] {
+    pub fn record(&mut self, output: &Output) {
+        for text in [&output.stdout, &output.stderr] {
             if !text.is_empty() {
                 self.note(&text.clone());
             }
         }
         let at = self.begun.elapsed().as_secs_f32();
-        self.note(&match (ended.code, ended.signal) {
+        self.note(&match (output.code, output.signal) {
             (Some(code), _) => format!("=> {code}, at {at:.1} s"),
             (None, signal) => format!("=> signal {signal:?}, at {at:.1} s"),
         });
     }
 
     /// Runs a shell script in the guest, whatever its end.
-    pub fn try_sh(&mut self, script: &str) -> Result<Ended> {
+    pub fn try_sh(&mut self, script: &str) -> Result<Output> {
         self.run(words(&["sh", "-c", script]))
     }
 
     /// Runs a shell script that must succeed, and returns what it printed.
     pub fn sh(&mut self, script: &str) -> Result<String> {
-        let ended = self.try_sh(script)?;
-        ensure!(ended.code == Some(0), "in the guest, {script}: {}{}", ended.stdout, ended.stderr);
-        Ok(ended.stdout.trim_end().to_owned())
+        let output = self.try_sh(script)?;
+        ensure!(
+            output.code == Some(0),
+            "in the guest, {script}: {}{}",
+            output.stdout,
+            output.stderr
+        );
+        Ok(output.stdout.trim_end().to_owned())
     }
 
     /// Starts a shell script that goes on beside the test, and ends with it.
@@ -86,35 +91,35 @@ impl<'a> Trial<'a> {
         self.machine.guest.start(program)
     }
 
-    pub fn wait(&mut self, job: Job) -> Result<Ended> {
-        let patience = self.left();
-        let ended = self.machine.guest.wait(job, patience)?;
-        self.record(&ended);
-        ensure!(!ended.running, "it did not end in time, and was killed");
-        Ok(ended)
+    pub fn wait(&mut self, job: Job) -> Result<Output> {
+        let timeout = self.left();
+        let output = self.machine.guest.wait(job, timeout)?;
+        self.record(&output);
+        ensure!(!output.running, "it did not end in time, and was killed");
+        Ok(output)
     }
 
     // The command under test.
 
     /// Runs `unmoor` and fails unless it exits with this code.
-    pub fn unmoor(&mut self, code: i32, arguments: &[&str]) -> Result<Ended> {
-        let ended = self.run(unmoor(arguments))?;
-        expect_code(&ended, code)?;
-        Ok(ended)
+    pub fn unmoor(&mut self, code: i32, arguments: &[&str]) -> Result<Output> {
+        let output = self.run(unmoor(arguments))?;
+        expect_code(&output, code)?;
+        Ok(output)
     }
 
     /// The same with `--json`: returns the document after checking what holds for every document.
     pub fn unmoor_json(&mut self, code: i32, arguments: &[&str]) -> Result<Value> {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
-        let ended = self.unmoor(code, &arguments)?;
-        document(&ended, code)
+        let output = self.unmoor(code, &arguments)?;
+        document(&output, code)
     }
 
     // Drives, as the guest sees them.
 
     /// The drive's device node in the guest.
     pub fn node(&mut self, drive: &Drive) -> Result<String> {
-        let name = self.machine.guest.find(drive.place)?;
+        let name = self.machine.guest.find(drive.sysfs_parts)?;
         Ok(format!("/dev/{}", name.with_context(|| format!("the guest has no {}", drive.id))?))
     }
 
@@ -189,7 +194,7 @@ impl<'a> Trial<'a> {
     }
 
     fn medium_seen(&mut self, drive: &Drive, partitions: u32) -> Result<bool> {
-        if self.machine.guest.find(drive.place)?.is_none() {
+        if self.machine.guest.find(drive.sysfs_parts)?.is_none() {
             return Ok(false);
         }
         let node = self.node(drive)?;
@@ -205,7 +210,7 @@ impl<'a> Trial<'a> {
 
     /// Whether QEMU has the drive's tray open, which for a stick means: ejected.
     pub fn tray_is_open(&mut self, drive: &Drive) -> Result<bool> {
-        let all = self.machine.qmp.ask("query-block", json!({}))?;
+        let all = self.machine.qmp.execute("query-block", json!({}))?;
         let found = all.as_array().into_iter().flatten().find(|one| one["device"] == drive.id);
         let found = found.with_context(|| format!("QEMU has no drive {}", drive.id))?;
         Ok(found["tray_open"].as_bool().unwrap_or(false))
@@ -261,20 +266,20 @@ pub fn unmoor(arguments: &[&str]) -> Program {
     program
 }
 
-pub fn expect_code(ended: &Ended, code: i32) -> Result<()> {
-    if ended.code != Some(code) {
+pub fn expect_code(output: &Output, code: i32) -> Result<()> {
+    if output.code != Some(code) {
         let how =
-            ended.code.map_or_else(|| format!("signal {:?}", ended.signal), |c| c.to_string());
-        bail!("exit code {how}, not {code}:\n{}{}", ended.stdout, ended.stderr);
+            output.code.map_or_else(|| format!("signal {:?}", output.signal), |c| c.to_string());
+        bail!("exit code {how}, not {code}:\n{}{}", output.stdout, output.stderr);
     }
     Ok(())
 }
 
 /// The one JSON document on standard output, with what every document promises.
-pub fn document(ended: &Ended, code: i32) -> Result<Value> {
-    let value: Value = serde_json::from_str(&ended.stdout)
-        .with_context(|| format!("not JSON: {}", ended.stdout))?;
-    ensure!(ended.stdout.ends_with('\n'), "the document does not end with a newline");
+pub fn document(output: &Output, code: i32) -> Result<Value> {
+    let value: Value = serde_json::from_str(&output.stdout)
+        .with_context(|| format!("not JSON: {}", output.stdout))?;
+    ensure!(output.stdout.ends_with('\n'), "the document does not end with a newline");
     ensure!(value["schema"] == 1, "schema is {}", value["schema"]);
     ensure!(value["exit_code"] == code, "exit_code says {}", value["exit_code"]);
     ensure!(value["unmoor"].is_string(), "no version");

@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::prefix::{Prefix, windows_path};
-use super::wine::finish;
+use crate::process::finish;
 
 /// How long a program may take to start in Wine on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A way to use the letter, and what `who` must say of it.
 struct Case {
@@ -194,7 +194,7 @@ impl Rig<'_> {
             let _ = sender.send(line);
         });
         let mut held = Held { child, pid: 0 };
-        let line = receiver.recv_timeout(PATIENCE).context("the holder says nothing")?;
+        let line = receiver.recv_timeout(TIMEOUT).context("the holder says nothing")?;
         let pid = line.trim().strip_prefix("ready ").context("the holder could not hold it")?;
         held.pid = pid.parse()?;
         Ok(held)
@@ -213,7 +213,7 @@ impl Drop for Held {
         // It ends with its standard input.
         drop(self.child.stdin.take());
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < TIMEOUT {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }

@@ -7,8 +7,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use super::prefix::Prefix;
-use super::wine::finish;
-use crate::process;
+use crate::process::{self, finish};
 
 /// How many failed. `folder` is behind `E:`.
 pub fn checks(prefix: &Prefix, program: &Path, folder: &Path) -> Result<u32> {

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{ExitCode, Stdio};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use super::prefix::{Prefix, WINE, windows_path};
 use super::toolchain::Bits;
@@ -112,7 +112,7 @@ fn checks(prefix: &Prefix, program: &Path, holder: &Path) -> Result<u32> {
 fn run(prefix: &Prefix, program: &Path, check: &Check) -> Result<()> {
     let mut wine = prefix.wine();
     wine.arg(windows_path(program)).args(&check.words);
-    let (code, out, err) = finish(&mut wine)?;
+    let (code, out, err) = process::finish(&mut wine)?;
     let shown = format!("exit code {code}\n{out}{err}");
     ensure!(check.codes.contains(&code), "{shown}");
     ensure!(!err.contains("panicked") && !out.contains("panicked"), "{shown}");
@@ -126,22 +126,4 @@ fn run(prefix: &Prefix, program: &Path, check: &Check) -> Result<()> {
     }
     ensure!(out.contains(check.says) || err.contains(check.says), "{shown}");
     Ok(())
-}
-
-/// Runs it to its end, or kills it when that does not come.
-pub fn finish(command: &mut Command) -> Result<(i32, String, String)> {
-    const PATIENCE: Duration = Duration::from_secs(60);
-    let child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let id = child.id();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(child.wait_with_output()));
-    let Ok(output) = receiver.recv_timeout(PATIENCE) else {
-        let _ = process::run(Command::new("kill").args(["-KILL", &id.to_string()]));
-        bail!("it did not end within {} s", PATIENCE.as_secs());
-    };
-    let output = output?;
-    let code = output.status.code().context("it was killed")?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((code, text(&output.stdout), text(&output.stderr)))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::protocol::{Ended, Program};
+use super::protocol::{Output, Program};
 
 /// Output goes to files, not pipes: a background process that inherited a pipe would keep it open, and
 /// waiting for the end of it would never end. Not in `/run`: that is filled up by a test.
@@ -21,7 +21,7 @@ struct Job {
     pid: u32,
     number: u64,
     status: Mutex<Option<ExitStatus>>,
-    ended: Condvar,
+    output: Condvar,
 }
 
 /// All jobs since the last reset.
@@ -33,7 +33,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn output(number: u64, stream: &str) -> PathBuf {
+fn output_file(number: u64, stream: &str) -> PathBuf {
     PathBuf::from(format!("{DIRECTORY}/{number}.{stream}"))
 }
 
@@ -57,30 +57,30 @@ impl Jobs {
             command.uid(user).gid(user);
         }
         command.stdin(Stdio::null());
-        command.stdout(File::create(output(number, "out"))?);
-        command.stderr(File::create(output(number, "err"))?);
+        command.stdout(File::create(output_file(number, "out"))?);
+        command.stderr(File::create(output_file(number, "err"))?);
         let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let pid = child.id();
-        let job = Arc::new(Job { pid, number, status: Mutex::new(None), ended: Condvar::new() });
+        let job = Arc::new(Job { pid, number, status: Mutex::new(None), output: Condvar::new() });
         lock(&self.table).1.insert(number, Arc::clone(&job));
         std::thread::spawn(move || {
             if let Ok(status) = child.wait() {
                 *lock(&job.status) = Some(status);
-                job.ended.notify_all();
+                job.output.notify_all();
             }
         });
         Ok(number)
     }
 
     /// Waits for its end. If it does not come, and `kill` is set, the whole group is killed.
-    pub fn wait(&self, number: u64, patience: Duration, kill: bool) -> Result<Ended> {
+    pub fn wait(&self, number: u64, timeout: Duration, kill: bool) -> Result<Output> {
         let job = self.job(number)?;
-        let status = job.await_end(patience);
+        let status = job.await_end(timeout);
         if status.is_none() && kill {
             job.kill();
             job.await_end(Duration::from_secs(5));
         }
-        Ok(Ended {
+        Ok(Output {
             code: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
             running: status.is_none(),
@@ -107,8 +107,8 @@ impl Jobs {
         }
         for job in jobs.values() {
             job.await_end(Duration::from_secs(5));
-            let _ = fs::remove_file(output(job.number, "out"));
-            let _ = fs::remove_file(output(job.number, "err"));
+            let _ = fs::remove_file(output_file(job.number, "out"));
+            let _ = fs::remove_file(output_file(job.number, "err"));
         }
     }
 
@@ -118,12 +118,12 @@ impl Jobs {
 }
 
 fn read(number: u64, stream: &str) -> String {
-    String::from_utf8_lossy(&fs::read(output(number, stream)).unwrap_or_default()).into_owned()
+    String::from_utf8_lossy(&fs::read(output_file(number, stream)).unwrap_or_default()).into_owned()
 }
 
 impl Job {
-    fn await_end(&self, patience: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + patience;
+    fn await_end(&self, timeout: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + timeout;
         let mut status = lock(&self.status);
         while status.is_none() {
             let left = until.saturating_duration_since(Instant::now());
@@ -131,7 +131,7 @@ impl Job {
                 break;
             }
             status =
-                self.ended.wait_timeout(status, left).unwrap_or_else(PoisonError::into_inner).0;
+                self.output.wait_timeout(status, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         *status
     }

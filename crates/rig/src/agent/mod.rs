@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use jobs::Jobs;
-use protocol::{Answer, Ask, Request, Response};
+use protocol::{Call, Reply, Request, Response};
 
 /// The name of the port.
 pub const PORT: &str = "unmoor.agent";
@@ -34,14 +34,15 @@ pub fn command() -> Result<ExitCode> {
         let (writer, jobs, state) = (Arc::clone(&writer), Arc::clone(&jobs), Arc::clone(&state));
         // One thread a request: a program may be waited for while another is started.
         std::thread::spawn(move || {
-            let answer = answer(request.ask, &jobs, &state).map_err(|error| format!("{error:#}"));
-            reply(&writer, &Response { id: request.id, answer });
+            let reply =
+                carry_out(request.call, &jobs, &state).map_err(|error| format!("{error:#}"));
+            send(&writer, &Response { id: request.id, reply });
         });
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn reply(writer: &Mutex<File>, response: &Response) {
+fn send(writer: &Mutex<File>, response: &Response) {
     if let Ok(mut line) = serde_json::to_string(response) {
         line.push('\n');
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,25 +50,25 @@ fn reply(writer: &Mutex<File>, response: &Response) {
     }
 }
 
-fn answer(ask: Ask, jobs: &Jobs, baseline: &reset::Baseline) -> Result<Answer> {
-    match ask {
-        Ask::Hello => Ok(Answer::Done),
-        Ask::Start(program) => {
+fn carry_out(call: Call, jobs: &Jobs, baseline: &reset::Baseline) -> Result<Reply> {
+    match call {
+        Call::Hello => Ok(Reply::Done),
+        Call::Start(program) => {
             let job = jobs.start(&program)?;
-            Ok(Answer::Started { job })
+            Ok(Reply::KillOnDrop { job })
         }
-        Ask::Wait { job, milliseconds, kill } => {
-            Ok(Answer::Ended(jobs.wait(job, Duration::from_millis(milliseconds), kill)?))
+        Call::Wait { job, milliseconds, kill } => {
+            Ok(Reply::Output(jobs.wait(job, Duration::from_millis(milliseconds), kill)?))
         }
-        Ask::Signal { job, signal } => {
+        Call::Signal { job, signal } => {
             jobs.signal(job, signal)?;
-            Ok(Answer::Done)
+            Ok(Reply::Done)
         }
-        Ask::Find { parts } => Ok(Answer::Found(find(&parts)?)),
-        Ask::Reset => {
+        Call::Find { parts } => Ok(Reply::Found(find(&parts)?)),
+        Call::Reset => {
             jobs.end_all();
             baseline.restore()?;
-            Ok(Answer::Done)
+            Ok(Reply::Done)
         }
     }
 }
@@ -91,9 +92,9 @@ fn port() -> Result<PathBuf> {
 
 fn find(parts: &[String]) -> Result<Option<String>> {
     for entry in fs::read_dir("/sys/block").context("/sys/block")?.flatten() {
-        let place = fs::canonicalize(entry.path()).unwrap_or_default();
-        let place = place.to_string_lossy();
-        if parts.iter().all(|part| place.contains(part.as_str())) {
+        let sysfs_parts = fs::canonicalize(entry.path()).unwrap_or_default();
+        let sysfs_parts = sysfs_parts.to_string_lossy();
+        if parts.iter().all(|part| sysfs_parts.contains(part.as_str())) {
             return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
         }
     }

@@ -15,11 +15,11 @@ pub struct Program {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
     pub id: u64,
-    pub ask: Ask,
+    pub call: Call,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Ask {
+pub enum Call {
     /// Answered as soon as the agent listens.
     Hello,
     Start(Program),
@@ -44,20 +44,20 @@ pub enum Ask {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Response {
     pub id: u64,
-    pub answer: Result<Answer, String>,
+    pub reply: Result<Reply, String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Answer {
+pub enum Reply {
     Done,
-    Started { job: u64 },
-    Ended(Ended),
+    KillOnDrop { job: u64 },
+    Output(Output),
     Found(Option<String>),
 }
 
 /// How a program ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Ended {
+pub struct Output {
     /// `None`: it still runs, or a signal ended it.
     pub code: Option<i32>,
     pub signal: Option<i32>,

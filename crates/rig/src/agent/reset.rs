@@ -23,58 +23,58 @@ impl Baseline {
 
     pub fn restore(&self) -> Result<()> {
         for attempt in 1..=TRIES {
-            let left = self.left()?;
+            let left = self.leftovers()?;
             if left.is_empty() {
                 return Ok(());
             }
-            for thing in &left {
-                thing.undo(attempt > TRIES / 2);
+            for leftover in &left {
+                leftover.undo(attempt > TRIES / 2);
             }
             if attempt > 2 {
                 sleep(Duration::from_millis(200));
             }
         }
-        let left = self.left()?;
+        let left = self.leftovers()?;
         if left.is_empty() { Ok(()) } else { bail!("cannot be undone: {left:?}") }
     }
 
     /// What is there that was not, in the order in which it can be undone.
-    fn left(&self) -> Result<Vec<Thing>> {
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
         let mut left = Vec::new();
         let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-        left.extend(swaps.lines().skip(1).filter_map(first_word).map(Thing::Swap));
+        left.extend(swaps.lines().skip(1).filter_map(first_word).map(Leftover::Swap));
         left.extend(
             mounts()?
                 .into_iter()
                 .rev()
                 .filter(|point| !self.mounts.contains(point))
-                .map(Thing::Mount),
+                .map(Leftover::Mount),
         );
         for entry in fs::read_dir("/sys/block")?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if entry.path().join("dm").exists() {
                 let mapping = fs::read_to_string(entry.path().join("dm/name")).unwrap_or_default();
-                left.push(Thing::Mapping(mapping.trim().to_owned()));
+                left.push(Leftover::Mapping(mapping.trim().to_owned()));
             } else if entry.path().join("loop/backing_file").exists() {
-                left.push(Thing::Loop(format!("/dev/{name}")));
+                left.push(Leftover::Loop(format!("/dev/{name}")));
             } else if fs::read_to_string(entry.path().join("md/array_state"))
                 .is_ok_and(|state| state.trim() != "clear")
             {
-                left.push(Thing::Array(format!("/dev/{name}")));
+                left.push(Leftover::Array(format!("/dev/{name}")));
             }
         }
         if fs::exists("/sys/module/scsi_debug")? {
-            left.push(Thing::Module("scsi_debug"));
+            left.push(Leftover::Module("scsi_debug"));
         }
         for entry in fs::read_dir("/mnt")?.flatten() {
-            left.push(Thing::Directory(entry.path().to_string_lossy().into_owned()));
+            left.push(Leftover::Directory(entry.path().to_string_lossy().into_owned()));
         }
         Ok(left)
     }
 }
 
 #[derive(Debug)]
-enum Thing {
+enum Leftover {
     Swap(String),
     Mount(String),
     Mapping(String),
@@ -84,11 +84,11 @@ enum Thing {
     Directory(String),
 }
 
-impl Thing {
-    fn undo(&self, roughly: bool) {
+impl Leftover {
+    fn undo(&self, lazily: bool) {
         let words: Vec<&str> = match self {
             Self::Swap(path) => vec!["swapoff", path],
-            Self::Mount(point) if roughly => vec!["umount", "-l", point],
+            Self::Mount(point) if lazily => vec!["umount", "-l", point],
             Self::Mount(point) => vec!["umount", point],
             Self::Mapping(name) => vec!["dmsetup", "remove", "--force", name],
             Self::Loop(path) => vec!["losetup", "-d", path],

@@ -42,7 +42,7 @@ pub fn serve(directory: &Path, ready: fn() -> Result<()>) -> Result<ExitCode> {
     let mut said = false;
     loop {
         let length = device.read(&mut request)?;
-        let initialised = answer(&mut device, &request[..length])?;
+        let initialised = reply(&mut device, &request[..length])?;
         if initialised && !said {
             said = true;
             ready()?;
@@ -51,7 +51,7 @@ pub fn serve(directory: &Path, ready: fn() -> Result<()>) -> Result<ExitCode> {
 }
 
 /// Answers one request; was it the first.
-fn answer(device: &mut File, request: &[u8]) -> Result<bool> {
+fn reply(device: &mut File, request: &[u8]) -> Result<bool> {
     let number = |at: usize| Some(u32::from_ne_bytes(request.get(at..at + 4)?.try_into().ok()?));
     let long = |at: usize| Some(u64::from_ne_bytes(request.get(at..at + 8)?.try_into().ok()?));
     let operation = number(4).context("no operation")?;

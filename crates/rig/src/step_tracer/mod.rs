@@ -4,7 +4,7 @@
 //! of them enters the call with which the step begins, keeps that one stopped until it is told to go on.
 //! What happens meanwhile is the business of whoever asked for it; nothing of the program is changed.
 
-pub mod marker;
+pub mod pause_point;
 mod ptrace;
 
 use std::fs;
@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use marker::{Course, Point};
+use pause_point::{PausePoint, StepTracker};
 use ptrace::{Call, Event, Until};
 
 #[derive(clap::Args)]
 pub struct Options {
     /// Where to stop
-    point: Point,
+    point: PausePoint,
     /// The drive's device node
     node: String,
     /// Where `reached` appears when it is stopped, `go` is waited for, and `over` appears when it has ended
@@ -36,14 +36,14 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let _ = fs::remove_dir_all(&options.directory);
     fs::create_dir_all(&options.directory)?;
     let result = follow(options);
-    fs::write(options.directory.join("over"), "")?;
+    fs::write(options.directory.join("ended"), "")?;
     Ok(ExitCode::from(u8::try_from(result?).unwrap_or(u8::MAX)))
 }
 
 fn follow(options: &Options) -> Result<i32> {
     let (name, arguments) = options.words.split_first().context("no program")?;
     let main = ptrace::start(Command::new(name).args(arguments))?;
-    let mut course = Course::of(&options.node);
+    let mut tracker = StepTracker::of(&options.node);
     let mut until = Until::NextCall;
     // The one that is stopped at the point.
     let mut held = None;
@@ -60,32 +60,32 @@ fn follow(options: &Options) -> Result<i32> {
             continue;
         };
         match event {
-            Event::Ended(code) if pid == main => return Ok(code),
-            Event::Ended(_) if held == Some(pid) => {
+            Event::Exited(code) if pid == main => return Ok(code),
+            Event::Exited(_) if held == Some(pid) => {
                 held = None;
                 until = Until::End;
             }
-            Event::Ended(_) => {}
+            Event::Exited(_) => {}
             Event::Signal(signal) => ptrace::resume(pid, until, signal),
             Event::Other => ptrace::resume(pid, until, 0),
             Event::Call => {
                 let at_point = match ptrace::call(pid) {
-                    Some(Call::Enters(entry)) => course
+                    Some(Call::Enters(entry)) => tracker
                         .enters(
                             pid,
                             &entry,
                             |address| ptrace::text(pid, address),
-                            |descriptor| behind(pid, descriptor),
+                            |descriptor| descriptor_path(pid, descriptor),
                         )
                         .contains(&options.point),
                     Some(Call::Leaves { result }) => {
-                        course.leaves(pid, result);
+                        tracker.leaves(pid, result);
                         false
                     }
                     None => false,
                 };
                 if at_point && held.is_none() && matches!(until, Until::NextCall) {
-                    announce(options, &format!("{main} {pid}"))?;
+                    report_pause(options, &format!("{main} {pid}"))?;
                     held = Some(pid);
                 } else {
                     ptrace::resume(pid, until, 0);
@@ -96,13 +96,13 @@ fn follow(options: &Options) -> Result<i32> {
 }
 
 /// What a process has open there.
-fn behind(pid: libc::pid_t, descriptor: u64) -> String {
+fn descriptor_path(pid: libc::pid_t, descriptor: u64) -> String {
     let link = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap_or_default();
     link.to_string_lossy().into_owned()
 }
 
 /// Whoever sees the file sees all of it.
-fn announce(options: &Options, text: &str) -> Result<()> {
+fn report_pause(options: &Options, text: &str) -> Result<()> {
     let unfinished = options.directory.join("reached.unfinished");
     fs::write(&unfinished, text)?;
     fs::rename(unfinished, options.directory.join("reached")).context("cannot say so")

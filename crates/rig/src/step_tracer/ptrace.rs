@@ -19,7 +19,7 @@ pub enum Event {
     /// It was started, or started another: nothing to be done but to let it go on.
     Other,
     /// It has ended with this exit code, or by a signal: 128 and its number, as a shell says it.
-    Ended(i32),
+    Exited(i32),
 }
 
 /// One system call.
@@ -89,9 +89,9 @@ pub fn next(block: bool) -> Result<Option<(pid_t, Event)>> {
         _ => {}
     }
     let event = if libc::WIFEXITED(status) {
-        Event::Ended(libc::WEXITSTATUS(status))
+        Event::Exited(libc::WEXITSTATUS(status))
     } else if libc::WIFSIGNALED(status) {
-        Event::Ended(128 + libc::WTERMSIG(status))
+        Event::Exited(128 + libc::WTERMSIG(status))
     } else {
         match (status >> 16, libc::WSTOPSIG(status)) {
             (0, signal) if signal == libc::SIGTRAP | 0x80 => Event::Call,

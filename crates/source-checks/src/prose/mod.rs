@@ -89,6 +89,9 @@ pub fn check(repository: &Path) -> Result<usize> {
         let word = if rule.fails { "" } else { ", counted only" };
         eprintln!("prose: {:20} {count}{word}", rule.name);
     }
+    for Exception { file, name, reason } in EXCEPTIONS {
+        eprintln!("prose: excepted: {name} in {file}: {reason}");
+    }
     println!("prose: {failures} offences in {} files", files.len());
     Ok(failures)
 }

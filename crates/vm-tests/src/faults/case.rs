@@ -3,56 +3,58 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::checks::{self, Survey};
-use super::expected::{End, Then};
+use super::checks::{self, GuestState};
+use super::expected::{End, KILLED, Then};
 use super::fault::Fault;
-use super::fixture::Scene;
+use super::fixture::Fixture;
 use super::step::Step;
-use crate::paused_release::Trapped;
-use crate::test_context::{Trial, document};
-use unmoor_rig::agent::protocol::Ended;
+use crate::paused_release::PausedRelease;
+use crate::test_context::{TestContext, document};
+use unmoor_rig::agent::protocol::Output;
+use unmoor_rig::drives::STICK;
 
 /// Fails unless everything is as it should be; says what came of it.
-pub fn run(trial: &mut Trial, step: Step, fault: Fault, end: &End) -> Result<String> {
-    let scene = Scene::set(trial, step, fault)?;
-    fault.prepare(trial)?;
-    let before = Survey::of(trial, false)?;
-    let ended = release(trial, &scene, step, fault)?;
-    let said = judge(&ended, end)?;
+pub fn run(ctx: &mut TestContext, step: Step, fault: Fault, end: &End) -> Result<String> {
+    let fixture = Fixture::create(ctx, step, fault)?;
+    fault.prepare(ctx)?;
+    let before = GuestState::read(ctx, false)?;
+    let output = release(ctx, &fixture, step, fault)?;
+    let said = check_report(&output, end)?;
     // A silent drive keeps in the kernel whoever asked it something.
-    let after = Survey::of(trial, fault == Fault::Timeout)?;
+    let after = GuestState::read(ctx, fault == Fault::Timeout)?;
     after.expect_clean(&before)?;
     match &said {
-        Some(target) => after.expect_as_reported(&scene, target)?,
+        Some(target) => after.expect_as_reported(&fixture, target)?,
         // What was killed has reported nothing, and goes no further.
-        None => after.expect_mounted(&scene, !step.is_after_dismounting())?,
+        None => after.expect_mounted(&fixture, !step.is_after_dismounting())?,
     }
-    fault.mend(trial)?;
-    second(trial, &scene, &before, fault, end)?;
-    Ok(summary(&ended, said.as_ref()))
+    fault.mend(ctx)?;
+    second(ctx, &fixture, &before, fault, end)?;
+    Ok(summary(&output, said.as_ref()))
 }
 
-fn release(trial: &mut Trial, scene: &Scene, step: Step, fault: Fault) -> Result<Ended> {
+fn release(ctx: &mut TestContext, fixture: &Fixture, step: Step, fault: Fault) -> Result<Output> {
     let mut line = vec!["eject", "--json"];
     line.extend(fault.options());
-    line.push(scene.mounts[0]);
-    let trapped = Trapped::start(trial, step.point(), &scene.node, &line)?;
-    let strike = fault.strike(trial, scene, trapped.main, trapped.stopped)?;
-    trapped.go_on(trial, &strike)
+    line.push(fixture.mounts[0]);
+    let paused = PausedRelease::start(ctx, step.point(), &fixture.node, &line)?;
+    let strike =
+        fault.strike(ctx, fixture.drive().unwrap_or(&STICK), paused.main, paused.stopped)?;
+    paused.resume(ctx, &strike)
 }
 
 /// The exit code, the document, the words.
-fn judge(ended: &Ended, end: &End) -> Result<Option<Value>> {
-    ensure!(!ended.stderr.contains("panicked"), "it panicked: {}", ended.stderr);
-    let code = ended.code.with_context(|| format!("signal {:?}", ended.signal))?;
-    let all = format!("{}{}", ended.stdout, ended.stderr);
+fn check_report(output: &Output, end: &End) -> Result<Option<Value>> {
+    ensure!(!output.stderr.contains("panicked"), "it panicked: {}", output.stderr);
+    let code = output.code.with_context(|| format!("signal {:?}", output.signal))?;
+    let all = format!("{}{}", output.stdout, output.stderr);
     ensure!(code == end.code, "exit code {code}, not {}: {all}", end.code);
     if code == KILLED {
-        ensure!(ended.stdout.is_empty(), "half a document: {all}");
+        ensure!(output.stdout.is_empty(), "half a document: {all}");
         return Ok(None);
     }
-    let document = document(ended, code)?;
-    unmoor_contract::check(&ended.stdout, Some(code))
+    let document = document(output, code)?;
+    unmoor_contract::check(&output.stdout, Some(code))
         .map_err(|faults| anyhow::anyhow!("the document: {}", faults.join(", ")))?;
     let target = document["targets"][0].clone();
     let told = format!("{}\n{}\n{}", target["message"], target["help"], target["warnings"]);
@@ -60,44 +62,41 @@ fn judge(ended: &Ended, end: &End) -> Result<Option<Value>> {
     Ok(Some(target))
 }
 
-/// What a shell makes of SIGKILL.
-pub const KILLED: i32 = 128 + libc::SIGKILL;
-
 /// Once the fault is over a second release succeeds, nothing holds the drive, and nothing is lost but what
 /// was said to be.
 fn second(
-    trial: &mut Trial,
-    scene: &Scene,
-    before: &Survey,
+    ctx: &mut TestContext,
+    fixture: &Fixture,
+    before: &GuestState,
     fault: Fault,
     end: &End,
 ) -> Result<()> {
     match end.then {
         // What is still mounted of it can be taken away by hand: nothing of ours holds it.
         Then::Nothing if !fault.keeps_the_medium() => {
-            trial.sh(&format!(
+            ctx.sh(&format!(
                 "for one in {}; do ! grep -q \" $one \" /proc/self/mounts || umount $one || exit 1; done",
-                scene.mounts.join(" ")
+                fixture.mounts.join(" ")
             ))?;
         }
         Then::Nothing => {}
         Then::Ends(code) => {
-            trial.unmoor(code, &["eject", "--verbose", &scene.node])?;
+            ctx.unmoor(code, &["eject", "--verbose", &fixture.node])?;
         }
         Then::Discards => {
-            trial.unmoor(0, &["eject", "--verbose", "--discard-unwritten", &scene.node])?;
+            ctx.unmoor(0, &["eject", "--verbose", "--discard-unwritten", &fixture.node])?;
         }
     }
-    let after = Survey::of(trial, false)?;
+    let after = GuestState::read(ctx, false)?;
     after.expect_clean(before)?;
     ensure!(after.mounted.is_empty(), "still mounted: {:?}", after.mounted);
-    checks::door_is_unlocked(trial, scene)?;
+    checks::expect_door_unlocked(ctx, fixture)?;
     let whole = fault.keeps_the_medium() && !matches!(end.then, Then::Discards);
-    if whole { scene.expect_whole(trial) } else { Ok(()) }
+    if whole { fixture.expect_every_byte(ctx) } else { Ok(()) }
 }
 
-fn summary(ended: &Ended, target: Option<&Value>) -> String {
-    let code = ended.code.unwrap_or(-1);
+fn summary(output: &Output, target: Option<&Value>) -> String {
+    let code = output.code.unwrap_or(-1);
     let message = target.and_then(|target| target["message"].as_str()).unwrap_or("killed");
     format!("{code}: {message}")
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::fixture::Scene;
-use crate::test_context::Trial;
+use super::fixture::Fixture;
+use crate::test_context::TestContext;
 
 /// What the guest's kernel has.
-pub struct Survey {
+pub struct GuestState {
     /// Loop devices, mappings, arrays.
-    pub stacked: BTreeSet<String>,
+    pub stacked_devices: BTreeSet<String>,
     /// Mount points of the tests.
     pub mounted: BTreeSet<String>,
     /// Processes of ours that did not end within ten seconds, and where in the kernel they are.
@@ -19,7 +19,7 @@ pub struct Survey {
 }
 
 /// One line for each thing: what it is, and its name.
-const LOOK: &str = "\
+const SCRIPT: &str = "\
     n=0; while pgrep -x unmoor >/dev/null && test $n -lt $patience; do n=$((n+1)); sleep 0.1; done; \
     for one in $(pgrep -x unmoor); do echo left $one: $(cat /proc/$one/wchan /proc/$one/stack); done; \
     for one in /sys/block/*; do \
@@ -27,30 +27,30 @@ const LOOK: &str = "\
     done; \
     while read from on rest; do case $on in /mnt/*) echo mounted $on;; esac; done </proc/self/mounts";
 
-impl Survey {
+impl GuestState {
     /// Looks around; where a silent drive may keep a process in the kernel, without waiting for its end.
-    pub fn of(trial: &mut Trial, silent: bool) -> Result<Self> {
-        let patience = if silent { 0 } else { 300 };
-        let text = trial.sh(&format!("patience={patience}; {LOOK}"))?;
+    pub fn read(ctx: &mut TestContext, silent: bool) -> Result<Self> {
+        let timeout = if silent { 0 } else { 300 };
+        let text = ctx.sh(&format!("patience={timeout}; {SCRIPT}"))?;
         let all = |word: &str| {
             let named = text.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
             named.map(str::to_owned).collect()
         };
         let left = if silent { BTreeSet::new() } else { all("left") };
-        Ok(Self { stacked: all("stacked"), mounted: all("mounted"), left })
+        Ok(Self { stacked_devices: all("stacked"), mounted: all("mounted"), left })
     }
 
     /// Fails if a process of ours is left, or a loop device, a mapping or an array that was not there.
     pub fn expect_clean(&self, before: &Self) -> Result<()> {
         ensure!(self.left.is_empty(), "a process is left behind: {:?}", self.left);
-        let more: Vec<_> = self.stacked.difference(&before.stacked).collect();
+        let more: Vec<_> = self.stacked_devices.difference(&before.stacked_devices).collect();
         ensure!(more.is_empty(), "left behind: {more:?}");
         Ok(())
     }
 
     /// Fails unless all of it is mounted, or nothing.
-    pub fn expect_mounted(&self, scene: &Scene, wanted: bool) -> Result<()> {
-        for mount in scene.mounts {
+    pub fn expect_mounted(&self, fixture: &Fixture, wanted: bool) -> Result<()> {
+        for mount in fixture.mounts {
             let is = self.mounted.contains(*mount);
             ensure!(is == wanted, "{mount} is {}mounted", if is { "" } else { "not " });
         }
@@ -58,9 +58,9 @@ impl Survey {
     }
 
     /// Fails unless what is mounted is what the report says.
-    pub fn expect_as_reported(&self, scene: &Scene, target: &Value) -> Result<()> {
+    pub fn expect_as_reported(&self, fixture: &Fixture, target: &Value) -> Result<()> {
         let taken = dismounted(target);
-        for mount in scene.mounts {
+        for mount in fixture.mounts {
             let told = taken.as_ref().is_none_or(|taken| taken.contains(*mount));
             let is = self.mounted.contains(*mount);
             ensure!(
@@ -91,12 +91,12 @@ fn dismounted(target: &Value) -> Option<BTreeSet<String>> {
 
 /// Fails if the drive's door is locked. The kernel locks it while something of it is mounted or open; one that
 /// was powered off is told nothing any more.
-pub fn door_is_unlocked(trial: &mut Trial, scene: &Scene) -> Result<()> {
-    let Some(drive) = scene.drive() else { return Ok(()) };
-    if trial.machine.guest.find(drive.place)?.is_none() {
+pub fn expect_door_unlocked(ctx: &mut TestContext, fixture: &Fixture) -> Result<()> {
+    let Some(drive) = fixture.drive() else { return Ok(()) };
+    if ctx.machine.guest.find(drive.sysfs_parts)?.is_none() {
         return Ok(());
     }
-    let all = trial.machine.qmp.ask("query-block", json!({}))?;
+    let all = ctx.machine.qmp.execute("query-block", json!({}))?;
     let found = all.as_array().into_iter().flatten().find(|one| one["device"] == drive.id);
     let locked = found.is_some_and(|found| found["locked"] == true);
     ensure!(!locked, "the door of {} is still locked", drive.id);

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::case::KILLED;
 use super::fault::Fault;
 use super::step::Step;
 
@@ -48,6 +47,9 @@ impl fmt::Display for Expected {
         }
     }
 }
+
+/// Exit code that a shell reports for a program that SIGKILL ended.
+pub const KILLED: i32 = 128 + libc::SIGKILL;
 
 const LOST: &str = "data may be lost";
 const NO_ANSWER: &str = "no answer within the time given";

@@ -3,9 +3,8 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::fixture::Scene;
-use crate::test_context::Trial;
-use unmoor_rig::drives::{CD, STICK};
+use crate::test_context::TestContext;
+use unmoor_rig::drives::{Drive, STICK};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -75,9 +74,9 @@ impl Fault {
     }
 
     /// Before the release begins.
-    pub fn prepare(self, trial: &mut Trial) -> Result<()> {
+    pub fn prepare(self, ctx: &mut TestContext) -> Result<()> {
         match self {
-            Self::RunFull => trial.sh("mount -t tmpfs -o size=64k small /run").map(drop),
+            Self::RunFull => ctx.sh("mount -t tmpfs -o size=64k small /run").map(drop),
             _ => Ok(()),
         }
     }
@@ -86,21 +85,20 @@ impl Fault {
     /// what is to be done in the guest is returned as a script.
     pub fn strike(
         self,
-        trial: &mut Trial,
-        scene: &Scene,
+        ctx: &mut TestContext,
+        drive: &Drive,
         main: u32,
         stopped: u32,
     ) -> Result<String> {
         match self {
             Self::NoMedium | Self::Removed => {
-                let drive = if scene.is_disc() { &CD } else { &STICK };
                 let arguments = json!({ "device": drive.id, "force": true });
-                trial.note(&format!("(QEMU: the medium leaves {})", drive.id));
-                trial.machine.qmp.ask("eject", arguments)?;
+                ctx.note(&format!("(QEMU: the medium leaves {})", drive.id));
+                ctx.machine.qmp.execute("eject", arguments)?;
             }
             Self::Yanked => {
-                trial.note("(QEMU: the stick is pulled out)");
-                trial.machine.yank(&STICK)?;
+                ctx.note("(QEMU: the stick is pulled out)");
+                ctx.machine.yank(&STICK)?;
             }
             _ => {}
         }
@@ -124,11 +122,11 @@ impl Fault {
     }
 
     /// What can be mended is, once the release has ended.
-    pub fn mend(self, trial: &mut Trial) -> Result<()> {
+    pub fn mend(self, ctx: &mut TestContext) -> Result<()> {
         match self {
-            Self::IoError | Self::Timeout => trial.sh(&debug(0, 0)).map(drop),
-            Self::RunFull => trial.sh("umount /run").map(drop),
-            Self::SysReadOnly => trial.sh("mount -o remount,bind,rw /sys").map(drop),
+            Self::IoError | Self::Timeout => ctx.sh(&debug(0, 0)).map(drop),
+            Self::RunFull => ctx.sh("umount /run").map(drop),
+            Self::SysReadOnly => ctx.sh("mount -o remount,bind,rw /sys").map(drop),
             _ => Ok(()),
         }
     }

@@ -5,13 +5,13 @@ use anyhow::{Result, ensure};
 use super::fault::Fault;
 use super::step::Step;
 use crate::stick_files::{Written, mount_both, write};
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use unmoor_rig::drives::{CD, Drive, STICK};
 
 /// Enough to need writing, little enough to be quick.
 const BYTES: u32 = 1_000_000;
 
-pub struct Scene {
+pub struct Fixture {
     pub node: String,
     pub mounts: &'static [&'static str],
     kind: Kind,
@@ -26,7 +26,7 @@ enum Kind {
     Debug,
 }
 
-impl Scene {
+impl Fixture {
     /// QEMU's drives that it needs.
     pub fn drives(step: Step, fault: Fault) -> &'static [&'static Drive] {
         match fault {
@@ -38,16 +38,12 @@ impl Scene {
     }
 
     /// The one in which this fault can be made.
-    pub fn set(trial: &mut Trial, step: Step, fault: Fault) -> Result<Self> {
+    pub fn create(ctx: &mut TestContext, step: Step, fault: Fault) -> Result<Self> {
         match Self::drives(step, fault) {
-            [] => debug(trial),
-            [drive] if drive.id == CD.id => disc(trial),
-            _ => stick(trial, fault != Fault::NoMedium),
+            [] => debug(ctx),
+            [drive] if drive.id == CD.id => disc(ctx),
+            _ => stick(ctx, fault != Fault::NoMedium),
         }
-    }
-
-    pub fn is_disc(&self) -> bool {
-        matches!(self.kind, Kind::Disc)
     }
 
     /// The name of the drive in QEMU.
@@ -60,46 +56,46 @@ impl Scene {
     }
 
     /// Fails unless the released medium has every byte.
-    pub fn expect_whole(&self, trial: &mut Trial) -> Result<()> {
+    pub fn expect_every_byte(&self, ctx: &mut TestContext) -> Result<()> {
         match &self.kind {
             Kind::Stick { written: Some(written) } => {
-                let image = trial.snapshot(&STICK)?;
+                let image = ctx.snapshot(&STICK)?;
                 written.expect_on(&image)
             }
             Kind::Stick { written: None } | Kind::Disc => Ok(()),
             Kind::Debug => {
                 let node = &self.node;
-                trial.unmoor(0, &["load", node])?;
-                trial.sh(&format!("fsck.ext4 -fn {node}"))?;
-                trial.mount(&format!("-o ro {node}"), "/mnt/again")?;
-                trial.sh("cmp /tmp/data /mnt/again/data.bin && umount /mnt/again").map(drop)
+                ctx.unmoor(0, &["load", node])?;
+                ctx.sh(&format!("fsck.ext4 -fn {node}"))?;
+                ctx.mount(&format!("-o ro {node}"), "/mnt/again")?;
+                ctx.sh("cmp /tmp/data /mnt/again/data.bin && umount /mnt/again").map(drop)
             }
         }
     }
 }
 
-fn stick(trial: &mut Trial, writes: bool) -> Result<Scene> {
-    mount_both(trial)?;
+fn stick(ctx: &mut TestContext, writes: bool) -> Result<Fixture> {
+    mount_both(ctx)?;
     let written = match writes {
-        true => Some(write(trial, BYTES)?),
+        true => Some(write(ctx, BYTES)?),
         false => {
-            trial.sh("sync -f /mnt/ext /mnt/fat")?;
+            ctx.sh("sync -f /mnt/ext /mnt/fat")?;
             None
         }
     };
-    let node = trial.node(&STICK)?;
-    Ok(Scene { node, mounts: &["/mnt/ext", "/mnt/fat"], kind: Kind::Stick { written } })
+    let node = ctx.node(&STICK)?;
+    Ok(Fixture { node, mounts: &["/mnt/ext", "/mnt/fat"], kind: Kind::Stick { written } })
 }
 
-fn disc(trial: &mut Trial) -> Result<Scene> {
-    let node = trial.node(&CD)?;
-    trial.mount(&format!("-o ro {node}"), "/mnt/disc")?;
-    Ok(Scene { node, mounts: &["/mnt/disc"], kind: Kind::Disc })
+fn disc(ctx: &mut TestContext) -> Result<Fixture> {
+    let node = ctx.node(&CD)?;
+    ctx.mount(&format!("-o ro {node}"), "/mnt/disc")?;
+    Ok(Fixture { node, mounts: &["/mnt/disc"], kind: Kind::Disc })
 }
 
 /// Errors are injected only where an answer takes its time (`ndelay`, in ns).
-fn debug(trial: &mut Trial) -> Result<Scene> {
-    let name = trial.sh(&format!(
+fn debug(ctx: &mut TestContext) -> Result<Fixture> {
+    let name = ctx.sh(&format!(
         "set -e; modprobe scsi_debug removable=1 dev_size_mb=32 ndelay=5000; \
          find() {{ ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block 2>/dev/null; }}; \
          until find >/dev/null; do sleep 0.1; done; \
@@ -107,5 +103,5 @@ fn debug(trial: &mut Trial) -> Result<Scene> {
          head -c {BYTES} /dev/urandom >/tmp/data; cp /tmp/data /mnt/debug/data.bin; echo $name"
     ))?;
     ensure!(name.starts_with("sd"), "scsi_debug made no drive: {name}");
-    Ok(Scene { node: format!("/dev/{name}"), mounts: &["/mnt/debug"], kind: Kind::Debug })
+    Ok(Fixture { node: format!("/dev/{name}"), mounts: &["/mnt/debug"], kind: Kind::Debug })
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::run;
 use unmoor_rig::drives::{CD, Drive, STICK};
 use unmoor_rig::guest::Hung;
@@ -24,7 +24,7 @@ use xtask::{packages, process, setup};
 
 use expected::{Expected, expected};
 use fault::Fault;
-use fixture::Scene;
+use fixture::Fixture;
 use matrix::{Matrix, Verdict};
 use step::Step;
 
@@ -103,8 +103,8 @@ fn all(rig: &Rig, cells: &[(Step, Fault)], mut matrix: Matrix) -> Matrix {
         let start = Instant::now();
         let (verdict, transcript) = match expected(*step, *fault) {
             Expected::Cannot(why) => (Verdict::Exception(why.to_owned()), String::new()),
-            Expected::Ends(end) => one(rig, &mut machine, Scene::drives(*step, *fault), |trial| {
-                case::run(trial, *step, *fault, &end)
+            Expected::Ends(end) => one(rig, &mut machine, Fixture::drives(*step, *fault), |ctx| {
+                case::run(ctx, *step, *fault, &end)
             }),
         };
         println!(
@@ -124,15 +124,15 @@ fn one(
     rig: &Rig,
     slot: &mut Option<Machine>,
     drives: &[&Drive],
-    run: impl FnOnce(&mut Trial) -> Result<String>,
+    run: impl FnOnce(&mut TestContext) -> Result<String>,
 ) -> (Verdict, String) {
     let mut machine = match run::prepared(rig, &MACHINE, drives, slot.take()) {
         Ok(machine) => machine,
         Err(error) => return (Verdict::Red(format!("not prepared: {error:#}")), String::new()),
     };
-    let mut trial = Trial::new(&mut machine, Instant::now() + DEADLINE);
-    let result = run(&mut trial);
-    let mut transcript = trial.transcript();
+    let mut ctx = TestContext::new(&mut machine, Instant::now() + DEADLINE);
+    let result = run(&mut ctx);
+    let mut transcript = ctx.transcript();
     match result {
         Ok(seen) => {
             *slot = Some(machine);

@@ -1,6 +1,6 @@
 //! The steps of a release: the rows.
 
-use unmoor_rig::step_tracer::marker::Point;
+use unmoor_rig::step_tracer::pause_point::PausePoint;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -42,15 +42,15 @@ impl Step {
     }
 
     /// Where the program is stopped for the fault to happen.
-    pub fn point(self) -> Point {
+    pub fn point(self) -> PausePoint {
         match self {
-            Self::Resolve => Point::Resolve,
-            Self::Flush => Point::Flush,
-            Self::Lock => Point::Lock,
-            Self::Dismount => Point::Dismount,
-            Self::Eject => Point::Eject,
-            Self::Verify => Point::Verify,
-            Self::Unlock => Point::Unlock,
+            Self::Resolve => PausePoint::Resolve,
+            Self::Flush => PausePoint::Flush,
+            Self::Lock => PausePoint::Lock,
+            Self::Dismount => PausePoint::Dismount,
+            Self::Eject => PausePoint::Eject,
+            Self::Verify => PausePoint::Verify,
+            Self::Unlock => PausePoint::Unlock,
         }
     }
 }

@@ -130,7 +130,7 @@ impl Release {
 }
 
 /// Who goes on writing while the drive is forced away.
-pub const NOISES: &[&str] = &["buffered", "mapped", "direct"];
+pub const BACKGROUND_WRITERS: &[&str] = &["buffered", "mapped", "direct"];
 
 /// What is named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub enum Named {
 
 /// One time that the drive is plugged in, written to and released: a cycle.
 #[derive(Clone, Debug)]
-pub struct Use {
+pub struct Cycle {
     pub seed: u64,
     /// The number of it in the medium's life.
     pub number: usize,
@@ -162,11 +162,11 @@ pub struct Medium {
     pub stack: Stack,
     /// The file system of each volume, what lies below first.
     pub file_systems: Vec<FileSystem>,
-    pub uses: Vec<Use>,
+    pub cycles: Vec<Cycle>,
 }
 
 /// How often a medium is used at most.
-const USES: usize = 5;
+const MAX_CYCLES: usize = 5;
 
 impl Medium {
     pub fn random(seed: u64) -> Self {
@@ -179,10 +179,10 @@ impl Medium {
             _ => vec![random.pick(file_system::ALL)],
         };
         let journaled = file_systems.iter().all(|one| one.replays());
-        let mut uses = Vec::new();
-        for number in 0..USES {
+        let mut cycles = Vec::new();
+        for number in 0..MAX_CYCLES {
             let release = possible(stack, &file_systems, random.pick(RELEASES));
-            uses.push(Use {
+            cycles.push(Cycle {
                 seed: random.next() >> 1,
                 number,
                 kind: random.pick(KINDS),
@@ -197,12 +197,12 @@ impl Medium {
                 break;
             }
         }
-        Self { seed, stack, file_systems, uses }
+        Self { seed, stack, file_systems, cycles }
     }
 
     /// One that is used once, forced away while programs write to it.
     pub fn forced(stack: Stack, file_systems: &[FileSystem], release: Release) -> Self {
-        let once = Use {
+        let cycle = Cycle {
             seed: 7,
             number: 0,
             kind: Kind::Stick,
@@ -212,7 +212,7 @@ impl Medium {
             bytes: 500_000,
             secret_cache: false,
         };
-        Self { seed: 7, stack, file_systems: file_systems.to_vec(), uses: vec![once] }
+        Self { seed: 7, stack, file_systems: file_systems.to_vec(), cycles: vec![cycle] }
     }
 
     pub fn name(&self) -> String {
@@ -235,7 +235,7 @@ fn possible(stack: Stack, file_systems: &[FileSystem], release: Release) -> Rele
     }
 }
 
-impl Use {
+impl Cycle {
     /// The options of the release. QEMU's fixed disk says yes to being stopped, and runs on: it cannot be
     /// verified.
     pub fn options(&self) -> String {
@@ -268,11 +268,11 @@ mod tests {
     #[test]
     fn three_hundred_cycles_meet_everything() {
         let all: Vec<Medium> = (1..100).map(Medium::random).collect();
-        let uses: Vec<&Use> = all.iter().flat_map(|m| &m.uses).take(300).collect();
-        assert_eq!(uses.len(), 300);
+        let cycles: Vec<&Cycle> = all.iter().flat_map(|m| &m.cycles).take(300).collect();
+        assert_eq!(cycles.len(), 300);
         let stacks: BTreeSet<_> = all.iter().map(|m| m.stack).collect();
-        let releases: BTreeSet<_> = uses.iter().map(|u| u.release).collect();
-        let kinds: BTreeSet<_> = uses.iter().map(|u| u.kind).collect();
+        let releases: BTreeSet<_> = cycles.iter().map(|u| u.release).collect();
+        let kinds: BTreeSet<_> = cycles.iter().map(|u| u.kind).collect();
         let systems: BTreeSet<_> = all.iter().flat_map(|m| m.file_systems.clone()).collect();
         assert_eq!(stacks.len(), STACKS.len());
         assert_eq!(releases.len(), RELEASES.len() - 1);

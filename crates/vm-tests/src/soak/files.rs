@@ -12,7 +12,7 @@ use super::random::Random;
 
 /// How bytes get into a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum WriteMethod {
     Buffered,
     /// `O_APPEND`
     Appended,
@@ -23,8 +23,8 @@ pub enum How {
 }
 
 /// Does to a real file system what happens in the model, or nothing.
-pub trait Hand {
-    fn write(&mut self, name: &str, offset: u64, data: &[u8], how: How) -> Result<()>;
+pub trait FileOps {
+    fn write(&mut self, name: &str, offset: u64, data: &[u8], how: WriteMethod) -> Result<()>;
     fn truncate(&mut self, name: &str, length: u64) -> Result<()>;
     fn rename(&mut self, from: &str, to: &str) -> Result<()>;
     fn remove(&mut self, name: &str) -> Result<()>;
@@ -32,10 +32,10 @@ pub trait Hand {
 }
 
 /// Touches nothing.
-pub struct Idle;
+pub struct NoFiles;
 
-impl Hand for Idle {
-    fn write(&mut self, _: &str, _: u64, _: &[u8], _: How) -> Result<()> {
+impl FileOps for NoFiles {
+    fn write(&mut self, _: &str, _: u64, _: &[u8], _: WriteMethod) -> Result<()> {
         Ok(())
     }
     fn truncate(&mut self, _: &str, _: u64) -> Result<()> {
@@ -81,21 +81,19 @@ impl Files {
     }
 
     /// One random thing.
-    pub fn step(&mut self, hand: &mut dyn Hand) -> Result<()> {
+    pub fn step(&mut self, ops: &mut dyn FileOps) -> Result<()> {
         let choice = self.random.below(100);
         match self.any() {
-            Some(name) if choice < 20 => self.append(&name, hand),
-            Some(name) if choice < 40 => self.overwrite(&name, hand),
-            Some(name) if choice < 46 => self.truncate(&name, hand),
-            Some(name) if choice < 56 => self.rename(name, hand),
+            Some(name) if choice < 20 => self.append(&name, ops),
+            Some(name) if choice < 40 => self.overwrite(&name, ops),
+            Some(name) if choice < 46 => self.truncate(&name, ops),
+            Some(name) if choice < 56 => self.rename(name, ops),
             Some(name) if choice < 63 && self.there.len() > 3 => {
                 self.there.remove(&name);
-                hand.remove(&name).with_context(|| format!("removing {name}"))
+                ops.remove(&name).with_context(|| format!("removing {name}"))
             }
-            Some(name) if choice < 67 => {
-                hand.sync(&name).with_context(|| format!("syncing {name}"))
-            }
-            _ => self.create(hand),
+            Some(name) if choice < 67 => ops.sync(&name).with_context(|| format!("syncing {name}")),
+            _ => self.create(ops),
         }
     }
 
@@ -130,26 +128,32 @@ impl Files {
         data
     }
 
-    fn create(&mut self, hand: &mut dyn Hand) -> Result<()> {
+    fn create(&mut self, ops: &mut dyn FileOps) -> Result<()> {
         let name = self.new_name();
-        let how = self.random.pick(&[How::Buffered, How::Buffered, How::Direct, How::Mapped]);
+        let how = self.random.pick(&[
+            WriteMethod::Buffered,
+            WriteMethod::Buffered,
+            WriteMethod::Direct,
+            WriteMethod::Mapped,
+        ]);
         self.there.insert(name.clone(), Vec::new());
         let size = self.size();
-        self.put(&name, 0, size, how, hand)
+        self.put(&name, 0, size, how, ops)
     }
 
-    fn append(&mut self, name: &str, hand: &mut dyn Hand) -> Result<()> {
+    fn append(&mut self, name: &str, ops: &mut dyn FileOps) -> Result<()> {
         let size = self.size();
         let end = self.length(name);
-        self.put(name, end, size, How::Appended, hand)
+        self.put(name, end, size, WriteMethod::Appended, ops)
     }
 
-    fn overwrite(&mut self, name: &str, hand: &mut dyn Hand) -> Result<()> {
+    fn overwrite(&mut self, name: &str, ops: &mut dyn FileOps) -> Result<()> {
         let length = self.length(name);
         let offset = self.random.below(length + 1);
-        let how = self.random.pick(&[How::Buffered, How::Direct, How::Mapped]);
+        let how =
+            self.random.pick(&[WriteMethod::Buffered, WriteMethod::Direct, WriteMethod::Mapped]);
         let size = self.size();
-        self.put(name, offset, size, how, hand)
+        self.put(name, offset, size, how, ops)
     }
 
     fn put(
@@ -157,13 +161,13 @@ impl Files {
         name: &str,
         offset: u64,
         size: u64,
-        how: How,
-        hand: &mut dyn Hand,
+        how: WriteMethod,
+        ops: &mut dyn FileOps,
     ) -> Result<()> {
         // O_DIRECT takes whole blocks at their borders.
         let whole = BLOCK as u64;
         let (offset, size) = match how {
-            How::Direct => (offset / whole * whole, size.div_ceil(whole) * whole),
+            WriteMethod::Direct => (offset / whole * whole, size.div_ceil(whole) * whole),
             _ => (offset, size),
         };
         let data = self.data(size);
@@ -174,20 +178,20 @@ impl Files {
             file.resize(start + data.len(), 0);
         }
         file[start..start + data.len()].copy_from_slice(&data);
-        hand.write(name, offset, &data, how)
+        ops.write(name, offset, &data, how)
             .with_context(|| format!("{how:?}: {} bytes at {offset} of {name}", data.len()))
     }
 
-    fn truncate(&mut self, name: &str, hand: &mut dyn Hand) -> Result<()> {
+    fn truncate(&mut self, name: &str, ops: &mut dyn FileOps) -> Result<()> {
         let length = self.random.below(self.length(name) + 1);
         if let Some(file) = self.there.get_mut(name) {
             file.truncate(usize::try_from(length)?);
         }
-        hand.truncate(name, length).with_context(|| format!("truncating {name} to {length}"))
+        ops.truncate(name, length).with_context(|| format!("truncating {name} to {length}"))
     }
 
     /// To a new name, or onto another file, which is replaced.
-    fn rename(&mut self, from: String, hand: &mut dyn Hand) -> Result<()> {
+    fn rename(&mut self, from: String, ops: &mut dyn FileOps) -> Result<()> {
         let other = self.any().filter(|other| *other != from);
         let to = match other {
             Some(other) if self.random.chance(40) => other,
@@ -196,7 +200,7 @@ impl Files {
         if let Some(file) = self.there.remove(&from) {
             self.there.insert(to.clone(), file);
         }
-        hand.rename(&from, &to).with_context(|| format!("renaming {from} to {to}"))
+        ops.rename(&from, &to).with_context(|| format!("renaming {from} to {to}"))
     }
 
     fn length(&self, name: &str) -> u64 {
@@ -211,7 +215,7 @@ mod tests {
     fn made(seed: u64) -> Result<Files> {
         let mut files = Files::new(seed);
         while files.written < 2_000_000 {
-            files.step(&mut Idle)?;
+            files.step(&mut NoFiles)?;
         }
         Ok(files)
     }

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use unmoor_rig::drives::{CD, STICK};
 use unmoor_rig::machine::{Hardware, Machine, Rig};
 use xtask::{packages, paths, process, setup};
@@ -41,7 +41,7 @@ pub struct Options {
     machines: u8,
     /// Soak a build that is broken in this way, which must lose something
     #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(mutants::names()))]
-    broken: Option<String>,
+    mutated: Option<String>,
     /// Soak this program instead of the one built here
     #[arg(long, conflicts_with = "broken")]
     binary: Option<PathBuf>,
@@ -56,7 +56,7 @@ const fn machine(name: &'static str) -> Hardware {
 
 pub fn command(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
-    let binary = match (&options.broken, &options.binary) {
+    let binary = match (&options.mutated, &options.binary) {
         (Some(name), _) => mutants::build(name)?,
         (None, Some(path)) => path.clone(),
         (None, None) => process::build_unmoor()?,
@@ -85,8 +85,8 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let text = summary.text(start.elapsed());
     print!("{text}");
     std::fs::write(soak.logs.join("soak.txt"), text)?;
-    let as_expected = summary.good() == options.broken.is_none();
-    if options.broken.is_some() {
+    let as_expected = summary.good() == options.mutated.is_none();
+    if options.mutated.is_some() {
         println!("{}", if as_expected { "broken, and seen" } else { "broken, and NOT seen" });
     }
     Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -121,9 +121,9 @@ impl Soak {
             return None;
         }
         let mut medium = Medium::random(state.seed);
-        medium.uses.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        medium.cycles.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         state.seed += 1;
-        state.begun += medium.uses.len() as u64;
+        state.begun += medium.cycles.len() as u64;
         Some(medium)
     }
 
@@ -150,17 +150,17 @@ impl Soak {
     fn medium(&self, up: &mut Machine, medium: &Medium) -> Result<bool> {
         let mut begun = Instant::now();
         let (mut good, mut count) = (true, 0);
-        let mut trial = Trial::new(up, begun + run::DEADLINE);
-        let lived = run::life(&mut trial, medium, &mut |once, outcome| {
-            good = self.state().summary.add(medium, once, &outcome, begun.elapsed());
+        let mut ctx = TestContext::new(up, begun + run::DEADLINE);
+        let lived = run::run_medium(&mut ctx, medium, &mut |cycle, outcome| {
+            good = self.state().summary.add(medium, cycle, &outcome, begun.elapsed());
             begun = Instant::now();
             count += 1;
             good
         });
-        let transcript = trial.transcript();
+        let transcript = ctx.transcript();
         std::fs::write(self.logs.join(format!("soak.{}.log", medium.seed)), &transcript)?;
         // What was not carried out is made up for.
-        self.state().begun -= medium.uses.len() as u64 - count;
+        self.state().begun -= medium.cycles.len() as u64 - count;
         if let Err(error) = &lived {
             self.state().summary.halted(medium, error);
         }

@@ -16,7 +16,7 @@ struct Change {
     to: &'static str,
 }
 
-struct Breakage {
+struct Mutant {
     name: &'static str,
     changes: &'static [Change],
 }
@@ -65,11 +65,11 @@ const NO_CLAIM: Change = Change {
     to: "match session.claim(force, wait).or_else(|_: Error| Ok::<_, Error>(Done::default())) {",
 };
 
-const ALL: &[Breakage] = &[
-    Breakage { name: "no-flush-step", changes: &[NO_FLUSH] },
-    Breakage { name: "no-drive-flush", changes: &[NO_DRIVE_FLUSH] },
-    Breakage { name: "no-flush", changes: &[NO_FLUSH, NO_LAST_FLUSH, NO_DRIVE_FLUSH] },
-    Breakage { name: "eject-first", changes: &[EJECT_FIRST, NO_CLAIM] },
+const ALL: &[Mutant] = &[
+    Mutant { name: "no-flush-step", changes: &[NO_FLUSH] },
+    Mutant { name: "no-drive-flush", changes: &[NO_DRIVE_FLUSH] },
+    Mutant { name: "no-flush", changes: &[NO_FLUSH, NO_LAST_FLUSH, NO_DRIVE_FLUSH] },
+    Mutant { name: "eject-first", changes: &[EJECT_FIRST, NO_CLAIM] },
 ];
 
 pub fn names() -> Vec<&'static str> {
@@ -78,16 +78,16 @@ pub fn names() -> Vec<&'static str> {
 
 /// Copies the sources, breaks the copy, builds it, and says where the program is.
 pub fn build(name: &str) -> Result<PathBuf> {
-    let breakage = ALL.iter().find(|one| one.name == name).context("no such breakage")?;
+    let mutant = ALL.iter().find(|one| one.name == name).context("no such breakage")?;
     let source = paths::target().join("broken").join(name);
     let _ = fs::remove_dir_all(&source);
     for part in ["Cargo.toml", "Cargo.lock", "crates", "xtask", ".cargo"] {
         copy(&paths::repository().join(part), &source.join(part))?;
     }
-    for change in breakage.changes {
+    for change in mutant.changes {
         let path = source.join(change.file);
         let text = fs::read_to_string(&path)?;
-        fs::write(&path, broken(&text, change).with_context(|| change.file)?)?;
+        fs::write(&path, mutated(&text, change).with_context(|| change.file)?)?;
     }
     let target = paths::target().join("broken/target");
     let mut cargo = Command::new(process::cargo());
@@ -96,7 +96,7 @@ pub fn build(name: &str) -> Result<PathBuf> {
     Ok(target.join("release/unmoor"))
 }
 
-fn broken(text: &str, change: &Change) -> Result<String> {
+fn mutated(text: &str, change: &Change) -> Result<String> {
     let found = text.matches(change.from).count();
     ensure!(found == 1, "the text to break is there {found} times:\n{}", change.from);
     Ok(text.replace(change.from, change.to))
@@ -125,7 +125,7 @@ mod tests {
     fn what_is_broken_is_there_to_be_broken() -> Result<()> {
         for change in ALL.iter().flat_map(|one| one.changes) {
             let text = fs::read_to_string(paths::repository().join(change.file))?;
-            broken(&text, change).with_context(|| change.file)?;
+            mutated(&text, change).with_context(|| change.file)?;
         }
         Ok(())
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::cycle::{Kind, Medium, NOISES, Named, Release, Stack, Use};
+use super::cycle::{BACKGROUND_WRITERS, Cycle, Kind, Medium, Named, Release, Stack};
 use super::stack::{self, Nodes, Volume};
-use super::writer::{Found, Load};
-use crate::test_context::{Trial, words};
+use super::writer::{Comparison, Workload};
+use crate::test_context::{TestContext, words};
 use unmoor_rig::drives::{Drive, STICK};
 use unmoor_rig::guest::Job;
 use unmoor_rig::machine::Machine;
@@ -29,14 +29,14 @@ const SOAK_STICK: Drive = Drive {
     id: "soak",
     device: "usb-storage,bus=xhci.0,port=3,removable=on,serial=RIGSOAK1",
     medium: None,
-    place: &["0000:00:12.0", "-3:1.0"],
+    sysfs_parts: &["0000:00:12.0", "-3:1.0"],
     ..STICK
 };
 const SOAK_DISK: Drive =
     Drive { device: "usb-storage,bus=xhci.0,port=3,removable=off,serial=RIGSOAK2", ..SOAK_STICK };
 const SOAK_SCSI: Drive = Drive {
     device: "scsi-hd,bus=scsi0.0,scsi-id=4,lun=0,removable=on,serial=RIGSOAK3",
-    place: &["0000:00:10.0", ":0:4:0/"],
+    sysfs_parts: &["0000:00:10.0", ":0:4:0/"],
     ..SOAK_STICK
 };
 fn drive(kind: Kind) -> &'static Drive {
@@ -50,7 +50,7 @@ fn drive(kind: Kind) -> &'static Drive {
 /// What a cycle came to.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    pub found: Found,
+    pub found: Comparison,
     /// What the checkers had to say, by file system; empty when it is clean.
     pub checks: Vec<(&'static str, String)>,
     /// Writes that were not flushed when the command returned.
@@ -66,7 +66,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// What is wrong with it, in words.
-    pub fn failures(&self, medium: &Medium, once: &Use) -> Vec<String> {
+    pub fn failures(&self, medium: &Medium, cycle: &Cycle) -> Vec<String> {
         let mut all = Vec::new();
         if self.code != Some(0) {
             all.push(format!("exit code {:?}: {}", self.code, self.said.trim()));
@@ -82,12 +82,12 @@ impl Outcome {
                 "{count} writes after it had returned, to (sector, sectors): {first:?}"
             ));
         }
-        if self.unflushed > 0 && !once.release.forced() {
+        if self.unflushed > 0 && !cycle.release.forced() {
             all.push(format!("{} writes not flushed when it returned", self.unflushed));
         }
         for ((name, said), file_system) in self.checks.iter().zip(&medium.file_systems) {
             // Without a journal, what was being written when it was cut off may be half there.
-            if !said.is_empty() && (!once.release.forced() || file_system.replays()) {
+            if !said.is_empty() && (!cycle.release.forced() || file_system.replays()) {
                 all.push(format!("{name}: the checker says: {said}"));
             }
         }
@@ -127,41 +127,41 @@ pub fn keep(machine: &Machine, seed: u64, transcript: &str) -> Result<PathBuf> {
 
 /// Makes the medium and uses it: writes, releases, cuts the power, looks what is there, and goes on with
 /// that. `told` hears of each cycle, and says whether to go on.
-pub fn life(
-    trial: &mut Trial,
+pub fn run_medium(
+    ctx: &mut TestContext,
     medium: &Medium,
-    told: &mut dyn FnMut(&Use, Outcome) -> bool,
+    told: &mut dyn FnMut(&Cycle, Outcome) -> bool,
 ) -> Result<()> {
-    let paths = Paths::of(trial.machine);
-    let Some(first) = medium.uses.first() else { return Ok(()) };
+    let paths = Paths::of(ctx.machine);
+    let Some(first) = medium.cycles.first() else { return Ok(()) };
     // What a failure left.
-    let _ = trial.machine.yank(&SOAK_STICK);
+    let _ = ctx.machine.yank(&SOAK_STICK);
     make_image(medium, &paths.image)?;
     media::copy(&paths.image, &paths.cut)?;
-    let mut nodes = plug(trial, medium, first.kind, &paths)?;
-    trial.sh(&stack::make(medium, &nodes)).context("making the stack")?;
-    for (index, once) in medium.uses.iter().enumerate() {
+    let mut nodes = plug(ctx, medium, first.kind, &paths)?;
+    ctx.sh(&stack::make(medium, &nodes)).context("making the stack")?;
+    for (index, cycle) in medium.cycles.iter().enumerate() {
         let mut outcome = Outcome::default();
-        let length = release(trial, medium, once, &nodes, &paths.log, &mut outcome)?;
-        pull(trial, once.kind)?;
+        let length = release(ctx, medium, cycle, &nodes, &paths.log, &mut outcome)?;
+        pull(ctx, cycle.kind)?;
         let late = write_log::writes_after(&paths.log, length)?;
-        let (marks, late) = late.into_iter().partition(|place| is_mark(medium, once, *place));
+        let (marks, late) = late.into_iter().partition(|place| is_mark(medium, cycle, *place));
         (outcome.marks, outcome.late) = (Vec::len(&marks), late);
         let replayed = write_log::replay_first(&paths.log, length, &paths.cut)?;
-        trial.note(&format!("{replayed:?}"));
+        ctx.note(&format!("{replayed:?}"));
         outcome.unflushed = replayed.lost;
         media::copy(&paths.cut, &paths.image)?;
-        let next = medium.uses.get(index + 1);
+        let next = medium.cycles.get(index + 1);
         let kind = next.map_or(Kind::Scsi, |next| next.kind);
-        nodes = plug(trial, medium, kind, &paths)?;
+        nodes = plug(ctx, medium, kind, &paths)?;
         // All of its life, when it is over.
         let from = if next.is_none() { 0 } else { index };
-        judge(trial, medium, &medium.uses[from..=index], &nodes, &mut outcome)?;
-        if !told(once, outcome) {
+        verify_medium(ctx, medium, &medium.cycles[from..=index], &nodes, &mut outcome)?;
+        if !told(cycle, outcome) {
             return Ok(());
         }
         if next.is_none() {
-            pull(trial, kind)?;
+            pull(ctx, kind)?;
         }
     }
     Ok(())
@@ -180,34 +180,34 @@ fn make_image(medium: &Medium, path: &Path) -> Result<()> {
 }
 
 /// Plugs the image in, and waits until the guest has found what is on it.
-fn plug(trial: &mut Trial, medium: &Medium, kind: Kind, paths: &Paths) -> Result<Nodes> {
+fn plug(ctx: &mut TestContext, medium: &Medium, kind: Kind, paths: &Paths) -> Result<Nodes> {
     let drive = drive(kind);
-    trial.machine.plug_image(drive, &paths.image, Some(&paths.log))?;
+    ctx.machine.plug_image(drive, &paths.image, Some(&paths.log))?;
     let mut tries = 0;
-    while trial.machine.guest.find(drive.place)?.is_none() {
+    while ctx.machine.guest.find(drive.sysfs_parts)?.is_none() {
         tries += 1;
         ensure!(tries < 300, "the guest does not find the drive");
         std::thread::sleep(Duration::from_millis(100));
     }
     let count = medium.stack.partitions();
     if count > 0 {
-        trial.await_partitions(drive, count)?;
+        ctx.await_partitions(drive, count)?;
     }
-    let node = trial.node(drive)?;
-    let parts = (1..=count).map(|number| trial.partition(drive, number)).collect::<Result<_>>()?;
+    let node = ctx.node(drive)?;
+    let parts = (1..=count).map(|number| ctx.partition(drive, number)).collect::<Result<_>>()?;
     Ok(Nodes { drive: node, parts })
 }
 
 /// What was made short can still be written at its very beginning, where vfat and exfat have their mark. An
 /// array has that behind its own head (metadata 1.2, which is marked with every write). A whole drive cannot
 /// be made short, and ext4 writes its superblock once more when the last handle is closed.
-fn is_mark(medium: &Medium, once: &Use, place: (u64, usize)) -> bool {
+fn is_mark(medium: &Medium, cycle: &Cycle, place: (u64, usize)) -> bool {
     let marks = medium.file_systems.iter().any(|one| one.marks_first_sector());
     let starts = [MIB / 512, size(medium.stack) / 2 / 512];
     let at = |offsets: &[u64]| {
         starts.iter().any(|start| offsets.iter().any(|offset| place == (start + offset, 1)))
     };
-    once.release.forced()
+    cycle.release.forced()
         && match medium.stack {
             Stack::Whole => place == (2, 2),
             Stack::Raid => marks && at(&[8, 2048]),
@@ -216,54 +216,54 @@ fn is_mark(medium: &Medium, once: &Use, place: (u64, usize)) -> bool {
 }
 
 /// Ends whoever still writes, and pulls it out.
-fn pull(trial: &mut Trial, kind: Kind) -> Result<()> {
-    trial.machine.guest.reset()?;
-    trial.machine.yank(drive(kind))
+fn pull(ctx: &mut TestContext, kind: Kind) -> Result<()> {
+    ctx.machine.guest.reset()?;
+    ctx.machine.yank(drive(kind))
 }
 
 /// What the processes write in this cycle.
-fn loads(medium: &Medium, once: &Use) -> Vec<Load> {
-    let mut loads = Vec::new();
+fn workloads(medium: &Medium, cycle: &Cycle) -> Vec<Workload> {
+    let mut workloads = Vec::new();
     for directory in medium.directories() {
-        for process in 0..once.processes {
-            let root = format!("{directory}/u{}p{process}", once.number).into();
-            let seed = once.seed.wrapping_add(loads.len() as u64);
-            loads.push(Load { seed, bytes: once.bytes, root });
+        for process in 0..cycle.processes {
+            let root = format!("{directory}/u{}p{process}", cycle.number).into();
+            let seed = cycle.seed.wrapping_add(workloads.len() as u64);
+            workloads.push(Workload { seed, bytes: cycle.bytes, root });
         }
     }
-    loads
+    workloads
 }
 
 /// What is written while the release waits.
-fn late_load(once: &Use) -> Option<Load> {
-    let root = format!("/mnt/v1/u{}late", once.number).into();
-    let seed = once.seed.wrapping_add(1 << 32);
-    (once.release == Release::Wait).then_some(Load { seed, bytes: 300_000, root })
+fn late_workload(cycle: &Cycle) -> Option<Workload> {
+    let root = format!("/mnt/v1/u{}late", cycle.number).into();
+    let seed = cycle.seed.wrapping_add(1 << 32);
+    (cycle.release == Release::Wait).then_some(Workload { seed, bytes: 300_000, root })
 }
 
-fn shown(loads: &[Load]) -> String {
-    loads.iter().map(Load::to_string).collect::<Vec<_>>().join(" ")
+fn shown(workloads: &[Workload]) -> String {
+    workloads.iter().map(Workload::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes until a moment before, releases, and returns how long the log was when the command returned.
 fn release(
-    trial: &mut Trial,
+    ctx: &mut TestContext,
     medium: &Medium,
-    once: &Use,
+    cycle: &Cycle,
     nodes: &Nodes,
     log: &Path,
     outcome: &mut Outcome,
 ) -> Result<u64> {
     let mut script = "await() { while ! test -e \"$1\"; do sleep 0.1; done; }; ".to_owned();
-    if once.secret_cache {
+    if cycle.secret_cache {
         let name = nodes.drive.replace("/dev/", "");
         script.push_str(&format!("echo 'write through' >/sys/block/{name}/queue/write_cache; "));
     }
     // The names of the files that the processes wait for are this cycle's own.
-    let sign = |what: &str| format!("/tmp/soak.{}.{what}", once.seed);
-    let late: Option<Job> = match late_load(once) {
-        Some(load) => Some(trial.start_sh(&format!(
-            "exec $AGENT guest-writer late {load} --ready {} --go {}",
+    let sign = |what: &str| format!("/tmp/soak.{}.{what}", cycle.seed);
+    let late: Option<Job> = match late_workload(cycle) {
+        Some(workload) => Some(ctx.start_sh(&format!(
+            "exec $AGENT guest-writer late {workload} --ready {} --go {}",
             sign("late"),
             sign("go")
         ))?),
@@ -273,57 +273,57 @@ fn release(
         script.push_str(&format!("await {}; ", sign("late")));
     }
     let directories = medium.directories();
-    for directory in directories.iter().filter(|_| once.release.forced()) {
-        for how in NOISES {
+    for directory in directories.iter().filter(|_| cycle.release.forced()) {
+        for how in BACKGROUND_WRITERS {
             script.push_str(&format!(
-                "$AGENT guest-writer noise --file {directory}/noise.{how} --how {how} --ready {} & ",
+                "$AGENT guest-writer background --file {directory}/background.{how} --how {how} --ready {} & ",
                 sign(&format!("{}.{how}", directory.replace('/', "_")))
             ));
         }
     }
-    let all = shown(&loads(medium, once));
+    let all = shown(&workloads(medium, cycle));
     script.push_str(&format!("$AGENT guest-writer write {all} || exit 99; "));
-    for directory in directories.iter().filter(|_| once.release.forced()) {
-        for how in NOISES {
+    for directory in directories.iter().filter(|_| cycle.release.forced()) {
+        for how in BACKGROUND_WRITERS {
             let sign = sign(&format!("{}.{how}", directory.replace('/', "_")));
             script.push_str(&format!("await {sign}; "));
         }
     }
-    let named = match once.named {
+    let named = match cycle.named {
         Named::Drive => &nodes.drive,
         // The image on it would be a drive of its own.
         Named::Mount => directories.first().unwrap_or(&nodes.drive),
     };
     script.push_str(&format!("touch {}; ", sign("go")));
-    if once.release == Release::Offline {
+    if cycle.release == Release::Offline {
         script.push_str(&format!("unmoor eject --offline {named}; test $? = 7 || exit 98; "));
     }
-    script.push_str(&format!("exec unmoor eject --verbose {} {named}", once.options()));
-    let ended = trial.run(words(&["sh", "-c", &script]))?;
+    script.push_str(&format!("exec unmoor eject --verbose {} {named}", cycle.options()));
+    let output = ctx.run(words(&["sh", "-c", &script]))?;
     // This is the moment: nothing that is recorded after it was due to the command.
     let length = fs::metadata(log)?.len();
-    outcome.code = ended.code;
-    outcome.said = format!("{}{}", ended.stdout, ended.stderr);
-    ensure!(ended.code != Some(99), "a writer failed: {}", outcome.said);
+    outcome.code = output.code;
+    outcome.said = format!("{}{}", output.stdout, output.stderr);
+    ensure!(output.code != Some(99), "a writer failed: {}", outcome.said);
     if let Some(late) = late {
-        let ended = trial.wait(late)?;
-        ensure!(ended.code == Some(0), "the late writer failed: {}", ended.stderr);
+        let output = ctx.wait(late)?;
+        ensure!(output.code == Some(0), "the late writer failed: {}", output.stderr);
     }
-    if once.release.forced() {
-        trial.sh("sync & sleep 1")?;
+    if cycle.release.forced() {
+        ctx.sh("sync & sleep 1")?;
     }
     Ok(length)
 }
 
 /// Opens what the power cut left, checks each file system, mounts it, and counts what is missing.
-fn judge(
-    trial: &mut Trial,
+fn verify_medium(
+    ctx: &mut TestContext,
     medium: &Medium,
-    uses: &[Use],
+    cycles: &[Cycle],
     nodes: &Nodes,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let Some(last) = uses.last() else { return Ok(()) };
+    let Some(last) = cycles.last() else { return Ok(()) };
     let mut script = format!("({}) 2>&1; echo \"@@$?\"; ", stack::open(medium, nodes));
     for Volume { file_system, device, directory } in stack::volumes(medium, nodes) {
         let mount = file_system.mount("$D", &directory);
@@ -336,12 +336,12 @@ fn judge(
             file_system.check("$D")
         ));
     }
-    let due: Vec<Load> = uses
+    let due: Vec<Workload> = cycles
         .iter()
-        .flat_map(|once| loads(medium, once).into_iter().chain(late_load(once)))
+        .flat_map(|cycle| workloads(medium, cycle).into_iter().chain(late_workload(cycle)))
         .collect();
     script.push_str(&format!("exec $AGENT guest-writer check {}", shown(&due)));
-    let text = trial.sh(&script)?;
+    let text = ctx.sh(&script)?;
     let mut parts = Parts(&text);
     if let Some(said) = parts.next_failure()? {
         outcome.found.wrong.push(format!("the stack cannot be opened: {said}"));
@@ -353,9 +353,9 @@ fn judge(
         }
     }
     // What cannot be mounted is an empty directory: all of it is lost.
-    let found: Found = serde_json::from_str(parts.0).with_context(|| text.clone())?;
+    let found: Comparison = serde_json::from_str(parts.0).with_context(|| text.clone())?;
     outcome.found.wrong.extend(found.wrong);
-    outcome.found = Found { wrong: std::mem::take(&mut outcome.found.wrong), ..found };
+    outcome.found = Comparison { wrong: std::mem::take(&mut outcome.found.wrong), ..found };
     Ok(())
 }
 

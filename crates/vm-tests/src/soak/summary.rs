@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::cycle::{Medium, Use};
+use super::cycle::{Cycle, Medium};
 use super::run::Outcome;
 
 #[derive(Default)]
@@ -49,17 +49,23 @@ impl Row {
 
 impl Summary {
     /// Counts a cycle, prints its line, and says whether it was a good one.
-    pub fn add(&mut self, medium: &Medium, once: &Use, outcome: &Outcome, time: Duration) -> bool {
-        let failures = outcome.failures(medium, once);
+    pub fn add(
+        &mut self,
+        medium: &Medium,
+        cycle: &Cycle,
+        outcome: &Outcome,
+        time: Duration,
+    ) -> bool {
+        let failures = outcome.failures(medium, cycle);
         let good = failures.is_empty();
         let word = if good { "ok  " } else { "FAIL" };
         println!(
             "{word} {:5}.{} {:5.1} s  {:44} {}",
             medium.seed,
-            once.number + 1,
+            cycle.number + 1,
             time.as_secs_f32(),
             medium.name(),
-            once.sentence()
+            cycle.sentence()
         );
         for failure in &failures {
             for line in failure.lines().take(8) {
@@ -72,9 +78,9 @@ impl Summary {
         for name in names {
             self.by_file_system.entry(name.to_owned()).or_default().add(outcome, !good);
         }
-        let stack = format!("{} ({:?})", medium.stack.name(), once.kind);
+        let stack = format!("{} ({:?})", medium.stack.name(), cycle.kind);
         self.by_stack.entry(stack).or_default().add(outcome, !good);
-        let release = match once.release.words() {
+        let release = match cycle.release.words() {
             "" => "no option",
             words => words,
         };
@@ -85,7 +91,7 @@ impl Summary {
         self.marks += outcome.marks;
         self.unflushed += outcome.unflushed;
         for ((name, said), file_system) in outcome.checks.iter().zip(&medium.file_systems) {
-            match (said.is_empty(), once.release.forced(), file_system.replays()) {
+            match (said.is_empty(), cycle.release.forced(), file_system.replays()) {
                 (true, true, true) => self.replayed += 1,
                 (true, _, _) => self.clean += 1,
                 (false, true, false) => *self.said.entry((*name).to_owned()).or_default() += 1,

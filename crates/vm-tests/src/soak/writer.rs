@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::files::{DIRECTORIES, Files, Hand, How, Idle};
+use super::files::{DIRECTORIES, FileOps, Files, NoFiles, WriteMethod};
 use super::mapping::{self, Mapping};
 
 #[derive(clap::Args)]
@@ -22,19 +22,19 @@ pub struct Options {
 #[derive(clap::Subcommand)]
 enum What {
     /// Write with several processes, and end when all is written
-    Write { loads: Vec<Load> },
+    Write { workloads: Vec<Workload> },
     /// Say how much of that is not there
-    Check { loads: Vec<Load> },
+    Check { workloads: Vec<Workload> },
     /// Keep one file open, wait for another to appear, then write for a while
     Late {
-        load: Load,
+        workload: Workload,
         #[arg(long)]
         ready: PathBuf,
         #[arg(long)]
         go: PathBuf,
     },
     /// Write for ever, whatever the errors
-    Noise {
+    Background {
         #[arg(long)]
         file: PathBuf,
         #[arg(long, value_enum)]
@@ -46,20 +46,20 @@ enum What {
 
 /// What one process writes, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Load {
+pub struct Workload {
     pub seed: u64,
     /// How much, in bytes.
     pub bytes: u64,
     pub root: PathBuf,
 }
 
-impl std::fmt::Display for Load {
+impl std::fmt::Display for Workload {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}:{}:{}", self.seed, self.bytes, self.root.display())
     }
 }
 
-impl std::str::FromStr for Load {
+impl std::str::FromStr for Workload {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -78,7 +78,7 @@ enum Kind {
 
 /// What came through.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Found {
+pub struct Comparison {
     pub files: u64,
     /// What had to be there.
     pub bytes: u64,
@@ -92,23 +92,23 @@ pub struct Found {
 
 pub fn command(options: &Options) -> Result<ExitCode> {
     match &options.what {
-        What::Write { loads } => return write_together(loads),
-        What::Check { loads } => println!("{}", serde_json::to_string(&check(loads)?)?),
-        What::Late { load, ready, go } => late(load, ready, go)?,
-        What::Noise { file, how, ready } => noise(file, *how, ready)?,
+        What::Write { workloads } => return write_together(workloads),
+        What::Check { workloads } => println!("{}", serde_json::to_string(&check(workloads)?)?),
+        What::Late { workload, ready, go } => late(workload, ready, go)?,
+        What::Background { file, how, ready } => background(file, *how, ready)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// One process each.
-fn write_together(loads: &[Load]) -> Result<ExitCode> {
+fn write_together(workloads: &[Workload]) -> Result<ExitCode> {
     let mut children = Vec::new();
-    for load in loads {
+    for workload in workloads {
         // SAFETY: this process has one thread, so the child may do whatever it could.
         match unsafe { libc::fork() } {
             -1 => return Err(std::io::Error::last_os_error().into()),
             0 => {
-                write(load)?;
+                write(workload)?;
                 return Ok(ExitCode::SUCCESS);
             }
             child => children.push(child),
@@ -116,61 +116,61 @@ fn write_together(loads: &[Load]) -> Result<ExitCode> {
     }
     for child in children {
         let pid = rustix::process::Pid::from_raw(child);
-        let ended = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty())?;
-        let code = ended.and_then(|(_, status)| status.exit_status());
+        let output = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty())?;
+        let code = output.and_then(|(_, status)| status.exit_status());
         ensure!(code == Some(0), "a writer failed");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(load: &Load) -> Result<()> {
-    let mut hand = Real::new(&load.root)?;
-    let mut files = Files::new(load.seed);
-    while files.written < load.bytes {
-        files.step(&mut hand)?;
+fn write(workload: &Workload) -> Result<()> {
+    let mut ops = RealFiles::new(&workload.root)?;
+    let mut files = Files::new(workload.seed);
+    while files.written < workload.bytes {
+        files.step(&mut ops)?;
     }
     Ok(())
 }
 
-fn late(load: &Load, ready: &Path, go: &Path) -> Result<()> {
-    let mut hand = Real::new(&load.root)?;
-    let mut files = Files::new(load.seed);
-    let _held = File::create(load.root.join("held"))?;
+fn late(workload: &Workload, ready: &Path, go: &Path) -> Result<()> {
+    let mut ops = RealFiles::new(&workload.root)?;
+    let mut files = Files::new(workload.seed);
+    let _held = File::create(workload.root.join("held"))?;
     fs::write(ready, "")?;
     while !go.exists() {
         std::thread::sleep(Duration::from_millis(20));
     }
     // Until the release has begun, and finds the file open.
     std::thread::sleep(Duration::from_millis(300));
-    while files.written < load.bytes {
-        files.step(&mut hand)?;
+    while files.written < workload.bytes {
+        files.step(&mut ops)?;
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }
 
-fn check(loads: &[Load]) -> Result<Found> {
-    let mut found = Found::default();
-    for load in loads {
-        check_one(load, &mut found)?;
+fn check(workloads: &[Workload]) -> Result<Comparison> {
+    let mut found = Comparison::default();
+    for workload in workloads {
+        check_one(workload, &mut found)?;
     }
     Ok(found)
 }
 
-fn check_one(load: &Load, found: &mut Found) -> Result<()> {
-    let mut files = Files::new(load.seed);
-    while files.written < load.bytes {
-        files.step(&mut Idle)?;
+fn check_one(workload: &Workload, found: &mut Comparison) -> Result<()> {
+    let mut files = Files::new(workload.seed);
+    while files.written < workload.bytes {
+        files.step(&mut NoFiles)?;
     }
     found.written += files.written;
     for (name, wanted) in &files.there {
-        let is = fs::read(load.root.join(name)).unwrap_or_default();
+        let is = fs::read(workload.root.join(name)).unwrap_or_default();
         found.files += 1;
         found.bytes += wanted.len() as u64;
         if is != *wanted {
             let same = is.iter().zip(wanted).filter(|(is, wanted)| is == wanted).count();
             found.lost += (wanted.len() - same) as u64;
-            let name = load.root.join(name);
+            let name = workload.root.join(name);
             found.wrong.push(format!(
                 "{}: {same} of {} bytes, and is {} long",
                 name.display(),
@@ -180,7 +180,7 @@ fn check_one(load: &Load, found: &mut Found) -> Result<()> {
         }
     }
     for directory in DIRECTORIES {
-        for entry in fs::read_dir(load.root.join(directory)).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(workload.root.join(directory)).into_iter().flatten().flatten() {
             let name = format!("{directory}{}", entry.file_name().to_string_lossy());
             if name.ends_with(".dat") && !files.there.contains_key(&name) {
                 found.wrong.push(format!("{} should not be there", entry.path().display()));
@@ -191,11 +191,11 @@ fn check_one(load: &Load, found: &mut Found) -> Result<()> {
 }
 
 /// Files below a directory.
-struct Real {
+struct RealFiles {
     root: PathBuf,
 }
 
-impl Real {
+impl RealFiles {
     fn new(root: &Path) -> Result<Self> {
         for directory in DIRECTORIES {
             fs::create_dir_all(root.join(directory))
@@ -211,14 +211,14 @@ impl Real {
     }
 }
 
-impl Hand for Real {
-    fn write(&mut self, name: &str, offset: u64, data: &[u8], how: How) -> Result<()> {
+impl FileOps for RealFiles {
+    fn write(&mut self, name: &str, offset: u64, data: &[u8], how: WriteMethod) -> Result<()> {
         let path = self.root.join(name);
         match how {
-            How::Buffered => Self::options().open(path)?.write_all_at(data, offset)?,
-            How::Appended => OpenOptions::new().append(true).open(path)?.write_all(data)?,
-            How::Direct => direct(&path, offset, data)?,
-            How::Mapped => {
+            WriteMethod::Buffered => Self::options().open(path)?.write_all_at(data, offset)?,
+            WriteMethod::Appended => OpenOptions::new().append(true).open(path)?.write_all(data)?,
+            WriteMethod::Direct => direct(&path, offset, data)?,
+            WriteMethod::Mapped => {
                 let file = Self::options().open(path)?;
                 let end = offset + data.len() as u64;
                 if file.metadata()?.len() < end {
@@ -256,29 +256,29 @@ impl Hand for Real {
 /// Past the page cache, or through it where the file system has no other way.
 fn direct(path: &Path, offset: u64, data: &[u8]) -> Result<()> {
     let aligned = mapping::Aligned::copy_of(data);
-    let written = Real::options()
+    let written = RealFiles::options()
         .custom_flags(libc::O_DIRECT)
         .open(path)
         .and_then(|file| file.write_all_at(aligned.bytes(), offset));
     match written {
         Ok(()) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            Ok(Real::options().open(path)?.write_all_at(data, offset)?)
+            Ok(RealFiles::options().open(path)?.write_all_at(data, offset)?)
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Opens once, and writes through that for ever. Says that it began by making `ready`.
-fn noise(path: &Path, how: Kind, ready: &Path) -> Result<()> {
+fn background(path: &Path, how: Kind, ready: &Path) -> Result<()> {
     const SIZE: u64 = 256 * 1024;
     const PIECE: u64 = 32 * 1024;
-    let mut options = Real::options();
+    let mut options = RealFiles::options();
     if matches!(how, Kind::Direct) {
         options.custom_flags(libc::O_DIRECT);
     }
     let file = match options.open(path) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Real::options().open(path),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => RealFiles::options().open(path),
         other => other,
     }
     .with_context(|| path.display().to_string())?;
@@ -320,20 +320,20 @@ fn noise(path: &Path, how: Kind, ready: &Path) -> Result<()> {
 /// Whether this process can do what it was told to with a path of its own.
 #[cfg(test)]
 pub fn round_trip(directory: &Path) -> Result<()> {
-    let load = Load { seed: 5, bytes: 3_000_000, root: directory.to_owned() };
-    assert_eq!(load.to_string().parse::<Load>()?, load);
-    write(&load)?;
-    let whole = check(std::slice::from_ref(&load))?;
+    let workload = Workload { seed: 5, bytes: 3_000_000, root: directory.to_owned() };
+    assert_eq!(workload.to_string().parse::<Workload>()?, workload);
+    write(&workload)?;
+    let whole = check(std::slice::from_ref(&workload))?;
     assert_eq!((whole.lost, whole.wrong.len()), (0, 0), "{:?}", whole.wrong);
     assert!(whole.bytes > 100_000 && whole.files > 3);
-    let mut files = Files::new(load.seed);
-    while files.written < load.bytes {
-        files.step(&mut Idle)?;
+    let mut files = Files::new(workload.seed);
+    while files.written < workload.bytes {
+        files.step(&mut NoFiles)?;
     }
     let (name, content) = files.there.iter().next_back().context("no file")?;
     fs::write(directory.join(name), &content[..content.len() / 2])?;
     fs::write(directory.join("one/f999.dat"), "")?;
-    let hurt = check(std::slice::from_ref(&load))?;
+    let hurt = check(std::slice::from_ref(&workload))?;
     assert_eq!(hurt.lost, (content.len() - content.len() / 2) as u64);
     assert_eq!(hurt.wrong.len(), 2, "{:?}", hurt.wrong);
     Ok(())

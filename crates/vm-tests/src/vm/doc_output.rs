@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use crate::test_context::{Trial, words};
+use crate::test_context::{TestContext, words};
 use unmoor_rig::drives::{Drive, STICK2};
 use xtask::paths;
 
@@ -14,15 +14,15 @@ const INDENT: &str = "    ";
 
 /// Fails unless a document has, under `<!-- printed: NAME -->`, this call and what it prints. Other drives
 /// may be spoken of there: the second stick is.
-pub fn hold(trial: &mut Trial, name: &str, options: &str, drives: &[&Drive]) -> Result<()> {
-    let nodes: Vec<String> = drives.iter().map(|d| trial.node(d)).collect::<Result<_>>()?;
-    let others = if drives.len() == 1 { vec![trial.node(&STICK2)?] } else { Vec::new() };
-    hold_nodes(trial, name, options, &nodes, &others)
+pub fn hold(ctx: &mut TestContext, name: &str, options: &str, drives: &[&Drive]) -> Result<()> {
+    let nodes: Vec<String> = drives.iter().map(|d| ctx.node(d)).collect::<Result<_>>()?;
+    let others = if drives.len() == 1 { vec![ctx.node(&STICK2)?] } else { Vec::new() };
+    hold_nodes(ctx, name, options, &nodes, &others)
 }
 
 /// The same for these nodes. `others` are not called, but may be spoken of.
 pub fn hold_nodes(
-    trial: &mut Trial,
+    ctx: &mut TestContext,
     name: &str,
     options: &str,
     nodes: &[String],
@@ -31,8 +31,8 @@ pub fn hold_nodes(
     let names: Vec<&str> = nodes.iter().map(|node| bare(node)).collect();
     let call = format!("unmoor eject --dry-run {options}");
     let all: Vec<&str> = call.split_whitespace().chain(names.iter().copied()).collect();
-    let ended = trial.run(words(&all))?;
-    let text = format!("$ {}\n{}{}", all.join(" "), ended.stdout, ended.stderr);
+    let output = ctx.run(words(&all))?;
+    let text = format!("$ {}\n{}{}", all.join(" "), output.stdout, output.stderr);
     let spoken: Vec<&str> = names.into_iter().chain(others.iter().map(|node| bare(node))).collect();
     let text: String =
         renamed(&text, &spoken).trim_end().lines().map(|l| format!("{INDENT}{l}\n")).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{Skip, Test};
 use unmoor_rig::drives::Drive;
 use unmoor_rig::guest::Hung;
@@ -116,9 +116,9 @@ fn one(rig: &Rig, test: &Test, slot: &mut Option<Machine>) -> (Verdict, String) 
             return (Verdict::Failed(format!("not prepared: {error:#}")), String::new());
         }
     };
-    let mut trial = Trial::new(&mut machine, Instant::now() + DEADLINE);
-    let result = (test.run)(&mut trial);
-    let mut transcript = trial.transcript();
+    let mut ctx = TestContext::new(&mut machine, Instant::now() + DEADLINE);
+    let result = (test.run)(&mut ctx);
+    let mut transcript = ctx.transcript();
     let verdict = match result {
         Ok(()) => Verdict::Passed,
         Err(error) if error.is::<Skip>() => Verdict::Skipped(format!("{error:#}")),
@@ -161,7 +161,7 @@ pub fn prepared(
 /// its drivers look at them for the first time have made a guest hang.
 fn booted(rig: &Rig, hardware: &'static Hardware) -> Result<Machine> {
     let mut machine = rig.boot(hardware)?;
-    Trial::new(&mut machine, Instant::now() + PREPARATION)
+    TestContext::new(&mut machine, Instant::now() + PREPARATION)
         .await_media(hardware.drives)
         .context("right after boot")?;
     Ok(machine)
@@ -170,15 +170,15 @@ fn booted(rig: &Rig, hardware: &'static Hardware) -> Result<Machine> {
 fn ready(machine: &mut Machine, drives: &[&Drive]) -> Result<()> {
     machine.guest.reset()?;
     for drive in drives {
-        if drive.hotplug && machine.guest.find(drive.place)?.is_none() {
+        if drive.hotplug && machine.guest.find(drive.sysfs_parts)?.is_none() {
             // Powered off by the guest it is still in its socket; yanked by a test it is not.
             let _ = machine.yank(drive);
             machine.plug(drive)?;
-        } else if machine.guest.find(drive.place)?.is_none() {
+        } else if machine.guest.find(drive.sysfs_parts)?.is_none() {
             anyhow::bail!("the guest powered {} off, and it cannot be plugged in again", drive.id);
         } else {
             machine.insert(drive)?;
         }
     }
-    Trial::new(machine, Instant::now() + PREPARATION).await_media(drives)
+    TestContext::new(machine, Instant::now() + PREPARATION).await_media(drives)
 }

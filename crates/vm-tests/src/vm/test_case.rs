@@ -4,7 +4,7 @@ use anyhow::Result;
 use unmoor_rig::drives;
 use unmoor_rig::machine::Hardware;
 
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 
 /// One promise, and the function that fails when it is broken.
 pub struct Test {
@@ -14,7 +14,7 @@ pub struct Test {
     pub drives: &'static [&'static drives::Drive],
     /// What the test needs to be booted. Tests of the same machine share a boot.
     pub machine: &'static Hardware,
-    pub run: fn(&mut Trial) -> Result<()>,
+    pub run: fn(&mut TestContext) -> Result<()>,
 }
 
 /// Returned by a test that cannot be carried out here; the text says why.

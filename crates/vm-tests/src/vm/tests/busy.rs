@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::stick_files::{mount_both, write_both};
-use crate::test_context::{Trial, document, expect_code, unmoor};
+use crate::test_context::{TestContext, document, expect_code, unmoor};
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{CD, STICK};
 
@@ -48,7 +48,7 @@ pub const TESTS: &[Test] = &[
         promise: "SIGTERM while waiting: exit 130, everything still mounted and usable",
         drives: &[&STICK],
         machine: &STANDARD,
-        run: |trial| signalled(trial, libc::SIGTERM),
+        run: |ctx| signalled(ctx, libc::SIGTERM),
     },
     Test {
         name: "busy.device-held",
@@ -68,96 +68,96 @@ pub const TESTS: &[Test] = &[
 
 const HOLD: &str = "exec 9>/mnt/fat/held; echo held; exec sleep 1000";
 
-fn hold(trial: &mut Trial, script: &str) -> Result<()> {
-    let job = trial.start_sh(script)?;
-    while !trial.machine.guest.peek(job)?.stdout.contains("held") {
+fn hold(ctx: &mut TestContext, script: &str) -> Result<()> {
+    let job = ctx.start_sh(script)?;
+    while !ctx.machine.guest.peek(job)?.stdout.contains("held") {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     Ok(())
 }
 
 /// Fails unless both partitions are mounted and take new files.
-fn expect_usable(trial: &mut Trial) -> Result<()> {
+fn expect_usable(ctx: &mut TestContext) -> Result<()> {
     for directory in ["/mnt/ext", "/mnt/fat"] {
-        trial.expect_mounted(directory, true)?;
-        trial.sh(&format!("echo on >{directory}/still && sync -f {directory}/still"))?;
+        ctx.expect_mounted(directory, true)?;
+        ctx.sh(&format!("echo on >{directory}/still && sync -f {directory}/still"))?;
     }
     Ok(())
 }
 
-fn second_partition(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    write_both(trial)?;
-    hold(trial, HOLD)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
+fn second_partition(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    write_both(ctx)?;
+    hold(ctx, HOLD)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, &["eject", "/mnt/ext"])?;
     ensure!(document["targets"][0]["outcome"] == "busy", "{document}");
-    expect_usable(trial)?;
-    trial.expect_untouched(mark, &STICK)
+    expect_usable(ctx)?;
+    ctx.expect_untouched(mark, &STICK)
 }
 
-fn working_directory(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    hold(trial, "cd /mnt/ext; echo held; exec sleep 1000")?;
-    trial.unmoor(3, &["eject", "/mnt/ext"])?;
-    expect_usable(trial)
+fn working_directory(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    hold(ctx, "cd /mnt/ext; echo held; exec sleep 1000")?;
+    ctx.unmoor(3, &["eject", "/mnt/ext"])?;
+    expect_usable(ctx)
 }
 
-fn wait(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let written = write_both(trial)?;
-    hold(trial, "exec 9>/mnt/fat/held; echo held; sleep 3")?;
-    let mark = trial.machine.qmp.mark();
+fn wait(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let written = write_both(ctx)?;
+    hold(ctx, "exec 9>/mnt/fat/held; echo held; sleep 3")?;
+    let mark = ctx.machine.qmp.mark();
     // 10 s is what a person would say; emulated, starting a program may take seconds by itself.
-    trial.unmoor(0, &["eject", "--wait", "60s", "/mnt/ext"])?;
-    let image = trial.snapshot(&STICK)?;
-    trial.expect_tray(mark, &STICK, true)?;
+    ctx.unmoor(0, &["eject", "--wait", "60s", "/mnt/ext"])?;
+    let image = ctx.snapshot(&STICK)?;
+    ctx.expect_tray(mark, &STICK, true)?;
     written.expect_on(&image)
 }
 
-fn wait_in_vain(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    hold(trial, HOLD)?;
-    trial.unmoor(3, &["eject", "--wait", "1s", "/mnt/ext"])?;
-    expect_usable(trial)
+fn wait_in_vain(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    hold(ctx, HOLD)?;
+    ctx.unmoor(3, &["eject", "--wait", "1s", "/mnt/ext"])?;
+    expect_usable(ctx)
 }
 
-fn interrupted(trial: &mut Trial) -> Result<()> {
-    signalled(trial, libc::SIGINT)
+fn interrupted(ctx: &mut TestContext) -> Result<()> {
+    signalled(ctx, libc::SIGINT)
 }
 
-fn signalled(trial: &mut Trial, signal: i32) -> Result<()> {
-    mount_both(trial)?;
-    hold(trial, HOLD)?;
-    let job = trial.start(unmoor(&["eject", "--wait", "120s", "--json", "/mnt/ext"]))?;
+fn signalled(ctx: &mut TestContext, signal: i32) -> Result<()> {
+    mount_both(ctx)?;
+    hold(ctx, HOLD)?;
+    let job = ctx.start(unmoor(&["eject", "--wait", "120s", "--json", "/mnt/ext"]))?;
     std::thread::sleep(std::time::Duration::from_secs(3));
-    ensure!(trial.machine.guest.peek(job)?.running, "it did not wait");
-    trial.machine.guest.signal(job, signal)?;
-    let ended = trial.wait(job)?;
-    expect_code(&ended, 130)?;
-    let document = document(&ended, 130)?;
+    ensure!(ctx.machine.guest.peek(job)?.running, "it did not wait");
+    ctx.machine.guest.signal(job, signal)?;
+    let output = ctx.wait(job)?;
+    expect_code(&output, 130)?;
+    let document = document(&output, 130)?;
     ensure!(document["targets"][0]["outcome"] == "interrupted", "{document}");
-    expect_usable(trial)
+    expect_usable(ctx)
 }
 
-fn device_held(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&CD)?;
+fn device_held(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&CD)?;
     // A mount in a namespace of its own claims the device as O_EXCL does, and needs no program for it.
     hold(
-        trial,
+        ctx,
         &format!(
             "exec unshare -m sh -c 'mkdir -p /mnt/far; mount -o ro {node} /mnt/far; echo held; exec sleep 1000'"
         ),
     )?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(3, &["eject", &node])?;
-    trial.expect_untouched(mark, &CD)
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(3, &["eject", &node])?;
+    ctx.expect_untouched(mark, &CD)
 }
 
-fn other_namespace(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    hold(trial, "exec unshare -m --propagation private sh -c 'echo held; exec sleep 1000'")?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(3, &["eject", "/mnt/ext"])?;
-    trial.expect_untouched(mark, &STICK)
+fn other_namespace(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    hold(ctx, "exec unshare -m --propagation private sh -c 'echo held; exec sleep 1000'")?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(3, &["eject", "/mnt/ext"])?;
+    ctx.expect_untouched(mark, &STICK)
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::stick_files::mount_both;
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{CARD, CD, OWN, STICK};
 
@@ -116,9 +116,9 @@ fn steps(target: &Value) -> Vec<String> {
     steps.map(|step| format!("{}:{}", step["step"], step["status"]).replace('"', "")).collect()
 }
 
-fn eject(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let document = trial.unmoor_json(0, &["eject", "/mnt/ext"])?;
+fn eject(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let document = ctx.unmoor_json(0, &["eject", "/mnt/ext"])?;
     ensure!(document["command"] == "eject", "the command is {}", document["command"]);
     let target = &document["targets"][0];
     expect_fields("the target", target, TARGET)?;
@@ -135,28 +135,28 @@ fn eject(trial: &mut Trial) -> Result<()> {
     Ok(())
 }
 
-fn dry_run(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "--dry-run", "/mnt/ext"])?;
-    let document = trial.unmoor_json(0, &["eject", "--dry-run", "/mnt/ext"])?;
+fn dry_run(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "--dry-run", "/mnt/ext"])?;
+    let document = ctx.unmoor_json(0, &["eject", "--dry-run", "/mnt/ext"])?;
     let target = &document["targets"][0];
     ensure!(target["outcome"] == "planned", "{target}");
     ensure!(steps(target).iter().any(|step| step == "eject:planned"), "{:?}", steps(target));
-    trial.expect_mounted("/mnt/ext", true)?;
-    trial.expect_mounted("/mnt/fat", true)?;
-    trial.expect_untouched(mark, &STICK)
+    ctx.expect_mounted("/mnt/ext", true)?;
+    ctx.expect_mounted("/mnt/fat", true)?;
+    ctx.expect_untouched(mark, &STICK)
 }
 
 fn listed<'a>(document: &'a Value, node: &str) -> Option<&'a Value> {
     document["drives"].as_array().into_iter().flatten().find(|drive| drive["path"] == node)
 }
 
-fn list(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let nodes = [trial.node(&CD)?, trial.node(&STICK)?, trial.node(&CARD)?, trial.node(&OWN)?];
-    trial.unmoor(0, &["list"])?;
-    let document = trial.unmoor_json(0, &["list"])?;
+fn list(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let nodes = [ctx.node(&CD)?, ctx.node(&STICK)?, ctx.node(&CARD)?, ctx.node(&OWN)?];
+    ctx.unmoor(0, &["list"])?;
+    let document = ctx.unmoor_json(0, &["list"])?;
     let stick = listed(&document, &nodes[1]).context("the stick is not listed")?;
     expect_fields("the drive", stick, DRIVE)?;
     let volumes = stick["volumes"].as_array().cloned().unwrap_or_default();
@@ -168,31 +168,31 @@ fn list(trial: &mut Trial) -> Result<()> {
     let card = listed(&document, &nodes[2]).context("the card is not listed")?;
     ensure!(card["kind"] == "card" && card["bus"] == "mmc", "{card}");
     ensure!(listed(&document, &nodes[3]).is_none(), "the fixed disk is listed among the removable");
-    let all = trial.unmoor_json(0, &["list", "--all"])?;
+    let all = ctx.unmoor_json(0, &["list", "--all"])?;
     ensure!(listed(&all, &nodes[3]).is_some(), "--all does not list the fixed disk");
     Ok(())
 }
 
-fn status(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&STICK)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(0, &["status", &node])?;
+fn status(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(0, &["status", &node])?;
     ensure!(document["targets"][0]["drive"]["medium"] == "present", "{document}");
-    trial.expect_untouched(mark, &STICK)
+    ctx.expect_untouched(mark, &STICK)
 }
 
-fn usage(trial: &mut Trial) -> Result<()> {
-    trial.unmoor(2, &["eject"])?;
-    trial.unmoor(2, &["eject", "--no-such-option", "/mnt"])?;
-    let ended = trial.unmoor(2, &["eject", "--wait", "soon", "--json", "/mnt"])?;
-    ensure!(ended.stdout.is_empty(), "a document was printed");
+fn usage(ctx: &mut TestContext) -> Result<()> {
+    ctx.unmoor(2, &["eject"])?;
+    ctx.unmoor(2, &["eject", "--no-such-option", "/mnt"])?;
+    let output = ctx.unmoor(2, &["eject", "--wait", "soon", "--json", "/mnt"])?;
+    ensure!(output.stdout.is_empty(), "a document was printed");
     Ok(())
 }
 
-fn demo(trial: &mut Trial) -> Result<()> {
-    let before = trial.sh("losetup -a; cat /proc/mounts")?;
-    trial.unmoor(0, &["demo"])?;
-    let after = trial.sh("losetup -a; cat /proc/mounts")?;
+fn demo(ctx: &mut TestContext) -> Result<()> {
+    let before = ctx.sh("losetup -a; cat /proc/mounts")?;
+    ctx.unmoor(0, &["demo"])?;
+    let after = ctx.sh("losetup -a; cat /proc/mounts")?;
     ensure!(before == after, "left behind:\n{after}");
     Ok(())
 }

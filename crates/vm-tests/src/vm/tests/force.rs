@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
 use unmoor_rig::media::{FileSystem, STICK_EXT4, STICK_VFAT, check, checksum, recover};
@@ -31,7 +31,7 @@ pub const TESTS: &[Test] = &[
         promise: "a program that keeps writing through FUSE (ntfs-3g) is cut off: not a byte changes afterwards",
         drives: &[&STICK],
         machine: &STANDARD,
-        run: |trial| made(trial, "mkfs.ntfs -q -Q", "-t ntfs-3g", BY_NTFS),
+        run: |ctx| made(ctx, "mkfs.ntfs -q -Q", "-t ntfs-3g", BY_NTFS),
     },
     Test {
         name: "force.luks",
@@ -51,62 +51,62 @@ pub const TESTS: &[Test] = &[
 
 /// Mounts this, writes 4 MB that must survive, then goes on writing through one descriptor and says when
 /// it no longer can. What it says goes to a file outside the drive.
-fn start_writer(trial: &mut Trial, what: &str) -> Result<()> {
-    trial.mount(what, "/mnt/it")?;
-    trial.sh(
+fn start_writer(ctx: &mut TestContext, what: &str) -> Result<()> {
+    ctx.mount(what, "/mnt/it")?;
+    ctx.sh(
         "rm -f /tmp/failed; head -c 4000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/it/data.bin",
     )?;
-    trial.start_sh(&format!("exec 9>>/mnt/it/more; {KEEP_WRITING}"))?;
-    trial.sh("while ! test -s /mnt/it/more; do sleep 0.1; done").map(drop)
+    ctx.start_sh(&format!("exec 9>>/mnt/it/more; {KEEP_WRITING}"))?;
+    ctx.sh("while ! test -s /mnt/it/more; do sleep 0.1; done").map(drop)
 }
 
 const KEEP_WRITING: &str = "while :; do dd if=/dev/urandom bs=4096 count=4 conv=fsync >&9 2>/dev/null \
     || echo failed >>/tmp/failed; done";
 
 /// Forces the stick's file systems away, and fails if the medium changes while the writer goes on.
-fn cut_off(trial: &mut Trial) -> Result<()> {
-    trial.unmoor(0, &["eject", "--dismount-only", "--force", "--verbose", "/mnt/it"])?;
-    let before = trial.snapshot(&STICK)?;
+fn cut_off(ctx: &mut TestContext) -> Result<()> {
+    ctx.unmoor(0, &["eject", "--dismount-only", "--force", "--verbose", "/mnt/it"])?;
+    let before = ctx.snapshot(&STICK)?;
     // Where nothing is cut off, it never meets an error: the images tell.
-    trial.sh(
+    ctx.sh(
         "rm -f /tmp/failed; for n in $(seq 100); do test -s /tmp/failed && break; sleep 0.2; done",
     )?;
-    trial.sh("sync & sleep 3")?;
+    ctx.sh("sync & sleep 3")?;
     sleep(Duration::from_secs(1));
-    let after = trial.snapshot(&STICK)?;
+    let after = ctx.snapshot(&STICK)?;
     let (one, two) = (std::fs::read(&before.path)?, std::fs::read(&after.path)?);
     let changed = one.iter().zip(&two).filter(|(one, two)| one != two).count();
     ensure!(one.len() == two.len() && changed == 0, "{changed} bytes changed after it returned");
-    trial.sh("test -s /tmp/failed").map(drop)
+    ctx.sh("test -s /tmp/failed").map(drop)
 }
 
-fn ext4(trial: &mut Trial) -> Result<()> {
-    let part = trial.partition(&STICK, 1)?;
-    start_writer(trial, &part)?;
-    cut_off(trial)?;
-    let image = trial.snapshot(&STICK)?.partition(STICK_EXT4)?;
+fn ext4(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK, 1)?;
+    start_writer(ctx, &part)?;
+    cut_off(ctx)?;
+    let image = ctx.snapshot(&STICK)?.partition(STICK_EXT4)?;
     recover(&image)?;
     check(FileSystem::Ext4, &image)?;
-    expect_on(trial, FileSystem::Ext4, &image)
+    expect_on(ctx, FileSystem::Ext4, &image)
 }
 
-fn vfat(trial: &mut Trial) -> Result<()> {
-    let part = trial.partition(&STICK, 2)?;
-    start_writer(trial, &part)?;
-    cut_off(trial)?;
-    expect_vfat(trial)
+fn vfat(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK, 2)?;
+    start_writer(ctx, &part)?;
+    cut_off(ctx)?;
+    expect_vfat(ctx)
 }
 
 /// vfat has no journal: its checker may mend what concerns the file that was being written.
-fn expect_vfat(trial: &mut Trial) -> Result<()> {
-    let image = trial.snapshot(&STICK)?.partition(STICK_VFAT)?;
+fn expect_vfat(ctx: &mut TestContext) -> Result<()> {
+    let image = ctx.snapshot(&STICK)?.partition(STICK_VFAT)?;
     let said = xtask::process::program("fsck.vfat").arg("-a").arg(&image).output()?;
-    trial.note(&String::from_utf8_lossy(&said.stdout));
-    expect_on(trial, FileSystem::Vfat, &image)
+    ctx.note(&String::from_utf8_lossy(&said.stdout));
+    expect_on(ctx, FileSystem::Vfat, &image)
 }
 
-fn expect_on(trial: &mut Trial, file_system: FileSystem, image: &Path) -> Result<()> {
-    let sum = trial.sh("sha256sum </tmp/data | cut -d' ' -f1")?;
+fn expect_on(ctx: &mut TestContext, file_system: FileSystem, image: &Path) -> Result<()> {
+    let sum = ctx.sh("sha256sum </tmp/data | cut -d' ' -f1")?;
     let found = checksum(file_system, image, "data.bin")?;
     ensure!(found == sum, "what was written before is not what is there");
     Ok(())
@@ -114,43 +114,43 @@ fn expect_on(trial: &mut Trial, file_system: FileSystem, image: &Path) -> Result
 
 /// On the second partition, made anew. What is on the medium is looked at by the guest in a copy: the
 /// stick's own partition is cut off. `read` puts the copy's `data.bin` where it can be compared.
-fn made(trial: &mut Trial, make: &str, how: &str, read: &str) -> Result<()> {
-    let (node, part) = (trial.node(&STICK)?, trial.partition(&STICK, 2)?);
-    trial.sh(&format!("{make} {part}"))?;
-    start_writer(trial, &format!("{how} {part}"))?;
-    cut_off(trial)?;
-    trial.sh(&format!(
+fn made(ctx: &mut TestContext, make: &str, how: &str, read: &str) -> Result<()> {
+    let (node, part) = (ctx.node(&STICK)?, ctx.partition(&STICK, 2)?);
+    ctx.sh(&format!("{make} {part}"))?;
+    start_writer(ctx, &format!("{how} {part}"))?;
+    cut_off(ctx)?;
+    ctx.sh(&format!(
         "dd if={node} iflag=direct bs=1M skip=64 count=64 status=none >/tmp/copy.img && \
          rm -rf /tmp/back && mkdir -p /mnt/copy /tmp/back"
     ))?;
-    trial.sh(&format!("{read} && cmp /tmp/data /tmp/back/data.bin"))?;
-    trial.sh("rm -rf /tmp/copy.img /tmp/back").map(drop)
+    ctx.sh(&format!("{read} && cmp /tmp/data /tmp/back/data.bin"))?;
+    ctx.sh("rm -rf /tmp/copy.img /tmp/back").map(drop)
 }
 
 /// No kernel driver of it is at hand.
 const BY_NTFS: &str = "ntfscat -f /tmp/copy.img data.bin >/tmp/back/data.bin";
 
-fn luks(trial: &mut Trial) -> Result<()> {
-    super::stacks::make_luks(trial)?;
-    trial.sh("mkfs.ext4 -q /dev/mapper/rigluks")?;
-    start_writer(trial, "/dev/mapper/rigluks")?;
-    trial.start_sh(
+fn luks(ctx: &mut TestContext) -> Result<()> {
+    super::stacks::make_luks(ctx)?;
+    ctx.sh("mkfs.ext4 -q /dev/mapper/rigluks")?;
+    start_writer(ctx, "/dev/mapper/rigluks")?;
+    ctx.start_sh(
         "exec 8</dev/mapper/rigluks; while :; do dd bs=512 count=1 iflag=direct <&8 >/dev/null 2>&1 \
          || echo raw >>/tmp/raw; sleep 0.2; done",
     )?;
-    cut_off(trial)?;
-    trial.sh("while ! test -s /tmp/raw; do sleep 0.2; done")?;
-    let holders = trial.node(&STICK)?.replace("/dev/", "");
-    let held = trial.sh(&format!("ls /sys/block/{holders}/{holders}1/holders"))?;
+    cut_off(ctx)?;
+    ctx.sh("while ! test -s /tmp/raw; do sleep 0.2; done")?;
+    let holders = ctx.node(&STICK)?.replace("/dev/", "");
+    let held = ctx.sh(&format!("ls /sys/block/{holders}/{holders}1/holders"))?;
     ensure!(held.is_empty(), "the partition is still held by {held}");
     Ok(())
 }
 
-fn eject(trial: &mut Trial) -> Result<()> {
-    let part = trial.partition(&STICK, 2)?;
-    start_writer(trial, &part)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "--force", "/mnt/it"])?;
-    trial.expect_tray(mark, &STICK, true)?;
-    expect_vfat(trial)
+fn eject(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK, 2)?;
+    start_writer(ctx, &part)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "--force", "/mnt/it"])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    expect_vfat(ctx)
 }

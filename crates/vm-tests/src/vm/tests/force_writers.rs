@@ -9,7 +9,7 @@ use crate::soak::file_system::FileSystem::{
     self, Btrfs, Exfat, Ext2, Ext4, F2fs, Ntfs, Udf, Vfat, Xfs,
 };
 use crate::soak::{MACHINES, run};
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::CD;
 
@@ -21,7 +21,7 @@ macro_rules! forced {
             promise: concat!($what, ": three kinds of writers are cut off; no write after the return, nothing lost"),
             drives: &[],
             machine: &MACHINES[0],
-            run: |trial| forced(trial, Stack::$stack, &[$($file_system),+]),
+            run: |ctx| forced(ctx, Stack::$stack, &[$($file_system),+]),
         }
     };
 }
@@ -59,11 +59,11 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-fn forced(trial: &mut Trial, stack: Stack, file_systems: &[FileSystem]) -> Result<()> {
+fn forced(ctx: &mut TestContext, stack: Stack, file_systems: &[FileSystem]) -> Result<()> {
     let medium = Medium::forced(stack, file_systems, Release::ForceDismountOnly);
     let mut failures = vec!["no release".to_owned()];
-    run::life(trial, &medium, &mut |once, outcome| {
-        failures = outcome.failures(&medium, once);
+    run::run_medium(ctx, &medium, &mut |cycle, outcome| {
+        failures = outcome.failures(&medium, cycle);
         true
     })?;
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
@@ -71,17 +71,17 @@ fn forced(trial: &mut Trial, stack: Stack, file_systems: &[FileSystem]) -> Resul
 }
 
 /// vfat without a partition table: nothing can be made short, and it knows no `FS_IOC_SHUTDOWN`.
-fn whole_vfat(trial: &mut Trial) -> Result<()> {
+fn whole_vfat(ctx: &mut TestContext) -> Result<()> {
     let medium = Medium::forced(Stack::Whole, &[Vfat], Release::ForceDismountOnly);
     let mut said = String::new();
-    run::life(trial, &medium, &mut |_, outcome| {
+    run::run_medium(ctx, &medium, &mut |_, outcome| {
         said = format!("{:?} {}", outcome.code, outcome.said);
         true
     })?;
     ensure!(said.starts_with("Some(3) ") && said.contains("could not be cut off"), "{said}");
     let medium = Medium::forced(Stack::Whole, &[Vfat], Release::ForcePowerOff);
-    run::life(trial, &medium, &mut |once, outcome| {
-        said = outcome.failures(&medium, once).join("\n");
+    run::run_medium(ctx, &medium, &mut |cycle, outcome| {
+        said = outcome.failures(&medium, cycle).join("\n");
         true
     })?;
     if !said.is_empty() {
@@ -90,16 +90,16 @@ fn whole_vfat(trial: &mut Trial) -> Result<()> {
     Ok(())
 }
 
-fn iso9660(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&CD)?;
-    trial.mount(&node, "/mnt/cd")?;
-    trial.hold(
+fn iso9660(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&CD)?;
+    ctx.mount(&node, "/mnt/cd")?;
+    ctx.hold(
         "cd /mnt/cd; exec 9<data.bin; echo held; \
          while :; do dd bs=2048 count=1 iflag=direct <&9 >/dev/null 2>&1 || echo failed >>/tmp/cd; sleep 0.2; done",
     )?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "--force", "/mnt/cd"])?;
-    trial.expect_tray(mark, &CD, true)?;
-    trial.expect_mounted("/mnt/cd", false)?;
-    trial.sh("while ! test -s /tmp/cd; do sleep 0.2; done").map(drop)
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "--force", "/mnt/cd"])?;
+    ctx.expect_tray(mark, &CD, true)?;
+    ctx.expect_mounted("/mnt/cd", false)?;
+    ctx.sh("while ! test -s /tmp/cd; do sleep 0.2; done").map(drop)
 }

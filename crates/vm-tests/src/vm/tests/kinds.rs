@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::stick_files::{mount_at, write_both};
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{KINDS, Test};
 use unmoor_rig::drives::{
     BESIDE_CD, BESIDE_DISK, DISK, Drive, FLOPPY, NVME, NVME_FIXED, SATA, SLOT1, SLOT2, SLOT3, UAS,
@@ -18,21 +18,21 @@ pub const TESTS: &[Test] = &[
         promise: "a USB disk that says yes to stopping and goes on is called one that did not stop",
         drives: &[&DISK],
         machine: &KINDS,
-        run: |trial| said_yes_and_went_on(trial, &DISK),
+        run: |ctx| said_yes_and_went_on(ctx, &DISK),
     },
     Test {
         name: "kinds.usb-disk-off-and-on",
         promise: "--power-off: every byte, the device gone; attach lists its port and brings it back whole",
         drives: &[&DISK],
         machine: &KINDS,
-        run: |trial| off_and_on(trial, &DISK),
+        run: |ctx| off_and_on(ctx, &DISK),
     },
     Test {
         name: "kinds.uas",
         promise: "a UAS disk: --power-off, every byte, the device gone",
         drives: &[&UAS],
         machine: &KINDS,
-        run: |trial| powered_off(trial, &UAS).map(drop),
+        run: |ctx| powered_off(ctx, &UAS).map(drop),
     },
     Test {
         name: "kinds.uas-attach",
@@ -53,14 +53,14 @@ pub const TESTS: &[Test] = &[
         promise: "a SATA disk: eject says it is built in; --power-off: every byte, gone; attach brings it back whole",
         drives: &[&SATA],
         machine: &KINDS,
-        run: |trial| built_in(trial, &SATA),
+        run: |ctx| built_in(ctx, &SATA),
     },
     Test {
         name: "kinds.nvme",
         promise: "NVMe on a bus without slots: the same by removal and rescan",
         drives: &[&NVME_FIXED],
         machine: &KINDS,
-        run: |trial| built_in(trial, &NVME_FIXED),
+        run: |ctx| built_in(ctx, &NVME_FIXED),
     },
     Test {
         name: "kinds.nvme-slot",
@@ -88,16 +88,16 @@ pub const TESTS: &[Test] = &[
         promise: "a network block device: dismounted, disconnected, the server gone, every byte in its file",
         drives: &[],
         machine: &KINDS,
-        run: |trial| nbd(trial, "qemu-nbd -f raw -c /dev/nbd0 /tmp/nbd.img"),
+        run: |ctx| nbd(ctx, "qemu-nbd -f raw -c /dev/nbd0 /tmp/nbd.img"),
     },
     Test {
         name: "kinds.nbd-netlink",
         promise: "the same, set up over netlink",
         drives: &[],
         machine: &KINDS,
-        run: |trial| {
+        run: |ctx| {
             nbd(
-                trial,
+                ctx,
                 "qemu-nbd -f raw -k /tmp/nbd.sock --fork /tmp/nbd.img && \
                  nbd-client -unix /tmp/nbd.sock /dev/nbd0",
             )
@@ -158,29 +158,29 @@ fn target(document: &Value) -> &Value {
     &document["targets"][0]
 }
 
-fn said_yes_and_went_on(trial: &mut Trial, drive: &Drive) -> Result<()> {
-    mount_at(trial, drive)?;
-    let written = write_both(trial)?;
-    let document = trial.unmoor_json(1, &["eject", "/mnt/ext"])?;
-    let image = trial.snapshot(drive)?;
+fn said_yes_and_went_on(ctx: &mut TestContext, drive: &Drive) -> Result<()> {
+    mount_at(ctx, drive)?;
+    let written = write_both(ctx)?;
+    let document = ctx.unmoor_json(1, &["eject", "/mnt/ext"])?;
+    let image = ctx.snapshot(drive)?;
     let it = target(&document);
     ensure!(it["action"] == "stop" && it["error"]["kind"] == "not-ejected", "{it}");
     ensure!(it["help"].as_str().is_some_and(|help| help.contains("--power-off")), "{it}");
-    trial.expect_mounted("/mnt/ext", false)?;
+    ctx.expect_mounted("/mnt/ext", false)?;
     written.expect_on(&image)
 }
 
 /// Powers the drive off by a mount of it, and judges: every byte, and gone. Returns its port.
-fn powered_off(trial: &mut Trial, drive: &Drive) -> Result<String> {
-    mount_at(trial, drive)?;
-    let written = write_both(trial)?;
-    let document = trial.unmoor_json(0, &["eject", "--power-off", "/mnt/ext"])?;
-    let image = trial.snapshot(drive)?;
+fn powered_off(ctx: &mut TestContext, drive: &Drive) -> Result<String> {
+    mount_at(ctx, drive)?;
+    let written = write_both(ctx)?;
+    let document = ctx.unmoor_json(0, &["eject", "--power-off", "/mnt/ext"])?;
+    let image = ctx.snapshot(drive)?;
     let it = target(&document);
     ensure!(it["medium_after"] == "gone", "{it}");
-    ensure!(trial.node(drive).is_err(), "the device is still in the guest's /sys");
+    ensure!(ctx.node(drive).is_err(), "the device is still in the guest's /sys");
     for directory in ["/mnt/ext", "/mnt/fat"] {
-        trial.expect_mounted(directory, false)?;
+        ctx.expect_mounted(directory, false)?;
     }
     written.expect_on(&image)?;
     let port = it["drive"]["port"].as_str().with_context(|| format!("no port: {it}"))?.to_owned();
@@ -189,9 +189,9 @@ fn powered_off(trial: &mut Trial, drive: &Drive) -> Result<String> {
     Ok(port)
 }
 
-fn off_and_on(trial: &mut Trial, drive: &Drive) -> Result<()> {
-    let port = powered_off(trial, drive)?;
-    let listed = trial.unmoor_json(0, &["attach"])?;
+fn off_and_on(ctx: &mut TestContext, drive: &Drive) -> Result<()> {
+    let port = powered_off(ctx, drive)?;
+    let listed = ctx.unmoor_json(0, &["attach"])?;
     let ports: Vec<&str> = listed["ports"]
         .as_array()
         .into_iter()
@@ -199,91 +199,91 @@ fn off_and_on(trial: &mut Trial, drive: &Drive) -> Result<()> {
         .filter_map(|p| p["port"].as_str())
         .collect();
     ensure!(ports.contains(&port.as_str()), "{port} is not among {ports:?}");
-    back_again(trial, drive, &port)
+    back_again(ctx, drive, &port)
 }
 
-fn back_again(trial: &mut Trial, drive: &Drive, port: &str) -> Result<()> {
-    let planned = trial.unmoor_json(0, &["attach", "--dry-run", port])?;
+fn back_again(ctx: &mut TestContext, drive: &Drive, port: &str) -> Result<()> {
+    let planned = ctx.unmoor_json(0, &["attach", "--dry-run", port])?;
     ensure!(target(&planned)["outcome"] == "planned", "{planned}");
-    ensure!(trial.node(drive).is_err(), "a dry run brought it back");
-    let document = trial.unmoor_json(0, &["attach", port])?;
-    let node = trial.node(drive)?;
+    ensure!(ctx.node(drive).is_err(), "a dry run brought it back");
+    let document = ctx.unmoor_json(0, &["attach", port])?;
+    let node = ctx.node(drive)?;
     ensure!(target(&document)["drive"]["path"] == node.as_str(), "{document}");
-    trial.await_media(&[drive])?;
-    mount_at(trial, drive)?;
-    trial.sh("cat /mnt/ext/data.bin /mnt/fat/data.bin >/dev/null")?;
-    trial.unmoor(0, &["attach", port]).map(drop)
+    ctx.await_media(&[drive])?;
+    mount_at(ctx, drive)?;
+    ctx.sh("cat /mnt/ext/data.bin /mnt/fat/data.bin >/dev/null")?;
+    ctx.unmoor(0, &["attach", port]).map(drop)
 }
 
-fn does_not_notice(trial: &mut Trial) -> Result<()> {
-    mount_at(trial, &DISK)?;
-    let node = trial.node(&UAS)?;
-    let document = trial.unmoor_json(0, &["eject", "--power-off", &node])?;
+fn does_not_notice(ctx: &mut TestContext) -> Result<()> {
+    mount_at(ctx, &DISK)?;
+    let node = ctx.node(&UAS)?;
+    let document = ctx.unmoor_json(0, &["eject", "--power-off", &node])?;
     let port = target(&document)["drive"]["port"].as_str().unwrap_or_default().to_owned();
-    let document = trial.unmoor_json(1, &["attach", &port])?;
+    let document = ctx.unmoor_json(1, &["attach", &port])?;
     let it = target(&document);
     ensure!(it["help"].as_str().is_some_and(|help| help.contains("unplug it")), "{it}");
-    trial.sh("dd if=/dev/zero of=/mnt/ext/x bs=1M count=1 conv=fsync 2>&1").map(drop)?;
+    ctx.sh("dd if=/dev/zero of=/mnt/ext/x bs=1M count=1 conv=fsync 2>&1").map(drop)?;
     // An empty port, a port that there is not, and what is no port at all.
-    trial.unmoor(4, &["attach", "usb:2-8"])?;
-    trial.unmoor(6, &["attach", "usb:2-99"])?;
-    trial.unmoor(7, &["attach", "/dev/sda"]).map(drop)
+    ctx.unmoor(4, &["attach", "usb:2-8"])?;
+    ctx.unmoor(6, &["attach", "usb:2-99"])?;
+    ctx.unmoor(7, &["attach", "/dev/sda"]).map(drop)
 }
 
-fn usb_cd(trial: &mut Trial) -> Result<()> {
-    super::optical::device_opens_tray(trial, &USB_CD, &["eject"])?;
-    let node = trial.node(&USB_CD)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["load", &node])?;
-    trial.expect_tray(mark, &USB_CD, false)
+fn usb_cd(ctx: &mut TestContext) -> Result<()> {
+    super::optical::device_opens_tray(ctx, &USB_CD, &["eject"])?;
+    let node = ctx.node(&USB_CD)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.expect_tray(mark, &USB_CD, false)
 }
 
-fn built_in(trial: &mut Trial, drive: &Drive) -> Result<()> {
-    let node = trial.node(drive)?;
-    let document = trial.unmoor_json(7, &["eject", &node])?;
+fn built_in(ctx: &mut TestContext, drive: &Drive) -> Result<()> {
+    let node = ctx.node(drive)?;
+    let document = ctx.unmoor_json(7, &["eject", &node])?;
     ensure!(target(&document)["outcome"] == "not-supported", "{document}");
-    let port = powered_off(trial, drive)?;
-    back_again(trial, drive, &port)
+    let port = powered_off(ctx, drive)?;
+    back_again(ctx, drive, &port)
 }
 
-fn nvme_slot(trial: &mut Trial) -> Result<()> {
-    let mark = trial.machine.qmp.mark();
-    let port = powered_off(trial, &NVME)?;
-    trial.machine.qmp.await_event(mark, |event| {
+fn nvme_slot(ctx: &mut TestContext) -> Result<()> {
+    let mark = ctx.machine.qmp.mark();
+    let port = powered_off(ctx, &NVME)?;
+    ctx.machine.qmp.await_event(mark, |event| {
         event.name == "DEVICE_DELETED" && event.data["device"] == "nvme-device"
     })?;
     // QEMU took it out of the slot with that.
-    trial.unmoor(4, &["attach", &port]).map(drop)
+    ctx.unmoor(4, &["attach", &port]).map(drop)
 }
 
-fn zip(trial: &mut Trial) -> Result<()> {
-    let part = trial.partition(&ZIP, 1)?;
-    trial.mount(&part, "/mnt/zip")?;
-    trial.sh("echo hello >/mnt/zip/hello.txt")?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "/mnt/zip"])?;
-    trial.expect_mounted("/mnt/zip", false)?;
-    trial.expect_tray(mark, &ZIP, true)?;
-    let (node, mark) = (trial.node(&ZIP)?, trial.machine.qmp.mark());
-    trial.unmoor(0, &["load", &node])?;
-    trial.expect_tray(mark, &ZIP, false)?;
-    trial.await_media(&[&ZIP])?;
-    trial.mount(&part, "/mnt/zip")?;
-    trial.sh("grep -q hello /mnt/zip/hello.txt").map(drop)
+fn zip(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&ZIP, 1)?;
+    ctx.mount(&part, "/mnt/zip")?;
+    ctx.sh("echo hello >/mnt/zip/hello.txt")?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "/mnt/zip"])?;
+    ctx.expect_mounted("/mnt/zip", false)?;
+    ctx.expect_tray(mark, &ZIP, true)?;
+    let (node, mark) = (ctx.node(&ZIP)?, ctx.machine.qmp.mark());
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.expect_tray(mark, &ZIP, false)?;
+    ctx.await_media(&[&ZIP])?;
+    ctx.mount(&part, "/mnt/zip")?;
+    ctx.sh("grep -q hello /mnt/zip/hello.txt").map(drop)
 }
 
-fn floppy(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&FLOPPY)?;
-    trial.mount(&node, "/mnt/floppy")?;
-    let sum = trial.sh(
+fn floppy(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&FLOPPY)?;
+    ctx.mount(&node, "/mnt/floppy")?;
+    let sum = ctx.sh(
         "head -c 700000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/floppy/data.bin && sha256sum </tmp/data",
     )?;
-    let document = trial.unmoor_json(0, &["eject", "/mnt/floppy"])?;
-    let image = trial.snapshot(&FLOPPY)?;
+    let document = ctx.unmoor_json(0, &["eject", "/mnt/floppy"])?;
+    let image = ctx.snapshot(&FLOPPY)?;
     let it = target(&document);
     ensure!(it["action"] == "nothing" && it["outcome"] == "released", "{it}");
     ensure!(it["message"].as_str().is_some_and(|m| m.contains("nothing to eject")), "{it}");
-    trial.expect_mounted("/mnt/floppy", false)?;
+    ctx.expect_mounted("/mnt/floppy", false)?;
     let found = checksum(FileSystem::Vfat, &image.path, "data.bin")?;
     ensure!(sum.starts_with(&found), "the floppy has other bytes than were written");
     check(FileSystem::Vfat, &image.path)
@@ -293,72 +293,72 @@ fn floppy(trial: &mut Trial) -> Result<()> {
 pub const NBD: &str = "modprobe nbd && mkdir -p /run/lock /mnt/nbd && rm -f /tmp/nbd.img /tmp/nbd.sock && \
      truncate -s 32M /tmp/nbd.img && mkfs.ext4 -q /tmp/nbd.img";
 
-fn nbd(trial: &mut Trial, connect: &str) -> Result<()> {
-    trial.sh(&format!("{NBD} && {{ {connect}; }} >/tmp/nbd.log 2>&1"))?;
-    trial.sh(
+fn nbd(ctx: &mut TestContext, connect: &str) -> Result<()> {
+    ctx.sh(&format!("{NBD} && {{ {connect}; }} >/tmp/nbd.log 2>&1"))?;
+    ctx.sh(
         "for i in $(seq 100); do test $(cat /sys/block/nbd0/size) -gt 0 && break; sleep 0.1; done; \
          mount /dev/nbd0 /mnt/nbd && head -c 8000000 /dev/urandom >/tmp/data && \
          cp /tmp/data /mnt/nbd/data.bin",
     )?;
-    trial.start_sh("cd /mnt/nbd && exec sleep 1000")?;
-    trial.sh("while ! fuser -s -m /mnt/nbd; do sleep 0.1; done")?;
-    trial.unmoor(3, &["eject", "/mnt/nbd"])?;
-    trial.sh("test -e /sys/block/nbd0/pid && fuser -s -k -m /mnt/nbd; sleep 0.5")?;
-    let document = trial.unmoor_json(0, &["eject", "/mnt/nbd"])?;
+    ctx.start_sh("cd /mnt/nbd && exec sleep 1000")?;
+    ctx.sh("while ! fuser -s -m /mnt/nbd; do sleep 0.1; done")?;
+    ctx.unmoor(3, &["eject", "/mnt/nbd"])?;
+    ctx.sh("test -e /sys/block/nbd0/pid && fuser -s -k -m /mnt/nbd; sleep 0.5")?;
+    let document = ctx.unmoor_json(0, &["eject", "/mnt/nbd"])?;
     ensure!(target(&document)["action"] == "detach", "{document}");
-    trial.expect_mounted("/mnt/nbd", false)?;
-    trial.sh("! test -e /sys/block/nbd0/pid")?;
-    trial.sh(
+    ctx.expect_mounted("/mnt/nbd", false)?;
+    ctx.sh("! test -e /sys/block/nbd0/pid")?;
+    ctx.sh(
         "for i in $(seq 100); do pgrep -x qemu-nbd >/dev/null || exit 0; sleep 0.1; done; exit 1",
     )?;
-    trial.sh("fsck.ext4 -fn /tmp/nbd.img && debugfs -R 'dump /data.bin /tmp/back' /tmp/nbd.img && cmp /tmp/data /tmp/back")?;
-    trial.unmoor(4, &["eject", "nbd0"]).map(drop)
+    ctx.sh("fsck.ext4 -fn /tmp/nbd.img && debugfs -R 'dump /data.bin /tmp/back' /tmp/nbd.img && cmp /tmp/data /tmp/back")?;
+    ctx.unmoor(4, &["eject", "nbd0"]).map(drop)
 }
 
-fn reader_one_slot(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&SLOT1, 1)?, trial.partition(&SLOT2, 1)?);
-    trial.mount(&one, "/mnt/one")?;
-    trial.mount(&two, "/mnt/two")?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "/mnt/one"])?;
-    trial.expect_tray(mark, &SLOT1, true)?;
-    trial.expect_untouched(mark, &SLOT2)?;
-    trial.expect_mounted("/mnt/two", true)?;
-    trial.sh("echo hello >/mnt/two/hello.txt && sync -f /mnt/two").map(drop)
+fn reader_one_slot(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&SLOT1, 1)?, ctx.partition(&SLOT2, 1)?);
+    ctx.mount(&one, "/mnt/one")?;
+    ctx.mount(&two, "/mnt/two")?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "/mnt/one"])?;
+    ctx.expect_tray(mark, &SLOT1, true)?;
+    ctx.expect_untouched(mark, &SLOT2)?;
+    ctx.expect_mounted("/mnt/two", true)?;
+    ctx.sh("echo hello >/mnt/two/hello.txt && sync -f /mnt/two").map(drop)
 }
 
-fn reader_in_use(trial: &mut Trial) -> Result<()> {
-    let (empty, two) = (trial.node(&SLOT3)?, trial.partition(&SLOT2, 1)?);
-    let name = trial.node(&SLOT2)?.trim_start_matches("/dev/").to_owned();
-    trial.unmoor(4, &["eject", &empty])?;
-    let refused = |trial: &mut Trial| -> Result<()> {
-        let document = trial.unmoor_json(3, &["eject", "--power-off", &empty])?;
+fn reader_in_use(ctx: &mut TestContext) -> Result<()> {
+    let (empty, two) = (ctx.node(&SLOT3)?, ctx.partition(&SLOT2, 1)?);
+    let name = ctx.node(&SLOT2)?.trim_start_matches("/dev/").to_owned();
+    ctx.unmoor(4, &["eject", &empty])?;
+    let refused = |ctx: &mut TestContext| -> Result<()> {
+        let document = ctx.unmoor_json(3, &["eject", "--power-off", &empty])?;
         let message = target(&document)["message"].as_str().unwrap_or_default();
         ensure!(message.contains(&format!("take {name} along")), "{message}");
-        [&SLOT1, &SLOT2, &SLOT3].into_iter().try_for_each(|slot| trial.node(slot).map(drop))
+        [&SLOT1, &SLOT2, &SLOT3].into_iter().try_for_each(|slot| ctx.node(slot).map(drop))
     };
-    trial.mount(&two, "/mnt/two")?;
-    refused(trial)?;
-    trial.expect_mounted("/mnt/two", true)?;
-    trial.sh(&format!(
+    ctx.mount(&two, "/mnt/two")?;
+    refused(ctx)?;
+    ctx.expect_mounted("/mnt/two", true)?;
+    ctx.sh(&format!(
         "umount /mnt/two && dmsetup create held --table \"0 2048 linear {two} 0\" --noudevsync"
     ))?;
-    refused(trial)?;
-    trial.sh("dmsetup remove held --noudevsync").map(drop)
+    refused(ctx)?;
+    ctx.sh("dmsetup remove held --noudevsync").map(drop)
 }
 
-fn reader_off(trial: &mut Trial) -> Result<()> {
-    let empty = trial.node(&SLOT3)?;
+fn reader_off(ctx: &mut TestContext) -> Result<()> {
+    let empty = ctx.node(&SLOT3)?;
     let names: Vec<String> = [&SLOT1, &SLOT2]
         .into_iter()
-        .map(|slot| trial.node(slot).map(|node| node.trim_start_matches("/dev/").to_owned()))
+        .map(|slot| ctx.node(slot).map(|node| node.trim_start_matches("/dev/").to_owned()))
         .collect::<Result<_>>()?;
-    let document = trial.unmoor_json(0, &["eject", "--power-off", &empty])?;
+    let document = ctx.unmoor_json(0, &["eject", "--power-off", &empty])?;
     let warnings = target(&document)["warnings"].to_string();
     for (slot, name) in
         [&SLOT1, &SLOT2, &SLOT3].into_iter().zip(names.iter().map(Some).chain([None]))
     {
-        ensure!(trial.node(slot).is_err(), "{} is still there", slot.id);
+        ensure!(ctx.node(slot).is_err(), "{} is still there", slot.id);
         ensure!(
             name.is_none_or(|name| warnings.contains(name)),
             "{name:?} is not named: {warnings}"
@@ -367,25 +367,25 @@ fn reader_off(trial: &mut Trial) -> Result<()> {
     Ok(())
 }
 
-fn beside_cd(trial: &mut Trial) -> Result<()> {
-    let (cd, disk) = (trial.node(&BESIDE_CD)?, trial.partition(&BESIDE_DISK, 1)?);
-    trial.mount(&disk, "/mnt/disk")?;
-    let document = trial.unmoor_json(3, &["eject", "--power-off", &cd])?;
+fn beside_cd(ctx: &mut TestContext) -> Result<()> {
+    let (cd, disk) = (ctx.node(&BESIDE_CD)?, ctx.partition(&BESIDE_DISK, 1)?);
+    ctx.mount(&disk, "/mnt/disk")?;
+    let document = ctx.unmoor_json(3, &["eject", "--power-off", &cd])?;
     let message = target(&document)["message"].as_str().unwrap_or_default();
     ensure!(message.contains("/mnt/disk"), "{message}");
-    super::optical::device_opens_tray(trial, &BESIDE_CD, &["eject"])?;
-    trial.expect_mounted("/mnt/disk", true)?;
-    trial.sh("echo hello >/mnt/disk/hello.txt && sync -f /mnt/disk").map(drop)
+    super::optical::device_opens_tray(ctx, &BESIDE_CD, &["eject"])?;
+    ctx.expect_mounted("/mnt/disk", true)?;
+    ctx.sh("echo hello >/mnt/disk/hello.txt && sync -f /mnt/disk").map(drop)
 }
 
-fn beside_off(trial: &mut Trial) -> Result<()> {
-    let (cd, disk) = (trial.node(&BESIDE_CD)?, trial.partition(&BESIDE_DISK, 1)?);
-    trial.mount(&disk, "/mnt/disk")?;
-    let document = trial.unmoor_json(0, &["eject", "--power-off", "/mnt/disk"])?;
+fn beside_off(ctx: &mut TestContext) -> Result<()> {
+    let (cd, disk) = (ctx.node(&BESIDE_CD)?, ctx.partition(&BESIDE_DISK, 1)?);
+    ctx.mount(&disk, "/mnt/disk")?;
+    let document = ctx.unmoor_json(0, &["eject", "--power-off", "/mnt/disk"])?;
     let warnings = target(&document)["warnings"].to_string();
     ensure!(warnings.contains(cd.trim_start_matches("/dev/")), "the CD is not named: {warnings}");
     for drive in [&BESIDE_CD, &BESIDE_DISK] {
-        ensure!(trial.node(drive).is_err(), "{} is still there", drive.id);
+        ensure!(ctx.node(drive).is_err(), "{} is still there", drive.id);
     }
     Ok(())
 }
@@ -394,33 +394,33 @@ fn beside_off(trial: &mut Trial) -> Result<()> {
 pub const TAPE: &str = "modprobe scsi_debug ptype=1 removable=1 && \
     for i in $(seq 100); do test -c /dev/nst0 && exit 0; sleep 0.1; done; exit 1";
 
-fn tape(trial: &mut Trial) -> Result<()> {
-    trial.sh(TAPE)?;
-    trial.hold("exec 7</dev/nst0m; echo held; exec sleep 1000")?;
+fn tape(ctx: &mut TestContext) -> Result<()> {
+    ctx.sh(TAPE)?;
+    ctx.hold("exec 7</dev/nst0m; echo held; exec sleep 1000")?;
     for name in ["st0", "/dev/nst0"] {
-        let document = trial.unmoor_json(3, &["eject", name])?;
+        let document = ctx.unmoor_json(3, &["eject", name])?;
         let blocker = &target(&document)["blockers"][0];
         ensure!(blocker["process"]["name"] == "sleep", "{document}");
         ensure!(blocker["uses"][0]["kind"] == "device", "{blocker}");
     }
-    trial.sh("pkill -x sleep; sleep 0.5")?;
-    let document = trial.unmoor_json(0, &["eject", "/dev/st0"])?;
+    ctx.sh("pkill -x sleep; sleep 0.5")?;
+    let document = ctx.unmoor_json(0, &["eject", "/dev/st0"])?;
     let it = target(&document);
     ensure!(it["drive"]["kind"] == "tape" && it["outcome"] == "released", "{it}");
     ensure!(it["medium_after"] == "stopped", "{it}");
-    let document = trial.unmoor_json(0, &["load", "st0"])?;
+    let document = ctx.unmoor_json(0, &["load", "st0"])?;
     ensure!(target(&document)["outcome"] == "done", "{document}");
-    let again = trial.unmoor_json(0, &["eject", "st0"])?;
+    let again = ctx.unmoor_json(0, &["eject", "st0"])?;
     ensure!(target(&again)["medium_after"] == "stopped", "{again}");
     Ok(())
 }
 
-fn tape_off(trial: &mut Trial) -> Result<()> {
-    trial.sh(TAPE)?;
-    let document = trial.unmoor_json(0, &["eject", "--power-off", "st0"])?;
+fn tape_off(ctx: &mut TestContext) -> Result<()> {
+    ctx.sh(TAPE)?;
+    let document = ctx.unmoor_json(0, &["eject", "--power-off", "st0"])?;
     let port = target(&document)["drive"]["port"].as_str().unwrap_or_default().to_owned();
-    trial.sh("! test -e /sys/class/scsi_tape/st0 && ! test -e /dev/nst0")?;
-    let document = trial.unmoor_json(0, &["attach", &port])?;
+    ctx.sh("! test -e /sys/class/scsi_tape/st0 && ! test -e /dev/nst0")?;
+    let document = ctx.unmoor_json(0, &["attach", &port])?;
     ensure!(target(&document)["drive"]["kind"] == "tape", "{document}");
-    trial.sh("test -c /dev/nst0").map(drop)
+    ctx.sh("test -c /dev/nst0").map(drop)
 }

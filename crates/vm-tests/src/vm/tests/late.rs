@@ -4,12 +4,12 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::stacks;
-use crate::paused_release::Trapped;
+use crate::paused_release::PausedRelease;
 use crate::stick_files::mount_both;
-use crate::test_context::{Trial, document, expect_code};
+use crate::test_context::{TestContext, document, expect_code};
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
-use unmoor_rig::step_tracer::marker::Point;
+use unmoor_rig::step_tracer::pause_point::PausePoint;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -44,15 +44,15 @@ pub const TESTS: &[Test] = &[
 
 /// Releases the stick, runs the script at this point, and returns what is said of a refusal. `--wait`: the
 /// tracer makes the look around take longer than it gets otherwise.
-fn refused(trial: &mut Trial, point: Point, target: &str, script: &str) -> Result<Value> {
-    let node = trial.node(&STICK)?;
-    let mark = trial.machine.qmp.mark();
-    let trapped =
-        Trapped::start(trial, point, &node, &["eject", "--json", "--wait", "60s", target])?;
-    let ended = trapped.go_on(trial, script)?;
-    expect_code(&ended, 3)?;
-    trial.expect_untouched(mark, &STICK)?;
-    Ok(document(&ended, 3)?["targets"][0].clone())
+fn refused(ctx: &mut TestContext, point: PausePoint, target: &str, script: &str) -> Result<Value> {
+    let node = ctx.node(&STICK)?;
+    let mark = ctx.machine.qmp.mark();
+    let paused =
+        PausedRelease::start(ctx, point, &node, &["eject", "--json", "--wait", "60s", target])?;
+    let output = paused.resume(ctx, script)?;
+    expect_code(&output, 3)?;
+    ctx.expect_untouched(mark, &STICK)?;
+    Ok(document(&output, 3)?["targets"][0].clone())
 }
 
 fn expect_said(target: &Value, parts: &[&str]) -> Result<()> {
@@ -71,56 +71,56 @@ fn holding(what: &str) -> String {
     )
 }
 
-fn mapping(trial: &mut Trial) -> Result<()> {
-    stacks::make_luks(trial)?;
-    let fat = trial.partition(&STICK, 2)?;
-    trial.sh("rm -f /tmp/holder; mkfs.ext4 -q /dev/mapper/rigluks")?;
-    trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
-    trial.mount(&fat, "/mnt/fat")?;
+fn mapping(ctx: &mut TestContext) -> Result<()> {
+    stacks::make_luks(ctx)?;
+    let fat = ctx.partition(&STICK, 2)?;
+    ctx.sh("rm -f /tmp/holder; mkfs.ext4 -q /dev/mapper/rigluks")?;
+    ctx.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    ctx.mount(&fat, "/mnt/fat")?;
     let held = holding("/dev/mapper/rigluks");
-    let target = refused(trial, Point::TakeDown, "/mnt/luks", &held)?;
+    let target = refused(ctx, PausePoint::TakeDown, "/mnt/luks", &held)?;
     expect_said(
         &target,
         &["dismounted by then: /mnt/fat, /mnt/luks", "still up: encrypted volume dm-"],
     )?;
     ensure!(target["blockers"].to_string().contains("sleep"), "the holder is not named: {target}");
-    trial.expect_mounted("/mnt/luks", false)?;
-    trial.expect_mounted("/mnt/fat", false)?;
-    trial.sh("test -e /dev/mapper/rigluks && kill $(cat /tmp/holder)")?;
-    let node = trial.node(&STICK)?;
-    trial.unmoor(0, &["eject", "--wait", "20s", &node]).map(drop)
+    ctx.expect_mounted("/mnt/luks", false)?;
+    ctx.expect_mounted("/mnt/fat", false)?;
+    ctx.sh("test -e /dev/mapper/rigluks && kill $(cat /tmp/holder)")?;
+    let node = ctx.node(&STICK)?;
+    ctx.unmoor(0, &["eject", "--wait", "20s", &node]).map(drop)
 }
 
-fn array(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
-    stacks::make_raid1(trial, &one, &two)?;
-    trial.sh("rm -f /tmp/holder")?;
-    let target = refused(trial, Point::TakeDown, "/mnt/raid", &holding("/dev/md0"))?;
+fn array(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
+    stacks::make_raid1(ctx, &one, &two)?;
+    ctx.sh("rm -f /tmp/holder")?;
+    let target = refused(ctx, PausePoint::TakeDown, "/mnt/raid", &holding("/dev/md0"))?;
     expect_said(&target, &["dismounted by then: /mnt/raid", "still up: array md0"])?;
-    trial.expect_mounted("/mnt/raid", false)?;
-    trial.sh("test $(cat /sys/block/md0/md/array_state) != clear && kill $(cat /tmp/holder)")?;
-    let node = trial.node(&STICK)?;
-    trial.unmoor(0, &["eject", "--wait", "20s", &node]).map(drop)
+    ctx.expect_mounted("/mnt/raid", false)?;
+    ctx.sh("test $(cat /sys/block/md0/md/array_state) != clear && kill $(cat /tmp/holder)")?;
+    let node = ctx.node(&STICK)?;
+    ctx.unmoor(0, &["eject", "--wait", "20s", &node]).map(drop)
 }
 
-fn mount(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
+fn mount(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
     // At the first umount2: the one that comes second is taken in use.
-    trial.sh("rm -f /tmp/holder")?;
-    let target = refused(trial, Point::Unmount, "/mnt/ext", &holding("/mnt/ext"))?;
+    ctx.sh("rm -f /tmp/holder")?;
+    let target = refused(ctx, PausePoint::Unmount, "/mnt/ext", &holding("/mnt/ext"))?;
     expect_said(&target, &["/mnt/ext", "dismounted by then: /mnt/fat", "still up: /mnt/ext"])?;
-    trial.expect_mounted("/mnt/fat", false)?;
-    trial.expect_mounted("/mnt/ext", true)?;
-    trial.sh("echo on >/mnt/ext/still && sync -f /mnt/ext/still && kill $(cat /tmp/holder)")?;
-    trial.unmoor(0, &["eject", "--wait", "20s", "/mnt/ext"]).map(drop)
+    ctx.expect_mounted("/mnt/fat", false)?;
+    ctx.expect_mounted("/mnt/ext", true)?;
+    ctx.sh("echo on >/mnt/ext/still && sync -f /mnt/ext/still && kill $(cat /tmp/holder)")?;
+    ctx.unmoor(0, &["eject", "--wait", "20s", "/mnt/ext"]).map(drop)
 }
 
-fn claim(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let part = trial.partition(&STICK, 1)?;
+fn claim(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let part = ctx.partition(&STICK, 1)?;
     let script = format!("mkdir -p /mnt/back && mount {part} /mnt/back");
-    let target = refused(trial, Point::Claim, "/mnt/ext", &script)?;
+    let target = refused(ctx, PausePoint::Claim, "/mnt/ext", &script)?;
     expect_said(&target, &["is still in use", "dismounted by then: /mnt/fat, /mnt/ext"])?;
-    trial.expect_mounted("/mnt/back", true)?;
-    trial.unmoor(0, &["eject", "/mnt/back"]).map(drop)
+    ctx.expect_mounted("/mnt/back", true)?;
+    ctx.unmoor(0, &["eject", "/mnt/back"]).map(drop)
 }

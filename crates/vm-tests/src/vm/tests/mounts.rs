@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::stick_files::{mount_both, write};
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::doc_output;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
@@ -33,10 +33,10 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// ext4 on `/mnt/ext` and, by a bind mount, on `/mnt/bound`; vfat in it, and once more over it.
-fn mount_all(trial: &mut Trial) -> Result<()> {
-    let (ext, fat) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
-    trial.mount(&ext, "/mnt/ext")?;
-    trial.sh(&format!(
+fn mount_all(ctx: &mut TestContext) -> Result<()> {
+    let (ext, fat) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
+    ctx.mount(&ext, "/mnt/ext")?;
+    ctx.sh(&format!(
         "set -e; head -c 4000000 /dev/urandom >/tmp/data; mkdir -p /mnt/ext/in /mnt/ext/dir /mnt/bound; \
          mount {fat} /mnt/ext/in; cp /tmp/data /mnt/ext/in/data.bin; cp /tmp/data /mnt/ext/dir/data.bin; \
          mount --bind /mnt/ext/dir /mnt/bound; mount {fat} /mnt/ext"
@@ -45,72 +45,72 @@ fn mount_all(trial: &mut Trial) -> Result<()> {
 }
 
 /// The mount points of the stick, as the kernel lists them.
-fn points(trial: &mut Trial) -> Result<Vec<String>> {
-    let listed = trial.sh("cut -d' ' -f2 /proc/self/mounts | grep '^/mnt/[eb]' || true")?;
+fn points(ctx: &mut TestContext) -> Result<Vec<String>> {
+    let listed = ctx.sh("cut -d' ' -f2 /proc/self/mounts | grep '^/mnt/[eb]' || true")?;
     Ok(listed.lines().map(str::to_owned).collect())
 }
 
-fn mounts(trial: &mut Trial) -> Result<()> {
-    mount_all(trial)?;
-    let before = points(trial)?;
+fn mounts(ctx: &mut TestContext) -> Result<()> {
+    mount_all(ctx)?;
+    let before = points(ctx)?;
     ensure!(before.len() == 4, "mounted: {before:?}");
-    doc_output::hold(trial, "mounts", "", &[&STICK])?;
-    let node = trial.node(&STICK)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "/mnt/bound"])?;
-    trial.expect_tray(mark, &STICK, true)?;
-    let left = points(trial)?;
+    doc_output::hold(ctx, "mounts", "", &[&STICK])?;
+    let node = ctx.node(&STICK)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "/mnt/bound"])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    let left = points(ctx)?;
     ensure!(left.is_empty(), "still mounted: {left:?}");
-    trial.unmoor(0, &["load", &node])?;
-    trial.await_partitions(&STICK, 2)?;
-    mount_both(trial)?;
-    trial.sh("cmp /tmp/data /mnt/ext/dir/data.bin && cmp /tmp/data /mnt/fat/data.bin").map(drop)
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.await_partitions(&STICK, 2)?;
+    mount_both(ctx)?;
+    ctx.sh("cmp /tmp/data /mnt/ext/dir/data.bin && cmp /tmp/data /mnt/fat/data.bin").map(drop)
 }
 
-fn busy_below(trial: &mut Trial) -> Result<()> {
-    let ext = trial.partition(&STICK, 1)?;
-    trial.mount(&ext, "/mnt/ext")?;
-    trial.hold("cd /mnt/ext; echo held; exec sleep 1000")?;
-    mount_all_over(trial)?;
-    let before = points(trial)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, &["eject", &ext])?;
+fn busy_below(ctx: &mut TestContext) -> Result<()> {
+    let ext = ctx.partition(&STICK, 1)?;
+    ctx.mount(&ext, "/mnt/ext")?;
+    ctx.hold("cd /mnt/ext; echo held; exec sleep 1000")?;
+    mount_all_over(ctx)?;
+    let before = points(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, &["eject", &ext])?;
     let blockers = &document["targets"][0]["blockers"];
     ensure!(blockers[0]["process"]["name"] == "sleep", "{blockers}");
     ensure!(blockers[0]["uses"][0]["kind"] == "cwd", "{blockers}");
-    ensure!(points(trial)? == before, "no longer mounted as before: {before:?}");
-    trial.expect_untouched(mark, &STICK)
+    ensure!(points(ctx)? == before, "no longer mounted as before: {before:?}");
+    ctx.expect_untouched(mark, &STICK)
 }
 
-fn mount_all_over(trial: &mut Trial) -> Result<()> {
-    let fat = trial.partition(&STICK, 2)?;
-    trial.sh(&format!("mount {fat} /mnt/ext")).map(drop)
+fn mount_all_over(ctx: &mut TestContext) -> Result<()> {
+    let fat = ctx.partition(&STICK, 2)?;
+    ctx.sh(&format!("mount {fat} /mnt/ext")).map(drop)
 }
 
-fn hidden(trial: &mut Trial) -> Result<()> {
+fn hidden(ctx: &mut TestContext) -> Result<()> {
     for over in ["/mnt/ext", "/mnt"] {
-        mount_both(trial)?;
-        let written = write(trial, 1_000_000)?;
-        trial.sh(&format!("mount -t tmpfs tmpfs {over} && mkdir -p {over}/ext"))?;
-        let node = trial.node(&STICK)?;
-        let flushed = trial.unmoor_json(0, &["flush", &node])?;
-        let image = trial.snapshot(&STICK)?;
+        mount_both(ctx)?;
+        let written = write(ctx, 1_000_000)?;
+        ctx.sh(&format!("mount -t tmpfs tmpfs {over} && mkdir -p {over}/ext"))?;
+        let node = ctx.node(&STICK)?;
+        let flushed = ctx.unmoor_json(0, &["flush", &node])?;
+        let image = ctx.snapshot(&STICK)?;
         written.expect_ext4_after_its_journal(&image)?;
         let warnings = flushed["targets"][0]["warnings"].to_string();
         ensure!(warnings.contains("/mnt/ext is hidden by another mount"), "{flushed}");
-        let mark = trial.machine.qmp.mark();
-        let document = trial.unmoor_json(3, &["eject", &node])?;
-        trial.expect_untouched(mark, &STICK)?;
+        let mark = ctx.machine.qmp.mark();
+        let document = ctx.unmoor_json(3, &["eject", &node])?;
+        ctx.expect_untouched(mark, &STICK)?;
         let blockers = document["targets"][0]["blockers"].as_array().context("blockers")?;
         let [blocker] = &blockers[..] else { anyhow::bail!("over {over}: {blockers:#?}") };
         ensure!(blocker["kind"] == "mount", "over {over}: {blocker}");
         ensure!(blocker["uses"][0]["path"] == over, "over {over}: {blocker}");
         let command = blocker["command"].as_str().context("no command")?.to_owned();
-        trial.sh(&command)?;
-        trial.unmoor(0, &["eject", &node])?;
-        trial.expect_tray(mark, &STICK, true)?;
-        trial.unmoor(0, &["load", &node])?;
-        trial.await_partitions(&STICK, 2)?;
+        ctx.sh(&command)?;
+        ctx.unmoor(0, &["eject", &node])?;
+        ctx.expect_tray(mark, &STICK, true)?;
+        ctx.unmoor(0, &["load", &node])?;
+        ctx.await_partitions(&STICK, 2)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::stick_files::mount_both;
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::doc_output;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
@@ -46,9 +46,9 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-fn mount_overlays(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    trial
+fn mount_overlays(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    ctx
         .sh("set -e; cd /mnt/ext; mkdir -p upper work upper2 work2 /tmp/lower /mnt/merged /mnt/top; \
              echo below >/tmp/lower/file; \
              mount -t overlay one -o lowerdir=/tmp/lower,upperdir=/mnt/ext/upper,workdir=/mnt/ext/work /mnt/merged; \
@@ -57,33 +57,33 @@ fn mount_overlays(trial: &mut Trial) -> Result<()> {
         .map(drop)
 }
 
-fn overlay(trial: &mut Trial) -> Result<()> {
-    mount_overlays(trial)?;
-    trial.sh("head -c 8000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/merged/data.bin")?;
-    let node = trial.node(&STICK)?;
-    let planned = trial.unmoor_json(0, &["eject", "--dry-run", &node])?;
+fn overlay(ctx: &mut TestContext) -> Result<()> {
+    mount_overlays(ctx)?;
+    ctx.sh("head -c 8000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/merged/data.bin")?;
+    let node = ctx.node(&STICK)?;
+    let planned = ctx.unmoor_json(0, &["eject", "--dry-run", &node])?;
     let steps = planned["targets"][0]["steps"].as_array().cloned().unwrap_or_default();
     let dismount = steps.iter().find(|s| s["step"] == "dismount").map(|s| s["reason"].to_string());
     let order = ["/mnt/top", "/mnt/merged", "/mnt/ext"].map(|m| dismount.as_ref()?.find(m));
     ensure!(order.iter().all(Option::is_some) && order.is_sorted(), "the plan is {dismount:?}");
-    doc_output::hold(trial, "overlay", "", &[&STICK])?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", &node])?;
-    trial.expect_tray(mark, &STICK, true)?;
+    doc_output::hold(ctx, "overlay", "", &[&STICK])?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", &node])?;
+    ctx.expect_tray(mark, &STICK, true)?;
     for directory in ["/mnt/top", "/mnt/merged", "/mnt/ext"] {
-        trial.expect_mounted(directory, false)?;
+        ctx.expect_mounted(directory, false)?;
     }
-    trial.unmoor(0, &["load", &node])?;
-    trial.await_partitions(&STICK, 2)?;
-    mount_both(trial)?;
-    trial.sh("cmp /tmp/data /mnt/ext/upper/data.bin").map(drop)
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.await_partitions(&STICK, 2)?;
+    mount_both(ctx)?;
+    ctx.sh("cmp /tmp/data /mnt/ext/upper/data.bin").map(drop)
 }
 
-fn overlay_busy(trial: &mut Trial) -> Result<()> {
-    mount_overlays(trial)?;
-    trial.hold("exec 7>/mnt/merged/open; echo held; exec sleep 1000")?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
+fn overlay_busy(ctx: &mut TestContext) -> Result<()> {
+    mount_overlays(ctx)?;
+    ctx.hold("exec 7>/mnt/merged/open; echo held; exec sleep 1000")?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, &["eject", "/mnt/ext"])?;
     let blockers = document["targets"][0]["blockers"].as_array().cloned().unwrap_or_default();
     ensure!(blockers.iter().any(|b| b["process"]["name"] == "sleep"), "{document}");
     ensure!(
@@ -91,27 +91,27 @@ fn overlay_busy(trial: &mut Trial) -> Result<()> {
         "an overlay of the plan is in the way"
     );
     for directory in ["/mnt/top", "/mnt/merged", "/mnt/ext", "/mnt/fat"] {
-        trial.expect_mounted(directory, true)?;
+        ctx.expect_mounted(directory, true)?;
     }
-    trial.expect_untouched(mark, &STICK)
+    ctx.expect_untouched(mark, &STICK)
 }
 
-fn overlay_force(trial: &mut Trial) -> Result<()> {
-    mount_overlays(trial)?;
-    trial.sh("head -c 4000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/merged/data.bin")?;
-    trial.hold(
+fn overlay_force(ctx: &mut TestContext) -> Result<()> {
+    mount_overlays(ctx)?;
+    ctx.sh("head -c 4000000 /dev/urandom >/tmp/data && cp /tmp/data /mnt/merged/data.bin")?;
+    ctx.hold(
         "exec 7>/mnt/merged/open; echo held; while :; do head -c 65536 /dev/urandom >&7 || echo cut; \
          sync /mnt/merged 2>/dev/null; sleep 0.1; done",
     )?;
-    trial.unmoor(0, &["eject", "--force", "--dismount-only", "/mnt/ext"])?;
-    let now = trial.snapshot(&STICK)?;
+    ctx.unmoor(0, &["eject", "--force", "--dismount-only", "/mnt/ext"])?;
+    let now = ctx.snapshot(&STICK)?;
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let later = trial.snapshot(&STICK)?;
+    let later = ctx.snapshot(&STICK)?;
     let same = std::fs::read(&now.path)? == std::fs::read(&later.path)?;
     ensure!(same, "something was written to the stick after the command had returned");
     let part = now.partition(unmoor_rig::media::STICK_EXT4)?;
     unmoor_rig::media::recover(&part)?;
-    let sum = trial.sh("sha256sum </tmp/data")?;
+    let sum = ctx.sh("sha256sum </tmp/data")?;
     let found =
         unmoor_rig::media::checksum(unmoor_rig::media::FileSystem::Ext4, &part, "upper/data.bin")?;
     ensure!(sum.starts_with(&found), "the image has other bytes than were flushed");
@@ -140,55 +140,55 @@ while (sysread($requests, my $packet, 304) == 304) {
 }
 "#;
 
-fn automounter(trial: &mut Trial, directory: &str, device: &str) -> Result<()> {
-    trial.sh(&format!(
+fn automounter(ctx: &mut TestContext, directory: &str, device: &str) -> Result<()> {
+    ctx.sh(&format!(
         "rm -f /tmp/requests; touch /tmp/requests; mkdir -p {directory}; modprobe autofs4; \
          cat >/tmp/automounter.pl <<'END'\n{AUTOMOUNTER}\nEND"
     ))?;
-    trial.hold(&format!("exec perl /tmp/automounter.pl {directory} {device}")).map(drop)
+    ctx.hold(&format!("exec perl /tmp/automounter.pl {directory} {device}")).map(drop)
 }
 
-fn requests(trial: &mut Trial) -> Result<usize> {
-    Ok(trial.sh("wc -l </tmp/requests")?.trim().parse()?)
+fn requests(ctx: &mut TestContext) -> Result<usize> {
+    Ok(ctx.sh("wc -l </tmp/requests")?.trim().parse()?)
 }
 
-fn autofs(trial: &mut Trial) -> Result<()> {
-    let part = trial.partition(&STICK, 1)?;
-    automounter(trial, "/mnt/auto", &part)?;
-    trial.unmoor(6, &["status", "/mnt/auto/stick"])?;
-    ensure!(requests(trial)? == 0, "looking at it set it off");
-    trial.sh("ls /mnt/auto/stick/ && cp /bin/ls /mnt/auto/stick/data.bin")?;
-    trial.expect_mounted("/mnt/auto/stick", true)?;
-    ensure!(requests(trial)? == 1, "the automounter does not work");
-    doc_output::hold(trial, "autofs", "", &[&STICK])?;
-    trial.unmoor(0, &["eject", "--dismount-only", "/mnt/auto/stick"])?;
-    trial.expect_mounted("/mnt/auto/stick", false)?;
-    ensure!(requests(trial)? == 1, "the release set it off");
-    trial.sh("cmp /bin/ls /mnt/auto/stick/data.bin")?;
-    ensure!(requests(trial)? == 2);
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "/mnt/auto/stick"])?;
-    trial.expect_tray(mark, &STICK, true)?;
-    ensure!(requests(trial)? == 2, "the release set it off");
+fn autofs(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK, 1)?;
+    automounter(ctx, "/mnt/auto", &part)?;
+    ctx.unmoor(6, &["status", "/mnt/auto/stick"])?;
+    ensure!(requests(ctx)? == 0, "looking at it set it off");
+    ctx.sh("ls /mnt/auto/stick/ && cp /bin/ls /mnt/auto/stick/data.bin")?;
+    ctx.expect_mounted("/mnt/auto/stick", true)?;
+    ensure!(requests(ctx)? == 1, "the automounter does not work");
+    doc_output::hold(ctx, "autofs", "", &[&STICK])?;
+    ctx.unmoor(0, &["eject", "--dismount-only", "/mnt/auto/stick"])?;
+    ctx.expect_mounted("/mnt/auto/stick", false)?;
+    ensure!(requests(ctx)? == 1, "the release set it off");
+    ctx.sh("cmp /bin/ls /mnt/auto/stick/data.bin")?;
+    ensure!(requests(ctx)? == 2);
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "/mnt/auto/stick"])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    ensure!(requests(ctx)? == 2, "the release set it off");
     Ok(())
 }
 
-fn autofs_on_it(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let part = trial.partition(&STICK, 2)?;
-    automounter(trial, "/mnt/ext/auto", &part)?;
-    let document = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
+fn autofs_on_it(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let part = ctx.partition(&STICK, 2)?;
+    automounter(ctx, "/mnt/ext/auto", &part)?;
+    let document = ctx.unmoor_json(3, &["eject", "/mnt/ext"])?;
     let blockers = document["targets"][0]["blockers"].as_array().cloned().unwrap_or_default();
     let trigger = blockers.iter().find(|b| b["kind"] == "mount");
     let trigger = trigger.ok_or_else(|| anyhow::anyhow!("the trigger is not named: {document}"))?;
     ensure!(trigger["description"].as_str().is_some_and(|d| d.contains("autofs")), "{trigger}");
-    trial.expect_mounted("/mnt/ext", true)?;
-    trial.sh("pkill -x perl; sleep 0.5")?;
+    ctx.expect_mounted("/mnt/ext", true)?;
+    ctx.sh("pkill -x perl; sleep 0.5")?;
     let command = trigger["command"].as_str().unwrap_or_default().to_owned();
-    trial.sh(&command)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "/mnt/ext"])?;
-    trial.expect_tray(mark, &STICK, true)?;
-    ensure!(requests(trial)? == 0, "the release set it off");
+    ctx.sh(&command)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "/mnt/ext"])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    ensure!(requests(ctx)? == 0, "the release set it off");
     Ok(())
 }

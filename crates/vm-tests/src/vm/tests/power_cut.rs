@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::stick_files::{mount_at, write_both};
-use crate::test_context::{Trial, words};
+use crate::test_context::{TestContext, words};
 use crate::vm::test_case::{LOGGED, Test};
 use unmoor_rig::drives::LOGGED_STICK;
 use unmoor_rig::media::{Medium, Snapshot};
@@ -15,24 +15,24 @@ pub const TESTS: &[Test] = &[
         promise: "what was flushed through the drive's own cache when eject returned is every byte",
         drives: &[&LOGGED_STICK],
         machine: &LOGGED,
-        run: |trial| survives(trial, &["unmoor", "eject", "/mnt/ext"]),
+        run: |ctx| survives(ctx, &["unmoor", "eject", "/mnt/ext"]),
     },
     Test {
         name: "power-cut.dismount-only",
         promise: "the same after --dismount-only",
         drives: &[&LOGGED_STICK],
         machine: &LOGGED,
-        run: |trial| survives(trial, &["unmoor", "eject", "--dismount-only", "/mnt/ext"]),
+        run: |ctx| survives(ctx, &["unmoor", "eject", "--dismount-only", "/mnt/ext"]),
     },
     Test {
         name: "power-cut.secret-cache",
         promise: "the same of a drive that does not tell the kernel of its cache, as many USB bridges do not",
         drives: &[&LOGGED_STICK],
         machine: &LOGGED,
-        run: |trial| {
-            let name = trial.node(&LOGGED_STICK)?.replace("/dev/", "");
-            trial.sh(&format!("echo 'write through' >/sys/block/{name}/queue/write_cache"))?;
-            survives(trial, &["unmoor", "eject", "--dismount-only", "/mnt/ext"])
+        run: |ctx| {
+            let name = ctx.node(&LOGGED_STICK)?.replace("/dev/", "");
+            ctx.sh(&format!("echo 'write through' >/sys/block/{name}/queue/write_cache"))?;
+            survives(ctx, &["unmoor", "eject", "--dismount-only", "/mnt/ext"])
         },
     },
     Test {
@@ -44,24 +44,24 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-fn survives(trial: &mut Trial, command: &[&str]) -> Result<()> {
-    mount_at(trial, &LOGGED_STICK)?;
-    let written = write_both(trial)?;
-    let ended = trial.run(words(command))?;
-    ensure!(ended.code == Some(0), "{command:?}: {}{}", ended.stdout, ended.stderr);
-    let log = trial.machine.image(&LOGGED_STICK)?.with_extension("log");
-    let copy = trial.machine.directory().join("at-that-moment.log");
+fn survives(ctx: &mut TestContext, command: &[&str]) -> Result<()> {
+    mount_at(ctx, &LOGGED_STICK)?;
+    let written = write_both(ctx)?;
+    let output = ctx.run(words(command))?;
+    ensure!(output.code == Some(0), "{command:?}: {}{}", output.stdout, output.stderr);
+    let log = ctx.machine.image(&LOGGED_STICK)?.with_extension("log");
+    let copy = ctx.machine.directory().join("at-that-moment.log");
     let log = Snapshot::take(&log, copy)?;
-    let image = trial.machine.directory().join("after-the-cut.img");
-    let image = Snapshot::take(&trial.machine.template(Medium::Stick)?, image)?;
+    let image = ctx.machine.directory().join("after-the-cut.img");
+    let image = Snapshot::take(&ctx.machine.template(Medium::Stick)?, image)?;
     let replayed = write_log::replay(&log.path, &image.path)?;
-    trial.note(&format!("{replayed:?}"));
+    ctx.note(&format!("{replayed:?}"));
     written.expect_on(&image)
 }
 
-fn judge_says_no(trial: &mut Trial) -> Result<()> {
+fn judge_says_no(ctx: &mut TestContext) -> Result<()> {
     ensure!(
-        survives(trial, &["true"]).is_err(),
+        survives(ctx, &["true"]).is_err(),
         "the judge found every byte of what nobody had flushed"
     );
     Ok(())

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::test_context::{Trial, document, expect_code, unmoor};
+use crate::test_context::{TestContext, document, expect_code, unmoor};
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{CD, OWN, STICK};
 
@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = &[
         promise: "/ is refused",
         drives: &[],
         machine: &STANDARD,
-        run: |trial| refused(trial, "/"),
+        run: |ctx| refused(ctx, "/"),
     },
     Test {
         name: "refused.boot",
@@ -47,36 +47,36 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-fn refused(trial: &mut Trial, target: &str) -> Result<()> {
-    let document = trial.unmoor_json(1, &["eject", target])?;
+fn refused(ctx: &mut TestContext, target: &str) -> Result<()> {
+    let document = ctx.unmoor_json(1, &["eject", target])?;
     ensure!(document["targets"][0]["outcome"] == "refused", "{document}");
     Ok(())
 }
 
-fn boot(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&OWN)?;
+fn boot(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&OWN)?;
     // A namespace of its own, so that only this test sees the guest booted from there.
     for target in [node.as_str(), "/boot"] {
         let script = format!("mount {node} /boot && exec unmoor eject --json {target}");
-        let ended = trial.run(in_namespace(&script))?;
-        expect_code(&ended, 1)?;
-        let document = document(&ended, 1)?;
+        let output = ctx.run(in_namespace(&script))?;
+        expect_code(&output, 1)?;
+        let document = document(&output, 1)?;
         ensure!(document["targets"][0]["outcome"] == "refused", "{document}");
     }
     Ok(())
 }
 
-fn root_disk(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&OWN)?;
+fn root_disk(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&OWN)?;
     let script = format!(
         "mkdir -p /mnt/own && mount {node} /mnt/own && cd /mnt/own && mkdir -p proc sys dev bin && \
          cp $(command -v unmoor) bin && \
          for f in $(ldd bin/unmoor | grep -o '/[^ ]*'); do mkdir -p .${{f%/*}}; cp -L $f .$f; done; \
          for d in proc sys dev; do mount --rbind /$d $d; done; exec chroot . /bin/unmoor eject --json /"
     );
-    let ended = trial.run(in_namespace(&script))?;
-    expect_code(&ended, 1)?;
-    let document = document(&ended, 1)?;
+    let output = ctx.run(in_namespace(&script))?;
+    expect_code(&output, 1)?;
+    let document = document(&output, 1)?;
     ensure!(document["targets"][0]["outcome"] == "refused", "{document}");
     Ok(())
 }
@@ -85,32 +85,32 @@ fn in_namespace(script: &str) -> unmoor_rig::agent::protocol::Program {
     crate::test_context::words(&["unshare", "-m", "sh", "-c", script])
 }
 
-fn swap(trial: &mut Trial) -> Result<()> {
-    let part = trial.partition(&STICK, 2)?;
-    trial.sh(&format!("mkswap -q {part} && swapon {part}"))?;
-    let node = trial.node(&STICK)?;
-    let mark = trial.machine.qmp.mark();
+fn swap(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK, 2)?;
+    ctx.sh(&format!("mkswap -q {part} && swapon {part}"))?;
+    let node = ctx.node(&STICK)?;
+    let mark = ctx.machine.qmp.mark();
     for options in [&["eject"][..], &["eject", "--force"]] {
         let words: Vec<&str> = options.iter().copied().chain([&*node]).collect();
-        let document = trial.unmoor_json(3, &words)?;
+        let document = ctx.unmoor_json(3, &words)?;
         let it = &document["targets"][0];
         ensure!(it["error"]["kind"] == "held", "{it}");
         ensure!(it["blockers"][0]["kind"] == "swap", "{it}");
     }
-    trial.expect_untouched(mark, &STICK)?;
-    trial.sh(&format!("grep -q {part} /proc/swaps")).map(drop)
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.sh(&format!("grep -q {part} /proc/swaps")).map(drop)
 }
 
-fn not_permitted(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&CD)?;
-    let mark = trial.machine.qmp.mark();
+fn not_permitted(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&CD)?;
+    let mark = ctx.machine.qmp.mark();
     let mut program = unmoor(&["eject", "--json", &node]);
     program.user = Some(NOBODY);
-    let ended = trial.run(program)?;
-    expect_code(&ended, 5)?;
-    let document = document(&ended, 5)?;
+    let output = ctx.run(program)?;
+    expect_code(&output, 5)?;
+    let document = document(&output, 5)?;
     let target = &document["targets"][0];
     ensure!(target["outcome"] == "not-permitted", "{target}");
     ensure!(target["help"].as_str().is_some_and(|help| !help.is_empty()), "no help: {target}");
-    trial.expect_untouched(mark, &CD)
+    ctx.expect_untouched(mark, &CD)
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::optical::device_opens_tray;
-use crate::test_context::{Trial, words};
+use crate::test_context::{TestContext, words};
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{CARD, CD, DVD, EMPTY, OWN, STICK, STICK2};
 
@@ -41,17 +41,15 @@ pub const TESTS: &[Test] = &[
         promise: "the stick is back",
         drives: &[&STICK],
         machine: &STANDARD,
-        run: |trial| trial.node(&STICK).map(drop),
+        run: |ctx| ctx.node(&STICK).map(drop),
     },
 ];
 
-fn drives(trial: &mut Trial) -> Result<()> {
-    trial.sh(
-        "lsblk -o NAME,TRAN,RM,SIZE,FSTYPE,LABEL; uname -a; cat /proc/mounts; free -m; nproc",
-    )?;
+fn drives(ctx: &mut TestContext) -> Result<()> {
+    ctx.sh("lsblk -o NAME,TRAN,RM,SIZE,FSTYPE,LABEL; uname -a; cat /proc/mounts; free -m; nproc")?;
     for (drive, label) in [(&CD, "RIGCD"), (&DVD, "RIGDVD"), (&OWN, "RIGOWN")] {
-        let node = trial.node(drive)?;
-        let found = trial.sh(&format!("blkid -p -s LABEL -o value {node}"))?;
+        let node = ctx.node(drive)?;
+        let found = ctx.sh(&format!("blkid -p -s LABEL -o value {node}"))?;
         ensure!(found == label, "{} has {found}", drive.id);
     }
     for (drive, number, label) in [
@@ -60,29 +58,29 @@ fn drives(trial: &mut Trial) -> Result<()> {
         (&STICK2, 1, "RIGTWO"),
         (&CARD, 1, "RIGCARD"),
     ] {
-        let node = trial.partition(drive, number)?;
-        let found = trial.sh(&format!("blkid -p -s LABEL -o value {node}"))?;
+        let node = ctx.partition(drive, number)?;
+        let found = ctx.sh(&format!("blkid -p -s LABEL -o value {node}"))?;
         ensure!(found == label, "{} has {found}", drive.id);
     }
-    let node = trial.node(&EMPTY)?;
-    ensure!(trial.try_sh(&format!("blkid -p {node}"))?.code != Some(0), "{node} is not empty");
+    let node = ctx.node(&EMPTY)?;
+    ensure!(ctx.try_sh(&format!("blkid -p {node}"))?.code != Some(0), "{node} is not empty");
     let modules =
         "scsi_debug dm_mod dm_crypt dm_flakey raid1 vfat exfat udf xfs btrfs f2fs nbd fuse";
-    trial.sh(&format!("for m in {modules}; do modprobe --dry-run $m || exit 1; done")).map(drop)
+    ctx.sh(&format!("for m in {modules}; do modprobe --dry-run $m || exit 1; done")).map(drop)
 }
 
-fn other_eject(trial: &mut Trial) -> Result<()> {
+fn other_eject(ctx: &mut TestContext) -> Result<()> {
     for drive in [&CD, &STICK] {
-        let mark = trial.machine.qmp.mark();
-        let node = trial.node(drive)?;
-        trial.run(words(&["eject", &node]))?;
-        trial.expect_tray(mark, drive, true)?;
+        let mark = ctx.machine.qmp.mark();
+        let node = ctx.node(drive)?;
+        ctx.run(words(&["eject", &node]))?;
+        ctx.expect_tray(mark, drive, true)?;
     }
     Ok(())
 }
 
-fn judge_says_no(trial: &mut Trial) -> Result<()> {
-    let judged = device_opens_tray(trial, &CD, &["eject", "--dismount-only"]);
+fn judge_says_no(ctx: &mut TestContext) -> Result<()> {
+    let judged = device_opens_tray(ctx, &CD, &["eject", "--dismount-only"]);
     let error = judged.err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(
         error.contains("QEMU saw no tray"),
@@ -91,9 +89,9 @@ fn judge_says_no(trial: &mut Trial) -> Result<()> {
     Ok(())
 }
 
-fn remove(trial: &mut Trial) -> Result<()> {
-    let name = trial.node(&STICK)?.replace("/dev/", "");
-    trial.sh(&format!("echo 1 > $(realpath /sys/block/{name}/device)/../../../../remove"))?;
-    ensure!(trial.node(&STICK).is_err(), "it is still there");
+fn remove(ctx: &mut TestContext) -> Result<()> {
+    let name = ctx.node(&STICK)?.replace("/dev/", "");
+    ctx.sh(&format!("echo 1 > $(realpath /sys/block/{name}/device)/../../../../remove"))?;
+    ensure!(ctx.node(&STICK).is_err(), "it is still there");
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::scsi_debug::make_drives;
 use crate::stick_files::mount_both;
-use crate::test_context::{Trial, document, expect_code, words};
+use crate::test_context::{TestContext, document, expect_code, words};
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{CD, Drive, OWN, STICK, STICK2};
 use unmoor_rig::machine::Hardware;
@@ -20,7 +20,7 @@ static MANY: Hardware = Hardware {
 const STICK3: Drive = Drive {
     id: "stick3",
     device: "usb-storage,bus=xhci.0,port=3,removable=on,serial=RIGSTICK3",
-    place: &["0000:00:12.0", "-3:1.0"],
+    sysfs_parts: &["0000:00:12.0", "-3:1.0"],
     ..STICK2
 };
 
@@ -29,7 +29,7 @@ const FULL_SLOT: Drive = Drive {
     id: "fullslot",
     controllers: &[STICK.controllers[0], "usb-bot,id=reader,bus=xhci.0,port=4"],
     device: "scsi-hd,bus=reader.0,lun=0,removable=on",
-    place: &["-4:1.0", ":0:0:0/block"],
+    sysfs_parts: &["-4:1.0", ":0:0:0/block"],
     hotplug: false,
     ..STICK2
 };
@@ -39,7 +39,7 @@ const EMPTY_SLOT: Drive = Drive {
     id: "emptyslot",
     device: "scsi-hd,bus=reader.0,lun=1,removable=on",
     medium: None,
-    place: &["-4:1.0", ":0:0:1/block"],
+    sysfs_parts: &["-4:1.0", ":0:0:1/block"],
     ..FULL_SLOT
 };
 
@@ -116,61 +116,59 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-fn all_good(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let (cd, second) = (trial.node(&CD)?, trial.node(&STICK2)?);
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "/mnt/ext", &cd, &second])?;
-    [&CD, &STICK, &STICK2].into_iter().try_for_each(|drive| trial.expect_tray(mark, drive, true))
+fn all_good(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let (cd, second) = (ctx.node(&CD)?, ctx.node(&STICK2)?);
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "/mnt/ext", &cd, &second])?;
+    [&CD, &STICK, &STICK2].into_iter().try_for_each(|drive| ctx.expect_tray(mark, drive, true))
 }
 
-fn one_bad(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let second = trial.node(&STICK2)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(6, &["eject", "/mnt/ext", "/dev/sdzz", &second])?;
+fn one_bad(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let second = ctx.node(&STICK2)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(6, &["eject", "/mnt/ext", "/dev/sdzz", &second])?;
     let codes: Vec<_> = (0..3).map(|n| document["targets"][n]["exit_code"].clone()).collect();
     ensure!(codes == [0, 6, 0], "the targets' codes are {codes:?}");
-    trial.expect_tray(mark, &STICK, true)?;
-    trial.expect_tray(mark, &STICK2, true)
+    ctx.expect_tray(mark, &STICK, true)?;
+    ctx.expect_tray(mark, &STICK2, true)
 }
 
-fn worst_code(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    trial.start_sh("cd /mnt/fat && exec sleep 1000")?;
-    trial.sh("while ! fuser -s -m /mnt/fat; do sleep 0.1; done")?;
-    let second = trial.node(&STICK2)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, &["eject", "/mnt/ext", "/dev/sdzz", &second])?;
+fn worst_code(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    ctx.start_sh("cd /mnt/fat && exec sleep 1000")?;
+    ctx.sh("while ! fuser -s -m /mnt/fat; do sleep 0.1; done")?;
+    let second = ctx.node(&STICK2)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, &["eject", "/mnt/ext", "/dev/sdzz", &second])?;
     let codes: Vec<_> = (0..3).map(|n| document["targets"][n]["exit_code"].clone()).collect();
     ensure!(codes == [3, 6, 0], "the targets' codes are {codes:?}");
-    trial.expect_mounted("/mnt/ext", true)?;
-    trial.expect_untouched(mark, &STICK)?;
-    trial.expect_tray(mark, &STICK2, true)
+    ctx.expect_mounted("/mnt/ext", true)?;
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.expect_tray(mark, &STICK2, true)
 }
 
-fn same_twice(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", &one, &two])?;
-    trial.expect_tray(mark, &STICK, true)
+fn same_twice(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", &one, &two])?;
+    ctx.expect_tray(mark, &STICK, true)
 }
 
 /// The kernel counts: how many START STOP UNIT are under way between two lines of its trace.
-fn at_once(trial: &mut Trial) -> Result<()> {
+fn at_once(ctx: &mut TestContext) -> Result<()> {
     const COUNT: usize = 32;
-    let nodes = make_drives(trial, COUNT)?;
+    let nodes = make_drives(ctx, COUNT)?;
     // The driver's START STOP UNIT takes this many seconds, all else as many ticks: slow emulation must not
     // make the first stop before the last begins.
-    trial.sh("echo 20 >/sys/bus/pseudo/drivers/scsi_debug/delay")?;
-    trial.sh(
-        "mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; \
+    ctx.sh("echo 20 >/sys/bus/pseudo/drivers/scsi_debug/delay")?;
+    ctx.sh("mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; \
          cd /sys/kernel/tracing && echo >trace && \
-         for e in start done; do echo 1 >events/scsi/scsi_dispatch_cmd_$e/enable; done",
-    )?;
+         for e in start done; do echo 1 >events/scsi/scsi_dispatch_cmd_$e/enable; done")?;
     let words: Vec<&str> = ["eject"].into_iter().chain(nodes.split_whitespace()).collect();
-    let document = trial.unmoor_json(0, &words)?;
-    let trace = trial.sh(
+    let document = ctx.unmoor_json(0, &words)?;
+    let trace = ctx.sh(
         "cd /sys/kernel/tracing && for e in start done; do echo 0 >events/scsi/scsi_dispatch_cmd_$e/enable; \
          done; grep START_STOP trace",
     )?;
@@ -191,15 +189,15 @@ fn at_once(trial: &mut Trial) -> Result<()> {
 }
 
 /// START STOP UNIT takes so many seconds.
-fn slow_drives(trial: &mut Trial, count: usize, seconds: u32) -> Result<String> {
-    let nodes = make_drives(trial, count)?;
-    trial.sh(&format!("echo {seconds} >/sys/bus/pseudo/drivers/scsi_debug/delay"))?;
+fn slow_drives(ctx: &mut TestContext, count: usize, seconds: u32) -> Result<String> {
+    let nodes = make_drives(ctx, count)?;
+    ctx.sh(&format!("echo {seconds} >/sys/bus/pseudo/drivers/scsi_debug/delay"))?;
     Ok(nodes)
 }
 
-fn lines(trial: &mut Trial) -> Result<()> {
-    let nodes = slow_drives(trial, 3, 3)?;
-    let shown = trial.sh(&format!("script -qec 'unmoor eject {nodes}' /dev/null </dev/null"))?;
+fn lines(ctx: &mut TestContext) -> Result<()> {
+    let nodes = slow_drives(ctx, 3, 3)?;
+    let shown = ctx.sh(&format!("script -qec 'unmoor eject {nodes}' /dev/null </dev/null"))?;
     for node in nodes.split_whitespace() {
         let name = node.trim_start_matches("/dev/");
         ensure!(shown.contains(&format!("{name}: ejecting")), "{name} has no line: {shown:?}");
@@ -211,76 +209,76 @@ fn lines(trial: &mut Trial) -> Result<()> {
     Ok(())
 }
 
-fn interrupted(trial: &mut Trial) -> Result<()> {
-    let nodes = slow_drives(trial, 8, 60)?;
+fn interrupted(ctx: &mut TestContext) -> Result<()> {
+    let nodes = slow_drives(ctx, 8, 60)?;
     let arguments = ["unmoor", "eject", "--json"].into_iter().chain(nodes.split_whitespace());
-    let job = trial.start(words(&arguments.collect::<Vec<_>>()))?;
+    let job = ctx.start(words(&arguments.collect::<Vec<_>>()))?;
     // Each has a child at its command.
-    trial.sh("while [ $(pgrep -c -x unmoor) -lt 9 ]; do sleep 0.2; done")?;
-    trial.sh("kill -INT $(pgrep -o -x unmoor)")?;
-    let ended = trial.wait(job)?;
-    expect_code(&ended, 130)?;
-    let document = document(&ended, 130)?;
+    ctx.sh("while [ $(pgrep -c -x unmoor) -lt 9 ]; do sleep 0.2; done")?;
+    ctx.sh("kill -INT $(pgrep -o -x unmoor)")?;
+    let output = ctx.wait(job)?;
+    expect_code(&output, 130)?;
+    let document = document(&output, 130)?;
     let answers = document["targets"].as_array().map_or(0, Vec::len);
     ensure!(answers == 8, "{answers} of 8 are answered");
     let targets = document["targets"].as_array().into_iter().flatten();
     for target in targets {
         ensure!(target["outcome"] == "interrupted", "{target}");
     }
-    trial.sh(&format!("for node in {nodes}; do blockdev --flushbufs $node || exit; done"))?;
+    ctx.sh(&format!("for node in {nodes}; do blockdev --flushbufs $node || exit; done"))?;
     Ok(())
 }
 
-fn mount_part(trial: &mut Trial, drive: &Drive, directory: &str) -> Result<()> {
-    let part = trial.partition(drive, 1)?;
-    trial.mount(&part, directory)?;
-    trial.sh(&format!("head -c 500000 /dev/urandom >{directory}/data")).map(drop)
+fn mount_part(ctx: &mut TestContext, drive: &Drive, directory: &str) -> Result<()> {
+    let part = ctx.partition(drive, 1)?;
+    ctx.mount(&part, directory)?;
+    ctx.sh(&format!("head -c 500000 /dev/urandom >{directory}/data")).map(drop)
 }
 
-fn one_busy(trial: &mut Trial) -> Result<()> {
+fn one_busy(ctx: &mut TestContext) -> Result<()> {
     let sticks = [(&STICK, "/mnt/a"), (&STICK2, "/mnt/b"), (&STICK3, "/mnt/c")];
     for (drive, directory) in sticks {
-        mount_part(trial, drive, directory)?;
+        mount_part(ctx, drive, directory)?;
     }
-    trial.hold("exec 3>/mnt/b/held; echo held; exec sleep 1000")?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, &["eject", "/mnt/a", "/mnt/b", "/mnt/c"])?;
+    ctx.hold("exec 3>/mnt/b/held; echo held; exec sleep 1000")?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, &["eject", "/mnt/a", "/mnt/b", "/mnt/c"])?;
     let codes: Vec<_> = (0..3).map(|n| document["targets"][n]["exit_code"].clone()).collect();
     ensure!(codes == [0, 3, 0], "the targets' codes are {codes:?}");
     let who = &document["targets"][1]["blockers"][0]["process"]["name"];
     ensure!(who == "sleep", "in the way: {who}");
-    trial.expect_tray(mark, &STICK, true)?;
-    trial.expect_tray(mark, &STICK3, true)?;
-    trial.expect_untouched(mark, &STICK2)?;
-    trial.sh("echo on >/mnt/b/still && sync -f /mnt/b/still").map(drop)
+    ctx.expect_tray(mark, &STICK, true)?;
+    ctx.expect_tray(mark, &STICK3, true)?;
+    ctx.expect_untouched(mark, &STICK2)?;
+    ctx.sh("echo on >/mnt/b/still && sync -f /mnt/b/still").map(drop)
 }
 
-fn all_removable_swap(trial: &mut Trial) -> Result<()> {
-    let part = trial.partition(&STICK, 2)?;
-    trial.sh(&format!("wipefs -aq {part} && mkswap -q {part} && swapon {part}"))?;
-    let mark = trial.machine.qmp.mark();
-    let held = trial.unmoor_json(3, &["eject", "--all-removable"])?;
+fn all_removable_swap(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK, 2)?;
+    ctx.sh(&format!("wipefs -aq {part} && mkswap -q {part} && swapon {part}"))?;
+    let mark = ctx.machine.qmp.mark();
+    let held = ctx.unmoor_json(3, &["eject", "--all-removable"])?;
     let of_stick = held["targets"].as_array().into_iter().flatten().find(|t| t["exit_code"] == 3);
     let error = of_stick.map(|target| &target["error"]);
     ensure!(error.is_some_and(|e| e["kind"] == "held"), "{held}");
-    trial.expect_untouched(mark, &STICK)?;
-    trial.expect_tray(mark, &STICK2, true)?;
-    trial.unmoor_json(0, &["eject", "--all-removable", "--swapoff"])?;
-    trial.expect_tray(mark, &STICK, true)
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.expect_tray(mark, &STICK2, true)?;
+    ctx.unmoor_json(0, &["eject", "--all-removable", "--swapoff"])?;
+    ctx.expect_tray(mark, &STICK, true)
 }
 
-fn all_removable(trial: &mut Trial) -> Result<()> {
+fn all_removable(ctx: &mut TestContext) -> Result<()> {
     for (drive, directory) in [(&STICK, "/mnt/a"), (&FULL_SLOT, "/mnt/card")] {
-        mount_part(trial, drive, directory)?;
+        mount_part(ctx, drive, directory)?;
     }
-    let (cd, own) = (trial.node(&CD)?, trial.node(&OWN)?);
-    trial.mount(&format!("-o ro {cd}"), "/mnt/cd")?;
-    trial.mount(&own, "/boot")?;
-    let slot = trial.node(&EMPTY_SLOT)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(0, &["eject", "--all-removable"])?;
+    let (cd, own) = (ctx.node(&CD)?, ctx.node(&OWN)?);
+    ctx.mount(&format!("-o ro {cd}"), "/mnt/cd")?;
+    ctx.mount(&own, "/boot")?;
+    let slot = ctx.node(&EMPTY_SLOT)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(0, &["eject", "--all-removable"])?;
     for drive in [&CD, &STICK, &STICK2, &STICK3, &FULL_SLOT] {
-        trial.expect_tray(mark, drive, true)?;
+        ctx.expect_tray(mark, drive, true)?;
     }
     let reason = |node: &str| {
         let mut all = document["left_out"].as_array().into_iter().flatten();
@@ -288,9 +286,9 @@ fn all_removable(trial: &mut Trial) -> Result<()> {
     };
     ensure!(reason(&own).contains("/boot"), "the system's disk: {document}");
     ensure!(reason(&slot).contains("no medium"), "the empty slot: {document}");
-    trial.sh("echo on >/boot/still && sync -f /boot/still")?;
+    ctx.sh("echo on >/boot/still && sync -f /boot/still")?;
     // There is nothing left to release.
-    let none = trial.unmoor_json(4, &["eject", "--all-removable"])?;
+    let none = ctx.unmoor_json(4, &["eject", "--all-removable"])?;
     ensure!(none["error"]["kind"] == "no-medium", "{none}");
     Ok(())
 }

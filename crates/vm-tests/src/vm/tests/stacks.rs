@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::stick_files::mount_both;
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::doc_output;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{STICK, STICK2};
@@ -92,8 +92,8 @@ pub const TESTS: &[Test] = &[
         promise: "an image on a btrfs, whose files' device numbers are its own: detached first, every byte there",
         drives: &[&STICK],
         machine: &STANDARD,
-        run: |trial| {
-            image_on(trial, "image-on-btrfs", "modprobe btrfs; mkfs.btrfs -q -f -M", "-t btrfs")
+        run: |ctx| {
+            image_on(ctx, "image-on-btrfs", "modprobe btrfs; mkfs.btrfs -q -f -M", "-t btrfs")
         },
     },
     Test {
@@ -101,7 +101,7 @@ pub const TESTS: &[Test] = &[
         promise: "an image on an NTFS that a program serves: that program is in nobody's way",
         drives: &[&STICK],
         machine: &STANDARD,
-        run: |trial| image_on(trial, "image-on-fuse", "mkfs.ntfs -q -Q", "-t ntfs-3g"),
+        run: |ctx| image_on(ctx, "image-on-fuse", "mkfs.ntfs -q -Q", "-t ntfs-3g"),
     },
     Test {
         name: "stack.fuse-in-luks",
@@ -174,40 +174,37 @@ const NO_UDEV: &str = "export DM_DISABLE_UDEV=1; lvm() { command lvm \"$@\" --co
 
 const FORMAT: &str = "cryptsetup -q luksFormat --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 -d /tmp/key";
 
-fn make(trial: &mut Trial, script: &str) -> Result<String> {
-    trial.sh(&format!("set -e; {NO_UDEV}{script}"))
+fn make(ctx: &mut TestContext, script: &str) -> Result<String> {
+    ctx.sh(&format!("set -e; {NO_UDEV}{script}"))
 }
 
 /// Writes what is looked for afterwards, and syncs nothing.
-fn fill(trial: &mut Trial, directory: &str) -> Result<()> {
-    trial
-        .sh(&format!(
-            "head -c 8000000 /dev/urandom >/tmp/data && cp /tmp/data {directory}/data.bin"
-        ))
+fn fill(ctx: &mut TestContext, directory: &str) -> Result<()> {
+    ctx.sh(&format!("head -c 8000000 /dev/urandom >/tmp/data && cp /tmp/data {directory}/data.bin"))
         .map(drop)
 }
 
 /// Ejects the stick and loads it again: what is read from then on comes from the medium.
-fn eject_and_load(trial: &mut Trial, target: &str) -> Result<Value> {
-    let node = trial.node(&STICK)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(0, &["eject", target])?;
-    trial.expect_tray(mark, &STICK, true)?;
-    let left = trial.sh("ls /sys/block | grep -E '^(dm-|md)' || true")?;
+fn eject_and_load(ctx: &mut TestContext, target: &str) -> Result<Value> {
+    let node = ctx.node(&STICK)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(0, &["eject", target])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    let left = ctx.sh("ls /sys/block | grep -E '^(dm-|md)' || true")?;
     ensure!(left.is_empty(), "still up: {left}");
-    trial.unmoor(0, &["load", &node])?;
-    trial.await_partitions(&STICK, 2)?;
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.await_partitions(&STICK, 2)?;
     Ok(document)
 }
 
-fn expect_data(trial: &mut Trial, directory: &str) -> Result<()> {
-    trial.sh(&format!("cmp /tmp/data {directory}/data.bin")).map(drop)
+fn expect_data(ctx: &mut TestContext, directory: &str) -> Result<()> {
+    ctx.sh(&format!("cmp /tmp/data {directory}/data.bin")).map(drop)
 }
 
-pub fn make_luks(trial: &mut Trial) -> Result<String> {
-    let part = trial.partition(&STICK, 1)?;
+pub fn make_luks(ctx: &mut TestContext) -> Result<String> {
+    let part = ctx.partition(&STICK, 1)?;
     make(
-        trial,
+        ctx,
         &format!(
             "echo -n secret >/tmp/key; {FORMAT} {part}; cryptsetup open -d /tmp/key {part} rigluks"
         ),
@@ -215,369 +212,369 @@ pub fn make_luks(trial: &mut Trial) -> Result<String> {
     Ok(part)
 }
 
-fn luks(trial: &mut Trial) -> Result<()> {
-    let part = make_luks(trial)?;
-    trial.sh("mkfs.ext4 -q /dev/mapper/rigluks")?;
-    trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
-    doc_output::hold(trial, "luks", "", &[&STICK])?;
-    fill(trial, "/mnt/luks")?;
-    eject_and_load(trial, "/mnt/luks")?;
-    trial.sh("! test -e /dev/mapper/rigluks")?;
-    make(trial, &format!("cryptsetup open -d /tmp/key {part} rigluks"))?;
-    trial.sh("fsck.ext4 -fn /dev/mapper/rigluks")?;
-    trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
-    expect_data(trial, "/mnt/luks")
+fn luks(ctx: &mut TestContext) -> Result<()> {
+    let part = make_luks(ctx)?;
+    ctx.sh("mkfs.ext4 -q /dev/mapper/rigluks")?;
+    ctx.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    doc_output::hold(ctx, "luks", "", &[&STICK])?;
+    fill(ctx, "/mnt/luks")?;
+    eject_and_load(ctx, "/mnt/luks")?;
+    ctx.sh("! test -e /dev/mapper/rigluks")?;
+    make(ctx, &format!("cryptsetup open -d /tmp/key {part} rigluks"))?;
+    ctx.sh("fsck.ext4 -fn /dev/mapper/rigluks")?;
+    ctx.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    expect_data(ctx, "/mnt/luks")
 }
 
 /// `/mnt/lv` on rigvg/riglv on rigluks on the first partition; the second is mounted too.
-fn make_lvm_on_luks(trial: &mut Trial) -> Result<String> {
-    let part = make_luks(trial)?;
+fn make_lvm_on_luks(ctx: &mut TestContext) -> Result<String> {
+    let part = make_luks(ctx)?;
     make(
-        trial,
+        ctx,
         "lvm pvcreate -q -y /dev/mapper/rigluks; lvm vgcreate -q rigvg /dev/mapper/rigluks; \
          lvm lvcreate -q -y -Wn -Zn -l 100%FREE -n riglv rigvg; mkfs.ext4 -q /dev/mapper/rigvg-riglv",
     )?;
-    trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
-    let fat = trial.partition(&STICK, 2)?;
-    trial.mount(&fat, "/mnt/fat")?;
+    ctx.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
+    let fat = ctx.partition(&STICK, 2)?;
+    ctx.mount(&fat, "/mnt/fat")?;
     Ok(part)
 }
 
-fn lvm_on_luks(trial: &mut Trial) -> Result<()> {
-    let part = make_lvm_on_luks(trial)?;
-    doc_output::hold(trial, "lvm-on-luks", "", &[&STICK])?;
-    fill(trial, "/mnt/lv")?;
-    let node = trial.node(&STICK)?;
-    eject_and_load(trial, &node)?;
+fn lvm_on_luks(ctx: &mut TestContext) -> Result<()> {
+    let part = make_lvm_on_luks(ctx)?;
+    doc_output::hold(ctx, "lvm-on-luks", "", &[&STICK])?;
+    fill(ctx, "/mnt/lv")?;
+    let node = ctx.node(&STICK)?;
+    eject_and_load(ctx, &node)?;
     make(
-        trial,
+        ctx,
         &format!(
             "cryptsetup open -d /tmp/key {part} rigluks; lvm vgchange -q -ay rigvg; \
              fsck.ext4 -fn /dev/mapper/rigvg-riglv"
         ),
     )?;
-    trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
-    expect_data(trial, "/mnt/lv")
+    ctx.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
+    expect_data(ctx, "/mnt/lv")
 }
 
 /// Fails unless every level of [`make_lvm_on_luks`] is up and the top takes new files.
-fn expect_all_up(trial: &mut Trial) -> Result<()> {
-    trial.expect_mounted("/mnt/lv", true)?;
-    trial.expect_mounted("/mnt/fat", true)?;
-    trial.sh("echo on >/mnt/lv/still && sync -f /mnt/lv/still && test -e /dev/mapper/rigluks")?;
-    let mappings = trial.sh("dmsetup ls | sort | cut -f1 | tr '\\n' ' '")?;
+fn expect_all_up(ctx: &mut TestContext) -> Result<()> {
+    ctx.expect_mounted("/mnt/lv", true)?;
+    ctx.expect_mounted("/mnt/fat", true)?;
+    ctx.sh("echo on >/mnt/lv/still && sync -f /mnt/lv/still && test -e /dev/mapper/rigluks")?;
+    let mappings = ctx.sh("dmsetup ls | sort | cut -f1 | tr '\\n' ' '")?;
     ensure!(mappings == "rigluks rigvg-riglv", "mappings: {mappings}");
     Ok(())
 }
 
-fn lvm(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
+fn lvm(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
     make(
-        trial,
+        ctx,
         &format!(
             "wipefs -qa {one} {two}; lvm pvcreate -q -y {one} {two}; lvm vgcreate -q rigvg {one} {two}; \
              lvm lvcreate -q -y -Wn -Zn -L 20M -n second rigvg; lvm lvcreate -q -y -Wn -Zn -l 100%FREE -n riglv rigvg; \
              mkfs.ext4 -q /dev/mapper/rigvg-riglv; mkfs.ext4 -q /dev/mapper/rigvg-second"
         ),
     )?;
-    trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
-    doc_output::hold(trial, "lvm", "", &[&STICK])?;
-    fill(trial, "/mnt/lv")?;
-    eject_and_load(trial, "/mnt/lv")?;
-    make(trial, "lvm vgchange -q -ay rigvg; fsck.ext4 -fn /dev/mapper/rigvg-riglv")?;
-    trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
-    expect_data(trial, "/mnt/lv")
+    ctx.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
+    doc_output::hold(ctx, "lvm", "", &[&STICK])?;
+    fill(ctx, "/mnt/lv")?;
+    eject_and_load(ctx, "/mnt/lv")?;
+    make(ctx, "lvm vgchange -q -ay rigvg; fsck.ext4 -fn /dev/mapper/rigvg-riglv")?;
+    ctx.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
+    expect_data(ctx, "/mnt/lv")
 }
 
-fn luks_whole(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&STICK)?;
+fn luks_whole(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
     let set_up = format!(
         "wipefs -qa {node}; blockdev --rereadpt {node}; echo -n secret >/tmp/key; {FORMAT} {node}; \
          cryptsetup open -d /tmp/key {node} rigluks; mkfs.ext4 -q /dev/mapper/rigluks"
     );
-    make(trial, &set_up)?;
-    trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
-    doc_output::hold(trial, "luks-whole", "", &[&STICK])?;
-    fill(trial, "/mnt/luks")?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "/mnt/luks"])?;
-    trial.expect_tray(mark, &STICK, true)?;
-    trial.sh("! test -e /dev/mapper/rigluks")?;
-    trial.unmoor(0, &["load", &node])?;
-    trial.sh(&format!(
+    make(ctx, &set_up)?;
+    ctx.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    doc_output::hold(ctx, "luks-whole", "", &[&STICK])?;
+    fill(ctx, "/mnt/luks")?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "/mnt/luks"])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    ctx.sh("! test -e /dev/mapper/rigluks")?;
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.sh(&format!(
         "for i in $(seq 100); do test $(blockdev --getsize64 {node}) -gt 0 && exit 0; sleep 0.1; done; exit 1"
     ))?;
-    make(trial, &format!("cryptsetup open -d /tmp/key {node} rigluks"))?;
-    trial.sh("fsck.ext4 -fn /dev/mapper/rigluks")?;
-    trial.mount("/dev/mapper/rigluks", "/mnt/luks")?;
-    expect_data(trial, "/mnt/luks")
+    make(ctx, &format!("cryptsetup open -d /tmp/key {node} rigluks"))?;
+    ctx.sh("fsck.ext4 -fn /dev/mapper/rigluks")?;
+    ctx.mount("/dev/mapper/rigluks", "/mnt/luks")?;
+    expect_data(ctx, "/mnt/luks")
 }
 
-fn dry_run(trial: &mut Trial) -> Result<()> {
-    make_lvm_on_luks(trial)?;
-    let mark = trial.machine.qmp.mark();
-    let node = trial.node(&STICK)?;
-    let document = trial.unmoor_json(0, &["eject", "--dry-run", &node])?;
+fn dry_run(ctx: &mut TestContext) -> Result<()> {
+    make_lvm_on_luks(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    let node = ctx.node(&STICK)?;
+    let document = ctx.unmoor_json(0, &["eject", "--dry-run", &node])?;
     let steps = document["targets"][0]["steps"].as_array().cloned().unwrap_or_default();
     let dismount = steps.iter().find(|step| step["step"] == "dismount");
     let reason = dismount.and_then(|s| s["reason"].as_str()).unwrap_or_default().to_owned();
     let wanted = "/mnt/fat, /mnt/lv, logical volume dm-1, encrypted volume dm-0";
     ensure!(reason == wanted, "{reason}");
-    expect_all_up(trial)?;
-    trial.expect_untouched(mark, &STICK)
+    expect_all_up(ctx)?;
+    ctx.expect_untouched(mark, &STICK)
 }
 
-fn expect_busy(trial: &mut Trial, target: &str) -> Result<()> {
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, &["eject", target])?;
+fn expect_busy(ctx: &mut TestContext, target: &str) -> Result<()> {
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, &["eject", target])?;
     ensure!(document["targets"][0]["outcome"] == "busy", "{document}");
-    trial.expect_untouched(mark, &STICK)
+    ctx.expect_untouched(mark, &STICK)
 }
 
-fn busy_top(trial: &mut Trial) -> Result<()> {
-    make_lvm_on_luks(trial)?;
-    trial.hold("exec 9>/mnt/lv/held; echo held; exec sleep 1000")?;
-    expect_busy(trial, "/mnt/fat")?;
-    expect_all_up(trial)
+fn busy_top(ctx: &mut TestContext) -> Result<()> {
+    make_lvm_on_luks(ctx)?;
+    ctx.hold("exec 9>/mnt/lv/held; echo held; exec sleep 1000")?;
+    expect_busy(ctx, "/mnt/fat")?;
+    expect_all_up(ctx)
 }
 
-fn busy_middle(trial: &mut Trial) -> Result<()> {
-    make_lvm_on_luks(trial)?;
-    trial.hold("exec 9</dev/mapper/rigluks; echo held; exec sleep 1000")?;
-    expect_busy(trial, "/mnt/lv")?;
-    expect_all_up(trial)
+fn busy_middle(ctx: &mut TestContext) -> Result<()> {
+    make_lvm_on_luks(ctx)?;
+    ctx.hold("exec 9</dev/mapper/rigluks; echo held; exec sleep 1000")?;
+    expect_busy(ctx, "/mnt/lv")?;
+    expect_all_up(ctx)
 }
 
-pub fn make_raid1(trial: &mut Trial, one: &str, two: &str) -> Result<()> {
+pub fn make_raid1(ctx: &mut TestContext, one: &str, two: &str) -> Result<()> {
     make(
-        trial,
+        ctx,
         &format!(
             "wipefs -qa {one} {two}; mdadm --quiet --create /dev/md0 --run --level=1 --raid-devices=2 \
              --metadata=1.2 --assume-clean {one} {two}; mkfs.ext4 -q /dev/md0"
         ),
     )?;
-    trial.mount("/dev/md0", "/mnt/raid")
+    ctx.mount("/dev/md0", "/mnt/raid")
 }
 
-fn raid1(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
-    make_raid1(trial, &one, &two)?;
-    doc_output::hold(trial, "raid1", "", &[&STICK])?;
-    fill(trial, "/mnt/raid")?;
-    eject_and_load(trial, "/mnt/raid")?;
-    make(trial, &format!("mdadm --quiet --assemble /dev/md0 {one} {two}; fsck.ext4 -fn /dev/md0"))?;
-    let state = trial.sh("cat /sys/block/md0/md/degraded /sys/block/md0/md/resync_start")?;
+fn raid1(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
+    make_raid1(ctx, &one, &two)?;
+    doc_output::hold(ctx, "raid1", "", &[&STICK])?;
+    fill(ctx, "/mnt/raid")?;
+    eject_and_load(ctx, "/mnt/raid")?;
+    make(ctx, &format!("mdadm --quiet --assemble /dev/md0 {one} {two}; fsck.ext4 -fn /dev/md0"))?;
+    let state = ctx.sh("cat /sys/block/md0/md/degraded /sys/block/md0/md/resync_start")?;
     ensure!(state == "0\nnone", "the array was not stopped cleanly: {state}");
-    trial.mount("/dev/md0", "/mnt/raid")?;
-    expect_data(trial, "/mnt/raid")
+    ctx.mount("/dev/md0", "/mnt/raid")?;
+    expect_data(ctx, "/mnt/raid")
 }
 
-fn raid_open(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
-    make_raid1(trial, &one, &two)?;
-    trial.hold("exec 9</dev/md0; echo held; exec sleep 1000")?;
-    expect_busy(trial, "/mnt/raid")?;
-    trial.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still").map(drop)
+fn raid_open(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
+    make_raid1(ctx, &one, &two)?;
+    ctx.hold("exec 9</dev/md0; echo held; exec sleep 1000")?;
+    expect_busy(ctx, "/mnt/raid")?;
+    ctx.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still").map(drop)
 }
 
-fn btrfs(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
-    trial.sh(&format!(
+fn btrfs(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
+    ctx.sh(&format!(
         "modprobe btrfs; mkfs.btrfs -q -f -M -d single -m single {one} {two} && btrfs device scan {one} {two}"
     ))?;
-    trial.mount(&two, "/mnt/btrfs")?;
-    doc_output::hold(trial, "btrfs", "", &[&STICK])?;
-    fill(trial, "/mnt/btrfs")?;
-    eject_and_load(trial, "/mnt/btrfs")?;
-    trial.sh(&format!("btrfs check --readonly {one} && btrfs device scan {one} {two}"))?;
-    trial.mount(&one, "/mnt/btrfs")?;
-    expect_data(trial, "/mnt/btrfs")
+    ctx.mount(&two, "/mnt/btrfs")?;
+    doc_output::hold(ctx, "btrfs", "", &[&STICK])?;
+    fill(ctx, "/mnt/btrfs")?;
+    eject_and_load(ctx, "/mnt/btrfs")?;
+    ctx.sh(&format!("btrfs check --readonly {one} && btrfs device scan {one} {two}"))?;
+    ctx.mount(&one, "/mnt/btrfs")?;
+    expect_data(ctx, "/mnt/btrfs")
 }
 
 /// `/mnt/image` on an image that lies on the stick's second partition.
-fn mount_image(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
+fn mount_image(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
     make(
-        trial,
+        ctx,
         "truncate -s 32M /mnt/fat/disk.img; mkfs.ext4 -q /mnt/fat/disk.img; mkdir -p /mnt/image; \
          mount $(losetup --show -f /mnt/fat/disk.img) /mnt/image",
     )
     .map(drop)
 }
 
-fn image(trial: &mut Trial) -> Result<()> {
-    mount_image(trial)?;
-    doc_output::hold(trial, "image", "", &[&STICK])?;
-    fill(trial, "/mnt/image")?;
-    eject_and_load(trial, "/mnt/fat")?;
-    ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
-    mount_both(trial)?;
-    trial.sh("fsck.ext4 -fn /mnt/fat/disk.img")?;
-    trial.sh("mount -o ro,loop /mnt/fat/disk.img /mnt/image")?;
-    expect_data(trial, "/mnt/image")
+fn image(ctx: &mut TestContext) -> Result<()> {
+    mount_image(ctx)?;
+    doc_output::hold(ctx, "image", "", &[&STICK])?;
+    fill(ctx, "/mnt/image")?;
+    eject_and_load(ctx, "/mnt/fat")?;
+    ensure!(ctx.sh("losetup -a")?.is_empty(), "a loop device is left");
+    mount_both(ctx)?;
+    ctx.sh("fsck.ext4 -fn /mnt/fat/disk.img")?;
+    ctx.sh("mount -o ro,loop /mnt/fat/disk.img /mnt/image")?;
+    expect_data(ctx, "/mnt/image")
 }
 
 /// On the second partition, made anew.
-fn image_on(trial: &mut Trial, name: &str, make_it: &str, how: &str) -> Result<()> {
-    let part = trial.partition(&STICK, 2)?;
-    trial.sh(&format!("{make_it} {part}"))?;
-    trial.mount(&format!("{how} {part}"), "/mnt/below")?;
+fn image_on(ctx: &mut TestContext, name: &str, make_it: &str, how: &str) -> Result<()> {
+    let part = ctx.partition(&STICK, 2)?;
+    ctx.sh(&format!("{make_it} {part}"))?;
+    ctx.mount(&format!("{how} {part}"), "/mnt/below")?;
     make(
-        trial,
+        ctx,
         "truncate -s 32M /mnt/below/disk.img; mkfs.ext4 -q /mnt/below/disk.img; mkdir -p /mnt/image; \
          mount $(losetup --show -f /mnt/below/disk.img) /mnt/image",
     )?;
-    doc_output::hold(trial, name, "", &[&STICK])?;
-    fill(trial, "/mnt/image")?;
-    eject_and_load(trial, "/mnt/below")?;
-    ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
-    trial.mount(&format!("{how} {part}"), "/mnt/below")?;
-    trial.sh("fsck.ext4 -fn /mnt/below/disk.img")?;
-    trial.sh("mount -o ro,loop /mnt/below/disk.img /mnt/image")?;
-    expect_data(trial, "/mnt/image")
+    doc_output::hold(ctx, name, "", &[&STICK])?;
+    fill(ctx, "/mnt/image")?;
+    eject_and_load(ctx, "/mnt/below")?;
+    ensure!(ctx.sh("losetup -a")?.is_empty(), "a loop device is left");
+    ctx.mount(&format!("{how} {part}"), "/mnt/below")?;
+    ctx.sh("fsck.ext4 -fn /mnt/below/disk.img")?;
+    ctx.sh("mount -o ro,loop /mnt/below/disk.img /mnt/image")?;
+    expect_data(ctx, "/mnt/image")
 }
 
-fn fuse_in_luks(trial: &mut Trial) -> Result<()> {
-    let part = make_luks(trial)?;
-    trial.sh("mkfs.ntfs -q -Q -F /dev/mapper/rigluks")?;
-    trial.mount("-t ntfs-3g /dev/mapper/rigluks", "/mnt/luks")?;
-    doc_output::hold(trial, "fuse-in-luks", "", &[&STICK])?;
-    fill(trial, "/mnt/luks")?;
-    eject_and_load(trial, "/mnt/luks")?;
-    make(trial, &format!("cryptsetup open -d /tmp/key {part} rigluks"))?;
-    trial.sh("ntfscat -f /dev/mapper/rigluks data.bin | cmp - /tmp/data").map(drop)
+fn fuse_in_luks(ctx: &mut TestContext) -> Result<()> {
+    let part = make_luks(ctx)?;
+    ctx.sh("mkfs.ntfs -q -Q -F /dev/mapper/rigluks")?;
+    ctx.mount("-t ntfs-3g /dev/mapper/rigluks", "/mnt/luks")?;
+    doc_output::hold(ctx, "fuse-in-luks", "", &[&STICK])?;
+    fill(ctx, "/mnt/luks")?;
+    eject_and_load(ctx, "/mnt/luks")?;
+    make(ctx, &format!("cryptsetup open -d /tmp/key {part} rigluks"))?;
+    ctx.sh("ntfscat -f /dev/mapper/rigluks data.bin | cmp - /tmp/data").map(drop)
 }
 
-fn partitioned_image(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
+fn partitioned_image(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
     let device = make(
-        trial,
+        ctx,
         "truncate -s 32M /mnt/fat/disk.img; echo '2048,,L' | sfdisk -q /mnt/fat/disk.img; \
          losetup --show -f -P /mnt/fat/disk.img",
     )?;
-    make(trial, &format!("mkfs.ext4 -q {device}p1"))?;
-    trial.mount(&format!("{device}p1"), "/mnt/image")?;
-    doc_output::hold(trial, "partitioned-image", "", &[&STICK])?;
-    eject_and_load(trial, "/mnt/fat")?;
-    ensure!(trial.sh("losetup -a")?.is_empty(), "a loop device is left");
+    make(ctx, &format!("mkfs.ext4 -q {device}p1"))?;
+    ctx.mount(&format!("{device}p1"), "/mnt/image")?;
+    doc_output::hold(ctx, "partitioned-image", "", &[&STICK])?;
+    eject_and_load(ctx, "/mnt/fat")?;
+    ensure!(ctx.sh("losetup -a")?.is_empty(), "a loop device is left");
     Ok(())
 }
 
-fn image_busy(trial: &mut Trial) -> Result<()> {
-    mount_image(trial)?;
-    trial.hold("cd /mnt/image; echo held; exec sleep 1000")?;
-    expect_busy(trial, "/mnt/fat")?;
-    trial.expect_mounted("/mnt/image", true)?;
-    trial.expect_mounted("/mnt/fat", true)
+fn image_busy(ctx: &mut TestContext) -> Result<()> {
+    mount_image(ctx)?;
+    ctx.hold("cd /mnt/image; echo held; exec sleep 1000")?;
+    expect_busy(ctx, "/mnt/fat")?;
+    ctx.expect_mounted("/mnt/image", true)?;
+    ctx.expect_mounted("/mnt/fat", true)
 }
 
-fn swapoff(trial: &mut Trial) -> Result<()> {
-    let (ext, swap) = (trial.partition(&STICK, 1)?, trial.partition(&STICK, 2)?);
-    trial.mount(&ext, "/mnt/ext")?;
+fn swapoff(ctx: &mut TestContext) -> Result<()> {
+    let (ext, swap) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
+    ctx.mount(&ext, "/mnt/ext")?;
     make(
-        trial,
+        ctx,
         &format!(
             "mkswap -q {swap}; swapon {swap}; dd if=/dev/zero of=/mnt/ext/swap bs=1M count=8 status=none; \
              chmod 600 /mnt/ext/swap; mkswap -q /mnt/ext/swap; swapon /mnt/ext/swap"
         ),
     )?;
-    doc_output::hold(trial, "swap", "", &[&STICK])?;
-    doc_output::hold(trial, "swapoff", "--swapoff", &[&STICK])?;
-    let mark = trial.machine.qmp.mark();
-    let refused = trial.unmoor_json(3, &["eject", "/mnt/ext"])?;
+    doc_output::hold(ctx, "swap", "", &[&STICK])?;
+    doc_output::hold(ctx, "swapoff", "--swapoff", &[&STICK])?;
+    let mark = ctx.machine.qmp.mark();
+    let refused = ctx.unmoor_json(3, &["eject", "/mnt/ext"])?;
     let help = refused["targets"][0]["help"].as_str().unwrap_or_default().to_owned();
     ensure!(help.contains("--swapoff"), "{help}");
-    trial.expect_untouched(mark, &STICK)?;
-    trial.unmoor(0, &["eject", "--swapoff", "/mnt/ext"])?;
-    trial.expect_tray(mark, &STICK, true)?;
-    let left = trial.sh("tail -n +2 /proc/swaps")?;
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.unmoor(0, &["eject", "--swapoff", "/mnt/ext"])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    let left = ctx.sh("tail -n +2 /proc/swaps")?;
     ensure!(left.is_empty(), "still swapped to: {left}");
     Ok(())
 }
 
-fn refused(trial: &mut Trial, words: &[&str]) -> Result<()> {
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, words)?;
+fn refused(ctx: &mut TestContext, words: &[&str]) -> Result<()> {
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, words)?;
     let target = &document["targets"][0];
     ensure!(target["error"]["kind"] == "held", "{target}");
     ensure!(target["blockers"].as_array().is_some_and(|all| !all.is_empty()), "{target}");
     let message = target["message"].as_str().unwrap_or_default();
     ensure!(message.contains("another drive"), "{message}");
-    trial.expect_untouched(mark, &STICK)
+    ctx.expect_untouched(mark, &STICK)
 }
 
-fn spanning(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK2, 1)?);
+fn spanning(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK2, 1)?);
     make(
-        trial,
+        ctx,
         &format!(
             "wipefs -qa {one} {two}; lvm pvcreate -q -y {one} {two}; lvm vgcreate -q rigvg {one} {two}; \
              lvm lvcreate -q -y -Wn -Zn -l 100%FREE -n riglv rigvg; mkfs.ext4 -q /dev/mapper/rigvg-riglv"
         ),
     )?;
-    trial.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
-    doc_output::hold(trial, "spanning", "", &[&STICK])?;
-    let node = trial.node(&STICK)?;
-    refused(trial, &["eject", &node])?;
-    refused(trial, &["eject", "--force", &node])?;
-    trial.expect_mounted("/mnt/lv", true)?;
-    trial.sh("echo on >/mnt/lv/still && sync -f /mnt/lv/still").map(drop)
+    ctx.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
+    doc_output::hold(ctx, "spanning", "", &[&STICK])?;
+    let node = ctx.node(&STICK)?;
+    refused(ctx, &["eject", &node])?;
+    refused(ctx, &["eject", "--force", &node])?;
+    ctx.expect_mounted("/mnt/lv", true)?;
+    ctx.sh("echo on >/mnt/lv/still && sync -f /mnt/lv/still").map(drop)
 }
 
-fn btrfs_spanning(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK2, 1)?);
-    trial.sh(&format!(
+fn btrfs_spanning(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK2, 1)?);
+    ctx.sh(&format!(
         "modprobe btrfs; mkfs.btrfs -q -f -M -d single -m single {one} {two} && btrfs device scan {one} {two}"
     ))?;
-    trial.mount(&two, "/mnt/btrfs")?;
-    let (first, second) = (trial.node(&STICK)?, trial.node(&STICK2)?);
-    refused(trial, &["eject", &first])?;
-    trial.sh("echo on >/mnt/btrfs/still && sync -f /mnt/btrfs/still")?;
-    doc_output::hold(trial, "btrfs-together", "", &[&STICK, &STICK2])?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", &first, &second])?;
-    trial.expect_tray(mark, &STICK, true)?;
-    trial.expect_tray(mark, &STICK2, true)
+    ctx.mount(&two, "/mnt/btrfs")?;
+    let (first, second) = (ctx.node(&STICK)?, ctx.node(&STICK2)?);
+    refused(ctx, &["eject", &first])?;
+    ctx.sh("echo on >/mnt/btrfs/still && sync -f /mnt/btrfs/still")?;
+    doc_output::hold(ctx, "btrfs-together", "", &[&STICK, &STICK2])?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", &first, &second])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    ctx.expect_tray(mark, &STICK2, true)
 }
 
-fn together(trial: &mut Trial) -> Result<()> {
-    power_off_array(trial, false)
+fn together(ctx: &mut TestContext) -> Result<()> {
+    power_off_array(ctx, false)
 }
 
-fn together_reversed(trial: &mut Trial) -> Result<()> {
-    power_off_array(trial, true)
+fn together_reversed(ctx: &mut TestContext) -> Result<()> {
+    power_off_array(ctx, true)
 }
 
-fn power_off_array(trial: &mut Trial, reversed: bool) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK2, 1)?);
-    make_raid1(trial, &one, &two)?;
-    let mut nodes = [trial.node(&STICK)?, trial.node(&STICK2)?];
+fn power_off_array(ctx: &mut TestContext, reversed: bool) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK2, 1)?);
+    make_raid1(ctx, &one, &two)?;
+    let mut nodes = [ctx.node(&STICK)?, ctx.node(&STICK2)?];
     if reversed {
         nodes.reverse();
     }
-    refused(trial, &["eject", "--power-off", &nodes[0]])?;
-    trial.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still")?;
+    refused(ctx, &["eject", "--power-off", &nodes[0]])?;
+    ctx.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still")?;
     if !reversed {
-        doc_output::hold(trial, "together", "--power-off", &[&STICK, &STICK2])?;
+        doc_output::hold(ctx, "together", "--power-off", &[&STICK, &STICK2])?;
     }
-    trial.unmoor(0, &["eject", "--power-off", &nodes[0], &nodes[1]])?;
-    ensure!(trial.node(&STICK).is_err(), "the first is still there");
-    ensure!(trial.node(&STICK2).is_err(), "the second is still there");
-    trial.expect_mounted("/mnt/raid", false)
+    ctx.unmoor(0, &["eject", "--power-off", &nodes[0], &nodes[1]])?;
+    ensure!(ctx.node(&STICK).is_err(), "the first is still there");
+    ensure!(ctx.node(&STICK2).is_err(), "the second is still there");
+    ctx.expect_mounted("/mnt/raid", false)
 }
 
-fn together_busy(trial: &mut Trial) -> Result<()> {
-    let (one, two) = (trial.partition(&STICK, 1)?, trial.partition(&STICK2, 1)?);
-    make_raid1(trial, &one, &two)?;
-    let fat = trial.partition(&STICK, 2)?;
-    trial.mount(&fat, "/mnt/fat")?;
-    trial.hold("exec 3>/mnt/fat/held; echo held; exec sleep 1000")?;
-    let (first, second) = (trial.node(&STICK)?, trial.node(&STICK2)?);
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, &["eject", &second, &first])?;
+fn together_busy(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK2, 1)?);
+    make_raid1(ctx, &one, &two)?;
+    let fat = ctx.partition(&STICK, 2)?;
+    ctx.mount(&fat, "/mnt/fat")?;
+    ctx.hold("exec 3>/mnt/fat/held; echo held; exec sleep 1000")?;
+    let (first, second) = (ctx.node(&STICK)?, ctx.node(&STICK2)?);
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, &["eject", &second, &first])?;
     let codes: Vec<_> = (0..2).map(|n| document["targets"][n]["exit_code"].clone()).collect();
     ensure!(codes == [3, 3], "the targets' codes are {codes:?}");
-    trial.expect_untouched(mark, &STICK)?;
-    trial.expect_untouched(mark, &STICK2)?;
-    trial.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still").map(drop)
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.expect_untouched(mark, &STICK2)?;
+    ctx.sh("echo on >/mnt/raid/still && sync -f /mnt/raid/still").map(drop)
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::stick_files::{mount_both, write_both};
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{STICK, STICK2};
 use unmoor_rig::media::{FileSystem, STICK_EXT4, STICK_VFAT, checksum, recover};
@@ -14,7 +14,7 @@ pub const TESTS: &[Test] = &[
         promise: "20 MB just written to ext4 and to vfat, not synced: exit 0, every byte on the image, fsck clean",
         drives: &[&STICK],
         machine: &STANDARD,
-        run: |trial| every_byte(trial, &["eject", "/mnt/ext"]),
+        run: |ctx| every_byte(ctx, &["eject", "/mnt/ext"]),
     },
     Test {
         name: "stick.by-other-partition",
@@ -68,90 +68,90 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Fails unless both sides agree that the medium has left the drive.
-fn expect_gone(trial: &mut Trial, mark: usize) -> Result<()> {
-    trial.expect_mounted("/mnt/ext", false)?;
-    trial.expect_mounted("/mnt/fat", false)?;
-    trial.expect_tray(mark, &STICK, true)?;
-    let node = trial.node(&STICK)?;
-    let opened = trial.try_sh(&format!("head -c 1 {node}"))?;
+fn expect_gone(ctx: &mut TestContext, mark: usize) -> Result<()> {
+    ctx.expect_mounted("/mnt/ext", false)?;
+    ctx.expect_mounted("/mnt/fat", false)?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    let node = ctx.node(&STICK)?;
+    let opened = ctx.try_sh(&format!("head -c 1 {node}"))?;
     ensure!(opened.stdout.is_empty(), "the guest can still read {node}");
     Ok(())
 }
 
-fn every_byte(trial: &mut Trial, words: &[&str]) -> Result<()> {
-    mount_both(trial)?;
-    let written = write_both(trial)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, words)?;
-    let image = trial.snapshot(&STICK)?;
-    expect_gone(trial, mark)?;
+fn every_byte(ctx: &mut TestContext, words: &[&str]) -> Result<()> {
+    mount_both(ctx)?;
+    let written = write_both(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, words)?;
+    let image = ctx.snapshot(&STICK)?;
+    expect_gone(ctx, mark)?;
     written.expect_on(&image)
 }
 
-fn by_other_partition(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let node = trial.partition(&STICK, 2)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", &node])?;
-    expect_gone(trial, mark)
+fn by_other_partition(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let node = ctx.partition(&STICK, 2)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", &node])?;
+    expect_gone(ctx, mark)
 }
 
-fn dismount_only(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let written = write_both(trial)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "--dismount-only", "/mnt/fat"])?;
-    let image = trial.snapshot(&STICK)?;
-    trial.expect_mounted("/mnt/ext", false)?;
-    trial.expect_mounted("/mnt/fat", false)?;
-    trial.expect_untouched(mark, &STICK)?;
+fn dismount_only(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let written = write_both(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "--dismount-only", "/mnt/fat"])?;
+    let image = ctx.snapshot(&STICK)?;
+    ctx.expect_mounted("/mnt/ext", false)?;
+    ctx.expect_mounted("/mnt/fat", false)?;
+    ctx.expect_untouched(mark, &STICK)?;
     written.expect_on(&image)?;
-    mount_both(trial)
+    mount_both(ctx)
 }
 
-fn power_off(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let written = write_both(trial)?;
-    trial.unmoor(0, &["eject", "--power-off", "/mnt/ext"])?;
-    let image = trial.snapshot(&STICK)?;
-    ensure!(trial.node(&STICK).is_err(), "the device is still in the guest's /sys");
-    trial.expect_mounted("/mnt/ext", false)?;
-    trial.expect_mounted("/mnt/fat", false)?;
+fn power_off(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let written = write_both(ctx)?;
+    ctx.unmoor(0, &["eject", "--power-off", "/mnt/ext"])?;
+    let image = ctx.snapshot(&STICK)?;
+    ensure!(ctx.node(&STICK).is_err(), "the device is still in the guest's /sys");
+    ctx.expect_mounted("/mnt/ext", false)?;
+    ctx.expect_mounted("/mnt/fat", false)?;
     written.expect_on(&image)?;
-    let neighbour = trial.node(&STICK2)?;
-    trial.sh(&format!("head -c 512 {neighbour} >/dev/null")).map(drop)
+    let neighbour = ctx.node(&STICK2)?;
+    ctx.sh(&format!("head -c 512 {neighbour} >/dev/null")).map(drop)
 }
 
-fn unmounted(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&STICK)?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", &node])?;
-    expect_gone(trial, mark)
+fn unmounted(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", &node])?;
+    expect_gone(ctx, mark)
 }
 
-fn twice(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&STICK)?;
-    trial.unmoor(0, &["eject", &node])?;
-    trial.unmoor(4, &["eject", &node]).map(drop)
+fn twice(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
+    ctx.unmoor(0, &["eject", &node])?;
+    ctx.unmoor(4, &["eject", &node]).map(drop)
 }
 
-fn load(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&STICK)?;
-    trial.unmoor(0, &["eject", &node])?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["load", &node])?;
-    trial.expect_tray(mark, &STICK, false)?;
-    trial.await_media(&[&STICK])?;
-    mount_both(trial)
+fn load(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
+    ctx.unmoor(0, &["eject", &node])?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.expect_tray(mark, &STICK, false)?;
+    ctx.await_media(&[&STICK])?;
+    mount_both(ctx)
 }
 
-fn flush(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let written = write_both(trial)?;
-    trial.unmoor(0, &["flush", "/mnt/ext"])?;
-    let image = trial.snapshot(&STICK)?;
-    trial.expect_mounted("/mnt/ext", true)?;
-    trial.expect_mounted("/mnt/fat", true)?;
+fn flush(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let written = write_both(ctx)?;
+    ctx.unmoor(0, &["flush", "/mnt/ext"])?;
+    let image = ctx.snapshot(&STICK)?;
+    ctx.expect_mounted("/mnt/ext", true)?;
+    ctx.expect_mounted("/mnt/fat", true)?;
     // In use, both are marked dirty, rightly. What a reader would get after replaying the journal counts.
     let ext4 = image.partition(STICK_EXT4)?;
     recover(&ext4)?;

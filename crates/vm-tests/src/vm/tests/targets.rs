@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::stick_files::mount_both;
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{STICK, STICK2};
 use unmoor_rig::media::{STICK_EXT4_UUID, STICK_VFAT_UUID};
@@ -47,32 +47,32 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Fails unless the plan for this target is about that drive.
-fn expect_drive(trial: &mut Trial, target: &str, node: &str) -> Result<()> {
-    let document = trial.unmoor_json(0, &["eject", "--dry-run", target])?;
+fn expect_drive(ctx: &mut TestContext, target: &str, node: &str) -> Result<()> {
+    let document = ctx.unmoor_json(0, &["eject", "--dry-run", target])?;
     let found = &document["targets"][0]["drive"]["path"];
     ensure!(found == node, "{target} was taken for {found}, not {node}");
     Ok(())
 }
 
-fn labels(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&STICK)?;
+fn labels(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
     for target in [
         "LABEL=RIGEXT",
         "LABEL=RIGFAT",
         &format!("UUID={STICK_EXT4_UUID}"),
         &format!("UUID={STICK_VFAT_UUID}"),
     ] {
-        expect_drive(trial, target, &node)?;
+        expect_drive(ctx, target, &node)?;
     }
-    let second = trial.node(&STICK2)?;
-    expect_drive(trial, "LABEL=RIGTWO", &second)
+    let second = ctx.node(&STICK2)?;
+    expect_drive(ctx, "LABEL=RIGTWO", &second)
 }
 
-fn names(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let node = trial.node(&STICK)?;
-    let part = trial.partition(&STICK, 1)?;
-    trial.sh(&format!(
+fn names(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let node = ctx.node(&STICK)?;
+    let part = ctx.partition(&STICK, 1)?;
+    ctx.sh(&format!(
         "mkdir -p /tmp/by-id /mnt/ext/deep/er && touch /mnt/ext/deep/er/file && ln -sfn {part} /tmp/by-id/link"
     ))?;
     for target in [
@@ -84,43 +84,43 @@ fn names(trial: &mut Trial) -> Result<()> {
         "/mnt/fat/",
         "/mnt/ext/deep/er/file",
     ] {
-        expect_drive(trial, target, &node)?;
+        expect_drive(ctx, target, &node)?;
     }
-    trial.expect_mounted("/mnt/ext", true)
+    ctx.expect_mounted("/mnt/ext", true)
 }
 
-fn unknown(trial: &mut Trial) -> Result<()> {
+fn unknown(ctx: &mut TestContext) -> Result<()> {
     for target in
         ["/dev/sdzz", "sdzz", "LABEL=NOSUCH", "UUID=0000-0000", "/mnt/nowhere", "nonsense"]
     {
-        let document = trial.unmoor_json(6, &["eject", target])?;
+        let document = ctx.unmoor_json(6, &["eject", target])?;
         ensure!(document["targets"][0]["outcome"] == "no-such-target", "{document}");
     }
     Ok(())
 }
 
-fn nested(trial: &mut Trial) -> Result<()> {
-    mount_both(trial)?;
-    let ext = trial.partition(&STICK, 1)?;
-    let fat = trial.partition(&STICK, 2)?;
-    trial.sh(&format!(
+fn nested(ctx: &mut TestContext) -> Result<()> {
+    mount_both(ctx)?;
+    let ext = ctx.partition(&STICK, 1)?;
+    let fat = ctx.partition(&STICK, 2)?;
+    ctx.sh(&format!(
         "mkdir -p /mnt/again /mnt/bound /mnt/ext/inside /mnt/ext/dir && mount {ext} /mnt/again && \
          mount --bind /mnt/ext/dir /mnt/bound && mount {fat} /mnt/ext/inside"
     ))?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", "/mnt/ext"])?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", "/mnt/ext"])?;
     for point in ["/mnt/ext", "/mnt/fat", "/mnt/again", "/mnt/bound", "/mnt/ext/inside"] {
-        trial.expect_mounted(point, false)?;
+        ctx.expect_mounted(point, false)?;
     }
-    trial.expect_tray(mark, &STICK, true)
+    ctx.expect_tray(mark, &STICK, true)
 }
 
-fn odd(trial: &mut Trial) -> Result<()> {
-    let part = trial.partition(&STICK2, 1)?;
+fn odd(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK2, 1)?;
     let directory = "/mnt/a b\nc\\d";
-    trial.run(crate::test_context::words(&["mkdir", directory]))?;
-    trial.run(crate::test_context::words(&["mount", &part, directory]))?;
-    let mark = trial.machine.qmp.mark();
-    trial.unmoor(0, &["eject", directory])?;
-    trial.expect_tray(mark, &STICK2, true)
+    ctx.run(crate::test_context::words(&["mkdir", directory]))?;
+    ctx.run(crate::test_context::words(&["mount", &part, directory]))?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", directory])?;
+    ctx.expect_tray(mark, &STICK2, true)
 }

@@ -3,12 +3,12 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::paused_release::Trapped;
+use crate::paused_release::PausedRelease;
 use crate::stick_files::{Written, mount_at, write_both};
-use crate::test_context::{Trial, document, expect_code};
+use crate::test_context::{TestContext, document, expect_code};
 use crate::vm::test_case::{FLAWED, Test};
 use unmoor_rig::drives::FLAWED_STICK;
-use unmoor_rig::step_tracer::marker::Point;
+use unmoor_rig::step_tracer::pause_point::PausePoint;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -30,18 +30,18 @@ pub const TESTS: &[Test] = &[
         promise: "what was written after the flush and fails at the dismount keeps it mounted and in: exit 1",
         drives: &[],
         machine: &FLAWED,
-        run: |trial| after_the_flush(trial, &["--wait", "60s"]),
+        run: |ctx| after_the_flush(ctx, &["--wait", "60s"]),
     },
     Test {
         name: "unwritten.after-the-flush-forced",
         promise: "--force, because the other partition is in use, does not make it go away",
         drives: &[],
         machine: &FLAWED,
-        run: |trial| {
-            mount_at(trial, &FLAWED_STICK)?;
-            trial.hold("exec 7>/mnt/ext/held; echo held; exec sleep 1000")?;
-            trial.sh("umount /mnt/fat; umount -l /mnt/ext")?;
-            after_the_flush(trial, &["--wait", "5s", "--force"])
+        run: |ctx| {
+            mount_at(ctx, &FLAWED_STICK)?;
+            ctx.hold("exec 7>/mnt/ext/held; echo held; exec sleep 1000")?;
+            ctx.sh("umount /mnt/fat; umount -l /mnt/ext")?;
+            after_the_flush(ctx, &["--wait", "5s", "--force"])
         },
     },
     Test {
@@ -61,75 +61,75 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Says what is reported of data that could not be written; everything is as it was then.
-fn expect_kept(trial: &mut Trial, mark: usize, target: &Value, step: &str) -> Result<()> {
+fn expect_kept(ctx: &mut TestContext, mark: usize, target: &Value, step: &str) -> Result<()> {
     let error = &target["error"];
     ensure!(error["kind"] == "unwritten" && error["step"] == step, "it says {error}");
     let message = error["message"].as_str().unwrap_or_default();
     ensure!(message.contains("/mnt/fat: data may be lost"), "it says {message}");
-    trial.expect_mounted("/mnt/fat", true)?;
-    trial.expect_mounted("/mnt/ext", true)?;
-    trial.expect_untouched(mark, &FLAWED_STICK)
+    ctx.expect_mounted("/mnt/fat", true)?;
+    ctx.expect_mounted("/mnt/ext", true)?;
+    ctx.expect_untouched(mark, &FLAWED_STICK)
 }
 
 /// Both partitions mounted, and 20 MB on their way to each.
-fn written(trial: &mut Trial) -> Result<Written> {
-    mount_at(trial, &FLAWED_STICK)?;
-    write_both(trial)
+fn written(ctx: &mut TestContext) -> Result<Written> {
+    mount_at(ctx, &FLAWED_STICK)?;
+    write_both(ctx)
 }
 
-fn stays(trial: &mut Trial) -> Result<()> {
-    let written = written(trial)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(1, &["eject", "--force", "/mnt/ext"])?;
-    expect_kept(trial, mark, &document["targets"][0], "flush")?;
-    let image = trial.snapshot(&FLAWED_STICK)?;
+fn stays(ctx: &mut TestContext) -> Result<()> {
+    let written = written(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(1, &["eject", "--force", "/mnt/ext"])?;
+    expect_kept(ctx, mark, &document["targets"][0], "flush")?;
+    let image = ctx.snapshot(&FLAWED_STICK)?;
     written.expect_ext4_after_its_journal(&image)
 }
 
-fn discarded(trial: &mut Trial) -> Result<()> {
-    let written = written(trial)?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(0, &["eject", "--discard-unwritten", "/mnt/ext"])?;
+fn discarded(ctx: &mut TestContext) -> Result<()> {
+    let written = written(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(0, &["eject", "--discard-unwritten", "/mnt/ext"])?;
     let told = document["targets"][0].to_string();
     ensure!(told.contains("/mnt/fat: data may be lost"), "the loss is not listed: {told}");
-    trial.expect_tray(mark, &FLAWED_STICK, true)?;
-    trial.expect_mounted("/mnt/fat", false)?;
-    trial.expect_mounted("/mnt/ext", false)?;
-    let image = trial.snapshot(&FLAWED_STICK)?;
+    ctx.expect_tray(mark, &FLAWED_STICK, true)?;
+    ctx.expect_mounted("/mnt/fat", false)?;
+    ctx.expect_mounted("/mnt/ext", false)?;
+    let image = ctx.snapshot(&FLAWED_STICK)?;
     written.expect_ext4_after_its_journal(&image)
 }
 
 /// Writes what will fail once everything was flushed and is about to be found idle.
-fn release_and_write(trial: &mut Trial, code: i32, options: &[&str]) -> Result<Value> {
-    let node = trial.node(&FLAWED_STICK)?;
+fn release_and_write(ctx: &mut TestContext, code: i32, options: &[&str]) -> Result<Value> {
+    let node = ctx.node(&FLAWED_STICK)?;
     let line: Vec<&str> =
         ["eject", "--json"].iter().chain(options).copied().chain(["/mnt/ext"]).collect();
-    let trapped = Trapped::start(trial, Point::Lock, &node, &line)?;
-    let ended = trapped.go_on(trial, "head -c 20000000 /dev/urandom >/mnt/fat/data.bin")?;
-    expect_code(&ended, code)?;
-    Ok(document(&ended, code)?["targets"][0].clone())
+    let paused = PausedRelease::start(ctx, PausePoint::Lock, &node, &line)?;
+    let output = paused.resume(ctx, "head -c 20000000 /dev/urandom >/mnt/fat/data.bin")?;
+    expect_code(&output, code)?;
+    Ok(document(&output, code)?["targets"][0].clone())
 }
 
-fn after_the_flush(trial: &mut Trial, options: &[&str]) -> Result<()> {
-    mount_at(trial, &FLAWED_STICK)?;
-    let mark = trial.machine.qmp.mark();
-    let target = release_and_write(trial, 1, options)?;
+fn after_the_flush(ctx: &mut TestContext, options: &[&str]) -> Result<()> {
+    mount_at(ctx, &FLAWED_STICK)?;
+    let mark = ctx.machine.qmp.mark();
+    let target = release_and_write(ctx, 1, options)?;
     ensure!(target["help"].as_str().is_some_and(|h| h.contains("--discard-unwritten")), "{target}");
-    expect_kept(trial, mark, &target, "dismount")
+    expect_kept(ctx, mark, &target, "dismount")
 }
 
-fn discarded_after_the_flush(trial: &mut Trial) -> Result<()> {
-    mount_at(trial, &FLAWED_STICK)?;
-    let mark = trial.machine.qmp.mark();
-    let target = release_and_write(trial, 0, &["--wait", "60s", "--discard-unwritten"])?;
+fn discarded_after_the_flush(ctx: &mut TestContext) -> Result<()> {
+    mount_at(ctx, &FLAWED_STICK)?;
+    let mark = ctx.machine.qmp.mark();
+    let target = release_and_write(ctx, 0, &["--wait", "60s", "--discard-unwritten"])?;
     ensure!(target["lost"].to_string().contains("/mnt/fat: data may be lost"), "{target}");
-    trial.expect_tray(mark, &FLAWED_STICK, true)
+    ctx.expect_tray(mark, &FLAWED_STICK, true)
 }
 
-fn read_only_mount(trial: &mut Trial) -> Result<()> {
-    written(trial)?;
-    trial.sh("mount -o remount,bind,ro /mnt/fat")?;
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(1, &["eject", "/mnt/ext"])?;
-    expect_kept(trial, mark, &document["targets"][0], "flush")
+fn read_only_mount(ctx: &mut TestContext) -> Result<()> {
+    written(ctx)?;
+    ctx.sh("mount -o remount,bind,ro /mnt/fat")?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(1, &["eject", "/mnt/ext"])?;
+    expect_kept(ctx, mark, &document["targets"][0], "flush")
 }

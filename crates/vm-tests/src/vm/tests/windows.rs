@@ -9,9 +9,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::test_context::{Trial, document, expect_code};
+use crate::test_context::{TestContext, document, expect_code};
 use crate::vm::test_case::Test;
-use unmoor_rig::agent::protocol::{Ended, Program};
+use unmoor_rig::agent::protocol::{Output, Program};
 use unmoor_rig::drives::{CD, STICK};
 use unmoor_rig::machine::{GUEST_FOLDER, Hardware};
 use xtask::process;
@@ -58,70 +58,70 @@ fn prefix() -> Prefix {
 }
 
 /// Runs `unmoor.exe` in the guest's Wine.
-fn windows(trial: &mut Trial, arguments: &[&str]) -> Result<Ended> {
-    wine(trial, &windows_path(Path::new(GUEST_FOLDER).join("bin/unmoor.exe")), arguments)
+fn windows(ctx: &mut TestContext, arguments: &[&str]) -> Result<Output> {
+    wine(ctx, &windows_path(Path::new(GUEST_FOLDER).join("bin/unmoor.exe")), arguments)
 }
 
-fn wine(trial: &mut Trial, program: &str, arguments: &[&str]) -> Result<Ended> {
+fn wine(ctx: &mut TestContext, program: &str, arguments: &[&str]) -> Result<Output> {
     let mut words = vec![WINE.to_owned(), program.to_owned()];
     words.extend(arguments.iter().map(|word| (*word).to_owned()));
     let environment = prefix().environment();
-    trial.run(Program { words, environment, ..Program::default() })
+    ctx.run(Program { words, environment, ..Program::default() })
 }
 
 /// Mounts a device and gives it a letter.
-fn letter(trial: &mut Trial, letter: &str, device: &str, options: &str) -> Result<()> {
-    trial.mount(&format!("{options} {device}"), "/mnt/letter")?;
+fn letter(ctx: &mut TestContext, letter: &str, device: &str, options: &str) -> Result<()> {
+    ctx.mount(&format!("{options} {device}"), "/mnt/letter")?;
     let prefix = prefix();
     // A server of an earlier test knows the letters as they were then.
-    trial.sh(&prefix.end_script())?;
+    ctx.sh(&prefix.end_script())?;
     // Two letters of the same folder are one drive to Wine: only this test's letter is there.
-    trial.sh(&prefix.no_letters_script())?;
-    trial.sh(&prefix.letter_script(letter, "/mnt/letter", device)).map(drop)
+    ctx.sh(&prefix.no_letters_script())?;
+    ctx.sh(&prefix.letter_script(letter, "/mnt/letter", device)).map(drop)
 }
 
-fn cd(trial: &mut Trial) -> Result<()> {
-    let node = trial.node(&CD)?;
-    letter(trial, "d:", &node, "-o ro")
+fn cd(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&CD)?;
+    letter(ctx, "d:", &node, "-o ro")
 }
 
-fn eject_and_load(trial: &mut Trial) -> Result<()> {
-    cd(trial)?;
-    let mark = trial.machine.qmp.mark();
-    let ended = windows(trial, &["eject", "D:"])?;
-    expect_code(&ended, 0)?;
-    trial.expect_mounted("/mnt/letter", false)?;
-    trial.expect_tray(mark, &CD, true)?;
-    let mark = trial.machine.qmp.mark();
-    let ended = windows(trial, &["load", "D:"])?;
-    expect_code(&ended, 0)?;
-    trial.expect_tray(mark, &CD, false)
+fn eject_and_load(ctx: &mut TestContext) -> Result<()> {
+    cd(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    let output = windows(ctx, &["eject", "D:"])?;
+    expect_code(&output, 0)?;
+    ctx.expect_mounted("/mnt/letter", false)?;
+    ctx.expect_tray(mark, &CD, true)?;
+    let mark = ctx.machine.qmp.mark();
+    let output = windows(ctx, &["load", "D:"])?;
+    expect_code(&output, 0)?;
+    ctx.expect_tray(mark, &CD, false)
 }
 
-fn cd_document(trial: &mut Trial) -> Result<()> {
-    cd(trial)?;
-    let status = checked(&windows(trial, &["status", "D:", "--json"])?, 0)?;
+fn cd_document(ctx: &mut TestContext) -> Result<()> {
+    cd(ctx)?;
+    let status = checked(&windows(ctx, &["status", "D:", "--json"])?, 0)?;
     let drive = &status["targets"][0]["drive"];
     ensure!(drive["kind"] == "optical" && drive["medium"] == "present", "{drive}");
     ensure!(drive["volumes"][0]["label"] == "RIGCD", "{drive}");
-    let mark = trial.machine.qmp.mark();
-    let ejected = checked(&windows(trial, &["eject", "D:", "--json"])?, 0)?;
+    let mark = ctx.machine.qmp.mark();
+    let ejected = checked(&windows(ctx, &["eject", "D:", "--json"])?, 0)?;
     ensure!(ejected["targets"][0]["outcome"] == "released", "{ejected}");
-    trial.expect_tray(mark, &CD, true)
+    ctx.expect_tray(mark, &CD, true)
 }
 
-fn stick(trial: &mut Trial) -> Result<()> {
+fn stick(ctx: &mut TestContext) -> Result<()> {
     // Wine unmounts what its device link points to, and ejects that: so the file system is on the whole
     // stick, without partitions.
-    let node = trial.node(&STICK)?;
-    trial.sh(&format!("wipefs -a {node} && mkfs.vfat -I -n RIGWHOLE {node}"))?;
-    letter(trial, "e:", &node, "-t vfat")?;
-    trial.sh("echo precious > /mnt/letter/precious.txt")?;
-    let mark = trial.machine.qmp.mark();
-    let ended = windows(trial, &["eject", "E:", "--json"])?;
+    let node = ctx.node(&STICK)?;
+    ctx.sh(&format!("wipefs -a {node} && mkfs.vfat -I -n RIGWHOLE {node}"))?;
+    letter(ctx, "e:", &node, "-t vfat")?;
+    ctx.sh("echo precious > /mnt/letter/precious.txt")?;
+    let mark = ctx.machine.qmp.mark();
+    let output = windows(ctx, &["eject", "E:", "--json"])?;
     // Which refusal depends on how far Wine passes the request down: "knows it not" or "failed".
-    let code = if ended.code == Some(7) { 7 } else { 1 };
-    let document = checked(&ended, code)?;
+    let code = if output.code == Some(7) { 7 } else { 1 };
+    let document = checked(&output, code)?;
     let target = &document["targets"][0];
     let wanted = if code == 7 { "not-supported" } else { "failed" };
     ensure!(target["outcome"] == wanted, "{target}");
@@ -132,26 +132,26 @@ fn stick(trial: &mut Trial) -> Result<()> {
     for part in ["flushed and dismounted", "not ejected", "ERROR_"] {
         ensure!(message.contains(part), "the message does not say {part:?}: {message}");
     }
-    trial.expect_mounted("/mnt/letter", false)?;
-    trial.mount(&node, "/mnt/letter")?;
-    trial.sh("grep precious /mnt/letter/precious.txt && umount /mnt/letter")?;
-    trial.expect_untouched(mark, &STICK)
+    ctx.expect_mounted("/mnt/letter", false)?;
+    ctx.mount(&node, "/mnt/letter")?;
+    ctx.sh("grep precious /mnt/letter/precious.txt && umount /mnt/letter")?;
+    ctx.expect_untouched(mark, &STICK)
 }
 
-fn own_drive(trial: &mut Trial) -> Result<()> {
-    let fat = trial.partition(&STICK, 2)?;
-    letter(trial, "e:", &fat, "-t vfat")?;
+fn own_drive(ctx: &mut TestContext) -> Result<()> {
+    let fat = ctx.partition(&STICK, 2)?;
+    letter(ctx, "e:", &fat, "-t vfat")?;
     let bin = xtask::paths::rig().join("bin");
     // With all that a debugger wants, the program is larger than the stick's partition.
     let mut strip = Command::new("x86_64-w64-mingw32-strip");
     process::run(strip.args(["-o", "unmoor-small.exe", "unmoor.exe"]).current_dir(&bin))?;
-    trial.sh(&format!("cp {GUEST_FOLDER}/bin/unmoor-small.exe /mnt/letter/unmoor.exe && sync"))?;
-    let ended = wine(trial, r"E:\unmoor.exe", &["eject", r"\", "--dismount-only"])?;
+    ctx.sh(&format!("cp {GUEST_FOLDER}/bin/unmoor-small.exe /mnt/letter/unmoor.exe && sync"))?;
+    let output = wine(ctx, r"E:\unmoor.exe", &["eject", r"\", "--dismount-only"])?;
     // Linux keeps the mount while the program that waits lies on it, whatever Wine answers: what is
     // seen here is that the copy did the work, that its exit code came back, and that it is gone.
-    expect_code(&ended, 0)?;
+    expect_code(&output, 0)?;
     let folder = prefix().directory().display().to_string();
-    let left = trial.sh(&format!("find {folder} -iname 'unmoor*.exe'"))?;
+    let left = ctx.sh(&format!("find {folder} -iname 'unmoor*.exe'"))?;
     ensure!(left.is_empty(), "left behind: {left}");
     Ok(())
 }
@@ -162,9 +162,9 @@ fn status_of<'a>(target: &'a Value, step: &str) -> Option<&'a str> {
 }
 
 /// The document, after the same checks as on Linux.
-fn checked(ended: &Ended, code: i32) -> Result<Value> {
-    expect_code(ended, code)?;
-    unmoor_contract::check(&ended.stdout, Some(code))
-        .map_err(|faults| anyhow::anyhow!("{}: {}", faults.join("; "), ended.stdout))?;
-    document(ended, code)
+fn checked(output: &Output, code: i32) -> Result<Value> {
+    expect_code(output, code)?;
+    unmoor_contract::check(&output.stdout, Some(code))
+        .map_err(|faults| anyhow::anyhow!("{}: {}", faults.join("; "), output.stdout))?;
+    document(output, code)
 }

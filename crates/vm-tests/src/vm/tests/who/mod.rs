@@ -8,7 +8,7 @@ mod system;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use unmoor_rig::drives::STICK;
 use unmoor_rig::nfs;
 
@@ -58,30 +58,30 @@ impl Named<'_> {
 }
 
 /// The whole promise.
-fn blocked(trial: &mut Trial, target: &str, wanted: &[Named<'_>]) -> Result<()> {
-    refused(trial, target, wanted)?;
-    let printed = trial.unmoor(3, &["who", target])?.stdout;
-    let document = who(trial, target, wanted)?;
+fn blocked(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<()> {
+    refused(ctx, target, wanted)?;
+    let printed = ctx.unmoor(3, &["who", target])?.stdout;
+    let document = who(ctx, target, wanted)?;
     for command in remedies(&printed, &document)? {
-        trial.sh(&format!("PATH={TOOLS}:$PATH:{}\n{command}", nfs::PROGRAMS))?;
+        ctx.sh(&format!("PATH={TOOLS}:$PATH:{}\n{command}", nfs::PROGRAMS))?;
     }
-    let mark = trial.machine.qmp.mark();
+    let mark = ctx.machine.qmp.mark();
     // A program that was told to end does so in its own time.
-    trial.unmoor(0, &["eject", "--wait", "60s", target])?;
-    trial.expect_tray(mark, &STICK, true)
+    ctx.unmoor(0, &["eject", "--wait", "60s", target])?;
+    ctx.expect_tray(mark, &STICK, true)
 }
 
 /// The release is refused and names the same, and nothing has moved.
-fn refused(trial: &mut Trial, target: &str, wanted: &[Named<'_>]) -> Result<()> {
-    let mark = trial.machine.qmp.mark();
-    let document = trial.unmoor_json(3, &["eject", target])?;
-    trial.expect_untouched(mark, &STICK)?;
+fn refused(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<()> {
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(3, &["eject", target])?;
+    ctx.expect_untouched(mark, &STICK)?;
     expect_named(&document["targets"][0], wanted)
 }
 
 /// `who` names these, each once, and nothing else.
-fn who(trial: &mut Trial, target: &str, wanted: &[Named<'_>]) -> Result<Value> {
-    let document = trial.unmoor_json(3, &["who", target])?;
+fn who(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<Value> {
+    let document = ctx.unmoor_json(3, &["who", target])?;
     let found = &document["targets"][0];
     expect_named(found, wanted)?;
     ensure!(found["scan"]["complete"] == true, "not everything was seen: {}", found["scan"]);

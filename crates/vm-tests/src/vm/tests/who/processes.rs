@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Named, blocked};
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
 use unmoor_rig::machine::GUEST_TOOLS;
@@ -33,7 +33,7 @@ macro_rules! row {
             promise: concat!($promise, " is named, and the command printed moves it"),
             drives: &[&STICK],
             machine: &STANDARD,
-            run: |trial| moved(trial, &$row),
+            run: |ctx| moved(ctx, &$row),
         }
     };
 }
@@ -188,10 +188,10 @@ pub const TESTS: &[Test] = &[
     ),
 ];
 
-fn moved(trial: &mut Trial, row: &Row) -> Result<()> {
-    let node = trial.partition(&STICK, 1)?;
-    trial.mount(&node, "/mnt/ext")?;
-    let pid = trial.hold(row.script)?;
+fn moved(ctx: &mut TestContext, row: &Row) -> Result<()> {
+    let node = ctx.partition(&STICK, 1)?;
+    ctx.mount(&node, "/mnt/ext")?;
+    let pid = ctx.hold(row.script)?;
     let named = Named {
         kind: "process",
         usage: row.usage,
@@ -200,5 +200,5 @@ fn moved(trial: &mut Trial, row: &Row) -> Result<()> {
         process: Some((&pid, row.name)),
         ..Named::default()
     };
-    blocked(trial, &node, &[named])
+    blocked(ctx, &node, &[named])
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::{Named, TOOLS, blocked, who};
-use crate::test_context::Trial;
+use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Skip, Test};
 use unmoor_rig::drives::{STICK, STICK2};
 use unmoor_rig::machine::GUEST_TOOLS;
@@ -82,9 +82,9 @@ pub const TESTS: &[Test] = &[
     row!("export", ONE, "an NFS export is named, and the command printed ends it", export),
 ];
 
-fn mounted(trial: &mut Trial) -> Result<String> {
-    let node = trial.partition(&STICK, 1)?;
-    trial.mount(&node, "/mnt/ext")?;
+fn mounted(ctx: &mut TestContext) -> Result<String> {
+    let node = ctx.partition(&STICK, 1)?;
+    ctx.mount(&node, "/mnt/ext")?;
     Ok(node)
 }
 
@@ -98,25 +98,25 @@ fn kernel<'a>(kind: &'a str, path: &'a str) -> Named<'a> {
     Named { kind, usage: "kernel", path, ..Named::default() }
 }
 
-fn nested(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    trial.sh("mkdir '/mnt/ext/a b' && mount -t tmpfs tmpfs '/mnt/ext/a b' && \
+fn nested(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    ctx.sh("mkdir '/mnt/ext/a b' && mount -t tmpfs tmpfs '/mnt/ext/a b' && \
          mkdir '/mnt/ext/a b/c' && mount -t tmpfs tmpfs '/mnt/ext/a b/c'")?;
-    blocked(trial, &node, &[mount("mount", "/mnt/ext/a b"), mount("mount", "/mnt/ext/a b/c")])
+    blocked(ctx, &node, &[mount("mount", "/mnt/ext/a b"), mount("mount", "/mnt/ext/a b/c")])
 }
 
 const UNSHARE: &str = "exec unshare -m --propagation private sh -c 'echo held $$; exec sleep 1000'";
 
-fn namespace(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    let pid = trial.hold(UNSHARE)?;
+fn namespace(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    let pid = ctx.hold(UNSHARE)?;
     let by = Some((&*pid, "sleep"));
-    blocked(trial, &node, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
+    blocked(ctx, &node, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
 }
 
-fn several(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    let pid = trial.hold(
+fn several(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    let pid = ctx.hold(
         "mkdir /mnt/ext/a /mnt/else && exec unshare -m --propagation private sh -c \
          'mount --bind /mnt/ext/a /mnt/else; mount --bind /mnt/ext /mnt/ext/a; echo held $$; exec sleep 1000'",
     )?;
@@ -126,12 +126,12 @@ fn several(trial: &mut Trial) -> Result<()> {
         command: Some(&command),
         ..mount("namespace", "/mnt/ext")
     };
-    blocked(trial, &node, &[named])
+    blocked(ctx, &node, &[named])
 }
 
-fn rooted(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    let pid = trial.hold(
+fn rooted(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    let pid = ctx.hold(
         "mkdir -p /mnt/jail && exec unshare -m --propagation private $AGENT hold root /mnt/jail",
     )?;
     let command = format!("nsenter --target {pid} --mount umount /mnt/ext");
@@ -140,7 +140,7 @@ fn rooted(trial: &mut Trial) -> Result<()> {
         command: Some(&command),
         ..mount("namespace", "/mnt/ext")
     };
-    blocked(trial, &node, &[named])
+    blocked(ctx, &node, &[named])
 }
 
 /// Puts the shell into this control group, as what manages services and containers would.
@@ -153,22 +153,22 @@ fn in_group(group: &str, script: &str) -> String {
 }
 
 /// There is no systemd and no container engine in the guest: what is printed calls this instead.
-fn stand_in(trial: &mut Trial, name: &str, script: &str) -> Result<()> {
-    trial
+fn stand_in(ctx: &mut TestContext, name: &str, script: &str) -> Result<()> {
+    ctx
         .sh(&format!(
             "mkdir -p {TOOLS} && printf '#!/bin/sh\\n%s\\n' '{script}' >{TOOLS}/{name} && chmod 755 {TOOLS}/{name}"
         ))
         .map(drop)
 }
 
-fn service(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
+fn service(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
     stand_in(
-        trial,
+        ctx,
         "systemctl",
         "test \"$1\" = stop && kill $(cat /sys/fs/cgroup/system.slice/\"$2\"/cgroup.procs)",
     )?;
-    let pid = trial.hold(&in_group("system.slice/backup.service", UNSHARE))?;
+    let pid = ctx.hold(&in_group("system.slice/backup.service", UNSHARE))?;
     let by = Some((&*pid, "sleep"));
     let named = Named {
         process: by,
@@ -176,20 +176,20 @@ fn service(trial: &mut Trial) -> Result<()> {
         command: Some("systemctl stop backup.service"),
         ..mount("namespace", "/mnt/ext")
     };
-    blocked(trial, &node, &[named])
+    blocked(ctx, &node, &[named])
 }
 
 const CONTAINER: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-fn container(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
+fn container(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
     stand_in(
-        trial,
+        ctx,
         "docker",
         "test \"$1\" = stop && kill $(cat /sys/fs/cgroup/docker/\"$2\"*/cgroup.procs)",
     )?;
     let script = "exec 7>/mnt/ext/file; echo held $$; exec sleep 1000";
-    let pid = trial.hold(&in_group(&format!("docker/{CONTAINER}"), script))?;
+    let pid = ctx.hold(&in_group(&format!("docker/{CONTAINER}"), script))?;
     let named = Named {
         kind: "process",
         usage: "open-for-writing",
@@ -199,60 +199,59 @@ fn container(trial: &mut Trial) -> Result<()> {
         unit: Some("docker:0123456789ab"),
         command: Some("docker stop 0123456789ab"),
     };
-    blocked(trial, &node, &[named])
+    blocked(ctx, &node, &[named])
 }
 
-fn kept(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    trial
-        .sh("mkdir /mnt/ns && mount -t tmpfs tmpfs /mnt/ns && mount --make-private /mnt/ns && \
+fn kept(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    ctx.sh("mkdir /mnt/ns && mount -t tmpfs tmpfs /mnt/ns && mount --make-private /mnt/ns && \
          touch '/mnt/ns/a b' && unshare --mount='/mnt/ns/a b' --propagation private true")?;
     let command = "nsenter '--mount=/mnt/ns/a b' umount /mnt/ext";
     let named = Named { command: Some(command), ..mount("namespace", "/mnt/ext") };
-    blocked(trial, &node, &[named])
+    blocked(ctx, &node, &[named])
 }
 
-fn overlay(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
+fn overlay(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
     let layers = "lowerdir=/mnt/ext/a,upperdir=/mnt/ext/b,workdir=/mnt/ext/c";
-    trial.sh("mkdir -p /mnt/ext/a /mnt/ext/b /mnt/ext/c /mnt/merged")?;
+    ctx.sh("mkdir -p /mnt/ext/a /mnt/ext/b /mnt/ext/c /mnt/merged")?;
     // One of our own namespace is unmounted with the stick.
-    trial.hold(&format!(
+    ctx.hold(&format!(
         "exec unshare -m sh -c 'mount -t overlay overlay -o {layers} /mnt/merged && echo held $$ && \
          exec sleep 1000'"
     ))?;
     let named = [mount("overlay", "/mnt/merged"), mount("namespace", "/mnt/ext")];
-    blocked(trial, &node, &named)
+    blocked(ctx, &node, &named)
 }
 
-fn relative(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    trial.sh("mkdir -p /mnt/ext/a /mnt/ext/b /mnt/ext/c /mnt/merged")?;
+fn relative(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    ctx.sh("mkdir -p /mnt/ext/a /mnt/ext/b /mnt/ext/c /mnt/merged")?;
     let layers = "lowerdir=a,upperdir=b,workdir=c";
-    trial.sh(&format!("cd /mnt/ext && mount -t overlay overlay -o {layers} /mnt/merged"))?;
+    ctx.sh(&format!("cd /mnt/ext && mount -t overlay overlay -o {layers} /mnt/merged"))?;
     // Another one like it, which lies elsewhere: it stays, and is in nobody's way.
-    trial.sh("mkdir -p /mnt/own/a /mnt/own/b /mnt/own/c /mnt/own/merged")?;
-    trial.sh(&format!("cd /mnt/own && mount -t overlay overlay -o {layers} /mnt/own/merged"))?;
-    blocked(trial, &node, &[mount("overlay", "/mnt/merged")])?;
-    trial.expect_mounted("/mnt/own/merged", true)
+    ctx.sh("mkdir -p /mnt/own/a /mnt/own/b /mnt/own/c /mnt/own/merged")?;
+    ctx.sh(&format!("cd /mnt/own && mount -t overlay overlay -o {layers} /mnt/own/merged"))?;
+    blocked(ctx, &node, &[mount("overlay", "/mnt/merged")])?;
+    ctx.expect_mounted("/mnt/own/merged", true)
 }
 
-fn stack(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    trial.sh("mkdir -p /mnt/ext/a/sub /mnt/ext/b /mnt/over /mnt/one /mnt/two
+fn stack(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    ctx.sh("mkdir -p /mnt/ext/a/sub /mnt/ext/b /mnt/over /mnt/one /mnt/two
          mount -t overlay overlay -o lowerdir=/mnt/ext/a:/mnt/ext/b /mnt/one
          mount -t overlay overlay -o lowerdir=/mnt/one:/mnt/over /mnt/two
          mount -t tmpfs tmpfs /mnt/two/sub")?;
-    blocked(trial, &node, &[mount("mount", "/mnt/two/sub")])
+    blocked(ctx, &node, &[mount("mount", "/mnt/two/sub")])
 }
 
 /// Mounts an image that lies there on `/mnt/image`, and opens a file in it.
-fn open_in_image(trial: &mut Trial, directory: &str) -> Result<String> {
-    trial.sh(&format!(
+fn open_in_image(ctx: &mut TestContext, directory: &str) -> Result<String> {
+    ctx.sh(&format!(
         "truncate -s 8M {directory}/image && mkfs.ext4 -q {directory}/image && mkdir -p /mnt/image && \
          mount -o loop {directory}/image /mnt/image"
     ))?;
-    trial.hold("exec 7>/mnt/image/file; echo held $$; exec sleep 1000")
+    ctx.hold("exec 7>/mnt/image/file; echo held $$; exec sleep 1000")
 }
 
 fn in_image(pid: &str) -> Named<'_> {
@@ -266,27 +265,27 @@ fn in_image(pid: &str) -> Named<'_> {
     }
 }
 
-fn image(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    let pid = open_in_image(trial, "/mnt/ext")?;
-    blocked(trial, &node, &[in_image(&pid)])
+fn image(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    let pid = open_in_image(ctx, "/mnt/ext")?;
+    blocked(ctx, &node, &[in_image(&pid)])
 }
 
-fn subvolume(trial: &mut Trial) -> Result<()> {
-    let node = trial.partition(&STICK, 2)?;
-    trial.sh(&format!("modprobe btrfs; umount {node} 2>/dev/null; mkfs.btrfs -q -f -M {node}"))?;
-    trial.mount(&node, "/mnt/btr")?;
-    trial.sh("btrfs -q subvolume create /mnt/btr/sub")?;
-    let pid = open_in_image(trial, "/mnt/btr/sub")?;
-    blocked(trial, &node, &[in_image(&pid)])
+fn subvolume(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.partition(&STICK, 2)?;
+    ctx.sh(&format!("modprobe btrfs; umount {node} 2>/dev/null; mkfs.btrfs -q -f -M {node}"))?;
+    ctx.mount(&node, "/mnt/btr")?;
+    ctx.sh("btrfs -q subvolume create /mnt/btr/sub")?;
+    let pid = open_in_image(ctx, "/mnt/btr/sub")?;
+    blocked(ctx, &node, &[in_image(&pid)])
 }
 
 const LUKS: &str = "luksFormat -q --type luks1 --pbkdf-force-iterations 1000";
 
-fn open_luks(trial: &mut Trial) -> Result<String> {
-    let node = trial.partition(&STICK, 2)?;
-    trial.sh("modprobe dm-crypt")?;
-    trial.sh(&format!(
+fn open_luks(ctx: &mut TestContext) -> Result<String> {
+    let node = ctx.partition(&STICK, 2)?;
+    ctx.sh("modprobe dm-crypt")?;
+    ctx.sh(&format!(
         "printf key | cryptsetup {LUKS} {node} -
          printf key | cryptsetup open --key-file - {node} unmoor-who
          mkfs.ext4 -q /dev/mapper/unmoor-who"
@@ -294,15 +293,15 @@ fn open_luks(trial: &mut Trial) -> Result<String> {
     Ok(node)
 }
 
-fn idle(trial: &mut Trial) -> Result<()> {
-    let node = open_luks(trial)?;
-    trial.unmoor(0, &["who", &node]).map(drop)
+fn idle(ctx: &mut TestContext) -> Result<()> {
+    let node = open_luks(ctx)?;
+    ctx.unmoor(0, &["who", &node]).map(drop)
 }
 
-fn luks(trial: &mut Trial) -> Result<()> {
-    let node = open_luks(trial)?;
+fn luks(ctx: &mut TestContext) -> Result<()> {
+    let node = open_luks(ctx)?;
     let script = "exec 7</dev/mapper/unmoor-who; echo held $$; exec sleep 1000";
-    let pid = trial.hold(script)?;
+    let pid = ctx.hold(script)?;
     let named = Named {
         kind: "process",
         usage: "device",
@@ -311,60 +310,60 @@ fn luks(trial: &mut Trial) -> Result<()> {
         process: Some((&pid, "sleep")),
         ..Named::default()
     };
-    blocked(trial, &node, &[named])
+    blocked(ctx, &node, &[named])
 }
 
-fn lvm(trial: &mut Trial) -> Result<()> {
-    let (node, other) = (trial.partition(&STICK, 2)?, trial.partition(&STICK2, 1)?);
-    trial.sh("modprobe dm-mod")?;
-    trial.sh(&format!(
+fn lvm(ctx: &mut TestContext) -> Result<()> {
+    let (node, other) = (ctx.partition(&STICK, 2)?, ctx.partition(&STICK2, 1)?);
+    ctx.sh("modprobe dm-mod")?;
+    ctx.sh(&format!(
         "pvcreate -qff -y {node} {other} && vgcreate -q unmoor-vg {node} {other} && \
          lvcreate -q -y -Zn -l 100%FREE -n a-b unmoor-vg"
     ))?;
-    blocked(trial, &node, &[kernel("mapping", "/dev/dm-0")])
+    blocked(ctx, &node, &[kernel("mapping", "/dev/dm-0")])
 }
 
-fn md(trial: &mut Trial) -> Result<()> {
-    let (node, other) = (trial.partition(&STICK, 2)?, trial.partition(&STICK2, 1)?);
-    trial.sh("modprobe raid1; modprobe md-mod; true")?;
-    trial.sh(&format!(
+fn md(ctx: &mut TestContext) -> Result<()> {
+    let (node, other) = (ctx.partition(&STICK, 2)?, ctx.partition(&STICK2, 1)?);
+    ctx.sh("modprobe raid1; modprobe md-mod; true")?;
+    ctx.sh(&format!(
         "wipefs -qa {node} {other}; mdadm --create /dev/md77 --run --level=1 --raid-devices=2 \
          --assume-clean --metadata=1.2 {node} {other}"
     ))?;
-    blocked(trial, &node, &[kernel("raid", "/dev/md77")])
+    blocked(ctx, &node, &[kernel("raid", "/dev/md77")])
 }
 
-fn btrfs(trial: &mut Trial) -> Result<()> {
-    let (node, other) = (trial.partition(&STICK, 2)?, trial.partition(&STICK2, 1)?);
-    trial.sh(&format!(
+fn btrfs(ctx: &mut TestContext) -> Result<()> {
+    let (node, other) = (ctx.partition(&STICK, 2)?, ctx.partition(&STICK2, 1)?);
+    ctx.sh(&format!(
         "modprobe btrfs; mkfs.btrfs -q -f -M -d single -m single {node} {other} && \
          btrfs device scan {node} {other}"
     ))?;
-    trial.mount(&other, "/mnt/both")?;
-    blocked(trial, &node, &[mount("raid", "/mnt/both")])
+    ctx.mount(&other, "/mnt/both")?;
+    blocked(ctx, &node, &[mount("raid", "/mnt/both")])
 }
 
-fn swap(trial: &mut Trial) -> Result<()> {
-    let node = trial.partition(&STICK, 2)?;
-    trial.sh(&format!("mkswap {node} && swapon {node}"))?;
-    blocked(trial, &node, &[kernel("swap", &node)])
+fn swap(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.partition(&STICK, 2)?;
+    ctx.sh(&format!("mkswap {node} && swapon {node}"))?;
+    blocked(ctx, &node, &[kernel("swap", &node)])
 }
 
-fn swap_file(trial: &mut Trial) -> Result<()> {
-    let node = mounted(trial)?;
-    trial.sh(
+fn swap_file(ctx: &mut TestContext) -> Result<()> {
+    let node = mounted(ctx)?;
+    ctx.sh(
         "dd if=/dev/zero of='/mnt/ext/swap file' bs=1M count=8 && chmod 600 '/mnt/ext/swap file' && \
          mkswap '/mnt/ext/swap file' && swapon '/mnt/ext/swap file'",
     )?;
-    blocked(trial, &node, &[kernel("swap", "/mnt/ext/swap file")])
+    blocked(ctx, &node, &[kernel("swap", "/mnt/ext/swap file")])
 }
 
 /// The kernel's table of exports is filled as its helper, `rpc.mountd`, would when a client comes.
-fn export(trial: &mut Trial) -> Result<()> {
+fn export(ctx: &mut TestContext) -> Result<()> {
     nfs::ensure().map_err(|error| Skip(format!("{error:#}")))?;
-    let node = mounted(trial)?;
+    let node = mounted(ctx)?;
     let far = "2147483647";
-    trial.sh(&format!(
+    ctx.sh(&format!(
         "modprobe nfsd && {{ mountpoint -q /proc/fs/nfsd || mount -t nfsd nfsd /proc/fs/nfsd; }} && \
          mkdir -p /var/lib/nfs /run/nfs && touch /var/lib/nfs/etab /etc/exports && \
          {}/exportfs -o fsid=7,rw,no_subtree_check,insecure '*:/mnt/ext' && \
@@ -375,7 +374,7 @@ fn export(trial: &mut Trial) -> Result<()> {
     ))?;
     let command = "exportfs -u '*:/mnt/ext' && exportfs -f";
     let named = Named { command: Some(command), ..kernel("export", "/mnt/ext") };
-    let seen = who(trial, &node, std::slice::from_ref(&named));
+    let seen = who(ctx, &node, std::slice::from_ref(&named));
     seen.context("the table of exports")?;
-    blocked(trial, &node, &[named])
+    blocked(ctx, &node, &[named])
 }

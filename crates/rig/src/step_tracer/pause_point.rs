@@ -6,7 +6,7 @@ use super::ptrace::Entry;
 
 /// Where to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Point {
+pub enum PausePoint {
     /// The table of mounts is read for the first time.
     Resolve,
     /// The first `syncfs` or `fsync`.
@@ -30,7 +30,7 @@ pub enum Point {
 }
 
 /// What has been seen of a release so far.
-pub struct Course {
+pub struct StepTracker {
     node: String,
     resolving: bool,
     flushing: bool,
@@ -48,7 +48,7 @@ enum Claim {
     Held,
 }
 
-impl Course {
+impl StepTracker {
     /// A release of the drive with this node.
     pub fn of(node: &str) -> Self {
         Self {
@@ -70,8 +70,8 @@ impl Course {
         pid: pid_t,
         call: &Entry,
         text: impl Fn(u64) -> String,
-        behind: impl Fn(u64) -> String,
-    ) -> Vec<Point> {
+        descriptor_path: impl Fn(u64) -> String,
+    ) -> Vec<PausePoint> {
         let [first, second, third, ..] = call.arguments;
         match call.number {
             libc::SYS_openat => {
@@ -79,23 +79,23 @@ impl Course {
                 self.opens(pid, &text(second), flags)
             }
             libc::SYS_syncfs | libc::SYS_fsync if self.locking => self.dismounts(),
-            libc::SYS_syncfs | libc::SYS_fsync => once(&mut self.flushing, Point::Flush),
-            libc::SYS_umount2 if second & EXPIRE != 0 => once(&mut self.locking, Point::Lock),
+            libc::SYS_syncfs | libc::SYS_fsync => once(&mut self.flushing, PausePoint::Flush),
+            libc::SYS_umount2 if second & EXPIRE != 0 => once(&mut self.locking, PausePoint::Lock),
             libc::SYS_umount2 => {
                 let mut points = self.dismounts();
-                points.push(Point::Unmount);
+                points.push(PausePoint::Unmount);
                 points
             }
             libc::SYS_ioctl if TAKE_DOWN.contains(&second) && !self.is_claimed() => {
                 let mut points = self.dismounts();
-                points.push(Point::TakeDown);
+                points.push(PausePoint::TakeDown);
                 points
             }
             libc::SYS_ioctl if COMMANDS.contains(&second) && self.is_claimed() => {
-                once(&mut self.ejecting, Point::Eject)
+                once(&mut self.ejecting, PausePoint::Eject)
             }
-            libc::SYS_close if self.verifying && self.is_node(&behind(first)) => {
-                vec![Point::Unlock]
+            libc::SYS_close if self.verifying && self.is_node(&descriptor_path(first)) => {
+                vec![PausePoint::Unlock]
             }
             _ => Vec::new(),
         }
@@ -110,20 +110,20 @@ impl Course {
         }
     }
 
-    fn opens(&mut self, pid: pid_t, path: &str, flags: c_int) -> Vec<Point> {
+    fn opens(&mut self, pid: pid_t, path: &str, flags: c_int) -> Vec<PausePoint> {
         if path == self.node && flags & libc::O_EXCL != 0 {
             self.claim = Claim::Asked(pid);
-            return vec![Point::Claim];
+            return vec![PausePoint::Claim];
         }
         let removes = ["/remove", "/delete"].iter().any(|name| path.ends_with(name));
         if removes && flags & libc::O_ACCMODE == libc::O_WRONLY && self.is_claimed() {
-            return once(&mut self.ejecting, Point::Eject);
+            return once(&mut self.ejecting, PausePoint::Eject);
         }
         if path == "dev" && self.ejecting {
-            return once(&mut self.verifying, Point::Verify);
+            return once(&mut self.verifying, PausePoint::Verify);
         }
         if path == "/proc/self/mountinfo" {
-            return once(&mut self.resolving, Point::Resolve);
+            return once(&mut self.resolving, PausePoint::Resolve);
         }
         Vec::new()
     }
@@ -133,8 +133,8 @@ impl Course {
         path.strip_suffix(" (deleted)").unwrap_or(path) == self.node
     }
 
-    fn dismounts(&mut self) -> Vec<Point> {
-        once(&mut self.dismounting, Point::Dismount)
+    fn dismounts(&mut self) -> Vec<PausePoint> {
+        once(&mut self.dismounting, PausePoint::Dismount)
     }
 
     fn is_claimed(&self) -> bool {
@@ -142,7 +142,7 @@ impl Course {
     }
 }
 
-fn once(seen: &mut bool, point: Point) -> Vec<Point> {
+fn once(seen: &mut bool, point: PausePoint) -> Vec<PausePoint> {
     if std::mem::replace(seen, true) { Vec::new() } else { vec![point] }
 }
 
@@ -166,12 +166,12 @@ mod tests {
     /// The calls of a release, as strace shows them, and the points each of them is.
     #[test]
     fn every_step_of_a_release_begins_once() {
-        let mut course = Course::of("/dev/sdb");
+        let mut tracker = StepTracker::of("/dev/sdb");
         let mut seen = Vec::new();
         let mut go = |pid, call: Entry, path: &str, result| {
             let text = |_| path.to_owned();
-            seen.extend(course.enters(pid, &call, text, text));
-            course.leaves(pid, result);
+            seen.extend(tracker.enters(pid, &call, text, text));
+            tracker.leaves(pid, result);
         };
         let read = u64::try_from(libc::O_RDONLY).unwrap();
         let claim = u64::try_from(libc::O_RDONLY | libc::O_EXCL).unwrap();
@@ -189,7 +189,7 @@ mod tests {
         go(1, entry(libc::SYS_openat, [4, 0, read]), "dev", 8);
         go(1, entry(libc::SYS_close, [8, 0, 0]), "", 0);
         go(1, entry(libc::SYS_close, [7, 0, 0]), "/dev/sdb", 0);
-        use Point::{Claim, Dismount, Eject, Flush, Lock, Resolve, Unlock, Unmount, Verify};
+        use PausePoint::{Claim, Dismount, Eject, Flush, Lock, Resolve, Unlock, Unmount, Verify};
         let all = [Resolve, Flush, Lock, Dismount, Unmount, Claim, Eject, Verify, Unlock];
         assert_eq!(seen, all);
     }
