@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: everything that must pass before a change lands, as a list of steps.
+//! `cargo xtask ci`: everything that must pass before a change lands, as a table of steps.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -13,18 +13,18 @@ pub struct Options {
     filter: Option<String>,
 }
 
-/// One step. To add one, add it to [`STEPS`].
+/// One step of [`STEPS`].
 struct Step {
     name: &'static str,
     what: What,
-    /// Without this one there is no point in the rest.
+    /// True if the other steps need this one.
     needed: bool,
 }
 
 enum What {
-    /// Something this program does itself.
+    /// Function of this program.
     Call(fn() -> Result<()>),
-    /// cargo with these words and these variables.
+    /// Arguments and environment variables of cargo.
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
 }
 

@@ -1,4 +1,4 @@
-//! What belongs to the Rust toolchain and rustup's minimal profile leaves out.
+//! Components of the Rust toolchain that rustup's minimal profile leaves out.
 
 use std::process::{Command, Stdio};
 
@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// The cargo commands that the checks call, and the components they are in.
+/// Cargo commands that the checks call, and their components.
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
 
-/// Adds the missing ones to the toolchain that runs us.
+/// Adds the missing components to the toolchain that runs this program.
 pub fn ensure() -> Result<()> {
     let missing: Vec<&str> =
         COMPONENTS.into_iter().filter(|(verb, _)| !works(verb)).map(|(_, name)| name).collect();

@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: feeds every reader of foreign text and bytes (docs/fuzzing.md).
+//! `cargo xtask fuzz`: feeds every parser of foreign text and bytes (docs/fuzzing.md).
 //!
-//! With libFuzzer where a nightly toolchain and cargo-fuzz are installed, else with random changes of the
-//! seeds, which needs nothing.
+//! Uses libFuzzer where a nightly toolchain and cargo-fuzz are installed. Otherwise applies random changes to
+//! the seeds, which needs nothing.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -14,7 +14,7 @@ use crate::{paths, process};
 pub struct Options {
     /// Only this parser
     parser: Option<String>,
-    /// How long each parser is fed
+    /// Time for each parser
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Leave libFuzzer alone even where it is installed
@@ -22,7 +22,7 @@ pub struct Options {
     stable: bool,
 }
 
-/// A parser may take this much memory altogether, and in one piece.
+/// Limits of a parser's memory: in total, and of one allocation.
 const MEMORY: [&str; 2] = ["-rss_limit_mb=512", "-malloc_limit_mb=64"];
 
 pub fn command(options: &Options) -> Result<ExitCode> {
@@ -77,7 +77,7 @@ fn has_libfuzzer() -> bool {
     version.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
 }
 
-/// `cargo fuzz` on the nightly toolchain: it needs compiler flags that the stable one refuses.
+/// Returns `cargo fuzz` on the nightly toolchain, for compiler flags that the stable one refuses.
 fn fuzz(words: &[&str]) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", "nightly", "cargo", "fuzz"]).args(words);
@@ -101,7 +101,7 @@ fn changes(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What libFuzzer says at the end.
+/// Figures that libFuzzer prints at the end.
 struct Figures {
     executions: u64,
     per_second: u64,
@@ -133,7 +133,7 @@ fn feed(parser: &str, seconds: u64) -> Result<Figures> {
     })
 }
 
-/// The line that says what was wrong, and where the input is kept.
+/// Returns the line with the error, and the path of the input.
 fn why(said: &str) -> String {
     let panic = said.lines().skip_while(|line| !line.contains("panicked at")).take(2);
     let error = said.lines().find(|line| line.contains("ERROR: libFuzzer"));
@@ -143,7 +143,7 @@ fn why(said: &str) -> String {
     words.join(" | ")
 }
 
-/// How many branches were reached: the last `cov:`.
+/// Returns the number of branches reached: the last `cov:`.
 fn branches(said: &str) -> u64 {
     let last = said.rsplit("cov: ").next().and_then(|rest| rest.split(' ').next());
     last.and_then(|number| number.parse().ok()).unwrap_or(0)

@@ -1,15 +1,15 @@
-//! The Debian packages that each kind of work needs, as data.
+//! Debian packages that each kind of work needs, as data.
 
-/// Packages that one kind of work needs.
+/// Packages for one kind of work.
 pub struct PackageSet {
     pub name: &'static str,
     pub why: &'static str,
     pub packages: &'static [&'static str],
-    /// The least version of some of them.
+    /// Lowest version of some of them.
     pub at_least: &'static [(&'static str, &'static str)],
 }
 
-/// The virtual machine, and what its guest tests call (the guest sees this machine's programs).
+/// Virtual machine, and the programs of its tests (the guest sees this machine's programs).
 pub const VM: PackageSet = PackageSet {
     name: "vm",
     why: "the virtual machine with emulated drives, and the programs its tests compare with",
@@ -45,7 +45,7 @@ pub const VM: PackageSet = PackageSet {
     at_least: &[],
 };
 
-/// The Windows program: Debian's compiler, whose standard library is built for Windows here, and Wine.
+/// Windows build: Debian's compiler, whose standard library is built here, and Wine.
 pub const WINDOWS: PackageSet = PackageSet {
     name: "windows",
     why: "the compiler and linkers for Windows, and Wine to run what they make",
@@ -70,5 +70,5 @@ pub const WINDOWS: PackageSet = PackageSet {
     ],
 };
 
-/// Every set, in the order they are installed. A new kind of work adds its own here.
+/// Every set, in the order of installation.
 pub const ALL: &[&PackageSet] = &[&VM, &WINDOWS];

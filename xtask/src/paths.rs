@@ -1,13 +1,13 @@
-//! Where things lie. Everything the rig makes is under `target/rig`, so `cargo clean` removes it.
+//! Paths of the repository. The rig's files are under `target/rig`, so `cargo clean` removes them.
 
 use std::path::{Path, PathBuf};
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// Cargo's target directory.
+/// Returns cargo's target directory.
 pub fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => repository().join(directory),
@@ -15,7 +15,7 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// What the rig makes: kernel, media, logs.
+/// Returns the rig's folder: kernel, media, logs.
 pub fn rig() -> PathBuf {
     target().join("rig")
 }

@@ -1,4 +1,4 @@
-//! Running other programs, with errors that say which program and what it said.
+//! Running other programs, with errors that name the program and show its output.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// A command that also finds administrators' programs: Debian keeps `/usr/sbin` out of a user's `PATH`.
+/// Returns a command that also finds administrators' programs: Debian keeps `/usr/sbin` out of a user's
+/// `PATH`.
 pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     let path = std::env::var("PATH").unwrap_or_default();
@@ -15,7 +16,7 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs it quietly; its output is shown only in the error.
+/// Runs a command and returns its output. An error shows the output.
 pub fn run(command: &mut Command) -> Result<String> {
     let shown = line(command);
     let output =
@@ -31,7 +32,7 @@ pub fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs it with its output going where ours goes.
+/// Runs a command with its output going to this program's.
 pub fn run_visibly(command: &mut Command) -> Result<()> {
     let shown = line(command);
     let status = command.status().with_context(|| format!("cannot start: {shown}"))?;
@@ -59,14 +60,14 @@ pub fn finish(command: &mut Command) -> Result<(i32, String, String)> {
     Ok((code, text(&output.stdout), text(&output.stderr)))
 }
 
-/// The command as a person would type it.
+/// Returns the command as a user would type it.
 pub fn line(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }
 
-/// Builds the command for use (release profile) and says where it is.
+/// Builds `unmoor` (release profile) and returns its path.
 pub fn build_unmoor() -> Result<PathBuf> {
     let mut cargo = Command::new(cargo());
     cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
@@ -83,7 +84,7 @@ pub fn cargo_run(package: &str) -> Command {
     cargo
 }
 
-/// The cargo that runs us.
+/// Returns the cargo that runs this program.
 pub fn cargo() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: installs what is missing, and nothing else.
+//! `cargo xtask setup`: installs missing packages and components, and nothing else.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
@@ -15,7 +15,7 @@ pub fn command() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Installs what any of the other commands needs.
+/// Installs everything that the other commands need.
 pub fn everything() -> Result<()> {
     components::ensure()?;
     self::ensure(packages::ALL)
@@ -115,7 +115,7 @@ fn apt(prefix: &[&str], words: &[String]) -> Result<()> {
     process::run(Command::new(all[0]).args(&all[1..])).map(drop)
 }
 
-/// How to become root: not at all, by sudo, or (`None`) not possible.
+/// Returns the prefix of a command that needs root: none, or sudo; `None` if root is out of reach.
 fn privilege() -> Option<&'static [&'static str]> {
     if rustix::process::geteuid().is_root() {
         return Some(&[]);
@@ -128,7 +128,7 @@ fn privilege() -> Option<&'static [&'static str]> {
     }
 }
 
-/// Which packages of these sets are not installed, or too old.
+/// Returns the packages of these sets that are not installed, or too old.
 fn missing(sets: &[&PackageSet]) -> Result<Packages> {
     let mut missing: Packages = sets.iter().flat_map(|set| set.packages.iter().copied()).collect();
     // dpkg-query exits 1 when it does not know one of the names: its output is the answer.

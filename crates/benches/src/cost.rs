@@ -1,8 +1,8 @@
-//! What one run of a program cost, and the median of many.
+//! Cost of one run of a program, and the median of many.
 
 use serde::{Deserialize, Serialize};
 
-/// One run, from the start of the process to its end.
+/// Cost of one run, from the start of the process to its end.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Cost {
     pub code: i32,
@@ -17,7 +17,7 @@ fn median(mut values: Vec<u64>) -> u64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// All runs of one program in a comparison.
+/// Runs of one program in a comparison.
 #[derive(Debug, Default)]
 pub struct Runs {
     pub name: String,
@@ -55,7 +55,7 @@ impl Runs {
     }
 }
 
-/// The number of calls in the closing line of `strace -c`.
+/// Returns the number of calls in the last line of `strace -c`.
 pub fn system_calls(summary: &str) -> Option<u64> {
     let total = summary.lines().rev().find(|line| line.trim_end().ends_with("total"))?;
     // % time, seconds, usecs/call, calls, errors (if any), "total"

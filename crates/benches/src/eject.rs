@@ -55,7 +55,7 @@ fn emulated(machine: &mut Machine, drive: &Drive, rounds: usize) -> Result<Vec<R
     Ok(all)
 }
 
-/// A fresh medium, mounted and written to; one release; and a look whether it is one.
+/// Mounts and writes to a new medium, releases it once, and checks that it was released.
 fn run_once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Cost> {
     machine.guest.reset()?;
     machine.insert(drive)?;
@@ -82,7 +82,7 @@ fn run_once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Co
     Ok(cost)
 }
 
-/// On a loop device util-linux `eject` dismounts and then fails, so `umount -d` is what does the same work.
+/// Compares with `umount -d`, since util-linux `eject` fails on a loop device after it dismounts.
 pub fn loop_device(binary: &Path, rounds: usize) -> Result<()> {
     let directory = xtask::paths::rig().join("bench");
     let _ = std::fs::remove_dir_all(&directory);

@@ -50,7 +50,7 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
     Ok(())
 }
 
-/// The names of all drives in either program's document.
+/// Returns the names of all drives in either program's document.
 fn names(document: &Value) -> BTreeSet<String> {
     let lists = [&document["drives"], &document["blockdevices"]];
     lists
@@ -61,7 +61,7 @@ fn names(document: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// Loop devices that are detached when this goes, and removed where they had not been there before.
+/// Loop devices that are detached on drop, and removed if they did not exist before.
 struct Devices {
     directory: std::path::PathBuf,
     nodes: Vec<String>,

@@ -1,4 +1,4 @@
-//! `/dev/loop-control`: taking unused loop devices off the machine again (`linux/loop.h`).
+//! `/dev/loop-control`: removal of unused loop devices (`linux/loop.h`).
 
 use std::fs::OpenOptions;
 use std::io;
@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 const LOOP_CTL_REMOVE: libc::Ioctl = 0x4C81;
 
-/// `LOOP_CTL_REMOVE`: removes `/dev/loopN`. The kernel refuses while it is attached or open.
+/// Removes `/dev/loopN` (`LOOP_CTL_REMOVE`). The kernel refuses while it is attached or open.
 pub fn remove(number: libc::c_long) -> io::Result<()> {
     let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
     // SAFETY: the descriptor is open, and this request takes its number by value.

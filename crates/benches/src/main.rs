@@ -1,7 +1,7 @@
-//! The program behind `cargo xtask bench`: what the command costs, beside programs that do the same work.
+//! Program behind `cargo xtask bench`: the command's cost, beside programs that do the same work.
 //!
-//! A comparison first makes sure that both gave the same answer, then runs them in turn (A B A B), so that
-//! other load on the machine affects both alike, and prints medians.
+//! A comparison first makes sure that both programs give the same answer, then runs them in turn (A B A B),
+//! so that other load on the machine affects both alike, and prints medians.
 
 mod cost;
 mod eject;
@@ -33,7 +33,7 @@ struct Arguments {
 
 #[derive(clap::Args)]
 struct Options {
-    /// How often each program is run
+    /// Number of runs of each program
     #[arg(long, global = true, default_value_t = 11)]
     rounds: usize,
     /// Measure this program instead of the one built here
@@ -45,7 +45,7 @@ struct Options {
 enum Command {
     /// A release: against util-linux eject on emulated drives, against umount -d on a loop device
     Eject,
-    /// The part of `eject` that is about a loop device on this machine
+    /// The comparison on a loop device of this machine
     #[command(hide = true)]
     Loop,
     /// The list of drives on a machine with 200 loop devices: against lsblk

@@ -1,5 +1,6 @@
-//! `cargo xtask bench many`: 32 drives that take a second for each answer, in one call; beside one of
-//! them alone, and beside a shell loop of util-linux `eject`, in the same run.
+//! `cargo xtask bench many`: 32 drives with a latency of a second, in one call.
+//!
+//! The same run measures one of them alone, and a shell loop of util-linux `eject`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,22 +12,22 @@ use unmoor_rig::machine::{Hardware, Machine, Rig};
 use unmoor_vm_tests::scsi_debug;
 use unmoor_vm_tests::test_context::{TestContext, words};
 
-/// How many drives.
+/// Number of drives.
 const DRIVE_COUNT: usize = 32;
 
-/// The loop alone takes minutes.
+/// Timeout of a run. The shell loop alone takes minutes.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Where the guest keeps what a run prints.
+/// File in the guest with the output of a run.
 const OUTPUT_FILE: &str = "/run/said";
 
-/// A machine whose drives are made by the guest's own kernel.
+/// Machine whose drives the guest's own kernel emulates.
 static MACHINE: Hardware = Hardware { name: "many", memory_mb: 1536, drives: &[], shared: false };
 
-/// What is slow.
+/// Latency of the drives' commands.
 struct Latency {
     title: &'static str,
-    /// A second, in the driver's own words.
+    /// Delay in nanoseconds, for the driver's `ndelay`.
     ndelay: u32,
 }
 
@@ -79,7 +80,7 @@ fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
 }
 
-/// Fresh drives, mounted and written to; one run; and a look whether nothing is mounted any more.
+/// Mounts and writes to new drives, runs the script once, and checks that no mount is left.
 fn run_once(machine: &mut Machine, latency: &Latency, count: usize, script: &str) -> Result<Cost> {
     machine.guest.reset()?;
     let mut ctx = TestContext::new(machine, Instant::now() + TIMEOUT);

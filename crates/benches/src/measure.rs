@@ -1,4 +1,4 @@
-//! Measuring one run. Also a hidden command of its own, so that it can be done inside the guest.
+//! Measures one run of a program; as a hidden command, also inside the guest.
 
 use std::process::{ExitCode, Stdio};
 use std::time::Instant;
@@ -21,8 +21,8 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a program once, with its output thrown away, as the only child of a fresh process: a fork starts
-/// with its parent's memory, and that counts for its peak.
+/// Runs a program once without its output, as the only child of a new process. A fork starts with its
+/// parent's memory, which would count for the peak.
 pub fn measure(words: &[&str]) -> Result<Cost> {
     let output = run(program(std::env::current_exe()?).arg("measure").args(words))?;
     Ok(serde_json::from_str(&output)?)

@@ -1,5 +1,6 @@
-//! Many processes that hold many files, for the search for blockers to get through. A hidden command of
-//! its own, because it forks and must be small: its children share its memory.
+//! Many processes with many open files, for the blocker scan to search.
+//!
+//! A hidden command of its own, because it forks and must be small: its children share its memory.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,9 +12,9 @@ use anyhow::{Context, Result, bail};
 #[derive(clap::Args)]
 pub struct Options {
     processes: usize,
-    /// Open files of each
+    /// Number of open files of each
     files: usize,
-    /// Where the files are
+    /// Folder of the files
     directory: PathBuf,
 }
 
@@ -39,7 +40,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Does nothing until the parent ends.
+/// Sleeps until the parent ends.
 fn stay(parent: u32) -> ! {
     // SAFETY: prctl with PR_SET_PDEATHSIG takes a number; getppid, pause and _exit take no memory.
     unsafe {

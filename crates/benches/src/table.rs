@@ -1,4 +1,4 @@
-//! Comparisons as Markdown, as they go into the documentation.
+//! Comparisons as Markdown tables, for the documentation.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::cost::Runs;
 
-/// Prints the runs of several programs that did the same; the first is ours, and the last column relates
-/// its wall time, CPU time and system calls to each of the others'.
+/// Prints the runs of several programs. The first is `unmoor`; the last column relates its wall time, CPU
+/// time and system calls to the others'.
 pub fn print(title: &str, runs: &[Runs]) {
     println!("\n### {title}\n");
     println!(
@@ -31,7 +31,7 @@ pub fn print(title: &str, runs: &[Runs]) {
     }
 }
 
-/// Says how large the program's file is.
+/// Prints the size of the program's file.
 pub fn print_size(binary: &Path) -> Result<()> {
     let size = std::fs::metadata(binary)?.len();
     println!("\nThe program's file: {:.2} MiB.", size as f64 / 1024.0 / 1024.0);

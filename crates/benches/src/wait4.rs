@@ -1,11 +1,11 @@
-//! `wait4(2)`: the end of one process with what it used, which the standard library does not tell.
+//! `wait4(2)`: waits for one process and returns its resource usage, which the standard library lacks.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
-/// What the kernel counted for one process and the children it waited for.
+/// Resource usage of a process and the children it waited for.
 pub struct Usage {
     pub cpu_us: u64,
     pub peak_kib: u64,

@@ -1,5 +1,5 @@
-//! `cargo xtask bench who`: finding the one process that uses a drive among thousands, beside `fuser`,
-//! `lsof` and `lsofrs`.
+//! `cargo xtask bench who`: finds the one process among thousands that uses a drive, beside `fuser`, `lsof`
+//! and `lsofrs`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use xtask::process::{cargo, program, run};
 const PROCESS_COUNTS: [usize; 3] = [200, 2_000, 8_000];
 const FILES: usize = 100;
 
-/// `lsof` on a large crowd takes tens of seconds: fewer rounds are enough to see that.
+/// Returns the number of rounds. `lsof` takes tens of seconds with many processes, so fewer rounds do.
 fn rounds_of(name: &str, processes: usize, rounds: usize) -> usize {
     match (name, processes) {
         ("lsof", 4_000..) => rounds.min(1),
@@ -28,7 +28,7 @@ fn rounds_of(name: &str, processes: usize, rounds: usize) -> usize {
     }
 }
 
-/// What the program in the kernel needs, taken away: every descriptor is asked for then.
+/// Command prefix that drops the capabilities for BPF, so that the scan reads every descriptor.
 const WITHOUT_BPF: [&str; 3] = ["setpriv", "--bounding-set", "-bpf,-perfmon,-sys_admin"];
 
 pub fn command(binary: &Path, rounds: usize) -> Result<()> {
@@ -83,7 +83,7 @@ fn line(before: &[&str], words: &[&str]) -> Vec<String> {
     before.iter().chain(words).map(|word| (*word).to_owned()).collect()
 }
 
-/// The processes that a program names.
+/// Returns the processes that a program names.
 fn answer(words: &[&str]) -> Result<BTreeSet<u32>> {
     let output = program(words[0]).args(&words[1..]).stdin(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -103,7 +103,7 @@ fn answer(words: &[&str]) -> Result<BTreeSet<u32>> {
     Ok(text.split_whitespace().filter_map(|word| word.parse().ok()).collect())
 }
 
-/// Installs lsofrs beside what is built here, unless it is there.
+/// Installs lsofrs in the target folder, unless it is there.
 fn lsofrs() -> Result<PathBuf> {
     let root = paths::target().join("bench");
     let installed = root.join("bin/lsofrs");
@@ -113,7 +113,7 @@ fn lsofrs() -> Result<PathBuf> {
     Ok(installed)
 }
 
-/// A file system on a loop device, taken away when this goes.
+/// File system on a loop device, unmounted and detached on drop.
 struct LoopMount {
     directory: PathBuf,
     mount: PathBuf,
@@ -144,7 +144,7 @@ impl Drop for LoopMount {
     }
 }
 
-/// The processes to search through.
+/// Processes for the programs to search.
 struct ProcessLoad(Child);
 
 impl ProcessLoad {
@@ -171,7 +171,7 @@ impl Drop for ProcessLoad {
     }
 }
 
-/// The process that is looked for.
+/// Process with an open file on the drive.
 struct Holder(Child);
 
 impl Holder {

@@ -34,7 +34,7 @@ pub fn check(printed: &str, exit_code: Option<i32>) -> Result<(), Vec<String>> {
 /// From the worst to the best.
 const WORST_FIRST: [u64; 8] = [130, 1, 3, 5, 7, 6, 4, 0];
 
-/// What the fields say about each other.
+/// Checks the relations between the fields.
 fn agree(document: &Value, exit_code: Option<i32>, faults: &mut Vec<String>) {
     let code = document["exit_code"].as_u64().unwrap_or(u64::MAX);
     if exit_code.is_some_and(|real| u64::try_from(real) != Ok(code)) {
@@ -98,7 +98,7 @@ fn agree_target(command: &str, target: &Value, fault: &mut impl FnMut(String)) {
         fault("who found the drive and searched nothing".into());
     }
     if command == "who" && outcome == "done" && target["scan"]["complete"] != true {
-        fault("who says nothing is in the way and did not see everything".into());
+        fault("who reports no blocker after an incomplete scan".into());
     }
     let ended = !target["ended"].as_array().is_none_or(Vec::is_empty);
     if ended && command != "eject" {

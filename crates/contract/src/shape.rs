@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// What a value may be.
+/// Type of a value.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
     Bool,
@@ -29,7 +29,7 @@ pub enum Shape {
 pub struct Field {
     pub name: &'static str,
     pub shape: Shape,
-    /// It may be left out.
+    /// True if the field may be left out.
     pub optional: bool,
 }
 

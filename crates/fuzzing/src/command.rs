@@ -1,4 +1,4 @@
-//! What the command reads from its user, and what it lets through to the terminal.
+//! Parsers of the command's input, and the escaping of its output.
 
 use crate::args::{Cli, with_command_first};
 use crate::escape::{escape, escape_os};

@@ -27,7 +27,7 @@ pub fn json_names(bytes: &[u8]) {
     }
 }
 
-/// A document that claims to be unmoor's: its faults are told one by one, whatever it holds.
+/// Checks a document that claims to be unmoor's: every fault is reported, whatever it holds.
 pub fn contract(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match unmoor_contract::check(&text, Some(0)) {

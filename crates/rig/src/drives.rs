@@ -1,5 +1,7 @@
-//! The emulated drives, as data. QEMU's arguments say what a drive is; the place on the bus says which of
-//! the guest's block devices it became, since a guest without udev has no other stable names.
+//! Emulated drives, as data.
+//!
+//! QEMU's arguments define the drive. Its position on the bus identifies the guest's block device, since a
+//! guest without udev has no other stable names.
 
 use crate::media::Medium;
 
@@ -7,25 +9,25 @@ use crate::media::Medium;
 #[derive(Debug)]
 pub struct Drive {
     pub id: &'static str,
-    /// What the drive's controller needs first: `-device` arguments, shared ones are given once.
+    /// `-device` arguments of the controllers it needs. Shared ones are passed to QEMU once.
     pub controllers: &'static [&'static str],
-    /// The `-device` argument, without `drive=` and `id=`.
+    /// `-device` argument, without `drive=` and `id=`.
     pub device: &'static str,
-    /// What is in it when a test starts.
+    /// Medium in the drive when a test starts.
     pub medium: Option<Medium>,
-    /// Parts that the device's path in the guest's `/sys` has, and no other drive's.
+    /// Parts of the device's path in the guest's `/sys` that no other drive has.
     pub sysfs_parts: &'static [&'static str],
-    /// It can be pulled out and plugged in again while the guest runs.
+    /// True if the drive can be unplugged and plugged in while the guest runs.
     pub hotplug: bool,
-    /// Its medium cannot be changed.
+    /// True if the medium cannot be changed.
     pub fixed: bool,
-    /// QEMU records every write and flush (see `write_log`); its medium cannot be changed either.
+    /// True if QEMU records every write and flush (see `write_log`). The medium cannot be changed either.
     pub logged: bool,
 }
 
 const XHCI: &str = "qemu-xhci,id=xhci,addr=0x12";
 
-/// A CD-ROM on virtio-scsi: driver `sr` over a SCSI host.
+/// CD-ROM drive on virtio-scsi: driver `sr` on a SCSI host.
 pub const CD: Drive = Drive {
     id: "cd",
     controllers: &["virtio-scsi-pci,id=scsi0,addr=0x10"],
@@ -37,7 +39,7 @@ pub const CD: Drive = Drive {
     logged: false,
 };
 
-/// A DVD drive on SATA: driver `sr` over libata's packet commands.
+/// DVD drive on SATA: driver `sr` on libata's packet commands.
 pub const DVD: Drive = Drive {
     id: "dvd",
     controllers: &[],
@@ -49,7 +51,7 @@ pub const DVD: Drive = Drive {
     logged: false,
 };
 
-/// An optical drive with nothing in it.
+/// Optical drive without a medium.
 pub const EMPTY: Drive = Drive {
     id: "empty",
     controllers: &["virtio-scsi-pci,id=scsi1,addr=0x11"],
@@ -61,7 +63,7 @@ pub const EMPTY: Drive = Drive {
     logged: false,
 };
 
-/// A USB stick with two partitions: driver `sd` over usb-storage.
+/// USB stick with two partitions: driver `sd` on usb-storage.
 pub const STICK: Drive = Drive {
     id: "stick",
     controllers: &[XHCI],
@@ -73,7 +75,7 @@ pub const STICK: Drive = Drive {
     logged: false,
 };
 
-/// A second stick on the same hub, for calls with several targets and for power-off beside a neighbour.
+/// Second stick on the same hub, for calls with several targets and power-off beside a neighbour.
 pub const STICK2: Drive = Drive {
     id: "stick2",
     controllers: &[XHCI],
@@ -85,7 +87,7 @@ pub const STICK2: Drive = Drive {
     logged: false,
 };
 
-/// An SD card in a host controller: driver `mmc_block`, which has no eject.
+/// SD card in a host controller: driver `mmc_block`, which has no eject.
 pub const CARD: Drive = Drive {
     id: "card",
     controllers: &["sdhci-pci,id=sdhci,addr=0x13"],
@@ -97,7 +99,7 @@ pub const CARD: Drive = Drive {
     logged: false,
 };
 
-/// A fixed disk that plays the guest's own.
+/// Fixed disk in the role of the guest's own.
 pub const OWN: Drive = Drive {
     id: "own",
     controllers: &[],
@@ -109,20 +111,20 @@ pub const OWN: Drive = Drive {
     logged: false,
 };
 
-/// The stick again, with a record of what it was told to write and when to make it last.
+/// The stick, with a log of the write and flush commands that it receives.
 pub const LOGGED_STICK: Drive = Drive { id: "logged", logged: true, hotplug: false, ..STICK };
 
-/// The stick with a bad sector: QEMU (`blkdebug`) fails every write to it, and the emulated drive says so.
+/// The stick with a bad sector: QEMU (`blkdebug`) fails every write to the sector.
 pub const FLAWED_STICK: Drive =
     Drive { id: "flawed", medium: Some(Medium::Flawed), hotplug: false, ..STICK };
 
-/// What most tests need, in one machine, so that one boot serves them all.
+/// Drives that most tests need, in one machine, so that one boot serves them all.
 pub const STANDARD: &[&Drive] = &[&CD, &DVD, &EMPTY, &STICK, &STICK2, &CARD, &OWN];
 
-/// The host controller of the machine with one drive of each kind: eight ports.
+/// Host controller, with eight ports, of the machine with one drive of each kind.
 const XHCI8: &str = "qemu-xhci,id=xhci,addr=0x12,p2=8,p3=8";
 
-/// What most of the drives below are not.
+/// Defaults of the drives below.
 const PLAIN: Drive = Drive {
     id: "",
     controllers: &[],
@@ -136,7 +138,7 @@ const PLAIN: Drive = Drive {
 
 const READER_BOT: &str = "usb-bot,id=reader,bus=xhci.0,port=1";
 
-/// The first slot of a card reader, with a card in it: LUN 0 of one USB device.
+/// First slot of a card reader, with a card in it: LUN 0 of one USB device.
 pub const SLOT1: Drive = Drive {
     id: "slot1",
     controllers: &[XHCI8, READER_BOT],
@@ -146,7 +148,7 @@ pub const SLOT1: Drive = Drive {
     ..PLAIN
 };
 
-/// The second slot, with a card.
+/// Second slot, with a card.
 pub const SLOT2: Drive = Drive {
     id: "slot2",
     device: "scsi-hd,bus=reader.0,lun=1,removable=on",
@@ -155,7 +157,7 @@ pub const SLOT2: Drive = Drive {
     ..SLOT1
 };
 
-/// The third slot, empty.
+/// Third slot, empty.
 pub const SLOT3: Drive = Drive {
     id: "slot3",
     device: "scsi-hd,bus=reader.0,lun=2,removable=on",
@@ -166,7 +168,7 @@ pub const SLOT3: Drive = Drive {
 
 const BESIDE_BOT: &str = "usb-bot,id=beside,bus=xhci.0,port=2";
 
-/// The "virtual CD" of a USB disk: the same device, another LUN.
+/// "Virtual CD" of a USB disk: the same device, another LUN.
 pub const BESIDE_CD: Drive = Drive {
     id: "besidecd",
     controllers: &[XHCI8, BESIDE_BOT],
@@ -176,7 +178,7 @@ pub const BESIDE_CD: Drive = Drive {
     ..PLAIN
 };
 
-/// The disk beside it.
+/// Disk on the device of the virtual CD.
 pub const BESIDE_DISK: Drive = Drive {
     id: "besidedisk",
     device: "scsi-hd,bus=beside.0,lun=1",
@@ -186,7 +188,7 @@ pub const BESIDE_DISK: Drive = Drive {
     ..BESIDE_CD
 };
 
-/// A USB disk that speaks UAS.
+/// USB disk with the UAS protocol.
 pub const UAS: Drive = Drive {
     id: "uasdisk",
     controllers: &[XHCI8, "usb-uas,id=uas,bus=xhci.0,port=3"],
@@ -197,10 +199,10 @@ pub const UAS: Drive = Drive {
     ..PLAIN
 };
 
-/// A hub that switches the power of each port, as few real ones do: what it says of its ports is true.
+/// Hub that switches the power of each port, as few real ones do. Its port status is truthful.
 const HUB: &str = "usb-hub,id=hub,bus=xhci.0,port=4,port-power=on";
 
-/// A USB disk behind a hub: its medium stays in it.
+/// USB disk behind a hub, with a fixed medium.
 pub const DISK: Drive = Drive {
     id: "usbdisk",
     controllers: &[XHCI8, HUB],
@@ -211,7 +213,7 @@ pub const DISK: Drive = Drive {
     ..PLAIN
 };
 
-/// A USB CD drive.
+/// USB CD drive.
 pub const USB_CD: Drive = Drive {
     id: "usbcd",
     controllers: &[XHCI8, "usb-bot,id=cdbot,bus=xhci.0,port=5"],
@@ -221,7 +223,7 @@ pub const USB_CD: Drive = Drive {
     ..PLAIN
 };
 
-/// A SATA disk.
+/// SATA disk.
 pub const SATA: Drive = Drive {
     id: "sata",
     device: "ide-hd,bus=ide.1",
@@ -231,7 +233,7 @@ pub const SATA: Drive = Drive {
     ..PLAIN
 };
 
-/// A SCSI disk whose medium can be taken out, as a ZIP drive's.
+/// SCSI disk with a removable medium, as a ZIP drive has.
 pub const ZIP: Drive = Drive {
     id: "zip",
     controllers: &["virtio-scsi-pci,id=scsi2,addr=0x16"],
@@ -241,7 +243,7 @@ pub const ZIP: Drive = Drive {
     ..PLAIN
 };
 
-/// An NVMe disk in a slot that can be switched off.
+/// NVMe disk in a slot that can be switched off.
 pub const NVME: Drive = Drive {
     id: "nvme",
     controllers: &["pcie-root-port,id=rp0,addr=0x15,chassis=1,slot=1"],
@@ -252,7 +254,7 @@ pub const NVME: Drive = Drive {
     ..PLAIN
 };
 
-/// An NVMe disk in no slot.
+/// NVMe disk in no slot.
 pub const NVME_FIXED: Drive = Drive {
     id: "nvme2",
     controllers: &[],
@@ -263,7 +265,7 @@ pub const NVME_FIXED: Drive = Drive {
     ..PLAIN
 };
 
-/// A floppy drive.
+/// Floppy drive.
 pub const FLOPPY: Drive = Drive {
     id: "floppy",
     controllers: &["isa-fdc,id=fdc"],
@@ -273,7 +275,7 @@ pub const FLOPPY: Drive = Drive {
     ..PLAIN
 };
 
-/// One drive of each kind that the standard machine does not have.
+/// One drive of each kind that the standard machine lacks.
 pub const KINDS: &[&Drive] = &[
     &SLOT1,
     &SLOT2,

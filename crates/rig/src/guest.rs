@@ -1,4 +1,4 @@
-//! The host's side of the conversation with the agent in the guest.
+//! Host's side of the connection to the agent in the guest.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::agent::protocol::{Call, Output, Program, Reply, Request, Response};
 
-/// The guest did not answer: nothing it was asked can be trusted, and it must be booted anew.
+/// Error: the guest did not answer. Its state is unknown, and the machine must be booted anew.
 #[derive(Debug)]
 pub struct Hung(pub String);
 
@@ -20,14 +20,14 @@ impl std::fmt::Display for Hung {
 
 impl std::error::Error for Hung {}
 
-/// How much longer than a program the agent may take to say that it ended.
+/// Time that the agent may take to report that a program has ended.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// A program that runs in the guest.
+/// Handle of a program that runs in the guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Job(u64);
 
-/// The connection to the agent.
+/// Connection to the agent.
 pub struct Guest {
     writer: UnixStream,
     reader: BufReader<UnixStream>,
@@ -44,7 +44,7 @@ impl Guest {
         self.call(Call::Hello, timeout).map(drop)
     }
 
-    /// Runs a program to its end, or kills it when the time is over.
+    /// Runs a program to its end, or kills it after the timeout.
     pub fn run(&mut self, program: Program, timeout: Duration) -> Result<Output> {
         let job = self.start(program)?;
         self.wait(job, timeout)
@@ -57,7 +57,7 @@ impl Guest {
         }
     }
 
-    /// Waits for a program to end, and kills it when the time is over.
+    /// Waits for a program to end, or kills it after the timeout.
     pub fn wait(&mut self, job: Job, timeout: Duration) -> Result<Output> {
         let milliseconds = u64::try_from(timeout.as_millis())?;
         let call = Call::Wait { job: job.0, milliseconds, kill: true };
@@ -67,7 +67,7 @@ impl Guest {
         }
     }
 
-    /// What a program has written so far.
+    /// Returns what a program has written so far.
     pub fn peek(&mut self, job: Job) -> Result<Output> {
         match self.call(Call::Wait { job: job.0, milliseconds: 0, kill: false }, GRACE)? {
             Reply::Output(output) => Ok(output),

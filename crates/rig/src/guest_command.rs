@@ -1,7 +1,7 @@
-//! Commands that a program which boots the rig carries out inside the guest.
+//! Commands that a program which boots the rig runs inside the guest.
 //!
-//! The rig copies the running program into the guest as [`GUEST_TOOLS`](crate::machine::GUEST_TOOLS), so each of these programs flattens
-//! [`GuestCommand`] into its own command line.
+//! The rig copies the running program into the guest as [`GUEST_TOOLS`](crate::machine::GUEST_TOOLS). Each of
+//! these programs flattens [`GuestCommand`] into its own command line.
 
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ pub enum GuestCommand {
 }
 
 impl GuestCommand {
-    /// Carries out the command.
+    /// Runs the command.
     pub fn run(&self) -> Result<ExitCode> {
         match self {
             Self::Agent => agent::command(),

@@ -1,4 +1,4 @@
-//! The first user space of the guest: a static busybox and just enough modules to reach the host's root.
+//! First user space of the guest: a static busybox and the modules that the host's root needs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use anyhow::Result;
 use crate::kernel::Kernel;
 use xtask::process::run;
 
-/// What must be inserted before the real root can be seen, and before the agent can be spoken to.
+/// Modules for the host's root and for the agent's port.
 const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"];
 
-/// Runs as the guest's first process. What it reads in `/rig` is written by [`build`].
+/// Script that runs as the guest's first process. It reads files that [`build`] writes to `/rig`.
 const INIT: &str = include_str!("init.sh");
 
-/// Makes the compressed archive and says where it is.
+/// Builds the compressed archive and returns its path.
 pub fn build(kernel: &Kernel, directory: &Path) -> Result<PathBuf> {
     let root = directory.join("initramfs");
     let _ = fs::remove_dir_all(&root);

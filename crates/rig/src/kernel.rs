@@ -1,4 +1,4 @@
-//! The guest's kernel: the package that Debian's `linux-image-amd64` stands for, unpacked, not installed.
+//! The guest's kernel: Debian's `linux-image-amd64`, unpacked and not installed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,15 +9,15 @@ use anyhow::{Context, Result, bail};
 
 use xtask::process::{program, run};
 
-/// An unpacked kernel package.
+/// Unpacked kernel package.
 pub struct Kernel {
     pub image: PathBuf,
-    /// `…/lib/modules`, which the guest sees as its own.
+    /// Path of `lib/modules`, which the guest mounts as its own.
     pub modules: PathBuf,
     pub release: String,
 }
 
-/// Fetches and unpacks the kernel unless that was done before.
+/// Downloads and unpacks the kernel unless that was done before.
 pub fn ensure() -> Result<Kernel> {
     let directory = xtask::paths::rig().join("kernel");
     if let Ok(kernel) = find(&directory) {
@@ -69,7 +69,7 @@ fn find(directory: &Path) -> Result<Kernel> {
 }
 
 impl Kernel {
-    /// The files of these modules and of all they depend on, in an order in which they can be inserted.
+    /// Returns the files of these modules and their dependencies, in an order for insmod.
     pub fn module_files(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
         let root = self.modules.join(&self.release);
         let text = fs::read_to_string(root.join("modules.dep"))?;

@@ -1,4 +1,4 @@
-//! One running virtual machine.
+//! A running virtual machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,29 +25,30 @@ pub const GUEST_FOLDER: &str = "/unmoor-rig";
 /// Name in the guest of the copy of the running program.
 pub const GUEST_TOOLS: &str = "rig-guest";
 
-/// Emulation is slow and the machine may be busy: this long for a boot that takes some ten seconds.
+/// Timeout for a boot. A boot takes some ten seconds, but emulation is slow and the host may be busy.
 const BOOT: Duration = Duration::from_secs(240);
 
-/// What a machine is made of.
+/// Hardware of a machine.
 #[derive(Debug)]
 pub struct Hardware {
     pub name: &'static str,
     pub memory_mb: u32,
     pub drives: &'static [&'static Drive],
-    /// Whether tests may use it one after another. Otherwise each boots its own.
+    /// True if tests may use the machine one after another. Otherwise each test boots its own.
     pub shared: bool,
 }
 
 impl Hardware {
-    /// Two processors find more races. One costs a third of the time where the host has few of its own: two
-    /// that are emulated wait for each other, turning in circles. `UNMOOR_RIG_PROCESSORS` has the last word.
+    /// Returns the number of emulated processors. Two find more races; one takes a third of the time on a
+    /// host with few processors, since two emulated ones spin while they wait for each other.
+    /// `UNMOOR_RIG_PROCESSORS` overrides the number.
     fn processors(&self) -> String {
         let own = if self.name.starts_with("soak") { "1" } else { "2" };
         std::env::var("UNMOOR_RIG_PROCESSORS").unwrap_or_else(|_| own.to_owned())
     }
 }
 
-/// The programs under test, and where this run keeps its files.
+/// Programs under test, and the folder for this run's files.
 pub struct Rig {
     directory: PathBuf,
     kernel: kernel::Kernel,
@@ -55,7 +56,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Makes everything a machine needs, except the machine. `binary` becomes `unmoor` in the guest.
+    /// Prepares everything that a machine needs. `binary` becomes `unmoor` in the guest.
     pub fn prepare(binary: &Path) -> Result<Self> {
         let kernel = kernel::ensure()?;
         let directory = xtask::paths::rig().join("run");
@@ -69,7 +70,7 @@ impl Rig {
         Ok(Self { directory, kernel, archive })
     }
 
-    /// Adds a program beside `unmoor`, which the guest finds by its name too.
+    /// Adds a program to the folder of `unmoor`, which is in the guest's `PATH`.
     pub fn add_program(binary: &Path, name: &str) -> Result<()> {
         replace(binary, &xtask::paths::rig().join("bin").join(name))
     }
@@ -85,7 +86,7 @@ fn replace(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The machine, its control channel, and the agent inside it.
+/// A machine with its control channel and its agent.
 pub struct Machine {
     pub qmp: Qmp,
     pub guest: Guest,
@@ -161,7 +162,7 @@ impl Machine {
         Ok(Self { qmp, guest, process, directory, images, generation: 0 })
     }
 
-    /// The image file of what is in the drive now.
+    /// Returns the image file of the medium that is in the drive now.
     pub fn image(&self, drive: &Drive) -> Result<PathBuf> {
         self.images.get(drive.id).cloned().with_context(|| format!("nothing is in {}", drive.id))
     }
@@ -170,7 +171,7 @@ impl Machine {
         &self.directory
     }
 
-    /// Puts an untouched medium into the drive, whatever was there and whatever the tray did.
+    /// Inserts an unmodified medium, whatever medium and tray state the drive has now.
     pub fn insert(&mut self, drive: &Drive) -> Result<()> {
         let Some(medium) = drive.medium else {
             return Ok(());
@@ -199,12 +200,12 @@ impl Machine {
         Ok(())
     }
 
-    /// The medium as it was at the start, from which the images are made.
+    /// Returns the template from which the medium's images are copied.
     pub fn template(&self, medium: Medium) -> Result<PathBuf> {
         template(&self.directory, medium)
     }
 
-    /// Pulls the drive out, as a hand would, without a word to the guest beforehand.
+    /// Unplugs the drive without notice to the guest, as a user would.
     pub fn yank(&mut self, drive: &Drive) -> Result<()> {
         let mark = self.qmp.mark();
         self.qmp.execute("device_del", json!({ "id": device_id(drive) }))?;
@@ -214,7 +215,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Plugs a drive in that was yanked, or that the guest powered off.
+    /// Plugs in a drive that was unplugged, or that the guest powered off.
     pub fn plug(&mut self, drive: &Drive) -> Result<()> {
         self.generation += 1;
         let mut backend = format!("if=none,id={}", drive.id);
@@ -226,8 +227,8 @@ impl Machine {
         self.add(drive, &backend)
     }
 
-    /// Plugs a drive in that has this image as its medium. With a log, QEMU records in it what it is told
-    /// to write, and when to make it last.
+    /// Plugs in a drive with this image as its medium. With a log, QEMU records the write and flush commands
+    /// that it receives.
     pub fn plug_image(&mut self, drive: &Drive, image: &Path, log: Option<&Path>) -> Result<()> {
         let contents = match log {
             Some(log) => recorded(image, log)?,
@@ -257,22 +258,24 @@ impl Machine {
         Ok(())
     }
 
-    /// The last lines that the guest's kernel wrote.
+    /// Returns the last lines of the guest's console and of QEMU's log.
     pub fn console(&self) -> String {
         log_tails(&self.directory)
     }
 }
 
-/// no_timer_check: on a busy host the kernel takes the emulated timer for broken, and panics. The ciphers'
-/// own tests take seconds when emulated, at the first use of each.
+/// Kernel command line.
+///
+/// `no_timer_check`: on a busy host the kernel takes the emulated timer for broken, and panics.
+/// `cryptomgr.notests`: the self-tests of a cipher take seconds when emulated.
 const COMMAND_LINE: &str =
     "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check cryptomgr.notests=1";
 
-/// The host's whole tree, for reading only; `remap` keeps file numbers apart where it spans file systems.
+/// QEMU's export of the host's root, read-only. `remap` keeps inode numbers unique across file systems.
 const HOST_ROOT: &str =
     "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap,id=host";
 
-/// What the drive reads and writes, as the rest of its `-drive` argument.
+/// Returns the part of the `-drive` argument that defines the drive's contents.
 fn contents(drive: &Drive, medium: Medium, image: &Path) -> Result<String> {
     let file = image.display();
     if drive.logged {
@@ -327,7 +330,7 @@ fn overwrite(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Our end, and QEMU's, which alone is inherited by the program we start.
+/// Returns a socket pair: the host's end, and the end that QEMU inherits.
 fn channel() -> Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::empty(), None)?;
@@ -348,7 +351,7 @@ fn log_tails(directory: &Path) -> String {
     text
 }
 
-/// A started process that ends with us if the rest of the boot fails.
+/// Child process that is killed if the rest of the boot fails.
 struct KillOnDrop(Option<Child>);
 
 impl KillOnDrop {

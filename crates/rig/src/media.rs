@@ -1,4 +1,4 @@
-//! The media that the drives start with, made without root and without mounting anything.
+//! Media of the drives, made without root and without mounting.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use xtask::process::{program, run};
 
 pub const MIB: u64 = 1024 * 1024;
 
-/// A kind of medium.
+/// Kind of medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Medium {
     /// ISO 9660, label `RIGCD`.
@@ -20,7 +20,7 @@ pub enum Medium {
     Dvd,
     /// Partition 1 ext4 (`RIGEXT`), partition 2 vfat (`RIGFAT`).
     Stick,
-    /// The same with one sector, in what vfat holds files in, that cannot be written.
+    /// The same, with one sector in vfat's data area that cannot be written.
     Flawed,
     /// One vfat partition (`RIGTWO`).
     Plain,
@@ -37,7 +37,7 @@ impl Medium {
         matches!(self, Self::Cd | Self::Dvd)
     }
 
-    /// How many partitions it has; none means that its file system fills the drive.
+    /// Returns the number of partitions; 0 if the file system fills the drive.
     pub fn partitions(self) -> u32 {
         match self {
             Self::Cd | Self::Dvd | Self::Own | Self::Floppy => 0,
@@ -47,7 +47,7 @@ impl Medium {
     }
 }
 
-/// A partition of a medium, by its place.
+/// Position of a partition, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Partition {
     pub start: u64,
@@ -58,14 +58,14 @@ pub const STICK_EXT4: Partition = Partition { start: MIB, size: 63 * MIB };
 pub const STICK_VFAT: Partition = Partition { start: 64 * MIB, size: 64 * MIB };
 pub const ONE: Partition = Partition { start: MIB, size: 63 * MIB };
 
-/// The bad sector of [`Medium::Flawed`]: any file that fills the first third of the partition lies there.
+/// Bad sector of [`Medium::Flawed`]. Any file that fills the first third of the partition has it.
 pub const BAD_SECTOR: u64 = (STICK_VFAT.start + 16 * MIB) / 512;
 
 pub const STICK_EXT4_UUID: &str = "5e1f0000-0000-4000-8000-00000000e074";
-/// As `blkid` writes it; `mkfs.vfat -i` wants it without the hyphen.
+/// UUID as `blkid` writes it; `mkfs.vfat -i` takes it without the hyphen.
 pub const STICK_VFAT_UUID: &str = "5E1F-FA70";
 
-/// Makes the file at `path` a fresh medium of this kind.
+/// Creates a new medium of this kind at `path`.
 pub fn make(medium: Medium, path: &Path) -> Result<()> {
     match medium {
         Medium::Cd => disc(path, "RIGCD"),
@@ -96,7 +96,7 @@ pub fn make(medium: Medium, path: &Path) -> Result<()> {
     }
 }
 
-/// An image with nothing in it.
+/// Creates an empty image.
 pub fn empty(path: &Path, size: u64) -> Result<()> {
     File::create(path)
         .and_then(|file| file.set_len(size))
@@ -118,7 +118,7 @@ fn disc(path: &Path, label: &str) -> Result<()> {
     Ok(())
 }
 
-/// An image with these partitions, whose types are as `sfdisk` writes them, and nothing in them.
+/// Creates an image with these empty partitions. Types are as `sfdisk` writes them.
 pub fn partitioned(path: &Path, size: u64, partitions: &[(Partition, &str)]) -> Result<()> {
     empty(path, size)?;
     let mut script = "label: dos\n".to_owned();
@@ -156,20 +156,20 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     run(Command::new("cp").arg("--sparse=always").arg(from).arg(to)).map(drop)
 }
 
-/// An image of a drive as it was at one moment, to be judged at leisure.
+/// Copy of a drive's image at one moment.
 pub struct Snapshot {
     pub path: PathBuf,
 }
 
 impl Snapshot {
-    /// Copies the image file now. What QEMU has been given is in the file, whether or not it was flushed
-    /// further: the copy is what a person would pull out, not what a power cut would leave.
+    /// Copies the image file now. It has all data that the guest has sent to QEMU, flushed or not: the copy
+    /// is what an unplugged drive would have, not what a power cut would leave.
     pub fn take(image: &Path, path: PathBuf) -> Result<Self> {
         copy(image, &path)?;
         Ok(Self { path })
     }
 
-    /// The partition alone, as a file that file system tools take.
+    /// Copies one partition to a file of its own, for file system tools.
     pub fn partition(&self, partition: Partition) -> Result<PathBuf> {
         let path = self.path.with_extension(format!("{}.part", partition.start));
         run(Command::new("dd")
@@ -182,14 +182,14 @@ impl Snapshot {
     }
 }
 
-/// Which tools judge a file system.
+/// File system, which selects the tools that check it.
 #[derive(Clone, Copy, Debug)]
 pub enum FileSystem {
     Ext4,
     Vfat,
 }
 
-/// Fails unless the file system in this file is clean, by its own checker, without repairing anything.
+/// Fails unless the file system's own checker finds it clean, without any repair.
 pub fn check(file_system: FileSystem, path: &Path) -> Result<()> {
     match file_system {
         FileSystem::Ext4 => {
@@ -217,7 +217,7 @@ pub fn recover(path: &Path) -> Result<()> {
     run(program("e2fsck").args(["-E", "journal_only", "-y"]).arg(path)).map(drop)
 }
 
-/// The sha256 of a file inside the file system in this file, read without mounting it.
+/// Returns the sha256 of a file in the file system image, without mounting it.
 pub fn checksum(file_system: FileSystem, path: &Path, name: &str) -> Result<String> {
     let copy = path.with_extension("copy");
     let _ = fs::remove_file(&copy);

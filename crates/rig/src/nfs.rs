@@ -1,4 +1,4 @@
-//! The NFS server's programs, unpacked and not installed: to install them would start a server here.
+//! Programs of the NFS server, unpacked and not installed: installing them would start a server.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 
 use xtask::process::run;
 
-/// Where the guest finds them.
+/// Path of the programs in the guest.
 pub const PROGRAMS: &str = "/unmoor-rig/nfs/usr/sbin";
 
-/// Fetches and unpacks them unless that was done before.
+/// Downloads and unpacks the programs unless that was done before.
 pub fn ensure() -> Result<()> {
     let directory = xtask::paths::rig().join("nfs");
     if directory.join("usr/sbin/exportfs").exists() {

@@ -1,4 +1,4 @@
-//! QEMU's control channel: commands, and the events that tell what the drives did.
+//! QEMU's control channel: commands, and the events of the drives.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-/// How long QEMU may take over anything asked of it here.
+/// Timeout for a reply of QEMU.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One thing QEMU said happened.
+/// Event that QEMU reported.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub name: String,
@@ -25,7 +25,7 @@ struct Received {
     closed: bool,
 }
 
-/// The connection.
+/// Connection to QEMU.
 pub struct Qmp {
     stream: UnixStream,
     received: Arc<(Mutex<Received>, Condvar)>,
@@ -46,7 +46,7 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Carries out one command and returns what it returned.
+    /// Executes a command and returns its result.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         self.next += 1;
         let id = self.next;
@@ -64,17 +64,17 @@ impl Qmp {
         Ok(reply["return"].clone())
     }
 
-    /// How many events there have been: a mark to look from later.
+    /// Returns the number of events so far, as a mark for [`Qmp::since`].
     pub fn mark(&self) -> usize {
         lock(&self.received.0).events.len()
     }
 
-    /// The events since a mark.
+    /// Returns the events since a mark.
     pub fn since(&self, mark: usize) -> Vec<Event> {
         lock(&self.received.0).events[mark..].to_vec()
     }
 
-    /// Waits for an event that was said after the mark.
+    /// Waits for a matching event after the mark.
     pub fn await_event(&self, mark: usize, wanted: impl Fn(&Event) -> bool) -> Result<Event> {
         self.wait(|received| received.events[mark..].iter().find(|event| wanted(event)).cloned())
     }

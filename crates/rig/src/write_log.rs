@@ -1,7 +1,8 @@
-//! What a power cut would leave: the writes that QEMU's `blklogwrites` filter recorded, up to the last flush.
+//! State of a medium after a power cut, from the writes that QEMU's `blklogwrites` filter recorded.
 //!
-//! The format is that of the kernel's dm-log-writes target (`Documentation/admin-guide/device-mapper/
-//! log-writes.rst`): a super block, then entries of one sector each, followed by the written data.
+//! The format is that of the kernel's dm-log-writes target
+//! (`Documentation/admin-guide/device-mapper/log-writes.rst`): a super block, then entries of one sector
+//! each, each followed by its data.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -16,29 +17,28 @@ const FLUSH: u64 = 1;
 const FUA: u64 = 2;
 const DISCARD: u64 = 4;
 
-/// What was replayed.
+/// Result of a replay.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Replayed {
     pub flushes: usize,
     pub kept: usize,
-    /// Writes after the last flush: a power cut may lose them.
+    /// Number of writes after the last flush, which a power cut may lose.
     pub lost: usize,
 }
 
 struct Entry {
     sector: u64,
     flags: u64,
-    /// Where the data is in the log.
+    /// Position of the data in the log.
     data: std::ops::Range<usize>,
 }
 
-/// Makes `image`, which must be the medium as it was at the start, what a power cut would have left of it
-/// at the moment when the log was copied.
+/// Applies to `image`, a copy of the medium at the start, what a power cut at the log's end leaves.
 pub fn replay(log: &Path, image: &Path) -> Result<Replayed> {
     replay_first(log, u64::MAX, image)
 }
 
-/// The same at the moment when the log was `length` bytes long.
+/// Replays the log as [`replay`] does, for a power cut when it was `length` bytes long.
 pub fn replay_first(log: &Path, length: u64, image: &Path) -> Result<Replayed> {
     let mut bytes = Vec::new();
     File::open(log)?.take(length).read_to_end(&mut bytes)?;
@@ -62,7 +62,7 @@ pub fn replay_first(log: &Path, length: u64, image: &Path) -> Result<Replayed> {
     Ok(replayed)
 }
 
-/// Where the writes went that came after the log was `length` bytes long: first sector, and how many.
+/// Returns the first sector and length, in sectors, of each write after the log was `length` bytes long.
 pub fn writes_after(log: &Path, length: u64) -> Result<Vec<(u64, usize)>> {
     let mut bytes = Vec::new();
     File::open(log)?.read_to_end(&mut bytes)?;
@@ -80,7 +80,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(value)
 }
 
-/// The super block's count is written now and then only, so the entries are read until they end.
+/// Parses the entries up to the end of the log. The super block's count is updated rarely.
 fn entries(bytes: &[u8]) -> Result<Vec<Entry>> {
     ensure!(number(bytes, 0) == MAGIC, "not a write log");
     let mut entries = Vec::new();

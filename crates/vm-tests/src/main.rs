@@ -1,4 +1,4 @@
-//! The program behind `cargo xtask vm`, `faults` and `soak`, and its own counterpart inside the guest.
+//! Program behind `cargo xtask vm`, `faults` and `soak`, and its counterpart inside the guest.
 
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ enum Command {
     Faults(faults::Options),
     /// Write, eject, cut the power and compare, on random stacks of file systems
     Soak(soak::Options),
-    /// The soak's processes inside the virtual machine
+    /// Run one of the soak's processes inside the virtual machine
     #[command(hide = true)]
     GuestWriter(soak::writer::Options),
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! A release that is stopped where one of its steps begins, for something to happen to it there.
+//! Release that is paused where one of its steps begins, so that a test can act there.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use unmoor_rig::guest::Job;
 use unmoor_rig::machine::GUEST_TOOLS;
 use unmoor_rig::step_tracer::pause_point::PausePoint;
 
-/// A release with a fault in it ends by itself well before this, however slow the emulation is, and no wait
-/// of the kernel's that it could hang in is over by then.
+/// Timeout of a release with a fault. Without a hang it ends well before, however slow the emulation; a wait
+/// in the kernel would take longer.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The stopped release.
+/// Paused release.
 pub struct PausedRelease {
     job: Job,
-    /// Where it and this side meet in the guest.
+    /// Folder in the guest of the tracer's files.
     meeting: String,
-    /// Its process, which leads its process group.
+    /// ID of its process, which leads its process group.
     pub main: u32,
-    /// The process that is stopped: that one, or a child.
+    /// ID of the process that is stopped: that one, or a child.
     pub stopped: u32,
 }
 
 impl PausedRelease {
-    /// Starts it, and waits until it is there. `node` is the drive's; `words` follow `unmoor`.
+    /// Starts `unmoor` with these arguments and waits until the release is paused. `node` is the drive's.
     pub fn start(
         ctx: &mut TestContext,
         point: PausePoint,
@@ -51,7 +51,7 @@ impl PausedRelease {
         Ok(Self { job, meeting: number, main, stopped })
     }
 
-    /// Runs this script in the guest, then lets it go on to its end.
+    /// Runs this script in the guest, then lets the release run to its end.
     pub fn resume(self, ctx: &mut TestContext, script: &str) -> Result<Output> {
         let Self { job, meeting, main, .. } = self;
         ctx.sh(&format!("{script}; touch {meeting}/go"))?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::test_context::TestContext;
 
-/// Makes drives of the kernel's `scsi_debug`, each with a store of its own, and names their nodes.
+/// Creates drives with the kernel's `scsi_debug`, each with its own store, and returns their nodes.
 pub fn make_drives(ctx: &mut TestContext, count: usize) -> Result<String> {
     // All its drives share queues of 192 commands, one for each processor at most; what finds them full
     // fails as if the medium had left.

@@ -1,4 +1,4 @@
-//! Files written to the two partitions of a stick, and the check that they are on its image.
+//! Files on the two partitions of a stick, and the check that they are on its image.
 
 use anyhow::{Context, Result, ensure};
 use unmoor_rig::drives::{Drive, STICK};
@@ -6,7 +6,7 @@ use unmoor_rig::media::{FileSystem, STICK_EXT4, STICK_VFAT, Snapshot, check, che
 
 use crate::test_context::TestContext;
 
-/// What was written to the two partitions of the stick.
+/// Checksums of the files on the two partitions.
 pub struct Written {
     /// Checksum of `data.bin` on ext4.
     pub ext4: String,
@@ -19,7 +19,7 @@ pub fn mount_both(ctx: &mut TestContext) -> Result<()> {
     mount_at(ctx, &STICK)
 }
 
-/// The same of another drive with such a medium.
+/// Mounts both partitions of another drive with such a medium.
 pub fn mount_at(ctx: &mut TestContext, drive: &Drive) -> Result<()> {
     let (ext, fat) = (ctx.partition(drive, 1)?, ctx.partition(drive, 2)?);
     let script =
@@ -27,12 +27,12 @@ pub fn mount_at(ctx: &mut TestContext, drive: &Drive) -> Result<()> {
     ctx.sh(&script).map(drop)
 }
 
-/// Writes 20 MB of random data to both, and syncs nothing.
+/// Writes 20 MB of random data to both partitions, without sync.
 pub fn write_both(ctx: &mut TestContext) -> Result<Written> {
     write(ctx, 20_000_000)
 }
 
-/// Writes that much random data to both, and syncs nothing.
+/// Writes that much random data to both partitions, without sync.
 pub fn write(ctx: &mut TestContext, bytes: u32) -> Result<Written> {
     let mut write = |path: &str| -> Result<String> {
         // The sum is taken of the source: what is in the cache may be what is wrong.
@@ -46,7 +46,7 @@ pub fn write(ctx: &mut TestContext, bytes: u32) -> Result<Written> {
 }
 
 impl Written {
-    /// Fails unless the image has what was written to ext4, which may still be mounted.
+    /// Fails unless the image has the file on ext4 after its journal is replayed; ext4 may be mounted.
     pub fn expect_ext4_after_its_journal(&self, image: &Snapshot) -> Result<()> {
         let part = image.partition(STICK_EXT4)?;
         recover(&part)?;
@@ -55,7 +55,7 @@ impl Written {
         check(FileSystem::Ext4, &part)
     }
 
-    /// Fails unless the image has it all and both file systems are clean.
+    /// Fails unless the image has both files and both file systems are clean.
     pub fn expect_on(&self, image: &Snapshot) -> Result<()> {
         for (file_system, place, wanted) in
             [(FileSystem::Ext4, STICK_EXT4, &self.ext4), (FileSystem::Vfat, STICK_VFAT, &self.vfat)]

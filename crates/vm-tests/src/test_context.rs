@@ -1,4 +1,4 @@
-//! What a test works with: the machine, short names for what tests do to it, and a transcript.
+//! Context of a test: the machine, helpers that act on it, and a transcript.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use unmoor_rig::guest::Job;
 use unmoor_rig::machine::Machine;
 use unmoor_rig::media::Snapshot;
 
-/// One test's run.
+/// Context of one test.
 pub struct TestContext<'a> {
     pub machine: &'a mut Machine,
     begun: Instant,
@@ -42,7 +42,7 @@ impl<'a> TestContext<'a> {
 
     // Running things in the guest.
 
-    /// Runs a program in the guest to its end, whatever that is.
+    /// Runs a program in the guest to its end, whatever its exit code.
     pub fn run(&mut self, program: Program) -> Result<Output> {
         self.note(&format!("$ {}", program.words.join(" ")));
         let output = self.machine.guest.run(program, self.left())?;
@@ -64,12 +64,12 @@ impl<'a> TestContext<'a> {
         });
     }
 
-    /// Runs a shell script in the guest, whatever its end.
+    /// Runs a shell script in the guest, whatever its exit code.
     pub fn try_sh(&mut self, script: &str) -> Result<Output> {
         self.run(words(&["sh", "-c", script]))
     }
 
-    /// Runs a shell script that must succeed, and returns what it printed.
+    /// Runs a shell script that must succeed, and returns its output.
     pub fn sh(&mut self, script: &str) -> Result<String> {
         let output = self.try_sh(script)?;
         ensure!(
@@ -81,7 +81,7 @@ impl<'a> TestContext<'a> {
         Ok(output.stdout.trim_end().to_owned())
     }
 
-    /// Starts a shell script that goes on beside the test, and ends with it.
+    /// Starts a shell script that runs beside the test and is killed after it.
     pub fn start_sh(&mut self, script: &str) -> Result<Job> {
         self.start(words(&["sh", "-c", script]))
     }
@@ -108,7 +108,7 @@ impl<'a> TestContext<'a> {
         Ok(output)
     }
 
-    /// The same with `--json`: returns the document after checking what holds for every document.
+    /// Runs `unmoor --json`, checks what holds for every document, and returns the document.
     pub fn unmoor_json(&mut self, code: i32, arguments: &[&str]) -> Result<Value> {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
         let output = self.unmoor(code, &arguments)?;
@@ -117,7 +117,7 @@ impl<'a> TestContext<'a> {
 
     // Drives, as the guest sees them.
 
-    /// The drive's device node in the guest.
+    /// Returns the drive's device node in the guest.
     pub fn node(&mut self, drive: &Drive) -> Result<String> {
         let name = self.machine.guest.find(drive.sysfs_parts)?;
         Ok(format!("/dev/{}", name.with_context(|| format!("the guest has no {}", drive.id))?))
@@ -129,7 +129,7 @@ impl<'a> TestContext<'a> {
         Ok(format!("{node}{separator}{number}"))
     }
 
-    /// Mounts a device of the guest at a directory that is made for it.
+    /// Creates the directory in the guest and mounts the device there.
     pub fn mount(&mut self, device: &str, directory: &str) -> Result<()> {
         self.sh(&format!("mkdir -p {directory} && mount {device} {directory}")).map(drop)
     }
@@ -144,7 +144,7 @@ impl<'a> TestContext<'a> {
         Ok(())
     }
 
-    /// Waits until the guest has noticed the media that were just put in.
+    /// Waits until the guest has detected the inserted media.
     pub fn await_media(&mut self, drives: &[&Drive]) -> Result<()> {
         for drive in drives {
             let Some(medium) = drive.medium else { continue };
@@ -177,8 +177,8 @@ impl<'a> TestContext<'a> {
         Ok(())
     }
 
-    /// Starts a shell script that holds something for the rest of the test, waits until it says `held`,
-    /// and returns what stands after that word.
+    /// Starts a shell script that keeps something busy until the test ends. Waits until it prints `held`, and
+    /// returns the text after that word.
     pub fn hold(&mut self, script: &str) -> Result<String> {
         let job = self.start_sh(script)?;
         loop {
@@ -208,7 +208,7 @@ impl<'a> TestContext<'a> {
 
     // Drives, as QEMU sees them.
 
-    /// Whether QEMU has the drive's tray open, which for a stick means: ejected.
+    /// Returns true if QEMU has the drive's tray open, which for a stick means ejected.
     pub fn tray_is_open(&mut self, drive: &Drive) -> Result<bool> {
         let all = self.machine.qmp.execute("query-block", json!({}))?;
         let found = all.as_array().into_iter().flatten().find(|one| one["device"] == drive.id);
@@ -216,7 +216,7 @@ impl<'a> TestContext<'a> {
         Ok(found["tray_open"].as_bool().unwrap_or(false))
     }
 
-    /// Fails unless the tray moved that way since the mark, and is that way now.
+    /// Fails unless the tray moved that way since the mark, and is still in that position.
     pub fn expect_tray(&mut self, mark: usize, drive: &Drive, open: bool) -> Result<()> {
         let moved = self.machine.qmp.since(mark).into_iter().any(|event| {
             event.name == "DEVICE_TRAY_MOVED"
@@ -242,7 +242,7 @@ impl<'a> TestContext<'a> {
         Ok(())
     }
 
-    /// The image of the drive's medium, as it is now.
+    /// Copies the image of the drive's medium as it is now.
     pub fn snapshot(&mut self, drive: &Drive) -> Result<Snapshot> {
         self.snapshots += 1;
         let path = self.snapshot_path(drive.id);
@@ -254,12 +254,12 @@ impl<'a> TestContext<'a> {
     }
 }
 
-/// A program to run as root.
+/// Returns a program to run as root.
 pub fn words(words: &[&str]) -> Program {
     Program { words: words.iter().map(|word| (*word).to_owned()).collect(), ..Program::default() }
 }
 
-/// The command under test, to run as root.
+/// Returns the command under test, to run as root.
 pub fn unmoor(arguments: &[&str]) -> Program {
     let mut program = words(&["unmoor"]);
     program.words.extend(arguments.iter().map(|word| (*word).to_owned()));
@@ -275,7 +275,7 @@ pub fn expect_code(output: &Output, code: i32) -> Result<()> {
     Ok(())
 }
 
-/// The one JSON document on standard output, with what every document promises.
+/// Parses the one JSON document on standard output and checks what every document promises.
 pub fn document(output: &Output, code: i32) -> Result<Value> {
     let value: Value = serde_json::from_str(&output.stdout)
         .with_context(|| format!("not JSON: {}", output.stdout))?;

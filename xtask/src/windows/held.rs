@@ -1,4 +1,4 @@
-//! `who` in Wine: a program uses a letter in some way, and `unmoor.exe who --json` must name it.
+//! `who` in Wine: a program uses a drive letter, and `unmoor.exe who --json` must name it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,15 +13,15 @@ use serde_json::Value;
 use super::prefix::{Prefix, windows_path};
 use crate::process::finish;
 
-/// How long a program may take to start in Wine on a busy machine.
+/// Timeout for a program to start in Wine on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A way to use the letter, and what `who` must say of it.
+/// Usage of the letter, and the expected blocker.
 struct Case {
     promise: &'static str,
-    /// What the holder is told: how, and what.
+    /// Arguments of the program that uses the letter.
     holds: &'static [&'static str],
-    /// It runs from the letter itself.
+    /// True if the program runs from the letter itself.
     from_letter: bool,
     kind: &'static str,
     path: &'static str,
@@ -64,7 +64,7 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// Runs all of them; how many failed.
+/// Runs all checks and returns the number of failures.
 pub fn checks(prefix: &Prefix, unmoor: &Path, holder: &Path, folder: &Path) -> Result<u32> {
     fs::create_dir_all(folder.join("folder"))?;
     fs::copy(holder, folder.join("hold.exe"))?;
@@ -85,9 +85,9 @@ pub fn checks(prefix: &Prefix, unmoor: &Path, holder: &Path, folder: &Path) -> R
     for case in CASES {
         report(case.promise, Instant::now(), rig.check(case));
     }
-    report("who: nothing, when nobody uses it", Instant::now(), rig.nobody(&[]));
+    report("who: nothing, when no program uses it", Instant::now(), rig.no_blocker(&[]));
     let elsewhere = &["write", r"C:\held.txt", "current", r"C:\windows"];
-    report("who: nobody who uses another drive", Instant::now(), rig.nobody(elsewhere));
+    report("who: no program that uses another drive", Instant::now(), rig.no_blocker(elsewhere));
     report("who: itself, where it was started there", Instant::now(), rig.itself());
     report("who: its command, run as printed, moves it", Instant::now(), rig.remedy());
     Ok(failures)
@@ -125,15 +125,15 @@ impl Rig<'_> {
         Ok(())
     }
 
-    /// Nothing is in the way, whatever this program holds.
-    fn nobody(&self, holds: &[&str]) -> Result<()> {
+    /// Fails if anything blocks while the program uses this.
+    fn no_blocker(&self, holds: &[&str]) -> Result<()> {
         let _held = self.hold(&windows_path(self.holder), holds)?;
         let target = self.who(0)?;
         ensure!(target["outcome"] == "done" && target["scan"]["complete"] == true, "{target}");
         Ok(())
     }
 
-    /// The shell that stands on the drive, and the program that it started there.
+    /// Checks a shell on the drive, and the program that it started there.
     fn itself(&self) -> Result<()> {
         let line = format!("e: && {} who E: --json", windows_path(self.unmoor));
         let mut wine = self.prefix.wine();
@@ -164,7 +164,7 @@ impl Rig<'_> {
         Ok(())
     }
 
-    /// What `who E: --json` says of the letter, with this exit code.
+    /// Runs `who E: --json`, checks its exit code, and returns the report of the letter.
     fn who(&self, wanted: i32) -> Result<Value> {
         let mut wine = self.prefix.wine();
         let (code, out, err) =
@@ -174,7 +174,7 @@ impl Rig<'_> {
         document(&out, code)
     }
 
-    /// Starts the holder, and waits until it holds what it was told to.
+    /// Starts the program and waits until it uses the letter.
     fn hold(&self, program: &str, what: &[&str]) -> Result<Held> {
         let mut wine: Command = self.prefix.wine();
         wine.arg(program).args(what);
@@ -201,10 +201,10 @@ impl Rig<'_> {
     }
 }
 
-/// A program that holds something, until this is dropped.
+/// Program that uses the letter until this is dropped.
 struct Held {
     child: Child,
-    /// Its number in Wine.
+    /// Its PID in Wine.
     pid: u32,
 }
 
@@ -223,7 +223,7 @@ impl Drop for Held {
     }
 }
 
-/// The one target of the document, after the same checks as on Linux.
+/// Checks the document, as on Linux, and returns its one target.
 fn document(out: &str, code: i32) -> Result<Value> {
     unmoor_contract::check(out, Some(code))
         .map_err(|faults| anyhow::anyhow!("{}: {out}", faults.join("; ")))?;

@@ -1,4 +1,4 @@
-//! What the program needs of Windows to start at all.
+//! Libraries and functions that the Windows program imports.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::process;
 
-/// Libraries that every Windows since 7 has. Anything newer is asked for at run time, or not at all.
+/// Libraries that every Windows since 7 has. Newer ones are loaded at run time, or not at all.
 const WINDOWS_7: &[&str] = &[
     "advapi32.dll",
     "cfgmgr32.dll",
@@ -21,7 +21,7 @@ const WINDOWS_7: &[&str] = &[
     "ws2_32.dll",
 ];
 
-/// Functions of those libraries that came after Windows 7 and that a compiler or a crate might bring in.
+/// Functions of those libraries that are newer than Windows 7 and that a compiler or crate may use.
 const LATER: &[&str] = &[
     "GetSystemTimePreciseAsFileTime",
     "GetTempPath2W",
@@ -34,7 +34,7 @@ const LATER: &[&str] = &[
     "CM_Get_Device_Interface_ListW2",
 ];
 
-/// Fails when the program needs something that Windows 7 lacks.
+/// Fails if the program imports anything that Windows 7 lacks.
 pub fn check(program: &Path) -> Result<()> {
     let listing = process::run(Command::new("objdump").arg("-p").arg(program))?;
     let libraries: BTreeSet<String> = listing

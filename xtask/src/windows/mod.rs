@@ -40,7 +40,7 @@ pub fn build_all() -> Result<()> {
     Ok(())
 }
 
-/// Builds the command for use, and looks whether Windows 7 could start it.
+/// Builds the command for use, and checks that Windows 7 could start it.
 fn build(bits: Bits) -> Result<PathBuf> {
     let toolchain = toolchain(bits)?;
     let mut cargo = toolchain.cargo("build");
@@ -51,7 +51,7 @@ fn build(bits: Bits) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The 64-bit command as the tests are built: without the minutes of optimising that use is worth.
+/// Builds the 64-bit command without optimisation, for tests.
 pub fn build_for_tests() -> Result<PathBuf> {
     let toolchain = toolchain(Bits::SixtyFour)?;
     let mut cargo = toolchain.cargo("build");
@@ -59,7 +59,7 @@ pub fn build_for_tests() -> Result<PathBuf> {
     Ok(toolchain.output().join("debug/unmoor.exe"))
 }
 
-/// The program that holds something on a drive, for `who` to find: `crates/unmoor/examples/hold.rs`.
+/// Builds the program that occupies a drive for `who`: `crates/unmoor/examples/hold.rs`.
 pub fn build_holder() -> Result<PathBuf> {
     let toolchain = toolchain(Bits::SixtyFour)?;
     let mut cargo = toolchain.cargo("build");
@@ -67,7 +67,7 @@ pub fn build_holder() -> Result<PathBuf> {
     Ok(toolchain.output().join("debug/examples/hold.exe"))
 }
 
-/// What `cargo clippy` and `cargo doc` say of the Windows half.
+/// Runs `cargo clippy` and `cargo doc` on the Windows half.
 pub fn lints() -> Result<()> {
     let toolchain = toolchain(Bits::SixtyFour)?;
     let mut clippy = toolchain.cargo("clippy");
@@ -78,7 +78,7 @@ pub fn lints() -> Result<()> {
     process::run_visibly(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The compiler, once what it needs is installed.
+/// Installs the packages of the compiler and returns it.
 fn toolchain(bits: Bits) -> Result<Toolchain> {
     setup::ensure(&[&packages::WINDOWS])?;
     Toolchain::find(bits)

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use super::prefix::Prefix;
 use crate::process::{self, finish};
 
-/// How many failed. `folder` is behind `E:`.
+/// Runs the checks and returns the number of failures. `folder` is the directory behind `E:`.
 pub fn checks(prefix: &Prefix, program: &Path, folder: &Path) -> Result<u32> {
     let here = folder.join("unmoor.exe");
     fs::copy(program, &here)?;

@@ -1,7 +1,7 @@
-//! Wine's picture of a Windows: a folder ("prefix") with a registry and drive letters.
+//! Wine prefix: a folder with a registry and drive letters.
 //!
-//! A letter is two links in `dosdevices`: `d:` to where it is mounted, `d::` to the block device. What
-//! sort of drive a letter is, Wine asks udisks; where that does not run, the registry says.
+//! A letter is two links in `dosdevices`: `d:` to the mount point, `d::` to the block device. Wine asks
+//! udisks for the type of a letter's drive, or takes it from the registry where udisks does not run.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,22 +12,22 @@ use anyhow::{Context, Result, ensure};
 
 use crate::process;
 
-/// The program itself: the script in front of it prints advice on standard error.
+/// Path of Wine itself. The script that Debian puts in `PATH` prints advice on standard error.
 pub const WINE: &str = "/usr/lib/wine/wine64";
 
-/// What keeps the state of a prefix while programs run in it, and a moment longer.
+/// Path of Wine's server, which keeps the state of a prefix.
 const SERVER: &str = "/usr/lib/wine/wineserver64";
 
-/// Letters that the tests set up, and what sort of drive each one is.
+/// Drive letters of the tests, and the type of each drive.
 pub const LETTERS: &[(&str, &str)] = &[("d:", "cdrom"), ("e:", "floppy"), ("f:", "floppy")];
 
-/// A prefix.
+/// Wine prefix.
 pub struct Prefix {
     directory: PathBuf,
 }
 
 impl Prefix {
-    /// The prefix that all tests use, made on first use.
+    /// Returns the prefix of all tests, made at the first use.
     pub fn ensure() -> Result<Self> {
         let directory = crate::paths::rig().join("wine");
         let done = Self::at(directory.clone());
@@ -57,7 +57,7 @@ impl Prefix {
         &self.directory
     }
 
-    /// A Windows program's start: its name comes next.
+    /// Returns a command that runs a Windows program, whose path comes next.
     pub fn wine(&self) -> Command {
         let mut command = Command::new(WINE);
         self.set(&mut command);
@@ -70,9 +70,11 @@ impl Prefix {
         command
     }
 
-    /// Has Wine's server stay until the end: starting it is most of the time that a short program takes,
-    /// and one that starts while it is just ending is turned away. One that still runs from before, of
-    /// a run that was killed, may be another version's.
+    /// Starts Wine's server, which stays until the result is dropped.
+    ///
+    /// Starting the server takes most of the time of a short program, and a program that starts while the
+    /// server is exiting fails. A server that is left from a run that was killed may be another version's, so
+    /// it is ended first.
     pub fn stay(&self) -> Result<Server<'_>> {
         let server = Server(self);
         server.end();
@@ -92,7 +94,7 @@ impl Prefix {
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY")
     }
 
-    /// What Wine must find in its environment.
+    /// Returns Wine's environment variables.
     pub fn environment(&self) -> Vec<(String, String)> {
         let directory = self.directory.to_string_lossy().into_owned();
         let pairs = [
@@ -105,20 +107,20 @@ impl Prefix {
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
 
-    /// The shell's line that ends the prefix's server, if one runs.
+    /// Returns the shell command that ends the prefix's server.
     pub fn end_script(&self) -> String {
         let server = format!("WINEPREFIX={} {SERVER}", self.directory.display());
         format!("{server} -k; {server} -w; true")
     }
 
-    /// The shell's lines that give a letter to a mounted device.
+    /// Returns the shell command that gives a letter to a mounted device.
     pub fn letter_script(&self, letter: &str, mounted: &str, device: &str) -> String {
         let links = self.directory.join("dosdevices");
         let links = links.display();
         format!("ln -sfn {mounted} {links}/{letter} && ln -sfn {device} {links}/{letter}:")
     }
 
-    /// The shell's line that takes all letters of [`LETTERS`] away.
+    /// Returns the shell command that removes all letters of [`LETTERS`].
     pub fn no_letters_script(&self) -> String {
         let links = self.directory.join("dosdevices");
         let paths = LETTERS.iter().flat_map(|(letter, _)| {
@@ -127,25 +129,25 @@ impl Prefix {
         format!("rm -f {}", paths.collect::<Vec<_>>().join(" "))
     }
 
-    /// Gives a letter to a folder of this machine.
+    /// Assigns a letter to a folder of this machine.
     pub fn letter(&self, letter: &str, folder: &Path) -> Result<()> {
         let link = self.directory.join("dosdevices").join(letter);
         let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(folder, &link).context("a drive letter")
     }
 
-    /// Takes a letter away.
+    /// Removes a letter.
     pub fn forget(&self, letter: &str) {
         let _ = fs::remove_file(self.directory.join("dosdevices").join(letter));
     }
 }
 
-/// A path of this machine as a program in Wine sees it.
+/// Returns a path of this machine as a program in Wine sees it.
 pub fn windows_path(path: impl AsRef<OsStr>) -> String {
     format!("Z:{}", path.as_ref().to_string_lossy().replace('/', r"\"))
 }
 
-/// Wine's server, which ends when this is dropped.
+/// Wine's server, which ends on drop.
 pub struct Server<'p>(&'p Prefix);
 
 impl Server<'_> {

@@ -1,10 +1,9 @@
-//! Which compiler builds for Windows.
+//! Compiler for Windows.
 //!
-//! The `win7` targets run on Windows 7 and later, and in Wine 8.0, which lacks a library that the
-//! ordinary targets need (`bcryptprimitives.dll`). No standard library is built for them anywhere, so it
-//! is built here, from the source that belongs to the compiler: rustup's `rust-src` where that is
-//! installed, else Debian's compiler with its package `rust-web-src`. Either way with unwinding panics:
-//! every lock is a guard.
+//! The `win7` targets run on Windows 7 and later, and in Wine 8.0, which lacks a library that the ordinary
+//! targets need (`bcryptprimitives.dll`). No standard library is published for them, so it is built here from
+//! the compiler's source: rustup's `rust-src` where installed, otherwise Debian's `rust-web-src`. Panics
+//! unwind, since every lock is a guard.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,9 +18,9 @@ pub enum Bits {
     SixtyFour,
 }
 
-/// A cargo with a compiler that has the source of its standard library.
+/// Cargo with a compiler that has the source of its standard library.
 pub struct Toolchain {
-    /// Where its programs are.
+    /// Folder of its programs.
     programs: PathBuf,
     bits: Bits,
 }
@@ -44,7 +43,7 @@ impl Toolchain {
         }
     }
 
-    /// `cargo VERB` for Windows, at the root of the repository.
+    /// Returns `cargo VERB` for Windows, at the root of the repository.
     pub fn cargo(&self, verb: &str) -> Command {
         let mut command = Command::new(self.programs.join("cargo"));
         command.current_dir(crate::paths::repository());
@@ -65,18 +64,18 @@ impl Toolchain {
         command
     }
 
-    /// Where cargo puts what it builds.
+    /// Returns the folder of the build's output.
     pub fn output(&self) -> PathBuf {
         target_directory().join(self.target())
     }
 }
 
-/// Apart from the other compiler's work, which this one could not use.
+/// Returns the target directory, separate from the other compiler's, whose output this one cannot use.
 fn target_directory() -> PathBuf {
     crate::paths::target().join("windows")
 }
 
-/// The programs of the toolchain that rustup has made the default one here.
+/// Returns the folder of the default toolchain of rustup.
 fn rustup() -> Option<PathBuf> {
     let mut which = Command::new("rustup");
     let rustc = process::run(which.args(["which", "rustc"])).ok()?;

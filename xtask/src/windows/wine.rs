@@ -1,4 +1,4 @@
-//! `cargo xtask wine`: the tests as a Windows program, and the command itself.
+//! `cargo xtask wine`: runs the tests as a Windows program, and the command itself.
 
 use std::fs;
 use std::path::Path;
@@ -36,13 +36,13 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One promise of the command, as seen from outside.
+/// One promise of the command.
 struct Check {
     promise: &'static str,
     words: Vec<String>,
-    /// Any of these.
+    /// Accepted exit codes.
     codes: &'static [i32],
-    /// What must stand in what it prints, on either stream.
+    /// Text that it must print, on either stream.
     says: &'static str,
 }
 
@@ -67,10 +67,10 @@ fn all() -> Vec<Check> {
         check("and a name with \\\\.\\", &["status", r"\\.\C:"], &[0], "C:"),
         check(". is the current directory's drive", &["status", "."], &[0], ""),
         check("\\ is the program's drive", &["status", r"\"], &[0], ""),
-        check("a letter nobody has: 6", &["eject", "Q:"], &[6], "no such"),
-        check("a label nobody has: 6", &["eject", "LABEL=nobody"], &[6], "no such"),
-        check("a device nobody has: 6", &["eject", "PhysicalDrive77"], &[6], "no such"),
-        check("a kernel name nobody has: 6", &["eject", r"\Device\Nobody7"], &[6], "no such"),
+        check("an unused letter: 6", &["eject", "Q:"], &[6], "no such"),
+        check("an unknown label: 6", &["eject", "LABEL=missing"], &[6], "no such"),
+        check("an unknown device: 6", &["eject", "PhysicalDrive77"], &[6], "no such"),
+        check("an unknown kernel name: 6", &["eject", r"\Device\Missing7"], &[6], "no such"),
         check("the drive of Windows is refused", &["eject", "C:"], &[1], "running system"),
         check("also by force", &["eject", "--force", "C:"], &[1], "running system"),
         check("also in JSON", &["eject", "C:", "--json"], &[1], "\"refused\""),

@@ -1,10 +1,10 @@
-//! The drivers that a running udev would have loaded for the emulated hardware.
+//! Drivers that a running udev would load for the emulated hardware.
 
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-/// Host controllers, then what drives the devices on them. File systems and the rest load when first used.
+/// Modules of the host controllers, then of the devices on them. The kernel loads the rest at first use.
 const DRIVERS: &[&str] = &[
     "virtio_scsi",
     "virtio_blk",
@@ -22,7 +22,7 @@ const DRIVERS: &[&str] = &[
     "loop",
 ];
 
-/// Refuses to load where there is no such drive.
+/// Module of the floppy drive, which refuses to load where there is none.
 const FLOPPY: &str = "floppy";
 
 pub fn load() -> Result<()> {

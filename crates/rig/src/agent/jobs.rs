@@ -1,4 +1,4 @@
-//! Programs that were started for the host.
+//! Programs that the agent runs for the host.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::protocol::{Output, Program};
 
-/// Output goes to files, not pipes: a background process that inherited a pipe would keep it open, and
-/// waiting for the end of it would never end. Not in `/run`: that is filled up by a test.
+/// Folder of the jobs' output files. A pipe would not do: a background process that inherits a pipe keeps it
+/// open, and its reader never sees the end. `/run` would not do either: a test fills it up.
 const DIRECTORY: &str = "/dev/shm/unmoor-rig";
 
 struct Job {
@@ -24,7 +24,7 @@ struct Job {
     output: Condvar,
 }
 
-/// All jobs since the last reset.
+/// Jobs since the last reset.
 pub struct Jobs {
     table: Mutex<(u64, BTreeMap<u64, Arc<Job>>)>,
 }
@@ -72,7 +72,8 @@ impl Jobs {
         Ok(number)
     }
 
-    /// Waits for its end. If it does not come, and `kill` is set, the whole group is killed.
+    /// Waits for a job to end and returns its output. After the timeout, kills its process group if `kill` is
+    /// set.
     pub fn wait(&self, number: u64, timeout: Duration, kill: bool) -> Result<Output> {
         let job = self.job(number)?;
         let status = job.await_end(timeout);
@@ -98,7 +99,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Kills whatever still runs, with what it started, and forgets all output.
+    /// Kills all jobs with their process groups, and deletes their output.
     pub fn end_all(&self) {
         let jobs = std::mem::take(&mut lock(&self.table).1);
         for job in jobs.values() {

@@ -1,6 +1,6 @@
-//! The rig's half inside the guest: starts programs, tells how they ended, and tidies up between tests.
+//! Agent inside the guest: starts programs, returns their output, and cleans up between tests.
 //!
-//! It listens on a virtio port rather than on the console, where the kernel talks too.
+//! The agent listens on a virtio port, because the kernel writes to the console.
 
 mod drivers;
 mod jobs;
@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use jobs::Jobs;
 use protocol::{Call, Reply, Request, Response};
 
-/// The name of the port.
+/// Name of the virtio port.
 pub const PORT: &str = "unmoor.agent";
 
 pub fn command() -> Result<ExitCode> {
@@ -73,7 +73,7 @@ fn carry_out(call: Call, jobs: &Jobs, baseline: &reset::Baseline) -> Result<Repl
     }
 }
 
-/// There is no udev to name the port: its name is in `/sys`, its node is the kernel's own.
+/// Returns the device node of the virtio port. Without udev, its name is in `/sys` only.
 fn port() -> Result<PathBuf> {
     let until = Instant::now() + Duration::from_secs(60);
     loop {

@@ -1,13 +1,13 @@
-//! What the host may ask of the agent, one JSON document a line, and what it answers.
+//! Requests of the host and replies of the agent, one JSON document a line.
 
 use serde::{Deserialize, Serialize};
 
-/// A program to run in the guest.
+/// Program to run in the guest.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Program {
     pub words: Vec<String>,
     pub environment: Vec<(String, String)>,
-    /// The user to run as, if not root. The group is the same number.
+    /// User and group number to run as; root if `None`.
     pub user: Option<u32>,
     pub directory: Option<String>,
 }
@@ -20,10 +20,10 @@ pub struct Request {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Call {
-    /// Answered as soon as the agent listens.
+    /// Asks for a reply as soon as the agent listens.
     Hello,
     Start(Program),
-    /// Answered when the job has ended, or with what it wrote so far when the time is over.
+    /// Waits for a job to end. After the time given, the reply has the output so far.
     Wait {
         job: u64,
         milliseconds: u64,
@@ -33,11 +33,11 @@ pub enum Call {
         job: u64,
         signal: i32,
     },
-    /// The block device whose place in `/sys` has all these parts.
+    /// Finds the block device whose path in `/sys` has all these parts.
     Find {
         parts: Vec<String>,
     },
-    /// Undo what tests leave behind: jobs, swap, mounts, loop devices, mappings.
+    /// Undoes what a test left: jobs, swap, mounts, loop devices, mappings.
     Reset,
 }
 
@@ -55,10 +55,10 @@ pub enum Reply {
     Found(Option<String>),
 }
 
-/// How a program ended.
+/// Exit state and output of a program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Output {
-    /// `None`: it still runs, or a signal ended it.
+    /// Exit code; `None` if the program still runs or a signal ended it.
     pub code: Option<i32>,
     pub signal: Option<i32>,
     pub running: bool,

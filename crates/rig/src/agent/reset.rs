@@ -1,4 +1,6 @@
-//! Between two tests: back to how the guest was after its boot, or an error that makes the rig boot anew.
+//! Restores the guest's state between two tests.
+//!
+//! If something cannot be undone, the error makes the rig boot a new machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-/// How often the undoing is tried: a killed process may still be on its way out.
+/// Number of attempts: a killed process may need time to exit.
 const TRIES: u32 = 20;
 
-/// The mounts the guest had at the start.
+/// Mounts that the guest had when the agent started.
 pub struct Baseline {
     mounts: BTreeSet<String>,
 }
@@ -38,7 +40,7 @@ impl Baseline {
         if left.is_empty() { Ok(()) } else { bail!("cannot be undone: {left:?}") }
     }
 
-    /// What is there that was not, in the order in which it can be undone.
+    /// Returns what was not there at the start, in the order in which it can be undone.
     fn leftovers(&self) -> Result<Vec<Leftover>> {
         let mut left = Vec::new();
         let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
@@ -105,13 +107,13 @@ fn first_word(line: &str) -> Option<String> {
     line.split_whitespace().next().map(str::to_owned)
 }
 
-/// Mount points in the order they were mounted. A point mounted over is there twice.
+/// Returns the mount points in mount order. A point that is mounted twice is listed twice.
 fn mounts() -> Result<Vec<String>> {
     let text = fs::read_to_string("/proc/self/mountinfo")?;
     Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect())
 }
 
-/// The kernel writes space, tab, newline and backslash in octal.
+/// Decodes the octal escapes of mountinfo: space, tab, newline and backslash.
 fn unescape(text: &str) -> String {
     ["\\040 ", "\\011\t", "\\012\n", "\\134\\"]
         .iter()

@@ -1,5 +1,6 @@
-//! The smallest FUSE server there can be (`linux/fuse.h`, protocol 7.31): a root with `file` and `dir`.
-//! It exists to be stopped: what asks a stopped server waits for good.
+//! Minimal FUSE server (`linux/fuse.h`, protocol 7.31): a root with `file` and `dir`.
+//!
+//! Tests stop this server: a request to a stopped server blocks for ever.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -30,7 +31,7 @@ const ROOT: u64 = 1;
 const FILE: u64 = 2;
 const DIRECTORY: u64 = 3;
 
-/// Mounts it there, calls `ready`, and answers until it is killed.
+/// Mounts the file system, calls `ready`, and serves requests until the process is killed.
 pub fn serve(directory: &Path, ready: fn() -> Result<()>) -> Result<ExitCode> {
     let mut device =
         OpenOptions::new().read(true).write(true).open("/dev/fuse").context("/dev/fuse")?;
@@ -50,7 +51,7 @@ pub fn serve(directory: &Path, ready: fn() -> Result<()>) -> Result<ExitCode> {
     }
 }
 
-/// Answers one request; was it the first.
+/// Answers one request. Returns true if the request was `FUSE_INIT`.
 fn reply(device: &mut File, request: &[u8]) -> Result<bool> {
     let number = |at: usize| Some(u32::from_ne_bytes(request.get(at..at + 4)?.try_into().ok()?));
     let long = |at: usize| Some(u64::from_ne_bytes(request.get(at..at + 8)?.try_into().ok()?));
@@ -91,14 +92,14 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
-/// `struct fuse_init_out`: version, readahead, flags, background, write size, granularity, and nothing.
+/// Returns `struct fuse_init_out`: version, readahead, flags, background, write size, granularity.
 fn init() -> Vec<u8> {
     let mut out = words(&[7, 31, 4096, 0, 0, 4096, 1]);
     out.resize(64, 0);
     out
 }
 
-/// `struct fuse_entry_out`: valid for no time at all, so that the server is asked each time.
+/// Returns `struct fuse_entry_out` with no validity time, so that the kernel asks each time.
 fn entry(node: u64) -> Vec<u8> {
     let mut out = node.to_ne_bytes().to_vec();
     out.resize(40, 0);
@@ -106,7 +107,7 @@ fn entry(node: u64) -> Vec<u8> {
     out
 }
 
-/// `struct fuse_attr`.
+/// Returns `struct fuse_attr`.
 fn attributes(node: u64) -> Vec<u8> {
     let mut out = node.to_ne_bytes().to_vec();
     out.resize(60, 0); // Size, blocks, times.

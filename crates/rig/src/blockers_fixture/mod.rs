@@ -1,5 +1,7 @@
-//! Holds a file system in ways that a shell cannot: the tests in the virtual machine call it there. A
-//! hidden command of its own, because it is what is found afterwards.
+//! Keeps a file system busy in ways that a shell cannot.
+//!
+//! The VM tests run it in the guest as a process of its own, because that process is what the search must
+//! find.
 
 mod fuse;
 
@@ -22,24 +24,24 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum How {
-    /// Its root directory
+    /// Change the root directory to this one
     Root { directory: PathBuf },
-    /// A file mapped into memory, and not open any more
+    /// Map a file into memory and close it
     Map {
         file: PathBuf,
         /// Delete the file
         #[arg(long)]
         delete: bool,
     },
-    /// A thread with a working directory and open files of its own
+    /// Start a thread with a working directory and open files of its own
     Thread { directory: PathBuf },
-    /// A socket bound there
+    /// Bind a socket
     Socket { path: PathBuf },
-    /// A FUSE file system of one file and one directory, mounted there
+    /// Mount a FUSE file system of one file and one directory
     Fuse { directory: PathBuf },
 }
 
-/// Holds it, says `held` and the process's number, and stays until it is killed.
+/// Occupies the file system, prints `held` and the process ID, and stays until it is killed.
 pub fn command(options: &Options) -> Result<ExitCode> {
     match &options.how {
         How::Root { directory } => {

@@ -1,8 +1,8 @@
-//! Stops a program at a certain step of a release, so that something can happen to it exactly there.
+//! Pauses a program at a step of a release, so that a test can act at exactly that moment.
 //!
-//! It runs in the guest, follows the program and its children from system call to system call, and when one
-//! of them enters the call with which the step begins, keeps that one stopped until it is told to go on.
-//! What happens meanwhile is the business of whoever asked for it; nothing of the program is changed.
+//! The tracer runs in the guest and follows the program and its children from system call to system call.
+//! When one of them enters the call with which the step begins, the tracer keeps that process stopped until
+//! the file `go` appears. The program itself is not changed.
 
 pub mod pause_point;
 mod ptrace;
@@ -20,18 +20,18 @@ use ptrace::{Call, Event, Until};
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Where to stop
+    /// Step at which to pause
     point: PausePoint,
-    /// The drive's device node
+    /// Device node of the drive
     node: String,
-    /// Where `reached` appears when it is stopped, `go` is waited for, and `over` appears when it has ended
+    /// Folder of the files `reached` (the process is paused), `go` (continue) and `ended`
     directory: PathBuf,
-    /// The program
+    /// Program and its arguments
     #[arg(last = true, required = true)]
     words: Vec<String>,
 }
 
-/// Ends as the program does; as a shell says it when a signal has ended it.
+/// Runs the program to its end and returns its exit code, or 128 and the number of the signal.
 pub fn command(options: &Options) -> Result<ExitCode> {
     let _ = fs::remove_dir_all(&options.directory);
     fs::create_dir_all(&options.directory)?;
@@ -95,13 +95,13 @@ fn follow(options: &Options) -> Result<i32> {
     }
 }
 
-/// What a process has open there.
+/// Returns the path behind a descriptor of a process.
 fn descriptor_path(pid: libc::pid_t, descriptor: u64) -> String {
     let link = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap_or_default();
     link.to_string_lossy().into_owned()
 }
 
-/// Whoever sees the file sees all of it.
+/// Creates the file `reached` in one step, so that a reader never sees half of it.
 fn report_pause(options: &Options, text: &str) -> Result<()> {
     let unfinished = options.directory.join("reached.unfinished");
     fs::write(&unfinished, text)?;

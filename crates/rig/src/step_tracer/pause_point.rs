@@ -1,13 +1,13 @@
-//! With which system call each step of a release begins on Linux.
+//! System calls with which the steps of a release begin on Linux.
 
 use libc::{c_int, pid_t};
 
 use super::ptrace::Entry;
 
-/// Where to stop.
+/// Moment at which to pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PausePoint {
-    /// The table of mounts is read for the first time.
+    /// First read of the mount table.
     Resolve,
     /// The first `syncfs` or `fsync`.
     Flush,
@@ -15,21 +15,21 @@ pub enum PausePoint {
     Lock,
     /// After that, the first `syncfs` or `umount2`.
     Dismount,
-    /// The first `umount2` that takes something away.
+    /// First `umount2` that unmounts something.
     Unmount,
-    /// A mapping, an array or a loop device is to be taken down.
+    /// Removal of a mapping, an array or a loop device.
     TakeDown,
-    /// The drive is opened with `O_EXCL`.
+    /// Open of the drive with `O_EXCL`.
     Claim,
-    /// After the claim, the first command to the drive, or the file in sysfs that removes it.
+    /// First command to the drive after the claim, or open of the sysfs file that removes it.
     Eject,
-    /// After that, its `dev` in sysfs is read: is it still there.
+    /// First read of the drive's `dev` in sysfs after that, which checks that it exists.
     Verify,
-    /// After that, the drive is closed.
+    /// Close of the drive after that.
     Unlock,
 }
 
-/// What has been seen of a release so far.
+/// Progress of a release, derived from its system calls.
 pub struct StepTracker {
     node: String,
     resolving: bool,
@@ -43,13 +43,13 @@ pub struct StepTracker {
 
 enum Claim {
     Not,
-    /// This process has asked for it.
+    /// Requested by this process.
     Asked(pid_t),
     Held,
 }
 
 impl StepTracker {
-    /// A release of the drive with this node.
+    /// Returns the tracker for a release of the drive with this node.
     pub fn of(node: &str) -> Self {
         Self {
             node: node.to_owned(),
@@ -63,8 +63,8 @@ impl StepTracker {
         }
     }
 
-    /// Notes the call that a process enters; says at which points it is. `text` reads the process's memory,
-    /// `behind` says what is behind one of its descriptors.
+    /// Records a call that a process enters, and returns the pause points it is. `text` reads the process's
+    /// memory, `descriptor_path` returns the path behind a descriptor.
     pub fn enters(
         &mut self,
         pid: pid_t,
@@ -101,7 +101,7 @@ impl StepTracker {
         }
     }
 
-    /// Notes how the call that a process had entered ended.
+    /// Records the result of the call that a process had entered.
     pub fn leaves(&mut self, pid: pid_t, result: i64) {
         if let Claim::Asked(asker) = self.claim
             && asker == pid
@@ -128,7 +128,7 @@ impl StepTracker {
         Vec::new()
     }
 
-    /// Its node may be gone by then, with the drive.
+    /// Returns true if the path is the drive's node, also after the node was deleted with the drive.
     fn is_node(&self, path: &str) -> bool {
         path.strip_suffix(" (deleted)").unwrap_or(path) == self.node
     }
@@ -148,10 +148,10 @@ fn once(seen: &mut bool, point: PausePoint) -> Vec<PausePoint> {
 
 const EXPIRE: u64 = libc::MNT_EXPIRE as u64;
 
-/// `DM_DEV_REMOVE`, `STOP_ARRAY`, `LOOP_CLR_FD`.
+/// Requests that remove a level: `DM_DEV_REMOVE`, `STOP_ARRAY`, `LOOP_CLR_FD`.
 const TAKE_DOWN: [u64; 3] = [0xc138_fd04, 0x932, 0x4c01];
 
-/// `SG_IO`, `CDROM_LOCKDOOR`, `CDROMEJECT`, `LOOP_CLR_FD`.
+/// Requests to the drive: `SG_IO`, `CDROM_LOCKDOOR`, `CDROMEJECT`, `LOOP_CLR_FD`.
 const COMMANDS: [u64; 4] = [0x2285, 0x5329, 0x5309, 0x4c01];
 
 #[cfg(test)]

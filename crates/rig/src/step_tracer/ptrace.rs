@@ -9,16 +9,16 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use libc::{c_int, pid_t};
 
-/// A traced process or thread has something to say.
+/// Event of a traced process or thread.
 #[derive(Debug)]
 pub enum Event {
-    /// It enters or leaves a system call.
+    /// Entry to or exit from a system call.
     Call,
-    /// It is about to get this signal.
+    /// Delivery of this signal.
     Signal(c_int),
-    /// It was started, or started another: nothing to be done but to let it go on.
+    /// Start of the process or of a child; it only needs to be resumed.
     Other,
-    /// It has ended with this exit code, or by a signal: 128 and its number, as a shell says it.
+    /// Exit, with the exit code, or 128 and the number of the signal as a shell reports it.
     Exited(i32),
 }
 
@@ -36,15 +36,15 @@ pub struct Entry {
     pub arguments: [u64; 6],
 }
 
-/// How far a stopped process goes on.
+/// Point up to which a stopped process runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
     NextCall,
     End,
 }
 
-/// Starts the program in a process group of its own, stopped before its first instruction, and with every
-/// child it will have traced too.
+/// Starts the program in its own process group, stopped before its first instruction. Its future children are
+/// traced too.
 pub fn start(command: &mut Command) -> Result<pid_t> {
     // SAFETY: between fork and exec it calls setpgid and ptrace, which are plain system calls.
     unsafe {
@@ -66,8 +66,8 @@ pub fn start(command: &mut Command) -> Result<pid_t> {
     Ok(pid)
 }
 
-/// Lets a stopped process go on, with this signal if it is not 0. One that was killed meanwhile is left
-/// alone: its end is reported by [`next`].
+/// Resumes a stopped process, with this signal unless it is 0. Does nothing for a process that was killed
+/// meanwhile: [`next`] reports its end.
 pub fn resume(pid: pid_t, until: Until, signal: c_int) {
     let request = match until {
         Until::NextCall => libc::PTRACE_SYSCALL,
@@ -77,7 +77,7 @@ pub fn resume(pid: pid_t, until: Until, signal: c_int) {
     let _ = unsafe { libc::ptrace(request, pid, 0, signal) };
 }
 
-/// What the next one of the traced processes has to say. Without `block`, `None` when none has anything.
+/// Returns the next event of the traced processes. Without `block`, returns `None` if there is none.
 pub fn next(block: bool) -> Result<Option<(pid_t, Event)>> {
     let mut status = 0;
     let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
@@ -104,7 +104,7 @@ pub fn next(block: bool) -> Result<Option<(pid_t, Event)>> {
     Ok(Some((pid, event)))
 }
 
-/// Which call a process is stopped at; `None` when it has been killed meanwhile.
+/// Returns the call at which a process is stopped; `None` if the process was killed meanwhile.
 pub fn call(pid: pid_t) -> Option<Call> {
     // SAFETY: all zeros is a value of this structure of numbers.
     let mut info: libc::ptrace_syscall_info = unsafe { std::mem::zeroed() };
@@ -127,7 +127,7 @@ pub fn call(pid: pid_t) -> Option<Call> {
     }
 }
 
-/// The text at an address of a stopped process, up to its end or 255 bytes.
+/// Returns the text at an address of a stopped process, up to its end or 255 bytes.
 pub fn text(pid: pid_t, address: u64) -> String {
     let mut bytes = [0; 255];
     let read = File::open(format!("/proc/{pid}/mem"))

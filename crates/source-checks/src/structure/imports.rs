@@ -1,4 +1,4 @@
-//! Which file imports which, by `use` and by paths in the code.
+//! Imports between files, by `use` and by paths in the code.
 //!
 //! A re-export is followed to the file that defines the item. A module that only declares and re-exports its
 //! children does not import them.
@@ -18,7 +18,7 @@ pub struct Import {
     pub path: String,
 }
 
-/// What a path names.
+/// Module or item that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
     Module(ModuleId),

@@ -1,4 +1,4 @@
-//! One cell: a release, stopped where a step begins, a fault, and what comes of it.
+//! One case: a release, paused where a step begins, a fault, and the result.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::test_context::{TestContext, document};
 use unmoor_rig::agent::protocol::Output;
 use unmoor_rig::drives::STICK;
 
-/// Fails unless everything is as it should be; says what came of it.
+/// Runs the case and fails unless its result is as expected. Returns a summary.
 pub fn run(ctx: &mut TestContext, step: Step, fault: Fault, end: &End) -> Result<String> {
     let fixture = Fixture::create(ctx, step, fault)?;
     fault.prepare(ctx)?;
@@ -43,7 +43,7 @@ fn release(ctx: &mut TestContext, fixture: &Fixture, step: Step, fault: Fault) -
     paused.resume(ctx, &strike)
 }
 
-/// The exit code, the document, the words.
+/// Checks the exit code, the document and the message. Returns the target's report, unless killed.
 fn check_report(output: &Output, end: &End) -> Result<Option<Value>> {
     ensure!(!output.stderr.contains("panicked"), "it panicked: {}", output.stderr);
     let code = output.code.with_context(|| format!("signal {:?}", output.signal))?;
@@ -62,8 +62,7 @@ fn check_report(output: &Output, end: &End) -> Result<Option<Value>> {
     Ok(Some(target))
 }
 
-/// Once the fault is over a second release succeeds, nothing holds the drive, and nothing is lost but what
-/// was said to be.
+/// Releases again once the fault is over. It must succeed, and lose nothing but what was reported lost.
 fn second(
     ctx: &mut TestContext,
     fixture: &Fixture,

@@ -1,4 +1,4 @@
-//! The state of the machine afterwards, as the guest's kernel and QEMU have it, beside what was reported.
+//! State of the machine after a release, from the guest's kernel and QEMU, compared with the report.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use super::fixture::Fixture;
 use crate::test_context::TestContext;
 
-/// What the guest's kernel has.
+/// State of the guest's kernel.
 pub struct GuestState {
     /// Loop devices, mappings, arrays.
     pub stacked_devices: BTreeSet<String>,
     /// Mount points of the tests.
     pub mounted: BTreeSet<String>,
-    /// Processes of ours that did not end within ten seconds, and where in the kernel they are.
+    /// Processes of `unmoor` that are still there after the wait, and where in the kernel they are.
     left: BTreeSet<String>,
 }
 
-/// One line for each thing: what it is, and its name.
+/// Script that prints one line for each thing: its kind, and its name.
 const SCRIPT: &str = "\
     n=0; while pgrep -x unmoor >/dev/null && test $n -lt $patience; do n=$((n+1)); sleep 0.1; done; \
     for one in $(pgrep -x unmoor); do echo left $one: $(cat /proc/$one/wchan /proc/$one/stack); done; \
@@ -28,7 +28,7 @@ const SCRIPT: &str = "\
     while read from on rest; do case $on in /mnt/*) echo mounted $on;; esac; done </proc/self/mounts";
 
 impl GuestState {
-    /// Looks around; where a silent drive may keep a process in the kernel, without waiting for its end.
+    /// Reads the state. With `silent`, does not wait for processes that a silent drive keeps in the kernel.
     pub fn read(ctx: &mut TestContext, silent: bool) -> Result<Self> {
         let timeout = if silent { 0 } else { 300 };
         let text = ctx.sh(&format!("patience={timeout}; {SCRIPT}"))?;
@@ -40,7 +40,7 @@ impl GuestState {
         Ok(Self { stacked_devices: all("stacked"), mounted: all("mounted"), left })
     }
 
-    /// Fails if a process of ours is left, or a loop device, a mapping or an array that was not there.
+    /// Fails if a process of `unmoor`, a loop device, a mapping or an array is left behind.
     pub fn expect_clean(&self, before: &Self) -> Result<()> {
         ensure!(self.left.is_empty(), "a process is left behind: {:?}", self.left);
         let more: Vec<_> = self.stacked_devices.difference(&before.stacked_devices).collect();
@@ -48,7 +48,7 @@ impl GuestState {
         Ok(())
     }
 
-    /// Fails unless all of it is mounted, or nothing.
+    /// Fails unless all mounts are there, or none.
     pub fn expect_mounted(&self, fixture: &Fixture, wanted: bool) -> Result<()> {
         for mount in fixture.mounts {
             let is = self.mounted.contains(*mount);
@@ -57,7 +57,7 @@ impl GuestState {
         Ok(())
     }
 
-    /// Fails unless what is mounted is what the report says.
+    /// Fails unless the mounts are those of the report.
     pub fn expect_as_reported(&self, fixture: &Fixture, target: &Value) -> Result<()> {
         let taken = dismounted(target);
         for mount in fixture.mounts {
@@ -74,7 +74,7 @@ impl GuestState {
     }
 }
 
-/// The mounts that the report has taken away; `None` for all of them.
+/// Returns the mounts that the report says were unmounted; `None` for all of them.
 fn dismounted(target: &Value) -> Option<BTreeSet<String>> {
     let steps = target["steps"].as_array().cloned().unwrap_or_default();
     let step = steps.iter().find(|step| step["step"] == "dismount");
@@ -89,8 +89,8 @@ fn dismounted(target: &Value) -> Option<BTreeSet<String>> {
     Some(away.filter_map(|attempt| Some(attempt["detail"].as_str()?.to_owned())).collect())
 }
 
-/// Fails if the drive's door is locked. The kernel locks it while something of it is mounted or open; one that
-/// was powered off is told nothing any more.
+/// Fails if the drive's door is locked. The kernel locks it while the drive is mounted or open. A drive that
+/// was powered off is not checked.
 pub fn expect_door_unlocked(ctx: &mut TestContext, fixture: &Fixture) -> Result<()> {
     let Some(drive) = fixture.drive() else { return Ok(()) };
     if ctx.machine.guest.find(drive.sysfs_parts)?.is_none() {

@@ -1,34 +1,34 @@
-//! What must come of each cell.
+//! Expected result of each case.
 
 use std::fmt;
 
 use super::fault::Fault;
 use super::step::Step;
 
-/// What must come of it.
+/// Expected result of a case.
 pub enum Expected {
     Ends(End),
-    /// The fault cannot happen there; why.
+    /// The fault cannot happen there, with the reason.
     #[allow(dead_code, reason = "there is none at present")]
     Cannot(&'static str),
 }
 
-/// How the release must end.
+/// Expected end of the release.
 pub struct End {
     pub code: i32,
-    /// Part of what is said.
+    /// Text that the message must contain.
     pub says: &'static str,
     pub then: Then,
 }
 
-/// What must come of another release once the fault is over.
+/// Expected result of another release once the fault is over.
 #[derive(Clone, Copy)]
 pub enum Then {
-    /// There is nothing left to release.
+    /// Nothing is left to release.
     Nothing,
-    /// It ends with this exit code, and every byte is on the medium.
+    /// Ends with this exit code, with every byte on the medium.
     Ends(i32),
-    /// Something was said to be lost: it succeeds with `--discard-unwritten`.
+    /// Succeeds with `--discard-unwritten`, since data was reported lost.
     Discards,
 }
 
@@ -57,7 +57,7 @@ const LEFT: &str = "the medium has left the drive";
 const STOPPED: &str = "stopped at your wish";
 const RELEASED: &str = "released";
 
-/// The whole of what is promised, cell by cell.
+/// Returns the expected result of a case.
 pub fn expected(step: Step, fault: Fault) -> Expected {
     use Step::{Dismount, Eject, Flush, Lock, Resolve, Unlock, Verify};
     let (code, says, then) = match (fault, step) {

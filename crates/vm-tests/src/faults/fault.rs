@@ -1,4 +1,4 @@
-//! What goes wrong: the columns, and how each is made and mended.
+//! Faults, which are the columns of the matrix: how to cause and to remove each.
 
 use anyhow::Result;
 use serde_json::json;
@@ -10,7 +10,7 @@ use unmoor_rig::drives::{Drive, STICK};
 pub enum Fault {
     /// The drive answers every command with a transport error.
     IoError,
-    /// The drive takes no command any more.
+    /// The drive accepts no command.
     Timeout,
     /// The medium leaves a drive on which nothing is unwritten.
     NoMedium,
@@ -18,17 +18,17 @@ pub enum Fault {
     Removed,
     /// The whole drive leaves while something is unwritten.
     Yanked,
-    /// Ctrl-C: to the process group, as a terminal does.
+    /// SIGINT to the process group, as a terminal sends it for Ctrl-C.
     Interrupt,
-    /// To the process.
+    /// SIGTERM to the process.
     Terminate,
-    /// To the process.
+    /// SIGKILL to the process.
     Kill,
     /// No descriptor can be opened any more.
     NoDescriptors,
     /// There is no room in `/run`.
     RunFull,
-    /// Nothing can be written to `/sys`; the release is to power off, which writes there.
+    /// `/sys` is read-only. The release powers off, which writes there.
     SysReadOnly,
 }
 
@@ -63,7 +63,7 @@ impl Fault {
         }
     }
 
-    /// What the release is asked to do besides.
+    /// Returns further options of the release.
     pub fn options(self) -> &'static [&'static str] {
         match self {
             // Far less than the kernel waits for a drive.
@@ -73,7 +73,7 @@ impl Fault {
         }
     }
 
-    /// Before the release begins.
+    /// Prepares the guest before the release begins.
     pub fn prepare(self, ctx: &mut TestContext) -> Result<()> {
         match self {
             Self::RunFull => ctx.sh("mount -t tmpfs -o size=64k small /run").map(drop),
@@ -81,8 +81,8 @@ impl Fault {
         }
     }
 
-    /// Makes it happen, to a release whose process is `main` and which is stopped in process `stopped`;
-    /// what is to be done in the guest is returned as a script.
+    /// Causes the fault in a release whose process is `main` and of which process `stopped` is paused.
+    /// Returns a script for the part that happens in the guest.
     pub fn strike(
         self,
         ctx: &mut TestContext,
@@ -121,7 +121,7 @@ impl Fault {
         })
     }
 
-    /// What can be mended is, once the release has ended.
+    /// Removes the fault after the release, where it can be removed.
     pub fn mend(self, ctx: &mut TestContext) -> Result<()> {
         match self {
             Self::IoError | Self::Timeout => ctx.sh(&debug(0, 0)).map(drop),
@@ -131,14 +131,14 @@ impl Fault {
         }
     }
 
-    /// Does the drive keep its medium.
+    /// Returns true if the drive keeps its medium.
     pub fn keeps_the_medium(self) -> bool {
         !matches!(self, Self::NoMedium | Self::Removed | Self::Yanked)
     }
 }
 
-/// `scsi_debug`: with 16 a command ends with "acknowledge time-out", with 8000h the adapter is too busy to
-/// take it, for as long as that lasts; -1 is every command, 0 none.
+/// Returns the script that sets `scsi_debug`'s faults. With 16 a command ends with "acknowledge time-out",
+/// with 8000h the adapter is too busy for it; `every` is -1 for every command, 0 for none.
 fn debug(options: u32, every: i32) -> String {
     let directory = "/sys/bus/pseudo/drivers/scsi_debug";
     format!("echo {options} >{directory}/opts; echo {every} >{directory}/every_nth")

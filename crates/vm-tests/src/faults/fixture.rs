@@ -1,4 +1,4 @@
-//! What is to be released: a drive with something mounted from it, and something written.
+//! Drive to release, with mounts and written files.
 
 use anyhow::{Result, ensure};
 
@@ -8,7 +8,7 @@ use crate::stick_files::{Written, mount_both, write};
 use crate::test_context::TestContext;
 use unmoor_rig::drives::{CD, Drive, STICK};
 
-/// Enough to need writing, little enough to be quick.
+/// Size of the written files: enough to need writing, little enough to be quick.
 const BYTES: u32 = 1_000_000;
 
 pub struct Fixture {
@@ -22,12 +22,12 @@ enum Kind {
     Stick { written: Option<Written> },
     /// QEMU's SCSI CD drive.
     Disc,
-    /// A drive of the kernel's `scsi_debug`, which can be told to fail at any command.
+    /// Drive of the kernel's `scsi_debug`, which can fail any command.
     Debug,
 }
 
 impl Fixture {
-    /// QEMU's drives that it needs.
+    /// Returns QEMU's drives for this case.
     pub fn drives(step: Step, fault: Fault) -> &'static [&'static Drive] {
         match fault {
             Fault::IoError | Fault::Timeout => &[],
@@ -37,7 +37,7 @@ impl Fixture {
         }
     }
 
-    /// The one in which this fault can be made.
+    /// Creates the fixture in which this fault can happen.
     pub fn create(ctx: &mut TestContext, step: Step, fault: Fault) -> Result<Self> {
         match Self::drives(step, fault) {
             [] => debug(ctx),
@@ -46,7 +46,7 @@ impl Fixture {
         }
     }
 
-    /// The name of the drive in QEMU.
+    /// Returns the drive in QEMU, if it is QEMU's.
     pub fn drive(&self) -> Option<&'static Drive> {
         match self.kind {
             Kind::Stick { .. } => Some(&STICK),
@@ -93,7 +93,7 @@ fn disc(ctx: &mut TestContext) -> Result<Fixture> {
     Ok(Fixture { node, mounts: &["/mnt/disc"], kind: Kind::Disc })
 }
 
-/// Errors are injected only where an answer takes its time (`ndelay`, in ns).
+/// Creates a `scsi_debug` drive. The driver injects errors only where an answer takes time (`ndelay`, in ns).
 fn debug(ctx: &mut TestContext) -> Result<Fixture> {
     let name = ctx.sh(&format!(
         "set -e; modprobe scsi_debug removable=1 dev_size_mb=32 ndelay=5000; \

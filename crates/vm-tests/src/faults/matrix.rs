@@ -1,4 +1,4 @@
-//! The cells as a table.
+//! Table of the cases.
 
 use std::path::Path;
 use std::{fmt, fs};
@@ -6,11 +6,11 @@ use std::{fmt, fs};
 use super::fault::Fault;
 use super::step::Step;
 
-/// What came of a cell.
+/// Result of a case.
 pub enum Verdict {
     Green(String),
     Red(String),
-    /// It cannot happen; why.
+    /// The case cannot happen, with the reason.
     Exception(String),
 }
 
@@ -46,7 +46,7 @@ impl Matrix {
         matches!(self.at(step, fault), Some(Verdict::Green(_)))
     }
 
-    /// The green cells, one a line, for [`Matrix::read`].
+    /// Returns the green cases, one a line, for [`Matrix::read`].
     pub fn lines(&self) -> String {
         let green = self.cells.iter().filter_map(|(step, fault, verdict)| match verdict {
             Verdict::Green(why) => {
@@ -57,7 +57,7 @@ impl Matrix {
         green.collect()
     }
 
-    /// The reverse; empty where there is no such file.
+    /// Reads the lines of a file; returns an empty matrix if there is none.
     pub fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap_or_default();
         let cell = |line: &str| {
@@ -72,7 +72,7 @@ impl Matrix {
         Self { cells: text.lines().filter_map(cell).collect() }
     }
 
-    /// A run that tried nothing has shown nothing.
+    /// Returns true if cases were tried and none failed.
     pub fn good(&self) -> bool {
         let red = self.cells.iter().any(|(_, _, verdict)| matches!(verdict, Verdict::Red(_)));
         let green = self.cells.iter().any(|(_, _, verdict)| matches!(verdict, Verdict::Green(_)));
@@ -88,7 +88,7 @@ impl Matrix {
     }
 }
 
-/// Each cell shows the exit code where it is green.
+/// Prints the exit code of each green case.
 impl fmt::Display for Matrix {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:9}", "")?;

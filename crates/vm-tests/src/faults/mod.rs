@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: at every step of a release, everything that can go wrong there, on emulated drives.
+//! `cargo xtask faults`: each fault at each step of a release, on emulated drives.
 
 mod case;
 mod checks;
@@ -30,24 +30,24 @@ use step::Step;
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Only the cells whose name (`step.fault`) contains this; several, with commas between
+    /// Only the cases whose name (`step.fault`) contains this; several, with commas between
     filter: Option<String>,
-    /// Name the cells and stop
+    /// Print the cases' names and stop
     #[arg(long)]
     list: bool,
-    /// Try this program instead of the one built here: to see cells turn red on a broken one
+    /// Test this program instead of the one built here, to see cases fail on a broken one
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Only the cells that were not green the last time; the table shows the others as they were then
+    /// Only the cases that were not green the last time; the table keeps the results of the others
     #[arg(long)]
     again: bool,
 }
 
-/// The drives that all cells share; `scsi_debug` makes its own in the guest.
+/// Machine of all cases; `scsi_debug` creates its drives in the guest.
 static MACHINE: Hardware =
     Hardware { name: "faults", memory_mb: 1024, drives: &[&CD, &STICK], shared: true };
 
-/// Some cells take half a minute where the drive is silent; one that takes longer than this never ends.
+/// Timeout of a case. Some take half a minute where the drive is silent.
 const DEADLINE: Duration = Duration::from_secs(240);
 
 pub fn command(options: &Options) -> Result<ExitCode> {
@@ -70,7 +70,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     Ok(if matrix.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A cell's name: `flush.io-error`.
+/// Returns a case's name, for example `flush.io-error`.
 fn name(step: Step, fault: Fault) -> String {
     format!("{}.{}", step.name(), fault.name())
 }
@@ -86,12 +86,12 @@ fn logs() -> PathBuf {
     xtask::paths::rig().join("faults-log")
 }
 
-/// What came of each cell the last time.
+/// Returns the path of the results of the last run.
 fn record() -> PathBuf {
     logs().join("verdicts")
 }
 
-/// Tries the cells one after another, a column at a time: neighbours need the same drive.
+/// Runs the cases one after another, a column at a time, since neighbours need the same drive.
 fn all(rig: &Rig, cells: &[(Step, Fault)], mut matrix: Matrix) -> Matrix {
     let _ = fs::create_dir_all(logs());
     let mut machine: Option<Machine> = None;

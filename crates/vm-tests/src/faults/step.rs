@@ -1,4 +1,4 @@
-//! The steps of a release: the rows.
+//! Steps of a release, which are the rows of the matrix.
 
 use unmoor_rig::step_tracer::pause_point::PausePoint;
 
@@ -36,12 +36,12 @@ impl Step {
         }
     }
 
-    /// When it begins, nothing is mounted any more.
+    /// Returns true if nothing is mounted any more when the step begins.
     pub fn is_after_dismounting(self) -> bool {
         matches!(self, Self::Eject | Self::Verify | Self::Unlock)
     }
 
-    /// Where the program is stopped for the fault to happen.
+    /// Returns the moment at which the program is paused.
     pub fn point(self) -> PausePoint {
         match self {
             Self::Resolve => PausePoint::Resolve,

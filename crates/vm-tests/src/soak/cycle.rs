@@ -1,9 +1,9 @@
-//! What one cycle does, as data that a seed gives.
+//! Parameters of a cycle, derived from a seed.
 
 use super::file_system::{self, FileSystem};
 use super::random::Random;
 
-/// How the file systems lie on the drive.
+/// Layout of the file systems on the drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stack {
     /// One partition.
@@ -19,7 +19,7 @@ pub enum Stack {
     LvmOnLuks,
     /// A mirror of both partitions.
     Raid,
-    /// A file system in an image file on another one.
+    /// File system in an image file on another one.
     Image,
     /// btrfs over both partitions.
     Btrfs,
@@ -54,7 +54,7 @@ impl Stack {
         }
     }
 
-    /// How many partitions its drive has.
+    /// Returns the number of partitions of its drive.
     pub fn partitions(self) -> u32 {
         match self {
             Self::Whole | Self::LuksWhole => 0,
@@ -64,12 +64,12 @@ impl Stack {
     }
 }
 
-/// The kind of drive.
+/// Kind of drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// USB, removable medium.
     Stick,
-    /// USB, fixed medium: it is stopped, not ejected.
+    /// USB, fixed medium: stopped, not ejected.
     Disk,
     /// SCSI, removable medium.
     Scsi,
@@ -77,7 +77,7 @@ pub enum Kind {
 
 pub const KINDS: &[Kind] = &[Kind::Stick, Kind::Disk, Kind::Scsi];
 
-/// How the drive is released.
+/// Options of the release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Release {
     Plain,
@@ -88,11 +88,11 @@ pub enum Release {
     PowerOff,
     /// `--force`, with programs that go on writing.
     Force,
-    /// `--force --dismount-only`: the medium stays within their reach.
+    /// `--force --dismount-only`: programs can still reach the medium.
     ForceDismountOnly,
     /// `--force --power-off`
     ForcePowerOff,
-    /// `--offline`, which Linux does not have: refused, and then without.
+    /// `--offline`, which Linux refuses, and then a release without it.
     Offline,
 }
 
@@ -129,43 +129,43 @@ impl Release {
     }
 }
 
-/// Who goes on writing while the drive is forced away.
+/// Programs that keep writing while the drive is released by force.
 pub const BACKGROUND_WRITERS: &[&str] = &["buffered", "mapped", "direct"];
 
-/// What is named on the command line.
+/// Target on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
     Drive,
     Mount,
 }
 
-/// One time that the drive is plugged in, written to and released: a cycle.
+/// One cycle: the drive is plugged in, written to and released.
 #[derive(Clone, Debug)]
 pub struct Cycle {
     pub seed: u64,
-    /// The number of it in the medium's life.
+    /// Number of the cycle on its medium.
     pub number: usize,
     pub kind: Kind,
     pub release: Release,
     pub named: Named,
-    /// How many processes write to each volume, and how much each.
+    /// Number of processes that write to each volume.
     pub processes: u64,
     pub bytes: u64,
-    /// The kernel believes that the drive has no cache of its own, as with USB bridges that do not tell.
+    /// True if the kernel assumes that the drive has no cache, as with USB bridges that report none.
     pub secret_cache: bool,
 }
 
-/// A medium, and what is done with it. What was made on it once is used several times, as in life.
+/// Medium with its cycles. The stack is made once and used several times, as in practice.
 #[derive(Clone, Debug)]
 pub struct Medium {
     pub seed: u64,
     pub stack: Stack,
-    /// The file system of each volume, what lies below first.
+    /// File system of each volume, from the bottom up.
     pub file_systems: Vec<FileSystem>,
     pub cycles: Vec<Cycle>,
 }
 
-/// How often a medium is used at most.
+/// Greatest number of cycles of a medium.
 const MAX_CYCLES: usize = 5;
 
 impl Medium {
@@ -200,7 +200,7 @@ impl Medium {
         Self { seed, stack, file_systems, cycles }
     }
 
-    /// One that is used once, forced away while programs write to it.
+    /// Returns a medium with one cycle, released by force while programs write to it.
     pub fn forced(stack: Stack, file_systems: &[FileSystem], release: Release) -> Self {
         let cycle = Cycle {
             seed: 7,
@@ -220,13 +220,13 @@ impl Medium {
         format!("{} ({})", self.stack.name(), names.join(" + "))
     }
 
-    /// Where its volumes are mounted.
+    /// Returns the mount points of its volumes.
     pub fn directories(&self) -> Vec<String> {
         (1..=self.file_systems.len()).map(|number| format!("/mnt/v{number}")).collect()
     }
 }
 
-/// What force cannot cut off (docs/force.md) is forced only where the device leaves, or not at all.
+/// Returns the release, or another one if force cannot cut this stack off (docs/force.md).
 fn possible(stack: Stack, file_systems: &[FileSystem], release: Release) -> Release {
     let can_be_cut_off = file_systems.iter().all(|one| one.can_be_cut_off());
     match stack {
@@ -236,8 +236,8 @@ fn possible(stack: Stack, file_systems: &[FileSystem], release: Release) -> Rele
 }
 
 impl Cycle {
-    /// The options of the release. QEMU's fixed disk says yes to being stopped, and runs on: it cannot be
-    /// verified.
+    /// Returns the options of the release. QEMU's fixed disk accepts the stop command and runs on, so it
+    /// cannot be verified.
     pub fn options(&self) -> String {
         let stops = matches!(
             self.release,
@@ -253,7 +253,7 @@ impl Cycle {
         }
     }
 
-    /// In one line.
+    /// Returns a description in one line.
     pub fn sentence(&self) -> String {
         let secret = if self.secret_cache { ", cache not told" } else { "" };
         format!("{:?}{secret}: eject {}", self.kind, self.release.words())

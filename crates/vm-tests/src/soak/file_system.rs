@@ -1,6 +1,6 @@
-//! The file systems: how each is made, mounted, and looked at by its own checker.
+//! File systems: how each is made, mounted and checked.
 
-/// One that the guest's kernel, or a FUSE program, can write.
+/// File system that the guest's kernel, or a FUSE program, can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileSystem {
     Ext4,
@@ -20,7 +20,7 @@ use FileSystem::{Btrfs, Exfat, Ext2, Ext4, F2fs, Ntfs, Udf, Vfat, Xfs};
 
 pub const ALL: &[FileSystem] = &[Ext4, Ext2, Vfat, Exfat, Ntfs, Xfs, Btrfs, F2fs, Udf];
 
-/// Those that fit into an image of some tens of megabytes on another file system.
+/// File systems that fit into an image of some tens of megabytes on another one.
 pub const SMALL: &[FileSystem] = &[Ext4, Ext2, Vfat, Exfat, Udf];
 
 const FUSECTL: &str = "/sys/fs/fuse/connections";
@@ -40,7 +40,7 @@ impl FileSystem {
         }
     }
 
-    /// Makes one on this device.
+    /// Returns the command that makes the file system on a device.
     pub fn make(self, device: &str) -> String {
         let make = match self {
             Ext4 => "mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0",
@@ -57,7 +57,7 @@ impl FileSystem {
         format!("{make} {device} >/dev/null")
     }
 
-    /// Mounts it; the directory is there.
+    /// Returns the command that mounts it on an existing directory.
     pub fn mount(self, device: &str, directory: &str) -> String {
         let mount = format!("mount -t {} {device} {directory}", self.name());
         match self {
@@ -69,7 +69,7 @@ impl FileSystem {
         }
     }
 
-    /// Succeeds when its checker finds nothing to say; repairs nothing.
+    /// Returns the command that succeeds if its checker finds no fault. Repairs nothing.
     pub fn check(self, device: &str) -> String {
         match self {
             // e2fsck -n passes over an unreplayed journal: a clean dismount leaves none.
@@ -97,18 +97,18 @@ impl FileSystem {
         }
     }
 
-    /// Has a journal or a log that the next mount replays after a crash.
+    /// Returns true if it has a journal or log that the next mount replays after a crash.
     pub fn replays(self) -> bool {
         matches!(self, Ext4 | Xfs | Btrfs | F2fs)
     }
 
-    /// Can be cut off itself, wherever it lies: `FS_IOC_SHUTDOWN`, or the end of a FUSE connection.
+    /// Returns true if force can shut it down: `FS_IOC_SHUTDOWN`, or the end of a FUSE connection.
     pub fn can_be_cut_off(self) -> bool {
         matches!(self, Ext4 | Ext2 | Xfs | F2fs | Ntfs)
     }
 
-    /// Has a mark of its state in its first sector, which stays within reach when its partition is made
-    /// short.
+    /// Returns true if its first sector has a mark of its state. That sector stays writable when its
+    /// partition is shrunk.
     pub fn marks_first_sector(self) -> bool {
         matches!(self, Vfat | Exfat)
     }

@@ -1,8 +1,7 @@
-//! What the writers of a cycle do to files, and what must be there afterwards.
+//! Model of the files that the writers of a cycle make.
 //!
-//! The same random stream makes the same files twice: once with the hand that does it, in the guest, and
-//! once with one that does nothing, to know what to look for. So no list of checksums has to be carried
-//! around, and what is missing can be counted to the byte.
+//! The same random stream produces the same files twice: in the guest with real operations, and for the check
+//! with none. So no list of checksums is needed, and missing bytes can be counted.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::random::Random;
 
-/// How bytes get into a file.
+/// Way in which bytes are written to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteMethod {
     Buffered,
@@ -18,11 +17,11 @@ pub enum WriteMethod {
     Appended,
     /// `O_DIRECT`, where the file system has it
     Direct,
-    /// A shared mapping, which nobody syncs
+    /// Shared mapping, without msync
     Mapped,
 }
 
-/// Does to a real file system what happens in the model, or nothing.
+/// Operations on the files below a writer's directory.
 pub trait FileOps {
     fn write(&mut self, name: &str, offset: u64, data: &[u8], how: WriteMethod) -> Result<()>;
     fn truncate(&mut self, name: &str, length: u64) -> Result<()>;
@@ -31,7 +30,7 @@ pub trait FileOps {
     fn sync(&mut self, name: &str) -> Result<()>;
 }
 
-/// Touches nothing.
+/// Operations that do nothing.
 pub struct NoFiles;
 
 impl FileOps for NoFiles {
@@ -55,18 +54,18 @@ impl FileOps for NoFiles {
 const POOL: usize = 512 * 1024;
 const BLOCK: usize = 4096;
 
-/// The directories a writer uses below its own; the first is its own.
+/// Directories that a writer uses; the first is its own.
 pub const DIRECTORIES: &[&str] = &["", "one/", "two/"];
 
-/// One writer's files.
+/// Files of one writer.
 pub struct Files {
     random: Random,
     pool: Vec<u8>,
     stamp: u64,
     names: u64,
-    /// What must be there, by name.
+    /// Expected content, by name.
     pub there: BTreeMap<String, Vec<u8>>,
-    /// How much was written altogether, overwritten and deleted bytes too.
+    /// Number of bytes written, including overwritten and deleted ones.
     pub written: u64,
 }
 
@@ -80,7 +79,7 @@ impl Files {
         Self { random, pool, stamp: seed, names: 0, there: BTreeMap::new(), written: 0 }
     }
 
-    /// One random thing.
+    /// Carries out one random operation.
     pub fn step(&mut self, ops: &mut dyn FileOps) -> Result<()> {
         let choice = self.random.below(100);
         match self.any() {
@@ -107,7 +106,7 @@ impl Files {
         format!("{}f{}.dat", self.random.pick(DIRECTORIES), self.names)
     }
 
-    /// Mostly small files, as on any stick; some large ones.
+    /// Returns a random size: mostly small, as on any stick, sometimes large.
     fn size(&mut self) -> u64 {
         match self.random.below(10) {
             0..=3 => 1 + self.random.below(4000),
@@ -116,7 +115,7 @@ impl Files {
         }
     }
 
-    /// Bytes that were never written before: each block has its own number in it.
+    /// Returns bytes that were never written before: each block has its own number.
     fn data(&mut self, length: u64) -> Vec<u8> {
         let length = usize::try_from(length).unwrap_or(0).min(POOL);
         let start = self.random.index(POOL - length + 1);
@@ -190,7 +189,7 @@ impl Files {
         ops.truncate(name, length).with_context(|| format!("truncating {name} to {length}"))
     }
 
-    /// To a new name, or onto another file, which is replaced.
+    /// Renames a file to a new name, or replaces another file.
     fn rename(&mut self, from: String, ops: &mut dyn FileOps) -> Result<()> {
         let other = self.any().filter(|other| *other != from);
         let to = match other {

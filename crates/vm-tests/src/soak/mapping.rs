@@ -1,4 +1,4 @@
-//! Shared mappings of files, and memory where `O_DIRECT` wants it.
+//! Shared mappings of files, and aligned memory for `O_DIRECT`.
 
 use std::fs::File;
 use std::io;
@@ -6,14 +6,14 @@ use std::os::fd::AsRawFd;
 
 const PAGE: usize = 4096;
 
-/// The first bytes of a file, mapped shared: what is stored in it is in the file.
+/// Shared mapping of the first bytes of a file.
 pub struct Mapping {
     start: *mut libc::c_void,
     length: usize,
 }
 
 impl Mapping {
-    /// `length` is not 0, and the file is that long.
+    /// Maps `length` bytes, which is not 0; the file must be that long.
     pub fn of(file: &File, length: u64) -> io::Result<Self> {
         let length = usize::try_from(length).map_err(io::Error::other)?;
         let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
@@ -49,7 +49,7 @@ impl Drop for Mapping {
     }
 }
 
-/// Bytes that begin at the border of a page.
+/// Bytes that begin at a page boundary.
 pub struct Aligned {
     memory: Vec<u8>,
     start: usize,

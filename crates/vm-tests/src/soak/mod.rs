@@ -1,6 +1,7 @@
-//! `cargo xtask soak`: nothing is lost. Each cycle writes to a random stack of file systems, releases the
-//! drive with random options, cuts the power at the moment when the command returns, and counts what is
-//! missing. What it showed: docs/soak.md.
+//! `cargo xtask soak`: shows that nothing is lost.
+//!
+//! Each cycle writes to a random stack of file systems, releases the drive with random options, cuts the
+//! power when the command returns, and counts the missing bytes. Results: docs/soak.md.
 
 pub mod cycle;
 pub mod file_system;
@@ -30,24 +31,24 @@ use summary::Summary;
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// How many cycles
+    /// Number of cycles
     #[arg(long, default_value_t = 20)]
     cycles: u64,
-    /// The first medium's seed; the others' are the numbers after it
+    /// Seed of the first medium; the others' are the numbers after it
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many virtual machines share the work
+    /// Number of virtual machines that share the work
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     machines: u8,
-    /// Soak a build that is broken in this way, which must lose something
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(mutants::names()))]
-    mutated: Option<String>,
+    /// Soak a mutant, which must lose something
+    #[arg(long, alias = "broken", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(mutants::names()))]
+    mutant: Option<String>,
     /// Soak this program instead of the one built here
-    #[arg(long, conflicts_with = "broken")]
+    #[arg(long, conflicts_with = "mutant")]
     binary: Option<PathBuf>,
 }
 
-/// Their controllers are what counts: the drives are plugged in and pulled out.
+/// Machines of the soak. Their controllers are used; the soak's drives are plugged in and unplugged.
 pub static MACHINES: [Hardware; 2] = [machine("soak"), machine("soak-2")];
 
 const fn machine(name: &'static str) -> Hardware {
@@ -56,7 +57,7 @@ const fn machine(name: &'static str) -> Hardware {
 
 pub fn command(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
-    let binary = match (&options.mutated, &options.binary) {
+    let binary = match (&options.mutant, &options.binary) {
         (Some(name), _) => mutants::build(name)?,
         (None, Some(path)) => path.clone(),
         (None, None) => process::build_unmoor()?,
@@ -85,14 +86,21 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let text = summary.text(start.elapsed());
     print!("{text}");
     std::fs::write(soak.logs.join("soak.txt"), text)?;
-    let as_expected = summary.good() == options.mutated.is_none();
-    if options.mutated.is_some() {
-        println!("{}", if as_expected { "broken, and seen" } else { "broken, and NOT seen" });
+    let as_expected = summary.good() == options.mutant.is_none();
+    if options.mutant.is_some() {
+        println!(
+            "{}",
+            if as_expected {
+                "the mutant lost something, as it must"
+            } else {
+                "the mutant lost NOTHING: the soak does not see it"
+            }
+        );
     }
     Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the machines share.
+/// State that the machines share.
 struct Soak {
     rig: Rig,
     cycles: u64,
@@ -102,9 +110,9 @@ struct Soak {
 
 struct State {
     summary: Summary,
-    /// The next medium's.
+    /// Seed of the next medium.
     seed: u64,
-    /// How many cycles are carried out, or under way.
+    /// Number of cycles that were run or are running.
     begun: u64,
 }
 
@@ -113,7 +121,7 @@ impl Soak {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next medium, while there are cycles left.
+    /// Returns the next medium, while cycles are left.
     fn next(&self) -> Option<Medium> {
         let mut state = self.state();
         let left = self.cycles.saturating_sub(state.begun);
@@ -127,7 +135,7 @@ impl Soak {
         Some(medium)
     }
 
-    /// One machine's part.
+    /// Runs media on one machine until none is left.
     fn work(&self, hardware: &'static Hardware) -> Result<()> {
         let mut machine: Option<Machine> = None;
         while let Some(medium) = self.next() {
@@ -146,7 +154,7 @@ impl Soak {
         Ok(())
     }
 
-    /// All cycles of one medium. After a failure nobody knows what is left of the guest: `false`.
+    /// Runs all cycles of one medium. Returns false after a failure, since the guest's state is unknown then.
     fn medium(&self, up: &mut Machine, medium: &Medium) -> Result<bool> {
         let mut begun = Instant::now();
         let (mut good, mut count) = (true, 0);

@@ -1,34 +1,39 @@
-//! Builds that are broken on purpose: a copy of the sources with one promise taken out. The product has no
-//! switch for that.
+//! Mutants: builds of a copy of the sources from which one promise was removed.
+//!
+//! The product has no switch for that. A mutant changes the sources by exact text, so a rename in the product breaks
+//! [`MUTANTS`]; the test below, which needs no virtual machine, names the mutant and the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
-
+use anyhow::{Context, Result, bail, ensure};
 use xtask::{paths, process};
 
-/// One replacement in one file; the text must be there exactly once.
+/// One mutant.
+struct Mutant {
+    name: &'static str,
+    changes: &'static [Change],
+}
+
+/// One replacement in one file. The text must be there exactly once.
 struct Change {
     file: &'static str,
     from: &'static str,
     to: &'static str,
 }
 
-struct Mutant {
-    name: &'static str,
-    changes: &'static [Change],
-}
+/// Every mutant.
+const MUTANTS: &[Mutant] = &[
+    Mutant { name: "no-flush-step", changes: &[NO_FLUSH] },
+    Mutant { name: "no-drive-flush", changes: &[NO_DRIVE_FLUSH] },
+    Mutant { name: "no-flush", changes: &[NO_FLUSH, NO_LAST_FLUSH, NO_DRIVE_FLUSH] },
+    Mutant { name: "eject-first", changes: &[EJECT_FIRST, NO_CLAIM] },
+];
 
-const SESSION: &str = "crates/unmoor/src/platform/linux/session/mod.rs";
-const FLUSHING: &str = "crates/unmoor/src/platform/linux/session/flushing.rs";
-const UMOUNT: &str = "crates/unmoor/src/platform/linux/umount.rs";
-const INNER: &str = "crates/unmoor/src/stages/inner.rs";
-
-/// No `syncfs`, and no `fsync` of a partition.
+/// Removes `syncfs`, and `fsync` of a partition.
 const NO_FLUSH: Change = Change {
-    file: SESSION,
+    file: "crates/unmoor/src/platform/linux/session/mod.rs",
     from: "fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {",
     to: "fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
         if true {
@@ -36,9 +41,9 @@ const NO_FLUSH: Change = Change {
         }",
 };
 
-/// Nothing tells the drive to empty its cache.
+/// Removes the command that empties the drive's cache.
 const NO_DRIVE_FLUSH: Change = Change {
-    file: FLUSHING,
+    file: "crates/unmoor/src/platform/linux/session/flushing.rs",
     from: "fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {",
     to: "fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
         if true {
@@ -46,60 +51,85 @@ const NO_DRIVE_FLUSH: Change = Change {
         }",
 };
 
-/// The second look, right before a mount is taken away.
-const NO_LAST_FLUSH: Change =
-    Change { file: UMOUNT, from: "if !known {", to: "if false && !known {" };
+/// Removes the second flush, right before an unmount.
+const NO_LAST_FLUSH: Change = Change {
+    file: "crates/unmoor/src/platform/linux/umount.rs",
+    from: "if !known {",
+    to: "if false && !known {",
+};
 
-/// The drive lets go while it is still mounted, and the rest is done to what has left.
+/// Ejects the drive while it is mounted, and unmounts nothing.
 const EJECT_FIRST: Change = Change {
-    file: INNER,
+    file: "crates/unmoor/src/stages/inner.rs",
     from: "for (at, &undo) in order.iter().enumerate() {",
     to: "let _ = session.let_go(crate::plan::Action::Eject, wait);
             for (at, &undo) in order.iter().enumerate().take(0) {",
 };
 
-/// Without it, the drive that has left would be noticed.
+/// Ignores the error of the claim, which would notice that the medium has left.
 const NO_CLAIM: Change = Change {
-    file: INNER,
+    file: "crates/unmoor/src/stages/inner.rs",
     from: "match session.claim(force, wait) {",
     to: "match session.claim(force, wait).or_else(|_: Error| Ok::<_, Error>(Done::default())) {",
 };
 
-const ALL: &[Mutant] = &[
-    Mutant { name: "no-flush-step", changes: &[NO_FLUSH] },
-    Mutant { name: "no-drive-flush", changes: &[NO_DRIVE_FLUSH] },
-    Mutant { name: "no-flush", changes: &[NO_FLUSH, NO_LAST_FLUSH, NO_DRIVE_FLUSH] },
-    Mutant { name: "eject-first", changes: &[EJECT_FIRST, NO_CLAIM] },
-];
-
+/// Returns the names of all mutants.
 pub fn names() -> Vec<&'static str> {
-    ALL.iter().map(|one| one.name).collect()
+    MUTANTS.iter().map(|mutant| mutant.name).collect()
 }
 
-/// Copies the sources, breaks the copy, builds it, and says where the program is.
+/// Builds a mutant and returns the path of its program.
 pub fn build(name: &str) -> Result<PathBuf> {
-    let mutant = ALL.iter().find(|one| one.name == name).context("no such breakage")?;
-    let source = paths::target().join("broken").join(name);
+    let mutant = MUTANTS.iter().find(|mutant| mutant.name == name).context("no such mutant")?;
+    let folder = paths::target().join("mutants");
+    let source = folder.join(name);
     let _ = fs::remove_dir_all(&source);
     for part in ["Cargo.toml", "Cargo.lock", "crates", "xtask", ".cargo"] {
         copy(&paths::repository().join(part), &source.join(part))?;
     }
-    for change in mutant.changes {
-        let path = source.join(change.file);
-        let text = fs::read_to_string(&path)?;
-        fs::write(&path, mutated(&text, change).with_context(|| change.file)?)?;
-    }
-    let target = paths::target().join("broken/target");
+    mutant.apply(&source)?;
+    let target = folder.join("target");
     let mut cargo = Command::new(process::cargo());
     cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli", "--target-dir"]);
     process::run_visibly(cargo.arg(&target).current_dir(&source))?;
     Ok(target.join("release/unmoor"))
 }
 
-fn mutated(text: &str, change: &Change) -> Result<String> {
-    let found = text.matches(change.from).count();
-    ensure!(found == 1, "the text to break is there {found} times:\n{}", change.from);
-    Ok(text.replace(change.from, change.to))
+impl Mutant {
+    /// Changes the sources in this folder.
+    fn apply(&self, folder: &Path) -> Result<()> {
+        for (file, text) in self.changed(folder)? {
+            fs::write(folder.join(file), text)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the changed files with their new text.
+    ///
+    /// # Errors
+    /// A file that does not exist, or does not have the text exactly once. The error names the mutant.
+    fn changed(&self, folder: &Path) -> Result<Vec<(&'static str, String)>> {
+        let mut files: Vec<(&'static str, String)> = Vec::new();
+        for Change { file, from, to } in self.changes {
+            let error =
+                || format!("mutant {}: {file} (the table MUTANTS in {})", self.name, file!());
+            let index = match files.iter().position(|(name, _)| name == file) {
+                Some(index) => index,
+                None => {
+                    files.push((*file, fs::read_to_string(folder.join(file)).with_context(error)?));
+                    files.len() - 1
+                }
+            };
+            let text = &mut files[index].1;
+            let count = text.matches(from).count();
+            if count != 1 {
+                bail!("{}: the text to change is there {count} times:\n{from}", error());
+            }
+            *text = text.replace(from, to);
+        }
+        ensure!(!files.is_empty(), "mutant {} changes nothing", self.name);
+        Ok(files)
+    }
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -120,13 +150,30 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Without this, a change of the sources would be met only by whoever runs the broken build next.
     #[test]
-    fn what_is_broken_is_there_to_be_broken() -> Result<()> {
-        for change in ALL.iter().flat_map(|one| one.changes) {
-            let text = fs::read_to_string(paths::repository().join(change.file))?;
-            mutated(&text, change).with_context(|| change.file)?;
-        }
+    fn every_mutant_applies_to_the_current_sources() {
+        let results = MUTANTS.iter().map(|mutant| mutant.changed(&paths::repository()));
+        let errors: Vec<String> =
+            results.filter_map(|result| Some(format!("{:#}", result.err()?))).collect();
+        assert!(errors.is_empty(), "{}", errors.join("\n"));
+    }
+
+    #[test]
+    fn the_error_names_the_mutant_and_the_file() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("unmoor-mutants-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("a.rs"), "one two two")?;
+        let error = |changes: &'static [Change]| {
+            let result = Mutant { name: "made-up", changes }.changed(&folder);
+            result.err().map(|error| format!("{error:#}")).unwrap_or_default()
+        };
+        let twice = error(&[Change { file: "a.rs", from: "two", to: "" }]);
+        let never = error(&[Change { file: "a.rs", from: "three", to: "" }]);
+        let no_file = error(&[Change { file: "b.rs", from: "", to: "" }]);
+        fs::remove_dir_all(&folder)?;
+        assert!(twice.contains("mutant made-up: a.rs") && twice.contains("2 times"), "{twice}");
+        assert!(never.contains("0 times"), "{never}");
+        assert!(no_file.contains("mutant made-up: b.rs"), "{no_file}");
         Ok(())
     }
 }

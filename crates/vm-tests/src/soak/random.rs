@@ -1,6 +1,6 @@
-//! Numbers that look random and come again with the same seed (splitmix64, Steele, Lea and Flood 2014).
+//! Pseudo-random numbers from a seed (splitmix64, Steele, Lea and Flood 2014).
 
-/// A stream of numbers.
+/// Stream of numbers.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -17,7 +17,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`, which is not 0.
+    /// Returns a number below `end`, which is not 0.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }

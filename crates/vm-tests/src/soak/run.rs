@@ -1,4 +1,4 @@
-//! The cycles of one medium.
+//! Cycles of one medium.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use unmoor_rig::machine::Machine;
 use unmoor_rig::media::{self, MIB, Partition};
 use unmoor_rig::write_log;
 
-/// Nothing that is asked of the guest for one medium takes a fifth of this.
+/// Timeout of all cycles of a medium, which take less than a fifth of it.
 pub const DEADLINE: Duration = Duration::from_secs(900);
 
-/// What is not written takes no room.
+/// Returns the size of the image, which is sparse.
 fn size(stack: Stack) -> u64 {
     // btrfs makes no room for two copies, or two halves, in less.
     if stack == Stack::Btrfs { 256 * MIB } else { 128 * MIB }
@@ -47,25 +47,25 @@ fn drive(kind: Kind) -> &'static Drive {
     }
 }
 
-/// What a cycle came to.
+/// Result of a cycle.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub found: Comparison,
-    /// What the checkers had to say, by file system; empty when it is clean.
+    /// Output of the checkers, by file system; empty if clean.
     pub checks: Vec<(&'static str, String)>,
-    /// Writes that were not flushed when the command returned.
+    /// Number of writes that were not flushed when the command returned.
     pub unflushed: usize,
-    /// Writes that came after it had returned: first sector, and how many.
+    /// Writes after the command had returned: first sector, and number of sectors.
     pub late: Vec<(u64, usize)>,
-    /// The same, of the mark that vfat and exfat have in the one sector which stays within reach.
+    /// Number of such writes to the first sector's mark of vfat and exfat, which stays writable.
     pub marks: usize,
-    /// How `unmoor` ended.
+    /// Exit code of `unmoor`.
     pub code: Option<i32>,
     pub said: String,
 }
 
 impl Outcome {
-    /// What is wrong with it, in words.
+    /// Returns a description of each failure.
     pub fn failures(&self, medium: &Medium, cycle: &Cycle) -> Vec<String> {
         let mut all = Vec::new();
         if self.code != Some(0) {
@@ -95,12 +95,12 @@ impl Outcome {
     }
 }
 
-/// Where a cycle keeps what it works with.
+/// Files of a cycle.
 struct Paths {
-    /// What the drive writes to.
+    /// Image that the drive writes to.
     image: PathBuf,
     log: PathBuf,
-    /// The medium as it was at the start of the cycle, then as the power cut left it.
+    /// Medium at the start of the cycle, then after the power cut.
     cut: PathBuf,
 }
 
@@ -111,7 +111,7 @@ impl Paths {
     }
 }
 
-/// Keeps what a failed cycle left, and says where.
+/// Keeps the files of a failed cycle and returns their folder.
 pub fn keep(machine: &Machine, seed: u64, transcript: &str) -> Result<PathBuf> {
     let directory = xtask::paths::target().join(format!("soak/{seed}"));
     fs::create_dir_all(&directory)?;
@@ -125,8 +125,8 @@ pub fn keep(machine: &Machine, seed: u64, transcript: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// Makes the medium and uses it: writes, releases, cuts the power, looks what is there, and goes on with
-/// that. `told` hears of each cycle, and says whether to go on.
+/// Makes the medium and runs its cycles: writes, releases, cuts the power, checks, and goes on with the
+/// result. `on_cycle` gets each result and returns whether to go on.
 pub fn run_medium(
     ctx: &mut TestContext,
     medium: &Medium,
@@ -179,7 +179,7 @@ fn make_image(medium: &Medium, path: &Path) -> Result<()> {
     }
 }
 
-/// Plugs the image in, and waits until the guest has found what is on it.
+/// Plugs the image in and waits until the guest has found its partitions.
 fn plug(ctx: &mut TestContext, medium: &Medium, kind: Kind, paths: &Paths) -> Result<Nodes> {
     let drive = drive(kind);
     ctx.machine.plug_image(drive, &paths.image, Some(&paths.log))?;
@@ -198,9 +198,11 @@ fn plug(ctx: &mut TestContext, medium: &Medium, kind: Kind, paths: &Paths) -> Re
     Ok(Nodes { drive: node, parts })
 }
 
-/// What was made short can still be written at its very beginning, where vfat and exfat have their mark. An
-/// array has that behind its own head (metadata 1.2, which is marked with every write). A whole drive cannot
-/// be made short, and ext4 writes its superblock once more when the last handle is closed.
+/// Returns true if the write is to a mark that stays writable.
+///
+/// A shrunk partition can still be written at its very beginning, where vfat and exfat have their mark. An
+/// array has that behind its own superblock (metadata 1.2, which every write updates). A whole drive cannot
+/// be shrunk, and ext4 writes its superblock once more when the last handle is closed.
 fn is_mark(medium: &Medium, cycle: &Cycle, place: (u64, usize)) -> bool {
     let marks = medium.file_systems.iter().any(|one| one.marks_first_sector());
     let starts = [MIB / 512, size(medium.stack) / 2 / 512];
@@ -215,13 +217,13 @@ fn is_mark(medium: &Medium, cycle: &Cycle, place: (u64, usize)) -> bool {
         }
 }
 
-/// Ends whoever still writes, and pulls it out.
+/// Kills the writers and unplugs the drive.
 fn pull(ctx: &mut TestContext, kind: Kind) -> Result<()> {
     ctx.machine.guest.reset()?;
     ctx.machine.yank(drive(kind))
 }
 
-/// What the processes write in this cycle.
+/// Returns the workloads of the processes of this cycle.
 fn workloads(medium: &Medium, cycle: &Cycle) -> Vec<Workload> {
     let mut workloads = Vec::new();
     for directory in medium.directories() {
@@ -234,7 +236,7 @@ fn workloads(medium: &Medium, cycle: &Cycle) -> Vec<Workload> {
     workloads
 }
 
-/// What is written while the release waits.
+/// Returns the workload of the program that writes while the release waits.
 fn late_workload(cycle: &Cycle) -> Option<Workload> {
     let root = format!("/mnt/v1/u{}late", cycle.number).into();
     let seed = cycle.seed.wrapping_add(1 << 32);
@@ -245,7 +247,7 @@ fn shown(workloads: &[Workload]) -> String {
     workloads.iter().map(Workload::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// Writes until a moment before, releases, and returns how long the log was when the command returned.
+/// Writes, releases at once, and returns the log's length when the command returned.
 fn release(
     ctx: &mut TestContext,
     medium: &Medium,
@@ -315,7 +317,7 @@ fn release(
     Ok(length)
 }
 
-/// Opens what the power cut left, checks each file system, mounts it, and counts what is missing.
+/// Opens the stack after the power cut, checks and mounts each file system, and counts what is missing.
 fn verify_medium(
     ctx: &mut TestContext,
     medium: &Medium,
@@ -359,11 +361,11 @@ fn verify_medium(
     Ok(())
 }
 
-/// What several programs said, one after the other, each with its exit code behind.
+/// Output of several programs, one after the other, each followed by its exit code.
 struct Parts<'t>(&'t str);
 
 impl Parts<'_> {
-    /// What the next one said, if it failed.
+    /// Returns the next program's output if it failed.
     fn next_failure(&mut self) -> Result<Option<String>> {
         let (said, rest) = self.0.split_once("@@").with_context(|| self.0.to_owned())?;
         let (code, rest) = rest.split_once('\n').with_context(|| rest.to_owned())?;

@@ -1,9 +1,9 @@
-//! The scripts that set a stack up in the guest, and open it again on another drive to judge it.
+//! Scripts that set up a stack in the guest, and open it again on another drive.
 
 use super::cycle::{Medium, Stack};
 use super::file_system::FileSystem;
 
-/// There is no udev in the guest: nobody would answer, and nobody takes LVM's links away.
+/// Beginning of each script. Without udev in the guest, LVM must neither wait for it nor rely on it.
 const BEGIN: &str = "set -e; export DM_DISABLE_UDEV=1; lvm() { command lvm \"$@\" --config \
     'devices{use_devicesfile=0 obtain_device_list_from_udev=0} activation{udev_sync=0 udev_rules=0}'; }; \
     rm -rf /dev/rigvg /dev/mapper/rig*; echo -n secret >/tmp/key; ";
@@ -14,10 +14,10 @@ const FORMAT: &str = "cryptsetup -q luksFormat --type luks2 --luks2-metadata-siz
 const MAPPING: &str = "/dev/mapper/rigluks";
 const VOLUME: &str = "/dev/mapper/rigvg-riglv";
 const ARRAY: &str = "/dev/md0";
-/// Where the image lies on the file system below it.
+/// Name of the image on the file system below it.
 const IMAGE: &str = "disk.img";
 
-/// The drive's nodes: itself, and its partitions.
+/// Nodes of the drive and its partitions.
 pub struct Nodes {
     pub drive: String,
     pub parts: Vec<String>,
@@ -29,7 +29,7 @@ impl Nodes {
     }
 }
 
-/// Makes the stack and its file systems, and mounts them at [`Medium::directories`].
+/// Returns the script that makes the stack and its file systems, and mounts them at [`Medium::directories`].
 pub fn make(medium: &Medium, nodes: &Nodes) -> String {
     let mut script = BEGIN.to_owned();
     let (one, two) = (nodes.part(0), nodes.part(1));
@@ -75,7 +75,7 @@ pub fn make(medium: &Medium, nodes: &Nodes) -> String {
     script + "sync"
 }
 
-/// The device of each volume; [`IMAGE`] stands for the loop device over it.
+/// Returns the device of each volume; [`IMAGE`] stands for its loop device.
 fn devices(medium: &Medium, nodes: &Nodes) -> Vec<String> {
     let one = match medium.stack {
         Stack::Luks | Stack::LuksWhole => MAPPING,
@@ -87,7 +87,7 @@ fn devices(medium: &Medium, nodes: &Nodes) -> Vec<String> {
     vec![one.to_owned(), two.to_owned()]
 }
 
-/// Opens the levels below the file systems again, on whatever drive they are now.
+/// Returns the script that opens the levels below the file systems again, on whatever drive they are.
 pub fn open(medium: &Medium, nodes: &Nodes) -> String {
     let (one, two) = (nodes.part(0), nodes.part(1));
     let decrypt = format!("cryptsetup open -d /tmp/key {one} rigluks; ");
@@ -104,15 +104,15 @@ pub fn open(medium: &Medium, nodes: &Nodes) -> String {
         + "true"
 }
 
-/// One volume, as the judge finds it.
+/// Volume to check.
 pub struct Volume {
     pub file_system: FileSystem,
-    /// A word for a shell.
+    /// Shell word for the device.
     pub device: String,
     pub directory: String,
 }
 
-/// The volumes in the order in which they can be looked at: an image once what it lies on is mounted.
+/// Returns the volumes in the order in which they can be checked: an image after its file system.
 pub fn volumes(medium: &Medium, nodes: &Nodes) -> Vec<Volume> {
     let devices = devices(medium, nodes).into_iter().map(|device| match device.as_str() {
         IMAGE => format!(

@@ -1,4 +1,4 @@
-//! What the cycles came to, together.
+//! Totals of all cycles.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,11 +16,11 @@ struct Row {
     failed: u64,
 }
 
-/// The sums.
+/// Totals.
 #[derive(Default)]
 pub struct Summary {
     total: Row,
-    /// By what they have in common, in three tables.
+    /// Totals by stack, in the first of three tables.
     by_stack: BTreeMap<String, Row>,
     by_file_system: BTreeMap<String, Row>,
     by_release: BTreeMap<String, Row>,
@@ -31,7 +31,7 @@ pub struct Summary {
     unflushed: usize,
     clean: u64,
     replayed: u64,
-    /// What a checker said of a file system without a journal that was cut off while it was written to.
+    /// Number of checker complaints, by file system, about file systems without a journal that were cut off.
     said: BTreeMap<String, u64>,
     unclean: u64,
     failed: Vec<u64>,
@@ -48,7 +48,7 @@ impl Row {
 }
 
 impl Summary {
-    /// Counts a cycle, prints its line, and says whether it was a good one.
+    /// Counts a cycle, prints its line, and returns true if the cycle was good.
     pub fn add(
         &mut self,
         medium: &Medium,
@@ -104,7 +104,7 @@ impl Summary {
         good
     }
 
-    /// A medium whose cycles could not be carried out.
+    /// Records a medium whose cycles could not be carried out.
     pub fn halted(&mut self, medium: &Medium, error: &anyhow::Error) {
         println!("FAIL {:5}    {}", medium.seed, medium.name());
         for line in format!("{error:#}").lines().take(8) {
@@ -113,7 +113,7 @@ impl Summary {
         self.failed.push(medium.seed);
     }
 
-    /// Nothing can be carried out: going on would show nothing.
+    /// Returns true if nothing could be carried out, so that going on would show nothing.
     pub fn hopeless(&self) -> bool {
         self.total.cycles == 0 && self.failed.len() >= 3
     }
@@ -122,7 +122,7 @@ impl Summary {
         self.failed.is_empty() && self.total.cycles > 0
     }
 
-    /// As it is kept in docs/soak.md.
+    /// Returns the text for docs/soak.md.
     pub fn text(&self, time: Duration) -> String {
         let mut text = String::new();
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);

@@ -1,4 +1,4 @@
-//! In the guest: the processes that write, and the look at what came through.
+//! Processes in the guest: those that write, and the comparison afterwards.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -23,7 +23,7 @@ pub struct Options {
 enum What {
     /// Write with several processes, and end when all is written
     Write { workloads: Vec<Workload> },
-    /// Say how much of that is not there
+    /// Compare the files with what was written
     Check { workloads: Vec<Workload> },
     /// Keep one file open, wait for another to appear, then write for a while
     Late {
@@ -33,7 +33,7 @@ enum What {
         #[arg(long)]
         go: PathBuf,
     },
-    /// Write for ever, whatever the errors
+    /// Write for ever, ignoring errors
     Background {
         #[arg(long)]
         file: PathBuf,
@@ -44,11 +44,11 @@ enum What {
     },
 }
 
-/// What one process writes, and where.
+/// Workload of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
     pub seed: u64,
-    /// How much, in bytes.
+    /// Number of bytes.
     pub bytes: u64,
     pub root: PathBuf,
 }
@@ -76,17 +76,17 @@ enum Kind {
     Direct,
 }
 
-/// What came through.
+/// Result of the comparison.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Comparison {
     pub files: u64,
-    /// What had to be there.
+    /// Number of expected bytes.
     pub bytes: u64,
-    /// What was written, the overwritten and the deleted too.
+    /// Number of bytes written, including overwritten and deleted ones.
     pub written: u64,
-    /// Bytes of these files that are missing, or are others.
+    /// Number of missing or wrong bytes.
     pub lost: u64,
-    /// Files with lost bytes, and files that are there although they were removed or renamed.
+    /// Files with wrong bytes, and files that should have been removed or renamed.
     pub wrong: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One process each.
+/// Runs each workload in a process of its own.
 fn write_together(workloads: &[Workload]) -> Result<ExitCode> {
     let mut children = Vec::new();
     for workload in workloads {
@@ -190,7 +190,7 @@ fn check_one(workload: &Workload, found: &mut Comparison) -> Result<()> {
     Ok(())
 }
 
-/// Files below a directory.
+/// Operations on real files below a directory.
 struct RealFiles {
     root: PathBuf,
 }
@@ -253,7 +253,7 @@ impl FileOps for RealFiles {
     }
 }
 
-/// Past the page cache, or through it where the file system has no other way.
+/// Writes with `O_DIRECT`, or through the page cache where the file system has no such way.
 fn direct(path: &Path, offset: u64, data: &[u8]) -> Result<()> {
     let aligned = mapping::Aligned::copy_of(data);
     let written = RealFiles::options()
@@ -269,7 +269,7 @@ fn direct(path: &Path, offset: u64, data: &[u8]) -> Result<()> {
     }
 }
 
-/// Opens once, and writes through that for ever. Says that it began by making `ready`.
+/// Opens the file once and writes to it for ever. Creates `ready` after the first writes.
 fn background(path: &Path, how: Kind, ready: &Path) -> Result<()> {
     const SIZE: u64 = 256 * 1024;
     const PIECE: u64 = 32 * 1024;
@@ -317,7 +317,7 @@ fn background(path: &Path, how: Kind, ready: &Path) -> Result<()> {
     bail!("the end of time")
 }
 
-/// Whether this process can do what it was told to with a path of its own.
+/// Checks the workloads and the comparison in a directory of this machine.
 #[cfg(test)]
 pub fn round_trip(directory: &Path) -> Result<()> {
     let workload = Workload { seed: 5, bytes: 3_000_000, root: directory.to_owned() };

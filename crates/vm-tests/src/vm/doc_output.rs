@@ -1,5 +1,6 @@
-//! What a document shows as printed is what is printed: the blocks of docs/stacks.md and docs/kinds.md are
-//! compared with the command's output in the machine, and written anew when `UNMOOR_WRITE_DOCS` is set.
+//! Compares the output blocks of docs/stacks.md and docs/kinds.md with the command's output in the machine.
+//!
+//! `UNMOOR_WRITE_DOCS` makes the tests write the blocks anew.
 
 use std::fs;
 
@@ -12,15 +13,15 @@ use xtask::paths;
 const FILES: [&str; 2] = ["docs/stacks.md", "docs/kinds.md"];
 const INDENT: &str = "    ";
 
-/// Fails unless a document has, under `<!-- printed: NAME -->`, this call and what it prints. Other drives
-/// may be spoken of there: the second stick is.
+/// Fails unless a document has, under `<!-- printed: NAME -->`, this call and its output. The output may
+/// mention the second stick.
 pub fn hold(ctx: &mut TestContext, name: &str, options: &str, drives: &[&Drive]) -> Result<()> {
     let nodes: Vec<String> = drives.iter().map(|d| ctx.node(d)).collect::<Result<_>>()?;
     let others = if drives.len() == 1 { vec![ctx.node(&STICK2)?] } else { Vec::new() };
     hold_nodes(ctx, name, options, &nodes, &others)
 }
 
-/// The same for these nodes. `others` are not called, but may be spoken of.
+/// Compares the output for these nodes, as [`hold`] does. The output may mention `others`.
 pub fn hold_nodes(
     ctx: &mut TestContext,
     name: &str,
@@ -58,8 +59,7 @@ fn bare(node: &str) -> &str {
     node.trim_start_matches("/dev/")
 }
 
-/// Drives have other names in every machine: in a document the first is `sdb` (`sr0`, `nvme0n1`), the
-/// second `sdc`, whatever they are called.
+/// Renames the drives: in a document the first is `sdb` (`sr0`, `nvme0n1`), the second `sdc`.
 fn renamed(text: &str, names: &[&str]) -> String {
     let mut text = text.to_owned();
     // By way of names that no drive has: one may be called as the other is to be.
@@ -80,7 +80,7 @@ fn renamed(text: &str, names: &[&str]) -> String {
     same_host(&text)
 }
 
-/// The kernel numbers SCSI hosts as it finds them: in a document it is the third.
+/// Renames the SCSI host to host 2, since the kernel's numbers vary.
 fn same_host(text: &str) -> String {
     const BEFORE: &str = "/sys/bus/scsi/devices/";
     let mut parts = text.split(BEFORE);

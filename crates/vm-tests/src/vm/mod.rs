@@ -1,4 +1,4 @@
-//! `cargo xtask vm`: the command, held to its promises on emulated drives.
+//! `cargo xtask vm`: holds the command to its promises on emulated drives.
 
 mod doc_output;
 pub mod run;
@@ -17,10 +17,10 @@ use xtask::{packages, process, setup, windows};
 pub struct Options {
     /// Only the tests whose name or promise contains this
     filter: Option<String>,
-    /// Name the tests and stop
+    /// Print the tests' names and stop
     #[arg(long)]
     list: bool,
-    /// Test this program instead of the one built here: to see the tests fail on a broken one
+    /// Test this program instead of the one built here, to see tests fail on a broken one
     #[arg(long)]
     binary: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Runs tests one after another on as few boots as possible, so that none can spoil the next.
+//! Runs the tests on as few boots as possible, with the machine restored between two tests.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ use unmoor_rig::drives::Drive;
 use unmoor_rig::guest::Hung;
 use unmoor_rig::machine::{Hardware, Machine, Rig};
 
-/// No test takes a tenth of this; one that does not end by then never will.
+/// Timeout of a test; none takes a tenth of it.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Until the guest has noticed all media, when it has nothing else to do.
+/// Timeout for the guest to detect all media.
 const PREPARATION: Duration = Duration::from_secs(150);
 
-/// How much of a failure is shown; the log has all of it.
+/// Number of lines of a failure that are printed; the log has all.
 const LINES: usize = 12;
 
-/// After so many tests in a row that left no machine behind, the rest is not tried: each would wait long.
+/// Number of tests in a row without a usable machine, after which the rest fails at once.
 const BOOTS: usize = 3;
 
 enum Verdict {
@@ -37,13 +37,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// A run that ran nothing has shown nothing.
+    /// Returns true if tests passed and none failed.
     pub fn good(&self) -> bool {
         self.failed == 0 && self.passed > 0
     }
 }
 
-/// Runs the tests and prints a line for each, then the closing line.
+/// Runs the tests and prints a line for each, then the totals.
 pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
     let logs = xtask::paths::rig().join("log");
     let _ = fs::remove_dir_all(&logs);
@@ -102,7 +102,7 @@ pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
     summary
 }
 
-/// Tests of the same machine together, otherwise in the order given.
+/// Returns the tests sorted by machine, otherwise in the order given.
 fn grouped<'a>(tests: &[&'a Test]) -> Vec<&'a Test> {
     let mut order = tests.to_vec();
     order.sort_by_key(|test| test.machine.name);
@@ -134,8 +134,8 @@ fn one(rig: &Rig, test: &Test, slot: &mut Option<Machine>) -> (Verdict, String) 
     (verdict, transcript)
 }
 
-/// The machine with these drives untouched: the one there is, tidied up, or a new one if that does not
-/// succeed.
+/// Returns the machine with these drives unmodified: the current one after a reset, or a new one if the reset
+/// fails.
 pub fn prepared(
     rig: &Rig,
     hardware: &'static Hardware,
@@ -157,8 +157,8 @@ pub fn prepared(
     }
 }
 
-/// A new machine, whose drives are left alone until the guest has found them all: media that change while
-/// its drivers look at them for the first time have made a guest hang.
+/// Boots a machine and waits until the guest has detected all drives. Changing media during detection has
+/// made a guest hang.
 fn booted(rig: &Rig, hardware: &'static Hardware) -> Result<Machine> {
     let mut machine = rig.boot(hardware)?;
     TestContext::new(&mut machine, Instant::now() + PREPARATION)

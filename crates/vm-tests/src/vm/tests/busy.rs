@@ -1,4 +1,4 @@
-//! Something is in the way: nothing is dismounted, everything stays usable, and waiting helps.
+//! A blocked release: nothing is dismounted, everything stays usable, and waiting helps.
 
 use anyhow::{Result, ensure};
 

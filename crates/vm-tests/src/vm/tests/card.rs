@@ -1,4 +1,4 @@
-//! The SD card: nothing to eject, and it says so; what there is to do is done.
+//! The SD card: it cannot be ejected, and the report says so.
 
 use anyhow::{Result, ensure};
 

@@ -1,4 +1,4 @@
-//! docs/kinds.md shows what `--dry-run` prints for a drive of each kind: it is compared with the drives here.
+//! Compares the `--dry-run` output in docs/kinds.md with the drives of each kind.
 
 use anyhow::Result;
 
@@ -36,7 +36,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// Prints it for each of these options; `others` are its siblings.
+/// Compares the output for each of these options; `others` are its siblings.
 fn hold(
     ctx: &mut TestContext,
     name: &str,

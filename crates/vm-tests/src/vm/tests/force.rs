@@ -49,8 +49,9 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// Mounts this, writes 4 MB that must survive, then goes on writing through one descriptor and says when
-/// it no longer can. What it says goes to a file outside the drive.
+/// Mounts a file system, writes 4 MB that must survive, then keeps writing through one descriptor.
+///
+/// The writer's first error goes to a file outside the drive.
 fn start_writer(ctx: &mut TestContext, what: &str) -> Result<()> {
     ctx.mount(what, "/mnt/it")?;
     ctx.sh(
@@ -63,8 +64,8 @@ fn start_writer(ctx: &mut TestContext, what: &str) -> Result<()> {
 const KEEP_WRITING: &str = "while :; do dd if=/dev/urandom bs=4096 count=4 conv=fsync >&9 2>/dev/null \
     || echo failed >>/tmp/failed; done";
 
-/// Forces the stick's file systems away, and fails if the medium changes while the writer goes on.
-fn cut_off(ctx: &mut TestContext) -> Result<()> {
+/// Releases the stick by force, and fails if the medium changes while the writer goes on.
+fn release_by_force(ctx: &mut TestContext) -> Result<()> {
     ctx.unmoor(0, &["eject", "--dismount-only", "--force", "--verbose", "/mnt/it"])?;
     let before = ctx.snapshot(&STICK)?;
     // Where nothing is cut off, it never meets an error: the images tell.
@@ -83,7 +84,7 @@ fn cut_off(ctx: &mut TestContext) -> Result<()> {
 fn ext4(ctx: &mut TestContext) -> Result<()> {
     let part = ctx.partition(&STICK, 1)?;
     start_writer(ctx, &part)?;
-    cut_off(ctx)?;
+    release_by_force(ctx)?;
     let image = ctx.snapshot(&STICK)?.partition(STICK_EXT4)?;
     recover(&image)?;
     check(FileSystem::Ext4, &image)?;
@@ -93,11 +94,11 @@ fn ext4(ctx: &mut TestContext) -> Result<()> {
 fn vfat(ctx: &mut TestContext) -> Result<()> {
     let part = ctx.partition(&STICK, 2)?;
     start_writer(ctx, &part)?;
-    cut_off(ctx)?;
+    release_by_force(ctx)?;
     expect_vfat(ctx)
 }
 
-/// vfat has no journal: its checker may mend what concerns the file that was being written.
+/// Checks vfat, which has no journal: its checker may repair what concerns the file being written.
 fn expect_vfat(ctx: &mut TestContext) -> Result<()> {
     let image = ctx.snapshot(&STICK)?.partition(STICK_VFAT)?;
     let said = xtask::process::program("fsck.vfat").arg("-a").arg(&image).output()?;
@@ -112,13 +113,15 @@ fn expect_on(ctx: &mut TestContext, file_system: FileSystem, image: &Path) -> Re
     Ok(())
 }
 
-/// On the second partition, made anew. What is on the medium is looked at by the guest in a copy: the
-/// stick's own partition is cut off. `read` puts the copy's `data.bin` where it can be compared.
+/// Runs the test on a new file system on the second partition.
+///
+/// The guest reads the medium from a copy, since the stick's own partition is cut off. `read` writes the
+/// copy's `data.bin` to a place where it can be compared.
 fn made(ctx: &mut TestContext, make: &str, how: &str, read: &str) -> Result<()> {
     let (node, part) = (ctx.node(&STICK)?, ctx.partition(&STICK, 2)?);
     ctx.sh(&format!("{make} {part}"))?;
     start_writer(ctx, &format!("{how} {part}"))?;
-    cut_off(ctx)?;
+    release_by_force(ctx)?;
     ctx.sh(&format!(
         "dd if={node} iflag=direct bs=1M skip=64 count=64 status=none >/tmp/copy.img && \
          rm -rf /tmp/back && mkdir -p /mnt/copy /tmp/back"
@@ -127,7 +130,7 @@ fn made(ctx: &mut TestContext, make: &str, how: &str, read: &str) -> Result<()> 
     ctx.sh("rm -rf /tmp/copy.img /tmp/back").map(drop)
 }
 
-/// No kernel driver of it is at hand.
+/// Script that reads ntfs without a kernel driver.
 const BY_NTFS: &str = "ntfscat -f /tmp/copy.img data.bin >/tmp/back/data.bin";
 
 fn luks(ctx: &mut TestContext) -> Result<()> {
@@ -138,7 +141,7 @@ fn luks(ctx: &mut TestContext) -> Result<()> {
         "exec 8</dev/mapper/rigluks; while :; do dd bs=512 count=1 iflag=direct <&8 >/dev/null 2>&1 \
          || echo raw >>/tmp/raw; sleep 0.2; done",
     )?;
-    cut_off(ctx)?;
+    release_by_force(ctx)?;
     ctx.sh("while ! test -s /tmp/raw; do sleep 0.2; done")?;
     let holders = ctx.node(&STICK)?.replace("/dev/", "");
     let held = ctx.sh(&format!("ls /sys/block/{holders}/{holders}1/holders"))?;

@@ -1,6 +1,8 @@
-//! `--force`, for each file system and each level that can lie under one: three programs keep writing, one
-//! through the cache, one through a mapping, one with `O_DIRECT`. After the command has returned, no write
-//! reaches the drive; a power cut at that moment loses nothing that was written before it began.
+//! `--force` for each file system and each level below one, with three programs that keep writing.
+//!
+//! One writes through the cache, one through a mapping, one with `O_DIRECT`. After the command has returned,
+//! no write reaches the drive. A power cut at that moment loses nothing that was written before the command
+//! began.
 
 use anyhow::{Result, bail, ensure};
 
@@ -13,7 +15,7 @@ use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::CD;
 
-/// A test of this name, with these file systems on this stack.
+/// Defines a test with this name, stack and file systems.
 macro_rules! forced {
     ($name:literal, $what:literal, $stack:ident, $($file_system:ident)+) => {
         Test {
@@ -70,7 +72,7 @@ fn forced(ctx: &mut TestContext, stack: Stack, file_systems: &[FileSystem]) -> R
     Ok(())
 }
 
-/// vfat without a partition table: nothing can be made short, and it knows no `FS_IOC_SHUTDOWN`.
+/// Tests vfat without a partition table: nothing can be shrunk, and vfat has no `FS_IOC_SHUTDOWN`.
 fn whole_vfat(ctx: &mut TestContext) -> Result<()> {
     let medium = Medium::forced(Stack::Whole, &[Vfat], Release::ForceDismountOnly);
     let mut said = String::new();

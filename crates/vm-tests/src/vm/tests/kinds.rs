@@ -1,4 +1,4 @@
-//! One drive of each kind: how it lets go, what proves it, and how it comes back.
+//! One drive of each kind: its release, the proof of it, and the way back.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -170,7 +170,8 @@ fn said_yes_and_went_on(ctx: &mut TestContext, drive: &Drive) -> Result<()> {
     written.expect_on(&image)
 }
 
-/// Powers the drive off by a mount of it, and judges: every byte, and gone. Returns its port.
+/// Powers the drive off by one of its mounts, and checks that every byte is on it and that it is gone.
+/// Returns its port.
 fn powered_off(ctx: &mut TestContext, drive: &Drive) -> Result<String> {
     mount_at(ctx, drive)?;
     let written = write_both(ctx)?;
@@ -289,7 +290,7 @@ fn floppy(ctx: &mut TestContext) -> Result<()> {
     check(FileSystem::Vfat, &image.path)
 }
 
-/// What a server of network block devices has to serve.
+/// Script that prepares the file of a network block device.
 pub const NBD: &str = "modprobe nbd && mkdir -p /run/lock /mnt/nbd && rm -f /tmp/nbd.img /tmp/nbd.sock && \
      truncate -s 32M /tmp/nbd.img && mkfs.ext4 -q /tmp/nbd.img";
 
@@ -390,7 +391,7 @@ fn beside_off(ctx: &mut TestContext) -> Result<()> {
     Ok(())
 }
 
-/// A tape drive of the kernel's own making.
+/// Script that creates a tape drive with `scsi_debug`.
 pub const TAPE: &str = "modprobe scsi_debug ptype=1 removable=1 && \
     for i in $(seq 100); do test -c /dev/nst0 && exit 0; sleep 0.1; done; exit 1";
 

@@ -1,4 +1,4 @@
-//! A release that fails late, with some of the stack taken down: the report says exactly what is still up.
+//! Releases that fail late, with part of the stack removed: the report lists exactly what is still up.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -42,8 +42,8 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// Releases the stick, runs the script at this point, and returns what is said of a refusal. `--wait`: the
-/// tracer makes the look around take longer than it gets otherwise.
+/// Releases the stick, runs the script at this point, and returns the report of the refusal. `--wait`: the
+/// tracer makes the blocker scan take longer than its usual time.
 fn refused(ctx: &mut TestContext, point: PausePoint, target: &str, script: &str) -> Result<Value> {
     let node = ctx.node(&STICK)?;
     let mark = ctx.machine.qmp.mark();
@@ -63,7 +63,7 @@ fn expect_said(target: &Value, parts: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Holds something open in the background of a script; the shell that started it must not wait for it.
+/// Returns a script that keeps something open in the background, which its shell does not wait for.
 fn holding(what: &str) -> String {
     format!(
         "sh -c 'exec 9<{what}; echo $$ >/tmp/holder; exec sleep 1000' >/dev/null 2>&1 & \

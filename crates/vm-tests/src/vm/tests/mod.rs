@@ -1,4 +1,4 @@
-//! The tests, one file a subject. To add one: a function, and a line in its file's table.
+//! The tests, one file a subject. A new test is a function and a row in its file's table.
 
 mod busy;
 mod card;
@@ -55,7 +55,7 @@ const ALL: &[&[Test]] = &[
     who::DEAD,
 ];
 
-/// The tests whose name or promise contains the filter.
+/// Returns the tests whose name or promise contains the filter.
 pub fn chosen(filter: &str) -> Vec<&'static Test> {
     let matches = |test: &&Test| test.name.contains(filter) || test.promise.contains(filter);
     ALL.iter().copied().flatten().filter(matches).collect()

@@ -11,7 +11,7 @@ use unmoor_rig::drives::STICK;
 pub const TESTS: &[Test] = &[
     Test {
         name: "stack.mounts",
-        promise: "nested, bind and stacked mounts, all of one stick: taken away in order, every byte there afterwards",
+        promise: "nested, bind and stacked mounts, all of one stick: unmounted in order, every byte there afterwards",
         drives: &[&STICK],
         machine: &STANDARD,
         run: mounts,
@@ -32,7 +32,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// ext4 on `/mnt/ext` and, by a bind mount, on `/mnt/bound`; vfat in it, and once more over it.
+/// Mounts ext4 on `/mnt/ext` and, as a bind mount, on `/mnt/bound`; and vfat twice inside of it.
 fn mount_all(ctx: &mut TestContext) -> Result<()> {
     let (ext, fat) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
     ctx.mount(&ext, "/mnt/ext")?;
@@ -44,7 +44,7 @@ fn mount_all(ctx: &mut TestContext) -> Result<()> {
     .map(drop)
 }
 
-/// The mount points of the stick, as the kernel lists them.
+/// Returns the mount points of the stick, as the kernel lists them.
 fn points(ctx: &mut TestContext) -> Result<Vec<String>> {
     let listed = ctx.sh("cut -d' ' -f2 /proc/self/mounts | grep '^/mnt/[eb]' || true")?;
     Ok(listed.lines().map(str::to_owned).collect())

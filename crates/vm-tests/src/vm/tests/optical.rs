@@ -1,4 +1,4 @@
-//! Optical drives: by device, by mount point, by label; and back in.
+//! Optical drives: by device, by mount point, by label; and loading.
 
 use anyhow::{Result, ensure};
 
@@ -67,7 +67,7 @@ fn each(ctx: &mut TestContext, test: fn(&mut TestContext, &Drive) -> Result<()>)
     })
 }
 
-/// Mounts the disc, ejects it by its device with these words before it, and judges from both sides.
+/// Mounts the disc, ejects it by its device with these arguments, and checks guest and QEMU.
 pub fn device_opens_tray(ctx: &mut TestContext, drive: &Drive, before: &[&str]) -> Result<()> {
     let node = ctx.node(drive)?;
     let words: Vec<&str> = before.iter().copied().chain([node.as_str()]).collect();

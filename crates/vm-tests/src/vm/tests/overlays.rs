@@ -1,4 +1,4 @@
-//! Overlays with a layer on a stick, and automounters: what the mounts of the stick do not show.
+//! Overlays with a layer on a stick, and automounters, which the stick's own mounts do not show.
 
 use anyhow::{Result, ensure};
 
@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "stack.overlay-force",
-        promise: "--force: whoever writes through an overlay is cut off too, and what was flushed is whole",
+        promise: "--force: a program that writes through an overlay is cut off too, and what was flushed is whole",
         drives: &[&STICK],
         machine: &STANDARD,
         run: overlay_force,
@@ -86,10 +86,7 @@ fn overlay_busy(ctx: &mut TestContext) -> Result<()> {
     let document = ctx.unmoor_json(3, &["eject", "/mnt/ext"])?;
     let blockers = document["targets"][0]["blockers"].as_array().cloned().unwrap_or_default();
     ensure!(blockers.iter().any(|b| b["process"]["name"] == "sleep"), "{document}");
-    ensure!(
-        blockers.iter().all(|b| b["kind"] != "overlay"),
-        "an overlay of the plan is in the way"
-    );
+    ensure!(blockers.iter().all(|b| b["kind"] != "overlay"), "an overlay of the plan blocks");
     for directory in ["/mnt/top", "/mnt/merged", "/mnt/ext", "/mnt/fat"] {
         ctx.expect_mounted(directory, true)?;
     }
@@ -118,7 +115,7 @@ fn overlay_force(ctx: &mut TestContext) -> Result<()> {
     Ok(())
 }
 
-/// An automounter: mounts the device at any name below the directory, and notes each request.
+/// Automounter: mounts the device at any name below the directory, and logs each request.
 const AUTOMOUNTER: &str = r#"
 use strict; use POSIX; use Fcntl;
 my ($directory, $device) = @ARGV;

@@ -1,4 +1,4 @@
-//! Pulled out means without power: what only the drive's own cache had would be gone.
+//! Power cuts at the end of a release: data in the drive's own cache would be lost.
 
 use anyhow::{Result, ensure};
 
@@ -62,7 +62,7 @@ fn survives(ctx: &mut TestContext, command: &[&str]) -> Result<()> {
 fn judge_says_no(ctx: &mut TestContext) -> Result<()> {
     ensure!(
         survives(ctx, &["true"]).is_err(),
-        "the judge found every byte of what nobody had flushed"
+        "the check found every byte of what was never flushed"
     );
     Ok(())
 }

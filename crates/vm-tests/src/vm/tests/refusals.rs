@@ -1,4 +1,4 @@
-//! What must never be released, or not by this user.
+//! Drives that must never be released, or not by this user.
 
 use anyhow::{Result, ensure};
 
@@ -6,7 +6,7 @@ use crate::test_context::{TestContext, document, expect_code, unmoor};
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{CD, OWN, STICK};
 
-/// Debian's `nobody`.
+/// User ID of Debian's unprivileged user.
 const NOBODY: u32 = 65534;
 
 pub const TESTS: &[Test] = &[

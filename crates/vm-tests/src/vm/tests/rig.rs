@@ -1,4 +1,4 @@
-//! Tests of the rig itself, without the command: a judge that cannot say no is worth nothing.
+//! Tests of the rig itself, without the command: the checks must be able to fail.
 
 use anyhow::{Result, ensure};
 

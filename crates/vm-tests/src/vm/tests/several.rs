@@ -9,7 +9,7 @@ use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::{CD, Drive, OWN, STICK, STICK2};
 use unmoor_rig::machine::Hardware;
 
-/// A machine with more of what can be taken out.
+/// Machine with more removable drives.
 static MANY: Hardware = Hardware {
     name: "several",
     memory_mb: 1024,
@@ -24,7 +24,7 @@ const STICK3: Drive = Drive {
     ..STICK2
 };
 
-/// A card reader's slot with a card in it.
+/// Slot of a card reader, with a card in it.
 const FULL_SLOT: Drive = Drive {
     id: "fullslot",
     controllers: &[STICK.controllers[0], "usb-bot,id=reader,bus=xhci.0,port=4"],
@@ -34,7 +34,7 @@ const FULL_SLOT: Drive = Drive {
     ..STICK2
 };
 
-/// The slot beside it.
+/// Empty slot of the same reader.
 const EMPTY_SLOT: Drive = Drive {
     id: "emptyslot",
     device: "scsi-hd,bus=reader.0,lun=1,removable=on",
@@ -105,7 +105,7 @@ pub const TESTS: &[Test] = &[
         promise: "--all-removable: CD, sticks and card leave; the system's disk and an empty slot are left out, and said so",
         drives: &[&CD, &STICK, &STICK2, &STICK3, &FULL_SLOT, &OWN],
         machine: &MANY,
-        run: all_removable,
+        run: eject_all_removable,
     },
     Test {
         name: "several.all-removable-swap",
@@ -156,7 +156,7 @@ fn same_twice(ctx: &mut TestContext) -> Result<()> {
     ctx.expect_tray(mark, &STICK, true)
 }
 
-/// The kernel counts: how many START STOP UNIT are under way between two lines of its trace.
+/// Counts in the kernel's trace how many START STOP UNIT commands run at once.
 fn at_once(ctx: &mut TestContext) -> Result<()> {
     const COUNT: usize = 32;
     let nodes = make_drives(ctx, COUNT)?;
@@ -188,7 +188,7 @@ fn at_once(ctx: &mut TestContext) -> Result<()> {
     Ok(())
 }
 
-/// START STOP UNIT takes so many seconds.
+/// Creates drives on which START STOP UNIT takes this many seconds.
 fn slow_drives(ctx: &mut TestContext, count: usize, seconds: u32) -> Result<String> {
     let nodes = make_drives(ctx, count)?;
     ctx.sh(&format!("echo {seconds} >/sys/bus/pseudo/drivers/scsi_debug/delay"))?;
@@ -246,7 +246,7 @@ fn one_busy(ctx: &mut TestContext) -> Result<()> {
     let codes: Vec<_> = (0..3).map(|n| document["targets"][n]["exit_code"].clone()).collect();
     ensure!(codes == [0, 3, 0], "the targets' codes are {codes:?}");
     let who = &document["targets"][1]["blockers"][0]["process"]["name"];
-    ensure!(who == "sleep", "in the way: {who}");
+    ensure!(who == "sleep", "blocked by {who}");
     ctx.expect_tray(mark, &STICK, true)?;
     ctx.expect_tray(mark, &STICK3, true)?;
     ctx.expect_untouched(mark, &STICK2)?;
@@ -267,7 +267,7 @@ fn all_removable_swap(ctx: &mut TestContext) -> Result<()> {
     ctx.expect_tray(mark, &STICK, true)
 }
 
-fn all_removable(ctx: &mut TestContext) -> Result<()> {
+fn eject_all_removable(ctx: &mut TestContext) -> Result<()> {
     for (drive, directory) in [(&STICK, "/mnt/a"), (&FULL_SLOT, "/mnt/card")] {
         mount_part(ctx, drive, directory)?;
     }

@@ -1,4 +1,4 @@
-//! What is stacked on a stick: found idle as a whole, and undone from the top.
+//! Stacks on a stick: found idle as a whole, and removed from the top.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -98,7 +98,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "stack.image-on-fuse",
-        promise: "an image on an NTFS that a program serves: that program is in nobody's way",
+        promise: "an image on an NTFS that a program serves: that program does not block",
         drives: &[&STICK],
         machine: &STANDARD,
         run: |ctx| image_on(ctx, "image-on-fuse", "mkfs.ntfs -q -Q", "-t ntfs-3g"),
@@ -168,7 +168,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// There is no udev in the guest: nobody would answer, and nobody takes LVM's links away.
+/// LVM without udev, which the guest does not have: it must neither wait for it nor rely on it.
 const NO_UDEV: &str = "export DM_DISABLE_UDEV=1; lvm() { command lvm \"$@\" --config \
     'devices{use_devicesfile=0 obtain_device_list_from_udev=0} activation{udev_sync=0 udev_rules=0}'; }; rm -rf /dev/rigvg; ";
 
@@ -178,13 +178,13 @@ fn make(ctx: &mut TestContext, script: &str) -> Result<String> {
     ctx.sh(&format!("set -e; {NO_UDEV}{script}"))
 }
 
-/// Writes what is looked for afterwards, and syncs nothing.
+/// Writes the data that is compared afterwards, without sync.
 fn fill(ctx: &mut TestContext, directory: &str) -> Result<()> {
     ctx.sh(&format!("head -c 8000000 /dev/urandom >/tmp/data && cp /tmp/data {directory}/data.bin"))
         .map(drop)
 }
 
-/// Ejects the stick and loads it again: what is read from then on comes from the medium.
+/// Ejects the stick and loads it again, so that everything is then read from the medium.
 fn eject_and_load(ctx: &mut TestContext, target: &str) -> Result<Value> {
     let node = ctx.node(&STICK)?;
     let mark = ctx.machine.qmp.mark();
@@ -226,7 +226,7 @@ fn luks(ctx: &mut TestContext) -> Result<()> {
     expect_data(ctx, "/mnt/luks")
 }
 
-/// `/mnt/lv` on rigvg/riglv on rigluks on the first partition; the second is mounted too.
+/// Makes `/mnt/lv` on rigvg/riglv on rigluks on the first partition, and mounts the second.
 fn make_lvm_on_luks(ctx: &mut TestContext) -> Result<String> {
     let part = make_luks(ctx)?;
     make(
@@ -391,7 +391,7 @@ fn btrfs(ctx: &mut TestContext) -> Result<()> {
     expect_data(ctx, "/mnt/btrfs")
 }
 
-/// `/mnt/image` on an image that lies on the stick's second partition.
+/// Mounts an image on the stick's second partition at `/mnt/image`.
 fn mount_image(ctx: &mut TestContext) -> Result<()> {
     mount_both(ctx)?;
     make(
@@ -414,7 +414,7 @@ fn image(ctx: &mut TestContext) -> Result<()> {
     expect_data(ctx, "/mnt/image")
 }
 
-/// On the second partition, made anew.
+/// Mounts an image on a new file system on the second partition.
 fn image_on(ctx: &mut TestContext, name: &str, make_it: &str, how: &str) -> Result<()> {
     let part = ctx.partition(&STICK, 2)?;
     ctx.sh(&format!("{make_it} {part}"))?;

@@ -1,4 +1,4 @@
-//! The USB stick: everything written is on it when the command says it may be pulled out.
+//! The USB stick: everything written is on it when the command reports that it can be removed.
 
 use anyhow::{Result, ensure};
 
@@ -67,7 +67,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// Fails unless both sides agree that the medium has left the drive.
+/// Fails unless guest and QEMU agree that the medium has left the drive.
 fn expect_gone(ctx: &mut TestContext, mark: usize) -> Result<()> {
     ctx.expect_mounted("/mnt/ext", false)?;
     ctx.expect_mounted("/mnt/fat", false)?;

@@ -1,4 +1,4 @@
-//! The drive changes while the command waits: it must not act on what it was not asked about.
+//! A drive that changes while the command waits: the command must not touch the new one.
 
 use std::thread::sleep;
 use std::time::Duration;

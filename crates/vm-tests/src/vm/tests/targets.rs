@@ -1,4 +1,4 @@
-//! What a user may name, on a system without udev.
+//! Names that a user may give, on a system without udev.
 
 use anyhow::{Result, ensure};
 
@@ -46,7 +46,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// Fails unless the plan for this target is about that drive.
+/// Fails unless the plan for this target names that drive.
 fn expect_drive(ctx: &mut TestContext, target: &str, node: &str) -> Result<()> {
     let document = ctx.unmoor_json(0, &["eject", "--dry-run", target])?;
     let found = &document["targets"][0]["drive"]["path"];

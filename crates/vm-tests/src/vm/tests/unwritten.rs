@@ -1,4 +1,4 @@
-//! What cannot be written keeps the medium in: on a drive that says so of one bad sector.
+//! Unwritten data keeps the medium in, on a drive that reports one bad sector.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -60,7 +60,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// Says what is reported of data that could not be written; everything is as it was then.
+/// Returns the report of data that could not be written; fails if anything changed.
 fn expect_kept(ctx: &mut TestContext, mark: usize, target: &Value, step: &str) -> Result<()> {
     let error = &target["error"];
     ensure!(error["kind"] == "unwritten" && error["step"] == step, "it says {error}");
@@ -71,7 +71,7 @@ fn expect_kept(ctx: &mut TestContext, mark: usize, target: &Value, step: &str) -
     ctx.expect_untouched(mark, &FLAWED_STICK)
 }
 
-/// Both partitions mounted, and 20 MB on their way to each.
+/// Mounts both partitions and writes 20 MB to each.
 fn written(ctx: &mut TestContext) -> Result<Written> {
     mount_at(ctx, &FLAWED_STICK)?;
     write_both(ctx)
@@ -99,7 +99,7 @@ fn discarded(ctx: &mut TestContext) -> Result<()> {
     written.expect_ext4_after_its_journal(&image)
 }
 
-/// Writes what will fail once everything was flushed and is about to be found idle.
+/// Writes data that will fail after the flush, before the lock.
 fn release_and_write(ctx: &mut TestContext, code: i32, options: &[&str]) -> Result<Value> {
     let node = ctx.node(&FLAWED_STICK)?;
     let line: Vec<&str> =

@@ -1,6 +1,6 @@
-//! The Windows program in Wine, on the machine's real (emulated) drives.
+//! The Windows program in Wine, on the machine's emulated drives.
 //!
-//! Wine passes Win32's requests on to Linux's drivers, so what opens the tray here is the whole way from
+//! Wine passes Win32 requests on to Linux's drivers. So the tray opens by the whole path from
 //! `IOCTL_STORAGE_EJECT_MEDIA` down to the drive.
 
 use std::path::Path;
@@ -17,7 +17,7 @@ use unmoor_rig::machine::{GUEST_FOLDER, Hardware};
 use xtask::process;
 use xtask::windows::prefix::{Prefix, WINE, windows_path};
 
-/// Wine's processes and what they write want more room than the rest of the tests.
+/// Machine for Wine, whose processes and files need more memory than the other tests.
 pub static MACHINE: Hardware =
     Hardware { name: "wine", memory_mb: 4096, drives: &[&CD, &STICK], shared: true };
 
@@ -161,7 +161,7 @@ fn status_of<'a>(target: &'a Value, step: &str) -> Option<&'a str> {
     steps.iter().find(|s| s["step"] == step)?["status"].as_str()
 }
 
-/// The document, after the same checks as on Linux.
+/// Checks and returns the document, as on Linux.
 fn checked(output: &Output, code: i32) -> Result<Value> {
     expect_code(output, code)?;
     unmoor_contract::check(&output.stdout, Some(code))

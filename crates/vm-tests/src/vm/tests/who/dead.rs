@@ -1,5 +1,6 @@
-//! A file system elsewhere whose server does not answer any more: whatever asks it waits for good. The
-//! search does not ask it, and is right about the drive.
+//! A file system elsewhere whose server does not answer: every request to it blocks for ever.
+//!
+//! The scan sends it no request, and its answer about the drive is right.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -26,17 +27,17 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "who.stuck-exit",
-        promise: "a killed program that waits for such a server on its way out: it is not said that nothing is in the way",
+        promise: "a killed program that waits for such a server on its way out: the report does not claim that nothing blocks",
         drives: &[&STICK],
         machine: &STANDARD,
         run: on_its_way_out,
     },
 ];
 
-/// Long enough for the slowest of machines, and far from for good.
+/// Timeout in seconds: enough for the slowest machine.
 const TIMEOUT: &str = "100";
 
-/// Mounts it on `/mnt/dead`, with a tmpfs on its directory, and returns the server's number.
+/// Mounts the file system on `/mnt/dead`, with a tmpfs on its directory, and returns the server's PID.
 fn serve(ctx: &mut TestContext) -> Result<String> {
     ctx.sh("modprobe fuse; mkdir /mnt/dead")?;
     let server = ctx.hold("exec $AGENT hold fuse /mnt/dead")?;
@@ -45,7 +46,7 @@ fn serve(ctx: &mut TestContext) -> Result<String> {
     Ok(server)
 }
 
-/// Holds a file on the stick, and everything that the dead server has.
+/// Keeps a file on the stick open, and everything that the dead server has.
 fn hold(ctx: &mut TestContext, file: &str) -> Result<String> {
     ctx.hold(&format!(
         "exec 6</mnt/dead/file 7>{file} 8</mnt/dead; cd /mnt/dead/dir; echo held $$; exec sleep 1000"
@@ -63,7 +64,7 @@ fn named<'a>(pid: &'a str, file: &'a str) -> Named<'a> {
     }
 }
 
-/// Stops the server and makes sure that who asks it waits.
+/// Stops the server and makes sure that a request to it blocks.
 fn stop(ctx: &mut TestContext, server: &str) -> Result<()> {
     ctx.sh(&format!("kill -STOP {server}"))?;
     let asked = ctx.try_sh("timeout -s KILL 2 ls /mnt/dead/file")?;
@@ -71,7 +72,7 @@ fn stop(ctx: &mut TestContext, server: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs the command, and cuts it off when it does not end.
+/// Runs the command, and kills it at the timeout.
 fn in_time(ctx: &mut TestContext, code: i32, arguments: &[&str]) -> Result<Value> {
     let program = unmoor(arguments).words;
     let program: Vec<&str> = ["timeout", "-s", "KILL", TIMEOUT]
@@ -122,7 +123,7 @@ fn below(ctx: &mut TestContext) -> Result<()> {
     ctx.unmoor(0, &["eject", "--wait", "60s", &node]).map(drop)
 }
 
-/// Its file on the stick is open still, and proc shows nothing of it.
+/// Checks a process in exit: its file on the stick is still open, and proc does not show it.
 fn on_its_way_out(ctx: &mut TestContext) -> Result<()> {
     let node = ctx.partition(&STICK, 1)?;
     ctx.mount(&node, "/mnt/ext")?;
@@ -139,7 +140,7 @@ fn on_its_way_out(ctx: &mut TestContext) -> Result<()> {
     // The search sees no file of it; the kernel is asked then, and says busy.
     let document = ctx.unmoor_json(3, &["who", &node])?;
     let blockers = &document["targets"][0]["blockers"];
-    ensure!(blockers[0]["kind"] == "unknown", "in the way: {blockers}");
+    ensure!(blockers[0]["kind"] == "unknown", "blocked by {blockers}");
     let scan = &document["targets"][0]["scan"];
     let told = |note: &serde_json::Value| {
         note.as_str().is_some_and(|note| note.contains(&format!("sleep (pid {pid}) is ending")))

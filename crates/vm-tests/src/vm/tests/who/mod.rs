@@ -1,5 +1,7 @@
-//! Every kind of blocker on a real kernel: it is made, the release is refused and nothing is touched,
-//! `who` names it, and the remedies that the refusal prints, run as printed, let the release succeed.
+//! Every kind of blocker on a real kernel.
+//!
+//! The release is refused and nothing changes, `who` names the blocker, and the printed remedies let the
+//! release succeed.
 
 mod dead;
 mod processes;
@@ -16,24 +18,24 @@ pub use dead::TESTS as DEAD;
 pub use processes::TESTS as PROCESSES;
 pub use system::TESTS as SYSTEM;
 
-/// What must be named.
+/// Expected blocker.
 #[derive(Debug, Default)]
 struct Named<'a> {
-    /// The blocker's kind.
+    /// Kind of the blocker.
     kind: &'a str,
-    /// The kind of its use.
+    /// Kind of its usage.
     usage: &'a str,
     path: &'a str,
     fd: Option<u64>,
-    /// Number and name, of a process.
+    /// PID and name of a process.
     process: Option<(&'a str, &'a str)>,
-    /// What started it.
+    /// systemd unit of the process.
     unit: Option<&'a str>,
-    /// What is to be printed; without it, whatever helps.
+    /// Expected command; any if `None`.
     command: Option<&'a str>,
 }
 
-/// Where the guest's tests put programs that stand in for what the guest does not have.
+/// Folder in the guest for programs that replace those it does not have.
 const TOOLS: &str = "/tmp/tools";
 
 impl Named<'_> {
@@ -57,7 +59,7 @@ impl Named<'_> {
     }
 }
 
-/// The whole promise.
+/// Checks the whole promise: refused, named, and released after the printed remedies.
 fn blocked(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<()> {
     refused(ctx, target, wanted)?;
     let printed = ctx.unmoor(3, &["who", target])?.stdout;
@@ -71,7 +73,7 @@ fn blocked(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<
     ctx.expect_tray(mark, &STICK, true)
 }
 
-/// The release is refused and names the same, and nothing has moved.
+/// Fails unless the release is refused and names these blockers, and nothing changed.
 fn refused(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<()> {
     let mark = ctx.machine.qmp.mark();
     let document = ctx.unmoor_json(3, &["eject", target])?;
@@ -79,7 +81,7 @@ fn refused(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<
     expect_named(&document["targets"][0], wanted)
 }
 
-/// `who` names these, each once, and nothing else.
+/// Fails unless `who` names these blockers, each once, and nothing else.
 fn who(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<Value> {
     let document = ctx.unmoor_json(3, &["who", target])?;
     let found = &document["targets"][0];
@@ -98,7 +100,7 @@ fn expect_named(found: &Value, wanted: &[Named<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// What a person would copy from the text: the commands, from top to bottom. Each blocker has one.
+/// Returns the commands that a user would copy from the text, in order. Each blocker has one.
 fn remedies(printed: &str, document: &Value) -> Result<Vec<String>> {
     let blockers = document["blockers"].as_array().context("blockers")?;
     let mut lines = printed.lines().filter_map(|line| line.strip_prefix("      to move it: "));

@@ -1,4 +1,4 @@
-//! Processes: how each of them can use a drive.
+//! Processes: the ways in which one can use a drive.
 
 use anyhow::Result;
 
@@ -8,18 +8,18 @@ use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
 use unmoor_rig::machine::GUEST_TOOLS;
 
-/// A process that uses the stick, whose first partition is mounted on `/mnt/ext`.
+/// Process that uses the stick, whose first partition is mounted on `/mnt/ext`.
 struct Row {
-    /// What it does. It must say `held` and its number, and stay.
+    /// Script that occupies the stick, prints `held` and its PID, and stays.
     script: &'static str,
     name: &'static str,
-    /// How it is named.
+    /// Expected kind of usage.
     usage: &'static str,
     path: &'static str,
     fd: Option<u64>,
 }
 
-/// A shell that has done this, and became `sleep`.
+/// Script of a shell that runs these commands and becomes `sleep`.
 macro_rules! sleeper {
     ($script:literal) => {
         concat!($script, "; echo held $$; exec sleep 1000")

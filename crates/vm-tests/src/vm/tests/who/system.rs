@@ -1,4 +1,4 @@
-//! What is no process: mounts, other namespaces, what the kernel itself holds.
+//! Blockers other than processes: mounts, other namespaces, the kernel itself.
 
 use anyhow::{Context, Result};
 
@@ -72,7 +72,7 @@ pub const TESTS: &[Test] = &[
         "so is one in an image on a subvolume of btrfs, and the image goes with the release",
         subvolume
     ),
-    row!("idle-luks", ONE, "an idle LUKS volume that a release closes is not in the way", idle),
+    row!("idle-luks", ONE, "an idle LUKS volume that a release closes does not block", idle),
     row!("luks", ONE, "a program that has a LUKS mapping open is named", luks),
     row!("lvm", TWO, "a logical volume on another drive too is named", lvm),
     row!("md", TWO, "an md array on another drive too is named", md),
@@ -88,12 +88,12 @@ fn mounted(ctx: &mut TestContext) -> Result<String> {
     Ok(node)
 }
 
-/// A mount point that is in the way.
+/// Returns an expected mount point.
 fn mount<'a>(kind: &'a str, path: &'a str) -> Named<'a> {
     Named { kind, usage: "mount", path, ..Named::default() }
 }
 
-/// A use by the kernel.
+/// Returns an expected usage by the kernel.
 fn kernel<'a>(kind: &'a str, path: &'a str) -> Named<'a> {
     Named { kind, usage: "kernel", path, ..Named::default() }
 }
@@ -143,7 +143,7 @@ fn rooted(ctx: &mut TestContext) -> Result<()> {
     blocked(ctx, &node, &[named])
 }
 
-/// Puts the shell into this control group, as what manages services and containers would.
+/// Returns a script that enters this control group, as a service or container manager would.
 fn in_group(group: &str, script: &str) -> String {
     format!(
         "mkdir -p /sys/fs/cgroup && {{ mountpoint -q /sys/fs/cgroup || \
@@ -152,7 +152,7 @@ fn in_group(group: &str, script: &str) -> String {
     )
 }
 
-/// There is no systemd and no container engine in the guest: what is printed calls this instead.
+/// Installs a program that replaces systemd or a container engine in the guest.
 fn stand_in(ctx: &mut TestContext, name: &str, script: &str) -> Result<()> {
     ctx
         .sh(&format!(
@@ -245,7 +245,7 @@ fn stack(ctx: &mut TestContext) -> Result<()> {
     blocked(ctx, &node, &[mount("mount", "/mnt/two/sub")])
 }
 
-/// Mounts an image that lies there on `/mnt/image`, and opens a file in it.
+/// Mounts an image in this directory on `/mnt/image`, and opens a file in it.
 fn open_in_image(ctx: &mut TestContext, directory: &str) -> Result<String> {
     ctx.sh(&format!(
         "truncate -s 8M {directory}/image && mkfs.ext4 -q {directory}/image && mkdir -p /mnt/image && \
@@ -358,7 +358,7 @@ fn swap_file(ctx: &mut TestContext) -> Result<()> {
     blocked(ctx, &node, &[kernel("swap", "/mnt/ext/swap file")])
 }
 
-/// The kernel's table of exports is filled as its helper, `rpc.mountd`, would when a client comes.
+/// Fills the kernel's export table, as its helper `rpc.mountd` does for a client.
 fn export(ctx: &mut TestContext) -> Result<()> {
     nfs::ensure().map_err(|error| Skip(format!("{error:#}")))?;
     let node = mounted(ctx)?;
