@@ -20,13 +20,19 @@ pub struct Options {
     /// Print the tests' names and stop
     #[arg(long)]
     list: bool,
+    /// Leave out the tests whose promise a faster test keeps too (vm/tests/full_only.rs)
+    #[arg(long)]
+    quick: bool,
+    /// Number of virtual machines that share the work
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    machines: u8,
     /// Test this program instead of the one built here, to see tests fail on a broken one
     #[arg(long)]
     binary: Option<PathBuf>,
 }
 
 pub fn command(options: &Options) -> Result<ExitCode> {
-    let chosen = tests::chosen(options.filter.as_deref().unwrap_or_default());
+    let chosen = tests::chosen(options.filter.as_deref().unwrap_or_default(), options.quick);
     if options.list {
         for test in &chosen {
             println!("{:32} {}", test.name, test.promise);
@@ -43,6 +49,6 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         Rig::add_program(&windows::build_for_tests()?, "unmoor.exe")?;
         windows::prefix::Prefix::ensure()?;
     }
-    let summary = run::all(&rig, &chosen);
+    let summary = run::run_tests(&rig, &chosen, options.machines.into());
     Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

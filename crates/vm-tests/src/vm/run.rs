@@ -1,6 +1,10 @@
 //! Runs the tests on as few boots as possible, with the machine restored between two tests.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -29,84 +33,124 @@ enum Verdict {
     Skipped(String),
 }
 
+/// Numbers of tests by result.
 #[derive(Default)]
 pub struct Summary {
     passed: usize,
-    failed: usize,
     skipped: usize,
+    /// Names of the failed tests.
+    failed: Vec<&'static str>,
 }
 
 impl Summary {
     /// Returns true if tests passed and none failed.
     pub fn good(&self) -> bool {
-        self.failed == 0 && self.passed > 0
+        self.failed.is_empty() && self.passed > 0
     }
 }
 
-/// Runs the tests and prints a line for each, then the totals.
-pub fn all(rig: &Rig, tests: &[&Test]) -> Summary {
-    let logs = xtask::paths::rig().join("log");
-    let _ = fs::remove_dir_all(&logs);
-    let _ = fs::create_dir_all(&logs);
-    let mut summary = Summary::default();
-    let mut failures = Vec::new();
-    let mut machine: Option<Machine> = None;
-    let mut current = "";
-    let mut failed_boots = 0;
-    for test in grouped(tests) {
-        if current != test.machine.name || !test.machine.shared {
-            machine = None;
+/// Runs the tests on up to `machines` machines at once, and prints a line for each test, then the totals.
+pub fn run_tests(rig: &Rig, tests: &[&'static Test], machines: usize) -> Summary {
+    let folder = xtask::paths::rig().join("log");
+    let _ = fs::remove_dir_all(&folder);
+    let _ = fs::create_dir_all(&folder);
+    let queue = Mutex::new(VecDeque::from(groups(tests)));
+    let log = Log { folder, summary: Mutex::default() };
+    thread::scope(|scope| {
+        for _ in 0..machines {
+            scope.spawn(|| work(rig, &queue, &log));
         }
-        current = test.machine.name;
-        let start = Instant::now();
-        let (verdict, transcript) = if failed_boots < BOOTS {
-            one(rig, test, &mut machine)
-        } else {
-            (Verdict::Failed("no machine boots any more".to_owned()), String::new())
-        };
-        failed_boots = if machine.is_some() { 0 } else { failed_boots + 1 };
-        let seconds = start.elapsed().as_secs_f32();
-        let log = logs.join(format!("{}.log", test.name));
-        let word = match &verdict {
-            Verdict::Passed => "pass",
-            Verdict::Failed(_) => "FAIL",
-            Verdict::Skipped(_) => "skip",
-        };
-        println!("{word}  {:32} {seconds:5.1} s  {}", test.name, test.promise);
-        let mut text = transcript;
-        match verdict {
-            Verdict::Passed => summary.passed += 1,
-            Verdict::Skipped(why) => {
-                println!("      {why}");
-                summary.skipped += 1;
-            }
-            Verdict::Failed(why) => {
-                summary.failed += 1;
-                text.push_str(&format!("FAILED: {why}\n"));
-                for line in why.lines().take(LINES) {
-                    println!("      {line}");
-                }
-                if why.lines().nth(LINES).is_some() {
-                    println!("      …");
-                }
-                println!("      see {}", log.display());
-                failures.push(test.name);
-            }
-        }
-        let _ = fs::write(log, text);
+    });
+    let summary = log.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !summary.failed.is_empty() {
+        println!("failed: {}", summary.failed.join(" "));
     }
-    if !failures.is_empty() {
-        println!("failed: {}", failures.join(" "));
-    }
-    println!("{} passed, {} failed, {} skipped", summary.passed, summary.failed, summary.skipped);
+    let Summary { passed, skipped, failed } = &summary;
+    println!("{passed} passed, {} failed, {skipped} skipped", failed.len());
     summary
 }
 
-/// Returns the tests sorted by machine, otherwise in the order given.
-fn grouped<'a>(tests: &[&'a Test]) -> Vec<&'a Test> {
-    let mut order = tests.to_vec();
-    order.sort_by_key(|test| test.machine.name);
-    order
+/// Tests of the same machine, in the order given.
+type Group = Vec<&'static Test>;
+
+/// Returns the tests by machine, the largest group first: it takes longest.
+fn groups(tests: &[&'static Test]) -> Vec<Group> {
+    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
+    for test in tests {
+        groups.entry(test.machine.name).or_default().push(test);
+    }
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    groups
+}
+
+/// Runs groups until none is left.
+fn work(rig: &Rig, queue: &Mutex<VecDeque<Group>>, log: &Log) {
+    let mut failed_boots = 0;
+    while let Some(group) = { lock(queue).pop_front() } {
+        let mut machine: Option<Machine> = None;
+        for test in group {
+            if !test.machine.shared {
+                machine = None;
+            }
+            let start = Instant::now();
+            let (verdict, transcript) = if failed_boots < BOOTS {
+                one(rig, test, &mut machine)
+            } else {
+                (Verdict::Failed("no machine boots any more".to_owned()), String::new())
+            };
+            failed_boots = if machine.is_some() { 0 } else { failed_boots + 1 };
+            log.add(test, verdict, start.elapsed(), transcript);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Results of the tests.
+struct Log {
+    /// Folder of the transcripts.
+    folder: PathBuf,
+    summary: Mutex<Summary>,
+}
+
+impl Log {
+    /// Prints and counts the result of a test, and writes its transcript.
+    fn add(&self, test: &Test, verdict: Verdict, time: Duration, mut transcript: String) {
+        let path = self.folder.join(format!("{}.log", test.name));
+        let mut summary = lock(&self.summary);
+        let (word, details) = match verdict {
+            Verdict::Passed => {
+                summary.passed += 1;
+                ("pass", String::new())
+            }
+            Verdict::Skipped(reason) => {
+                summary.skipped += 1;
+                ("skip", format!("      {reason}\n"))
+            }
+            Verdict::Failed(reason) => {
+                summary.failed.push(test.name);
+                transcript.push_str(&format!("FAILED: {reason}\n"));
+                ("FAIL", excerpt(&reason, &path))
+            }
+        };
+        let seconds = time.as_secs_f32();
+        print!("{word}  {:32} {seconds:5.1} s  {}\n{details}", test.name, test.promise);
+        let _ = fs::write(path, transcript);
+    }
+}
+
+/// Returns the first lines of a failure, and the path of its log.
+fn excerpt(reason: &str, log: &Path) -> String {
+    let mut lines: Vec<&str> = reason.lines().take(LINES).collect();
+    if reason.lines().nth(LINES).is_some() {
+        lines.push("…");
+    }
+    let see = format!("see {}", log.display());
+    lines.push(&see);
+    lines.iter().map(|line| format!("      {line}\n")).collect()
 }
 
 fn one(rig: &Rig, test: &Test, slot: &mut Option<Machine>) -> (Verdict, String) {

@@ -6,6 +6,7 @@ mod doc_kinds;
 mod document;
 mod force;
 mod force_writers;
+mod full_only;
 mod kinds;
 mod late;
 mod loops;
@@ -55,8 +56,11 @@ const ALL: &[&[Test]] = &[
     who::DEAD,
 ];
 
-/// Returns the tests whose name or promise contains the filter.
-pub fn chosen(filter: &str) -> Vec<&'static Test> {
-    let matches = |test: &&Test| test.name.contains(filter) || test.promise.contains(filter);
+/// Returns the tests whose name or promise contains the filter. With `quick`, without [`full_only::TESTS`].
+pub fn chosen(filter: &str, quick: bool) -> Vec<&'static Test> {
+    let matches = |test: &&Test| {
+        let is_left_out = quick && full_only::TESTS.iter().any(|(name, _)| *name == test.name);
+        !is_left_out && (test.name.contains(filter) || test.promise.contains(filter))
+    };
     ALL.iter().copied().flatten().filter(matches).collect()
 }
