@@ -11,68 +11,90 @@ use crate::{process, setup, windows};
 pub struct Options {
     /// Only the steps whose name contains this
     filter: Option<String>,
+    /// Run the thorough form of each step: every VM test, the whole fault matrix, 100 soak cycles
+    #[arg(long)]
+    full: bool,
 }
 
 /// One step of [`STEPS`].
 struct Step {
     name: &'static str,
-    what: What,
+    run: Run,
+    /// Thorough form of the step, for `--full`.
+    full: Option<Run>,
     /// True if the other steps need this one.
     needed: bool,
 }
 
-enum What {
+enum Run {
     /// Function of this program.
     Call(fn() -> Result<()>),
+    /// Arguments of cargo.
+    Cargo(&'static [&'static str]),
     /// Arguments and environment variables of cargo.
-    Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
+    CargoWith(&'static [&'static str], &'static [(&'static str, &'static str)]),
 }
 
-use What::{Call, Cargo};
+use Run::{Call, Cargo, CargoWith};
+
+const fn step(name: &'static str, run: Run) -> Step {
+    Step { name, run, full: None, needed: false }
+}
+
+const TESTS: &[&str] = &["test", "--workspace", "--all-features", "--no-fail-fast"];
 
 const STEPS: &[Step] = &[
-    Step { name: "setup", what: Call(setup::everything), needed: true },
-    Step { name: "format", what: Cargo(&["fmt", "--all", "--check"], &[]), needed: false },
-    Step {
-        name: "lints",
-        what: Cargo(
-            &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
-            &[],
-        ),
-        needed: false,
-    },
-    Step {
-        name: "documentation",
-        what: Cargo(
+    Step { needed: true, ..step("setup", Call(setup::everything)) },
+    step("format", Cargo(&["fmt", "--all", "--check"])),
+    step("structure", Cargo(&["xtask", "structure"])),
+    step("prose", Cargo(&["xtask", "prose"])),
+    step(
+        "lints",
+        Cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    ),
+    step(
+        "documentation",
+        CargoWith(
             &["doc", "--workspace", "--all-features", "--no-deps"],
             &[("RUSTDOCFLAGS", "-D warnings")],
         ),
-        needed: false,
+    ),
+    Step {
+        full: Some(CargoWith(TESTS, &[("PROPTEST_CASES", "3000")])),
+        ..step("tests", Cargo(TESTS))
+    },
+    step("windows", Call(windows::build_all)),
+    step("windows-lints", Call(windows::lints)),
+    step("wine", Cargo(&["xtask", "wine"])),
+    Step {
+        full: Some(Cargo(&["xtask", "vm", "--machines", "2"])),
+        ..step("vm", Cargo(&["xtask", "vm", "--quick", "--machines", "2"]))
     },
     Step {
-        name: "tests",
-        what: Cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &[]),
-        needed: false,
+        full: Some(Cargo(&["xtask", "soak", "--cycles", "100", "--machines", "2"])),
+        ..step("soak", Cargo(&["xtask", "soak", "--cycles", "6"]))
     },
-    Step { name: "windows", what: Call(windows::build_all), needed: false },
-    Step { name: "windows-lints", what: Call(windows::lints), needed: false },
-    Step { name: "wine", what: Cargo(&["xtask", "wine"], &[]), needed: false },
-    Step { name: "vm", what: Cargo(&["xtask", "vm"], &[]), needed: false },
-    Step { name: "soak", what: Cargo(&["xtask", "soak", "--cycles", "6"], &[]), needed: false },
-    // Every fault once, every step at least once; all of the matrix takes many minutes.
+    // By default every fault once, and every step at least once.
     Step {
-        name: "faults",
-        what: Cargo(
-            &[
+        full: Some(Cargo(&["xtask", "faults"])),
+        ..step(
+            "faults",
+            Cargo(&[
                 "xtask",
                 "faults",
                 "resolve.timeout,dismount.io-error,lock.no-medium,flush.removed,dismount.yanked,\
                  flush.sigint,eject.sigterm,dismount.sigkill,resolve.no-fds,unlock.run-full,\
                  eject.sys-ro,verify.sigkill",
-            ],
-            &[],
-        ),
-        needed: false,
+            ]),
+        )
     },
 ];
 
@@ -89,9 +111,11 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     for step in STEPS.iter().filter(|step| step.name.contains(filter)) {
         println!("\n=== {} ===", step.name);
         let begun = Instant::now();
-        let result = match &step.what {
+        let run = step.full.as_ref().filter(|_| options.full).unwrap_or(&step.run);
+        let result = match run {
             Call(function) => function(),
-            Cargo(words, variables) => cargo(words, variables),
+            Cargo(words) => cargo(words, &[]),
+            CargoWith(words, variables) => cargo(words, variables),
         };
         let time = begun.elapsed();
         if let Err(error) = &result {
