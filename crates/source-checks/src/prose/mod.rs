@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 use names::{EXCEPTIONS, Exception, FILES, ITEMS, OldName};
 use phrases::PHRASES;
-use rust_file::{Text, definitions, doc_comments, strings};
+use rust_file::{Definition, Text, definitions, doc_comments, strings};
 
 /// Folders and files that are checked, relative to the repository.
 const SCOPE: &[&str] = &["crates", "xtask", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
@@ -213,8 +213,11 @@ fn stands_at(mut text: &str, words: &[&str]) -> bool {
 
 fn old_file_names(file: &File) -> Vec<Text> {
     let parts = file.path.split('/').map(|part| part.trim_end_matches(".rs"));
-    let found = parts.filter_map(|part| old_name(FILES, file, part));
-    found.map(|old| Text { line: 1, text: message(old) }).collect()
+    let found = parts.filter_map(|part| old_name(FILES, file, "", part));
+    found
+        .map(|old| format!("{}: its new name is {}", old.name, old.new))
+        .map(|text| Text { line: 1, text })
+        .collect()
 }
 
 fn old_names(file: &File) -> Vec<Text> {
@@ -223,22 +226,23 @@ fn old_names(file: &File) -> Vec<Text> {
     }
     let mut found = Vec::new();
     for definition in definitions(&file.text).unwrap_or_default() {
-        if let Some(old) = old_name(ITEMS, file, &definition.name) {
-            let text = format!("{} {}", definition.kind, message(old));
-            found.push(Text { line: definition.line, text });
+        if let Some(old) = old_name(ITEMS, file, definition.kind, &definition.name) {
+            let Definition { line, kind, name } = definition;
+            let text = format!("{kind} {name}: its new name is {}", old.new);
+            found.push(Text { line, text });
         }
     }
     found
 }
 
-fn message(old: &OldName) -> String {
-    format!("{}: its new name is {}", old.name, old.new)
-}
-
-fn old_name<'n>(names: &'n [OldName], file: &File, name: &str) -> Option<&'n OldName> {
+fn old_name<'n>(names: &'n [OldName], file: &File, kind: &str, name: &str) -> Option<&'n OldName> {
     let is_exempt = |exception: &Exception| exception.file == file.path && exception.name == name;
     if EXCEPTIONS.iter().any(is_exempt) {
         return None;
     }
-    names.iter().find(|old| old.name == name && file.path.starts_with(old.scope))
+    let matches = |old: &&OldName| match old.name.split_once(' ') {
+        Some((only, old)) => (only, old) == (kind, name),
+        None => old.name == name,
+    };
+    names.iter().filter(matches).find(|old| file.path.starts_with(old.scope))
 }

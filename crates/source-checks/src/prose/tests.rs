@@ -56,6 +56,9 @@ fn old_names_are_found_by_kind_and_scope() {
     assert_eq!(kinds, all);
     // `look` is an everyday word outside of the library.
     assert_eq!(lines("crates/rig/src/a.rs", text, "old-name"), [1, 1, 2, 6, 6]);
+    // A name with its kind is checked of that kind alone.
+    let text = "struct Over { over: u8 }\nfn over() {}\nenum E { Running }\ntrait Running {}";
+    assert_eq!(lines("crates/unmoor/src/a.rs", text, "old-name"), [1, 2, 4]);
 }
 
 #[test]
