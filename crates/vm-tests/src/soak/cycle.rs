@@ -134,7 +134,7 @@ pub const BACKGROUND_WRITERS: &[&str] = &["buffered", "mapped", "direct"];
 
 /// Target on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum TargetName {
     Drive,
     Mount,
 }
@@ -147,7 +147,7 @@ pub struct Cycle {
     pub number: usize,
     pub kind: Kind,
     pub release: Release,
-    pub named: Named,
+    pub named: TargetName,
     /// Number of processes that write to each volume.
     pub processes: u64,
     pub bytes: u64,
@@ -187,7 +187,7 @@ impl Medium {
                 number,
                 kind: random.pick(KINDS),
                 release,
-                named: random.pick(&[Named::Drive, Named::Mount]),
+                named: random.pick(&[TargetName::Drive, TargetName::Mount]),
                 processes: 2 + random.below(2),
                 bytes: 300_000 + random.below(900_000),
                 secret_cache: random.chance(20),
@@ -207,7 +207,7 @@ impl Medium {
             number: 0,
             kind: Kind::Stick,
             release,
-            named: Named::Drive,
+            named: TargetName::Drive,
             processes: 2,
             bytes: 500_000,
             secret_cache: false,

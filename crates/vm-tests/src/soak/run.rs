@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::cycle::{BACKGROUND_WRITERS, Cycle, Kind, Medium, Named, Release, Stack};
+use super::cycle::{BACKGROUND_WRITERS, Cycle, Kind, Medium, Release, Stack, TargetName};
 use super::stack::{self, Nodes, Volume};
 use super::writer::{Comparison, Workload};
 use crate::test_context::{TestContext, words};
@@ -292,9 +292,9 @@ fn release(
         }
     }
     let named = match cycle.named {
-        Named::Drive => &nodes.drive,
+        TargetName::Drive => &nodes.drive,
         // The image on it would be a drive of its own.
-        Named::Mount => directories.first().unwrap_or(&nodes.drive),
+        TargetName::Mount => directories.first().unwrap_or(&nodes.drive),
     };
     script.push_str(&format!("touch {}; ", sign("go")));
     if cycle.release == Release::Offline {

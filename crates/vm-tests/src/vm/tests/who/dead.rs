@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::{Named, expect_named, refused};
+use super::{ExpectedBlocker, expect_named, refused};
 use crate::test_context::{TestContext, document, expect_code, unmoor, words};
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
@@ -53,14 +53,14 @@ fn hold(ctx: &mut TestContext, file: &str) -> Result<String> {
     ))
 }
 
-fn named<'a>(pid: &'a str, file: &'a str) -> Named<'a> {
-    Named {
+fn named<'a>(pid: &'a str, file: &'a str) -> ExpectedBlocker<'a> {
+    ExpectedBlocker {
         kind: "process",
         usage: "open-for-writing",
         path: file,
         fd: Some(7),
         process: Some((pid, "sleep")),
-        ..Named::default()
+        ..ExpectedBlocker::default()
     }
 }
 
@@ -85,7 +85,7 @@ fn in_time(ctx: &mut TestContext, code: i32, arguments: &[&str]) -> Result<Value
     document(&output, code)
 }
 
-fn who_in_time(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<()> {
+fn who_in_time(ctx: &mut TestContext, target: &str, wanted: &[ExpectedBlocker<'_>]) -> Result<()> {
     let document = in_time(ctx, 3, &["who", target])?;
     let found = &document["targets"][0];
     expect_named(found, wanted)?;

@@ -20,7 +20,7 @@ pub use system::TESTS as SYSTEM;
 
 /// Expected blocker.
 #[derive(Debug, Default)]
-struct Named<'a> {
+struct ExpectedBlocker<'a> {
     /// Kind of the blocker.
     kind: &'a str,
     /// Kind of its usage.
@@ -38,7 +38,7 @@ struct Named<'a> {
 /// Folder in the guest for programs that replace those it does not have.
 const TOOLS: &str = "/tmp/tools";
 
-impl Named<'_> {
+impl ExpectedBlocker<'_> {
     fn is(&self, blocker: &Value) -> bool {
         let process = &blocker["process"];
         let by = self.process.is_none_or(|(pid, name)| {
@@ -60,7 +60,7 @@ impl Named<'_> {
 }
 
 /// Checks the whole promise: refused, named, and released after the printed remedies.
-fn blocked(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<()> {
+fn blocked(ctx: &mut TestContext, target: &str, wanted: &[ExpectedBlocker<'_>]) -> Result<()> {
     refused(ctx, target, wanted)?;
     let printed = ctx.unmoor(3, &["who", target])?.stdout;
     let document = who(ctx, target, wanted)?;
@@ -74,7 +74,7 @@ fn blocked(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<
 }
 
 /// Fails unless the release is refused and names these blockers, and nothing changed.
-fn refused(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<()> {
+fn refused(ctx: &mut TestContext, target: &str, wanted: &[ExpectedBlocker<'_>]) -> Result<()> {
     let mark = ctx.machine.qmp.mark();
     let document = ctx.unmoor_json(3, &["eject", target])?;
     ctx.expect_untouched(mark, &STICK)?;
@@ -82,7 +82,7 @@ fn refused(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<
 }
 
 /// Fails unless `who` names these blockers, each once, and nothing else.
-fn who(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<Value> {
+fn who(ctx: &mut TestContext, target: &str, wanted: &[ExpectedBlocker<'_>]) -> Result<Value> {
     let document = ctx.unmoor_json(3, &["who", target])?;
     let found = &document["targets"][0];
     expect_named(found, wanted)?;
@@ -90,7 +90,7 @@ fn who(ctx: &mut TestContext, target: &str, wanted: &[Named<'_>]) -> Result<Valu
     Ok(found.clone())
 }
 
-fn expect_named(found: &Value, wanted: &[Named<'_>]) -> Result<()> {
+fn expect_named(found: &Value, wanted: &[ExpectedBlocker<'_>]) -> Result<()> {
     let blockers = found["blockers"].as_array().context("blockers")?;
     for named in wanted {
         let count = blockers.iter().filter(|blocker| named.is(blocker)).count();

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Named, blocked};
+use super::{ExpectedBlocker, blocked};
 use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
@@ -192,13 +192,13 @@ fn moved(ctx: &mut TestContext, row: &Row) -> Result<()> {
     let node = ctx.partition(&STICK, 1)?;
     ctx.mount(&node, "/mnt/ext")?;
     let pid = ctx.hold(row.script)?;
-    let named = Named {
+    let named = ExpectedBlocker {
         kind: "process",
         usage: row.usage,
         path: row.path,
         fd: row.fd,
         process: Some((&pid, row.name)),
-        ..Named::default()
+        ..ExpectedBlocker::default()
     };
     blocked(ctx, &node, &[named])
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Named, TOOLS, blocked, who};
+use super::{ExpectedBlocker, TOOLS, blocked, who};
 use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Skip, Test};
 use unmoor_rig::drives::{STICK, STICK2};
@@ -89,13 +89,13 @@ fn mounted(ctx: &mut TestContext) -> Result<String> {
 }
 
 /// Returns an expected mount point.
-fn mount<'a>(kind: &'a str, path: &'a str) -> Named<'a> {
-    Named { kind, usage: "mount", path, ..Named::default() }
+fn mount<'a>(kind: &'a str, path: &'a str) -> ExpectedBlocker<'a> {
+    ExpectedBlocker { kind, usage: "mount", path, ..ExpectedBlocker::default() }
 }
 
 /// Returns an expected usage by the kernel.
-fn kernel<'a>(kind: &'a str, path: &'a str) -> Named<'a> {
-    Named { kind, usage: "kernel", path, ..Named::default() }
+fn kernel<'a>(kind: &'a str, path: &'a str) -> ExpectedBlocker<'a> {
+    ExpectedBlocker { kind, usage: "kernel", path, ..ExpectedBlocker::default() }
 }
 
 fn nested(ctx: &mut TestContext) -> Result<()> {
@@ -111,7 +111,7 @@ fn namespace(ctx: &mut TestContext) -> Result<()> {
     let node = mounted(ctx)?;
     let pid = ctx.hold(UNSHARE)?;
     let by = Some((&*pid, "sleep"));
-    blocked(ctx, &node, &[Named { process: by, ..mount("namespace", "/mnt/ext") }])
+    blocked(ctx, &node, &[ExpectedBlocker { process: by, ..mount("namespace", "/mnt/ext") }])
 }
 
 fn several(ctx: &mut TestContext) -> Result<()> {
@@ -121,7 +121,7 @@ fn several(ctx: &mut TestContext) -> Result<()> {
          'mount --bind /mnt/ext/a /mnt/else; mount --bind /mnt/ext /mnt/ext/a; echo held $$; exec sleep 1000'",
     )?;
     let command = format!("nsenter --target {pid} --mount umount /mnt/ext/a /mnt/else /mnt/ext");
-    let named = Named {
+    let named = ExpectedBlocker {
         process: Some((&pid, "sleep")),
         command: Some(&command),
         ..mount("namespace", "/mnt/ext")
@@ -135,7 +135,7 @@ fn rooted(ctx: &mut TestContext) -> Result<()> {
         "mkdir -p /mnt/jail && exec unshare -m --propagation private $AGENT hold root /mnt/jail",
     )?;
     let command = format!("nsenter --target {pid} --mount umount /mnt/ext");
-    let named = Named {
+    let named = ExpectedBlocker {
         process: Some((&pid, GUEST_TOOLS)),
         command: Some(&command),
         ..mount("namespace", "/mnt/ext")
@@ -170,7 +170,7 @@ fn service(ctx: &mut TestContext) -> Result<()> {
     )?;
     let pid = ctx.hold(&in_group("system.slice/backup.service", UNSHARE))?;
     let by = Some((&*pid, "sleep"));
-    let named = Named {
+    let named = ExpectedBlocker {
         process: by,
         unit: Some("backup.service"),
         command: Some("systemctl stop backup.service"),
@@ -190,7 +190,7 @@ fn container(ctx: &mut TestContext) -> Result<()> {
     )?;
     let script = "exec 7>/mnt/ext/file; echo held $$; exec sleep 1000";
     let pid = ctx.hold(&in_group(&format!("docker/{CONTAINER}"), script))?;
-    let named = Named {
+    let named = ExpectedBlocker {
         kind: "process",
         usage: "open-for-writing",
         path: "/mnt/ext/file",
@@ -207,7 +207,7 @@ fn kept(ctx: &mut TestContext) -> Result<()> {
     ctx.sh("mkdir /mnt/ns && mount -t tmpfs tmpfs /mnt/ns && mount --make-private /mnt/ns && \
          touch '/mnt/ns/a b' && unshare --mount='/mnt/ns/a b' --propagation private true")?;
     let command = "nsenter '--mount=/mnt/ns/a b' umount /mnt/ext";
-    let named = Named { command: Some(command), ..mount("namespace", "/mnt/ext") };
+    let named = ExpectedBlocker { command: Some(command), ..mount("namespace", "/mnt/ext") };
     blocked(ctx, &node, &[named])
 }
 
@@ -254,14 +254,14 @@ fn open_in_image(ctx: &mut TestContext, directory: &str) -> Result<String> {
     ctx.hold("exec 7>/mnt/image/file; echo held $$; exec sleep 1000")
 }
 
-fn in_image(pid: &str) -> Named<'_> {
-    Named {
+fn in_image(pid: &str) -> ExpectedBlocker<'_> {
+    ExpectedBlocker {
         kind: "process",
         usage: "open-for-writing",
         path: "/mnt/image/file",
         fd: Some(7),
         process: Some((pid, "sleep")),
-        ..Named::default()
+        ..ExpectedBlocker::default()
     }
 }
 
@@ -302,13 +302,13 @@ fn luks(ctx: &mut TestContext) -> Result<()> {
     let node = open_luks(ctx)?;
     let script = "exec 7</dev/mapper/unmoor-who; echo held $$; exec sleep 1000";
     let pid = ctx.hold(script)?;
-    let named = Named {
+    let named = ExpectedBlocker {
         kind: "process",
         usage: "device",
         path: "/dev/mapper/unmoor-who",
         fd: Some(7),
         process: Some((&pid, "sleep")),
-        ..Named::default()
+        ..ExpectedBlocker::default()
     };
     blocked(ctx, &node, &[named])
 }
@@ -373,7 +373,7 @@ fn export(ctx: &mut TestContext) -> Result<()> {
         nfs::PROGRAMS
     ))?;
     let command = "exportfs -u '*:/mnt/ext' && exportfs -f";
-    let named = Named { command: Some(command), ..kernel("export", "/mnt/ext") };
+    let named = ExpectedBlocker { command: Some(command), ..kernel("export", "/mnt/ext") };
     let seen = who(ctx, &node, std::slice::from_ref(&named));
     seen.context("the table of exports")?;
     blocked(ctx, &node, &[named])
