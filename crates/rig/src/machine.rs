@@ -171,6 +171,17 @@ impl Machine {
         &self.directory
     }
 
+    /// Returns the processor time that the emulator has used, which other load on the host does not change.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()));
+        let stat = stat.unwrap_or_default();
+        // The name before the last parenthesis may have spaces; user and system time are fields 14 and 15.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 =
+            fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// Inserts an unmodified medium, whatever medium and tray state the drive has now.
     pub fn insert(&mut self, drive: &Drive) -> Result<()> {
         let Some(medium) = drive.medium else {

@@ -40,6 +40,8 @@ pub struct Summary {
     skipped: usize,
     /// Names of the failed tests.
     failed: Vec<&'static str>,
+    /// Processor time of the emulators.
+    cpu: Duration,
 }
 
 impl Summary {
@@ -65,8 +67,12 @@ pub fn run_tests(rig: &Rig, tests: &[&'static Test], machines: usize) -> Summary
     if !summary.failed.is_empty() {
         println!("failed: {}", summary.failed.join(" "));
     }
-    let Summary { passed, skipped, failed } = &summary;
-    println!("{passed} passed, {} failed, {skipped} skipped", failed.len());
+    let Summary { passed, skipped, failed, cpu } = &summary;
+    println!(
+        "{passed} passed, {} failed, {skipped} skipped; {:.0} s of processor time",
+        failed.len(),
+        cpu.as_secs_f32()
+    );
     summary
 }
 
@@ -94,13 +100,17 @@ fn work(rig: &Rig, queue: &Mutex<VecDeque<Group>>, log: &Log) {
                 machine = None;
             }
             let start = Instant::now();
+            let before = machine.as_ref().map_or(Duration::ZERO, Machine::cpu_time);
             let (verdict, transcript) = if failed_boots < BOOTS {
                 one(rig, test, &mut machine)
             } else {
                 (Verdict::Failed("no machine boots any more".to_owned()), String::new())
             };
             failed_boots = if machine.is_some() { 0 } else { failed_boots + 1 };
-            log.add(test, verdict, start.elapsed(), transcript);
+            let after = machine.as_ref().map_or(Duration::ZERO, Machine::cpu_time);
+            // After a new boot the emulator is another process.
+            let cpu = after.checked_sub(before).unwrap_or(after);
+            log.add(test, verdict, [start.elapsed(), cpu], transcript);
         }
     }
 }
@@ -117,8 +127,8 @@ struct Log {
 }
 
 impl Log {
-    /// Prints and counts the result of a test, and writes its transcript.
-    fn add(&self, test: &Test, verdict: Verdict, time: Duration, mut transcript: String) {
+    /// Prints and counts the result of a test, and writes its transcript. `times` are wall and processor time.
+    fn add(&self, test: &Test, verdict: Verdict, times: [Duration; 2], mut transcript: String) {
         let path = self.folder.join(format!("{}.log", test.name));
         let mut summary = lock(&self.summary);
         let (word, details) = match verdict {
@@ -136,8 +146,12 @@ impl Log {
                 ("FAIL", excerpt(&reason, &path))
             }
         };
-        let seconds = time.as_secs_f32();
-        print!("{word}  {:32} {seconds:5.1} s  {}\n{details}", test.name, test.promise);
+        summary.cpu += times[1];
+        let [wall, cpu] = times.map(|time| time.as_secs_f32());
+        print!(
+            "{word}  {:32} {wall:5.1} s, {cpu:5.1} s cpu  {}\n{details}",
+            test.name, test.promise
+        );
         let _ = fs::write(path, transcript);
     }
 }
