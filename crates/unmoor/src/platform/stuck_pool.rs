@@ -1,65 +1,237 @@
-//! Many small questions, any of which may never be answered.
+//! Threads for calls that may never return.
 //!
-//! The questions are asked on a thread of its own, one after the other. Whoever waits sees which one it
-//! is at, and whether it moves: when it stands still for too long, the thread is left behind with the
-//! question and another goes on with the next.
-#![cfg_attr(not(windows), allow(dead_code))]
+//! Some system calls cannot be interrupted: a dead server, or a process whose memory lock is taken, keeps the calling
+//! thread in the kernel for good. The pool watches the heartbeat of each of its threads. A thread that stands
+//! still is left behind with its item, and another one goes on with the next item.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often it is looked whether the thread still moves.
+/// Interval between checks of the heartbeats.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// So many threads may be left behind before the rest stays unasked.
-const MAX_STUCK: usize = 16;
 
-/// What came of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct PoolResult<R> {
-    /// Which question, counted from 0, and its answer.
-    pub answers: Vec<(usize, R)>,
-    /// Questions that were not answered within the patience for one.
-    pub stuck: Vec<usize>,
-    /// Questions that were never asked, because the time or the threads ran out.
-    pub unasked: usize,
-}
+/// Largest number of threads that one run starts, those left behind included.
+const MAX_THREADS: usize = 16;
 
-struct Work<T, F> {
-    questions: Vec<T>,
-    ask: F,
-    next: AtomicUsize,
-}
-
-/// Nothing is being asked just now.
+/// Value of [`Heartbeat::item`] between two items.
 const IDLE: usize = usize::MAX;
 
-/// Where a thread is.
-#[derive(Debug, Default)]
+/// Work that is divided into items, which the threads of a pool take one after the other.
+pub(crate) trait Work: Send + Sync + 'static {
+    /// Takes items until none is left.
+    fn run(&self, heartbeat: &Arc<Heartbeat>);
+
+    /// Returns how many threads the items that nobody has taken are worth; 0 when there are none.
+    fn wanted_threads(&self) -> usize;
+}
+
+/// Progress of one worker thread.
+#[derive(Debug)]
 pub(crate) struct Heartbeat {
-    at: AtomicUsize,
+    item: AtomicUsize,
     beats: AtomicU64,
+    monitor: Arc<Monitor>,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Heartbeat {
+            item: AtomicUsize::new(IDLE),
+            beats: AtomicU64::new(0),
+            monitor: Arc::default(),
+        }
+    }
 }
 
 impl Heartbeat {
-    /// Shows that a long answer goes on: called between the calls that it is made of.
-    pub(crate) fn beat(&self) {
-        self.beats.fetch_add(1, Ordering::Relaxed);
+    /// Counts a step of a long item, and returns how many steps came before it.
+    pub(crate) fn beat(&self) -> u64 {
+        self.beats.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn seen(&self) -> (usize, u64) {
-        (self.at.load(Ordering::Acquire), self.beats.load(Ordering::Relaxed))
+    /// Records the item that the thread begins.
+    pub(crate) fn begin(&self, item: usize) {
+        self.item.store(item, Ordering::Release);
+    }
+
+    /// Records that the thread has finished its item.
+    pub(crate) fn finish(&self) {
+        self.item.store(IDLE, Ordering::Release);
+    }
+
+    /// Makes the pool ask for [`Work::wanted_threads`] at once.
+    pub(crate) fn wake_pool(&self) {
+        self.monitor.notify();
+    }
+
+    fn state(&self) -> (usize, u64) {
+        (self.item.load(Ordering::Acquire), self.beats.load(Ordering::Relaxed))
     }
 }
 
-/// Asks every question; gives one up that stands still for `patience`, and all of it as soon as `go_on`
-/// says no.
+/// Counter of events that the pool waits for.
+#[derive(Debug, Default)]
+struct Monitor {
+    events: Mutex<u64>,
+    condvar: Condvar,
+}
+
+impl Monitor {
+    fn events(&self) -> MutexGuard<'_, u64> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        *self.events() += 1;
+        self.condvar.notify_all();
+    }
+
+    /// Waits for an event after the first `seen`, for one poll interval at most.
+    fn wait(&self, seen: u64) {
+        let unchanged = |events: &mut u64| *events == seen;
+        drop(self.condvar.wait_timeout_while(self.events(), POLL_INTERVAL, unchanged));
+    }
+}
+
+/// Runs the work on threads of its own, and returns the items that threads are stuck at.
+///
+/// Ends when every item is finished or stuck, when too many threads are stuck, or when `go_on` returns false. A thread
+/// counts as stuck when its heartbeat has stood still for `stuck_after`.
+pub(crate) fn run_pool<W: Work>(
+    work: &Arc<W>,
+    stuck_after: Duration,
+    mut go_on: impl FnMut() -> bool,
+) -> Vec<usize> {
+    let monitor = Arc::new(Monitor::default());
+    let mut workers: Vec<Worker> = Vec::new();
+    loop {
+        let seen = *monitor.events();
+        let running: Vec<&mut Worker> = workers.iter_mut().filter(|w| !w.is_finished()).collect();
+        let running_count = running.len();
+        let stuck: Vec<usize> =
+            running.into_iter().filter_map(|w| w.stuck_at(stuck_after)).collect();
+        let wanted = work.wanted_threads();
+        if wanted == 0 || workers.len() >= MAX_THREADS {
+            if stuck.len() == running_count {
+                return stuck;
+            }
+        } else if running_count - stuck.len() < wanted {
+            workers.push(Worker::start(work, &monitor));
+            continue;
+        }
+        monitor.wait(seen);
+        if !go_on() {
+            return stuck;
+        }
+    }
+}
+
+/// One thread of the pool.
+struct Worker {
+    finished: Arc<AtomicBool>,
+    heartbeat: Arc<Heartbeat>,
+    /// Last state of the heartbeat, and when it was first seen.
+    last: ((usize, u64), Instant),
+}
+
+impl Worker {
+    fn start<W: Work>(work: &Arc<W>, monitor: &Arc<Monitor>) -> Worker {
+        let heartbeat = Arc::new(Heartbeat { monitor: monitor.clone(), ..Heartbeat::default() });
+        let guard = FinishGuard { finished: Arc::default(), monitor: monitor.clone() };
+        let worker = Worker {
+            finished: guard.finished.clone(),
+            heartbeat: heartbeat.clone(),
+            last: ((IDLE, 0), Instant::now()),
+        };
+        let work = work.clone();
+        let thread = thread::Builder::new().name("unmoor-worker".into()).spawn(move || {
+            let _guard = guard;
+            work.run(&heartbeat);
+        });
+        // When no thread can be started, the closure and its guard are dropped: the worker is finished.
+        drop(thread);
+        worker
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Returns the item that the thread is stuck at.
+    fn stuck_at(&mut self, stuck_after: Duration) -> Option<usize> {
+        let state = self.heartbeat.state();
+        if state != self.last.0 {
+            self.last = (state, Instant::now());
+        }
+        (state.0 != IDLE && self.last.1.elapsed() >= stuck_after).then_some(state.0)
+    }
+}
+
+/// Reports the end of a thread, also when it panics or never begins.
+struct FinishGuard {
+    finished: Arc<AtomicBool>,
+    monitor: Arc<Monitor>,
+}
+
+impl Drop for FinishGuard {
+    fn drop(&mut self) {
+        self.finished.store(true, Ordering::Release);
+        self.monitor.notify();
+    }
+}
+
+/// Result of [`run_all`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PoolResult<R> {
+    /// Number of each question, counted from 0, with its answer.
+    pub answers: Vec<(usize, R)>,
+    /// Questions without an answer: their call hangs, it panicked, or the time was over.
+    pub stuck: Vec<usize>,
+    /// Number of questions that were never asked.
+    pub unasked: usize,
+}
+
+struct Questions<T, F, R> {
+    questions: Vec<T>,
+    ask: F,
+    next: AtomicUsize,
+    answers: Sender<(usize, R)>,
+}
+
+impl<T, F, R> Work for Questions<T, F, R>
+where
+    T: Send + Sync + 'static,
+    R: Send + 'static,
+    F: Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
+{
+    fn run(&self, heartbeat: &Arc<Heartbeat>) {
+        loop {
+            let index = self.next.fetch_add(1, Ordering::AcqRel);
+            let Some(question) = self.questions.get(index) else { break };
+            heartbeat.begin(index);
+            if self.answers.send((index, (self.ask)(question, heartbeat))).is_err() {
+                break;
+            }
+            heartbeat.finish();
+        }
+    }
+
+    fn wanted_threads(&self) -> usize {
+        usize::from(self.next.load(Ordering::Acquire) < self.questions.len())
+    }
+}
+
+/// Asks every question on one thread, and gives up those that stand still for `stuck_after`.
+///
+/// Ends as soon as `go_on` returns false. Answers come in any order.
+#[cfg_attr(not(windows), allow(dead_code))]
 pub(crate) fn run_all<T, R>(
     questions: Vec<T>,
-    patience: Duration,
-    mut go_on: impl FnMut() -> bool,
+    stuck_after: Duration,
+    go_on: impl FnMut() -> bool,
     ask: impl Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
 ) -> PoolResult<R>
 where
@@ -67,100 +239,30 @@ where
     R: Send + 'static,
 {
     let total = questions.len();
-    let work = Arc::new(Work { questions, ask, next: AtomicUsize::new(0) });
-    let (sender, receiver) = mpsc::channel();
-    let mut asked = PoolResult { answers: Vec::new(), stuck: Vec::new(), unasked: 0 };
-    let mut at = start(&work, &sender);
-    let mut seen = ((IDLE, 0), Instant::now());
-    let mut look = Instant::now();
-    while asked.answers.len() + asked.stuck.len() < total {
-        let Some(here) = &at else { break };
-        match receiver.recv_timeout(POLL_INTERVAL) {
-            Ok(answer) => asked.take(answer),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        if look.elapsed() < POLL_INTERVAL {
-            continue;
-        }
-        look = Instant::now();
-        if !go_on() {
-            break;
-        }
-        let now = here.seen();
-        if now != seen.0 {
-            seen = (now, Instant::now());
-        }
-        if now.0 != IDLE && seen.1.elapsed() >= patience {
-            // It may have come back while nobody looked.
-            while let Ok(answer) = receiver.try_recv() {
-                asked.take(answer);
-            }
-            if here.seen() == now {
-                asked.stuck.push(now.0);
-                at = (asked.stuck.len() < MAX_STUCK).then(|| start(&work, &sender)).flatten();
-                seen = ((IDLE, 0), Instant::now());
-            }
-        }
-    }
-    // Whoever still works finds nothing more to do.
+    let (answers, receiver) = mpsc::channel();
+    let work = Arc::new(Questions { questions, ask, next: AtomicUsize::new(0), answers });
+    run_pool(&work, stuck_after, go_on);
+    // A thread that still runs finds nothing more to take.
     let taken = work.next.swap(total, Ordering::AcqRel).min(total);
-    while let Ok(answer) = receiver.try_recv() {
-        asked.take(answer);
-    }
-    // What was being asked at the end is as good as stuck.
-    let mut known = vec![false; total];
-    let answered = asked.answers.iter().map(|(index, _)| index);
-    answered.chain(&asked.stuck).for_each(|&index| known[index] = true);
-    asked.stuck.extend((0..taken).filter(|&index| !known[index]));
-    asked.unasked = total - taken;
-    asked
+    let answers: Vec<(usize, R)> = receiver.try_iter().collect();
+    let mut answered = vec![false; total];
+    answers.iter().for_each(|(index, _)| answered[*index] = true);
+    let stuck = (0..taken).filter(|&index| !answered[index]).collect();
+    PoolResult { answers, stuck, unasked: total - taken }
 }
 
-/// Asks one question, which may take `time` as a whole. `None` when it was not answered.
+/// Asks one question; returns `None` if there is no answer within `time`.
 pub(crate) fn run_one<R: Send + 'static>(
     time: Duration,
     go_on: impl FnMut() -> bool,
     question: impl FnOnce() -> R + Send + 'static,
 ) -> Option<R> {
     let questions = vec![Mutex::new(Some(question))];
-    let asked = run_all(questions, time, go_on, |question, _| {
+    let result = run_all(questions, time, go_on, |question, _| {
         let question = question.lock().unwrap_or_else(PoisonError::into_inner).take();
         question.map(|ask| ask())
     });
-    asked.answers.into_iter().find_map(|(_, answer)| answer)
-}
-
-impl<R> PoolResult<R> {
-    fn take(&mut self, (index, answer): (usize, R)) {
-        // One that was given up has come back after all.
-        self.stuck.retain(|stuck| *stuck != index);
-        self.answers.push((index, answer));
-    }
-}
-
-/// Starts a thread that takes one question after the other, and tells at which one it is.
-fn start<T, R, F>(work: &Arc<Work<T, F>>, sender: &Sender<(usize, R)>) -> Option<Arc<Heartbeat>>
-where
-    T: Send + Sync + 'static,
-    R: Send + 'static,
-    F: Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
-{
-    let pulse = Arc::new(Heartbeat { at: AtomicUsize::new(IDLE), beats: AtomicU64::new(0) });
-    let (work, sender, mine) = (work.clone(), sender.clone(), pulse.clone());
-    let thread = thread::Builder::new().name("unmoor-ask".into()).spawn(move || {
-        loop {
-            let index = work.next.fetch_add(1, Ordering::AcqRel);
-            let Some(question) = work.questions.get(index) else { break };
-            mine.at.store(index, Ordering::Release);
-            let answer = (work.ask)(question, &mine);
-            if sender.send((index, answer)).is_err() {
-                break;
-            }
-            mine.at.store(IDLE, Ordering::Release);
-        }
-    });
-    thread.is_ok().then_some(pulse)
+    result.answers.into_iter().find_map(|(_, answer)| answer)
 }
 
 #[cfg(test)]
@@ -168,81 +270,81 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(600);
-    /// Long enough for a thread to get its turn on a machine with much else to do.
+    /// Time in which a thread gets its turn on a busy machine.
     const SHORT: Duration = Duration::from_secs(1);
 
-    /// Something that never comes, and what would let it come.
+    /// Returns a message that never comes, and the sender that keeps its channel open.
     fn never() -> (Sender<()>, Mutex<mpsc::Receiver<()>>) {
-        let (keep, deadline) = mpsc::channel();
-        (keep, Mutex::new(deadline))
+        let (keep, never) = mpsc::channel();
+        (keep, Mutex::new(never))
     }
 
     #[test]
     fn every_question_is_answered_once() {
-        let mut asked = run_all((0..1000u32).collect(), LONG, || true, |n, _| n * 2);
-        asked.answers.sort_unstable();
-        assert_eq!((asked.stuck.len(), asked.unasked), (0, 0));
-        assert_eq!(asked.answers.len(), 1000);
-        assert!(asked.answers.iter().all(|(index, answer)| *answer == *index as u32 * 2));
+        let mut result = run_all((0..1000u32).collect(), LONG, || true, |n, _| n * 2);
+        result.answers.sort_unstable();
+        assert_eq!((result.stuck.len(), result.unasked), (0, 0));
+        assert_eq!(result.answers.len(), 1000);
+        assert!(result.answers.iter().all(|(index, answer)| *answer == *index as u32 * 2));
     }
 
     #[test]
-    fn what_is_never_answered_is_left_behind_and_the_rest_goes_on() {
-        let (_keep, deadline) = never();
-        let asked = run_all(
+    fn a_question_that_hangs_is_left_behind_and_the_others_are_answered() {
+        let (_keep, message) = never();
+        let result = run_all(
             vec![1, 2, 3, 4, 5],
             SHORT,
             || true,
             move |n, _| {
                 if *n == 2 || *n == 4 {
-                    // The lock is held by the first that is stuck: that holds up the second as well.
-                    let _ = deadline.lock().map(|deadline| deadline.recv());
+                    // The first stuck thread keeps the lock, so the second hangs as well.
+                    let _ = message.lock().map(|message| message.recv());
                 }
                 *n
             },
         );
-        assert_eq!(asked.stuck, [1, 3]);
-        let mut answers: Vec<i32> = asked.answers.into_iter().map(|(_, n)| n).collect();
+        assert_eq!(result.stuck, [1, 3]);
+        let mut answers: Vec<i32> = result.answers.into_iter().map(|(_, n)| n).collect();
         answers.sort_unstable();
         assert_eq!(answers, [1, 3, 5]);
-        assert_eq!(asked.unasked, 0);
+        assert_eq!(result.unasked, 0);
     }
 
     #[test]
-    fn it_ends_when_there_is_no_more_time_and_says_what_was_left_out() {
-        let (_keep, deadline) = never();
-        let asked = run_all(
+    fn the_end_of_the_time_ends_the_pool_and_counts_unasked_questions() {
+        let (_keep, message) = never();
+        let result = run_all(
             (0..10).collect::<Vec<i32>>(),
             LONG,
             || false,
             move |n, _| {
-                let _ = deadline.lock().map(|deadline| deadline.recv());
+                let _ = message.lock().map(|message| message.recv());
                 *n
             },
         );
-        assert!(asked.answers.is_empty());
-        assert_eq!(asked.stuck.len() + asked.unasked, 10);
+        assert!(result.answers.is_empty());
+        assert_eq!(result.stuck.len() + result.unasked, 10);
     }
 
     #[test]
-    fn too_many_that_are_stuck_end_it() {
-        let (_keep, deadline) = never();
-        let asked = run_all(
+    fn too_many_stuck_threads_end_the_pool() {
+        let (_keep, message) = never();
+        let result = run_all(
             (0..100).collect::<Vec<i32>>(),
             Duration::ZERO,
             || true,
             move |n, _| {
-                let _ = deadline.lock().map(|deadline| deadline.recv());
+                let _ = message.lock().map(|message| message.recv());
                 *n
             },
         );
-        assert_eq!(asked.stuck.len(), MAX_STUCK);
-        assert_eq!(asked.unasked, 100 - MAX_STUCK);
+        assert_eq!(result.stuck.len(), MAX_THREADS);
+        assert_eq!(result.unasked, 100 - MAX_THREADS);
     }
 
     #[test]
     fn a_panic_in_a_question_costs_that_question_only() {
-        let asked = run_all(
+        let result = run_all(
             vec![1, 2, 3],
             SHORT,
             || true,
@@ -251,39 +353,39 @@ mod tests {
                 *n
             },
         );
-        assert_eq!(asked.stuck, [1]);
-        assert_eq!(asked.answers.len(), 2);
+        assert_eq!(result.stuck, [1]);
+        assert_eq!(result.answers.len(), 2);
     }
 
     #[test]
-    fn a_long_answer_that_goes_on_is_waited_for() {
-        let asked = run_all(
+    fn a_question_whose_heartbeat_goes_on_is_not_stuck() {
+        let result = run_all(
             vec![()],
             SHORT,
             || true,
-            |(), pulse| {
+            |(), heartbeat| {
                 let start = Instant::now();
                 while start.elapsed() < SHORT * 2 {
-                    pulse.beat();
+                    heartbeat.beat();
                     thread::yield_now();
                 }
             },
         );
-        assert_eq!(asked.answers, [(0, ())]);
+        assert_eq!(result.answers, [(0, ())]);
     }
 
     #[test]
-    fn one_question_is_answered_or_left_behind() {
+    fn run_one_returns_the_answer_or_none() {
         assert_eq!(run_one(LONG, || true, || 7), Some(7));
-        let (_keep, deadline) = never();
-        let stuck = move || deadline.lock().map(|deadline| deadline.recv()).is_ok();
+        let (_keep, message) = never();
+        let stuck = move || message.lock().map(|message| message.recv()).is_ok();
         assert_eq!(run_one(LONG, || false, stuck), None);
         assert_eq!(run_one(SHORT, || true, || -> i32 { panic!("on purpose") }), None);
     }
 
     #[test]
-    fn no_questions_need_no_time() {
-        let asked = run_all(Vec::<i32>::new(), LONG, || false, |n, _| *n);
-        assert_eq!(asked, PoolResult { answers: vec![], stuck: vec![], unasked: 0 });
+    fn no_questions_start_no_thread() {
+        let result = run_all(Vec::<i32>::new(), LONG, || false, |n, _| *n);
+        assert_eq!(result, PoolResult { answers: vec![], stuck: vec![], unasked: 0 });
     }
 }

@@ -1,15 +1,15 @@
-//! Devices that stand on the drive and on another one too (LUKS, LVM, md): the release takes none of
-//! them down by itself. What stands on this drive alone it does.
+//! Stacked devices (LUKS, LVM, md) that lie on the drive and on another one too.
+//!
+//! A release removes none of them. It removes those that lie on its own drives alone.
 
 use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::model::drive::Drive;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
+use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::blockers::shell_quote::{command_on, shell_command};
 use crate::platform::linux::sys::sysfs::SysfsDir;
 use std::ffi::OsStr;
 
-/// One blocker for each, the topmost first.
+/// Returns one blocker for each such device, the topmost first.
 pub(crate) fn blockers(drive: &Drive) -> Vec<Blocker> {
     drive.volumes.iter().rev().filter_map(|volume| stacked_blocker(drive, volume)).collect()
 }
@@ -33,15 +33,15 @@ fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
         (VolumeKind::Crypt, Some(name)) => (
             format!("encrypted volume {name}"),
             "close it",
-            describe(&["cryptsetup", "close", name]),
+            command(&["cryptsetup", "close", name]),
         ),
         (VolumeKind::Lvm, Some(name)) => {
             let name = logical_volume(name);
-            let command = describe(&["lvchange", "--activate", "n", &name]);
+            let command = command(&["lvchange", "--activate", "n", &name]);
             (format!("logical volume {name}"), "deactivate it", command)
         }
         (_, Some(name)) => {
-            (format!("mapping {name}"), "remove it", describe(&["dmsetup", "remove", name]))
+            (format!("mapping {name}"), "remove it", command(&["dmsetup", "remove", name]))
         }
         (VolumeKind::Raid, _) => {
             ("md array".into(), "stop it", command_on(&["mdadm", "--stop"], &volume.path))
@@ -56,19 +56,21 @@ fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
         }
         _ => ("device".into(), "stop it", None),
     };
-    let mut used = Usage::new(UsageKind::Kernel, below).at(&volume.path);
+    let mut usage = Usage::new(UsageKind::Kernel, below).at(&volume.path);
     if volume.kind == VolumeKind::Loop {
-        used.path = text("loop/backing_file").map(Into::into).or(used.path);
+        usage.path = text("loop/backing_file").map(Into::into).or(usage.path);
     }
-    let description = format!("{what} stands on {below} ({})", volume.path.display());
-    Some(Blocker::new(kind, description).with_usage(used).with_remedy(words, command))
+    let description = format!("{what} lies on {below} ({})", volume.path.display());
+    Some(Blocker::new(kind, description).with_usage(usage).with_remedy(words, command))
 }
 
-fn describe(words: &[&str]) -> Option<String> {
+fn command(words: &[&str]) -> Option<String> {
     shell_command(words.iter().map(OsStr::new))
 }
 
-/// `vg-my--lv` is `vg/my-lv`: LVM doubles the dashes of names and puts a single one between them.
+/// Returns the LVM name of a mapping: `vg/my-lv` for `vg-my--lv`.
+///
+/// LVM doubles the dashes of both names and puts a single dash between them (`dm_build_dm_name`, libdm).
 pub(crate) fn logical_volume(mapping: &str) -> String {
     let mut out = String::new();
     let mut rest = mapping.chars().peekable();
@@ -76,7 +78,7 @@ pub(crate) fn logical_volume(mapping: &str) -> String {
     while let Some(c) = rest.next() {
         match c {
             '-' if rest.next_if_eq(&'-').is_some() => out.push('-'),
-            // What follows the second single dash is a layer within the volume, and none of its name.
+            // After the second single dash comes the name of an internal layer of the volume.
             '-' if !slash => break,
             '-' => {
                 slash = false;
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_logical_volumes_are_undone() {
+    fn mapping_names_give_logical_volume_names() {
         assert_eq!(logical_volume("vg-lv"), "vg/lv");
         assert_eq!(logical_volume("my--vg-my--lv"), "my-vg/my-lv");
         assert_eq!(logical_volume("vg-thin-tpool"), "vg/thin");

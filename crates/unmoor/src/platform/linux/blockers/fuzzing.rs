@@ -1,61 +1,61 @@
-//! What the search for blockers reads, as functions that take any bytes (docs/fuzzing.md).
+//! Parsers of the blocker scan, as functions that take any bytes (docs/fuzzing.md).
 
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
-use crate::platform::linux::blockers::mounts::overlay;
-use crate::platform::linux::blockers::mounts::propagation::Groups;
-use crate::platform::linux::blockers::mounts::scan::{MountScan, Namespace, namespace_number};
+use crate::platform::linux::blockers::mounts::propagation::PeerGroups;
+use crate::platform::linux::blockers::mounts::scan::MountScan;
+use crate::platform::linux::blockers::mounts::types::Namespace;
 use crate::platform::linux::blockers::processes::cgroup::Owner;
-use crate::platform::linux::blockers::processes::identity;
-use crate::platform::linux::blockers::processes::identity::Users;
+use crate::platform::linux::blockers::processes::identity::{self, Users};
 use crate::platform::linux::blockers::processes::signal_mask::{SignalState, mask};
 use crate::platform::linux::blockers::{external_stack, shell_quote};
 use crate::platform::linux::fuzzing::{counters, mangled};
 use crate::platform::linux::sys::fdinfo::FdInfo;
 use crate::platform::linux::sys::maps::Mapping;
 use crate::platform::linux::sys::mountinfo::source_is_device;
-use crate::platform::linux::sys::{exports, mountinfo, procfs, sock_diag};
+use crate::platform::linux::sys::procfs::namespace_number;
+use crate::platform::linux::sys::pseudo_file::replace;
+use crate::platform::linux::sys::{exports, mountinfo, overlay_options, procfs, sock_diag};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Mount tables of two namespaces, with a 0 between: what of them is the drive's, what lies on that, and
-/// what leaves together with what.
+/// Scans the mount tables of two namespaces, with a 0 between.
 pub fn mount_tables(bytes: &[u8]) {
     let middle = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     let tables = [&bytes[..middle], bytes.get(middle + 1..).unwrap_or_default()];
     let nodes = [(8 << 32 | 17, 1), (8 << 32 | 16, 0)];
-    let (mut survey, mut groups) = (MountScan::default(), Groups::default());
+    let (mut scan, mut groups) = (MountScan::default(), PeerGroups::default());
     let mut mounts = 0;
     for (table, namespace) in
-        tables.into_iter().zip([Namespace::Ours, Namespace::Of(NsMember::process(2))])
+        tables.into_iter().zip([Namespace::Ours, Namespace::Member(NsMember::process(2))])
     {
         let mut lines = mountinfo::parse(table);
-        // Those would be asked of this machine's own /dev, or looked for in its directories.
+        // Such sources and relative layers would be looked up on this machine.
         lines.retain(|line| line.device >> 32 != 0 || !source_is_device(line));
         lines.retain(|line| {
-            overlay::layers(&line.super_options).iter().all(|(_, l)| l.starts_with(b"/"))
+            overlay_options::layers(&line.super_options).iter().all(|(_, l)| l.starts_with(b"/"))
         });
         mounts += lines.len();
-        survey.read(&lines, namespace, &nodes, &mut groups);
+        scan.add_table(&lines, namespace, &nodes, &mut groups);
     }
-    survey.follow(&groups);
-    assert!(survey.hits.len() + survey.on_top.len() <= mounts);
-    assert!(survey.overlays.len() <= mounts);
-    assert!(!survey.hits.iter().any(|hit| hit.namespace.is_ours() && hit.propagates));
-    assert!(survey.hits.iter().all(|hit| nodes.contains(&(hit.device, hit.on))));
+    scan.mark_propagated(&groups);
+    assert!(scan.drive_mounts.len() + scan.nested_mounts.len() <= mounts);
+    assert!(scan.overlays.len() <= mounts);
+    assert!(!scan.drive_mounts.iter().any(|m| m.namespace.is_ours() && m.propagates));
+    assert!(scan.drive_mounts.iter().all(|m| nodes.contains(&(m.device, m.index))));
     for ours in [true, false] {
-        let hits: HashSet<u64> =
-            survey.hits.iter().filter(|h| h.namespace.is_ours() == ours).map(|h| h.id).collect();
-        let on_top: Vec<u64> =
-            survey.on_top.iter().filter(|t| t.namespace.is_ours() == ours).map(|t| t.id).collect();
-        let once: HashSet<u64> = on_top.iter().copied().collect();
-        assert_eq!(once.len(), on_top.len(), "told twice");
-        assert!(once.is_disjoint(&hits), "a mount of the drive lies on the drive's mount");
+        let of_drive = scan.drive_mounts.iter().filter(|m| m.namespace.is_ours() == ours);
+        let of_drive: HashSet<u64> = of_drive.map(|m| m.id).collect();
+        let nested = scan.nested_mounts.iter().filter(|n| n.namespace.is_ours() == ours);
+        let nested: Vec<u64> = nested.map(|n| n.id).collect();
+        let unique: HashSet<u64> = nested.iter().copied().collect();
+        assert_eq!(unique.len(), nested.len(), "a nested mount is reported twice");
+        assert!(unique.is_disjoint(&of_drive), "a mount of the drive counts as nested");
     }
 }
 
-/// `/proc/PID/maps`.
+/// Parses `/proc/PID/maps`.
 pub fn proc_maps(bytes: &[u8]) {
     for mapping in Mapping::all(bytes) {
         assert_ne!(mapping.inode, 0);
@@ -65,7 +65,7 @@ pub fn proc_maps(bytes: &[u8]) {
         let access = if mapping.writing { "rw-s" } else { "r--p" };
         let line = format!("0-1 {access} 0 {major:02x}:{minor:02x} {} ", mapping.inode);
         let mut line = line.into_bytes();
-        let name = shell_quote::replace(path.as_os_str().as_bytes(), b"\n", br"\012");
+        let name = replace(path.as_os_str().as_bytes(), b"\n", br"\012");
         let plain = !name.trim_ascii_start().is_empty() && name.trim_ascii_start() == name;
         line.extend(name);
         line.extend(if deleted { &b" (deleted)"[..] } else { b"" });
@@ -76,10 +76,10 @@ pub fn proc_maps(bytes: &[u8]) {
     }
 }
 
-/// What proc says of one process: `fdinfo`, `status`, `stat`, the link of its namespace; and the users.
+/// Parses the files of one process: `fdinfo`, `status`, `stat`, the link of its namespace; and `/etc/passwd`.
 pub fn proc_process(bytes: &[u8]) {
     let whole = FdInfo::parse(bytes);
-    // A read that got less than everything knows less, but nothing else.
+    // A truncated file gives fewer fields, but no other values.
     if let Some(begin) = bytes.get(..bytes.len() / 2) {
         let part = FdInfo::parse(begin);
         let cut = begin.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
@@ -106,14 +106,14 @@ pub fn proc_process(bytes: &[u8]) {
     assert!(number.is_none() || bytes.iter().all(u8::is_ascii_digit));
 }
 
-/// What the kernel says of the sockets that are bound to files.
+/// Parses the kernel's list of sockets that are bound to files.
 pub fn unix_sockets(bytes: &[u8]) {
     let mut found = Vec::new();
     sock_diag::parse(bytes, |bound| found.push(bound));
     assert!(found.len() <= bytes.len() / 32);
     for bound in found {
         assert_ne!(bound.socket, 0);
-        // A name of the kernel's ends at its first 0, and is no longer than 108 bytes.
+        // A socket name ends at its first 0, and is at most 108 bytes long.
         if bound.name.len() < 108 {
             let mut again = Vec::new();
             let part = sock_diag::parse(&sock_diag::written(&bound), |b| again.push(b));
@@ -122,7 +122,7 @@ pub fn unix_sockets(bytes: &[u8]) {
     }
 }
 
-/// Tables of the whole system: swap, the NFS server's exports, the counters of unwritten pages.
+/// Parses tables of the whole system: NFS exports and counters of unwritten pages.
 pub fn proc_tables(bytes: &[u8]) {
     counters(bytes);
     for export in exports::parse(bytes) {
@@ -133,10 +133,10 @@ pub fn proc_tables(bytes: &[u8]) {
     }
 }
 
-/// `/proc/PID/cgroup`: what a process belongs to, and the command that stops that.
+/// Parses `/proc/PID/cgroup`, and builds the command that stops the unit.
 ///
-/// Whoever may make a control group gives it its name: no such name becomes an option of the command
-/// that is offered to an administrator, or more than one word.
+/// A user who may create a control group chooses its name. No name becomes an option of the command, or more than one
+/// word.
 pub fn cgroup(bytes: &[u8]) {
     let Some(owner) = Owner::parse(bytes) else { return };
     assert!(!owner.to_string().is_empty() && !owner.noun().is_empty());
@@ -153,11 +153,11 @@ pub fn cgroup(bytes: &[u8]) {
     }
 }
 
-/// The options of an overlay.
+/// Parses the options of an overlay.
 pub fn overlay(bytes: &[u8]) {
-    let layers = overlay::layers(bytes);
+    let layers = overlay_options::layers(bytes);
     assert!(layers.iter().map(|(_, layer)| layer.len()).sum::<usize>() <= bytes.len());
-    // As the kernel shows them: escaped for itself, then for mountinfo.
+    // The kernel escapes a layer for the option, and then for mountinfo.
     let shown = |name: &str, layer: &[u8]| {
         let own = layer.iter().flat_map(|b| match b {
             b'\\' | b':' | b',' => vec![b'\\', *b],
@@ -173,30 +173,30 @@ pub fn overlay(bytes: &[u8]) {
     for (role, layer) in layers {
         assert!(["lowerdir", "upperdir", "workdir"].contains(&role));
         if !layer.is_empty() {
-            assert_eq!(overlay::layers(&shown(role, &layer)), [(role, layer)]);
+            assert_eq!(overlay_options::layers(&shown(role, &layer)), [(role, layer)]);
         }
     }
 }
 
-/// How a word begins that is written in octal.
+/// Start of a word that is written in octal.
 const OCTAL: &str = "\"$(printf '";
 
-/// Commands that a user may paste: names of files and of logical volumes in them.
+/// Builds commands with names of files and of logical volumes in them.
 ///
-/// A shell reads back the words that were meant, and no control character reaches the terminal.
+/// A shell reads back the same words, and no control character reaches the terminal.
 pub fn remedies(bytes: &[u8]) {
     let words: Vec<&OsStr> = bytes.split(|b| *b == 0).map(OsStr::from_bytes).collect();
     if let Some(line) = shell_quote::shell_command(words.iter().copied()) {
         assert!(!line.contains(char::is_control));
         let meant: Option<Vec<String>> =
             words.iter().map(|word| word.to_str().map(str::to_string)).collect();
-        // What is written in octal is read back by a real shell, in the test of `text`.
+        // Words in octal are read back by a real shell, in the tests of `shell_quote`.
         assert!(line.contains(OCTAL) || split_by_a_shell(&line) == meant);
     }
     if let Some(line) = shell_quote::command_on(&["umount"], Path::new(OsStr::from_bytes(bytes))) {
         assert!(line.contains(OCTAL) || split_by_a_shell(&line).is_some_and(|w| w.len() == 2));
     }
-    let replaced = shell_quote::replace(bytes, br"\012", b"\n");
+    let replaced = replace(bytes, br"\012", b"\n");
     assert!(replaced.len() <= bytes.len());
     assert!(!replaced.windows(4).any(|four| four == br"\012") || bytes.contains(&b'\\'));
     if let Ok(name) = std::str::from_utf8(bytes) {
@@ -204,7 +204,7 @@ pub fn remedies(bytes: &[u8]) {
     }
 }
 
-/// What a POSIX shell makes of a line of plain and of quoted words (sh(1p), 2.2 "Quoting").
+/// Splits a line of plain and quoted words as a POSIX shell does (sh(1p), 2.2 "Quoting").
 fn split_by_a_shell(line: &str) -> Option<Vec<String>> {
     let (mut words, mut word, mut begun) = (Vec::new(), String::new(), false);
     let mut chars = line.chars();
@@ -228,7 +228,7 @@ fn split_by_a_shell(line: &str) -> Option<Vec<String>> {
                 begun = true;
                 word.push(chars.next()?);
             }
-            // Everything that means something to a shell has to be quoted.
+            // Special characters of the shell have to be quoted.
             c if "|&;<>()$`\"\t\n*?[#~!{}".contains(c) => return None,
             c => {
                 begun = true;

@@ -1,15 +1,13 @@
-//! Users of the drive that are no processes: mounts, stacked devices, swap, exports.
+//! Users of the drive in the kernel: mounts, stacked devices, swap, NFS exports.
 
 use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::model::drive::Drive;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
+use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
 use crate::platform::linux::blockers::mounts::overlay::Overlay;
 use crate::platform::linux::blockers::mounts::pinned_ns::PinnedNs;
-use crate::platform::linux::blockers::mounts::scan::{
-    DeviceIndex, DriveMount, MountScan, Namespace,
-};
+use crate::platform::linux::blockers::mounts::scan::MountScan;
+use crate::platform::linux::blockers::mounts::types::{DeviceIndex, DriveMount, Namespace};
 use crate::platform::linux::blockers::processes::identity::Identity;
 use crate::platform::linux::blockers::processes::process_blocker;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
@@ -21,9 +19,9 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Every block device to look for: 0 stands for the drive, then its volumes.
+/// Returns the block devices to scan for: index 0 is the drive, then its volumes.
 pub(crate) fn nodes(drive: &Drive) -> Vec<(u64, DeviceIndex)> {
-    let volumes = drive.volumes.iter().enumerate().map(|(at, v)| (v.device, at + 1));
+    let volumes = drive.volumes.iter().enumerate().map(|(position, v)| (v.device, position + 1));
     let mut nodes: Vec<(u64, DeviceIndex)> = volumes.collect();
     if !nodes.iter().any(|(device, _)| *device == drive.id.device) {
         nodes.push((drive.id.device, 0));
@@ -32,77 +30,80 @@ pub(crate) fn nodes(drive: &Drive) -> Vec<(u64, DeviceIndex)> {
     nodes
 }
 
-/// The names of those devices.
+/// Returns the names of those devices.
 pub(crate) fn names(drive: &Drive) -> impl Iterator<Item = &String> {
     std::iter::once(&drive.name).chain(drive.volumes.iter().map(|v| &v.name))
 }
 
-/// The devices of several drives, one drive's after the other's.
+/// Returns the devices of several drives, one drive after the other.
 pub(crate) fn nodes_of(drives: &[Drive]) -> Vec<(u64, DeviceIndex)> {
     let mut all: Vec<(u64, DeviceIndex)> = Vec::new();
     let mut first = 0;
     for drive in drives {
-        all.extend(nodes(drive).into_iter().map(|(device, on)| (device, first + on)));
+        all.extend(nodes(drive).into_iter().map(|(device, index)| (device, first + index)));
         first += names(drive).count();
     }
     all
 }
 
-/// What no mount of ours shows: mounts in other namespaces that stay when ours go, and overlays that are
-/// no part of these drives.
+/// Returns the users that a probe of our mounts does not show.
+///
+/// Those are mounts in other namespaces that stay when ours are unmounted, and overlays that are not unmounted with
+/// these drives.
 pub(crate) fn invisible_users(
     drives: &[Drive],
-    survey: &MountScan,
+    scan: &MountScan,
     names: &[String],
-    who: impl Fn(u32) -> Option<Identity>,
+    identify: impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
-    let name = |on: DeviceIndex| names[on].as_str();
-    let mut found = other_namespaces(survey, &name, &who);
-    let unplanned = survey.overlays.iter().filter(|o| !drives.iter().any(|d| is_planned(d, o)));
+    let name = |index: DeviceIndex| names[index].as_str();
+    let mut found = other_namespaces(scan, &name, &identify);
+    let unplanned = scan.overlays.iter().filter(|o| !drives.iter().any(|d| is_planned(d, o)));
     found.extend(unplanned.map(|overlay| {
-        let used = Usage::new(UsageKind::MountPoint, name(overlay.on)).at(&overlay.path);
-        Blocker::new(BlockerKind::Overlay, overlay.path.display().to_string()).with_usage(used)
+        let usage = Usage::new(UsageKind::MountPoint, name(overlay.index)).at(&overlay.path);
+        Blocker::new(BlockerKind::Overlay, overlay.path.display().to_string()).with_usage(usage)
     }));
     found
 }
 
-/// Is it to be unmounted with this drive.
+/// Returns true if this overlay is unmounted with this drive.
 fn is_planned(drive: &Drive, overlay: &Overlay) -> bool {
-    let of = |v: &Volume| v.kind == VolumeKind::Overlay && v.device == overlay.device;
-    overlay.namespace.is_ours() && drive.volumes.iter().any(of)
+    let is_overlay = |v: &Volume| v.kind == VolumeKind::Overlay && v.device == overlay.device;
+    overlay.namespace.is_ours() && drive.volumes.iter().any(is_overlay)
 }
 
-/// Everything in the way that is no process, what to undo first in front.
+/// Returns all blockers that are no processes, in the order in which to remove them.
 pub(crate) fn blockers(
     drive: &Drive,
-    survey: &MountScan,
-    wanted: &DeviceFilter,
-    who: impl Fn(u32) -> Option<Identity>,
+    scan: &MountScan,
+    filter: &DeviceFilter,
+    identify: impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
-    let name = |on: DeviceIndex| match on.checked_sub(1) {
-        Some(at) => drive.volumes[at].name.as_str(),
+    let name = |index: DeviceIndex| match index.checked_sub(1) {
+        Some(position) => drive.volumes[position].name.as_str(),
         None => drive.name.as_str(),
     };
-    let mut found = nested_mounts(drive, survey, &name);
-    found.extend(other_mounts(drive, survey, &name));
-    found.extend(other_namespaces(survey, &name, &who));
-    found.extend(swap(wanted, &name));
-    found.extend(nfs_exports(survey, &name));
+    let mut found = nested_mounts(drive, scan, &name);
+    found.extend(other_mounts(drive, scan, &name));
+    found.extend(other_namespaces(scan, &name, &identify));
+    found.extend(swap(filter, &name));
+    found.extend(nfs_exports(scan, &name));
     found.extend(external_stack::blockers(drive));
     found
 }
 
-/// What is mounted on the drive's mounts, and overlays with a layer there: the topmost of each namespace
-/// first, as they have to go.
+/// Returns the mounts on the drive's mounts, and overlays with a layer there.
+///
+/// The topmost of each namespace comes first, in the order in which to unmount them.
 fn nested_mounts<'d>(
     drive: &Drive,
-    survey: &MountScan,
+    scan: &MountScan,
     name: &impl Fn(DeviceIndex) -> &'d str,
 ) -> Vec<Blocker> {
     let mut found: Vec<(Namespace, usize, Blocker)> = Vec::new();
-    // What is planned to be unmounted is in nobody's way.
-    for overlay in survey.overlays.iter().filter(|overlay| !is_planned(drive, overlay)) {
-        let volume = name(overlay.on);
+    // An overlay that the release itself unmounts is no blocker.
+    for overlay in scan.overlays.iter().filter(|overlay| !is_planned(drive, overlay)) {
+        let volume = name(overlay.index);
         let description = format!(
             "overlay on {}: its {} {} lies on {volume}",
             overlay.path.display(),
@@ -113,49 +114,53 @@ fn nested_mounts<'d>(
             .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&overlay.path))
             .with_remedy(
                 "unmount the overlay",
-                umount(&survey.kept, overlay.namespace, &overlay.path),
+                umount(&scan.pinned, overlay.namespace, &overlay.path),
             );
-        found.push((overlay.namespace, overlay.at, blocker));
+        found.push((overlay.namespace, overlay.position, blocker));
     }
-    let is_overlay = |id| survey.overlays.iter().any(|overlay| overlay.id == id);
-    for top in survey.on_top.iter().filter(|top| !is_overlay(top.id)) {
-        let volume = name(top.on);
-        let how = if top.hides { "and hides" } else { "within" };
-        let description =
-            format!("{} is mounted on {}, {how} {volume}", top.file_system, top.path.display());
-        let kind = match top.namespace.is_ours() {
+    let is_overlay = |id| scan.overlays.iter().any(|overlay| overlay.id == id);
+    for nested in scan.nested_mounts.iter().filter(|nested| !is_overlay(nested.id)) {
+        let volume = name(nested.index);
+        let how = if nested.hides { "and hides" } else { "within" };
+        let description = format!(
+            "{} is mounted on {}, {how} {volume}",
+            nested.file_system,
+            nested.path.display()
+        );
+        let kind = match nested.namespace.is_ours() {
             true => BlockerKind::Mount,
             false => BlockerKind::Namespace,
         };
         let blocker = Blocker::new(kind, description)
-            .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&top.path))
-            .with_remedy("unmount it first", umount(&survey.kept, top.namespace, &top.path));
-        found.push((top.namespace, top.at, blocker));
+            .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&nested.path))
+            .with_remedy("unmount it first", umount(&scan.pinned, nested.namespace, &nested.path));
+        found.push((nested.namespace, nested.position, blocker));
     }
-    found.sort_by_key(|(namespace, at, _)| (*namespace, std::cmp::Reverse(*at)));
+    found.sort_by_key(|(namespace, position, _)| (*namespace, std::cmp::Reverse(*position)));
     found.into_iter().map(|(_, _, blocker)| blocker).collect()
 }
 
-/// Mounts of ours that a release of this drive does not take away by itself: of file systems over
-/// several devices of which the drive is only one, and what came up since the drive was looked at.
+/// Returns the mounts in our namespace that a release of this drive does not unmount.
+///
+/// Those are file systems that lie on other drives too, and mounts made after the drive was described.
 fn other_mounts<'d>(
     drive: &'d Drive,
-    survey: &'d MountScan,
+    scan: &'d MountScan,
     name: &impl Fn(DeviceIndex) -> &'d str,
 ) -> Vec<Blocker> {
     let released: Vec<u64> =
         drive.volumes.iter().flat_map(|v| v.mounts.iter().map(|m| m.id)).collect();
-    let spans = |hit: &DriveMount| {
-        let volume = hit.on.checked_sub(1).map(|at| &drive.volumes[at]);
+    let spans = |mount: &DriveMount| {
+        let volume = mount.index.checked_sub(1).map(|position| &drive.volumes[position]);
         volume.is_some_and(|v| v.other_members.iter().any(|other| drive.volume(other).is_none()))
     };
-    let ours = survey.hits.iter().rev().filter(|hit| hit.namespace.is_ours());
-    let others = ours.filter(|hit| spans(hit) || !released.contains(&hit.id));
+    let ours = scan.drive_mounts.iter().rev().filter(|mount| mount.namespace.is_ours());
+    let others = ours.filter(|mount| spans(mount) || !released.contains(&mount.id));
     others
-        .map(|hit| {
-            let volume = name(hit.on);
-            let path = hit.path.display();
-            let (kind, description) = match spans(hit) {
+        .map(|mount| {
+            let volume = name(mount.index);
+            let path = mount.path.display();
+            let (kind, description) = match spans(mount) {
                 true => (
                     BlockerKind::MultiDevice,
                     format!("{volume} is part of the file system over several drives on {path}"),
@@ -163,99 +168,102 @@ fn other_mounts<'d>(
                 false => (BlockerKind::Mount, format!("{volume} is mounted on {path}")),
             };
             Blocker::new(kind, description)
-                .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&hit.path))
-                .with_remedy("unmount it first", umount(&survey.kept, hit.namespace, &hit.path))
+                .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&mount.path))
+                .with_remedy("unmount it first", umount(&scan.pinned, mount.namespace, &mount.path))
         })
         .collect()
 }
 
-/// One blocker for each namespace that keeps the drive mounted.
+/// Returns one blocker for each namespace that keeps the drive mounted.
 fn other_namespaces<'d>(
-    survey: &'d MountScan,
+    scan: &'d MountScan,
     name: &impl Fn(DeviceIndex) -> &'d str,
-    who: &impl Fn(u32) -> Option<Identity>,
+    identify: &impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
     let mut namespaces: Vec<(Namespace, Vec<&DriveMount>)> = Vec::new();
-    for hit in survey.hits.iter().filter(|hit| !hit.namespace.is_ours() && !hit.propagates) {
-        match namespaces.iter_mut().find(|(namespace, _)| *namespace == hit.namespace) {
-            Some((_, hits)) => hits.push(hit),
-            None => namespaces.push((hit.namespace, vec![hit])),
+    for mount in scan.drive_mounts.iter().filter(|m| !m.namespace.is_ours() && !m.propagates) {
+        match namespaces.iter_mut().find(|(namespace, _)| *namespace == mount.namespace) {
+            Some((_, mounts)) => mounts.push(mount),
+            None => namespaces.push((mount.namespace, vec![mount])),
         }
     }
-    let blocker = |(namespace, hits): (Namespace, Vec<&DriveMount>)| {
+    let blocker = |(namespace, mounts): (Namespace, Vec<&DriveMount>)| {
+        let volume = name(mounts[0].index);
         let blocker = match namespace {
             Namespace::Ours => return None,
             // A namespace ends with its last process.
-            Namespace::Of(resident) => {
-                ns_blocker(&hits, name(hits[0].on), resident, &who(resident.pid)?)
+            Namespace::Member(member) => {
+                ns_blocker(&mounts, volume, member, &identify(member.pid)?)
             }
-            Namespace::Kept(_) => pinned_ns_blocker(&survey.kept, &hits, name(hits[0].on)),
+            Namespace::Pinned(_) => pinned_ns_blocker(&scan.pinned, &mounts, volume),
         };
-        let used =
-            |hit: &&DriveMount| Usage::new(UsageKind::MountPoint, name(hit.on)).at(&hit.path);
-        Some(hits.iter().map(used).fold(blocker, Blocker::with_usage))
+        let usage = |mount: &&DriveMount| {
+            Usage::new(UsageKind::MountPoint, name(mount.index)).at(&mount.path)
+        };
+        Some(mounts.iter().map(usage).fold(blocker, Blocker::with_usage))
     };
     namespaces.into_iter().filter_map(blocker).collect()
 }
 
+/// Returns the blocker for a namespace with a process or thread.
 fn ns_blocker(
-    hits: &[&DriveMount],
+    mounts: &[&DriveMount],
     volume: &str,
-    resident: NsMember,
-    person: &Identity,
+    member: NsMember,
+    process: &Identity,
 ) -> Blocker {
-    let mut who = process_blocker::description(person);
-    if let Some(thread) = resident.thread {
-        who = format!("thread {thread} of {who}");
+    let mut name = process_blocker::description(process);
+    if let Some(thread) = member.thread {
+        name = format!("thread {thread} of {name}");
     }
-    if let Some(unit) = &person.process.unit {
-        who = format!("{who}, {unit}");
+    if let Some(unit) = &process.process.unit {
+        name = format!("{name}, {unit}");
     }
     let description = format!(
-        "{volume} is mounted on {} in the mount namespace of {who} too",
-        hits[0].path.display()
+        "{volume} is also mounted on {} in the mount namespace of {name}",
+        mounts[0].path.display()
     );
-    let stop = person.owner.as_ref().and_then(process_blocker::stop_command);
-    let (words, command) = match (stop, &person.owner) {
+    let stop = process.owner.as_ref().and_then(process_blocker::stop_command);
+    let (words, command) = match (stop, &process.owner) {
         (Some(stop), Some(owner)) => (format!("stop the {}", owner.noun()), stop),
-        _ => ("unmount it there".into(), umount_all(&[], hits)),
+        _ => ("unmount it there".into(), umount_all(&[], mounts)),
     };
     let mut blocker = Blocker::new(BlockerKind::Namespace, description).with_remedy(words, command);
-    blocker.process = Some(person.process.clone());
+    blocker.process = Some(process.process.clone());
     blocker
 }
 
-/// A namespace without a process.
-fn pinned_ns_blocker(kept: &[PinnedNs], hits: &[&DriveMount], volume: &str) -> Blocker {
-    let by = match hits[0].namespace {
-        Namespace::Kept(at) => kept[at].path.display().to_string(),
+/// Returns the blocker for a namespace without a process.
+fn pinned_ns_blocker(pinned: &[PinnedNs], mounts: &[&DriveMount], volume: &str) -> Blocker {
+    let pin = match mounts[0].namespace {
+        Namespace::Pinned(position) => pinned[position].path.display().to_string(),
         _ => String::new(),
     };
     let description = format!(
-        "{volume} is mounted on {} in a mount namespace too in which no process is; {by} keeps it",
-        hits[0].path.display()
+        "{volume} is also mounted on {} in a mount namespace without a process, pinned by {pin}",
+        mounts[0].path.display()
     );
     Blocker::new(BlockerKind::Namespace, description)
-        .with_remedy("unmount it there", umount_all(kept, hits))
+        .with_remedy("unmount it there", umount_all(pinned, mounts))
 }
 
-fn swap<'d>(wanted: &DeviceFilter, name: &impl Fn(DeviceIndex) -> &'d str) -> Vec<Blocker> {
+fn swap<'d>(filter: &DeviceFilter, name: &impl Fn(DeviceIndex) -> &'d str) -> Vec<Blocker> {
     let active = swaps::active();
     let on_drive = active.iter().filter_map(|path| {
-        let seen = stat_at(&CString::new(path.as_os_str().as_bytes()).ok()?).ok()?;
-        let on = wanted.node(&seen).or_else(|| wanted.file(&seen))?;
-        let what = if seen.node.is_some() { "swap" } else { "a swap file" };
+        let stat = stat_at(&CString::new(path.as_os_str().as_bytes()).ok()?).ok()?;
+        let index = filter.node(&stat).or_else(|| filter.file(&stat))?;
+        let what = if stat.node.is_some() { "swap" } else { "a swap file" };
         let description = format!("{what} in use: {}", path.display());
         Some(
             Blocker::new(BlockerKind::Swap, description)
-                .with_usage(Usage::new(UsageKind::Kernel, name(on)).at(path))
+                .with_usage(Usage::new(UsageKind::Kernel, name(index)).at(path))
                 .with_remedy("switch it off", command_on(&["swapoff"], path)),
         )
     });
     on_drive.collect()
 }
 
-fn nfs_exports<'d>(survey: &MountScan, name: &impl Fn(DeviceIndex) -> &'d str) -> Vec<Blocker> {
+fn nfs_exports<'d>(scan: &MountScan, name: &impl Fn(DeviceIndex) -> &'d str) -> Vec<Blocker> {
     let exports = exports::active();
     if exports.is_empty() {
         return Vec::new();
@@ -263,44 +271,44 @@ fn nfs_exports<'d>(survey: &MountScan, name: &impl Fn(DeviceIndex) -> &'d str) -
     let Ok(lines) = mountinfo::read_self() else { return Vec::new() };
     let on_drive = exports.iter().filter_map(|export| {
         let mount = mountinfo::mount_of(&lines, &export.path)?.id;
-        let on = survey.hits.iter().find(|hit| hit.id == mount)?.on;
+        let index = scan.drive_mounts.iter().find(|m| m.id == mount)?.index;
         let description =
             format!("{} is exported over NFS to {}", export.path.display(), export.client);
-        let mut which = std::ffi::OsString::from(format!("{}:", export.client));
-        which.push(&export.path);
-        let command = command_on(&["exportfs", "-u"], Path::new(&which))
+        let mut export_name = OsString::from(format!("{}:", export.client));
+        export_name.push(&export.path);
+        let command = command_on(&["exportfs", "-u"], Path::new(&export_name))
             .map(|unexport| format!("{unexport} && exportfs -f"));
         Some(
             Blocker::new(BlockerKind::Export, description)
-                .with_usage(Usage::new(UsageKind::Kernel, name(on)).at(&export.path))
+                .with_usage(Usage::new(UsageKind::Kernel, name(index)).at(&export.path))
                 .with_remedy("end the export", command),
         )
     });
     on_drive.collect()
 }
 
-/// The command that takes a mount away in the namespace where it is.
-fn umount(kept: &[PinnedNs], namespace: Namespace, path: &Path) -> Option<String> {
-    umount_in(kept, namespace, &[path])
+/// Returns the command that unmounts this path in its namespace.
+fn umount(pinned: &[PinnedNs], namespace: Namespace, path: &Path) -> Option<String> {
+    umount_in(pinned, namespace, &[path])
 }
 
-/// The command that takes all of these away, which are in one namespace: what came last lies on the others.
-fn umount_all(kept: &[PinnedNs], hits: &[&DriveMount]) -> Option<String> {
-    let paths: Vec<&Path> = hits.iter().rev().map(|hit| &*hit.path).collect();
-    umount_in(kept, hits.first()?.namespace, &paths)
+/// Returns the command that unmounts all of these mounts of one namespace, the last one first.
+fn umount_all(pinned: &[PinnedNs], mounts: &[&DriveMount]) -> Option<String> {
+    let paths: Vec<&Path> = mounts.iter().rev().map(|mount| &*mount.path).collect();
+    umount_in(pinned, mounts.first()?.namespace, &paths)
 }
 
-fn umount_in(kept: &[PinnedNs], namespace: Namespace, paths: &[&Path]) -> Option<String> {
+fn umount_in(pinned: &[PinnedNs], namespace: Namespace, paths: &[&Path]) -> Option<String> {
     let umount = std::iter::once(OsStr::new("umount")).chain(paths.iter().map(|p| p.as_os_str()));
     let enter = match namespace {
         Namespace::Ours => return shell_command(umount),
-        Namespace::Of(resident) => {
-            vec!["--target".into(), resident.entry().to_string().into(), "--mount".into()]
+        Namespace::Member(member) => {
+            vec!["--target".into(), member.proc_entry().to_string().into(), "--mount".into()]
         }
-        Namespace::Kept(at) => {
-            let mut by = OsString::from("--mount=");
-            by.push(&kept.get(at)?.path);
-            vec![by]
+        Namespace::Pinned(position) => {
+            let mut option = OsString::from("--mount=");
+            option.push(&pinned.get(position)?.path);
+            vec![option]
         }
     };
     let enter = std::iter::once(OsStr::new("nsenter")).chain(enter.iter().map(OsString::as_os_str));

@@ -1,13 +1,12 @@
-//! What keeps a drive busy: who it is, and what would move it.
+//! Blockers: processes, mounts and kernel users that keep a drive busy, with the commands that remove them.
 //!
-//! | question | where it is asked |
+//! | question | module |
 //! |---|---|
-//! | where is it mounted, and what lies on that, in every mount namespace | [`survey`] |
-//! | which overlays, swap files, exports, stacked devices use it | [`kernel`] |
-//! | which processes use it, and how | [`uses`], by device and mount, never by path |
-//! | who are they, and what stops them | [`identity`], [`person`] |
-//! | when to stop asking | [`search`] |
-//! | is there nobody at all, asked for many drives at once | [`company`] |
+//! | Where is the drive mounted, in every mount namespace, and what is mounted on it? | [`mounts`] |
+//! | Which swap files, NFS exports and stacked devices use it? | [`kernel_users`], [`external_stack`], [`btrfs`] |
+//! | Which processes use it, and how? (by device and mount, never by path) | [`processes`] |
+//! | How do the threads share the work, and when does the scan end? | [`scan`] |
+//! | How is a command written so that a shell reads it back? | [`shell_quote`] |
 
 pub(crate) mod btrfs;
 pub(crate) mod external_stack;

@@ -1,34 +1,14 @@
-//! Bytes: replacing in them, and quoting them for a shell.
+//! Quoting of words for a shell.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// `text` with every `from` replaced.
-pub(crate) fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.first() {
-        match rest.strip_prefix(from) {
-            Some(after) => {
-                out.extend(to);
-                rest = after;
-            }
-            None => {
-                out.push(*first);
-                rest = &rest[1..];
-            }
-        }
-    }
-    out
-}
-
-/// A command line of these words, as a POSIX shell reads it back.
+/// Returns a command line that a POSIX shell reads back as these words.
 ///
-/// It is shown and pasted, so it holds nothing that a terminal would obey or not show: a word that does,
-/// or is not UTF-8, is written in octal. `None` for what not even that can say: a 0, or a newline at the
-/// end, which the shell would take away.
+/// The line is shown and pasted. A word with control or invisible characters, or with invalid UTF-8, is written in
+/// octal. `None` if a word contains a 0, or ends with a newline, which the shell would remove.
 pub(crate) fn shell_command<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> Option<String> {
     let mut line = String::new();
     for word in words {
@@ -50,7 +30,7 @@ pub(crate) fn shell_command<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> O
     Some(line)
 }
 
-/// A word by way of printf(1p).
+/// Writes a word in octal, for printf(1p).
 fn in_octal(word: &[u8], line: &mut String) -> Option<()> {
     if word.contains(&0) || word.ends_with(b"\n") {
         return None;
@@ -59,7 +39,7 @@ fn in_octal(word: &[u8], line: &mut String) -> Option<()> {
     for (at, byte) in word.iter().enumerate() {
         match byte {
             b'%' => line.push_str("%%"),
-            // Or printf would take it for an option.
+            // Else printf would read it as an option.
             b'-' if at == 0 => line.push_str("\\055"),
             b'\\' | b'\'' => _ = write!(line, "\\{byte:03o}"),
             b' '..=b'~' => line.push(char::from(*byte)),
@@ -70,9 +50,9 @@ fn in_octal(word: &[u8], line: &mut String) -> Option<()> {
     Some(())
 }
 
-/// A command whose last word is a path.
+/// Returns a command whose last word is a path.
 pub(crate) fn command_on(words: &[&str], path: &Path) -> Option<String> {
-    // A path that begins with a dash would be read as an option; none of the kernel's does.
+    // A path that begins with a dash would be read as an option; paths from the kernel do not.
     shell_command(
         words.iter().map(OsStr::new).chain([OsStr::from_bytes(path.as_os_str().as_bytes())]),
     )
@@ -95,14 +75,14 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_shell_reads_the_words_back(words in proptest::collection::vec("[^\\x00-\\x1f\\x7f-\\x9f]{0,12}", 1..4)) {
+        fn a_shell_reads_words_back(words in proptest::collection::vec("[^\\x00-\\x1f\\x7f-\\x9f]{0,12}", 1..4)) {
             let bytes: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
             let expected: String = words.iter().map(|w| format!("{w}\n")).collect();
             prop_assert_eq!(read_back(&bytes).1, expected.as_bytes());
         }
 
         #[test]
-        fn and_any_bytes(word in proptest::collection::vec(1u8.., 0..40)) {
+        fn a_shell_reads_any_bytes_back(word in proptest::collection::vec(1u8.., 0..40)) {
             prop_assume!(!word.ends_with(b"\n"));
             let (line, out) = read_back(&[&word]);
             prop_assert_eq!(out, [&word[..], b"\n"].concat());
@@ -111,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_does_not_show_is_written_in_octal() {
+    fn invisible_characters_are_written_in_octal() {
         let umount = |path: &[u8]| command_on(&["umount"], Path::new(OsStr::from_bytes(path)));
         assert_eq!(umount(b"/a b").unwrap(), "umount '/a b'");
         assert_eq!(umount("/Füße".as_bytes()).unwrap(), "umount '/Füße'");
@@ -120,10 +100,5 @@ mod tests {
         let turned = umount("/\u{202e}x".as_bytes()).unwrap();
         assert_eq!(turned, r#"umount "$(printf '/\342\200\256x')""#);
         assert_eq!(umount(b"/a\n"), None);
-    }
-
-    #[test]
-    fn everything_that_matches_is_replaced() {
-        assert_eq!(replace(br"a\012\012b", br"\012", b"\n"), b"a\n\nb");
     }
 }

@@ -1,13 +1,7 @@
-//! Loop devices for tests: made here, and taken away again whatever happens.
+//! Loop devices and processes for tests, removed when a test ends.
 
-use crate::model::drive::Bus;
-use crate::model::drive::Drive;
-use crate::model::drive::DriveId;
-use crate::model::drive::DriveKind;
-use crate::model::drive::Medium;
-use crate::model::volume::Mount;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
+use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium};
+use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::sys::mountinfo;
 use crate::platform::linux::sys::procfs::stat_at;
 use std::ffi::CString;
@@ -16,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-/// `losetup` looks for a free device and then takes it: two at once take the same.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Lock around `losetup`, which finds a free device and attaches it in two steps.
+static LOSETUP: Mutex<()> = Mutex::new(());
 
-/// A file system on a loop device, mounted in a directory of its own.
+/// File system on a loop device, mounted in a directory of its own.
 pub(crate) struct Stick {
     pub(crate) device: PathBuf,
     pub(crate) mount: PathBuf,
@@ -27,12 +21,12 @@ pub(crate) struct Stick {
 }
 
 impl Stick {
-    /// A new one with ext4, or `None`, said aloud, where this host cannot have it.
+    /// Creates one with ext4; returns `None` where this host has no loop devices.
     pub(crate) fn new() -> Option<Stick> {
         Stick::with(&["mkfs.ext4", "-q", "-F"])
     }
 
-    /// A new one with the file system that this command makes.
+    /// Creates one with the file system that this command makes.
     pub(crate) fn with(mkfs: &[&str]) -> Option<Stick> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: needs root for loop devices");
@@ -49,7 +43,7 @@ impl Stick {
             return None;
         }
         let device = {
-            let _one = ONE_AT_A_TIME.lock();
+            let _lock = LOSETUP.lock();
             text(Command::new("losetup").args(["-f", "--show"]).arg(&image))
         };
         let Some(device) = device else {
@@ -65,29 +59,29 @@ impl Stick {
         Some(stick)
     }
 
-    /// Its number.
+    /// Returns the device number.
     pub(crate) fn number(&self) -> u64 {
         let path = CString::new(self.device.as_os_str().as_bytes()).unwrap();
         stat_at(&path).unwrap().node.unwrap()
     }
 
-    /// Is its own image behind the device.
+    /// Returns true if the device still has its own image.
     fn is_attached(&self) -> bool {
         let name = self.device.file_name().unwrap_or_default().to_string_lossy();
-        let behind = std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"));
-        behind.is_ok_and(|image| Path::new(image.trim_end()) == self.dir.join("image"))
+        let backing_file = std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"));
+        backing_file.is_ok_and(|image| Path::new(image.trim_end()) == self.dir.join("image"))
     }
 
-    /// A directory beside its mount point, on another file system.
+    /// Creates a directory beside its mount point, on another file system.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
         let dir = self.dir.join(name);
         std::fs::create_dir_all(&dir).unwrap();
         dir
     }
 
-    /// Mounts it in a directory that shares what is mounted in it with other namespaces, and names that.
+    /// Moves the mount into a directory with shared propagation, and returns that directory.
     pub(crate) fn share(&self) -> PathBuf {
-        // The events of a mount are carried only where the mount below it shares them.
+        // A mount propagates only if its parent mount is shared.
         let shared = self.beside("shared");
         assert!(ok(Command::new("mount").args(["--bind"]).args([&shared, &shared])));
         assert!(ok(Command::new("mount").args(["--make-shared"]).arg(&shared)));
@@ -97,7 +91,7 @@ impl Stick {
         shared
     }
 
-    /// The drive, as the platform would tell it.
+    /// Describes the drive as the platform would.
     pub(crate) fn drive(&self) -> Drive {
         let name = self.device.file_name().unwrap().to_string_lossy().into_owned();
         let mounts = mountinfo::read_self().unwrap();
@@ -132,7 +126,7 @@ impl Drop for Stick {
         for mount in mounts.iter().rev().filter(|l| l.path.starts_with(&self.dir)) {
             ok(Command::new("umount").arg("-l").arg(&mount.path));
         }
-        // Once a test has detached it, the device may be somebody else's.
+        // After a test has detached the device, another test may use it.
         if self.is_attached() {
             ok(Command::new("losetup").arg("-d").arg(&self.device));
         }
@@ -140,8 +134,9 @@ impl Drop for Stick {
     }
 }
 
-/// What the Python programs have at hand: `apart` takes a thread into a mount namespace of its own, which
-/// keeps nothing of other tests.
+/// Prologue of the Python programs.
+///
+/// `apart` moves a thread into a mount namespace of its own, without the mounts of other tests.
 const PROLOGUE: &str = r#"
 import ctypes, os, sys, threading, time
 libc, keep = ctypes.CDLL(None), sys.argv[1]
@@ -160,31 +155,34 @@ def leave_others():
             libc.umount2(mount, 2)
 "#;
 
-/// A process that ends with the test.
+/// Process that ends with the test.
 pub(crate) struct Holder(pub(crate) Child);
 
 impl Holder {
-    /// Runs this and waits until it says that it is ready: a line on its standard output.
+    /// Starts a process and waits for the line on standard output that says it is ready.
     pub(crate) fn ready(command: &mut Command) -> Holder {
         use std::io::{BufRead, BufReader};
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the process starts");
         let mut line = String::new();
-        let out = child.stdout.as_mut().expect("it is piped");
-        BufReader::new(out).read_line(&mut line).expect("it says something");
-        assert!(!line.is_empty(), "it said nothing");
+        let out = child.stdout.as_mut().expect("standard output is piped");
+        BufReader::new(out).read_line(&mut line).expect("standard output can be read");
+        assert!(!line.is_empty(), "the process ended early");
         Holder(child)
     }
 
-    /// A shell that does this, says so, and stays until it is killed.
+    /// Starts a shell that runs this script and stays until it is killed.
     pub(crate) fn shell(script: &str, argument: &Path) -> Holder {
         let script = format!("{script}\necho ready; read forever; exit 0");
-        // A shell cannot change what was ignored when it began, as under nohup.
+        // A shell cannot trap signals that were ignored when it started.
         let signals = ["--default-signal=HUP,TERM", "bash", "-c", &script, "bash"];
         Holder::ready(Command::new("env").args(signals).arg(argument))
     }
 
-    /// The same in a mount namespace of its own, which keeps nothing of other tests.
+    /// Starts a shell in a mount namespace of its own, without the mounts of other tests.
     pub(crate) fn in_a_namespace(propagation: &str, script: &str, keep: &Path) -> Holder {
         let script = format!(
             r#"for mount in $(findmnt -rno TARGET | tac); do
@@ -202,8 +200,7 @@ impl Holder {
         )
     }
 
-    /// A Python program that has this and ctypes at hand, and the path as `keep`. `None`, said aloud, where
-    /// there is none.
+    /// Starts a Python program after the prologue, with the path as `keep`; `None` without Python.
     pub(crate) fn python(script: &str, keep: &Path) -> Option<Holder> {
         if !ok(Command::new("python3").args(["-c", "import ctypes"])) {
             eprintln!("skipped: no python3");
@@ -213,7 +210,7 @@ impl Holder {
         Some(Holder::ready(Command::new("python3").args(["-c", &script]).arg(keep)))
     }
 
-    /// Its number.
+    /// Returns the PID.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
@@ -226,7 +223,7 @@ impl Drop for Holder {
     }
 }
 
-/// Runs it; did it succeed.
+/// Runs a command; returns true if it succeeds.
 pub(crate) fn ok(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())

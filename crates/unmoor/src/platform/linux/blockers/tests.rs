@@ -1,4 +1,4 @@
-//! Every kind of blocker that this host can have, made on a loop device and found again.
+//! Scans of a loop device with each kind of blocker that a host can have.
 
 use crate::deadline::{Cancel, Clock, Deadline};
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
@@ -9,15 +9,15 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-fn look(stick: &Stick) -> BlockerScan {
+fn scan_stick(stick: &Stick) -> BlockerScan {
     let (clock, cancel) = (Linux::new(), Cancel::new());
     let mut watch = |_| {};
     let end = clock.now() + Duration::from_secs(60);
     scan(&stick.drive(), &mut Deadline::until(&clock, end, &cancel, &mut watch))
 }
 
-/// The blocker that this process is.
-fn of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
+/// Returns the blocker for this process.
+fn blocker_of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
     let mut found = scan.blockers.iter().filter(|b| {
         b.kind == BlockerKind::Process && b.process.as_ref().is_some_and(|p| p.pid == holder.pid())
     });
@@ -26,23 +26,23 @@ fn of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
     blocker
 }
 
-fn one_use(blocker: &Blocker) -> &Usage {
-    let [used] = &*blocker.uses else { panic!("more than one use: {blocker:#?}") };
-    used
+fn only_usage(blocker: &Blocker) -> &Usage {
+    let [usage] = &*blocker.uses else { panic!("not one use: {blocker:#?}") };
+    usage
 }
 
-fn kind(scan: &BlockerScan, kind: BlockerKind) -> Vec<&Blocker> {
+fn of_kind(scan: &BlockerScan, kind: BlockerKind) -> Vec<&Blocker> {
     scan.blockers.iter().filter(|b| b.kind == kind).collect()
 }
 
-fn run(blocker: &Blocker) {
-    let command = blocker.command.as_deref().expect("there is a command");
+fn run_remedy(blocker: &Blocker) {
+    let command = blocker.command.as_deref().expect("the blocker has a command");
     let shell = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(shell.status.success(), "{command}: {}", String::from_utf8_lossy(&shell.stderr));
 }
 
 fn unmounts(path: &Path) -> bool {
-    // A killed process leaves in its own time.
+    // A killed process exits after a delay.
     (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
         ok(Command::new("umount").arg(path))
@@ -50,64 +50,64 @@ fn unmounts(path: &Path) -> bool {
 }
 
 #[test]
-fn an_idle_drive_has_nothing_in_the_way() {
+fn an_idle_drive_has_no_blockers() {
     let Some(stick) = Stick::new() else { return };
-    let scan = look(&stick);
+    let scan = scan_stick(&stick);
     let found: Vec<_> = scan.blockers.iter().filter(|b| b.kind != BlockerKind::Namespace).collect();
     assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
-fn a_file_open_for_writing_is_named_with_path_and_descriptor_and_kill_moves_it() {
+fn a_file_open_for_writing_is_named_and_kill_closes_it() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::shell("exec 7>\"$1/a b\nc\"", &stick.mount);
-    let scan = look(&stick);
-    let blocker = of(&scan, &holder);
-    let used = one_use(blocker);
-    assert_eq!((used.kind, used.fd, used.writing), (UsageKind::OpenForWriting, Some(7), true));
-    assert_eq!(used.path, Some(stick.mount.join("a b\nc")));
-    assert_eq!(used.volume, stick.drive().name);
+    let scan = scan_stick(&stick);
+    let blocker = blocker_of(&scan, &holder);
+    let usage = only_usage(blocker);
+    assert_eq!((usage.kind, usage.fd, usage.writing), (UsageKind::OpenForWriting, Some(7), true));
+    assert_eq!(usage.path, Some(stick.mount.join("a b\nc")));
+    assert_eq!(usage.volume, stick.drive().name);
     let process = blocker.process.as_ref().unwrap();
     assert_eq!(process.name, "bash");
     assert_eq!(process.command_line[0], "bash");
     assert_eq!(process.user.as_deref(), Some("root"));
-    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it does block");
-    run(blocker);
+    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it is busy");
+    run_remedy(blocker);
     let mut holder = holder;
     holder.0.wait().unwrap();
     assert!(unmounts(&stick.mount));
 }
 
 #[test]
-fn reading_directories_and_deleted_files_are_told_apart() {
+fn open_directories_and_deleted_files_are_distinguished() {
     let Some(stick) = Stick::new() else { return };
     let script = "echo x > \"$1/f\"; echo x > \"$1/g\"; echo x > \"$1/h (deleted)\"
         exec 5<\"$1/f\" 6<\"$1\" 8<>\"$1/g\" 9<\"$1/h (deleted)\"; rm \"$1/g\"";
     let holder = Holder::shell(script, &stick.mount);
-    let scan = look(&stick);
-    let uses = &of(&scan, &holder).uses;
+    let scan = scan_stick(&stick);
+    let uses = &blocker_of(&scan, &holder).uses;
     let at = |fd| uses.iter().find(|u| u.fd == Some(fd)).unwrap();
     assert_eq!((at(5).kind, at(5).writing), (UsageKind::OpenFile, false));
     assert_eq!(at(6).kind, UsageKind::Directory);
     assert_eq!((at(8).kind, at(8).deleted, at(8).writing), (UsageKind::DeletedFile, true, true));
-    assert_eq!(at(8).path, Some(stick.mount.join("g")), "the name it had");
+    assert_eq!(at(8).path, Some(stick.mount.join("g")), "the former name");
     assert_eq!((at(9).kind, at(9).deleted), (UsageKind::OpenFile, false));
     assert_eq!(at(9).path, Some(stick.mount.join("h (deleted)")));
-    assert_eq!(uses[0].fd, Some(8), "what may lose data comes first");
+    assert_eq!(uses[0].fd, Some(8), "writers come first");
 }
 
 #[test]
 fn a_working_directory_is_named() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::shell("cd \"$1\"", &stick.mount);
-    let scan = look(&stick);
-    let used = one_use(of(&scan, &holder));
-    assert_eq!(used.kind, UsageKind::WorkingDirectory);
-    assert_eq!(used.path.as_deref(), Some(&*stick.mount));
+    let scan = scan_stick(&stick);
+    let usage = only_usage(blocker_of(&scan, &holder));
+    assert_eq!(usage.kind, UsageKind::WorkingDirectory);
+    assert_eq!(usage.path.as_deref(), Some(&*stick.mount));
 }
 
 #[test]
-fn a_running_program_a_root_and_what_is_mapped_are_named() {
+fn programs_roots_and_mapped_files_are_named() {
     let Some(stick) = Stick::new() else { return };
     // A static program needs nothing else in its root.
     let program = stick.mount.join("program");
@@ -133,8 +133,8 @@ fn a_running_program_a_root_and_what_is_mapped_are_named() {
     }
     let (kept, gone) = (stick.mount.join("kept"), stick.mount.join("gone"));
     let holder = Holder::ready(Command::new(&program).args([&kept, &gone, &stick.mount]));
-    let scan = look(&stick);
-    let uses = &of(&scan, &holder).uses;
+    let scan = scan_stick(&stick);
+    let uses = &blocker_of(&scan, &holder).uses;
     let at = |kind, path: &Path| {
         uses.iter()
             .find(|u| u.kind == kind && u.path.as_deref() == Some(path))
@@ -167,15 +167,15 @@ time.sleep(1000)
         return;
     }
     let holder = Holder::ready(Command::new("python3").args(["-c", script]).arg(&stick.mount));
-    let scan = look(&stick);
-    let uses = &of(&scan, &holder).uses;
+    let scan = scan_stick(&stick);
+    let uses = &blocker_of(&scan, &holder).uses;
     let kinds: Vec<_> = uses.iter().map(|u| u.kind).collect();
     assert_eq!(kinds, [UsageKind::OpenForWriting, UsageKind::WorkingDirectory]);
     assert!(uses.iter().all(|u| u.thread.is_some_and(|tid| tid != holder.pid())), "{uses:#?}");
 }
 
 #[test]
-fn a_socket_bound_there_is_named_with_every_connection_through_it() {
+fn a_bound_socket_and_its_connections_are_named() {
     let Some(stick) = Stick::new() else { return };
     let script = "
 import socket
@@ -191,20 +191,20 @@ listener.close()
 ready()
 ";
     let Some(holder) = Holder::python(script, &stick.mount) else { return };
-    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it does block");
-    let scan = look(&stick);
-    let blocker = of(&scan, &holder);
-    let used = one_use(blocker);
-    assert_eq!((used.kind, used.writing), (UsageKind::OpenFile, false));
-    assert_eq!(used.path.as_deref(), Some(Path::new("socket")), "the name it was given");
-    run(blocker);
+    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it is busy");
+    let scan = scan_stick(&stick);
+    let blocker = blocker_of(&scan, &holder);
+    let usage = only_usage(blocker);
+    assert_eq!((usage.kind, usage.writing), (UsageKind::OpenFile, false));
+    assert_eq!(usage.path.as_deref(), Some(Path::new("socket")), "the name given to bind(2)");
+    run_remedy(blocker);
     let mut holder = holder;
     holder.0.wait().unwrap();
     assert!(unmounts(&stick.mount));
 }
 
 #[test]
-fn a_program_whose_first_thread_has_ended_is_named_with_all_it_has() {
+fn a_program_whose_first_thread_has_ended_is_named() {
     let Some(stick) = Stick::new() else { return };
     let program = stick.mount.join("program");
     let source = stick.beside("source").join("p.c");
@@ -236,44 +236,44 @@ fn a_program_whose_first_thread_has_ended_is_named_with_all_it_has() {
     }
     let kept = stick.mount.join("kept");
     let holder = Holder::ready(Command::new(&program).arg(&kept));
-    let scan = look(&stick);
-    let uses = &of(&scan, &holder).uses;
-    let found: Vec<_> = uses.iter().map(|used| (used.kind, used.path.as_deref())).collect();
+    let scan = scan_stick(&stick);
+    let uses = &blocker_of(&scan, &holder).uses;
+    let found: Vec<_> = uses.iter().map(|usage| (usage.kind, usage.path.as_deref())).collect();
     let expected =
         [(UsageKind::MappedFile, Some(&*kept)), (UsageKind::Executable, Some(&*program))];
     assert_eq!(found, expected);
 }
 
 #[test]
-fn the_device_held_open_is_named() {
+fn an_open_device_is_named() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::shell("exec 7<>\"$1\"", &stick.device);
-    let scan = look(&stick);
-    let used = one_use(of(&scan, &holder));
-    assert_eq!((used.kind, used.fd, used.writing), (UsageKind::Device, Some(7), true));
-    assert_eq!(used.path.as_deref(), Some(&*stick.device));
+    let scan = scan_stick(&stick);
+    let usage = only_usage(blocker_of(&scan, &holder));
+    assert_eq!((usage.kind, usage.fd, usage.writing), (UsageKind::Device, Some(7), true));
+    assert_eq!(usage.path.as_deref(), Some(&*stick.device));
 }
 
 #[test]
-fn a_mount_within_it_is_named_and_its_users_and_the_command_takes_it_away() {
+fn a_nested_mount_and_its_users_are_named_and_the_command_unmounts_it() {
     let Some(stick) = Stick::new() else { return };
     let nested = stick.mount.join("it's nested");
     std::fs::create_dir(&nested).unwrap();
     assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&nested)));
     let holder = Holder::shell("exec 7>\"$1/file\"", &nested);
-    let scan = look(&stick);
-    let mounts = kind(&scan, BlockerKind::Mount);
+    let scan = scan_stick(&stick);
+    let mounts = of_kind(&scan, BlockerKind::Mount);
     assert_eq!(mounts.len(), 1, "{scan:#?}");
-    assert_eq!(one_use(mounts[0]).path.as_deref(), Some(&*nested));
-    assert_eq!(one_use(of(&scan, &holder)).path, Some(nested.join("file")));
-    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it does block");
+    assert_eq!(only_usage(mounts[0]).path.as_deref(), Some(&*nested));
+    assert_eq!(only_usage(blocker_of(&scan, &holder)).path, Some(nested.join("file")));
+    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it is busy");
     drop(holder);
-    run(mounts[0]);
+    run_remedy(mounts[0]);
     assert!(unmounts(&stick.mount));
 }
 
 #[test]
-fn what_is_mapped_on_a_mount_within_it_is_named_and_what_is_mapped_beside_is_not() {
+fn a_mapped_file_counts_only_through_the_nested_mount() {
     let Some(stick) = Stick::new() else { return };
     let (nested, beside) = (stick.mount.join("nested"), stick.beside("beside"));
     std::fs::create_dir(&nested).unwrap();
@@ -289,10 +289,10 @@ ready()
 ";
     let Some(inside) = Holder::python(script, &nested.join("file")) else { return };
     let outside = Holder::python(script, &beside.join("other")).unwrap();
-    let scan = look(&stick);
-    let used = one_use(of(&scan, &inside));
+    let scan = scan_stick(&stick);
+    let usage = only_usage(blocker_of(&scan, &inside));
     assert_eq!(
-        (used.kind, used.path.as_deref()),
+        (usage.kind, usage.path.as_deref()),
         (UsageKind::MappedFile, Some(&*nested.join("file")))
     );
     let named =
@@ -314,45 +314,45 @@ fn an_overlay_with_a_layer_on_it_is_named() {
         eprintln!("skipped: no overlay here");
         return;
     }
-    let scan = look(&stick);
-    let found = kind(&scan, BlockerKind::Overlay);
+    let scan = scan_stick(&stick);
+    let found = of_kind(&scan, BlockerKind::Overlay);
     assert_eq!(found.len(), 1, "{scan:#?}");
-    assert_eq!(one_use(found[0]).path.as_deref(), Some(&*merged));
-    run(found[0]);
+    assert_eq!(only_usage(found[0]).path.as_deref(), Some(&*merged));
+    run_remedy(found[0]);
     assert!(unmounts(&stick.mount));
 }
 
 #[test]
-fn another_mount_namespace_is_named_with_who_keeps_it_and_the_command_takes_it_away() {
+fn another_mount_namespace_is_named_and_the_command_unmounts_it_there() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::in_a_namespace("private", "", &stick.mount);
-    let scan = look(&stick);
-    let found = kind(&scan, BlockerKind::Namespace);
+    let scan = scan_stick(&stick);
+    let found = of_kind(&scan, BlockerKind::Namespace);
     let ours = |b: &&&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
     let blocker = found.iter().find(ours).unwrap_or_else(|| panic!("{scan:#?}"));
-    assert_eq!(one_use(blocker).path.as_deref(), Some(&*stick.mount));
-    run(blocker);
-    let again = look(&stick);
-    assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| ours(&b)));
+    assert_eq!(only_usage(blocker).path.as_deref(), Some(&*stick.mount));
+    run_remedy(blocker);
+    let again = scan_stick(&stick);
+    assert!(!of_kind(&again, BlockerKind::Namespace).iter().any(|b| ours(&b)));
 }
 
 #[test]
 fn a_file_opened_in_another_mount_namespace_is_found() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::in_a_namespace("private", "exec 7>\"$1/there\"", &stick.mount);
-    let scan = look(&stick);
-    assert_eq!(one_use(of(&scan, &holder)).fd, Some(7));
+    let scan = scan_stick(&stick);
+    assert_eq!(only_usage(blocker_of(&scan, &holder)).fd, Some(7));
 }
 
-/// What keeps the stick mounted in another namespace, by way of this process.
-fn elsewhere<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
-    let found = kind(scan, BlockerKind::Namespace);
+/// Returns the blocker for the mount namespace of this process.
+fn namespace_of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
+    let found = of_kind(scan, BlockerKind::Namespace);
     let by = |b: &&&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
     found.iter().find(by).unwrap_or_else(|| panic!("{scan:#?}"))
 }
 
 #[test]
-fn a_thread_in_a_mount_namespace_of_its_own_is_named_and_the_command_takes_the_mount_away() {
+fn a_thread_in_its_own_mount_namespace_is_named_and_the_command_unmounts_it_there() {
     let Some(stick) = Stick::new() else { return };
     let script = "
 def own():
@@ -362,50 +362,52 @@ threading.Thread(target=own, daemon=True).start()
 time.sleep(1000)
 ";
     let Some(holder) = Holder::python(script, &stick.mount) else { return };
-    let scan = look(&stick);
-    let blocker = elsewhere(&scan, &holder);
+    let scan = scan_stick(&stick);
+    let blocker = namespace_of(&scan, &holder);
     assert!(blocker.description.contains("thread "), "{}", blocker.description);
-    assert_eq!(one_use(blocker).path.as_deref(), Some(&*stick.mount));
-    run(blocker);
+    assert_eq!(only_usage(blocker).path.as_deref(), Some(&*stick.mount));
+    run_remedy(blocker);
     assert!(unmounts(&stick.mount));
-    let again = look(&stick);
-    assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+    let again = scan_stick(&stick);
+    assert!(!of_kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
 }
 
 #[test]
-fn a_namespace_whose_only_process_has_another_root_is_seen_from_its_own() {
+fn a_namespace_whose_only_process_is_in_a_chroot_is_read_from_its_root() {
     let Some(stick) = Stick::new() else { return };
-    // Below the first root nothing of the stick is to be seen; below the second, under another name.
+    // The first root shows no mount of the stick; the second shows it under another path.
     for root in [stick.beside("jail"), stick.mount.parent().unwrap().to_path_buf()] {
         let script = format!("apart()\nos.chroot({root:?})\nos.chdir('/')\nready()\n");
         let Some(holder) = Holder::python(&script, &stick.mount) else { return };
-        let scan = look(&stick);
-        let blocker = elsewhere(&scan, &holder);
-        assert_eq!(one_use(blocker).path.as_deref(), Some(&*stick.mount));
-        run(blocker);
-        let again = look(&stick);
-        assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+        let scan = scan_stick(&stick);
+        let blocker = namespace_of(&scan, &holder);
+        assert_eq!(only_usage(blocker).path.as_deref(), Some(&*stick.mount));
+        run_remedy(blocker);
+        let again = scan_stick(&stick);
+        assert!(
+            !of_kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process)
+        );
     }
     assert!(unmounts(&stick.mount));
 }
 
 #[test]
-fn several_mounts_in_another_namespace_are_taken_away_by_one_command() {
+fn one_command_unmounts_several_mounts_of_a_namespace() {
     let Some(stick) = Stick::new() else { return };
     let script = r#"mkdir "$1/a" "$1/b"; mount --bind "$1/a" "$1/b"; mount --bind "$1" "$1/a""#;
     let holder = Holder::in_a_namespace("private", script, &stick.mount);
-    let scan = look(&stick);
-    let blocker = elsewhere(&scan, &holder);
-    let paths: Vec<_> = blocker.uses.iter().filter_map(|used| used.path.clone()).collect();
+    let scan = scan_stick(&stick);
+    let blocker = namespace_of(&scan, &holder);
+    let paths: Vec<_> = blocker.uses.iter().filter_map(|usage| usage.path.clone()).collect();
     assert_eq!(paths, [stick.mount.clone(), stick.mount.join("b"), stick.mount.join("a")]);
-    run(blocker);
-    let again = look(&stick);
-    assert!(!kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
+    run_remedy(blocker);
+    let again = scan_stick(&stick);
+    assert!(!of_kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
     assert!(unmounts(&stick.mount));
 }
 
 #[test]
-fn a_subvolume_of_btrfs_is_found_though_it_has_a_number_of_its_own() {
+fn files_on_a_btrfs_subvolume_are_named() {
     let Some(stick) = Stick::with(&["mkfs.btrfs", "-q", "-f"]) else { return };
     let sub = stick.mount.join("sub");
     if !ok(Command::new("btrfs").args(["subvolume", "create"]).arg(&sub)) {
@@ -413,27 +415,27 @@ fn a_subvolume_of_btrfs_is_found_though_it_has_a_number_of_its_own() {
         return;
     }
     let holder = Holder::shell("exec 7>\"$1/file\"; cd \"$1\"", &sub);
-    let scan = look(&stick);
-    let kinds: Vec<_> = of(&scan, &holder).uses.iter().map(|u| u.kind).collect();
+    let scan = scan_stick(&stick);
+    let kinds: Vec<_> = blocker_of(&scan, &holder).uses.iter().map(|u| u.kind).collect();
     assert_eq!(kinds, [UsageKind::OpenForWriting, UsageKind::WorkingDirectory]);
 }
 
 #[test]
-fn an_interactive_shell_is_told_to_hang_up_because_it_ignores_the_other() {
+fn a_process_that_ignores_sigterm_gets_sighup() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::shell("trap '' TERM; exec 7>\"$1/file\"", &stick.mount);
-    let scan = look(&stick);
+    let scan = scan_stick(&stick);
     let expected = format!("kill -HUP {}", holder.pid());
-    assert_eq!(of(&scan, &holder).command, Some(expected));
+    assert_eq!(blocker_of(&scan, &holder).command, Some(expected));
 }
 
-/// The command that is printed is this, with the number for PID, and it ends whoever is in the way.
-fn ends_by(stick: &Stick, holder: Holder, command: &str) {
-    let scan = look(stick);
-    let blocker = of(&scan, &holder);
+/// Asserts that this is the printed command, with the number for PID, and that it ends the process.
+fn assert_ends_by(stick: &Stick, holder: Holder, command: &str) {
+    let scan = scan_stick(stick);
+    let blocker = blocker_of(&scan, &holder);
     let expected = command.replace("PID", &holder.pid().to_string());
     assert_eq!(blocker.command, Some(expected));
-    run(blocker);
+    run_remedy(blocker);
     let mut holder = holder;
     let ended = (0..300).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
@@ -443,7 +445,7 @@ fn ends_by(stick: &Stick, holder: Holder, command: &str) {
 }
 
 #[test]
-fn who_is_stopped_is_told_to_go_on_too() {
+fn a_stopped_process_gets_sigcont_too() {
     let Some(stick) = Stick::new() else { return };
     let holder = Holder::shell("exec 7>\"$1/file\"", &stick.mount);
     let pid = rustix::process::Pid::from_raw(holder.pid() as i32).unwrap();
@@ -452,11 +454,11 @@ fn who_is_stopped_is_told_to_go_on_too() {
         .unwrap()
         .contains("T (stopped)")
     {}
-    ends_by(&stick, holder, "kill PID && kill -CONT PID");
+    assert_ends_by(&stick, holder, "kill PID && kill -CONT PID");
 }
 
 #[test]
-fn who_blocks_the_usual_signal_is_told_with_one_that_it_hears() {
+fn a_process_that_blocks_sigterm_gets_another_signal() {
     let Some(stick) = Stick::new() else { return };
     let block = |signals: &str, more: &str| {
         let script = format!(
@@ -466,20 +468,20 @@ fn who_blocks_the_usual_signal_is_told_with_one_that_it_hears() {
         Holder::python(&script, &stick.mount)
     };
     let Some(holder) = block("15", "") else { return };
-    ends_by(&stick, holder, "kill -HUP PID");
-    ends_by(&stick, block("1, 15", "").unwrap(), "kill -KILL PID");
-    // One that takes its signals from elsewhere ends as it is meant to.
+    assert_ends_by(&stick, holder, "kill -HUP PID");
+    assert_ends_by(&stick, block("1, 15", "").unwrap(), "kill -KILL PID");
+    // A process that waits for signals with sigwait(3) or signalfd(2) ends in its own way.
     let waits = "threading.Thread(target=lambda: (signal.sigwait([15]), os._exit(0))).start()\ntime.sleep(0.2)";
-    ends_by(&stick, block("1, 15", waits).unwrap(), "kill PID");
+    assert_ends_by(&stick, block("1, 15", waits).unwrap(), "kill PID");
     let reads = "
 set = ctypes.c_uint64(1 << 14)
 fd = libc.signalfd(-1, ctypes.byref(set), 0)
 threading.Thread(target=lambda: (os.read(fd, 128), os._exit(0))).start()";
-    ends_by(&stick, block("1, 15", reads).unwrap(), "kill PID");
+    assert_ends_by(&stick, block("1, 15", reads).unwrap(), "kill PID");
 }
 
 #[test]
-fn the_first_process_of_a_namespace_is_ended_though_it_has_no_handler() {
+fn the_first_process_of_a_namespace_gets_sigkill() {
     let Some(stick) = Stick::new() else { return };
     let script = "
 assert libc.unshare(0x20000000) == 0
@@ -491,31 +493,31 @@ F.close()
 os.waitpid(child, 0)
 ";
     let Some(holder) = Holder::python(script, &stick.mount) else { return };
-    let scan = look(&stick);
+    let scan = scan_stick(&stick);
     let blocker = scan.blockers.iter().find(|b| b.kind == BlockerKind::Process).unwrap();
     let command = blocker.command.as_deref().unwrap();
     assert!(command.starts_with("kill -KILL "), "{command}");
-    run(blocker);
+    run_remedy(blocker);
     let mut holder = holder;
     assert!(holder.0.wait().unwrap().success());
     assert!(unmounts(&stick.mount));
 }
 
 #[test]
-fn processes_that_come_and_go_are_no_error() {
+fn processes_that_exit_during_the_scan_are_no_error() {
     let Some(stick) = Stick::new() else { return };
     let script = "for i in {1..1000}; do (:); done";
     let mut crowd = Holder::shell(&format!("echo ready; {script}; exit 0"), &stick.mount);
     let idle = |scan: &BlockerScan| {
-        assert!(kind(scan, BlockerKind::Process).is_empty(), "{scan:#?}");
-        // On some hosts, the first process is closed even to root.
-        let of_the_host = |n: &&String| n.contains("namespace") || n.contains("looked into");
-        let trouble: Vec<_> = scan.notes.iter().filter(|n| !of_the_host(n)).collect();
-        assert!(trouble.is_empty(), "{trouble:?}");
+        assert!(of_kind(scan, BlockerKind::Process).is_empty(), "{scan:#?}");
+        // On some hosts, even root may not inspect PID 1.
+        let of_the_host = |n: &&String| n.contains("namespace") || n.contains("inspected");
+        let notes: Vec<_> = scan.notes.iter().filter(|n| !of_the_host(n)).collect();
+        assert!(notes.is_empty(), "{notes:?}");
     };
     let mut scans = 0;
     while crowd.0.try_wait().unwrap().is_none() {
-        idle(&look(&stick));
+        idle(&scan_stick(&stick));
         scans += 1;
     }
     assert!(scans > 0);

@@ -9,7 +9,6 @@ use crate::model::drive::Medium;
 use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
-use crate::platform::linux::blockers::mounts::overlay;
 use crate::platform::linux::helper::timed_read::TimedReader;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::snapshot::Snapshot;
@@ -17,7 +16,7 @@ use crate::platform::linux::inventory::{loop_devices, superblock, system_mounts}
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{cdrom, udev, writeback};
+use crate::platform::linux::sys::{cdrom, overlay_options, udev, writeback};
 use crate::platform::linux::{Linux, helper};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -329,7 +328,7 @@ fn add_overlays(machine: &Snapshot, drive: &mut Drive) {
         let known =
             |drive: &Drive, line: &MountInfo| drive.volumes.iter().any(|v| v.device == line.device);
         let found = overlays.iter().filter(|line| !known(drive, line)).find_map(|line| {
-            let layers = overlay::layer_mounts(&machine.mounts, line);
+            let layers = overlay_options::layer_mounts(&machine.mounts, line);
             let has_layer = |v: &&Volume| v.mounts.iter().any(|m| layers.contains(&m.id));
             let on: Vec<String> =
                 drive.volumes.iter().filter(has_layer).map(|v| v.name.clone()).collect();

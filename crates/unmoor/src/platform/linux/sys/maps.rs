@@ -1,6 +1,7 @@
 //! `/proc/PID/maps` (proc(5)): files that a process has mapped.
 
 use crate::platform::linux::sys::procfs::{number, parse};
+use crate::platform::linux::sys::pseudo_file::replace;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -62,7 +63,7 @@ impl<'t> Mapping<'t> {
             Some(path) => (path, true),
             None => (self.path, false),
         };
-        let path = crate::platform::linux::blockers::shell_quote::replace(path, br"\012", b"\n");
+        let path = replace(path, br"\012", b"\n");
         (PathBuf::from(OsString::from_vec(path)), deleted)
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod md;
 pub(crate) mod mountinfo;
 pub(crate) mod mtio;
 pub(crate) mod nbd;
+pub(crate) mod overlay_options;
 pub(crate) mod pidfd;
 pub(crate) mod procfs;
 pub(crate) mod pseudo_file;

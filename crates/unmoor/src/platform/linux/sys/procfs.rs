@@ -231,6 +231,17 @@ pub(crate) fn parse<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// Returns the inode number of a mount namespace from its link: `mnt:[4026531841]` (namespaces(7)).
+pub(crate) fn namespace_number(link: &[u8]) -> Option<u64> {
+    parse(link.strip_prefix(b"mnt:[")?.strip_suffix(b"]")?)
+}
+
+/// Returns the value of a line of `/proc/PID/status` (proc(5)).
+pub(crate) fn status_line<'t>(status: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+    let mut lines = status.split(|b| *b == b'\n');
+    lines.find_map(|line| line.strip_prefix(name)).map(<[u8]>::trim_ascii)
+}
+
 fn numbers(
     at: BorrowedFd<'_>,
     dir: &CStr,

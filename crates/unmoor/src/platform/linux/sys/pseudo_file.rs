@@ -66,3 +66,32 @@ pub(crate) fn text_of(bytes: &[u8]) -> Option<String> {
 pub fn number_at(dir: impl AsFd, path: impl Arg) -> Option<u64> {
     text_at(dir, path)?.parse().ok()
 }
+
+/// Returns `text` with every `from` replaced by `to`.
+pub(crate) fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        match rest.strip_prefix(from) {
+            Some(after) => {
+                out.extend(to);
+                rest = after;
+            }
+            None => {
+                out.push(*first);
+                rest = &rest[1..];
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_match_is_replaced() {
+        assert_eq!(replace(br"a\012\012b", br"\012", b"\n"), b"a\n\nb");
+    }
+}

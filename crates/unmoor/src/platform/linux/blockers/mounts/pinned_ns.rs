@@ -1,50 +1,49 @@
-//! Mount namespaces in which no process lives: a mount of their `ns/mnt` keeps them (`unshare
-//! --mount=FILE`, snapd, container tools), and everything that is mounted in them.
+//! Mount namespaces without a process, pinned by a mount of their `ns/mnt` (mount_namespaces(7)).
+//!
+//! `unshare --mount=FILE`, snapd and container engines make such namespaces.
 
-use crate::platform::linux::blockers::mounts::ns_reader::NsReader;
+use crate::platform::linux::blockers::mounts::ns_reader;
 use crate::platform::linux::sys::mountinfo::MountInfo;
-use crate::platform::linux::sys::procfs::Result;
+use crate::platform::linux::sys::procfs::{Result, namespace_number};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// One such namespace.
+/// Mount namespace that a mount pins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PinnedNs {
-    /// Its number.
+    /// Inode number of the namespace.
     pub(crate) number: u64,
-    /// What keeps it.
+    /// Mount point that pins it.
     pub(crate) path: PathBuf,
-    /// It could be looked into.
-    pub(crate) seen: bool,
+    /// True if its mount table could be read.
+    pub(crate) was_read: bool,
 }
 
-/// The namespace that this mount keeps, if it does.
+/// Returns the mount namespace that this mount pins.
 pub(crate) fn from_mount(line: &MountInfo) -> Option<PinnedNs> {
     let number = match &*line.file_system {
-        "nsfs" => {
-            crate::platform::linux::blockers::mounts::scan::namespace_number(line.root.as_bytes())?
-        }
+        "nsfs" => namespace_number(line.root.as_bytes())?,
         _ => return None,
     };
-    Some(PinnedNs { number, path: line.path.clone(), seen: false })
+    Some(PinnedNs { number, path: line.path.clone(), was_read: false })
 }
 
-/// The mount table of this namespace.
+/// Reads the mount table of this namespace.
 ///
 /// # Errors
-/// EPERM for who is not root; ETIMEDOUT when nothing came back.
-pub(crate) fn mountinfo(kept: &PinnedNs, visitor: &mut NsReader) -> Result<Vec<u8>> {
-    let (path, number) = (kept.path.clone(), kept.number);
-    visitor.mountinfo(move || open(&path, number))
+/// EPERM without root's rights; ETIMEDOUT if the call hangs.
+pub(crate) fn mountinfo(pinned: &PinnedNs) -> Result<Vec<u8>> {
+    let (path, number) = (pinned.path.clone(), pinned.number);
+    ns_reader::mountinfo(move || open(&path, number))
 }
 
-/// Opens the namespace of this number.
+/// Opens the namespace with this inode number.
 ///
 /// # Errors
-/// ESTALE where something else is there by now.
+/// ESTALE if the path leads to something else by now.
 pub(crate) fn open(path: &Path, number: u64) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let namespace = rustix::fs::open(path, flags, Mode::empty())?;

@@ -1,28 +1,28 @@
-//! Mount propagation (mount_namespaces(7)): which mounts go away together.
+//! Mount propagation (mount_namespaces(7)): mounts that are unmounted together.
 //!
-//! Unmounting is carried from the mount *on which* something is mounted: to its peers, and to the slaves
-//! of its peer group, and on. Every service with a namespace of its own has such slave copies of
-//! everything; they are no blockers, because they leave with ours.
+//! An unmount propagates from the parent mount to the parent's peers, to the slaves of its peer group, and on from
+//! there. Every service with a namespace of its own has slave copies of all mounts. Those are no blockers, because
+//! they are unmounted with ours.
 
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Where something is mounted, in terms that hold in every namespace.
+/// Place of a mount, in terms that hold in every namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The file system it is mounted on.
+    /// Device of the parent mount.
     device: u64,
-    /// The directory of that file system.
+    /// Mount point within that file system.
     directory: PathBuf,
-    /// The peer group of the mount it is mounted on.
+    /// Peer group of the parent mount.
     shared: Option<u64>,
-    /// The peer group that mount takes events from.
+    /// Peer group whose slave the parent mount is.
     master: Option<u64>,
 }
 
 impl Place {
-    /// The place of `mount`, which lies on `parent`.
+    /// Returns the place of `mount`, which lies on `parent`.
     pub(crate) fn of(mount: &MountInfo, parent: &MountInfo) -> Option<Place> {
         let below = mount.path.strip_prefix(&parent.path).ok()?;
         Some(Place {
@@ -34,23 +34,23 @@ impl Place {
     }
 }
 
-/// Which peer groups take events from which.
+/// Peer groups, and the groups that are their slaves.
 #[derive(Debug, Default)]
-pub(crate) struct Groups {
-    /// From the master to the group of its slaves.
+pub(crate) struct PeerGroups {
+    /// Pairs of a master group and a slave group.
     edges: HashSet<(u64, u64)>,
 }
 
-impl Groups {
-    /// Takes note of this mount.
+impl PeerGroups {
+    /// Adds the peer groups of this mount.
     pub(crate) fn add(&mut self, mount: &MountInfo) {
         if let (Some(shared), Some(master)) = (mount.shared, mount.master) {
             self.edges.insert((master, shared));
         }
     }
 
-    /// Is an unmounting at `from` carried to `to`.
-    pub(crate) fn carry(&self, from: &Place, to: &Place) -> bool {
+    /// Returns true if an unmount at `from` propagates to `to`.
+    pub(crate) fn propagate(&self, from: &Place, to: &Place) -> bool {
         let Some(first) = from.shared else { return false };
         if from.device != to.device || from.directory != to.directory {
             return false;
@@ -89,39 +89,39 @@ mod tests {
     const STICK: &[u8] = b"9 1 8:17 / /media/stick rw shared:5 - ext4 /dev/sdb1 rw";
 
     #[test]
-    fn a_slave_copy_leaves_with_ours_and_a_private_one_stays() {
+    fn unmounts_propagate_to_slaves_and_peers_but_not_to_private_mounts() {
         let ours = place(STICK, ROOT);
         let slave = place(STICK, b"71 70 8:1 / / rw master:1 - ext4 /dev/sda1 rw");
         let peer = place(STICK, b"71 70 8:1 / / rw shared:1 - ext4 /dev/sda1 rw");
         let private = place(STICK, b"71 70 8:1 / / rw - ext4 /dev/sda1 rw");
-        let groups = Groups::default();
-        assert!(groups.carry(&ours, &slave));
-        assert!(groups.carry(&ours, &peer));
-        assert!(!groups.carry(&ours, &private));
-        assert!(!groups.carry(&private, &ours));
-        assert!(!groups.carry(&slave, &ours), "never from slave to master");
+        let groups = PeerGroups::default();
+        assert!(groups.propagate(&ours, &slave));
+        assert!(groups.propagate(&ours, &peer));
+        assert!(!groups.propagate(&ours, &private));
+        assert!(!groups.propagate(&private, &ours));
+        assert!(!groups.propagate(&slave, &ours), "never from slave to master");
     }
 
     #[test]
-    fn it_is_carried_on_through_a_group_of_slaves() {
-        let mut groups = Groups::default();
+    fn unmounts_propagate_through_a_chain_of_slave_groups() {
+        let mut groups = PeerGroups::default();
         groups.add(&line(b"3 2 8:1 / / rw shared:40 master:1 - ext4 /dev/sda1 rw"));
         groups.add(&line(b"5 4 8:1 / / rw shared:41 master:40 - ext4 /dev/sda1 rw"));
         let far = place(STICK, b"71 70 8:1 / / rw master:41 - ext4 /dev/sda1 rw");
-        assert!(groups.carry(&place(STICK, ROOT), &far));
+        assert!(groups.propagate(&place(STICK, ROOT), &far));
     }
 
     #[test]
-    fn the_same_directory_counts_wherever_it_is_seen_from() {
+    fn places_compare_equal_across_namespaces() {
         let inside = place(
             b"90 80 8:17 / /host/stick rw - ext4 /dev/sdb1 rw",
             b"80 70 8:1 /media /host rw master:1 - ext4 /dev/sda1 rw",
         );
-        assert!(Groups::default().carry(&place(STICK, ROOT), &inside));
+        assert!(PeerGroups::default().propagate(&place(STICK, ROOT), &inside));
         let other = place(
             b"90 80 8:17 / /host/other rw - ext4 /dev/sdb1 rw",
             b"80 70 8:1 /media /host rw master:1 - ext4 /dev/sda1 rw",
         );
-        assert!(!Groups::default().carry(&place(STICK, ROOT), &other));
+        assert!(!PeerGroups::default().propagate(&place(STICK, ROOT), &other));
     }
 }

@@ -1,10 +1,10 @@
-//! Which file systems may ask a server even when told not to (`AT_STATX_DONT_SYNC`).
+//! File systems on which a call may wait for a server, even with `AT_STATX_DONT_SYNC` (statx(2)).
 //!
-//! The kernel remembers enough to answer for most: disk file systems, those in memory, NFS, FUSE and
-//! Ceph, which heed the flag. 9p asks its server for attributes unless it caches them, cluster file
-//! systems take a lock that other machines grant, and what is not known here may do anything.
+//! Disk file systems and those in memory answer from the cache; NFS, FUSE and Ceph heed the flag. 9p asks its server for
+//! attributes unless it caches them, and cluster file systems take a lock that other machines grant. An unknown
+//! type may do anything.
 
-/// Those that answer from memory. Everything that lies on a block device does, and is not listed.
+/// File systems that answer stat(2) from memory, without those on a block device.
 const CACHED_ATTRS: &[&str] = &[
     "autofs",
     "bdev",
@@ -49,7 +49,7 @@ const CACHED_ATTRS: &[&str] = &[
     "zfs",
 ];
 
-/// Those on a block device.
+/// File systems on a block device.
 const BLOCK_FS_TYPES: &[&str] = &[
     "adfs", "affs", "apfs", "bcachefs", "befs", "bfs", "btrfs", "cramfs", "efs", "erofs", "exfat",
     "ext2", "ext3", "ext4", "f2fs", "fuseblk", "hfs", "hfsplus", "hpfs", "iso9660", "jfs", "minix",
@@ -57,16 +57,16 @@ const BLOCK_FS_TYPES: &[&str] = &[
     "vfat", "xfs", "zonefs", "jffs2", "ubifs",
 ];
 
-/// May a look at a file of this type wait for another machine.
+/// Returns true if stat(2) on a file system of this type may wait for a server.
 pub(crate) fn stat_may_block(name: &str) -> bool {
     !(name.starts_with("fuse.") || CACHED_ATTRS.contains(&name) || BLOCK_FS_TYPES.contains(&name))
 }
 
-/// Those of the quick ones that look names up elsewhere: in a server, or in what lies below.
+/// File systems with cached attributes whose lookups go to a server or to a layer below.
 const REMOTE_NAMES: &[&str] =
     &["autofs", "ceph", "ecryptfs", "fuse", "fuseblk", "nfs", "nfs4", "virtiofs"];
 
-/// May looking for a name on a file system of this type wait for a server or a program.
+/// Returns true if a lookup on a file system of this type may wait for a server or a program.
 pub(crate) fn lookup_may_block(name: &str) -> bool {
     stat_may_block(name) || name.starts_with("fuse.") || REMOTE_NAMES.contains(&name)
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_may_do_anything() {
+    fn unknown_types_may_block() {
         assert!(stat_may_block("9p"));
         assert!(stat_may_block("gfs2"));
         assert!(stat_may_block("something-new"));

@@ -1,8 +1,8 @@
-//! Which processes have a file of the drive open, answered by the kernel itself.
+//! Processes with a file of the drive open, found by a BPF iterator (`bpf_iter/task_file`).
 //!
-//! Asking for each descriptor through proc costs two to four microseconds; a small program within the
-//! kernel that looks at the open files themselves costs a twentieth, and touches no file system. Where
-//! the kernel does not allow it (not root, a container, no BTF), every descriptor is asked for.
+//! One stat(2) of a descriptor through /proc costs two to four microseconds. The BPF program compares the open files in
+//! the kernel, costs a twentieth, and touches no file system. Where the kernel does not allow it (not root, a container,
+//! no BTF), every descriptor is stat'ed.
 
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
@@ -21,29 +21,29 @@ const MEMBERS: [(&str, &str); 6] = [
     ("task_struct", "tgid"),
 ];
 
-/// The processes that have at least one descriptor that leads to the drive.
+/// Returns the processes that have at least one file of the drive open.
 ///
 /// # Errors
-/// Where the kernel does not allow it; nothing is known then.
+/// Errors of bpf(2) where the kernel does not allow the program; ETIMEDOUT at the deadline.
 pub(crate) fn holders(
-    wanted: &DeviceFilter,
-    patience: &ScanDeadline,
+    filter: &DeviceFilter,
+    deadline: &ScanDeadline,
 ) -> Result<HashSet<u32>, Errno> {
     let types = btf::find(&[FUNCTION], &MEMBERS)?;
     let function = types.function(FUNCTION).ok_or(Errno::NOTSUP)?;
-    let program = program(wanted, &types).ok_or(Errno::NOTSUP)?;
+    let program = program(filter, &types).ok_or(Errno::NOTSUP)?;
     let files = iterate(&program, function)?;
     let mut holders = HashSet::new();
-    let mut room = [0u8; 4096];
+    let mut buf = [0u8; 4096];
     loop {
-        if patience.is_ended() {
+        if deadline.is_ended() {
             return Err(Errno::TIMEDOUT);
         }
-        match read(&files, &mut room) {
+        match read(&files, &mut buf) {
             Ok(0) => return Ok(holders),
             Ok(len) => holders
-                .extend(room[..len].as_chunks().0.iter().map(|number| u32::from_ne_bytes(*number))),
-            // After a million files without an answer the kernel lets others run.
+                .extend(buf[..len].as_chunks().0.iter().map(|number| u32::from_ne_bytes(*number))),
+            // The kernel pauses the iterator after a million files without output.
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
@@ -63,12 +63,14 @@ const SEQ_WRITE: i32 = 127;
 const S_IFMT: i32 = 0xf000;
 const S_IFBLK: i32 = 0x6000;
 
-/// For each file: is its file system, or the block device that it is, among the wanted ones? Then the
-/// number of its process is written out.
-fn program(wanted: &DeviceFilter, types: &btf::TypeInfo) -> Option<Vec<Instruction>> {
+/// Builds the program that runs for each open file.
+///
+/// The program writes the PID of the process if the file system of the file, or the block device that it is, is in
+/// the filter.
+fn program(filter: &DeviceFilter, types: &btf::TypeInfo) -> Option<Vec<Instruction>> {
     let member = |of, name| types.member(of, name);
-    let systems: Vec<i32> = wanted.all_fs_devices().map(kernel_number).collect::<Option<_>>()?;
-    let nodes: Vec<i32> = wanted.all_nodes().map(kernel_number).collect::<Option<_>>()?;
+    let fs_devices: Vec<i32> = filter.all_fs_devices().map(kernel_number).collect::<Option<_>>()?;
+    let nodes: Vec<i32> = filter.all_nodes().map(kernel_number).collect::<Option<_>>()?;
     let mut code = vec![
         // struct bpf_iter__task_file: meta, task, fd, file; each in eight bytes.
         op(0xbf, R6, R1, 0, 0),  // r6 = context
@@ -82,27 +84,27 @@ fn program(wanted: &DeviceFilter, types: &btf::TypeInfo) -> Option<Vec<Instructi
         op(0x61, R4, R1, member("inode", "i_rdev")?, 0),
         op(0x69, R5, R1, member("inode", "i_mode")?, 0),
     ];
-    // The tests come now, each of which jumps to the hit. Between the two kinds two instructions let
-    // only block devices go on, and two more after all of them leave.
+    // Comparisons, each of which jumps to the match. Two instructions between the two kinds let only block
+    // devices go on, and two more at the end return.
     let between = 2;
-    let hit = systems.len() + between + nodes.len() + 2;
-    let mut at = 0;
-    let jump = |at: usize| i16::try_from(hit - at - 1).ok();
-    for system in &systems {
-        code.push(op(0x16, R3, 0, jump(at)?, *system));
-        at += 1;
+    let matched = fs_devices.len() + between + nodes.len() + 2;
+    let mut position = 0;
+    let jump = |position: usize| i16::try_from(matched - position - 1).ok();
+    for device in &fs_devices {
+        code.push(op(0x16, R3, 0, jump(position)?, *device));
+        position += 1;
     }
     code.push(op(0x57, R5, 0, 0, S_IFMT));
     code.push(op(0x55, R5, 0, i16::try_from(nodes.len()).ok()?, S_IFBLK));
-    at += between;
+    position += between;
     for node in &nodes {
-        code.push(op(0x16, R4, 0, jump(at)?, *node));
-        at += 1;
+        code.push(op(0x16, R4, 0, jump(position)?, *node));
+        position += 1;
     }
     code.extend([
         op(0xb7, R0, 0, 0, 0),
         op(0x95, 0, 0, 0, 0),
-        // The hit.
+        // The match.
         op(0x79, R1, R6, 8, 0), // r1 = task
         op(0x55, R1, 0, 2, 0),
         op(0xb7, R0, 0, 0, 0),
@@ -125,7 +127,7 @@ fn op(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> Instruction {
     Instruction { code, registers: from << 4 | to, offset, immediate }
 }
 
-/// A device number as the kernel has it inside: twelve bits and twenty (linux/kdev_t.h).
+/// Returns a device number in the kernel's own form: twelve bits and twenty (linux/kdev_t.h).
 fn kernel_number(device: u64) -> Option<i32> {
     let (major, minor) = (device >> 32, device & 0xffff_ffff);
     (major < 1 << 12 && minor < 1 << 20).then_some((major << 20 | minor) as u32 as i32)
@@ -134,24 +136,23 @@ fn kernel_number(device: u64) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::linux::blockers::kernel_users;
+    use crate::platform::linux::blockers::mounts::ns_members::processes;
+    use crate::platform::linux::blockers::mounts::scan::MountScan;
     use crate::platform::linux::blockers::test_support::{Holder, Stick};
     use crate::platform::linux::sys::procfs::Proc;
 
     #[test]
-    fn the_kernel_names_who_has_a_file_or_the_device_open_and_nobody_else() {
+    fn only_processes_with_a_file_or_the_device_open_are_found() {
         let Some(stick) = Stick::new() else { return };
         let file = Holder::shell("exec 7>\"$1/file\"", &stick.mount);
         let device = Holder::shell("exec 7<\"$1\"", &stick.device);
-        let nodes = crate::platform::linux::blockers::kernel_users::nodes(&stick.drive());
-        let patience = crate::platform::linux::blockers::scan::deadline::ScanDeadline::of(
-            std::time::Duration::from_secs(60),
-        );
+        let nodes = kernel_users::nodes(&stick.drive());
+        let deadline = ScanDeadline::of(std::time::Duration::from_secs(60));
         let proc = Proc::open().unwrap();
-        let pids = crate::platform::linux::blockers::mounts::ns_members::processes(&proc).unwrap();
-        let survey = crate::platform::linux::blockers::mounts::scan::MountScan::run(
-            &proc, &pids, &nodes, &patience,
-        );
-        match holders(&DeviceFilter::new(nodes, &survey), &patience) {
+        let pids = processes(&proc).unwrap();
+        let mounts = MountScan::run(&proc, &pids, &nodes, &deadline);
+        match holders(&DeviceFilter::new(nodes, &mounts), &deadline) {
             Ok(found) => assert_eq!(found, HashSet::from([file.pid(), device.pid()])),
             Err(errno) => eprintln!("skipped: the kernel does not allow it here: {errno}"),
         }

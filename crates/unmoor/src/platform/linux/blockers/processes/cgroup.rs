@@ -1,26 +1,26 @@
-//! What started a process, by its control group: a service, a container, a session.
+//! Unit or container of a process, from its control group (cgroups(7)).
 
 use std::fmt;
 
-/// What a control group is.
+/// Unit or container that a control group belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// A service of the system.
+    /// System service.
     Service(String),
-    /// A service of a user's own manager.
+    /// Service of a user's own manager.
     UserService {
-        /// The user's number.
+        /// User ID.
         uid: String,
-        /// The service.
+        /// Name of the service.
         unit: String,
     },
-    /// A scope: a session, or a program that a desktop has started.
+    /// Scope: a session, or a program that a desktop has started.
     Scope(String),
-    /// A container, and the program that runs it.
+    /// Container.
     Container {
-        /// `docker`, `podman`, …
+        /// Engine: `docker`, `podman`, …
         engine: &'static str,
-        /// Its number or name.
+        /// ID or name of the container.
         id: String,
     },
 }
@@ -37,10 +37,10 @@ impl fmt::Display for Owner {
 }
 
 impl Owner {
-    /// Reads `/proc/PID/cgroup` (cgroups(7)).
+    /// Parses `/proc/PID/cgroup`.
     pub(crate) fn parse(text: &[u8]) -> Option<Owner> {
         let text = String::from_utf8_lossy(text);
-        // The unified hierarchy and systemd's own know units; the others repeat them or know nothing.
+        // The unified hierarchy and systemd's own have the units, so they come first.
         let mut paths: Vec<(bool, &str)> = text
             .lines()
             .filter_map(|line| {
@@ -54,8 +54,10 @@ impl Owner {
         container.or_else(|| paths.iter().find_map(|(_, path)| unit(path)))
     }
 
-    /// The command that stops it properly, as words; `None` where its name would be read as an option:
-    /// whoever may make a control group gives it any name, and the reader of this may be root.
+    /// Returns the words of the command that stops it.
+    ///
+    /// `None` if its name would be read as an option. A user who may create a control group chooses its name, and the
+    /// command may be run by root.
     pub(crate) fn stop(&self) -> Option<Vec<String>> {
         let names = match self {
             Owner::Service(unit) | Owner::Scope(unit) => [unit, ""],
@@ -82,14 +84,15 @@ impl Owner {
         }
     }
 
-    /// Is it the manager of a user's services, or of the system's: others depend on it.
+    /// Returns true for the service manager of the system or of a user.
     pub(crate) fn is_manager(&self) -> bool {
         matches!(self, Owner::Scope(unit) if unit == "init.scope" || unit.starts_with("user@"))
     }
 
-    /// Some services start what people ask them for: a login over the network, a job of cron, a program
-    /// that was called over the bus. That is theirs and not the service's, and stopping the service does
-    /// not stop it (`KillMode=process`). With systemd-logind a login has a scope of its own anyway.
+    /// Returns a scope in place of a service that only starts programs for users.
+    ///
+    /// Such services start logins over the network, jobs of cron, programs called over D-Bus. Stopping the service
+    /// does not stop those (`KillMode=process`). With systemd-logind, a login has a scope of its own anyway.
     pub(crate) fn user_owned(self) -> Owner {
         match self {
             Owner::Service(unit) | Owner::UserService { unit, .. } if is_login_service(&unit) => {
@@ -99,7 +102,7 @@ impl Owner {
         }
     }
 
-    /// What it is, for a person: `service`, `container`.
+    /// Returns the noun for messages: `service`, `session`, `container`.
     pub(crate) fn noun(&self) -> &'static str {
         match self {
             Owner::Service(_) | Owner::UserService { .. } => "service",
@@ -109,7 +112,7 @@ impl Owner {
     }
 }
 
-/// See [`Owner::user_owned`].
+/// Returns true for a service that starts programs for users ([`Owner::user_owned`]).
 fn is_login_service(unit: &str) -> bool {
     let name = unit.strip_suffix(".service").unwrap_or(unit);
     let template = name.split('@').next().unwrap_or(name);
@@ -118,8 +121,9 @@ fn is_login_service(unit: &str) -> bool {
         || ["atd", "anacron", "xrdp-sesman", "dbus", "dbus-broker"].contains(&template)
 }
 
-/// A program that a desktop started for its user has a unit of its own: `app-…` by the convention of
-/// systemd's desktop environments, `dbus-:…` when it was called over the bus.
+/// Returns true for the unit of a program that a desktop started.
+///
+/// Desktop environments name such units `app-…`; programs called over D-Bus are `dbus-:…`.
 fn is_desktop_program(unit: &str) -> bool {
     unit.starts_with("app-") || unit.starts_with("dbus-:")
 }
@@ -162,13 +166,13 @@ fn container(path: &str) -> Option<Owner> {
     None
 }
 
-/// The number of a container is 64 digits; the first twelve are what people use.
+/// Returns the first twelve of the 64 hexadecimal digits of a container ID.
 fn short(id: &str) -> Option<&str> {
     let is_id = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
     is_id.then(|| &id[..12])
 }
 
-/// `\x2d` is how systemd writes a dash in the name of a machine.
+/// Undoes systemd's escape `\x2d` for a dash in the name of a machine.
 fn unescape(name: &str) -> String {
     name.replace("\\x2d", "-")
 }
@@ -177,7 +181,7 @@ fn unit(path: &str) -> Option<Owner> {
     let units: Vec<&str> =
         path.split('/').filter(|p| p.ends_with(".service") || p.ends_with(".scope")).collect();
     let (last, above) = units.split_last()?;
-    // The manager itself, of the system or of a user: stopping it stops everything.
+    // The service manager itself: stopping it would stop everything.
     if *last == "init.scope" || last.starts_with("user@") {
         return Some(Owner::Scope((*last).to_string()));
     }
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn services_containers_and_sessions_are_told_apart() {
+    fn services_containers_and_sessions_are_recognised() {
         let user = "/user.slice/user-1000.slice";
         for (path, expected) in [
             ("/system.slice/cups.service".to_string(), "cups.service"),
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stops_it_is_asked_of_who_started_it() {
+    fn stop_commands_match_the_manager() {
         let stop = |path: &str| {
             Owner::parse(format!("1:name=systemd:{path}\n0::/\n").as_bytes())?
                 .stop()
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_looks_like_an_option_is_in_no_command() {
+    fn a_name_like_an_option_gets_no_command() {
         for path in [
             "/system.slice/-Hevil.service",
             "/lxc.payload.-k/x",
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_start_is_no_service_though_a_service_started_it() {
+    fn programs_that_a_service_starts_for_users_are_no_service() {
         let user = "/user.slice/user-7.slice/user@7.service";
         for path in [
             "/user.slice/user-7.slice/session-2.scope".to_string(),
@@ -266,14 +270,14 @@ mod tests {
             assert!(matches!(owner, Owner::Scope(_)) && !owner.is_manager(), "{path}");
         }
         let owner = |path: &str| Owner::parse(format!("0::{path}\n").as_bytes()).unwrap();
-        for (path, door) in [
+        for (path, is_login) in [
             ("/system.slice/ssh.service", true),
             ("/system.slice/system-getty.slice/getty@tty1.service", true),
             ("/system.slice/cron.service", true),
             ("/system.slice/smbd.service", false),
         ] {
-            let through = owner(path).user_owned();
-            assert_eq!(matches!(through, Owner::Scope(_)), door, "{path}");
+            let owned = owner(path).user_owned();
+            assert_eq!(matches!(owned, Owner::Scope(_)), is_login, "{path}");
             assert!(matches!(owner(path), Owner::Service(_)), "the daemon itself");
         }
         for path in ["/init.scope".to_string(), format!("{user}/init.scope")] {
@@ -284,7 +288,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_at_all_make_it_fail(text: Vec<u8>, path in "[a-z/.:@\\-]{0,60}") {
+        fn no_input_panics(text: Vec<u8>, path in "[a-z/.:@\\-]{0,60}") {
             Owner::parse(&text);
             owner(&path);
         }

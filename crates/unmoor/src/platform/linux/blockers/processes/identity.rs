@@ -1,25 +1,27 @@
-//! Who a process is: name, user, what started it.
+//! Identity of a process: name, user, unit or container.
 
 use crate::model::blocker::Process;
 use crate::platform::linux::blockers::processes::cgroup::Owner;
 use crate::platform::linux::blockers::processes::signal_mask::SignalState;
-use crate::platform::linux::sys::procfs::{Result, Task, parse};
+use crate::platform::linux::sys::procfs::{Result, Task, parse, status_line};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-/// A process, and what stops it.
+/// Process, with what is needed to stop it.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) process: Process,
     pub(crate) owner: Option<Owner>,
-    /// It is a thread of the kernel.
+    /// True for a kernel thread.
     pub(crate) kernel: bool,
-    /// The signals it hears.
-    pub(crate) hearing: SignalState,
+    /// Signals that it ignores, blocks or catches.
+    pub(crate) signals: SignalState,
 }
 
-/// Names of users, from `/etc/passwd` alone: a name service may wait for the network.
+/// User names from `/etc/passwd`.
+///
+/// No name service is asked, because that may wait for the network.
 #[derive(Debug, Default)]
 pub(crate) struct Users(HashMap<u32, String>);
 
@@ -46,29 +48,33 @@ impl Users {
 }
 
 impl Identity {
-    /// Asks proc, for what does not wait: the command line is in the memory of the process, whose lock
-    /// somebody may hold, so it comes later ([`command_line`]).
+    /// Reads the identity of a process, without its command line.
+    ///
+    /// The command line is in the memory of the process, whose lock may be taken for long. [`command_line`] reads it.
+    ///
+    /// # Errors
+    /// ESRCH or ENOENT if the process has exited.
     pub(crate) fn of(pid: u32, task: &Task, users: &Users, text: &mut Vec<u8>) -> Result<Identity> {
         task.read(c"comm", text)?;
         let name = OsString::from_vec(text.strip_suffix(b"\n").unwrap_or(text).to_vec());
         task.read(c"status", text)?;
         let user = uid(text).map(|uid| users.name(uid));
-        let hearing = SignalState::of(task, text);
+        let signals = SignalState::of(task, text);
         task.read(c"stat", text)?;
         let stat = stat(text);
         let started = stat.map_or(0, |stat| stat.started);
         let kernel = stat.is_some_and(|stat| stat.kernel);
         let owner = task.read(c"cgroup", text).ok().and_then(|()| Owner::parse(text));
-        // The service itself is a child of the first process; the rest is what people started through it.
-        let through = stat.is_some_and(|stat| stat.parent > 1);
-        let owner = owner.map(|owner| if through { owner.user_owned() } else { owner });
+        // The service itself is a child of PID 1. The others were started by users through it.
+        let is_descendant = stat.is_some_and(|stat| stat.parent > 1);
+        let owner = owner.map(|owner| if is_descendant { owner.user_owned() } else { owner });
         let unit = owner.as_ref().map(Owner::to_string);
         let process = Process { pid, name, command_line: Vec::new(), user, unit, started };
-        Ok(Identity { process, owner, kernel, hearing })
+        Ok(Identity { process, owner, kernel, signals })
     }
 }
 
-/// The command line.
+/// Reads the command line.
 pub(crate) fn command_line(task: &Task, text: &mut Vec<u8>) -> Vec<OsString> {
     if task.read(c"cmdline", text).is_err() || text.is_empty() {
         return Vec::new();
@@ -77,7 +83,7 @@ pub(crate) fn command_line(task: &Task, text: &mut Vec<u8>) -> Vec<OsString> {
     words.map(|word| OsString::from_vec(word.to_vec())).collect()
 }
 
-/// The effective user: second number of the line `Uid:` in `/proc/PID/status`.
+/// Returns the effective user: second number of the line `Uid:` in `/proc/PID/status`.
 pub(crate) fn uid(status: &[u8]) -> Option<u32> {
     parse(
         status_line(status, b"Uid:")?
@@ -87,39 +93,36 @@ pub(crate) fn uid(status: &[u8]) -> Option<u32> {
     )
 }
 
-/// What a line of `/proc/PID/status` says.
-pub(crate) fn status_line<'t>(status: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
-    let mut lines = status.split(|b| *b == b'\n');
-    lines.find_map(|line| line.strip_prefix(name)).map(<[u8]>::trim_ascii)
-}
-
-/// What is of use in `/proc/PID/stat`.
+/// Fields of `/proc/PID/stat` (proc_pid_stat(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) parent: u32,
-    /// It is a thread of the kernel, and has no files.
+    /// True for a kernel thread, which has no files.
     pub(crate) kernel: bool,
-    /// Clock ticks since boot.
+    /// Start time, in clock ticks since boot.
     pub(crate) started: u64,
 }
 
-/// `linux/sched.h`.
+/// Flag of a kernel thread (linux/sched.h).
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// `linux/sched.h`: it is on its way through `exit`.
+/// Flag of an exiting process (linux/sched.h).
 const PF_EXITING: u64 = 0x4;
 
-/// Does it end, and wait for something in the kernel on its way out: what it had open is not shown any
-/// more, and not closed yet.
+/// Returns true if the process is exiting and waits in the kernel.
+///
+/// Its files are not shown any more, and not closed yet.
 pub(crate) fn is_exiting(stat: &[u8]) -> bool {
     let Some(end) = stat.iter().rposition(|b| *b == b')') else { return false };
     let mut words = stat[end + 1..].split(|b| *b == b' ').filter(|w| !w.is_empty());
-    let waits = matches!(words.next(), Some(b"D" | b"S")); // field 3
+    let is_waiting = matches!(words.next(), Some(b"D" | b"S")); // field 3
     let flags: Option<u64> = words.nth(5).and_then(parse); // field 9
-    waits && flags.is_some_and(|flags| flags & PF_EXITING != 0)
+    is_waiting && flags.is_some_and(|flags| flags & PF_EXITING != 0)
 }
 
-/// Reads `/proc/PID/stat`. The name in it may hold anything, so fields count from its last bracket.
+/// Parses `/proc/PID/stat`.
+///
+/// The name may contain any byte, so fields count from its last bracket.
 pub(crate) fn stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|b| *b == b')')?;
     let mut words = text[end + 1..].split(|b| *b == b' ').filter(|w| !w.is_empty());
@@ -136,7 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn this_process_is_known() {
+    fn this_process_is_identified() {
         let me = std::process::id();
         let task = Proc::open().unwrap().task(me).unwrap();
         let mut text = Vec::new();
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn users_without_a_name_are_numbers() {
+    fn users_without_a_name_are_shown_as_numbers() {
         let users = Users::parse(b"root:x:0:0::/root:/bin/sh\nbroken\nann:x:1000:1:::\n");
         assert_eq!(
             (users.name(0), users.name(1000), users.name(7)),
@@ -161,12 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn one_that_waits_on_its_way_out_is_told_from_the_living_and_the_dead() {
-        let held_up =
+    fn an_exiting_process_that_waits_is_recognised() {
+        let exiting =
             |state, flags| is_exiting(format!("7 (a) b) {state} 1 7 7 0 -1 {flags} 0").as_bytes());
-        assert!(held_up("D", 0x40_0004) && held_up("S", 4));
+        assert!(exiting("D", 0x40_0004) && exiting("S", 4));
         assert!(
-            !held_up("D", 0x40_0000) && !held_up("Z", 4) && !held_up("R", 4) && !is_exiting(b"")
+            !exiting("D", 0x40_0000) && !exiting("Z", 4) && !exiting("R", 4) && !is_exiting(b"")
         );
     }
 
@@ -182,7 +185,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_at_all_make_it_fail(text: Vec<u8>) {
+        fn no_input_panics(text: Vec<u8>) {
             stat(&text);
             uid(&text);
             Users::parse(&text);

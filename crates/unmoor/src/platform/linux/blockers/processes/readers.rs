@@ -1,5 +1,4 @@
-//! Who has the device itself open and is not in the way: readers, and the programs that serve a mounted
-//! file system.
+//! Processes that have the device open and are no blockers: readers, and servers of a mounted file system.
 
 use crate::model::blocker::{Blocker, BlockerKind, UsageKind};
 use crate::model::drive::Drive;
@@ -8,37 +7,39 @@ use crate::platform::linux::sys::fuse::is_fuse;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-/// Parts the bystanders from what is in the way.
+/// Removes the readers from the blockers and returns them.
 pub(crate) fn split_readers(drive: &Drive, blockers: &mut Vec<Blocker>) -> Vec<Blocker> {
     let all = std::mem::take(blockers).into_iter();
-    let (mut bystanders, staying): (Vec<Blocker>, _) = all.partition(|b| is_reader(drive, b));
-    *blockers = staying;
-    // A reader may have claimed the device with O_EXCL, which nothing shows but a claim of ours.
-    if !bystanders.is_empty() && is_claimed(drive) {
-        blockers.append(&mut bystanders);
+    let (mut readers, remaining): (Vec<Blocker>, _) = all.partition(|b| is_reader(drive, b));
+    *blockers = remaining;
+    // A reader may have opened the device with O_EXCL. Only an O_EXCL open of ours shows that.
+    if !readers.is_empty() && is_claimed(drive) {
+        blockers.append(&mut readers);
     }
-    bystanders
+    readers
 }
 
-/// Does it nothing but look at the device.
+/// Returns true if this process only reads the device, or serves a file system on it.
 fn is_reader(drive: &Drive, blocker: &Blocker) -> bool {
     blocker.kind == BlockerKind::Process
-        && blocker.uses.iter().all(|used| {
-            used.kind == UsageKind::Device
-                && match drive.volume(&used.volume) {
-                    // Mappings, arrays and loop devices count who has them open, whatever for.
+        && blocker.uses.iter().all(|usage| {
+            usage.kind == UsageKind::Device
+                && match drive.volume(&usage.volume) {
+                    // A mapping, array or loop device that is open cannot be removed, even if open for reading.
                     Some(volume) => {
                         let plain = matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition);
-                        // Its driver is a program, and ends when it is unmounted.
+                        // A FUSE server exits when its file system is unmounted.
                         let served = volume.mounts.iter().any(|m| is_fuse(&m.file_system));
-                        plain && (!used.writing || served)
+                        plain && (!usage.writing || served)
                     }
-                    None => !used.writing,
+                    None => !usage.writing,
                 }
         })
 }
 
-/// Is the drive claimed by somebody, and by no file system or level of its own.
+/// Returns true if an unknown user has the drive open with O_EXCL.
+///
+/// Mounts, swap and stacked devices of the drive itself are known users.
 fn is_claimed(drive: &Drive) -> bool {
     let plain = |kind| matches!(kind, VolumeKind::Disk | VolumeKind::Partition);
     let own = drive.volumes.iter().any(|v| {

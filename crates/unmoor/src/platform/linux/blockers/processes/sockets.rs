@@ -1,7 +1,8 @@
-//! Unix sockets that are bound to a file on the drive: they keep its mount busy for as long as they are
-//! open, and so does each connection that was accepted through one.
+//! Unix sockets bound to a file on the drive.
+//!
+//! Such a socket keeps the mount busy while it is open, and so does each connection accepted through it.
 
-use crate::platform::linux::blockers::mounts::scan::DeviceIndex;
+use crate::platform::linux::blockers::mounts::types::DeviceIndex;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::sys::procfs::{FileStat, Result};
 use crate::platform::linux::sys::{mountinfo, sock_diag};
@@ -9,44 +10,44 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// Those of this network namespace.
+/// Bound sockets of this network namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    /// The device that every socket is on.
+    /// Device number of sockfs, which all sockets are on.
     device: u64,
-    /// By number.
+    /// Sockets by inode number, sorted.
     bound: Vec<(u64, DeviceIndex, PathBuf)>,
 }
 
 impl Sockets {
-    /// Asks the kernel for those whose file is on a device that `on` knows.
+    /// Lists the sockets whose file is on a device for which `index_of` returns an index.
     ///
     /// # Errors
-    /// Where the kernel cannot tell.
+    /// Errors of sock_diag(7), which a kernel may lack.
     pub(crate) fn on(
-        on: impl Fn(u64) -> Option<DeviceIndex>,
-        patience: &ScanDeadline,
+        index_of: impl Fn(u64) -> Option<DeviceIndex>,
+        deadline: &ScanDeadline,
     ) -> Result<Sockets> {
         let socket = sock_diag::open()?;
         let device = mountinfo::from_dev(rustix::fs::fstat(&socket)?.st_dev);
-        let all = sock_diag::bound_sockets(&socket, || !patience.is_ended())?;
+        let all = sock_diag::bound_sockets(&socket, || !deadline.is_ended())?;
         let on_drive = all.into_iter().filter_map(|bound| {
-            Some((bound.socket, on(bound.device)?, OsString::from_vec(bound.name).into()))
+            Some((bound.socket, index_of(bound.device)?, OsString::from_vec(bound.name).into()))
         });
         let mut bound: Vec<_> = on_drive.collect();
         bound.sort_unstable();
         Ok(Sockets { device, bound })
     }
 
-    /// The device that every socket is on, if any socket is looked for.
+    /// Returns the device number of sockfs if there are sockets to find.
     pub(crate) fn device(&self) -> Option<u64> {
         (!self.bound.is_empty()).then_some(self.device)
     }
 
-    /// Which of the devices this descriptor's socket is bound on, and the name it was bound to.
-    pub(crate) fn find(&self, seen: &FileStat) -> Option<(DeviceIndex, &PathBuf)> {
-        let number = seen.socket.filter(|_| seen.device == self.device)?;
-        let at = self.bound.binary_search_by_key(&number, |(socket, ..)| *socket).ok()?;
-        Some((self.bound[at].1, &self.bound[at].2))
+    /// Returns the device that this socket is bound on, and the name that was given to bind(2).
+    pub(crate) fn find(&self, stat: &FileStat) -> Option<(DeviceIndex, &PathBuf)> {
+        let number = stat.socket.filter(|_| stat.device == self.device)?;
+        let position = self.bound.binary_search_by_key(&number, |(socket, ..)| *socket).ok()?;
+        Some((self.bound[position].1, &self.bound[position].2))
     }
 }

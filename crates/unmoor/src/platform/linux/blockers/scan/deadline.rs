@@ -1,30 +1,33 @@
-//! How long a search may go on, and whether it moves: shared by its threads.
+//! End of a scan, shared by its threads, and the heartbeat of each.
 
+use crate::platform::stuck_pool::Heartbeat;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A deadline that can also be brought forward, and a pulse.
+/// Deadline that can also be brought forward, with the heartbeat of one thread.
 #[derive(Debug, Clone)]
 pub(crate) struct ScanDeadline {
     end: Option<Instant>,
     stop: Arc<AtomicBool>,
-    heartbeat: Arc<AtomicU64>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl ScanDeadline {
-    /// Patience for this long.
+    /// Returns a deadline this far in the future.
     pub(crate) fn of(time: Duration) -> ScanDeadline {
         let end = Instant::now().checked_add(time);
         ScanDeadline { end, stop: Arc::default(), heartbeat: Arc::default() }
     }
 
-    /// The same deadline for another thread, with a pulse of its own.
-    pub(crate) fn for_thread(&self) -> ScanDeadline {
-        ScanDeadline { heartbeat: Arc::default(), ..self.clone() }
+    /// Returns the same deadline for a thread with this heartbeat.
+    pub(crate) fn for_thread(&self, heartbeat: &Arc<Heartbeat>) -> ScanDeadline {
+        ScanDeadline { heartbeat: heartbeat.clone(), ..self.clone() }
     }
 
-    /// The half of what is left, for a part of the work; its end is not the end of the whole.
+    /// Returns a deadline at half of the remaining time.
+    ///
+    /// Its end does not end the whole scan.
     pub(crate) fn half(&self) -> ScanDeadline {
         let now = Instant::now();
         let end = self.end.map(|end| now + end.saturating_duration_since(now) / 2);
@@ -32,31 +35,28 @@ impl ScanDeadline {
         ScanDeadline { end, stop, heartbeat: self.heartbeat.clone() }
     }
 
-    /// Ends it now.
+    /// Ends the scan now.
     pub(crate) fn end(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Has it been brought to its end.
+    /// Returns true if the scan has to end.
     pub(crate) fn is_ended(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.end.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Shows that the thread moves; asked before every call that might not come back. Is it over.
+    /// Counts a heartbeat, and returns true if the scan has to end.
+    ///
+    /// To be called before every system call that may hang.
     pub(crate) fn has_passed(&self) -> bool {
-        let beat = self.heartbeat.fetch_add(1, Ordering::Relaxed);
+        let beats = self.heartbeat.beat();
         if self.stop.load(Ordering::Relaxed) {
             return true;
         }
-        // A look at the clock costs as much as a small system call.
-        beat.is_multiple_of(64) && self.end.is_some_and(|end| Instant::now() >= end) && {
+        // Reading the clock costs as much as a small system call.
+        beats.is_multiple_of(64) && self.end.is_some_and(|end| Instant::now() >= end) && {
             self.end();
             true
         }
-    }
-
-    /// How often the thread has moved.
-    pub(crate) fn heartbeat(&self) -> u64 {
-        self.heartbeat.load(Ordering::Relaxed)
     }
 }

@@ -1,62 +1,67 @@
-//! What the walk over the processes looks for: asked once for each descriptor, so it is quick.
+//! Devices and mounts that the process scan looks for.
+//!
+//! Asked once for each descriptor, so every test is a search in a short sorted list.
 
-use crate::platform::linux::blockers::mounts::scan::{DeviceIndex, MountScan};
+use crate::platform::linux::blockers::mounts::scan::MountScan;
+use crate::platform::linux::blockers::mounts::types::DeviceIndex;
 use crate::platform::linux::blockers::processes::sockets::Sockets;
 use crate::platform::linux::sys::procfs::FileStat;
 use std::path::PathBuf;
 
-/// The devices and mounts of a drive.
+/// Devices, mounts and sockets of the drives that are scanned for.
 #[derive(Debug, Default)]
 pub(crate) struct DeviceFilter {
-    /// Block devices, as a file on them and as a node of theirs tell the number.
+    /// Block devices, by the number of their node.
     nodes: Vec<(u64, DeviceIndex)>,
-    /// Devices as the kernel numbers the mounted file systems.
+    /// Device numbers of the mounted file systems.
     fs_devices: Vec<(u64, DeviceIndex)>,
-    /// Mounts, sorted.
+    /// Mount IDs, sorted.
     mounts: Vec<(u64, DeviceIndex)>,
-    /// Devices of what is mounted on those.
+    /// Device numbers of file systems mounted on those mounts, sorted.
     nested_devices: Vec<u64>,
-    /// Mounts that must not be looked into, sorted.
-    slow: Vec<u64>,
-    /// Sockets that are bound on those devices.
+    /// Mounts on which stat(2) may block, sorted.
+    remote_mounts: Vec<u64>,
+    /// Sockets bound on those devices.
     sockets: Sockets,
 }
 
 impl DeviceFilter {
-    /// These devices, and what the mount tables say of them.
-    pub(crate) fn new(nodes: Vec<(u64, DeviceIndex)>, survey: &MountScan) -> DeviceFilter {
-        let mut wanted = DeviceFilter { nodes, ..DeviceFilter::default() };
-        for hit in &survey.hits {
-            wanted.fs_devices.push((hit.device, hit.on));
-            wanted.mounts.push((hit.id, hit.on));
+    /// Combines these devices with the mounts that were found of them.
+    pub(crate) fn new(nodes: Vec<(u64, DeviceIndex)>, scan: &MountScan) -> DeviceFilter {
+        let mut filter = DeviceFilter { nodes, ..DeviceFilter::default() };
+        for mount in &scan.drive_mounts {
+            filter.fs_devices.push((mount.device, mount.index));
+            filter.mounts.push((mount.id, mount.index));
         }
-        // Who uses what lies on the drive's mounts keeps those busy, too.
-        wanted.mounts.extend(survey.on_top.iter().map(|top| (top.id, top.on)));
-        wanted.mounts.extend(survey.overlays.iter().map(|overlay| (overlay.id, overlay.on)));
-        wanted.nested_devices.extend(survey.on_top.iter().map(|top| top.device));
-        wanted.nested_devices.extend(survey.overlays.iter().map(|overlay| overlay.device));
-        wanted.nested_devices.sort_unstable();
-        wanted.nested_devices.dedup();
-        wanted.fs_devices.sort_unstable();
-        wanted.fs_devices.dedup();
-        wanted.mounts.sort_unstable();
-        wanted.mounts.dedup();
-        wanted.slow = survey.slow_mounts.clone();
-        wanted.slow.sort_unstable();
-        wanted
+        // A user of a nested mount keeps the drive's mount below it busy too.
+        filter.mounts.extend(scan.nested_mounts.iter().map(|nested| (nested.id, nested.index)));
+        filter.mounts.extend(scan.overlays.iter().map(|overlay| (overlay.id, overlay.index)));
+        filter.nested_devices.extend(scan.nested_mounts.iter().map(|nested| nested.device));
+        filter.nested_devices.extend(scan.overlays.iter().map(|overlay| overlay.device));
+        filter.nested_devices.sort_unstable();
+        filter.nested_devices.dedup();
+        filter.fs_devices.sort_unstable();
+        filter.fs_devices.dedup();
+        filter.mounts.sort_unstable();
+        filter.mounts.dedup();
+        filter.remote_mounts = scan.remote_mounts.clone();
+        filter.remote_mounts.sort_unstable();
+        filter
     }
 
-    /// Looks for these sockets too.
+    /// Adds these sockets.
     pub(crate) fn with(self, sockets: Sockets) -> DeviceFilter {
         DeviceFilter { sockets, ..self }
     }
 
-    /// Which of the devices this socket is bound on, and the name it was bound to.
-    pub(crate) fn socket(&self, seen: &FileStat) -> Option<(DeviceIndex, PathBuf)> {
-        self.sockets.find(seen).map(|(on, name)| (on, name.clone()))
+    /// Returns the device that this socket is bound on, and the name that was given to bind(2).
+    pub(crate) fn socket(&self, stat: &FileStat) -> Option<(DeviceIndex, PathBuf)> {
+        self.sockets.find(stat).map(|(index, name)| (index, name.clone()))
     }
 
-    /// The devices of every file system that a wanted file can be on; others' may be among them.
+    /// Returns the devices of all file systems that a file of the drive can be on.
+    ///
+    /// Other files can be on them too.
     pub(crate) fn all_fs_devices(&self) -> impl Iterator<Item = u64> {
         self.nodes
             .iter()
@@ -66,48 +71,49 @@ impl DeviceFilter {
             .chain(self.sockets.device())
     }
 
-    /// The block devices themselves.
+    /// Returns the numbers of the block devices.
     pub(crate) fn all_nodes(&self) -> impl Iterator<Item = u64> {
         self.nodes.iter().map(|(device, _)| *device)
     }
 
-    /// Is there any mount whose files may not be looked at.
+    /// Returns true if stat(2) may block on any mount.
     pub(crate) fn has_remote(&self) -> bool {
-        !self.slow.is_empty()
+        !self.remote_mounts.is_empty()
     }
 
-    /// May a look at a file on this mount wait for another machine.
+    /// Returns true if stat(2) may block on this mount.
     pub(crate) fn is_remote(&self, mount: u64) -> bool {
-        self.slow.binary_search(&mount).is_ok()
+        self.remote_mounts.binary_search(&mount).is_ok()
     }
 
-    /// Which of the devices this file lies on.
+    /// Returns the device that this file lies on.
     ///
-    /// By device, so that files on a mount that is detached already are found too. A file system that
-    /// makes its own device numbers (btrfs has one for each subvolume) is known by the mount.
-    pub(crate) fn file(&self, seen: &FileStat) -> Option<DeviceIndex> {
-        let by_device = self.fs_device(seen.device);
+    /// Compares the device first, so that files on a detached mount are found too. A file system that makes its own
+    /// device numbers (btrfs has one for each subvolume) is found by the mount.
+    pub(crate) fn file(&self, stat: &FileStat) -> Option<DeviceIndex> {
+        let by_device = self.fs_device(stat.device);
         by_device.or_else(|| {
-            let at = self.mounts.binary_search_by_key(&seen.mount?, |(id, _)| *id).ok()?;
-            Some(self.mounts[at].1)
+            let position = self.mounts.binary_search_by_key(&stat.mount?, |(id, _)| *id).ok()?;
+            Some(self.mounts[position].1)
         })
     }
 
-    /// Is this the device of something that is mounted on the drive's mounts. It may be mounted elsewhere,
-    /// too.
+    /// Returns true if a file system with this device number is mounted on one of the drive's mounts.
+    ///
+    /// The same file system may be mounted elsewhere too.
     pub(crate) fn is_nested(&self, device: u64) -> bool {
         self.nested_devices.binary_search(&device).is_ok()
     }
 
-    /// Which of the devices is mounted with this number.
+    /// Returns the device whose file system has this device number.
     pub(crate) fn fs_device(&self, device: u64) -> Option<DeviceIndex> {
         let mut all = self.nodes.iter().chain(&self.fs_devices);
-        all.find(|(wanted, _)| *wanted == device).map(|(_, on)| *on)
+        all.find(|(number, _)| *number == device).map(|(_, index)| *index)
     }
 
-    /// Which of the devices this block device node is.
-    pub(crate) fn node(&self, seen: &FileStat) -> Option<DeviceIndex> {
-        let node = seen.node?;
-        self.nodes.iter().find(|(wanted, _)| *wanted == node).map(|(_, on)| *on)
+    /// Returns the device that this block device node stands for.
+    pub(crate) fn node(&self, stat: &FileStat) -> Option<DeviceIndex> {
+        let node = stat.node?;
+        self.nodes.iter().find(|(number, _)| *number == node).map(|(_, index)| *index)
     }
 }

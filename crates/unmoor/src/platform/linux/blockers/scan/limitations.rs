@@ -1,27 +1,27 @@
-//! What could not be seen, and why.
+//! Limits of a scan: users that this process cannot see, and why.
 
 use crate::platform::linux::blockers::mounts::scan::MountScan;
 use crate::platform::linux::blockers::processes::signal_mask::mask;
 use crate::platform::linux::sys::mountinfo;
 use crate::platform::linux::sys::procfs::Proc;
 
-/// The first process namespace has always this number: `PROC_PID_INIT_INO`, linux/proc_ns.h.
+/// Link of the initial PID namespace: `PROC_PID_INIT_INO`, linux/proc_ns.h.
 const FIRST_PID_NAMESPACE: &[u8] = b"pid:[4026531836]";
 
-/// `PROC_USER_INIT_INO`, as before.
+/// Link of the initial user namespace: `PROC_USER_INIT_INO`, linux/proc_ns.h.
 const FIRST_USER_NAMESPACE: &[u8] = b"user:[4026531837]";
 
-/// linux/capability.h.
+/// Capability to trace any process (linux/capability.h).
 const CAP_SYS_PTRACE: u32 = 19;
 
-/// Is this the process namespace that has every process in it.
+/// Returns true if this process is in the initial PID namespace, which shows every process.
 pub(crate) fn sees_every_process(proc: &Proc) -> bool {
     let mut text = Vec::new();
     proc.link(c"self/ns/pid", &mut text).is_ok() && text == FIRST_PID_NAMESPACE
 }
 
-/// What is hidden from this process as a whole.
-pub(crate) fn limitations(proc: &Proc, survey: &MountScan) -> Vec<String> {
+/// Returns a note for each limit that holds for the whole scan.
+pub(crate) fn limitations(proc: &Proc, mounts: &MountScan) -> Vec<String> {
     let mut notes = Vec::new();
     if !sees_every_process(proc) {
         notes.push("this runs in a container: processes outside of it are not visible".to_string());
@@ -30,22 +30,22 @@ pub(crate) fn limitations(proc: &Proc, survey: &MountScan) -> Vec<String> {
         notes
             .push("/proc is mounted so that it hides other users' processes (hidepid)".to_string());
     }
-    for kept in survey.kept.iter().filter(|kept| !kept.seen) {
+    for pinned in mounts.pinned.iter().filter(|pinned| !pinned.was_read) {
         notes.push(format!(
-            "the mount namespace that {} keeps, in which no process is, could not be looked into",
-            kept.path.display()
+            "the mount namespace pinned by {}, which has no process, could not be read",
+            pinned.path.display()
         ));
     }
-    if survey.unseen > 0 {
+    if mounts.unreadable > 0 {
         notes.push(format!(
-            "the mount namespace of {} process(es) could not be told",
-            survey.unseen
+            "the mount namespace of {} process(es) could not be read",
+            mounts.unreadable
         ));
     }
     notes
 }
 
-/// Is every process open to this one, whoever's it is (`has_pid_permissions`, fs/proc/base.c).
+/// Returns true if this process may inspect every other one (`has_pid_permissions`, fs/proc/base.c).
 fn may_trace(proc: &Proc) -> bool {
     let (mut namespace, mut status) = (Vec::new(), Vec::new());
     let read = proc.link(c"self/ns/user", &mut namespace);
@@ -53,7 +53,7 @@ fn may_trace(proc: &Proc) -> bool {
     read.is_ok() && traces(&namespace, &status)
 }
 
-/// The root of another user namespace has the capability, and over that namespace alone.
+/// Returns true if the capability holds in the initial user namespace, and so over every process.
 fn traces(namespace: &[u8], status: &[u8]) -> bool {
     namespace == FIRST_USER_NAMESPACE && mask(status, b"CapEff:") & 1 << CAP_SYS_PTRACE != 0
 }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_whoever_may_trace_in_the_first_user_namespace() {
+    fn only_the_initial_user_namespace_gives_the_right_to_trace_all() {
         let all = b"CapEff:\t000001ffffffffff\n";
         assert!(traces(FIRST_USER_NAMESPACE, all));
         assert!(!traces(b"user:[4026532561]", all), "unshare -Ur");

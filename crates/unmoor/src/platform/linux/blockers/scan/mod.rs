@@ -1,7 +1,7 @@
-//! The search itself: on threads of its own, so that a call that does not come back holds up nobody.
+//! Scan for blockers, on threads that may be left behind.
 //!
-//! A dead server, or a process whose memory lock is held, can stop a thread in the kernel for good.
-//! Whoever asked waits outside, takes what was found by then, and leaves such a thread behind.
+//! A dead server, or a process whose memory lock is taken, can keep a thread in the kernel for good. The caller
+//! waits outside of such threads, and takes what was found by the end of its time ([`stuck_pool`]).
 
 pub(crate) mod coalesce;
 pub(crate) mod deadline;
@@ -9,10 +9,9 @@ pub(crate) mod device_filter;
 pub(crate) mod limitations;
 pub(crate) mod result;
 pub(crate) mod shared_scan;
-pub(crate) mod worker;
 
 use crate::deadline::Deadline;
-use crate::model::blocker::{Blocker, BlockerScan, Usage};
+use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Process, Usage};
 use crate::model::drive::Drive;
 use crate::platform::linux::blockers::kernel_users;
 use crate::platform::linux::blockers::mounts::ns_members::{is_kernel_thread, processes};
@@ -23,244 +22,249 @@ use crate::platform::linux::blockers::processes::sockets::Sockets;
 use crate::platform::linux::blockers::processes::{bpf_prefilter, identity, process_blocker};
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
-use crate::platform::linux::blockers::scan::worker::WorkerThread;
-use crate::platform::linux::sys::procfs::{Proc, Result as Answer};
+use crate::platform::linux::sys::procfs::{self, Proc};
+use crate::platform::stuck_pool::{self, Heartbeat, Work};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// How often the one who waits looks up.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Time without a heartbeat after which a thread counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_millis(1500);
 
-/// So many threads may get stuck before the search gives up.
-const MAX_STUCK: usize = 16;
-
-/// Fewer processes than this are not worth a second thread.
+/// Smallest number of processes that is worth a second thread.
 const MIN_PROCS_FOR_THREADS: usize = 48;
 
-/// Fewer processes than this are not worth a program in the kernel.
+/// Smallest number of processes that is worth a BPF program.
 const MIN_PROCS_FOR_BPF: usize = 256;
 
-/// Searches for what keeps this drive busy, for as long as `wait` allows.
+/// Item number of the preparation, in place of a process number.
+const PREPARATION: usize = 0;
+
+/// Scans for all blockers of this drive, for as long as the deadline allows.
 pub(crate) fn scan(drive: &Drive, deadline: &mut Deadline<'_>) -> BlockerScan {
     run_scan(std::slice::from_ref(drive), Scope::Everything, deadline)
 }
 
-/// Searches for processes that have something of this drive open, or stand in it.
+/// Scans for processes with open files, directories or devices of this drive.
 pub(crate) fn scan_open(drive: &Drive, deadline: &mut Deadline<'_>) -> BlockerScan {
     run_scan(std::slice::from_ref(drive), Scope::Open, deadline)
 }
 
-/// Searches for whoever is at any of these drives and would not show when their mounts are asked for.
+/// Scans for users of these drives that a probe of their mounts does not show.
 pub(crate) fn scan_hidden(drives: &[Drive], deadline: &mut Deadline<'_>) -> BlockerScan {
     run_scan(drives, Scope::Hidden, deadline)
 }
 
-/// What is looked for.
+/// Extent of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// Whatever can keep it busy.
+    /// All kinds of blockers.
     Everything,
-    /// The tables of processes, and not what they have mapped, nor what the kernel lists.
+    /// Open files of processes, without mapped files and without the kernel's lists.
     Open,
-    /// The same, and mounts in other namespaces; where there are any, also what processes have mapped.
+    /// Open files and mounts in other namespaces; where there are such mounts, mapped files too.
     Hidden,
 }
 
-fn run_scan(drives: &[Drive], depth: Scope, deadline: &mut Deadline<'_>) -> BlockerScan {
-    let patience = ScanDeadline::of(deadline.remaining());
-    let search = match Search::new(drives, depth) {
+fn run_scan(drives: &[Drive], scope: Scope, deadline: &mut Deadline<'_>) -> BlockerScan {
+    let scan_deadline = ScanDeadline::of(deadline.remaining());
+    let search = match Search::new(drives, scope, scan_deadline.clone()) {
         Ok(search) => Arc::new(search),
         Err(errno) => {
             let notes = vec![format!("/proc cannot be read: {errno}")];
             return BlockerScan { notes, ..BlockerScan::default() };
         }
     };
-    let mut threads = vec![WorkerThread::start(&search, &patience, Search::prepare)];
-    let mut board = search.state();
-    let stuck = loop {
-        let working: Vec<&mut WorkerThread> =
-            threads.iter_mut().filter(|t| !t.is_finished()).collect();
-        let working_count = working.len();
-        let stuck: Vec<u32> = working.into_iter().filter_map(WorkerThread::stuck_at).collect();
-        if stuck.len() == working_count && (search.all_claimed() || threads.len() > MAX_STUCK) {
-            break stuck;
+    let stuck = stuck_pool::run_pool(&search, STUCK_AFTER, || {
+        let go_on = deadline.check().is_ok() && !scan_deadline.is_ended();
+        if !go_on {
+            scan_deadline.end();
         }
-        if deadline.check().is_err() || patience.is_ended() {
-            patience.end();
-            break stuck;
-        }
-        let wished = search.wanted_threads();
-        if !search.all_claimed()
-            && working_count - stuck.len() < wished
-            && threads.len() <= MAX_STUCK
-        {
-            drop(board); // A thread that cannot be started says so on the board.
-            threads.push(WorkerThread::start(&search, &patience, Search::scan_processes));
-            board = search.state();
-            continue;
-        }
-        board = search.await_change(board);
-    };
-    drop(board);
+        go_on
+    });
     search.await_exits(deadline);
     search.result(&stuck)
 }
 
-/// What the threads share.
+/// State that the threads of one scan share.
 pub(crate) struct Search {
     drives: Vec<Drive>,
-    depth: Scope,
-    /// What processes have mapped counts.
+    scope: Scope,
+    deadline: ScanDeadline,
+    /// True once a thread has begun the preparation.
+    prepared: AtomicBool,
+    /// True if mapped files are scanned.
     maps: AtomicBool,
-    /// How many processes there are, known before any is looked at.
+    /// Number of processes, known before the first is scanned.
     total: OnceLock<usize>,
-    /// Of the drives' devices, by [`DeviceIndex`].
+    /// Names of the drives' devices, by [`DeviceIndex`].
+    ///
+    /// [`DeviceIndex`]: crate::platform::linux::blockers::mounts::types::DeviceIndex
     names: Vec<String>,
     proc: Proc,
     users: OnceLock<identity::Users>,
-    /// What started this program.
-    own: OnceLock<Option<Owner>>,
-    wanted: OnceLock<DeviceFilter>,
+    /// Unit or container that this program runs in.
+    own_unit: OnceLock<Option<Owner>>,
+    filter: OnceLock<DeviceFilter>,
     pids: OnceLock<Vec<u32>>,
-    /// The only processes that have a file of the drive open, where the kernel told.
+    /// The only processes with a file of the drive open, if the BPF program could run.
     holders: OnceLock<HashSet<u32>>,
     processors: usize,
     next: AtomicUsize,
-    looked: AtomicUsize,
-    unseen: AtomicUsize,
+    scanned: AtomicUsize,
     state: Mutex<SharedState>,
-    condvar: Condvar,
 }
 
-/// What has been found so far.
+/// Findings so far.
 #[derive(Default)]
 struct SharedState {
     scan: BlockerScan,
-    surveyed: bool,
-    /// Processes that waited for something on their way out.
+    /// True if the mount table of every namespace was read.
+    mounts_complete: bool,
+    /// Processes that wait in the kernel while they exit.
     exiting: Vec<u32>,
-    /// Processes that this user may not look into.
+    /// Processes that this user may not inspect.
     inaccessible: Vec<u32>,
 }
 
+impl Work for Search {
+    fn run(&self, heartbeat: &Arc<Heartbeat>) {
+        let deadline = self.deadline.for_thread(heartbeat);
+        if !self.prepared.swap(true, Ordering::Relaxed) {
+            heartbeat.begin(PREPARATION);
+            self.prepare(&deadline);
+            heartbeat.wake_pool(); // There may be work for more threads now.
+        }
+        self.scan_processes(&deadline, heartbeat);
+    }
+
+    fn wanted_threads(&self) -> usize {
+        let Some(pids) = self.pids.get() else {
+            return usize::from(!self.prepared.load(Ordering::Relaxed));
+        };
+        match pids.len().saturating_sub(self.next.load(Ordering::Relaxed)) {
+            0 => 0,
+            _ if pids.len() >= MIN_PROCS_FOR_THREADS => self.processors,
+            _ => 1,
+        }
+    }
+}
+
 impl Search {
-    fn new(drives: &[Drive], depth: Scope) -> Answer<Search> {
+    fn new(drives: &[Drive], scope: Scope, deadline: ScanDeadline) -> procfs::Result<Search> {
         Ok(Search {
             names: drives.iter().flat_map(kernel_users::names).cloned().collect(),
             drives: drives.to_vec(),
-            depth,
-            maps: AtomicBool::new(depth == Scope::Everything),
+            scope,
+            deadline,
+            prepared: AtomicBool::new(false),
+            maps: AtomicBool::new(scope == Scope::Everything),
             total: OnceLock::new(),
             proc: Proc::open()?,
             users: OnceLock::new(),
-            own: OnceLock::new(),
-            wanted: OnceLock::new(),
+            own_unit: OnceLock::new(),
+            filter: OnceLock::new(),
             pids: OnceLock::new(),
             holders: OnceLock::new(),
             processors: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
             next: AtomicUsize::new(0),
-            looked: AtomicUsize::new(0),
-            unseen: AtomicUsize::new(0),
+            scanned: AtomicUsize::new(0),
             state: Mutex::default(),
-            condvar: Condvar::new(),
         })
     }
 
-    /// The first thread: what the mount tables and the kernel's lists say, then as the others.
-    fn prepare(&self, patience: &ScanDeadline, at: &AtomicU32) {
+    /// Reads the mount tables and the kernel's lists, and decides what the processes are scanned for.
+    fn prepare(&self, deadline: &ScanDeadline) {
         let nodes = kernel_users::nodes_of(&self.drives);
         let listed = processes(&self.proc);
-        let whole = listed.is_ok();
+        let pids_complete = listed.is_ok();
         let pids = listed.unwrap_or_default();
         let _ = self.total.set(pids.len());
-        // The mounts of every namespace are worth half of the time and no more: the processes are the
-        // greater part of the answer.
-        let survey = MountScan::run(&self.proc, &pids, &nodes, &patience.half());
-        let wanted = DeviceFilter::new(nodes, &survey);
-        let sockets = Sockets::on(|device| wanted.fs_device(device), patience);
-        let who = |pid| self.identify(pid);
-        let blockers: Vec<Blocker> = match self.depth {
+        // The mount tables get half of the time, because the processes are the greater part of the answer.
+        let mounts = MountScan::run(&self.proc, &pids, &nodes, &deadline.half());
+        let filter = DeviceFilter::new(nodes, &mounts);
+        let sockets = Sockets::on(|device| filter.fs_device(device), deadline);
+        let identify = |pid| self.identify(pid);
+        let blockers: Vec<Blocker> = match self.scope {
             Scope::Everything => {
-                let of = |drive| kernel_users::blockers(drive, &survey, &wanted, who);
+                let of = |drive| kernel_users::blockers(drive, &mounts, &filter, identify);
                 self.drives.iter().flat_map(of).collect()
             }
             Scope::Open => Vec::new(),
-            Scope::Hidden => kernel_users::invisible_users(&self.drives, &survey, &self.names, who),
+            Scope::Hidden => {
+                kernel_users::invisible_users(&self.drives, &mounts, &self.names, identify)
+            }
         };
-        if self.depth == Scope::Hidden && survey.hits.iter().any(|hit| !hit.namespace.is_ours()) {
+        if self.scope == Scope::Hidden && mounts.drive_mounts.iter().any(|m| !m.namespace.is_ours())
+        {
             self.maps.store(true, Ordering::Relaxed);
         }
-        let mut notes = limitations::limitations(&self.proc, &survey);
-        let wanted = match sockets {
-            Ok(sockets) => wanted.with(sockets),
+        let mut notes = limitations::limitations(&self.proc, &mounts);
+        let filter = match sockets {
+            Ok(sockets) => filter.with(sockets),
             Err(errno) => {
-                notes.push(format!("the sockets bound on it could not be asked for: {errno}"));
-                wanted
+                notes.push(format!("the sockets bound on it could not be listed: {errno}"));
+                filter
             }
         };
         {
-            // What is known is put up before something takes its time.
-            let mut board = self.state();
-            board.scan.blockers.extend(blockers);
-            board.scan.notes.extend(notes);
-            board.surveyed = !survey.timed_out && whole;
+            // Published before anything slow, so that a timeout loses nothing of it.
+            let mut state = self.state();
+            state.scan.blockers.extend(blockers);
+            state.scan.notes.extend(notes);
+            state.mounts_complete = !mounts.timed_out && pids_complete;
         }
         if pids.len() >= MIN_PROCS_FOR_BPF
             && limitations::sees_every_process(&self.proc)
-            && let Ok(holders) = bpf_prefilter::holders(&wanted, patience)
+            && let Ok(holders) = bpf_prefilter::holders(&filter, deadline)
         {
             let _ = self.holders.set(holders);
         }
-        let _ = (self.wanted.set(wanted), self.pids.set(pids));
-        drop(self.state());
-        self.condvar.notify_all(); // There may be work for more threads now.
-        self.scan_processes(patience, at);
+        let _ = (self.filter.set(filter), self.pids.set(pids));
     }
 
-    /// Takes one process after the other.
-    fn scan_processes(&self, patience: &ScanDeadline, at: &AtomicU32) {
-        let (Some(wanted), Some(pids)) = (self.wanted.get(), self.pids.get()) else { return };
-        let mut looker = ProcessScanner::new(wanted, &self.names, patience);
-        while !patience.has_passed() {
+    /// Scans one process after the other.
+    fn scan_processes(&self, deadline: &ScanDeadline, heartbeat: &Heartbeat) {
+        let (Some(filter), Some(pids)) = (self.filter.get(), self.pids.get()) else { return };
+        let mut scanner = ProcessScanner::new(filter, &self.names, deadline);
+        while !deadline.has_passed() {
             let next = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(&pid) = pids.get(next) else { break };
-            at.store(pid, Ordering::Relaxed);
-            let denied = self.scan_process(pid, &mut looker);
-            if denied {
-                self.unseen.fetch_add(1, Ordering::Relaxed);
+            heartbeat.begin(pid as usize);
+            if self.scan_process(pid, &mut scanner) {
                 self.state().inaccessible.push(pid);
             }
-            self.looked.fetch_add(1, Ordering::Relaxed);
+            self.scanned.fetch_add(1, Ordering::Relaxed);
         }
+        heartbeat.finish();
     }
 
-    /// Looks at one process; was it closed to us.
-    fn scan_process(&self, pid: u32, looker: &mut ProcessScanner<'_>) -> bool {
+    /// Scans one process; returns true if this user may not inspect it.
+    fn scan_process(&self, pid: u32, scanner: &mut ProcessScanner<'_>) -> bool {
         let Ok(task) = self.proc.task(pid) else { return false };
         let mut uses = Vec::new();
         let files = self.holders.get().is_none_or(|holders| holders.contains(&pid));
-        let tables = looker.tables(pid, &task, files, &mut uses);
-        // What is known is put up before something is asked that might not be answered.
+        let tables = scanner.tables(pid, &task, files, &mut uses);
+        // Published before the memory of the process is read, because that may hang.
         self.publish(pid, &uses);
         let before = uses.len();
         let maps = match self.maps.load(Ordering::Relaxed) {
-            true => looker.maps(&task, &mut uses),
+            true => scanner.maps(&task, &mut uses),
             false => Ok(()),
         };
         if uses.len() > before {
             self.publish(pid, &uses);
         }
         if !uses.is_empty() {
-            let words = identity::command_line(&task, looker.text());
-            self.with_blocker(pid, |process| process.command_line = words);
+            let words = identity::command_line(&task, scanner.text());
+            self.with_process(pid, |process| process.command_line = words);
         }
-        if looker.no_program() && self.is_exiting(pid) {
+        if scanner.no_program() && self.is_exiting(pid) {
             self.state().exiting.push(pid);
         }
         let denied = was_denied(&tables) || was_denied(&maps);
-        // One that has left meanwhile hides nothing either.
+        // A process that has exited since then hides nothing.
         denied && !is_kernel_thread(&self.proc, pid).unwrap_or(true)
     }
 
@@ -268,22 +272,23 @@ impl Search {
         if uses.is_empty() {
             return;
         }
-        // A process that has left meanwhile is in nobody's way.
-        let Some(person) = self.identify(pid) else { return };
-        let own =
-            self.own.get_or_init(|| self.identify(std::process::id()).and_then(|me| me.owner));
-        let blocker = process_blocker::blocker(&self.proc, &person, uses.to_vec(), own.as_ref());
-        let mut board = self.state();
-        let known = board.scan.blockers.iter_mut().find(|b| is_process(b, pid));
+        // A process that has exited since then blocks nothing.
+        let Some(process) = self.identify(pid) else { return };
+        let own_unit =
+            self.own_unit.get_or_init(|| self.identify(std::process::id()).and_then(|me| me.owner));
+        let blocker =
+            process_blocker::blocker(&self.proc, &process, uses.to_vec(), own_unit.as_ref());
+        let mut state = self.state();
+        let known = state.scan.blockers.iter_mut().find(|b| is_process(b, pid));
         match known {
             Some(known) => *known = blocker,
-            None => board.scan.blockers.push(blocker),
+            None => state.scan.blockers.push(blocker),
         }
     }
 
-    fn with_blocker(&self, pid: u32, change: impl FnOnce(&mut crate::model::blocker::Process)) {
-        let mut board = self.state();
-        let known = board.scan.blockers.iter_mut().find(|b| is_process(b, pid));
+    fn with_process(&self, pid: u32, change: impl FnOnce(&mut Process)) {
+        let mut state = self.state();
+        let known = state.scan.blockers.iter_mut().find(|b| is_process(b, pid));
         if let Some(process) = known.and_then(|b| b.process.as_mut()) {
             change(process);
         }
@@ -304,49 +309,30 @@ impl Search {
     fn state(&self) -> MutexGuard<'_, SharedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn await_change<'b>(
-        &'b self,
-        board: MutexGuard<'b, SharedState>,
-    ) -> MutexGuard<'b, SharedState> {
-        self.condvar.wait_timeout(board, POLL_INTERVAL).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    fn all_claimed(&self) -> bool {
-        self.pids.get().is_some_and(|pids| self.next.load(Ordering::Relaxed) >= pids.len())
-    }
-
-    fn wanted_threads(&self) -> usize {
-        match self.pids.get() {
-            Some(pids) if pids.len() >= MIN_PROCS_FOR_THREADS => self.processors,
-            _ => 1,
-        }
-    }
 }
 
 fn is_process(blocker: &Blocker, pid: u32) -> bool {
-    blocker.kind == crate::model::blocker::BlockerKind::Process
+    blocker.kind == BlockerKind::Process
         && blocker.process.as_ref().is_some_and(|process| process.pid == pid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::blocker::BlockerKind;
     use crate::platform::linux::blockers::test_support::{Stick, ok};
     use std::process::Command;
 
-    /// What is cheap is named, and the count is true, even when there is no time for the processes.
+    /// Without time for the processes, the mounts are named and the counts are right.
     #[test]
-    fn a_search_without_time_names_what_the_mounts_tell_and_counts_truly() {
+    fn a_scan_without_time_names_mounts_and_counts_processes() {
         let Some(stick) = Stick::new() else { return };
         let inside = stick.mount.join("inside");
         std::fs::create_dir(&inside).unwrap();
         assert!(ok(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inside)));
-        let search = Search::new(&[stick.drive()], Scope::Everything).unwrap();
-        let patience = ScanDeadline::of(Duration::ZERO);
-        patience.end();
-        search.prepare(&patience, &AtomicU32::new(0));
+        let deadline = ScanDeadline::of(Duration::ZERO);
+        deadline.end();
+        let search = Search::new(&[stick.drive()], Scope::Everything, deadline).unwrap();
+        search.run(&Arc::default());
         let scan = search.result(&[]);
         assert!(scan.blockers.iter().any(|b| b.kind == BlockerKind::Mount), "{scan:#?}");
         assert!(!scan.complete);

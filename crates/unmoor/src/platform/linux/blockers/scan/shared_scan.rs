@@ -1,8 +1,8 @@
-//! Is nobody at a drive whose own mounts are idle.
+//! Scan for hidden users of drives whose own mounts are idle.
 //!
-//! That asks for a look at every process and at every mount namespace, and the answer is mostly "nobody".
-//! So drives that are released at the same time share one look. Where it is not "nobody", the drive is
-//! looked at by itself, and what is in the way is named.
+//! Such a scan reads every process and every mount namespace, and mostly finds nothing. So drives that are
+//! released at the same time share one scan. A drive with a finding is scanned again by itself, which names the
+//! blockers.
 
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerScan, Usage, UsageKind};
@@ -13,50 +13,50 @@ use crate::platform::linux::blockers::scan::scan_hidden;
 
 static SCANS: Coalescer<Drive, DriveUsage> = Coalescer::new();
 
-/// Who is at a drive.
+/// Hidden users of a drive, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DriveUsage {
-    /// No process has anything of it open, and nothing of it is mounted in another mount namespace from
-    /// where it does not go with ours.
+    /// No process has a file of the drive open, and no other mount namespace keeps it mounted.
     Unused,
-    /// The same, as far as processes and namespaces could be looked into.
+    /// The same, but some processes or namespaces could not be inspected.
     NoneVisible,
-    /// Somebody, or there was no time to tell.
+    /// There are users, or the time ran out.
     Unknown,
 }
 
-/// Looks who is at this drive.
+/// Scans for hidden users of this drive.
 pub(crate) fn drive_usage(drive: &Drive, deadline: &mut Deadline<'_>) -> DriveUsage {
-    let look = |drives: &[Drive], deadline: &mut Deadline<'_>| {
+    let scan = |drives: &[Drive], deadline: &mut Deadline<'_>| {
         let scan = scan_hidden(drives, deadline);
         match deadline.check() {
-            Ok(()) => drives.iter().map(|drive| scan_drive(drive, &scan)).collect(),
-            // The others may have more time.
+            Ok(()) => drives.iter().map(|drive| usage_of(drive, &scan)).collect(),
+            // The other callers may have more time.
             Err(_) => Vec::new(),
         }
     };
-    SCANS.request(drive.clone(), deadline, look).unwrap_or(DriveUsage::Unknown)
+    SCANS.request(drive.clone(), deadline, scan).unwrap_or(DriveUsage::Unknown)
 }
 
-fn scan_drive(drive: &Drive, scan: &BlockerScan) -> DriveUsage {
-    let is_its = |volume: &String| {
+fn usage_of(drive: &Drive, scan: &BlockerScan) -> DriveUsage {
+    let is_on_drive = |volume: &String| {
         names(drive)
             .chain(drive.volumes.iter().flat_map(|v| &v.other_members))
             .any(|name| name == volume)
     };
-    let counts =
-        |blocker: &Blocker, used: &Usage| is_its(&used.volume) && !is_own_handle(blocker, used);
-    match scan.blockers.iter().any(|b| b.uses.iter().any(|used| counts(b, used))) {
+    let counts = |blocker: &Blocker, usage: &Usage| {
+        is_on_drive(&usage.volume) && !is_own_handle(blocker, usage)
+    };
+    match scan.blockers.iter().any(|b| b.uses.iter().any(|usage| counts(b, usage))) {
         true => DriveUsage::Unknown,
         false if scan.complete => DriveUsage::Unused,
         false => DriveUsage::NoneVisible,
     }
 }
 
-/// Is it the handle that this program itself holds the drive by.
-fn is_own_handle(blocker: &Blocker, used: &Usage) -> bool {
+/// Returns true if this usage is the handle by which this program itself holds the drive.
+fn is_own_handle(blocker: &Blocker, usage: &Usage) -> bool {
     let ours = blocker.process.as_ref().is_some_and(|process| process.pid == std::process::id());
-    ours && used.kind == UsageKind::Device && !used.writing
+    ours && usage.kind == UsageKind::Device && !usage.writing
 }
 
 #[cfg(test)]
@@ -68,37 +68,37 @@ mod tests {
     use std::fs::File;
     use std::time::Duration;
 
-    fn look(drives: &[&Drive]) -> Vec<bool> {
+    fn unused(drives: &[&Drive]) -> Vec<bool> {
         let (clock, cancel) = (Linux::new(), Cancel::new());
         let mut watch = |_| {};
         let end = clock.now() + Duration::from_secs(60);
         let mut deadline = Deadline::until(&clock, end, &cancel, &mut watch);
         let drives: Vec<Drive> = drives.iter().map(|drive| (*drive).clone()).collect();
         let scan = scan_hidden(&drives, &mut deadline);
-        drives.iter().map(|drive| scan_drive(drive, &scan) != DriveUsage::Unknown).collect()
+        drives.iter().map(|drive| usage_of(drive, &scan) != DriveUsage::Unknown).collect()
     }
 
     #[test]
-    fn of_several_drives_in_one_look_only_those_that_nobody_is_at_are_quiet() {
+    fn a_shared_scan_tells_used_drives_from_unused_ones() {
         let sticks = (Stick::new(), Stick::new(), Stick::new(), Stick::new());
         let (Some(idle), Some(open), Some(apart), Some(held)) = sticks else { return };
         let _open = Holder::shell("exec 7>\"$1/there\"", &open.mount);
         let _apart = Holder::in_a_namespace("private", "", &apart.mount);
-        // What this program holds a drive by is nobody else's.
+        // A handle of this program itself does not count.
         let _held = File::open(&held.drive().path).unwrap();
         let drives = [&idle, &open, &apart, &held].map(Stick::drive);
-        assert_eq!(look(&drives.each_ref()), [true, false, false, true]);
-        assert_eq!(look(&[&drives[0]]), [true]);
-        assert_eq!(look(&[&drives[2], &drives[1]]), [false, false]);
+        assert_eq!(unused(&drives.each_ref()), [true, false, false, true]);
+        assert_eq!(unused(&[&drives[0]]), [true]);
+        assert_eq!(unused(&[&drives[2], &drives[1]]), [false, false]);
     }
 
     #[test]
-    fn in_a_copy_that_goes_with_ours_also_what_is_mapped_counts() {
+    fn a_mapped_file_on_a_propagated_copy_counts() {
         let Some(stick) = Stick::new() else { return };
         std::fs::write(stick.mount.join("there"), "mapped").unwrap();
         let shared = stick.share();
         let _copy = Holder::in_a_namespace("slave", "", &shared);
-        assert_eq!(look(&[&stick.drive()]), [true]);
+        assert_eq!(unused(&[&stick.drive()]), [true]);
         // Python's own mmap keeps the file open.
         let script = "assert libc.unshare(0x20000) == 0\n\
                       assert libc.mount(None, b'/', None, 0x84000, None) == 0\n\
@@ -109,6 +109,6 @@ mod tests {
                       leave_others()\n\
                       ready()";
         let Some(_holder) = Holder::python(script, &shared) else { return };
-        assert_eq!(look(&[&stick.drive()]), [false]);
+        assert_eq!(unused(&[&stick.drive()]), [false]);
     }
 }

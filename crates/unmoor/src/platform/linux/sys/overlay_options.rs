@@ -1,0 +1,90 @@
+//! Mount options of overlayfs (Documentation/filesystems/overlayfs.rst), as mountinfo shows them.
+
+use crate::platform::linux::sys::mountinfo::{MountInfo, mount_of, unescape};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// Returns the mounts of the same table that the layers of this overlay lie on.
+pub(crate) fn layer_mounts(lines: &[MountInfo], overlay: &MountInfo) -> Vec<u64> {
+    let layers = layers(&overlay.super_options).into_iter();
+    let paths = layers.map(|(_, layer)| PathBuf::from(OsString::from_vec(layer)));
+    paths.filter_map(|path| mount_of(lines, &path)).map(|mount| mount.id).collect()
+}
+
+/// Returns the layers in the options of an overlay, with the option that names each.
+pub(crate) fn layers(options: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut layers = Vec::new();
+    for option in options.split(|b| *b == b',') {
+        let Some(equals) = option.iter().position(|b| *b == b'=') else { continue };
+        let (name, value) = (&option[..equals], unescape(&option[equals + 1..]));
+        let value = value.as_bytes();
+        match name {
+            b"upperdir" => layers.push(("upperdir", unescaped(value))),
+            b"workdir" => layers.push(("workdir", unescaped(value))),
+            // One directory each, since Linux 6.8.
+            b"lowerdir+" | b"datadir+" => layers.push(("lowerdir", value.to_vec())),
+            b"lowerdir" => {
+                let lower = split(value).into_iter().filter(|layer| !layer.is_empty());
+                layers.extend(lower.map(|layer| ("lowerdir", layer)));
+            }
+            _ => {}
+        }
+    }
+    layers
+}
+
+/// Splits a list of layers at its colons; a backslash escapes the next byte.
+fn split(list: &[u8]) -> Vec<Vec<u8>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = list.iter();
+    while let Some(b) = bytes.next() {
+        match b {
+            b':' => parts.push(Vec::new()),
+            b'\\' => {
+                if let (Some(part), Some(b)) = (parts.last_mut(), bytes.next()) {
+                    part.push(*b);
+                }
+            }
+            b => {
+                if let Some(part) = parts.last_mut() {
+                    part.push(*b);
+                }
+            }
+        }
+    }
+    parts
+}
+
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut bytes = path.iter();
+    while let Some(b) = bytes.next() {
+        out.extend(if *b == b'\\' { bytes.next() } else { Some(b) });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_read_from_the_options() {
+        let options = br"rw,lowerdir=/a\\:b:/c:/d\040e,upperdir=/u,workdir=/w,index=off";
+        let found: Vec<_> =
+            layers(options).into_iter().map(|(r, l)| (r, String::from_utf8(l).unwrap())).collect();
+        let expected = [
+            ("lowerdir", r"/a\"),
+            ("lowerdir", "b"),
+            ("lowerdir", "/c"),
+            ("lowerdir", "/d e"),
+            ("upperdir", "/u"),
+            ("workdir", "/w"),
+        ];
+        assert_eq!(found, expected.map(|(r, l)| (r, l.to_string())));
+        let escaped = layers(br"lowerdir=/a\134:b");
+        assert_eq!(escaped, [("lowerdir", b"/a:b".to_vec())]);
+        assert_eq!(layers(b"lowerdir+=/a:b"), [("lowerdir", b"/a:b".to_vec())]);
+    }
+}
