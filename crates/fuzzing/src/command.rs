@@ -1,7 +1,7 @@
 //! Parsers of the command's input, and the escaping of its output.
 
 use crate::args::{Cli, with_command_first};
-use crate::escape::{escape, escape_os};
+use crate::escape::{self, escape_os};
 use crate::table::Table;
 use crate::{Parser, duration};
 use clap::Parser as _;
@@ -17,12 +17,12 @@ pub const PARSERS: [Parser; 4] =
 /// would obey; escaping it again changes nothing.
 pub fn escaping(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let line = escape(&text);
+    let line = escape::escape(&text);
     assert!(is_harmless(&line));
-    assert_eq!(escape(&line), line);
+    assert_eq!(escape::escape(&line), line);
     let line = escape_os(os(bytes));
     assert!(is_harmless(&line));
-    assert_eq!(escape(&line), line);
+    assert_eq!(escape::escape(&line), line);
     // Ordinary text is left alone.
     if bytes.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
         assert_eq!(line.as_bytes(), bytes);
@@ -72,7 +72,7 @@ pub fn arguments(bytes: &[u8]) {
     assert!(left.is_empty() || left == ["eject"], "{left:?} was made up");
     if let Err(error) = Cli::try_parse_from(ordered) {
         for line in error.render().to_string().lines() {
-            assert!(is_harmless(&escape(line)));
+            assert!(is_harmless(&escape::escape(line)));
         }
     }
 }

@@ -1,19 +1,16 @@
-//! The command line: one struct a command, with comments written for the reader of `--help`.
+//! Command line arguments: one struct for each command. Doc comments are the text of `--help`.
 
 use crate::duration;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// Lets go of removable media safely
-///
-/// Flushes what was written, makes sure that nobody uses the drive, dismounts it, ejects the medium
-/// or powers the device off, and looks whether that really happened. If something is in the way, it
-/// says what.
 #[derive(Debug, Parser)]
 #[command(
     name = "unmoor",
     version,
+    about = ABOUT,
     max_term_width = 100,
     override_usage = "unmoor [OPTIONS] TARGET...\n       unmoor COMMAND [OPTIONS] [TARGET...]",
     arg_required_else_help = true,
@@ -25,19 +22,24 @@ pub struct Cli {
     pub command: Command,
 }
 
-const AFTER_HELP: &str = "\
-A word that is no command is a target to eject: `unmoor sdb` is `unmoor eject sdb`.
+const ABOUT: &str = "\
+Safely releases removable media
 
-A target is a drive (sdb, /dev/sdb, E:), a volume on it (/dev/sdb1), the place where it is mounted
-or any file there (/media/stick), LABEL=Holiday, UUID=1234-ABCD, PARTLABEL=…, PARTUUID=…, or a
-simulated drive (sim:stick). It always means the whole drive.
+Flushes cached writes, checks that nothing uses the drive, dismounts it, ejects the medium or powers
+the device off, and verifies that it happened. If something uses the drive, unmoor says what it is
+and how to close it.";
+
+const AFTER_HELP: &str = "\
+TARGET is a drive (sdb, /dev/sdb, E:), a partition (/dev/sdb1), a mount point or any path below it
+(/media/stick), LABEL=Holiday, UUID=1234-ABCD, PARTLABEL=…, PARTUUID=…, or a simulated drive to try
+things out (sim:stick). It always means the whole drive.
 
 Exit codes: 0 released, 1 failed or refused, 2 wrong usage, 3 in use, 4 no medium, 5 not permitted,
 6 no such target, 7 not supported by this drive, 130 interrupted.
 
-`unmoor demo` shows all of it, with nothing plugged in.";
+`unmoor COMMAND --help` explains a command. `unmoor demo` shows a release, with no drive needed.";
 
-/// What to do. Keep [`COMMANDS`] in step.
+/// The commands. Keep [`COMMANDS`] in step.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Eject(Eject),
@@ -51,102 +53,105 @@ pub enum Command {
     Demo(Demo),
 }
 
-/// The first words that are commands and not targets.
+/// First words that are commands and not targets.
 pub const COMMANDS: [&str; 10] =
     ["eject", "load", "flush", "remount", "attach", "list", "status", "who", "demo", "help"];
 
-/// Flush, dismount and eject, and look whether it really happened
+/// Release drives: flush, dismount, eject and verify (the default command)
 ///
-/// Nothing is dismounted until everything on the drive was found idle, and nothing is ejected unless
-/// everything could be written.
+/// Nothing is dismounted while anything on the drive is in use, and nothing is ejected before
+/// everything was written.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  unmoor eject /media/stick         by the place where it is mounted
-  unmoor eject --wait 30s sdb       if it is in use, try again for half a minute
-  unmoor eject --kill sdb           end what uses it, after a question
-  unmoor eject --power-off sdb      the USB disk may be unplugged afterwards
-  unmoor eject sdb sdc sr0          all three at the same time
-  unmoor eject --all-removable      whatever can be taken out
-  unmoor eject --dry-run E:         what would be done")]
+  unmoor eject /media/stick         the drive that is mounted there
+  unmoor eject --wait 30s sdb       if it is in use, retry for half a minute
+  unmoor eject --kill sdb           end the programs that use it, after a question
+  unmoor eject --power-off sdb      a USB disk: safe to unplug afterwards
+  unmoor eject sdb sdc sr0          three drives at the same time
+  unmoor eject --all-removable      every drive that can be taken out or unplugged
+  unmoor eject --dry-run E:         print what would be done")]
 pub struct Eject {
     /// Drives to release: sdb, /dev/sdb1, /media/stick, LABEL=Holiday, E:
     ///
-    /// Several are released at the same time. What lies on several of them (an array, a volume group)
-    /// is taken down once, and all of those are released or none.
+    /// Several drives are released at the same time. An array or a volume group over several of them
+    /// is taken down once, and either all of its drives are released or none.
     #[arg(required_unless_present = "all_removable", value_name = "TARGET")]
     pub targets: Vec<OsString>,
-    /// Release every drive that can be taken out or unplugged and has a medium in it
+    /// Release every drive that can be taken out or unplugged
     ///
-    /// Never a drive of the running system, a built-in one, or an image; -v says which are left out and
-    /// why.
+    /// Skips drives without a medium, drives of the running system, built-in drives and images; -v
+    /// lists the skipped drives and why.
     #[arg(long, conflicts_with = "targets")]
     pub all_removable: bool,
     /// With --all-removable: the simulated drives
     #[arg(long, hide = true, requires = "all_removable", conflicts_with = "targets")]
     pub simulated: bool,
-    /// Dismount even what is in use; what is open there then fails
+    /// Dismount even if in use; programs with open files there get errors
     ///
-    /// Everything is flushed first. Programs that still have files open get an error from then on
+    /// Everything is flushed first. From then on, programs that still have files open get an error
     /// (Linux: EIO, Windows: ERROR_NOT_READY).
     #[arg(long, short)]
     pub force: bool,
-    /// Go on although something could not be written: it is lost
+    /// Continue even if data could not be written; that data is lost
     ///
     /// --force alone never does this.
     #[arg(long)]
     pub discard_unwritten: bool,
-    /// Switch swap on the drive off first, instead of refusing the drive (Linux)
-    #[arg(long)]
+    /// Turn off swap on the drive first, instead of refusing (Linux)
+    #[arg(long, hide = cfg!(windows))]
     pub swapoff: bool,
-    /// If it is in use, try again for this long [default: 0]
+    /// If the drive is in use, retry for this long [default: 0]
     ///
-    /// 10s, 2m, 500ms; a bare number is seconds. Even without it, a moment is waited for programs that
-    /// look at every new drive.
+    /// TIME is 10s, 2m or 500ms; a bare number is seconds. Even with 0, unmoor retries for a
+    /// moment, because some programs scan every new drive.
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub wait: Option<Duration>,
-    /// End the programs that are in the way, once --wait is over (Linux)
+    /// End the programs that still use the drive after --wait (Linux)
     ///
-    /// Shows them and asks on a terminal; elsewhere it needs --yes. Each is asked to end (SIGTERM), and
-    /// made to (SIGKILL) when it has not done so after --grace. Services and containers are named with
-    /// the command that stops them, and never ended; nor is anybody while something else would be in
-    /// the way all the same.
-    #[arg(long, short)]
+    /// Lists the programs and asks for confirmation on a terminal; elsewhere it needs --yes. Each
+    /// program gets SIGTERM, then SIGKILL if it has not exited after --grace. Services and containers
+    /// are never ended; the command that stops them is printed instead. No program is ended while
+    /// something else would still block the release.
+    #[arg(long, short, hide = cfg!(windows))]
     pub kill: bool,
-    /// End them without asking
-    #[arg(long, short, requires = "kill")]
+    /// With --kill: end the programs without asking
+    #[arg(long, short, requires = "kill", hide = cfg!(windows))]
     pub yes: bool,
-    /// How long a program gets to end by itself [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "kill")]
+    /// With --kill: time for a program to exit before SIGKILL [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "kill", hide = cfg!(windows))]
     pub grace: Option<Duration>,
-    /// Give up after this long altogether [default: 30s a step, as long as needed to write]
+    /// Give up after this long in total [default: 30s per step; writing may take longer]
+    ///
+    /// Without it, each step (flush, lock, dismount, eject, …) has 30 seconds, and writing goes on for
+    /// as long as data still moves.
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
-    /// Flush and dismount, and leave the medium in the drive
+    /// Flush and dismount only; leave the medium in the drive
     #[arg(long, short = 'u', conflicts_with = "power_off")]
     pub dismount_only: bool,
-    /// Take the whole device off its bus, as before unplugging it
+    /// Power the whole device off, so that it is safe to unplug
     #[arg(long, short)]
     pub power_off: bool,
-    /// Take the volumes offline once they are dismounted, so that nothing mounts them again (Windows)
+    /// Keep the volumes offline afterwards, so that nothing mounts them again (Windows)
     ///
-    /// Needs an administrator. `unmoor remount` takes them online.
-    #[arg(long)]
+    /// Needs an administrator. `unmoor remount` brings them back.
+    #[arg(long, hide = cfg!(not(windows)))]
     pub offline: bool,
-    /// Do not look whether the drive did what it said
+    /// Do not verify that the drive did what it was told
     #[arg(long)]
     pub no_verify: bool,
-    /// Say what would be done, and touch nothing
+    /// Print what would be done, and change nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
     #[command(flatten)]
     pub output: Output,
 }
 
-/// Take the medium in: close the tray
+/// Close the tray of a CD or DVD drive
 #[derive(Debug, Args)]
 pub struct Load {
-    /// Drives to load
+    /// Drives whose tray is to be closed: sr0, /dev/sr0, D:
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<OsString>,
     /// Give up after this long [default: 30s]
@@ -156,21 +161,22 @@ pub struct Load {
     pub output: Output,
 }
 
-/// Write everything that is in the cache for these drives, and leave them as they are
+/// Write all cached data to the drives, and leave them mounted
 #[derive(Debug, Args)]
 pub struct Flush {
     /// Drives to flush
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<OsString>,
-    /// Give up after this long [default: as long as bytes still move]
+    /// Give up after this long [default: 30s per step; writing may take longer]
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
     #[command(flatten)]
     pub output: Output,
 }
 
-/// Have the system mount again what was dismounted and is still in the drive (Windows)
+/// Mount again what was dismounted and is still in the drive (Windows)
 #[derive(Debug, Args)]
+#[command(hide = cfg!(not(windows)))]
 pub struct Remount {
     /// Drives to mount
     #[arg(required = true, value_name = "TARGET")]
@@ -179,14 +185,14 @@ pub struct Remount {
     pub output: Output,
 }
 
-/// Bring back what --power-off took off its bus and nobody has unplugged since (Linux)
+/// Bring back a drive that was powered off and is still plugged in (Linux)
 ///
-/// Without a port it lists those that have something plugged in which the system does not use.
+/// Without a port, lists the ports with such a drive.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(hide = cfg!(windows), after_help = "\
 Examples:
-  unmoor attach                what could be brought back
-  unmoor attach usb:1-4.1      the port that `eject --power-off` named")]
+  unmoor attach                list what could be brought back
+  unmoor attach usb:1-4.1      the port that `eject --power-off` printed")]
 pub struct Attach {
     /// Ports: usb:1-4.1, scsi:2:0:0:0, pci:0000:01:00
     #[arg(value_name = "PORT")]
@@ -194,78 +200,103 @@ pub struct Attach {
     /// Give up after this long [default: 30s]
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
-    /// Say what would be done, and touch nothing
+    /// Print what would be done, and change nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
     #[command(flatten)]
     pub output: Output,
 }
 
-/// Show removable drives and what is on them
+/// List removable drives and the volumes on them
 #[derive(Debug, Args)]
 pub struct List {
-    /// Show the built-in drives too
+    /// Include built-in drives
     #[arg(long, short)]
     pub all: bool,
-    /// Show the simulated drives instead, which `sim:NAME` names
+    /// List the simulated drives instead: targets named sim:NAME, to try things out
     #[arg(long)]
     pub simulated: bool,
-    /// Print a JSON document instead (see docs/json.md)
+    /// Print one JSON document instead of text
     #[arg(long, short)]
     pub json: bool,
 }
 
-/// Show one drive in full, and what `eject` would do with it
+/// Show drives in detail, and what `eject` would do
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Drives to show; without any, all removable ones
+    /// Drives to show [default: all removable drives]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<OsString>,
-    /// Print a JSON document instead (see docs/json.md)
+    /// Print one JSON document instead of text
     #[arg(long, short)]
     pub json: bool,
 }
 
-/// Show who is in the way of a release, and what would move them
+/// Show which programs and mounts keep a drive from being ejected, and how to close them
 ///
-/// Exits with 0 when nothing is in the way, 3 when something is, and 5 when nothing was found but not
-/// everything could be seen.
+/// Exit code 0: the drive is not in use. 3: it is in use. 5: no user was found, but not every process
+/// could be inspected.
 #[derive(Debug, Args)]
 pub struct Who {
-    /// Drives to look at
+    /// Drives to check
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<OsString>,
     #[command(flatten)]
     pub output: Output,
 }
 
-/// Show a refused and a successful release, with nothing to plug in
+/// Show a refused and a successful release, with no drive needed
 ///
-/// As root on Linux with loop devices: on a real file system in an image file. Elsewhere, on drives in
-/// memory. It touches only what it made, and takes that away again.
+/// As root on Linux, uses a real file system in an image file; otherwise a drive in memory. Touches
+/// only what it made, and removes it afterwards.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Use drives in memory even where a real one could be made
+    /// Use a drive in memory even where a real file system could be made
     #[arg(long)]
     pub simulated: bool,
 }
 
-/// How much is said, and in which language.
+/// Output options of most commands.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// Print one JSON document on standard output instead (see docs/json.md)
+    /// Print one JSON document instead of text
     #[arg(long, short)]
     pub json: bool,
-    /// Show every step, how long it took, and every method tried
+    /// Print every step with its duration, and every method tried
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Show errors only
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
 }
 
-/// The command line with its command in front: `unmoor sdb` means `unmoor eject sdb`, and
-/// `unmoor --json list` means `unmoor list --json`.
+/// Heading of the options of `eject` in the help of `unmoor` itself.
+const DEFAULT_OPTIONS: &str = "Options of eject, the default command";
+
+/// Builds the command line. The top level lists the options of `eject` for `--help` alone:
+/// [`with_command_first`] puts a command before every option.
+pub fn cli() -> clap::Command {
+    let top = Cli::command();
+    let eject = top.find_subcommand("eject").cloned().unwrap_or_default();
+    let options = eject.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set());
+    top.args(options.map(summary).collect::<Vec<_>>())
+}
+
+/// Returns the option with the first line of its help, and without its rules.
+fn summary(option: &Arg) -> Arg {
+    let option = option.clone().help_heading(DEFAULT_OPTIONS);
+    let none = || Resettable::<clap::Id>::Reset;
+    option.long_help(None).conflicts_with(none()).requires(none())
+}
+
+/// Parses the command line, the program's name first.
+pub fn parse(words: Vec<OsString>) -> Result<Command, clap::Error> {
+    let matches: ArgMatches = cli().try_get_matches_from(with_command_first(words))?;
+    Ok(Cli::from_arg_matches(&matches)?.command)
+}
+
+/// Moves the command to the front: `unmoor sdb` becomes `unmoor eject sdb`, and `unmoor --json list`
+/// becomes `unmoor list --json`.
 pub fn with_command_first(mut words: Vec<OsString>) -> Vec<OsString> {
     let is = |w: &OsString, all: &[&str]| all.iter().any(|c| w.as_os_str() == *c);
     let Some(first) = words.get(1) else { return words };
@@ -282,8 +313,8 @@ pub fn with_command_first(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
-/// Where the first word stands that is neither an option nor the value of one: a command, or a target.
-/// After `--` everything is a target.
+/// Returns the index of the first word that is neither an option nor its value: a command or a target.
+/// After `--` every word is a target.
 pub fn first_word(words: &[OsString]) -> Option<usize> {
     let mut at = 1;
     while let Some(word) = words.get(at).map(|word| word.as_encoded_bytes()) {
@@ -297,7 +328,7 @@ pub fn first_word(words: &[OsString]) -> Option<usize> {
     None
 }
 
-/// Is this an option whose value is the next word.
+/// Returns true if this is an option whose value is the next word.
 fn takes_the_next(word: &[u8]) -> bool {
     match word {
         b"--wait" | b"--timeout" | b"--grace" => true,
@@ -310,7 +341,6 @@ fn takes_the_next(word: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn reordered(line: &str) -> String {
         let words = line.split(' ').map(OsString::from).collect();

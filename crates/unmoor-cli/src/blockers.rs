@@ -1,4 +1,4 @@
-//! What is in the way, in lines for a person: grouped by process, what to close first comes first.
+//! Formats blockers for people: one block per process, in the order in which to close them.
 
 use crate::escape::escape_os;
 use crate::truncate::{cut, shortened};
@@ -7,52 +7,52 @@ use unmoor::{
     Blocker, BlockerKind, BlockerScan, Process, Termination, TerminationResult, Usage, UsageKind,
 };
 
-/// How many uses of one process are shown in a refusal; `who` shows them all.
+/// Maximum number of uses of one process in a refusal; `who` prints all of them.
 const MAX_NAMED: usize = 3;
 
-/// How much is shown.
+/// Amount of detail.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Room {
-    /// Every use, and command lines too.
+    /// Prints every use, and command lines.
     pub all: bool,
-    /// Paths are shortened so that their lines are no wider than this many columns. Commands stay whole:
-    /// they have to work as they are printed.
+    /// Maximum line width in columns; longer paths are shortened. Commands are never shortened, so that
+    /// they can be pasted.
     pub width: Option<usize>,
 }
 
-/// One line a use, with the process in front, and below it what would move it.
+/// Formats one line per use, with the process first and its remedy below.
 pub fn lines(scan: &BlockerScan, room: Room) -> Vec<String> {
     let mut out = Vec::new();
     for blocker in &scan.blockers {
         uses(blocker, room, &mut out);
-        out.extend(remedy(blocker).map(|remedy| format!("      to move it: {remedy}")));
+        out.extend(remedy(blocker).map(|remedy| format!("      fix: {remedy}")));
     }
     for blocker in &scan.readers {
         let who = blocker.process.as_ref().map_or_else(|| blocker.description.clone(), name);
         out.push(format!(
-            "  note: {who} has the device itself open: not in the way of a release, and cut off by it"
+            "  note: {who} has the device itself open: does not block a release, and is cut off by it"
         ));
     }
     out.extend(scan.notes.iter().map(|note| format!("  note: {note}")));
     if scan.inaccessible_processes > 0 {
         out.push(format!(
-            "  note: {} could not be looked into for want of permission",
+            "  note: {} could not be inspected (permission denied)",
             processes(scan.inaccessible_processes)
         ));
     } else if !scan.complete && scan.notes.is_empty() {
-        out.push("  note: the search did not see everything".into());
+        out.push("  note: the search was incomplete".into());
     }
     out
 }
 
-/// Who it is and what it uses, without what would move it.
+/// Formats one blocker and its uses, without the remedy.
 pub fn who(blocker: &Blocker, room: Room) -> Vec<String> {
     let mut out = Vec::new();
     uses(blocker, room, &mut out);
     out
 }
 
-/// Everything in the way by its name alone, to tell who has left: a process by its number.
+/// Returns one name per blocker, to compare two scans: a process by its number.
 pub fn names(scan: &BlockerScan) -> Vec<String> {
     let name = |blocker: &Blocker| match user(blocker) {
         Some(process) => format!("{} (pid {})", escape_os(&process.name), process.pid),
@@ -61,8 +61,8 @@ pub fn names(scan: &BlockerScan) -> Vec<String> {
     scan.blockers.iter().map(name).collect()
 }
 
-/// The process that uses the drive. One that only lives in a mount namespace which has the drive mounted
-/// uses nothing by itself.
+/// Returns the process that uses the drive. A process that merely lives in a mount namespace where the
+/// drive is mounted uses nothing by itself.
 pub fn user(blocker: &Blocker) -> Option<&Process> {
     blocker.process.as_ref().filter(|_| blocker.kind == BlockerKind::Process)
 }
@@ -85,7 +85,7 @@ fn uses(blocker: &Blocker, room: Room, out: &mut Vec<String>) {
             }
         }
     }
-    // Three that are called python3 are told apart by that.
+    // The command line distinguishes several processes named python3.
     if room.all && process.command_line.len() > 1 {
         let words: Vec<String> = process.command_line.iter().map(escape_os).collect();
         let before = "      runs as: ";
@@ -101,29 +101,29 @@ fn remedy(blocker: &Blocker) -> Option<String> {
     }
 }
 
-/// What came of a program that was told to end.
+/// Formats the result of terminating one process.
 pub fn termination(ended: &Termination) -> String {
     let who = name(&ended.process);
     match ended.result {
-        TerminationResult::Exited => format!("  {who}: ended, as it was asked to"),
+        TerminationResult::Exited => format!("  {who}: exited when asked to"),
         TerminationResult::Killed => {
-            format!("  {who}: killed, because it did not end when asked to")
+            format!("  {who}: killed, because it did not exit when asked to")
         }
         TerminationResult::Signaled => {
-            format!("  {who}: asked to end; whether it did was not waited for")
+            format!("  {who}: asked to exit; its exit was not waited for")
         }
-        _ => format!("  {who}: killed, and still there: the system does not let go of it"),
+        _ => format!("  {who}: killed, but still there: the kernel has not removed it"),
     }
 }
 
-/// `vim (pid 4312, anna, session-3.scope)`.
+/// Formats a process: `vim (pid 4312, anna, session-3.scope)`.
 fn name(process: &Process) -> String {
     let parts = [Some(format!("pid {}", process.pid)), process.user.clone(), process.unit.clone()];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     format!("{} ({})", escape_os(&process.name), parts.join(", "))
 }
 
-/// What is used and how, after who uses it.
+/// Formats one use: path, kind of use, descriptor, thread.
 fn usage(before: &str, one: &Usage, room: Room) -> String {
     let fd = one.fd.map(|fd| format!(" (handle {fd})")).unwrap_or_default();
     let thread = one.thread.map(|thread| format!(", by thread {thread}")).unwrap_or_default();
@@ -147,7 +147,7 @@ fn usage(before: &str, one: &Usage, room: Room) -> String {
     format!("{before}{}{after}", shortened(&path, limit))
 }
 
-/// `1 process`, `12 processes`.
+/// Formats a count: `1 process`, `12 processes`.
 pub fn processes(count: usize) -> String {
     if count == 1 { "1 process".into() } else { format!("{count} processes") }
 }
@@ -195,7 +195,7 @@ mod tests {
         let scan = BlockerScan { inaccessible_processes: 7, ..BlockerScan::default() };
         assert_eq!(
             lines(&scan, Room::default()),
-            ["  note: 7 processes could not be looked into for want of permission"]
+            ["  note: 7 processes could not be inspected (permission denied)"]
         );
         assert_eq!(lines(&BlockerScan::default(), Room::default()).len(), 1);
     }

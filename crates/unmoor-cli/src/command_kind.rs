@@ -1,8 +1,8 @@
-//! The commands that act on targets.
+//! Commands that act on targets.
 
 use unmoor::Goal;
 
-/// What was asked for: it decides what success is called.
+/// Command, which decides what success is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandKind {
     Eject(Goal),
@@ -15,7 +15,7 @@ pub enum CommandKind {
 }
 
 impl CommandKind {
-    /// Its name on the command line and in the JSON document.
+    /// Returns the name on the command line and in the JSON document.
     pub fn name(self) -> &'static str {
         match self {
             CommandKind::Eject(_) => "eject",

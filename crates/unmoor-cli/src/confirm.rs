@@ -1,4 +1,4 @@
-//! Asking the user on the terminal whether programs may be ended. The default is no.
+//! Asks on the terminal whether programs may be ended. The default is no.
 
 use crate::console::{self, Style, print_err};
 use crate::{blockers, messages};
@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use unmoor::{Blocker, Deadline, Drive, PromptFn};
 
-/// How often it is looked whether the user wished to stop instead of answering.
+/// Interval between checks for Ctrl-C and the timeout while waiting for an answer.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Is somebody there who can answer.
+/// Returns true if a terminal can show the question and read the answer.
 pub fn can_answer() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks for one drive at a time.
+/// Returns a prompt that asks for one drive at a time.
 pub fn user() -> PromptFn {
     let one_at_a_time = Mutex::new(());
     Arc::new(move |drive, programs, wait| {
@@ -34,8 +34,7 @@ fn question(drive: &Drive, programs: &[&Blocker]) -> Vec<String> {
     lines
 }
 
-/// Reads a line on a thread of its own: whoever presses Ctrl-C or has set a timeout is not left to wait
-/// for a line that does not come.
+/// Reads a line on its own thread, so that Ctrl-C and the timeout end the wait.
 fn answer(prompt: &str, wait: &Deadline<'_>) -> bool {
     let mut err = io::stderr().lock();
     _ = write!(err, "{prompt}").and_then(|()| err.flush());
@@ -49,14 +48,14 @@ fn answer(prompt: &str, wait: &Deadline<'_>) -> bool {
     if reader.is_err() {
         return false;
     }
-    // A simulated machine's clock stands still while the user thinks; his does not.
+    // A simulated clock stands still meanwhile, so the real one counts.
     let until = Instant::now() + wait.remaining();
     loop {
         match heard.recv_timeout(POLL_INTERVAL) {
             Ok(yes) => return yes,
             Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) if wait.check().is_err() || Instant::now() >= until => {
-                // The prompt's line is not ended by an answer.
+                // Ends the prompt's line.
                 print_err(Style::Plain, "");
                 return false;
             }

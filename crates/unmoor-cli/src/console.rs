@@ -1,11 +1,11 @@
-//! Where words go: results to standard output, everything else to standard error, all of it escaped.
+//! Prints results to standard output and everything else to standard error, escaped.
 //!
-//! Nothing here asks the system anything before there is something to colour or to measure.
+//! Asks nothing about the terminal before a line needs a colour or a width.
 
 use crate::escape::escape;
 use std::io::{self, IsTerminal, Write};
 
-/// What a line is about, which decides its colour on a terminal.
+/// Kind of line, which decides its colour on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Plain,
@@ -21,7 +21,7 @@ pub fn print_out(style: Style, line: &str) {
     let mut out = io::stdout().lock();
     let line =
         styled(style, line, style != Style::Plain && out.is_terminal(), console::Style::for_stdout);
-    // A reader who left (`unmoor list | head -1`) is no reason to stop, still less to panic.
+    // A closed pipe (`unmoor list | head -1`) is no reason to stop or panic.
     _ = out.write_all(line.as_bytes());
 }
 
@@ -33,8 +33,7 @@ pub fn print_err(style: Style, line: &str) {
     _ = err.write_all(line.as_bytes());
 }
 
-/// The line as it is written, in one piece. Where there is no terminal, nothing is asked about its
-/// colours.
+/// Returns the line with its colours and newline, to be written in one piece.
 fn styled(
     style: Style,
     line: &str,
@@ -59,12 +58,12 @@ fn terminal_style(style: Style) -> console::Style {
     }
 }
 
-/// Is somebody watching standard error, on a terminal that can draw a line anew.
+/// Returns true if standard error is a terminal that can redraw lines.
 pub fn is_watched() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
 }
 
-/// The width of the terminal that standard output goes to; `None` when it goes elsewhere.
+/// Returns the width of the terminal on standard output, or `None` without one.
 pub fn width() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
@@ -72,7 +71,7 @@ pub fn width() -> Option<usize> {
     console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
 }
 
-/// The same of standard error.
+/// Returns the width of the terminal on standard error, or `None` without one.
 pub fn width_of_errors() -> Option<usize> {
     if !io::stderr().is_terminal() {
         return None;
@@ -80,12 +79,12 @@ pub fn width_of_errors() -> Option<usize> {
     console::Term::stderr().size_checked().map(|(_, columns)| usize::from(columns))
 }
 
-/// Can the reader's system show line-drawing characters.
+/// Returns true if the locale can show line-drawing characters.
 pub fn has_lines() -> bool {
     if cfg!(windows) {
         return true;
     }
-    // The order in which setlocale(3) looks.
+    // In the order of setlocale(3).
     let set = |name: &&str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(set).and_then(std::env::var_os);
     locale.is_some_and(|l| {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Nobody waits longer than this for a drive: a greater number is a slip of the finger.
+/// Maximum length of time; anything longer is a typing error.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// Reads a length of time.
+/// Parses a length of time.
 pub fn parse(given: &str) -> Result<Duration, String> {
     let mut rest = given.trim();
     if rest.is_empty() {
@@ -40,7 +40,7 @@ fn seconds_of(unit: &str) -> Option<f64> {
     })
 }
 
-/// A length of time, short: `0.4 ms`, `230 ms`, `4.2 s`, `2 min 5 s`.
+/// Formats a length of time: `0.4 ms`, `230 ms`, `4.2 s`, `2 min 5 s`.
 pub fn words(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {

@@ -1,16 +1,16 @@
-//! Text from strangers, made harmless before it reaches a terminal.
+//! Escapes untrusted text before it reaches a terminal.
 //!
-//! Labels, file names, process names and what drives say of themselves may hold escape sequences that
-//! repaint the screen, newlines that forge a line of ours, and bidirectional controls that turn a
-//! name around. Everything that is printed for people goes through [`escape`] at the last moment, so
-//! nothing has to be remembered where a sentence is made.
+//! Labels, file names, process names and drive models may hold escape sequences that repaint the
+//! screen, newlines that forge a line, and bidirectional controls that reverse a name. All text for
+//! people passes through [`escape`] right before it is printed, so the code that builds sentences need
+//! not care.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::Write;
 
-/// The text on one line, with everything that a terminal would obey or not show written out:
-/// `\n`, `\x1b`, `\u{202e}`. Backslashes stay, since Windows paths are full of them.
+/// Returns the text on one line, with control and invisible characters written out: `\n`, `\x1b`,
+/// `\u{202e}`. Keeps backslashes, since Windows paths are full of them.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(is_harmful) {
         return Cow::Borrowed(text);
@@ -29,7 +29,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// As [`escape`], for what need not be UTF-8: a byte that is not appears as `\xff`.
+/// As [`escape`], for text that need not be UTF-8: an invalid byte becomes `\xff`.
 pub fn escape_os(text: impl AsRef<OsStr>) -> String {
     let text = text.as_ref();
     match text.to_str() {
@@ -51,14 +51,14 @@ fn escape_unreadable(text: &OsStr) -> String {
     out
 }
 
-/// Windows: names are UTF-16 in which a surrogate may stand alone; it becomes U+FFFD.
+/// Windows: an unpaired UTF-16 surrogate becomes U+FFFD.
 #[cfg(not(unix))]
 fn escape_unreadable(text: &OsStr) -> String {
     escape(&text.to_string_lossy()).into_owned()
 }
 
-/// Control characters (C0, DEL, C1), line and paragraph separators, and the invisible format
-/// characters. Not the two joiners, without which some languages and emoji cannot be written.
+/// Returns true for control characters (C0, DEL, C1), line and paragraph separators, and invisible
+/// format characters. The two joiners are allowed: some languages and emoji need them.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,

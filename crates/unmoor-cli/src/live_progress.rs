@@ -1,8 +1,6 @@
-//! What is shown while several drives are worked on: a line for each on a terminal, redrawn as it goes
-//! on. It only listens to the events.
+//! Progress of several drives: one line each on a terminal, redrawn on every event.
 //!
-//! A single drive has the line to itself ([`Progress`]); where nobody watches, each says in plain lines
-//! what it would say alone.
+//! A single drive uses [`Progress`]; without a terminal, every drive prints plain lines as if alone.
 
 use crate::args::Output;
 use crate::console::{self, Style, print_err};
@@ -14,14 +12,14 @@ use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 use unmoor::{Confirm, Event, Kill, Options, Step};
 
-/// What is over sooner is not worth a line: it would only flash.
+/// Time before the first line is drawn; a shorter run would only flash.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Shows the events of the targets of one call.
+/// Shows the events of all targets of one call.
 pub enum LiveProgress {
-    /// Each as if it were alone.
+    /// Plain lines for each target.
     Plain(Vec<Progress>),
-    /// A line for each.
+    /// One redrawn line per target.
     Lines(Live),
 }
 
@@ -47,7 +45,7 @@ impl LiveProgress {
         }
     }
 
-    /// Shows what this event of that target tells.
+    /// Shows one event of the target.
     pub fn on_event(&mut self, target: usize, event: &Event<'_>) {
         match self {
             LiveProgress::Plain(all) => all[target].on_event(event),
@@ -55,7 +53,7 @@ impl LiveProgress {
         }
     }
 
-    /// The target is over: its line goes, and `print` says what came of it.
+    /// Removes the target's line, and lets `print` print its result.
     pub fn finish(&mut self, target: usize, print: impl FnOnce()) {
         match self {
             LiveProgress::Plain(all) => {
@@ -90,7 +88,7 @@ impl Live {
             let bar = all.add(ProgressBar::new_spinner().with_style(style.clone()));
             let name = escape_os(name);
             bar.set_prefix(name.clone());
-            bar.set_message("looking for it");
+            bar.set_message("resolving");
             Line { name, bar }
         };
         let lines = names.map(line).collect();
@@ -127,19 +125,19 @@ impl Live {
     }
 }
 
-/// What the drive is at, where the event tells.
+/// Returns what the drive is doing, if the event says so.
 fn state(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Started(step) => match step {
-            Step::Resolve => "looking for it",
+            Step::Resolve => "resolving",
             Step::Flush => "writing",
-            Step::Lock => "looking whether it is in use",
+            Step::Lock => "checking whether it is in use",
             Step::Dismount => "dismounting",
             Step::Eject => "ejecting",
             Step::PowerOff => "powering off",
             Step::Load => "loading",
             Step::Mount => "mounting",
-            Step::Verify => "looking whether it really happened",
+            Step::Verify => "verifying",
             _ => return None,
         }
         .into(),
@@ -148,7 +146,7 @@ fn state(event: &Event<'_>) -> Option<String> {
         }
         Event::Waiting { error, remaining: left } => {
             let left = duration::words(*left);
-            format!("{}; {left} left to wait (Ctrl-C stops)", escape(&error.to_string()))
+            format!("{}; waiting {left} more (Ctrl-C stops)", escape(&error.to_string()))
         }
         _ => return None,
     })

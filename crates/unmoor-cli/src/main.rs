@@ -1,4 +1,4 @@
-//! The command: arguments in, library calls, words out. It has no procedure of its own.
+//! The command: parses arguments, calls the library, prints. It contains no procedure of its own.
 
 mod args;
 mod blockers;
@@ -23,19 +23,17 @@ mod truncate;
 mod typo;
 
 use args::Command;
-use clap::Parser;
 use commands::{attach, list, release, status, who};
 use console::{Style, print_err, print_out};
 use outcome::Outcome;
 use std::process::ExitCode;
 use unmoor::{Error, ErrorKind};
 
-/// The exit code of a command line that cannot be understood.
+/// Exit code for a command line that cannot be understood.
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    // A panic has said where on standard error; every lock was a guard and is gone. Its exit code is
-    // one of the documented.
+    // The panic message is on standard error, and every lock was released while unwinding.
     let code = std::panic::catch_unwind(run).unwrap_or(Outcome::Failed.exit_code());
     ExitCode::from(code)
 }
@@ -47,12 +45,11 @@ fn run() -> u8 {
             Style::Bad,
             &format!("unmoor: there is no command {word}; did you mean {command}?"),
         );
-        print_err(Style::Plain, &format!("  to eject what is called so: unmoor eject {word} …"));
+        print_err(Style::Plain, &format!("  to eject a drive of that name: unmoor eject {word} …"));
         return WRONG_USAGE;
     }
-    let words = args::with_command_first(words);
-    let command = match args::Cli::try_parse_from(words) {
-        Ok(cli) => cli.command,
+    let command = match args::parse(words) {
+        Ok(command) => command,
         Err(error) => return explain(&error),
     };
     match carry_out(command) {
@@ -70,8 +67,8 @@ fn run() -> u8 {
     }
 }
 
-/// Help and version go to standard output with 0, the rest to standard error with 2. What was typed
-/// is repeated there: scripts pass names on that come from strangers, so it is escaped too.
+/// Prints help and version to standard output with exit code 0, errors to standard error with 2. Errors
+/// repeat untrusted words, so they are escaped.
 fn explain(error: &clap::Error) -> u8 {
     let text = error.render().to_string();
     let print = if error.use_stderr() { print_err } else { print_out };

@@ -1,6 +1,6 @@
 //! Sentences: what happened, to which drive, why, and what to do next.
 //!
-//! They may hold text from strangers; whoever prints them escapes it (`text`).
+//! They may hold untrusted text, which is escaped when it is printed (`escape`).
 
 use crate::command_kind::CommandKind;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use unmoor::{
     StepReport,
 };
 
-/// The drive, so that a person knows it: `sdb (SanDisk Cruzer, 16.0 GB)`.
+/// Describes the drive: `sdb (SanDisk Cruzer, 16.0 GB)`.
 pub fn describe(drive: &Drive) -> String {
     let what = match &drive.backing_file {
         Some(file) => Some(crate::escape::escape_os(file)),
@@ -23,7 +23,7 @@ pub fn describe(drive: &Drive) -> String {
     }
 }
 
-/// Vendor and model, as the drive says.
+/// Returns vendor and model as the drive reports them.
 pub fn model(drive: &Drive) -> Option<String> {
     let given = [&drive.vendor, &drive.model];
     let parts: Vec<&str> = given.into_iter().flatten().map(|s| s.trim()).collect();
@@ -31,7 +31,7 @@ pub fn model(drive: &Drive) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A number of bytes in the units that are printed on the stick itself: 1 GB is 10⁹ bytes.
+/// Formats bytes in decimal units, as printed on drives: 1 GB is 10⁹ bytes.
 pub fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB", "TB", "PB"] {
@@ -47,11 +47,11 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} EB")
 }
 
-/// One sentence about how it ended.
-pub fn message(verb: CommandKind, report: &Report) -> String {
+/// Returns one sentence about the outcome.
+pub fn message(command: CommandKind, report: &Report) -> String {
     let drive = report.drive.as_ref();
     let named = drive.map_or_else(|| report.target.clone(), describe);
-    match (&report.outcome, verb) {
+    match (&report.outcome, command) {
         (Outcome::Failed(error), _) => failure(drive, error),
         (Outcome::Planned, _) => {
             subject(&named, "nothing was touched. This is what would be done:")
@@ -66,7 +66,7 @@ pub fn message(verb: CommandKind, report: &Report) -> String {
     }
 }
 
-/// One sentence about an error. The drive's description replaces its bare name.
+/// Returns one sentence about an error. The drive's description replaces its bare name.
 pub fn failure(drive: Option<&Drive>, error: &Error) -> String {
     let Some(drive) = drive else { return sentence(error.to_string()) };
     let named = describe(drive);
@@ -78,12 +78,12 @@ pub fn failure(drive: Option<&Drive>, error: &Error) -> String {
         (ErrorKind::Busy | ErrorKind::NotExclusive, Some(Step::Lock)) => {
             format!("{text}; nothing was dismounted")
         }
-        (ErrorKind::Interrupted, Some(step)) => format!("{text} (while at {})", step.name()),
+        (ErrorKind::Interrupted, Some(step)) => format!("{text} (during {})", step.name()),
         _ => text,
     })
 }
 
-/// What is said, after what it is said of. A drive letter brings its colon along.
+/// Joins subject and statement. A drive letter brings its own colon.
 fn subject(named: &str, said: &str) -> String {
     let colon = if named.ends_with(':') { "" } else { ":" };
     format!("{named}{colon} {said}")
@@ -106,15 +106,15 @@ fn attached(report: &Report) -> String {
     let already = report.step(Step::Attach).is_some_and(|s| s.status == Status::Skipped);
     let beside = report.drive.as_ref().map(|d| d.siblings.join(", ")).unwrap_or_default();
     let beside = if beside.is_empty() { beside } else { format!(", and with it {beside}") };
-    let verb = if already { "is attached already" } else { "attached" };
-    format!("{verb}{beside}.")
+    let command = if already { "is already attached" } else { "attached" };
+    format!("{command}{beside}.")
 }
 
-/// After a power-off: how to undo it without a hand on the plug.
+/// Returns how to undo a power-off without replugging.
 pub fn reattach_hint(report: &Report) -> Option<String> {
     let off = report.outcome == Outcome::Completed && report.action == Some(Action::PowerOff);
     let port = report.drive.as_ref().filter(|_| off)?.port.as_ref()?;
-    Some(format!("to bring it back without unplugging it: unmoor attach {port}"))
+    Some(format!("to bring it back without replugging: unmoor attach {port}"))
 }
 
 fn presence(report: &Report) -> &'static str {
@@ -126,8 +126,8 @@ fn released(goal: Goal, report: &Report) -> String {
     let doubt = match (verified, !report.lost.is_empty()) {
         (true, false) => "",
         (false, false) => " (not verified)",
-        (true, true) => " (without what could not be written: that is lost)",
-        (false, true) => " (not verified, and without what could not be written: that is lost)",
+        (true, true) => " (data that could not be written is lost)",
+        (false, true) => " (not verified; data that could not be written is lost)",
     };
     let kind = report.drive.as_ref().map_or(DriveKind::Other, |d| d.kind);
     let medium = match kind {
@@ -139,7 +139,7 @@ fn released(goal: Goal, report: &Report) -> String {
     };
     match (report.action, report.medium_after) {
         (Some(Action::Nothing), _) if goal == Goal::Dismount => {
-            format!("flushed and dismounted{doubt}; left in the drive, as you asked.")
+            format!("flushed and dismounted{doubt}; left in the drive.")
         }
         (Some(Action::Nothing), _) => format!(
             "flushed and dismounted{doubt}; nothing to eject: this kind of drive has no command for \
@@ -156,9 +156,9 @@ fn released(goal: Goal, report: &Report) -> String {
     }
 }
 
-/// What to do next: the library's own advice, or what this command can add.
+/// Returns what to do next: the library's help, or the command's own.
 pub fn help(
-    verb: CommandKind,
+    command: CommandKind,
     target: &OsStr,
     error: &Error,
     steps: &[StepReport],
@@ -171,35 +171,34 @@ pub fn help(
             Some("run it as administrator, from an elevated prompt".into())
         }
         ErrorKind::NotPermitted => {
-            Some(format!("try: sudo unmoor {} {}", verb.name(), quoted(target)))
+            Some(format!("try: sudo unmoor {} {}", command.name(), quoted(target)))
         }
-        ErrorKind::NoSuchTarget => Some("`unmoor list --all` shows what there is".into()),
-        ErrorKind::Busy if matches!(verb, CommandKind::Eject(_)) && kill_would_help(error, steps) => Some(
+        ErrorKind::NoSuchTarget => Some("`unmoor list --all` shows all drives".into()),
+        ErrorKind::Busy if matches!(command, CommandKind::Eject(_)) && kill_would_help(error, steps) => Some(
             "close what is open there, or pass --wait 30s to wait for it, --kill to end the programs, \
              or --force to cut them off"
                 .into(),
         ),
-        ErrorKind::Busy if matches!(verb, CommandKind::Eject(_)) => Some(
+        ErrorKind::Busy if matches!(command, CommandKind::Eject(_)) => Some(
             "close what is open there, or pass --wait 30s to wait for it, or --force to cut it off"
                 .into(),
         ),
         ErrorKind::Gone => Some(
-            "if it was pulled out: plug it in again and look whether what was written last is there"
+            "if it was pulled out: plug it in again and check the files written last"
                 .into(),
         ),
         _ => None,
     }
 }
 
-/// Is everything that is in the way a program that may be ended; and was that not tried already, and
-/// did not help or was not agreed to.
+/// Returns true if ending programs would clear all blockers and was not tried yet.
 fn kill_would_help(error: &Error, steps: &[StepReport]) -> bool {
     error.step() == Some(Step::Lock)
         && !steps.iter().any(|step| step.step == Step::Kill)
         && error.scan().is_some_and(|scan| unmoor::all_terminable(&scan.blockers))
 }
 
-/// The word as a shell takes it back.
+/// Quotes the word for a shell.
 fn quoted(word: &OsStr) -> String {
     let text = crate::escape::escape_os(word);
     let plain = |c: char| c.is_alphanumeric() || "/._-:=+,@%".contains(c);

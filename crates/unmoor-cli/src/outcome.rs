@@ -1,8 +1,8 @@
-//! How it went with one target: the words and exit codes of docs/json.md.
+//! Outcomes of a target: the names and exit codes of docs/json.md.
 
 use unmoor::{Error, ErrorKind};
 
-/// How it went with one target.
+/// Outcome of one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Released,
@@ -18,7 +18,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// From the worst to the best; 2 (wrong usage) stops before anything is done.
+/// Exit codes from the worst to the best; 2 (wrong usage) ends the command before any target.
 const WORST_FIRST: [u8; 8] = [130, 1, 3, 5, 7, 6, 4, 0];
 
 impl Outcome {
@@ -55,7 +55,7 @@ impl Outcome {
         self.exit_code() == 0
     }
 
-    /// The worst of several exit codes; 0 for none.
+    /// Returns the worst of several exit codes; 0 for none.
     pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
         let rank = |code: &u8| WORST_FIRST.iter().position(|c| c == code).unwrap_or(1);
         codes.into_iter().min_by_key(rank).unwrap_or(0)

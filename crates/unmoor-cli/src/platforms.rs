@@ -1,12 +1,12 @@
-//! The systems that targets live on: the real one and the simulated one, each made when first needed
-//! and kept, so that two targets of one call see the same drives.
+//! Platforms of the targets: native and simulated, each created once on first use, so that all targets
+//! of one call see the same drives.
 
 use std::cell::OnceCell;
 use unmoor::platform::{self, Platform};
 use unmoor::{Result, Target};
 use unmoor_simulated::Simulated;
 
-/// The systems that targets live on.
+/// Native and simulated platform.
 #[derive(Default)]
 pub struct Platforms {
     native: OnceCell<Box<dyn Platform>>,
@@ -14,7 +14,7 @@ pub struct Platforms {
 }
 
 impl Platforms {
-    /// The system that this target lives on.
+    /// Returns the platform of the target.
     pub fn of(&self, target: &Target) -> Result<&dyn Platform> {
         if let Target::Simulated(_) = target {
             return Ok(self.simulated.get_or_init(Simulated::demo));

@@ -1,7 +1,7 @@
-//! What is shown while a procedure runs: it only listens to the events.
+//! Shows the progress of one drive from the library's events.
 //!
-//! The bar and the line that waits are made when the first event asks for one; a short run that is
-//! watched by nobody asks the system nothing.
+//! Bars are created by the first event that needs one; a short run without a terminal asks the system
+//! nothing.
 
 use crate::args::Output;
 use crate::console::{self, Style, print_err};
@@ -14,33 +14,33 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 use unmoor::{Error, Event, Step};
 
-/// What is over sooner is not worth a bar: it would only flash.
+/// Time before a bar is drawn; a shorter run would only flash.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Who comes and goes all the time is not told of for ever.
+/// Maximum number of lines about changing blockers.
 const MAX_REDRAWS: usize = 20;
 
 /// Shows the events of one target.
 pub struct Progress {
-    /// The drive's name, or before it is known what was asked for.
+    /// Drive name, or the target's word before it is resolved.
     name: String,
     verbose: bool,
-    /// Asked when the first event wants to know.
+    /// Set when the first event asks.
     watched: OnceCell<bool>,
     quiet: bool,
-    /// The user asked to wait: that it waits is said once even where nobody watches.
+    /// With `--wait`, waiting is announced once even without a terminal.
     tell_waiting: bool,
     bar: Option<ProgressBar>,
-    /// The most bytes that were left: the whole of the bar.
+    /// Largest number of bytes left so far: the length of the bar.
     whole: u64,
-    /// When flushing began.
+    /// Start of flushing.
     since: Option<Instant>,
     waiting: bool,
-    /// Who was in the way when that was last told.
+    /// Blockers as last printed.
     in_the_way: Option<Vec<String>>,
-    /// How often that was told.
+    /// Number of lines printed about blockers.
     changes: usize,
-    /// That it waits is told in a line that stays.
+    /// Waiting is announced in a line that stays.
     waits_plainly: bool,
 }
 
@@ -63,8 +63,7 @@ impl Progress {
         }
     }
 
-    /// The user may be asked something meanwhile: nothing is drawn that a question would stand in, nor,
-    /// where `several` are worked on, anything at all.
+    /// Draws nothing that a question would interrupt; with `several` drives, nothing at all.
     pub fn beside_questions(mut self, several: bool) -> Progress {
         self.waits_plainly = true;
         if several {
@@ -73,7 +72,7 @@ impl Progress {
         self
     }
 
-    /// Shows what this event tells.
+    /// Shows one event.
     pub fn on_event(&mut self, event: &Event<'_>) {
         match event {
             Event::Resolved { drive, .. } => self.name = escape(&drive.name).into_owned(),
@@ -91,7 +90,7 @@ impl Progress {
         }
     }
 
-    /// Takes away whatever is drawn.
+    /// Removes whatever is drawn.
     pub fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -115,14 +114,14 @@ impl Progress {
     }
 
     fn show_wait(&mut self, error: &Error, left: Duration) {
-        // Without --wait the few tries are over before anybody could read of them.
+        // Without --wait the few retries are too short to announce.
         if self.quiet || !self.tell_waiting {
             return;
         }
         let (why, left) = (error.to_string(), duration::words(left));
         if self.is_watched() && !self.waits_plainly {
             let bar = self.bar.get_or_insert_with(wait_line);
-            bar.set_message(format!("{}; {left} left to wait (Ctrl-C stops)", escape(&why)));
+            bar.set_message(format!("{}; waiting {left} more (Ctrl-C stops)", escape(&why)));
             bar.tick();
         } else if !self.waiting {
             print_err(Style::Plain, &format!("{why}; waiting up to {left}"));
@@ -133,16 +132,16 @@ impl Progress {
         }
     }
 
-    /// Who is in the way, when that is first known; then who has left, and who is left over.
+    /// Prints the blockers when first known, then those that left and those that remain.
     fn show_blockers(&mut self, now: Vec<String>) {
         let line = match &self.in_the_way {
-            None => (!now.is_empty()).then(|| format!("  in the way: {}", few(&now))),
+            None => (!now.is_empty()).then(|| format!("  blocking: {}", few(&now))),
             Some(before) => {
                 let left: Vec<String> =
                     before.iter().filter(|one| !now.contains(one)).cloned().collect();
                 let rest = match now.is_empty() {
                     true => String::new(),
-                    false => format!("; still in the way: {}", few(&now)),
+                    false => format!("; still blocking: {}", few(&now)),
                 };
                 (!left.is_empty()).then(|| format!("  left: {}{rest}", few(&left)))
             }
@@ -161,7 +160,7 @@ impl Progress {
     }
 }
 
-/// The first of them, and how many more.
+/// Returns the first names, and how many more there are.
 fn few(names: &[String]) -> String {
     match names.len() {
         0..=4 => names.join(", "),
@@ -169,7 +168,7 @@ fn few(names: &[String]) -> String {
     }
 }
 
-/// Bytes left, rate, time left.
+/// Returns a bar with bytes left, rate and time left.
 fn flush_bar(name: &str, whole: u64) -> ProgressBar {
     let left = |state: &ProgressState, out: &mut dyn Write| {
         let left = state.len().unwrap_or_default().saturating_sub(state.pos());
@@ -189,7 +188,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Nothing is drawn before everything is set.
+/// Returns a bar that is drawn only after everything is set.
 fn drawn(whole: u64, style: ProgressStyle, name: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(whole), ProgressDrawTarget::hidden());
     bar.set_style(style);

@@ -1,5 +1,5 @@
-//! Ctrl-C and termination: the first sets a flag that the procedure looks at, so that it unlocks and
-//! reports; the second ends the program at once, and the system drops every lock with its handles.
+//! Signals: the first sets a flag that the procedure polls, so that it unlocks and reports. The second
+//! ends the program at once; the system drops every lock with its handles.
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use unmoor::Cancel;
 
-/// The exit code of what was interrupted.
+/// Exit code after an interrupt.
 const INTERRUPTED: i32 = 130;
 
-/// The user's wish to stop, from now on.
+/// Returns a flag that the first signal sets.
 pub fn cancel() -> Cancel {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // The order matters: what is registered first sees the flag as the first signal left it.
-        // A system that refuses leaves the default, which ends the program: no lock outlives it.
+        // The order matters: the shutdown handler must see the flag as the first signal left it. If
+        // registration fails, the default action ends the program, and no lock outlives it.
         _ = flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&flag));
         _ = flag::register(signal, Arc::clone(&flag));
     }

@@ -1,9 +1,9 @@
-//! The steps of a procedure, line by line, for `-v` and `--dry-run`: complete enough for a bug report.
+//! Formats the steps of an operation for `-v` and `--dry-run`.
 
 use crate::duration;
 use unmoor::{Status, StepReport};
 
-/// The step, what came of it, and below it every method that was tried.
+/// Formats a step, its status, and every method that was tried.
 pub fn lines(drive: &str, step: &StepReport) -> Vec<String> {
     let status = match step.status {
         Status::Done => "done",
@@ -23,11 +23,11 @@ pub fn lines(drive: &str, step: &StepReport) -> Vec<String> {
     lines
 }
 
-/// A step that is only planned.
+/// Formats a planned step.
 pub fn planned(number: usize, step: &StepReport) -> String {
     let reason = step.reason.as_deref().unwrap_or_default();
     let what = match step.status {
-        Status::Skipped if !reason.starts_with("nothing") => format!("nothing: {reason}"),
+        Status::Skipped if !reason.starts_with("nothing") => format!("skipped: {reason}"),
         _ => reason.to_string(),
     };
     format!("  {number}. {:<9} {what}", step.step.name()).trim_end().to_string()

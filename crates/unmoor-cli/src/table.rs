@@ -1,14 +1,14 @@
-//! Columns under each other, as wide as they need to be, cut to the terminal where there is one.
+//! Aligned columns, cut to the width of the terminal.
 
 use crate::escape::escape;
 use crate::truncate::cut;
 use unicode_width::UnicodeWidthStr;
 
-/// Rows of cells; the last cell of a row may be as long as it likes.
+/// Rows of cells; the last cell of a row may have any length.
 #[derive(Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,
-    /// Columns whose text stands to the right: numbers.
+    /// Right-aligned columns: numbers.
     right: Vec<usize>,
 }
 
@@ -21,7 +21,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(|c| escape(&c).into_owned()).collect());
     }
 
-    /// The rows as lines, each at most `width` columns wide.
+    /// Returns the rows as lines, each at most `width` columns wide.
     pub fn lines(&self, width: Option<usize>) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |column: usize| {

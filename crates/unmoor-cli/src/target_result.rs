@@ -1,4 +1,4 @@
-//! What the command has to say about one target, whether to a person or in JSON.
+//! The result of one target, for people and for JSON.
 
 use crate::command_kind::CommandKind;
 use crate::messages;
@@ -6,42 +6,42 @@ use crate::outcome::Outcome;
 use std::ffi::OsString;
 use unmoor::{Action, BlockerScan, Drive, Error, Presence, Report, StepReport, Termination};
 
-/// What came of one target.
+/// Result of one target.
 pub struct TargetResult {
-    /// As it was given.
+    /// Target as typed.
     pub target: OsString,
     pub outcome: Outcome,
     /// One sentence.
     pub message: String,
     /// What to do next.
     pub help: Option<String>,
-    /// The drive as it was before.
+    /// Drive as it was before.
     pub drive: Option<Drive>,
     pub action: Option<Action>,
     pub medium_after: Option<Presence>,
     pub steps: Vec<StepReport>,
-    /// What is in the way, where that was looked for.
+    /// Blockers, if they were scanned for.
     pub scan: Option<BlockerScan>,
-    /// The programs that were told to end.
+    /// Programs that were terminated.
     pub ended: Vec<Termination>,
     pub warnings: Vec<String>,
-    /// What could not be written and was given up.
+    /// Data that could not be written and was discarded.
     pub lost: Vec<Error>,
     pub error: Option<Error>,
 }
 
 impl TargetResult {
-    /// Puts the library's report into words.
-    pub fn from_report(target: OsString, verb: CommandKind, report: Report) -> TargetResult {
+    /// Converts the library's report.
+    pub fn from_report(target: OsString, command: CommandKind, report: Report) -> TargetResult {
         let outcome = match &report.outcome {
             unmoor::Outcome::Planned => Outcome::Planned,
-            unmoor::Outcome::Completed if matches!(verb, CommandKind::Eject(_)) => {
+            unmoor::Outcome::Completed if matches!(command, CommandKind::Eject(_)) => {
                 Outcome::Released
             }
             unmoor::Outcome::Completed => Outcome::Done,
             unmoor::Outcome::Failed(error) => Outcome::from(error),
         };
-        let message = messages::message(verb, &report);
+        let message = messages::message(command, &report);
         let way_back = messages::reattach_hint(&report);
         let Report {
             drive, action, steps, medium_after, ended, warnings, lost, outcome: end, ..
@@ -51,7 +51,7 @@ impl TargetResult {
             _ => None,
         };
         let help =
-            error.as_ref().and_then(|e| messages::help(verb, &target, e, &steps)).or(way_back);
+            error.as_ref().and_then(|e| messages::help(command, &target, e, &steps)).or(way_back);
         let scan = error.as_ref().and_then(|e| e.scan().cloned());
         TargetResult {
             target,
@@ -70,17 +70,17 @@ impl TargetResult {
         }
     }
 
-    /// An answer without a report: it stopped at this error, or was never begun.
+    /// Returns a result without a report: the target failed early or was never started.
     pub fn from_error(
         target: OsString,
-        verb: CommandKind,
+        command: CommandKind,
         drive: Option<Drive>,
         error: Error,
     ) -> TargetResult {
         TargetResult {
             outcome: Outcome::from(&error),
             message: messages::failure(drive.as_ref(), &error),
-            help: messages::help(verb, &target, &error, &[]),
+            help: messages::help(command, &target, &error, &[]),
             target,
             drive,
             action: None,

@@ -1,11 +1,11 @@
-//! Text that has to fit into a number of columns.
+//! Shortens text to a number of columns.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// A path keeps at least this much of itself, whatever room there is.
+/// Minimum width of a shortened path.
 const LEAST: usize = 20;
 
-/// The text, at most `limit` columns wide; what is missing at its end shows as `…`.
+/// Cuts the text to `limit` columns; `…` marks the missing end.
 pub fn cut(text: &str, limit: Option<usize>) -> String {
     let Some(limit) = limit.filter(|limit| text.width() > *limit) else { return text.to_string() };
     match limit {
@@ -14,8 +14,8 @@ pub fn cut(text: &str, limit: Option<usize>) -> String {
     }
 }
 
-/// The path, at most `limit` columns wide (but not below [`LEAST`]): what is missing in the middle shows as
-/// `…`, since its beginning says which drive and its end which file.
+/// Shortens the path to `limit` columns (at least [`LEAST`]). `…` replaces the middle, since the
+/// beginning names the drive and the end names the file.
 pub fn shortened(path: &str, limit: Option<usize>) -> String {
     let Some(limit) = limit.map(|limit| limit.max(LEAST)).filter(|limit| path.width() > *limit)
     else {
@@ -26,7 +26,7 @@ pub fn shortened(path: &str, limit: Option<usize>) -> String {
     format!("{}…{tail}", begin(path, limit - 1 - tail.width()))
 }
 
-/// As much of the beginning as fits.
+/// Returns the longest beginning that fits.
 fn begin(text: &str, limit: usize) -> &str {
     let mut used = 0;
     let over = text.char_indices().find(|(_, c)| {
@@ -36,7 +36,7 @@ fn begin(text: &str, limit: usize) -> &str {
     over.map_or(text, |(at, _)| &text[..at])
 }
 
-/// As much of the end as fits.
+/// Returns the longest end that fits.
 fn end(text: &str, limit: usize) -> &str {
     let mut used = 0;
     let over = text.char_indices().rev().find(|(_, c)| {

@@ -106,7 +106,7 @@ fn all_that_can_be_removed_leaves_the_others_alone() {
         assert!(run.out.contains(&format!("{out} (")), "{out}: {}", run.out);
     }
     for (left, why) in [("sim:system", "running system"), ("sim:empty", "no medium")] {
-        let line = run.err.lines().find(|l| l.starts_with(&format!("left out: {left} (")));
+        let line = run.err.lines().find(|l| l.starts_with(&format!("skipped: {left} (")));
         assert!(line.is_some_and(|l| l.contains(why)), "{left}: {}", run.err);
         assert!(!run.out.contains(left), "{}", run.out);
     }

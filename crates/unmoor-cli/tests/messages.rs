@@ -25,7 +25,7 @@ fn success_names_the_drive_and_what_to_do_now() {
         ("sim:disk", "You can unplug it."),
         ("sim:image", "released and detached."),
         ("--power-off sim:disk", "powered off. You can unplug it."),
-        ("--dismount-only sim:cd", "left in the drive, as you asked."),
+        ("--dismount-only sim:cd", "left in the drive."),
         ("--no-verify sim:stick", "released (not verified)."),
         ("sim:silent", "released (not verified)."),
         ("flush sim:stick", "everything written is on the drive."),
@@ -52,7 +52,7 @@ fn a_refusal_names_who_is_in_the_way_and_the_way_out() {
 #[test]
 fn a_failure_says_why_and_what_next() {
     for (words, parts) in [
-        ("sim:liar", ["said yes", "still in it", "--power-off"]),
+        ("sim:liar", ["reported success", "still in it", "--power-off"]),
         ("sim:broken", ["could not be written", "data would be lost", "--discard-unwritten"]),
         ("sim:system", ["running system", "/", "swap"]),
         ("sim:yanked", ["sim:yanked", "gone", "plug it in again"]),
@@ -112,7 +112,7 @@ fn status_shows_the_drive_and_what_eject_would_do() {
         "photos",
         "LETTERS",
         "unwritten",
-        "`eject` would do this, if nothing is in the way",
+        "`eject` would do this, if the drive is not in use",
         "1. flush",
     ] {
         assert!(run.out.contains(part), "{part}: {}", run.out);
@@ -143,7 +143,11 @@ fn nothing_is_coloured_where_nobody_watches() {
 #[test]
 fn what_came_of_a_program_that_was_ended_is_said() {
     let run = line("--kill --yes sim:busy");
-    assert!(run.code == 0 && run.out.contains("editor (pid 4312, somebody): ended"), "{}", run.out);
+    assert!(
+        run.code == 0 && run.out.contains("editor (pid 4312, somebody): exited"),
+        "{}",
+        run.out
+    );
     assert!(line("sim:busy").err.contains("--kill to end the programs"));
     // Somebody who is no program is in the way.
     assert!(!line("sim:slow").err.contains("--kill"));

@@ -36,7 +36,7 @@ impl MachineState {
         for volume in self.device(id).into_iter().flat_map(|d| &d.volumes) {
             let name = &volume.shape.name;
             if let Some((_, who)) = volume.busy_until.as_ref().filter(|(t, _)| *t > self.now) {
-                let what = format!("{who} is letting go of {name}");
+                let what = format!("{who} is closing its files on {name}");
                 let blocker = Blocker::new(BlockerKind::Unknown, what);
                 blockers.push(blocker.with_remedy("give it time: pass --wait 10s", None));
             }

@@ -173,12 +173,8 @@ impl Platform for Simulated {
             };
             found.map(Device::describe).ok_or_else(|| {
                 let names: Vec<&str> = attached().map(|d| &*d.spec.name).collect();
-                Error::new(
-                    ErrorKind::NoSuchTarget,
-                    target.to_string(),
-                    "no simulated drive is called so",
-                )
-                .with_help(format!("there are: {}", names.join(", ")))
+                Error::new(ErrorKind::NoSuchTarget, target.to_string(), "no such simulated drive")
+                    .with_help(format!("simulated drives: {}", names.join(", ")))
             })
         })
     }

@@ -164,9 +164,9 @@ impl Session for SimSession<'_> {
                 true => Err(Error::new(
                     ErrorKind::Busy,
                     "",
-                    "is written to by a program, past its file systems",
+                    "is written to directly by a program, bypassing its file systems",
                 )),
-                false => Ok((StepOutcome::skipped("nobody writes to the drive itself"), None)),
+                false => Ok((StepOutcome::skipped("no process writes to the drive itself"), None)),
             }
         })
     }

@@ -96,7 +96,7 @@ impl crate::world::MachineState {
         let Some(device) = self.device(id) else { return Err(no_port("")) };
         let name = device.spec.name.clone();
         if device.attached {
-            return Ok((StepOutcome::skipped("it is attached already"), None));
+            return Ok((StepOutcome::skipped("it is already attached"), None));
         }
         if !device.powered_off {
             return Err(Error::new(ErrorKind::NoMedium, name, "nothing is plugged in there"));

@@ -101,11 +101,11 @@ impl<'w> Deadline<'w> {
     /// Fails when somebody asked to stop, or the deadline has passed.
     pub fn check(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
-            return Err(Error::new(ErrorKind::Interrupted, "", "stopped at your wish"));
+            return Err(Error::new(ErrorKind::Interrupted, "", "interrupted"));
         }
         if self.remaining().is_zero() {
             return Err(Error::new(ErrorKind::TimedOut, "", "no answer within the time given")
-                .with_help("give it longer with --timeout"));
+                .with_help("allow more time with --timeout"));
         }
         Ok(())
     }

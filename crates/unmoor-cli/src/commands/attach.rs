@@ -1,4 +1,4 @@
-//! `attach`: brings back what a power-off took off its bus; without a port, what could be.
+//! `attach`: reattaches a powered-off drive, or lists the ports that have one.
 
 use super::{parse, print_document, run_each};
 use crate::args;
@@ -17,26 +17,26 @@ pub fn run(args: args::Attach) -> Result<u8, Error> {
     }
     let options =
         Options { timeout: args.timeout, cancel: signals::cancel(), ..Options::default() };
-    let machines = Platforms::default();
+    let platforms = Platforms::default();
     let targets = parse(args.targets)?;
     Ok(run_each(CommandKind::Attach, targets, &args.output, &options.cancel, |given, target| {
-        let machine = match machines.of(target) {
-            Ok(machine) => machine,
+        let platform = match platforms.of(target) {
+            Ok(platform) => platform,
             Err(error) => return TargetResult::from_error(given, CommandKind::Attach, None, error),
         };
         let report = if args.dry_run {
-            unmoor::attach_dry_run(machine, target, &options)
+            unmoor::attach_dry_run(platform, target, &options)
         } else {
             let mut progress = Progress::new(&given, &args.output, options.wait);
-            unmoor::attach(machine, target, &options, &mut |event| progress.on_event(event))
+            unmoor::attach(platform, target, &options, &mut |event| progress.on_event(event))
         };
         TargetResult::from_report(given, CommandKind::Attach, report)
     }))
 }
 
-/// The ports that have something plugged in which the system does not use.
+/// Lists the ports where a device is plugged in that the system does not use.
 fn list(output: &args::Output) -> u8 {
-    let found = platform::native().and_then(|machine| unmoor::detached_ports(&*machine));
+    let found = platform::native().and_then(|platform| unmoor::detached_ports(&*platform));
     let code = found.as_ref().err().map_or(0, |e| Outcome::from(e).exit_code());
     if output.json {
         let ports = found.as_deref().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! What is done with several drives at a time: each is answered as soon as it is over.
+//! Runs one operation on several drives at a time; each result is printed as soon as it is known.
 
-use super::removable::{LeftOut, print_left_out};
-use super::{conclude, introduce, parse, print};
+use super::removable::{Skipped, print_skipped};
+use super::{finish, parse, print, print_version};
 use crate::args::Output;
 use crate::command_kind::CommandKind;
 use crate::live_progress::LiveProgress;
@@ -10,55 +10,55 @@ use crate::target_result::TargetResult;
 use std::ffi::OsString;
 use unmoor::{BatchEvent, BatchItem, Error, Operation, Options};
 
-/// Carries the procedure out with every target and answers each; returns the worst exit code.
-pub fn run_batch(
-    verb: CommandKind,
-    procedure: Operation,
+/// Runs the operation on every target and prints the results; returns the worst exit code.
+pub fn run(
+    command: CommandKind,
+    operation: Operation,
     targets: Vec<OsString>,
-    left_out: Option<Vec<LeftOut>>,
+    skipped: Option<Vec<Skipped>>,
     output: &Output,
     options: &Options,
 ) -> Result<u8, Error> {
     let targets = parse(targets)?;
-    let machines = Platforms::default();
-    introduce(output);
+    let platforms = Platforms::default();
+    print_version(output);
     if output.verbose {
-        print_left_out(left_out.as_deref().unwrap_or_default());
+        print_skipped(skipped.as_deref().unwrap_or_default());
     }
-    let mut answers: Vec<Option<TargetResult>> = targets.iter().map(|_| None).collect();
-    // A system that this program knows no drives of has none of these.
-    let (mut jobs, mut numbers) = (Vec::new(), Vec::new());
-    for (number, (given, target)) in targets.iter().enumerate() {
-        match machines.of(target) {
+    let mut results: Vec<Option<TargetResult>> = targets.iter().map(|_| None).collect();
+    // On a system that is not supported, only simulated drives exist.
+    let (mut items, mut indices) = (Vec::new(), Vec::new());
+    for (index, (given, target)) in targets.iter().enumerate() {
+        match platforms.of(target) {
             Ok(platform) => {
-                jobs.push(BatchItem { platform, target });
-                numbers.push(number);
+                items.push(BatchItem { platform, target });
+                indices.push(index);
             }
             Err(error) => {
-                let answer = TargetResult::from_error(given.clone(), verb, None, error);
+                let result = TargetResult::from_error(given.clone(), command, None, error);
                 if !output.json {
-                    print(verb, &answer, output);
+                    print(command, &result, output);
                 }
-                answers[number] = Some(answer);
+                results[index] = Some(result);
             }
         }
     }
-    let names = numbers.iter().map(|number| &*targets[*number].0);
-    let mut watch = LiveProgress::new(names, output, options);
-    unmoor::run_batch(procedure, &jobs, options, &mut |job, news| match news {
-        BatchEvent::Event(event) => watch.on_event(job, event),
+    let names = indices.iter().map(|index| &*targets[*index].0);
+    let mut progress = LiveProgress::new(names, output, options);
+    unmoor::run_batch(operation, &items, options, &mut |item, event| match event {
+        BatchEvent::Event(event) => progress.on_event(item, event),
         BatchEvent::Finished(report) => {
-            let given = targets[numbers[job]].0.clone();
-            let answer = TargetResult::from_report(given, verb, (*report).clone());
-            watch.finish(job, || {
+            let given = targets[indices[item]].0.clone();
+            let result = TargetResult::from_report(given, command, (*report).clone());
+            progress.finish(item, || {
                 if !output.json {
-                    print(verb, &answer, output);
+                    print(command, &result, output);
                 }
             });
-            answers[numbers[job]] = Some(answer);
+            results[indices[item]] = Some(result);
         }
     });
-    drop(watch);
-    let answers: Vec<TargetResult> = answers.into_iter().flatten().collect();
-    Ok(conclude(verb, &answers, left_out.as_deref(), output))
+    drop(progress);
+    let results: Vec<TargetResult> = results.into_iter().flatten().collect();
+    Ok(finish(command, &results, skipped.as_deref(), output))
 }

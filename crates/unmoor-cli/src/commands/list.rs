@@ -1,4 +1,4 @@
-//! `list`: the drives and what is on them, as a tree.
+//! `list`: the drives and their volumes, as a tree.
 
 use super::print_document;
 use crate::console::{self, Style, print_err, print_out};
@@ -12,7 +12,7 @@ use unmoor_simulated::Simulated;
 pub fn run(args: args::List) -> u8 {
     let listed = match args.simulated {
         true => unmoor::list(&Simulated::demo(), args.all),
-        false => platform::native().and_then(|machine| unmoor::list(&*machine, args.all)),
+        false => platform::native().and_then(|platform| unmoor::list(&*platform, args.all)),
     };
     let code = listed.as_ref().err().map_or(0, |e| Outcome::from(e).exit_code());
     if args.json {
@@ -58,7 +58,7 @@ fn add(drive: &Drive, lines: bool, table: &mut Table) {
         None => messages::model(drive).unwrap_or_default(),
     };
     let mut state = state(drive);
-    // A file system on the bare drive has no line of its own: it is the drive.
+    // A file system directly on the drive is printed in the drive's line.
     let (whole, parts): (Vec<_>, Vec<_>) = drive.volumes.iter().partition(|v| v.name == drive.name);
     state.extend(whole.iter().flat_map(|v| content(v)));
     table.row([drive.name.clone(), size, kind(drive), model, state.join(", ")]);
@@ -80,7 +80,7 @@ fn add(drive: &Drive, lines: bool, table: &mut Table) {
     }
 }
 
-/// `usb disk`, `mmc card`, `loop`.
+/// Returns bus and kind: `usb disk`, `mmc card`, `loop`.
 pub fn kind(drive: &Drive) -> String {
     let kind = json::kind_of(drive);
     match drive.kind {
@@ -107,7 +107,7 @@ fn state(drive: &Drive) -> Vec<String> {
     state
 }
 
-/// What is on a drive without partitions.
+/// Returns file system, label and mounts of a volume that fills its drive.
 fn content(volume: &Volume) -> Vec<String> {
     let named = match (&volume.file_system, &volume.label) {
         (Some(fs), Some(label)) => Some(format!("{fs} \"{label}\"")),
@@ -116,7 +116,7 @@ fn content(volume: &Volume) -> Vec<String> {
     named.into_iter().chain(attached(volume)).collect()
 }
 
-/// Where it is mounted, and how much is not written yet.
+/// Returns the mount points and the number of unwritten bytes.
 fn attached(volume: &Volume) -> Vec<String> {
     let mut parts: Vec<String> = volume.mounts.iter().map(|m| escape_os(&m.path)).collect();
     if let Some(bytes) = volume.unwritten.filter(|b| *b > 0) {

@@ -1,6 +1,6 @@
-//! `eject`, `load`, `flush`: the procedures that change something.
+//! `eject`, `load`, `flush`, `remount`: the operations on drives.
 
-use super::batch::run_batch;
+use super::batch;
 use super::removable;
 use crate::args::{Eject, Flush, Load, Remount};
 use crate::command_kind::CommandKind;
@@ -31,22 +31,27 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         verify: !args.no_verify,
         cancel: signals::cancel(),
     };
-    let verb = CommandKind::Eject(goal);
-    let (targets, left_out) = match args.all_removable {
+    let command = CommandKind::Eject(goal);
+    let (targets, skipped) = match args.all_removable {
         false => (args.targets, None),
         true => match removable::find(args.simulated) {
-            Ok((targets, left_out)) if !targets.is_empty() => (targets, Some(left_out)),
-            Ok((_, left_out)) => {
+            Ok((targets, skipped)) if !targets.is_empty() => (targets, Some(skipped)),
+            Ok((_, skipped)) => {
                 let error = removable::none_there();
                 return Ok(removable::nothing_to_release(
-                    verb.name(),
+                    command.name(),
                     &error,
-                    &left_out,
+                    &skipped,
                     &args.output,
                 ));
             }
             Err(error) => {
-                return Ok(removable::nothing_to_release(verb.name(), &error, &[], &args.output));
+                return Ok(removable::nothing_to_release(
+                    command.name(),
+                    &error,
+                    &[],
+                    &args.output,
+                ));
             }
         },
     };
@@ -56,11 +61,11 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
     {
         return Ok(code);
     }
-    let procedure = if args.dry_run { Operation::DryRun } else { Operation::Release };
-    run_batch(verb, procedure, targets, left_out, &args.output, &options)
+    let operation = if args.dry_run { Operation::DryRun } else { Operation::Release };
+    batch::run(command, operation, targets, skipped, &args.output, &options)
 }
 
-/// On Windows, a program on the drive to be released would be in its own way: a copy does it then.
+/// Runs a copy of the program if it lies on the drive to be released (Windows).
 #[cfg(windows)]
 fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
     let targets: Vec<Target> = targets.iter().filter_map(|t| Target::parse(t).ok()).collect();
@@ -71,29 +76,29 @@ fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
 
 pub fn load(args: Load) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    run_batch(CommandKind::Load, Operation::Load, args.targets, None, &args.output, &options)
+    batch::run(CommandKind::Load, Operation::Load, args.targets, None, &args.output, &options)
 }
 
 pub fn flush(args: Flush) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    run_batch(CommandKind::Flush, Operation::Flush, args.targets, None, &args.output, &options)
+    batch::run(CommandKind::Flush, Operation::Flush, args.targets, None, &args.output, &options)
 }
 
 pub fn remount(args: Remount) -> Result<u8, Error> {
     let options = only_timeout(None);
-    run_batch(CommandKind::Remount, Operation::Remount, args.targets, None, &args.output, &options)
+    batch::run(CommandKind::Remount, Operation::Remount, args.targets, None, &args.output, &options)
 }
 
-/// The wish to end programs. Where nobody can be asked, the answer has to be given beforehand.
+/// Returns how to terminate programs. Without a terminal, `--yes` must confirm it beforehand.
 fn kill(args: &Eject) -> Result<Option<Kill>, Error> {
     let consent = match (args.kill, args.yes || args.dry_run) {
         (false, _) => return Ok(None),
         (true, true) => Confirm::Always,
         (true, false) if confirm::can_answer() => Confirm::Prompt(confirm::user()),
         (true, false) => {
-            let why = "there is no terminal to ask on before programs are ended";
+            let why = "there is no terminal for the question whether programs may be ended";
             return Err(Error::new(ErrorKind::InvalidTarget, "--kill", why)
-                .with_help("add --yes to agree beforehand"));
+                .with_help("add --yes to confirm beforehand"));
         }
     };
     Ok(Some(Kill { grace: args.grace.unwrap_or(Kill::GRACE), confirm: consent }))

@@ -1,4 +1,4 @@
-//! `eject --all-removable`: which drives that means here, and why not the others.
+//! `eject --all-removable`: selects the drives, with a reason for each one skipped.
 
 use super::print_document;
 use crate::args::Output;
@@ -9,34 +9,39 @@ use std::ffi::OsString;
 use unmoor::{Drive, Error, ErrorKind, Result, platform};
 use unmoor_simulated::Simulated;
 
-/// A drive that is left alone, and why.
-pub type LeftOut = (Drive, String);
+/// Skipped drive and the reason.
+pub type Skipped = (Drive, String);
 
-/// The drives that are meant, as targets, and those that are left out.
-pub fn find(simulated: bool) -> Result<(Vec<OsString>, Vec<LeftOut>)> {
+/// Returns the selected drives as targets, and the skipped ones.
+pub fn find(simulated: bool) -> Result<(Vec<OsString>, Vec<Skipped>)> {
     let drives = match simulated {
         true => unmoor::list(&Simulated::demo(), true)?,
         false => unmoor::list(&*platform::native()?, true)?,
     };
-    let (chosen, left_out) = unmoor::select_removable(drives);
-    Ok((chosen.into_iter().map(|drive| drive.path.into_os_string()).collect(), left_out))
+    let (chosen, skipped) = unmoor::select_removable(drives);
+    Ok((chosen.into_iter().map(|drive| drive.path.into_os_string()).collect(), skipped))
 }
 
-/// Says which drives are left out.
-pub fn print_left_out(left_out: &[LeftOut]) {
-    for (drive, reason) in left_out {
-        print_err(Style::Dim, &format!("left out: {}: {reason}", messages::describe(drive)));
+/// Prints the skipped drives.
+pub fn print_skipped(skipped: &[Skipped]) {
+    for (drive, reason) in skipped {
+        print_err(Style::Dim, &format!("skipped: {}: {reason}", messages::describe(drive)));
     }
 }
 
-/// There is nothing to release, or no list of what there is: that has an answer of its own.
-pub fn nothing_to_release(verb: &str, error: &Error, left_out: &[LeftOut], output: &Output) -> u8 {
+/// Prints why there is nothing to release, and returns the exit code.
+pub fn nothing_to_release(
+    command: &str,
+    error: &Error,
+    skipped: &[Skipped],
+    output: &Output,
+) -> u8 {
     let code = Outcome::from(error).exit_code();
     if output.json {
-        return print_document(&json::of_no_targets(verb, code, error, left_out), code);
+        return print_document(&json::of_no_targets(command, code, error, skipped), code);
     }
     if output.verbose {
-        print_left_out(left_out);
+        print_skipped(skipped);
     }
     print_err(Style::Bad, &messages::failure(None, error));
     if let Some(help) = error.help() {
@@ -45,8 +50,8 @@ pub fn nothing_to_release(verb: &str, error: &Error, left_out: &[LeftOut], outpu
     code
 }
 
-/// The error that says so.
+/// Returns the error for "nothing to release".
 pub fn none_there() -> Error {
     let what = "there is nothing to release: no drive that can be taken out has a medium in it";
-    Error::new(ErrorKind::NoMedium, "", what).with_help("`unmoor list --all` shows what there is")
+    Error::new(ErrorKind::NoMedium, "", what).with_help("`unmoor list --all` shows all drives")
 }

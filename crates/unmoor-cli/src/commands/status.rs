@@ -1,4 +1,4 @@
-//! `status`: one drive in full, and what `eject` would do with it. Changes nothing.
+//! `status`: drives in detail, and what `eject` would do. Changes nothing.
 
 use super::{list, parse, print_document};
 use crate::args;
@@ -18,31 +18,31 @@ pub fn run(args: args::Status) -> Result<u8, Error> {
             Ok(targets) => targets,
             Err(error) if args.json => {
                 let code = Outcome::from(&error).exit_code();
-                let verb = CommandKind::Status.name();
-                return Ok(print_document(&json::of_no_targets(verb, code, &error, &[]), code));
+                let command = CommandKind::Status.name();
+                return Ok(print_document(&json::of_no_targets(command, code, &error, &[]), code));
             }
             Err(error) => return Err(error),
         },
         false => args.targets,
     };
-    let machines = Platforms::default();
-    let answers: Vec<TargetResult> =
-        parse(targets)?.into_iter().map(|(given, t)| look(&machines, given, &t)).collect();
-    let code = Outcome::worst(answers.iter().map(|a| a.outcome.exit_code()));
+    let platforms = Platforms::default();
+    let results: Vec<TargetResult> =
+        parse(targets)?.into_iter().map(|(given, t)| look(&platforms, given, &t)).collect();
+    let code = Outcome::worst(results.iter().map(|a| a.outcome.exit_code()));
     if args.json {
         return Ok(print_document(
-            &json::of_targets(CommandKind::Status.name(), code, &answers, None),
+            &json::of_targets(CommandKind::Status.name(), code, &results, None),
             code,
         ));
     }
-    if answers.is_empty() {
+    if results.is_empty() {
         list::print(&[], false);
     }
-    for (index, answer) in answers.iter().enumerate() {
+    for (index, result) in results.iter().enumerate() {
         if index > 0 {
             print_out(Style::Plain, "");
         }
-        print(answer);
+        print(result);
     }
     Ok(code)
 }
@@ -52,34 +52,34 @@ fn removable() -> Result<Vec<OsString>, Error> {
     Ok(drives.into_iter().map(|d| d.path.into_os_string()).collect())
 }
 
-/// The drive, and the plan of an ejection. That `eject` would refuse is news, not a failure of
-/// `status`.
-fn look(machines: &Platforms, given: OsString, target: &Target) -> TargetResult {
-    let report = match machines.of(target) {
-        Ok(machine) => unmoor::dry_run(machine, target, &Options::default()),
+/// Describes the drive and plans an ejection. A refusal of `eject` is part of the answer and not a
+/// failure of `status`.
+fn look(platforms: &Platforms, given: OsString, target: &Target) -> TargetResult {
+    let report = match platforms.of(target) {
+        Ok(platform) => unmoor::dry_run(platform, target, &Options::default()),
         Err(error) => return TargetResult::from_error(given, CommandKind::Status, None, error),
     };
-    let mut answer = TargetResult::from_report(given, CommandKind::Status, report);
-    if let Some(drive) = &answer.drive {
-        answer.message = match &answer.error {
+    let mut result = TargetResult::from_report(given, CommandKind::Status, report);
+    if let Some(drive) = &result.drive {
+        result.message = match &result.error {
             Some(error) => {
                 format!("{}: `eject` would stop: {}.", messages::describe(drive), error.detail())
             }
             None => format!(
-                "{}: `eject` would do this, if nothing is in the way (`unmoor who` looks):",
+                "{}: `eject` would do this, if the drive is not in use (`unmoor who` checks):",
                 messages::describe(drive)
             ),
         };
-        answer.outcome = Outcome::Done;
-        answer.error = None;
+        result.outcome = Outcome::Done;
+        result.error = None;
     }
-    answer
+    result
 }
 
-fn print(answer: &TargetResult) {
-    let Some(drive) = &answer.drive else {
-        print_err(Style::Bad, &answer.message);
-        if let Some(help) = &answer.help {
+fn print(result: &TargetResult) {
+    let Some(drive) = &result.drive else {
+        print_err(Style::Bad, &result.message);
+        if let Some(help) = &result.help {
             print_err(Style::Plain, &format!("  {help}"));
         }
         return;
@@ -91,18 +91,18 @@ fn print(answer: &TargetResult) {
     for volume in &drive.volumes {
         print_out(Style::Plain, &format!("  volume     {}", describe(volume)));
     }
-    print_out(Style::Plain, &answer.message);
-    for (number, step) in planned(answer).enumerate() {
+    print_out(Style::Plain, &result.message);
+    for (number, step) in planned(result).enumerate() {
         print_out(Style::Plain, &steps::planned(number + 1, step));
     }
-    if let Some(help) = &answer.help {
+    if let Some(help) = &result.help {
         print_out(Style::Plain, &format!("  {help}"));
     }
 }
 
-fn planned(answer: &TargetResult) -> impl Iterator<Item = &unmoor::StepReport> {
+fn planned(result: &TargetResult) -> impl Iterator<Item = &unmoor::StepReport> {
     use unmoor::Status::{Planned, Skipped};
-    answer.steps.iter().filter(|s| matches!(s.status, Planned | Skipped))
+    result.steps.iter().filter(|s| matches!(s.status, Planned | Skipped))
 }
 
 fn facts(drive: &Drive) -> Vec<(&'static str, String)> {

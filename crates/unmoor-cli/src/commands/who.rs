@@ -1,4 +1,4 @@
-//! `who`: what is in the way of a release. Changes nothing.
+//! `who`: what keeps a drive from being released. Changes nothing.
 
 use super::{parse, run_each};
 use crate::args;
@@ -13,24 +13,24 @@ use unmoor::{Blocker, BlockerKind, BlockerScan, Drive, Error, ErrorKind, Opened,
 
 pub fn run(args: args::Who) -> Result<u8, Error> {
     let targets = parse(args.targets)?;
-    let machines = Platforms::default();
+    let platforms = Platforms::default();
     let options = Options { cancel: signals::cancel(), ..Options::default() };
     Ok(run_each(CommandKind::Who, targets, &args.output, &options.cancel, |given, target| {
-        match search(&machines, target, &options) {
-            Ok((drive, scan, as_whom)) => answer(given, drive, scan, as_whom),
+        match search(&platforms, target, &options) {
+            Ok((drive, scan, as_whom)) => result(given, drive, scan, as_whom),
             Err(error) => TargetResult::from_error(given, CommandKind::Who, None, error),
         }
     }))
 }
 
-/// The drive, who uses it, and whom to be in order to see more.
+/// Drive, scan, and the account that could see more.
 type Scanned = (Drive, BlockerScan, Option<&'static str>);
 
-fn search(machines: &Platforms, target: &Target, options: &Options) -> Result<Scanned, Error> {
-    let machine = machines.of(target)?;
-    let mut opened = Opened::new(machine, target, options)?;
+fn search(platforms: &Platforms, target: &Target, options: &Options) -> Result<Scanned, Error> {
+    let platform = platforms.of(target)?;
+    let mut opened = Opened::new(platform, target, options)?;
     let scan = opened.blockers();
-    // What is never released, or has nothing to release, is not free because nobody uses it.
+    // A drive that is never released, or is empty, is not reported as free.
     let planned = unmoor::plan(opened.drive(), options, |_| Vec::new());
     if let Err(error) = planned
         && scan.blockers.is_empty()
@@ -38,10 +38,10 @@ fn search(machines: &Platforms, target: &Target, options: &Options) -> Result<Sc
     {
         return Err(error.with_scan(scan));
     }
-    Ok((opened.drive().clone(), scan, machine.elevated_account()))
+    Ok((opened.drive().clone(), scan, platform.elevated_account()))
 }
 
-fn answer(
+fn result(
     target: OsString,
     drive: Drive,
     scan: BlockerScan,
@@ -66,21 +66,21 @@ fn answer(
     }
 }
 
-/// "Nothing is in the way" is said only when everything was seen. Whoever `could_see_more` as somebody else is
-/// not permitted to know.
+/// Returns "not in use" only after a complete scan. If another account could see more, the outcome is
+/// `NotPermitted`.
 fn verdict(scan: &BlockerScan, could_see_more: bool) -> (Outcome, String) {
     let users = scan.blockers.iter().filter(|b| user(b).is_some()).count();
     let others: Vec<&Blocker> = scan.blockers.iter().filter(|b| user(b).is_none()).collect();
     match (users, others.len()) {
-        (0, 0) if scan.complete => (Outcome::Done, "nothing is in the way of a release".into()),
+        (0, 0) if scan.complete => (Outcome::Done, "not in use".into()),
         (0, 0) if scan.inaccessible_processes > 0 => {
             let unseen = processes(scan.inaccessible_processes);
-            let what = format!("nothing was found, but {unseen} could not be looked into");
+            let what = format!("no user was found, but {unseen} could not be inspected");
             (Outcome::NotPermitted, what)
         }
         (0, 0) => {
             let outcome = if could_see_more { Outcome::NotPermitted } else { Outcome::Failed };
-            (outcome, "nothing was found, but not everything could be seen".into())
+            (outcome, "no user was found, but the search was incomplete".into())
         }
         (users, 0) => (Outcome::Busy, format!("in use by {}", processes(users))),
         (0, _) => (Outcome::Busy, format!("in use by {}", describe_kinds(&others))),
@@ -91,7 +91,7 @@ fn verdict(scan: &BlockerScan, could_see_more: bool) -> (Outcome, String) {
     }
 }
 
-/// `1 mount, 2 swap areas`.
+/// Formats counts by kind: `1 mount, 2 swap areas`.
 fn describe_kinds(blockers: &[&Blocker]) -> String {
     let one = |kind: BlockerKind| {
         let count = blockers.iter().filter(|b| b.kind == kind).count();
@@ -131,13 +131,13 @@ mod tests {
     #[test]
     fn nothing_is_said_only_when_everything_was_seen() {
         let (code, message) = of(BlockerScan { complete: true, ..BlockerScan::default() });
-        assert!(code == 0 && message.contains("nothing is in the way"), "{message}");
+        assert!(code == 0 && message.contains("not in use"), "{message}");
         let (code, message) =
             of(BlockerScan { inaccessible_processes: 3, ..BlockerScan::default() });
         assert!(code == 5 && message.contains("3 processes could not"), "{message}");
         let (code, message) = of(BlockerScan::default());
-        assert!(code == 1 && message.contains("not everything"), "{message}");
-        // As under /proc mounted with hidepid: nobody knows how many are hidden.
+        assert!(code == 1 && message.contains("incomplete"), "{message}");
+        // As under /proc mounted with hidepid, where the number of hidden processes is unknown.
         assert_eq!(verdict(&BlockerScan::default(), true).0.exit_code(), 5);
     }
 

@@ -1,7 +1,6 @@
-//! The story's stick as an image file on a loop device, with a real file system: needs root.
+//! The demonstration's stick as an image file on a loop device, with a real file system. Needs root.
 //!
-//! Everything made here is taken away when it is dropped, on errors, panics and Ctrl-C too; nothing
-//! else is ever touched.
+//! Everything made here is removed on drop: on errors, panics and Ctrl-C too. Nothing else is touched.
 
 use super::system::{exists, run, tool};
 use super::{FILES, Stick, checksum_files};
@@ -16,7 +15,7 @@ use unmoor::platform::{self, Platform};
 
 const SIZE: u64 = 96_000_000;
 
-/// A file system that the story can be told on: how it is made, and how it is checked.
+/// File system, with the commands that make and check it.
 struct Kind {
     name: &'static str,
     make: &'static [&'static str],
@@ -37,7 +36,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// A stick with a file system, mounted; or why there is none.
+    /// Returns a mounted stick, or the reason why there is none.
     pub fn attached(cancel: &Cancel) -> Result<Image, String> {
         if fs::metadata("/proc/self").is_ok_and(|me| me.uid() != 0) {
             return Err("a real one needs root: sudo unmoor demo".into());
@@ -45,7 +44,7 @@ impl Image {
         let kind = KINDS.iter().find(|k| exists(k.make[0])).ok_or("there is no mkfs.ext4 here")?;
         let machine = platform::native().map_err(|e| e.to_string())?;
         let folder = std::env::temp_dir().join(format!("unmoor-demo-{}", std::process::id()));
-        // It must not exist: what is in it later is ours alone.
+        // The folder must be new, so that everything in it is ours.
         DirBuilder::new().mode(0o700).create(&folder).map_err(|e| format!("{folder:?}: {e}"))?;
         let mut image = Image { machine, kind, folder, device: None, editor: None };
         image.set_up(cancel)?;
@@ -63,7 +62,7 @@ impl Image {
         let device = run("losetup", &["--find".as_ref(), "--show".as_ref(), file.as_os_str()])?;
         self.device = Some(device.into());
         run("mount", &[self.device.as_deref().unwrap_or(&file), &mount])?;
-        if cancel.is_cancelled() { Err("stopped at your wish".into()) } else { Ok(()) }
+        if cancel.is_cancelled() { Err("interrupted".into()) } else { Ok(()) }
     }
 
     fn file(&self) -> PathBuf {
@@ -78,7 +77,7 @@ impl Image {
         self.folder.join("second-look")
     }
 
-    /// The loop device may be another's by now: it is ours while our image is behind it.
+    /// Detaches the loop device if its image is still ours.
     fn detach(&mut self) {
         let Some(device) = self.device.take() else { return };
         let name = device.file_name().unwrap_or_default();
@@ -90,13 +89,13 @@ impl Image {
         }
     }
 
-    /// Mounted is what lies on another device than our folder.
+    /// Returns true if the directory is on another device than our folder.
     fn is_mounted(&self, place: &Path) -> bool {
         let device = |path: &Path| fs::symlink_metadata(path).map(|m| m.dev()).ok();
         device(place).is_some_and(|there| Some(there) != device(&self.folder))
     }
 
-    /// How many of the files are on the medium, byte for byte.
+    /// Returns the number of files that are intact on the medium.
     fn count_files(&self, there: &Path) -> usize {
         let right = |index: &usize| {
             let (name, content) = checksum_files(*index);
@@ -131,7 +130,7 @@ impl Stick for Image {
     fn open_file(&mut self) -> Result<String, String> {
         let letter =
             File::create_new(self.mount().join("letter.txt")).map_err(|e| e.to_string())?;
-        // `cat > letter.txt`: it writes what it is told, until it is told that there is no more.
+        // `cat > letter.txt` keeps the file open until its standard input is closed.
         let editor = tool("cat").stdin(Stdio::piped()).stdout(letter).spawn();
         let editor = editor.map_err(|e| format!("cat: {e}"))?;
         let pid = editor.id();
@@ -169,8 +168,7 @@ impl Stick for Image {
     }
 }
 
-/// Unmounts our file system. A call that was interrupted may hold it for a moment yet; one that holds
-/// it longer keeps it until it ends, out of everybody's sight.
+/// Unmounts our file system. If an interrupted call still keeps it busy after 5 s, unmounts it lazily.
 fn take_down(place: &Path) {
     for _ in 0..50 {
         if run("umount", &[place]).is_ok() {
@@ -194,7 +192,7 @@ impl Drop for Image {
         }
         self.detach();
         for place in [self.verify_contents(), self.mount()] {
-            // Somebody else may have unmounted it while files were copied: those lie here then.
+            // If another program unmounted it while files were copied, the copies are in here.
             if !self.is_mounted(&place) {
                 _ = fs::remove_dir_all(place);
             }

@@ -1,5 +1,4 @@
-//! `demo`: the main job, with nothing plugged in. The same story on a real file system where one can
-//! be made, else on a drive in memory.
+//! `demo`: shows the main job on a real file system where one can be made, else on a drive in memory.
 
 #[cfg(target_os = "linux")]
 mod image;
@@ -21,18 +20,18 @@ use std::time::Duration;
 use unmoor::platform::Platform;
 use unmoor::{Cancel, Error, Goal, Options, Target};
 
-/// A stick that the story is told on.
+/// Drive of the demonstration.
 trait Stick {
     fn machine(&self) -> &dyn Platform;
     fn target(&self) -> OsString;
-    /// What it is, in one sentence.
+    /// Returns a description, in one sentence.
     fn description(&self) -> String;
-    /// Copies files to it, and does not wait for them to be written.
+    /// Copies files to the drive, without waiting for them to be written.
     fn copy(&mut self) -> Result<String, String>;
-    /// Something opens a file on it and keeps it open.
+    /// Makes a program open a file on the drive and keep it open.
     fn open_file(&mut self) -> Result<String, String>;
     fn close_file(&mut self) -> Result<(), String>;
-    /// Looks what is on the medium, after it was released.
+    /// Compares the contents of the released medium.
     fn inspect(&mut self) -> Result<Vec<String>, String>;
 }
 
@@ -40,21 +39,21 @@ pub fn run(args: args::Demo) -> Result<u8, Error> {
     let cancel = signals::cancel_only();
     let mut stick = make(args.simulated, &cancel);
     let told = run_script(&mut *stick, &cancel);
-    // Everything that was made is gone before the last word.
+    // Everything is removed before the last line is printed.
     drop(stick);
     Ok(match told {
         Ok(()) => {
             print_out(Style::Plain, "");
             print_out(
                 Style::Good,
-                "That was all of it; what the demonstration made is gone again.",
+                "Done. Everything the demonstration made was removed.",
             );
             0
         }
         Err(_) if cancel.is_cancelled() => {
             print_err(
                 Style::Warning,
-                "Stopped at your wish; what the demonstration made is gone again.",
+                "Interrupted. Everything the demonstration made was removed.",
             );
             Outcome::Interrupted.exit_code()
         }
@@ -66,7 +65,7 @@ pub fn run(args: args::Demo) -> Result<u8, Error> {
 }
 
 fn make(simulated: bool, cancel: &Cancel) -> Box<dyn Stick> {
-    let why = if simulated { Err("as you asked".to_string()) } else { make_real(cancel) };
+    let why = if simulated { Err("as requested".to_string()) } else { make_real(cancel) };
     match why {
         Ok(stick) => stick,
         Err(why) => {
@@ -99,16 +98,16 @@ fn run_script(stick: &mut dyn Stick, cancel: &Cancel) -> Result<(), String> {
     let opened = stick.open_file()?;
     comment(&opened);
     expect(Outcome::Busy, eject(stick, cancel, false)?)?;
-    comment("Nothing was dismounted: the program can go on, and so can you.");
+    comment("Nothing was dismounted: the program can continue to write.");
 
-    heading(3, "The program closes its file, and now the stick is let go of.", cancel)?;
+    heading(3, "The program closes its file, and the stick is released.", cancel)?;
     stick.close_file()?;
     expect(Outcome::Released, eject(stick, cancel, true)?)?;
     comment(
-        "Flushed, found idle, dismounted, let go of, looked at, unlocked: each line is one step.",
+        "One line per step: flush, check that it is idle, dismount, eject, verify, unlock.",
     );
 
-    heading(4, "What is on the stick, the moment it is out?", cancel)?;
+    heading(4, "What is on the stick?", cancel)?;
     for line in stick.inspect()? {
         comment(&line);
     }
@@ -117,7 +116,7 @@ fn run_script(stick: &mut dyn Stick, cancel: &Cancel) -> Result<(), String> {
 
 fn heading(number: usize, title: &str, cancel: &Cancel) -> Result<(), String> {
     if cancel.is_cancelled() {
-        return Err("stopped at your wish".into());
+        return Err("interrupted".into());
     }
     print_out(Style::Plain, "");
     print_out(Style::Strong, &format!("{number}. {title}"));
@@ -132,10 +131,10 @@ fn expect(wanted: Outcome, got: Outcome) -> Result<(), String> {
     if wanted == got {
         return Ok(());
     }
-    Err(format!("the story expects \"{}\", and it ended with \"{}\"", wanted.name(), got.name()))
+    Err(format!("expected \"{}\", got \"{}\"", wanted.name(), got.name()))
 }
 
-/// What `unmoor eject` does and prints.
+/// Runs and prints `unmoor eject`.
 fn eject(stick: &dyn Stick, cancel: &Cancel, verbose: bool) -> Result<Outcome, String> {
     let given = stick.target();
     let flag = if verbose { " -v" } else { "" };
@@ -153,20 +152,20 @@ fn eject(stick: &dyn Stick, cancel: &Cancel, verbose: bool) -> Result<Outcome, S
             print_out(Style::Dim, &format!("     {line}"));
         }
     }
-    let verb = CommandKind::Eject(Goal::Eject);
-    let answer = TargetResult::from_report(given, verb, report);
-    for (tone, line) in commands::lines(verb, &answer, false, console::width()) {
+    let command = CommandKind::Eject(Goal::Eject);
+    let result = TargetResult::from_report(given, command, report);
+    for (tone, line) in commands::lines(command, &result, false, console::width()) {
         print_out(tone, &format!("     {line}"));
     }
-    comment(&format!("(exit code {})", answer.outcome.exit_code()));
-    Ok(answer.outcome)
+    comment(&format!("(exit code {})", result.outcome.exit_code()));
+    Ok(result.outcome)
 }
 
-/// What is copied: photographs, as far as their size goes.
+/// Number of copied files, of the size of photographs.
 const FILES: usize = 12;
 const FILE_SIZE: usize = 2_000_000;
 
-/// The name and the content of one of them: numbers that look like chance and are known again.
+/// Returns name and content of one file: pseudo-random bytes that can be compared later.
 fn checksum_files(index: usize) -> (String, Vec<u8>) {
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64 ^ (index as u64 + 1);
     let mut content = Vec::with_capacity(FILE_SIZE + 8);
@@ -180,7 +179,7 @@ fn checksum_files(index: usize) -> (String, Vec<u8>) {
     (format!("photo-{:02}.jpg", index + 1), content)
 }
 
-/// `12 files, 24.0 MB; 23.9 MB of it are in the machine's memory only.`
+/// Describes what was copied: `12 files, 24.0 MB, copied and not synced: 23.9 MB are in memory only.`
 fn copied(stick: &dyn Stick) -> String {
     let all = messages::size((FILES * FILE_SIZE) as u64);
     let copied = format!("{FILES} files, {all}, copied and not synced");
@@ -188,6 +187,6 @@ fn copied(stick: &dyn Stick) -> String {
     let drive = target.and_then(|target| unmoor::resolve(stick.machine(), &target));
     match drive.ok().and_then(|d| d.unwritten()) {
         Some(bytes) => format!("{copied}: {} are in memory only.", messages::size(bytes)),
-        None => format!("{copied}: pulled out now, it would have lost much of it."),
+        None => format!("{copied}: pulling it out now would lose most of it."),
     }
 }

@@ -1,4 +1,4 @@
-//! The story's stick in memory, in real time so that one sees it happen.
+//! The demonstration's stick in memory, with a real clock.
 
 use super::{FILES, Stick, checksum_files};
 use std::ffi::OsString;
@@ -6,10 +6,10 @@ use unmoor::DriveId;
 use unmoor::platform::Platform;
 use unmoor_simulated::{DriveSetup, HandleId, Semantics, Simulated, VolumeSetup};
 
-/// Slow enough that one sees it write, as sticks are.
+/// Write speed of an ordinary stick, so that progress is visible.
 const BYTES_PER_SECOND: u64 = 12_000_000;
 const VOLUME: &str = "sim:stick1";
-/// The copying program and the editor.
+/// Process ids of the copying program and the editor.
 const COPY: u32 = 4300;
 const EDITOR: u32 = 4312;
 

@@ -1,10 +1,10 @@
-//! The system's own tools, called for the demonstration: their failure becomes a sentence.
+//! Runs the system's tools for the demonstration; a failure becomes a sentence.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// A tool, found where administrators' tools are even if the user's PATH does not say so.
+/// Returns a command that is also searched for in the sbin folders.
 pub fn tool(name: &str) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(name);
@@ -12,12 +12,12 @@ pub fn tool(name: &str) -> Command {
         .env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"))
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
-        // Ctrl-C is for us alone: a tool that is cut off would leave half of its work behind.
+        // Keeps Ctrl-C from the tool, which would leave half of its work behind.
         .process_group(0);
     command
 }
 
-/// Runs the tool; what it printed, or why it failed.
+/// Runs the tool and returns its output, or why it failed.
 pub fn run<S: AsRef<OsStr>>(name: &str, words: &[S]) -> Result<String, String> {
     let ran = tool(name).args(words).output().map_err(|e| format!("{name}: {e}"))?;
     if ran.status.success() {
@@ -28,7 +28,7 @@ pub fn run<S: AsRef<OsStr>>(name: &str, words: &[S]) -> Result<String, String> {
     Err(format!("{name}: {}", said.trim_start_matches(&format!("{name}: "))))
 }
 
-/// Is there such a tool.
+/// Returns true if the tool is installed.
 pub fn exists(name: &str) -> bool {
     let said = tool(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     said.is_ok()

@@ -1,15 +1,15 @@
-//! Names of the system in JSON, whose strings must be Unicode: what is not becomes U+FFFD, and the
-//! true bytes stand beside it.
+//! File names in JSON, whose strings must be Unicode: invalid parts become U+FFFD, with the true bytes
+//! beside.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
 
-/// The name as a JSON string can hold it.
+/// Returns the name as a JSON string can hold it.
 pub fn plain(name: impl AsRef<OsStr>) -> String {
     name.as_ref().to_string_lossy().into_owned()
 }
 
-/// The true bytes in hexadecimal, where [`plain`] had to change something. Windows: the UTF-16 units,
+/// Returns the true bytes in hexadecimal if [`plain`] changed something. Windows: UTF-16 units,
 /// little-endian.
 pub fn bytes_of(name: impl AsRef<OsStr>) -> Option<String> {
     let name = name.as_ref();

@@ -113,7 +113,7 @@ fn the_command_for_a_mount_of_an_odd_name_works_as_it_is_printed() {
     assert_eq!(run.status.code(), Some(3));
     expect_harmless("refused", &run.stderr);
     let text = String::from_utf8(run.stderr).unwrap();
-    let (_, command) = text.split_once("to move it: unmount it first: ").expect("it is offered");
+    let (_, command) = text.split_once("fix: unmount it first: ").expect("it is offered");
     let command = command.lines().next().unwrap();
     assert!(ran(Command::new("sh").args(["-c", command])), "{command}");
     assert_eq!(unmoor_with(["eject", &image.device]).status.code(), Some(0));

@@ -1,4 +1,4 @@
-//! `--wait`: who is in the way is told, and who leaves.
+//! `--wait` names the blockers, and those that leave.
 
 use crate::image::{Image, shell};
 use std::io::{BufRead, BufReader};
@@ -18,16 +18,16 @@ fn who_is_waited_for_is_named_and_who_leaves_is_told() {
     for line in BufReader::new(unmoor.stderr.take().unwrap()).lines() {
         let line = line.unwrap();
         // The next one leaves when it was told who is there.
-        if line.contains("in the way") {
+        if line.contains("blocking") {
             drop(holders.pop());
         }
         lines.push(line);
     }
     assert!(unmoor.wait().unwrap().success(), "{lines:#?}");
-    let told: Vec<&String> = lines.iter().filter(|l| l.contains("in the way")).collect();
+    let told: Vec<&String> = lines.iter().filter(|l| l.contains("blocking")).collect();
     assert!(told[0].contains(&one) && told[0].contains(&two), "{lines:#?}");
     assert!(told[1].contains("left: ") && told[1].contains(&one), "{lines:#?}");
-    let rest = told[1].split("still in the way").nth(1).unwrap();
+    let rest = told[1].split("still blocking").nth(1).unwrap();
     assert!(rest.contains(&two) && !rest.contains(&one), "{lines:#?}");
     assert!(lines.len() <= 4, "no more than what changes: {lines:#?}");
 }

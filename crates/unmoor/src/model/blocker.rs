@@ -214,7 +214,7 @@ pub struct BlockerScan {
     /// Everything was looked at, within the time given. When this is false, an empty list means
     /// "not known", never "nothing".
     pub complete: bool,
-    /// How many processes could not be looked into for want of permission.
+    /// How many processes could not be inspected (permission denied).
     pub inaccessible_processes: usize,
     /// What was not visible, and why.
     pub notes: Vec<String>,
@@ -244,7 +244,7 @@ impl NotTerminable {
     /// Why, after the words "was not ended: it".
     pub fn reason(self) -> &'static str {
         match self {
-            NotTerminable::NoProcess => "is no program",
+            NotTerminable::NoProcess => "is not a program",
             NotTerminable::Service => "belongs to a service",
             NotTerminable::Container => "runs in a container",
             NotTerminable::Manager => "is what other programs depend on",

@@ -73,7 +73,7 @@ pub(crate) fn plan_ignoring_busy(
     steps.push(PlannedStep {
         step: Step::Verify,
         what: if options.verify { vec![drive.name.clone()] } else { Vec::new() },
-        note: (!options.verify).then(|| "left out at your wish".into()),
+        note: (!options.verify).then(|| "as requested".into()),
     });
     steps.push(PlannedStep { step: Step::Unlock, what: vec![drive.name.clone()], note: None });
     Ok(Plan { action, steps })
@@ -121,7 +121,7 @@ fn can_be_powered_off(drive: &Drive) -> bool {
 
 pub(crate) fn nothing_to_eject(drive: &Drive, options: &Options) -> String {
     match (options.goal, drive.kind) {
-        (Goal::Dismount, _) => "left out at your wish".into(),
+        (Goal::Dismount, _) => "as requested".into(),
         (_, DriveKind::Card) => {
             "nothing to eject: this kind of drive has no command for it; take the card out by hand"
                 .into()

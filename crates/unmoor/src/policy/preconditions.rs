@@ -41,7 +41,7 @@ pub(crate) fn check_medium(drive: &Drive, goal: Goal) -> Result<()> {
     {
         let why = "the medium has left the drive while it was mounted";
         return Err(Error::new(ErrorKind::Gone, &drive.name, why).with_help(format!(
-            "what was not written before is lost; take away what is left of it: umount {}",
+            "what was not written before is lost; remove the stale mount: umount {}",
             mount.path.display()
         )));
     }

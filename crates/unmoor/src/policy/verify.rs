@@ -26,12 +26,10 @@ pub(crate) fn verify(drive: &Drive, action: Action, seen: Presence) -> Option<St
         (Action::Eject, Stopped) if drive.kind == DriveKind::Tape => {
             Some(StepOutcome::default().with_note("the tape is unloaded"))
         }
-        (_, Unknown) => {
-            Some(StepOutcome::skipped("the drive does not say").with_warning(format!(
-                "{} does not say whether it let go: not verified",
-                drive.name
-            )))
-        }
+        (_, Unknown) => Some(StepOutcome::skipped("the drive does not say").with_warning(format!(
+            "{} does not report whether it was released: not verified",
+            drive.name
+        ))),
         (_, Present | Stopped) => None,
     }
 }
@@ -39,11 +37,11 @@ pub(crate) fn verify(drive: &Drive, action: Action, seen: Presence) -> Option<St
 /// The drive said yes and did nothing, or not enough: a known fault of firmware.
 pub(crate) fn not_verified(drive: &Drive, action: Action, seen: Presence) -> Error {
     let what = match (action, seen) {
-        (Action::PowerOff, _) => "said yes to powering off, and is still there",
-        (Action::Stop, _) => "said yes to stopping, and still runs",
-        (Action::Detach, _) => "said yes to detaching, and is still attached",
+        (Action::PowerOff, _) => "reported success, but is still there",
+        (Action::Stop, _) => "reported success, but still runs",
+        (Action::Detach, _) => "reported success, but is still attached",
         (_, Presence::Stopped) => "stopped, but kept the medium",
-        _ => "said yes to ejecting, and the medium is still in it",
+        _ => "reported success, but the medium is still in it",
     };
     Error::new(ErrorKind::NotVerified, &drive.name, what).with_help(match action {
         Action::Detach => {

@@ -200,7 +200,9 @@ fn skip_useless_kill(opened: &mut [Member<'_, Opened<'_>>]) {
     let Some(name) = kept else { return };
     for Member { run, .. } in opened {
         run.options.kill = None;
-        run.warn(format!("nobody was ended: what is in the way of {name} is not only programs"));
+        run.warn(format!(
+            "no program was ended: {name} is also blocked by something that is not a program"
+        ));
     }
 }
 

@@ -243,7 +243,7 @@ impl OpenDrive<'_> {
             scan.blockers.push(unknown_blocker(&error, &scan, self.platform.elevated_account()));
             let hidden = self.platform.undetectable_users();
             if !hidden.is_empty() {
-                scan.notes.push(format!("what no list shows: {}", hidden.join("; ")));
+                scan.notes.push(format!("not visible in any list: {}", hidden.join("; ")));
             }
         }
         error.with_scan(scan)
@@ -251,9 +251,7 @@ impl OpenDrive<'_> {
 
     pub(crate) fn check_cancelled(&self) -> Result<()> {
         match self.options.cancel.is_cancelled() {
-            true => {
-                Err(Error::new(ErrorKind::Interrupted, &self.drive.name, "stopped at your wish"))
-            }
+            true => Err(Error::new(ErrorKind::Interrupted, &self.drive.name, "interrupted")),
             false => Ok(()),
         }
     }
@@ -292,15 +290,15 @@ impl OpenDrive<'_> {
 
 /// The system says busy, and nothing was found: says so, and what was not visible.
 fn unknown_blocker(error: &Error, scan: &BlockerScan, as_whom: Option<&str>) -> Blocker {
-    let mut what = format!("{error}, says the system; who uses it was not found");
+    let mut what = format!("{error} according to the system, but no user was found");
     if scan.inaccessible_processes > 0 {
-        what += &format!(" ({} process(es) could not be looked into)", scan.inaccessible_processes);
+        what += &format!(" ({} process(es) could not be inspected)", scan.inaccessible_processes);
     } else if !scan.complete {
-        what += " (not everything could be seen)";
+        what += " (the search was incomplete)";
     }
     let words = match as_whom {
-        Some(whom) if !scan.complete => format!("run it as {whom}, who sees more"),
-        _ => "try again: it may have left just now".into(),
+        Some(whom) if !scan.complete => format!("run it as {whom} to see more"),
+        _ => "try again: it may have been closed just now".into(),
     };
     Blocker::new(BlockerKind::Unknown, what).with_remedy(words, None)
 }
@@ -331,7 +329,7 @@ pub(crate) fn refuse_kill(platform: &dyn Platform, drive: &Drive, options: &Opti
     }
     let why = "programs cannot be ended for it: not available on this system";
     Err(Error::new(ErrorKind::NotSupported, &drive.name, why)
-        .with_help("leave --kill out; what is in the way is named, and what would move it"))
+        .with_help("leave --kill out; the blockers are named, and how to remove them"))
 }
 
 /// An error in the middle says what had been taken down by then, and what is still up.

@@ -155,7 +155,7 @@ impl<'r> DriveOperation<'r> {
 
     /// What this error says is lost, at the user's wish.
     pub(crate) fn record_discarded(&mut self, error: Error) {
-        self.warn(format!("{error}; discarded at your wish"));
+        self.warn(format!("{error}; discarded as requested"));
         self.report.lost.push(error);
     }
 

@@ -41,7 +41,7 @@ impl<'r> DriveOperation<'r> {
             }
             self.emit(&Event::Waiting { error: &error, remaining: left });
             if self.options.cancel.is_cancelled() {
-                let why = "stopped at your wish";
+                let why = "interrupted";
                 return Err(
                     Error::new(ErrorKind::Interrupted, &drive.name, why).with_step(Step::Resolve)
                 );

@@ -146,15 +146,16 @@ impl DriveOperation<'_> {
             let ejected = dismounted.already_gone();
             Ok((
                 ejected,
-                StepOutcome::skipped(format!("it is the same device as {other}, and left with it")),
+                StepOutcome::skipped(format!(
+                    "it is on the same device as {other}, and left with it"
+                )),
             ))
         })
     }
 
     pub(crate) fn verify(&mut self, ejected: &mut Ejected<'_>, action: Action) -> Result<()> {
         if !self.options.verify {
-            return self
-                .step(Step::Verify, || Ok(((), StepOutcome::skipped("left out at your wish"))));
+            return self.step(Step::Verify, || Ok(((), StepOutcome::skipped("as requested"))));
         }
         let nothing_done = action == Action::Nothing || ejected.done().skipped.is_some();
         let seen = self.step(Step::Verify, || match nothing_done {

@@ -49,7 +49,7 @@ impl OpenDrive<'_> {
         }
         if scan.blockers.iter().all(|b| b.kind == BlockerKind::Unknown) {
             // Whoever it was may have left between the refusal and the search.
-            return Ok(done.with_note("nobody was found who could be ended"));
+            return Ok(done.with_note("no program was found that could be ended"));
         }
         let mut programs: Vec<&Blocker> = Vec::new();
         for blocker in &scan.blockers {
@@ -63,12 +63,11 @@ impl OpenDrive<'_> {
             }
         }
         if programs.is_empty() {
-            done.skipped = Some("nothing in the way is a program that may be ended".into());
+            done.skipped = Some("no blocker is a program that may be ended".into());
             return Ok(done);
         }
         if !done.warnings.is_empty() && !self.options.force {
-            done.skipped =
-                Some("nobody was ended: the rest would be in the way all the same".into());
+            done.skipped = Some("no program was ended: other blockers would remain".into());
             return Ok(done);
         }
         let again;
@@ -82,7 +81,7 @@ impl OpenDrive<'_> {
             };
             self.check_cancelled()?;
             if !agreed {
-                done.skipped = Some("not agreed to".into());
+                done.skipped = Some("declined".into());
                 return Ok(done);
             }
             // An answer takes its time: only who is still there, and was agreed to.
@@ -99,7 +98,7 @@ impl OpenDrive<'_> {
         let (before, warned) = (ended.len(), done.warnings.len());
         self.terminate_and_wait(&processes, kill.grace, ended, &mut done)?;
         if ended.len() == before && done.warnings.len() > warned {
-            done.skipped = Some("nobody could be ended".into());
+            done.skipped = Some("no program could be ended".into());
         }
         // They may have mounted something meanwhile, or somebody has taken the medium.
         self.refresh()?;
@@ -137,7 +136,7 @@ impl OpenDrive<'_> {
         await_exit(&wait, KILL_WAIT, &mut held, ended, TerminationResult::Killed)?;
         for one in &held {
             let name = shown(&ended[one.at].process);
-            done.warnings.push(format!("{name} is still there: the system does not let go of it"));
+            done.warnings.push(format!("{name} is still there: the kernel has not removed it"));
         }
         Ok(())
     }

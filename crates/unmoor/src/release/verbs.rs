@@ -42,7 +42,7 @@ impl DriveOperation<'_> {
             Presence::TrayOpen => Err(Error::new(
                 ErrorKind::Failed,
                 name,
-                "said yes to loading, and the tray is still open",
+                "reported success, but the tray is still open",
             )),
             Presence::Gone => Err(Error::new(ErrorKind::Gone, name, "the drive is gone")),
             _ => return Ok(Outcome::Completed),
@@ -63,7 +63,7 @@ impl DriveOperation<'_> {
         let drive = self.step(Step::Verify, || {
             let drive = platform.resolve(target).map_err(|error| match error.kind() {
                 ErrorKind::NoSuchTarget => {
-                    let why = "said yes to attaching, and no drive came of it";
+                    let why = "reported success, but no drive appeared";
                     Error::new(ErrorKind::Failed, target.to_string(), why)
                         .with_help("unplug it and plug it in again")
                 }

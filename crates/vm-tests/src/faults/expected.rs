@@ -54,7 +54,7 @@ pub const KILLED: i32 = 128 + libc::SIGKILL;
 const LOST: &str = "data may be lost";
 const NO_ANSWER: &str = "no answer within the time given";
 const LEFT: &str = "the medium has left the drive";
-const STOPPED: &str = "stopped at your wish";
+const STOPPED: &str = "interrupted";
 const RELEASED: &str = "released";
 
 /// Returns the expected result of a case.

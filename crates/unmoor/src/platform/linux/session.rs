@@ -109,7 +109,7 @@ impl LinuxSession {
         let drive = &self.drive;
         match describe::medium(drive.kind, &drive.path, &self.node, self.node.size()) {
             Medium::Absent | Medium::TrayOpen => {
-                Error::new(ErrorKind::Gone, &drive.name, "the medium has left the drive meanwhile")
+                Error::new(ErrorKind::Gone, &drive.name, "the medium was removed meanwhile")
                     .with_help("what was not written before is lost; put it in again and check it")
             }
             _ => replaced(drive),
@@ -395,7 +395,7 @@ impl Session for LinuxSession {
 
     fn unlock(&mut self) -> Result<StepOutcome> {
         if !self.claimed {
-            return Ok(StepOutcome::skipped("nothing is held"));
+            return Ok(StepOutcome::skipped("nothing is locked"));
         }
         self.claimed = false;
         // Closing the descriptor is what drops the claim; the drive stays bound by its place in sysfs.

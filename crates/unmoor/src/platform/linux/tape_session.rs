@@ -196,7 +196,9 @@ impl TapeSession {
     /// What a program wrote left the kernel's own buffer when it closed the tape.
     fn synchronize(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let Some(device) = &self.device else {
-            return Ok(StepOutcome::skipped("it is in use: whoever writes has not closed it yet"));
+            return Ok(StepOutcome::skipped(
+                "it is in use: the program that writes has not closed it yet",
+            ));
         };
         let (command, time) = (Command::WriteFilemarks, deadline.remaining());
         let name = command.name();
@@ -227,7 +229,7 @@ impl TapeSession {
             };
             return Ok(StepOutcome::via(Attempt::failed(name, refused)));
         }
-        Ok(StepOutcome::via(Attempt::failed(name, "the drive goes on about something else")))
+        Ok(StepOutcome::via(Attempt::failed(name, "the drive keeps reporting something else")))
     }
 }
 
@@ -313,7 +315,7 @@ impl Session for TapeSession {
     fn unlock(&mut self) -> Result<StepOutcome> {
         match self.device.take() {
             Some(_) => Ok(StepOutcome::via(Attempt::accepted("close"))),
-            None => Ok(StepOutcome::skipped("nothing is held")),
+            None => Ok(StepOutcome::skipped("nothing is locked")),
         }
     }
 

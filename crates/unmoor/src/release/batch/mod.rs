@@ -103,14 +103,14 @@ pub const MAX_CONCURRENT: usize = 64;
 
 /// The report of a target that was not begun with any more.
 fn not_started_report(report: Report) -> Report {
-    let what = "not begun: stopped at your wish";
+    let what = "not started: interrupted";
     let error = Error::new(ErrorKind::Interrupted, &report.target, what).with_step(Step::Resolve);
     Report { outcome: Outcome::Failed(error), ..report }
 }
 
 /// The report of a target whose thread came to a bad end. It has said where on standard error.
 fn panicked_report(report: Report) -> Report {
-    let what = "a fault in this program stopped it; nothing is locked any more";
+    let what = "an internal error stopped it; nothing is locked any more";
     let error = Error::new(ErrorKind::Failed, &report.target, what);
     Report { outcome: Outcome::Failed(error), ..report }
 }

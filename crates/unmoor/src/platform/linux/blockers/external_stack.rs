@@ -60,7 +60,7 @@ fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
     if volume.kind == VolumeKind::Loop {
         usage.path = text("loop/backing_file").map(Into::into).or(usage.path);
     }
-    let description = format!("{what} lies on {below} ({})", volume.path.display());
+    let description = format!("{what} is on top of {below} ({})", volume.path.display());
     Some(Blocker::new(kind, description).with_usage(usage).with_remedy(words, command))
 }
 

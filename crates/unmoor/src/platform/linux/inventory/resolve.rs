@@ -119,11 +119,7 @@ fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
         libc::S_IFBLK => {
             let device = u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor);
             BlockDevice::of(device).map_err(|_| {
-                Error::new(
-                    ErrorKind::NoSuchTarget,
-                    shown,
-                    "no drive stands behind this device node",
-                )
+                Error::new(ErrorKind::NoSuchTarget, shown, "no drive is behind this device node")
             })
         }
         libc::S_IFCHR => Err(Error::new(
@@ -160,7 +156,7 @@ fn found(given: &OsStr) -> Result<OwnedFd> {
 const LOOK: Duration = Duration::from_secs(5);
 
 const LATE: &str =
-    "a file system on the way to it may deadline for its server: name the drive (`unmoor list`)";
+    "a file system on the way to it may wait for its server: name the drive (`unmoor list`)";
 
 /// The port that `target` names.
 pub fn port(target: &Target) -> Result<Port> {
@@ -213,7 +209,7 @@ fn on_no_drive(machine: &Snapshot, mount: u64, given: &str) -> Error {
     if let Some(line) = line.filter(|line| line.device >> 32 != 0) {
         return Error::new(ErrorKind::Gone, given, "the drive it was on is gone").with_help(
             format!(
-                "what was not written before is lost; take away what is left of it: umount {}",
+                "what was not written before is lost; remove the stale mount: umount {}",
                 line.path.display()
             ),
         );

@@ -87,7 +87,7 @@ pub fn method_names(port: &Port) -> Vec<String> {
 /// stays away, with every method that was tried.
 pub fn attach(port: &Port, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
     if port.has_device() {
-        let done = StepOutcome::skipped("it is attached already");
+        let done = StepOutcome::skipped("it is already attached");
         return await_drives(port, deadline).map(|()| done);
     }
     check_port(port)?;
@@ -365,7 +365,7 @@ fn usb() -> Result<Vec<Vacancy>> {
             match connected {
                 Ok(true) => found.push(detached_port(Port::Usb(device), Bus::Usb)),
                 Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
-                    return Err(errno::error(errno, hub, "the hub may not be asked"));
+                    return Err(errno::error(errno, hub, "access to the hub is denied"));
                 }
                 // A hub that goes away meanwhile, or does not answer, has nothing to offer.
                 Ok(false) | Err(_) => {}

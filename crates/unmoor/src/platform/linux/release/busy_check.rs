@@ -154,7 +154,7 @@ pub fn check_raw_users(
     stays: bool,
     deadline: &mut Deadline<'_>,
 ) -> Result<StepOutcome> {
-    const NO_RAW_USERS: &str = "nobody writes to the device itself";
+    const NO_RAW_USERS: &str = "no process writes to the device itself";
     const NO_VISIBLE_RAW_USERS: &str = "not every process could be looked into";
     let company = drive_usage(drive, &mut deadline.capped(SCAN_BUDGET));
     deadline.check()?;
@@ -174,10 +174,11 @@ pub fn check_raw_users(
     let mut uses =
         users.flat_map(|blocker| blocker.uses.iter().filter(move |used| counts(blocker, used)));
     match uses.next() {
-        Some(used) if used.kind == UsageKind::Device => {
-            Err(busy(&used.volume, "is written to by a program, past its file systems")
-                .with_scan(scan))
-        }
+        Some(used) if used.kind == UsageKind::Device => Err(busy(
+            &used.volume,
+            "is written to directly by a program, bypassing its file systems",
+        )
+        .with_scan(scan)),
         Some(used) => Err(busy(&used.volume, "is used through a mount that is no longer attached")
             .with_scan(scan)),
         None if scan.complete => Ok(StepOutcome::skipped(NO_RAW_USERS)),

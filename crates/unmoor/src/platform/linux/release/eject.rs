@@ -184,7 +184,7 @@ impl MethodError {
             ErrorKind::NotSupported if action.is_none() => Error::new(
                 self.kind,
                 &drive.name,
-                format!("has no motor that takes a medium in: {}", self.words),
+                format!("has no motor to load a medium: {}", self.words),
             )
             .with_help("put the medium in by hand"),
             ErrorKind::NotSupported => Error::new(

@@ -82,7 +82,7 @@ fn folders(places: &[VolumeNames], names: &[String]) -> Vec<String> {
                 continue;
             }
             let undo = win32_parse::mounted_folder(&folder)
-                .map_or_else(String::new, |command| format!("; to take it away: {command}"));
+                .map_or_else(String::new, |command| format!("; to unmount it: {command}"));
             notes.push(format!(
                 "another volume, {}, is mounted in the folder {folder} of {}, and is not reached there \
                  without it{undo}",

@@ -46,7 +46,7 @@ impl DriveHandles {
             Ok(answer) => answer,
             // The user's own time may still last: then it is asked again.
             Err(error) if error.kind() == ErrorKind::TimedOut => {
-                let why = "programs that were told to let go did not answer yet";
+                let why = "programs that were asked to close it did not answer yet";
                 return Err(Error::new(ErrorKind::Busy, &volume.name, why));
             }
             Err(error) => return Err(error),

@@ -103,7 +103,7 @@ fn expect_named(found: &Value, wanted: &[ExpectedBlocker<'_>]) -> Result<()> {
 /// Returns the commands that a user would copy from the text, in order. Each blocker has one.
 fn remedies(printed: &str, document: &Value) -> Result<Vec<String>> {
     let blockers = document["blockers"].as_array().context("blockers")?;
-    let mut lines = printed.lines().filter_map(|line| line.strip_prefix("      to move it: "));
+    let mut lines = printed.lines().filter_map(|line| line.strip_prefix("      fix: "));
     let mut commands = Vec::new();
     for blocker in blockers {
         let line = lines.next().with_context(|| format!("too few remedies in {printed}"))?;
