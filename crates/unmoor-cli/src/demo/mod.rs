@@ -44,10 +44,7 @@ pub fn run(args: args::Demo) -> Result<u8, Error> {
     Ok(match told {
         Ok(()) => {
             print_out(Style::Plain, "");
-            print_out(
-                Style::Good,
-                "Done. Everything the demonstration made was removed.",
-            );
+            print_out(Style::Good, "Done. Everything the demonstration made was removed.");
             0
         }
         Err(_) if cancel.is_cancelled() => {
@@ -103,9 +100,7 @@ fn run_script(stick: &mut dyn Stick, cancel: &Cancel) -> Result<(), String> {
     heading(3, "The program closes its file, and the stick is released.", cancel)?;
     stick.close_file()?;
     expect(Outcome::Released, eject(stick, cancel, true)?)?;
-    comment(
-        "One line per step: flush, check that it is idle, dismount, eject, verify, unlock.",
-    );
+    comment("One line per step: flush, check that it is idle, dismount, eject, verify, unlock.");
 
     heading(4, "What is on the stick?", cancel)?;
     for line in stick.inspect()? {

@@ -1,13 +1,34 @@
 //! Image files on loop devices: made here, and taken away again whatever happens.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::rc::{Rc, Weak};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A new mount namespace has a copy of every mount of the machine, those of the tests beside it too:
 /// who makes one is alone meanwhile.
 static NAMESPACES: RwLock<()> = RwLock::new(());
+
+type Shared = RwLockReadGuard<'static, ()>;
+
+thread_local! {
+    /// Lock of this thread's images. A second read lock in one thread could wait for a writer that
+    /// waits for the first.
+    static SHARED: RefCell<Weak<Shared>> = const { RefCell::new(Weak::new()) };
+}
+
+/// Returns the lock of this thread's images.
+fn shared() -> Rc<Shared> {
+    SHARED.with_borrow_mut(|held| {
+        held.upgrade().unwrap_or_else(|| {
+            let lock = Rc::new(NAMESPACES.read().unwrap_or_else(PoisonError::into_inner));
+            *held = Rc::downgrade(&lock);
+            lock
+        })
+    })
+}
 
 /// Keeps other tests' images away while this one makes a mount namespace.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
@@ -16,7 +37,7 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
 
 /// An ext4 file system in an image file, attached and mounted.
 pub struct Image {
-    _together: Option<RwLockReadGuard<'static, ()>>,
+    _shared: Option<Rc<Shared>>,
     dir: tempfile::TempDir,
     /// `/dev/loop7`
     pub device: String,
@@ -27,8 +48,7 @@ pub struct Image {
 impl Image {
     /// A new one, or `None`, said aloud, where this machine cannot have it.
     pub fn new(label: impl AsRef<OsStr>) -> Option<Image> {
-        let together = NAMESPACES.read().unwrap_or_else(PoisonError::into_inner);
-        Image::make(label.as_ref(), Some(together))
+        Image::make(label.as_ref(), Some(shared()))
     }
 
     /// A new one for who is [`alone`].
@@ -36,7 +56,7 @@ impl Image {
         Image::make(label.as_ref(), None)
     }
 
-    fn make(label: &OsStr, together: Option<RwLockReadGuard<'static, ()>>) -> Option<Image> {
+    fn make(label: &OsStr, shared: Option<Rc<Shared>>) -> Option<Image> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: needs root for loop devices");
             return None;
@@ -47,7 +67,7 @@ impl Image {
         std::fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
         assert!(ran(Command::new("mkfs.ext4").args(["-q", "-F", "-L"]).arg(label).arg(&file)));
         let device = attach(&file, &[])?;
-        let image = Image { _together: together, dir, device, mount };
+        let image = Image { _shared: shared, dir, device, mount };
         image.mount_at(&image.mount);
         Some(image)
     }
