@@ -50,6 +50,8 @@ pub(crate) struct Descriptor {
     pub product: Option<String>,
     pub serial: Option<String>,
     pub bus: Bus,
+    /// The bus is made for devices that come and go: USB, IEEE 1394, SD.
+    pub hotplug_bus: bool,
 }
 
 /// Reads the answer to `IOCTL_STORAGE_QUERY_PROPERTY` for `StorageDeviceProperty`. An offset of 0
@@ -57,12 +59,14 @@ pub(crate) struct Descriptor {
 pub(crate) fn device_descriptor(answer: &[u8]) -> Option<Descriptor> {
     let b = Bytes(answer);
     let text = |at| b.u32(at).filter(|&o| o != 0 && o != u32::MAX).and_then(|o| b.text(o as usize));
+    let number = b.u32(28)?;
     Some(Descriptor {
         removable_media: b.u8(10)? != 0,
         vendor: text(12),
         product: text(16),
         serial: text(24),
-        bus: bus(b.u32(28)?),
+        bus: bus(number),
+        hotplug_bus: matches!(number, 4 | 7 | 12),
     })
 }
 
@@ -152,7 +156,18 @@ mod tests {
         assert!(read.removable_media);
         assert_eq!(read.vendor.as_deref(), Some("ACME"));
         assert_eq!(read.product.as_deref(), Some("Stick 3.0"));
-        assert_eq!((read.serial, read.bus), (None, Bus::Usb));
+        assert_eq!((read.serial, read.bus, read.hotplug_bus), (None, Bus::Usb, true));
+    }
+
+    #[test]
+    fn only_usb_1394_and_sd_are_buses_that_drives_come_and_go_on() {
+        let of = |bus: u32| {
+            let mut answer = vec![0; 36];
+            answer[28..32].copy_from_slice(&bus.to_le_bytes());
+            device_descriptor(&answer).unwrap().hotplug_bus
+        };
+        let hotplug: Vec<u32> = (0..20).filter(|&bus| of(bus)).collect();
+        assert_eq!(hotplug, [4, 7, 12]);
     }
 
     #[test]

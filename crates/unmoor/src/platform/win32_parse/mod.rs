@@ -9,6 +9,7 @@
 pub(crate) mod bytes;
 pub(crate) mod codes;
 pub(crate) mod command_line;
+pub(crate) mod device_tree;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 pub(crate) mod handle_table;
@@ -29,6 +30,7 @@ pub(crate) use crate::platform::win32_parse::codes::{
     Code, error, name as code_name, says_unsupported, volume_error,
 };
 pub(crate) use crate::platform::win32_parse::command_line::words;
+pub(crate) use crate::platform::win32_parse::device_tree::{NodeInfo, is_usb, removal_node};
 pub(crate) use crate::platform::win32_parse::handle_table::{
     Handle, files_like, handle_table, may_touch, may_write, untagged,
 };

@@ -64,9 +64,10 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
         serial: descriptor.as_ref().and_then(|d| d.serial.clone()),
         size: size(kind, device.as_ref(), &volumes),
         removable,
-        hotplug: bus == Bus::Usb
-            || hotplug.is_some_and(|h| h.device_hotplug)
-            || node.is_some_and(|n| n.removable_ancestor().is_some()),
+        // A SATA port that the BIOS calls hot-pluggable and a controller that a virtual machine calls
+        // removable may be inside the case: neither makes a drive one that is unplugged.
+        hotplug: descriptor.as_ref().is_some_and(|d| d.hotplug_bus)
+            || node.is_some_and(devnode::DevNode::is_usb),
         read_only: match protected {
             Some(protected) if kind != DriveKind::Optical => protected,
             _ => readable && volumes.iter().all(|v| v.read_only),
@@ -202,7 +203,7 @@ fn needed_on(found: &[&VolumeInfo], needed: &[SystemVolumes]) -> Vec<String> {
 
 /// The other drives of the same removable device.
 fn siblings(inventory: &Inventory, key: &DriveKey) -> Vec<String> {
-    let ancestor = |disk: &Disk| disk.node.removable_ancestor();
+    let ancestor = |disk: &Disk| disk.node.removal_node();
     let Some(mine) = inventory.disk(key).and_then(ancestor) else { return Vec::new() };
     inventory
         .keys()

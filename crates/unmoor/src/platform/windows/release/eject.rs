@@ -83,7 +83,7 @@ impl DriveHandles {
     pub(crate) fn power_off(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         const MAX_TRIES: u32 = 3;
         let node = self.instance.as_deref().and_then(devnode::locate);
-        let Some(node) = node.and_then(devnode::DevNode::removable_ancestor) else {
+        let Some(node) = node.and_then(devnode::DevNode::removal_node) else {
             let why = "cannot be powered off: no device on the way to it is removable";
             return Err(Error::new(ErrorKind::NotSupported, &self.drive.name, why)
                 .with_help("leave --power-off out to eject the medium only"));

@@ -3,7 +3,8 @@
 //! Made from `setupapi.h`, `cfgmgr32.h` and the Win32 documentation of each call; how the pieces go
 //! together is the documentation of `CM_Request_Device_EjectW` ("the device instance to be ejected").
 
-use crate::platform::win32_parse::{DeviceNumber, Veto};
+use crate::platform::win32_parse;
+use crate::platform::win32_parse::{DeviceNumber, NodeInfo, Veto};
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::storage;
 use crate::platform::windows::sys::utf16::{lossy, narrow, wide};
@@ -14,11 +15,12 @@ use windows_sys::Win32::Devices::DeviceAndDriverInstallation as di;
 use windows_sys::Win32::System::Ioctl::{GUID_DEVINTERFACE_CDROM, GUID_DEVINTERFACE_DISK};
 use windows_sys::core::GUID;
 
-/// `CM_DRP_CAPABILITIES` of `cfgmgr32.h`, and the bit of `CM_DEVCAP_*` that matters here.
+/// `CM_DRP_CAPABILITIES` of `cfgmgr32.h`.
 const CM_DRP_CAPABILITIES: u32 = 0x10;
-const CM_DEVCAP_REMOVABLE: u32 = 0x4;
-/// No tree is deeper than this; a ring would be.
-const DEEPEST: usize = 32;
+/// Limit for the depth of the tree, in case answers form a ring.
+const MAX_DEPTH: usize = 32;
+/// Limit for the children that are counted.
+const MAX_CHILDREN: usize = 64;
 
 /// One drive of the machine as the device tree has it.
 #[derive(Debug, Clone)]
@@ -122,9 +124,8 @@ impl DevNode {
         (status == di::CR_SUCCESS).then(|| lossy(&units))
     }
 
-    /// `CM_Get_DevNode_Registry_PropertyW` of the capabilities: is it a device that may be taken away
-    /// while the machine runs.
-    fn removable(self) -> bool {
+    /// `CM_Get_DevNode_Registry_PropertyW` of the capabilities; 0 if there are none.
+    fn capabilities(self) -> u32 {
         let (mut capabilities, mut size) = (0u32, 4u32);
         // SAFETY: `capabilities` is `size` bytes long.
         let status = unsafe {
@@ -137,21 +138,47 @@ impl DevNode {
                 0,
             )
         };
-        status == di::CR_SUCCESS && capabilities & CM_DEVCAP_REMOVABLE != 0
+        if status == di::CR_SUCCESS { capabilities } else { 0 }
     }
 
-    /// The nearest node upwards that may be removed as a whole: for a USB stick not the disk but the
-    /// USB device, which takes the disk along.
-    pub(crate) fn removable_ancestor(self) -> Option<DevNode> {
-        let mut node = Some(self);
-        for _ in 0..DEEPEST {
-            let here = node?;
-            if here.removable() {
-                return Some(here);
-            }
-            node = here.parent();
+    /// Counts the children by `CM_Get_Child` and `CM_Get_Sibling`.
+    fn children(self) -> usize {
+        let mut node = 0;
+        // SAFETY: `node` outlives the call.
+        let mut status = unsafe { di::CM_Get_Child(&mut node, self.0, 0) };
+        let mut count = 0;
+        while status == di::CR_SUCCESS && count < MAX_CHILDREN {
+            count += 1;
+            let here = node;
+            // SAFETY: `node` outlives the call.
+            status = unsafe { di::CM_Get_Sibling(&mut node, here, 0) };
         }
-        None
+        count
+    }
+
+    /// Returns this node and its ancestors, with their descriptions.
+    fn chain(self) -> (Vec<DevNode>, Vec<NodeInfo>) {
+        let nodes: Vec<DevNode> =
+            std::iter::successors(Some(self), |node| node.parent()).take(MAX_DEPTH).collect();
+        let describe = |node: &DevNode| NodeInfo {
+            instance: node.instance().unwrap_or_default(),
+            capabilities: node.capabilities(),
+            children: node.children(),
+        };
+        let described = nodes.iter().map(describe).collect();
+        (nodes, described)
+    }
+
+    /// Returns the node that leaves when this disk is unplugged; see
+    /// [`removal_node`](win32_parse::removal_node).
+    pub(crate) fn removal_node(self) -> Option<DevNode> {
+        let (nodes, described) = self.chain();
+        win32_parse::removal_node(&described).map(|index| nodes[index])
+    }
+
+    /// Returns true if this disk is attached by USB.
+    pub(crate) fn is_usb(self) -> bool {
+        win32_parse::is_usb(&self.chain().1)
     }
 
     /// `CM_Request_Device_EjectW`. With room for a veto, Windows shows no window of its own.
