@@ -33,44 +33,46 @@ const MUTANTS: &[Mutant] = &[
 
 /// Removes `syncfs`, and `fsync` of a partition.
 const NO_FLUSH: Change = Change {
-    file: "crates/unmoor/src/platform/linux/session/mod.rs",
-    from: "fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {",
-    to: "fn flush(&mut self, volume: &Volume, wait: &mut Wait<'_>) -> Result<Done> {
+    file: "crates/unmoor/src/platform/linux/session.rs",
+    from: "fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {",
+    to: "fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         if true {
-            return Ok(Done::default());
+            return Ok(StepOutcome::default());
         }",
 };
 
 /// Removes the command that empties the drive's cache.
 const NO_DRIVE_FLUSH: Change = Change {
-    file: "crates/unmoor/src/platform/linux/session/flushing.rs",
-    from: "fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {",
-    to: "fn sync_drive(&mut self, wait: &mut Wait<'_>) -> Result<Done> {
+    file: "crates/unmoor/src/platform/linux/release/flush.rs",
+    from: "fn sync_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {",
+    to: "fn sync_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         if true {
-            return Ok(Done::default());
+            return Ok(StepOutcome::default());
         }",
 };
 
 /// Removes the second flush, right before an unmount.
 const NO_LAST_FLUSH: Change = Change {
-    file: "crates/unmoor/src/platform/linux/umount.rs",
+    file: "crates/unmoor/src/platform/linux/release/umount.rs",
     from: "if !known {",
     to: "if false && !known {",
 };
 
 /// Ejects the drive while it is mounted, and unmounts nothing.
 const EJECT_FIRST: Change = Change {
-    file: "crates/unmoor/src/stages/inner.rs",
+    file: "crates/unmoor/src/release/open_drive.rs",
     from: "for (at, &undo) in order.iter().enumerate() {",
-    to: "let _ = session.let_go(crate::plan::Action::Eject, wait);
+    to: "let _ = session.perform(crate::model::step::Action::Eject, wait);
             for (at, &undo) in order.iter().enumerate().take(0) {",
 };
 
 /// Ignores the error of the claim, which would notice that the medium has left.
 const NO_CLAIM: Change = Change {
-    file: "crates/unmoor/src/stages/inner.rs",
+    file: "crates/unmoor/src/release/open_drive.rs",
     from: "match session.claim(force, wait) {",
-    to: "match session.claim(force, wait).or_else(|_: Error| Ok::<_, Error>(Done::default())) {",
+    to: "match session
+                .claim(force, wait)
+                .or_else(|_: Error| Ok::<_, Error>(StepOutcome::default())) {",
 };
 
 /// Returns the names of all mutants.
