@@ -51,6 +51,7 @@ pub const FILES: &[OldName] = &[
     old("machine", "inventory/snapshot", LINUX),
     old("idle", "release/busy_check", LINUX),
     old("let_go", "release/eject", EVERYWHERE),
+    old("cut_off", "volume_ops", "crates/unmoor-simulated/"),
     old("cut_off", "release/force", EVERYWHERE),
     old("stack", "release/teardown", LINUX),
     old("running", "process_handle", PRODUCT),
@@ -199,7 +200,7 @@ pub const ITEMS: &[OldName] = &[
     old("announce_thread", "register_worker", EVERYWHERE),
     old("begin_thread", "worker_started", EVERYWHERE),
     old("end_thread", "worker_finished", EVERYWHERE),
-    old("struct Running", "ProcessHandle", PRODUCT),
+    old("struct Running", "ProcessHandle", LIBRARY),
     old("trait Running", "ProcessHandle", PRODUCT),
     old("has_ended", "has_exited", LIBRARY),
     old("no_writers", "check_raw_users", EVERYWHERE),
@@ -413,4 +414,15 @@ pub struct Exception {
 }
 
 /// Every exception.
-pub const EXCEPTIONS: &[Exception] = &[];
+pub const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        file: "crates/unmoor-cli/src/args.rs",
+        name: "all_removable",
+        reason: "clap takes the option's name, --all-removable, from the field",
+    },
+    Exception {
+        file: "crates/unmoor-cli/src/json/blocker.rs",
+        name: "bystanders",
+        reason: "a field of the JSON contract",
+    },
+];
