@@ -60,6 +60,8 @@ const STEPS: &[Step] = &[
             "warnings",
         ]),
     ),
+    // Without the features that the other packages of the workspace turn on.
+    step("alone", Cargo(&["check", "--package", "unmoor", "--package", "unmoor-cli"])),
     step(
         "documentation",
         CargoWith(
