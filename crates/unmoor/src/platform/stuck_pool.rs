@@ -63,6 +63,7 @@ impl Heartbeat {
     }
 
     /// Makes the pool ask for [`Work::wanted_threads`] at once.
+    #[cfg_attr(windows, allow(dead_code))]
     pub(crate) fn wake_pool(&self) {
         self.monitor.notify();
     }
