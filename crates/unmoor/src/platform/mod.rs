@@ -6,7 +6,6 @@
 
 #[cfg(target_os = "linux")]
 pub mod linux;
-#[cfg(any(windows, test, feature = "fuzzing"))]
 pub(crate) mod stuck_pool;
 #[cfg(any(windows, test, feature = "fuzzing"))]
 pub(crate) mod win32_parse;
