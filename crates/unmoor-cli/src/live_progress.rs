@@ -46,7 +46,7 @@ impl LiveProgress {
     }
 
     /// Shows one event of the target.
-    pub fn on_event(&mut self, target: usize, event: &Event<'_>) {
+    pub fn on_event(&mut self, target: usize, event: &Event) {
         match self {
             LiveProgress::Plain(all) => all[target].on_event(event),
             LiveProgress::Lines(live) => live.hear(target, event),
@@ -95,7 +95,7 @@ impl Live {
         Live { all, lines, verbose, since: Instant::now(), drawn: false }
     }
 
-    fn hear(&mut self, target: usize, event: &Event<'_>) {
+    fn hear(&mut self, target: usize, event: &Event) {
         if !self.drawn && self.since.elapsed() >= REDRAW_INTERVAL {
             self.drawn = true;
             self.all.set_draw_target(ProgressDrawTarget::stderr());
@@ -126,7 +126,7 @@ impl Live {
 }
 
 /// Returns what the drive is doing, if the event says so.
-fn state(event: &Event<'_>) -> Option<String> {
+fn state(event: &Event) -> Option<String> {
     Some(match event {
         Event::Started(step) => match step {
             Step::Resolve => "resolving",
@@ -141,10 +141,10 @@ fn state(event: &Event<'_>) -> Option<String> {
             _ => return None,
         }
         .into(),
-        Event::Flushing { remaining: left } if *left > 0 => {
+        Event::Flushing { remaining: left, .. } if *left > 0 => {
             format!("writing, {} left", messages::size(*left))
         }
-        Event::Waiting { error, remaining: left } => {
+        Event::Waiting { error, remaining: left, .. } => {
             let left = duration::words(*left);
             format!("{}; waiting {left} more (Ctrl-C stops)", escape(&error.to_string()))
         }

@@ -73,11 +73,11 @@ impl Progress {
     }
 
     /// Shows one event.
-    pub fn on_event(&mut self, event: &Event<'_>) {
+    pub fn on_event(&mut self, event: &Event) {
         match event {
             Event::Resolved { drive, .. } => self.name = escape(&drive.name).into_owned(),
-            Event::Flushing { remaining: left } => self.show_flush(*left),
-            Event::Waiting { error, remaining: left } => self.show_wait(error, *left),
+            Event::Flushing { remaining: left, .. } => self.show_flush(*left),
+            Event::Waiting { error, remaining: left, .. } => self.show_wait(error, *left),
             Event::Started(Step::Eject | Step::Load | Step::Verify) | Event::Finished(_) => {
                 self.clear();
             }

@@ -1,18 +1,18 @@
 //! Formats the steps of an operation for `-v` and `--dry-run`.
 
 use crate::duration;
-use unmoor::{Status, StepReport};
+use unmoor::{Status, Step, StepReport};
 
 /// Formats a step, its status, and every method that was tried.
 pub fn lines(drive: &str, step: &StepReport) -> Vec<String> {
     let status = match step.status {
         Status::Done => "done",
-        Status::Skipped => "skipped",
+        Status::Skipped | Status::NotRequested => "skipped",
         Status::Failed => "FAILED",
         Status::Planned => "planned",
     };
     let took = duration::words(step.took);
-    let reason = step.reason.as_deref().unwrap_or_default();
+    let reason = reason(step).unwrap_or_default();
     let line = format!("{drive}: {:<9} {status:<7} {took:>8}  {reason}", step.step.name());
     let mut lines = vec![line.trim_end().to_string()];
     for attempt in &step.attempts {
@@ -23,10 +23,20 @@ pub fn lines(drive: &str, step: &StepReport) -> Vec<String> {
     lines
 }
 
+/// Returns why a step was skipped, how it failed, or what it did.
+pub fn reason(step: &StepReport) -> Option<&str> {
+    match (&step.status, step.step) {
+        (Status::NotRequested, Step::Verify) => Some("--no-verify"),
+        (Status::NotRequested, Step::Eject | Step::PowerOff) => Some("--dismount-only"),
+        _ => step.reason.as_deref(),
+    }
+}
+
 /// Formats a planned step.
 pub fn planned(number: usize, step: &StepReport) -> String {
-    let reason = step.reason.as_deref().unwrap_or_default();
+    let reason = reason(step).unwrap_or_default();
     let what = match step.status {
+        Status::NotRequested => format!("skipped ({reason})"),
         Status::Skipped if !reason.starts_with("nothing") => format!("skipped: {reason}"),
         _ => reason.to_string(),
     };

@@ -31,9 +31,20 @@ impl Cancel {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Has somebody asked to stop.
+    /// Returns true if [`Cancel::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::SeqCst)
+    }
+
+    /// Fails if [`Cancel::cancel`] was called.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`].
+    pub fn check(&self) -> Result<()> {
+        match self.is_cancelled() {
+            true => Err(Error::new(ErrorKind::Interrupted, "", "interrupted")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -100,9 +111,7 @@ impl<'w> Deadline<'w> {
 
     /// Fails when somebody asked to stop, or the deadline has passed.
     pub fn check(&self) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            return Err(Error::new(ErrorKind::Interrupted, "", "interrupted"));
-        }
+        self.cancel.check()?;
         if self.remaining().is_zero() {
             return Err(Error::new(ErrorKind::TimedOut, "", "no answer within the time given")
                 .with_help("allow more time with --timeout"));
@@ -132,6 +141,6 @@ impl<'w> Deadline<'w> {
     pub fn sleep(&self, time: Duration) -> Result<()> {
         self.check()?;
         self.clock.sleep(time.min(self.remaining()));
-        if self.cancel.is_cancelled() { self.check() } else { Ok(()) }
+        self.cancel.check()
     }
 }

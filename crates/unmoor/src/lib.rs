@@ -63,7 +63,7 @@ pub use crate::model::drive::Medium;
 pub use crate::model::drive::Port;
 pub use crate::model::drive::Presence;
 pub use crate::model::error::{Error, ErrorKind, Result};
-pub use crate::model::report::Event;
+pub use crate::model::event::{Event, EventHandler};
 pub use crate::model::report::Outcome;
 pub use crate::model::report::Report;
 pub use crate::model::report::StepOutcome;
@@ -87,10 +87,10 @@ pub use crate::policy::plan::Plan;
 pub use crate::policy::plan::PlannedStep;
 pub use crate::policy::plan::plan;
 pub use crate::policy::removable::select_removable;
-pub use crate::release::batch::{BatchEvent, BatchItem, MAX_CONCURRENT, run_batch};
-pub use crate::release::opened::{Dismounted, Ejected, Locked, Opened, StageError, StageEvents};
+pub use crate::release::batch::{BatchEvent, BatchHandler, BatchItem, MAX_CONCURRENT, run_batch};
+pub use crate::release::stages::{Dismounted, Ejected, Locked, Opened, StageError};
 pub use crate::release::{
-    EventHandler, Operation, attach, attach_dry_run, dry_run, flush, load, release, remount,
+    Operation, attach, attach_dry_run, dry_run, flush, load, release, remount,
 };
 
 use crate::platform::Platform;

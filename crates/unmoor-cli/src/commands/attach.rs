@@ -28,7 +28,7 @@ pub fn run(args: args::Attach) -> Result<u8, Error> {
             unmoor::attach_dry_run(platform, target, &options)
         } else {
             let mut progress = Progress::new(&given, &args.output, options.wait);
-            unmoor::attach(platform, target, &options, &mut |event| progress.on_event(event))
+            unmoor::attach(platform, target, &options, &mut |event| progress.on_event(&event))
         };
         TargetResult::from_report(given, CommandKind::Attach, report)
     }))

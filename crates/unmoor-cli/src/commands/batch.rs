@@ -46,10 +46,10 @@ pub fn run(
     let names = indices.iter().map(|index| &*targets[*index].0);
     let mut progress = LiveProgress::new(names, output, options);
     unmoor::run_batch(operation, &items, options, &mut |item, event| match event {
-        BatchEvent::Event(event) => progress.on_event(item, event),
+        BatchEvent::Event(event) => progress.on_event(item, &event),
         BatchEvent::Finished(report) => {
             let given = targets[indices[item]].0.clone();
-            let result = TargetResult::from_report(given, command, (*report).clone());
+            let result = TargetResult::from_report(given, command, *report);
             progress.finish(item, || {
                 if !output.json {
                     print(command, &result, output);
@@ -57,6 +57,7 @@ pub fn run(
             });
             results[indices[item]] = Some(result);
         }
+        _ => {}
     });
     drop(progress);
     let results: Vec<TargetResult> = results.into_iter().flatten().collect();

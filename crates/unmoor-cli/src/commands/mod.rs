@@ -39,7 +39,7 @@ pub fn run_each(
     let mut results = Vec::with_capacity(targets.len());
     for (given, target) in targets {
         let result = match cancel.is_cancelled() {
-            true => TargetResult::from_error(given, command, None, not_begun(&target)),
+            true => TargetResult::from_error(given, command, None, not_started(&target)),
             false => handle(given, &target),
         };
         if !output.json {
@@ -71,7 +71,7 @@ fn finish(
     }
 }
 
-fn not_begun(target: &Target) -> Error {
+fn not_started(target: &Target) -> Error {
     Error::new(ErrorKind::Interrupted, target.to_string(), "not started: interrupted")
 }
 

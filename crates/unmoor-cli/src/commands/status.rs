@@ -101,8 +101,8 @@ fn print(result: &TargetResult) {
 }
 
 fn planned(result: &TargetResult) -> impl Iterator<Item = &unmoor::StepReport> {
-    use unmoor::Status::{Planned, Skipped};
-    result.steps.iter().filter(|s| matches!(s.status, Planned | Skipped))
+    use unmoor::Status::{NotRequested, Planned, Skipped};
+    result.steps.iter().filter(|s| matches!(s.status, NotRequested | Planned | Skipped))
 }
 
 fn facts(drive: &Drive) -> Vec<(&'static str, String)> {

@@ -139,7 +139,7 @@ fn eject(stick: &dyn Stick, cancel: &Cancel, verbose: bool) -> Result<Outcome, S
     let output = Output { json: false, verbose: false, quiet: false };
     let mut progress = Progress::new(&given, &output, Duration::ZERO);
     let report =
-        unmoor::release(stick.machine(), &target, &options, &mut |event| progress.on_event(event));
+        unmoor::release(stick.machine(), &target, &options, &mut |event| progress.on_event(&event));
     drop(progress);
     let name = report.drive.as_ref().map_or_else(|| report.target.clone(), |d| d.name.clone());
     for step in report.steps.iter().filter(|_| verbose) {

@@ -6,6 +6,7 @@ mod drive;
 mod lossy;
 mod names;
 
+use crate::steps;
 use crate::target_result::TargetResult;
 use blocker::{BlockerDto, ScanDto, TerminationDto};
 use drive::DriveDto;
@@ -214,7 +215,7 @@ impl<'a> From<&'a StepReport> for StepDto<'a> {
             step: step.step.name(),
             status: names::status(&step.status),
             ms: step.took.as_micros() as f64 / 1000.0,
-            reason: step.reason.as_deref(),
+            reason: steps::reason(step),
             attempts: step.attempts.iter().map(AttemptDto::from).collect(),
         }
     }

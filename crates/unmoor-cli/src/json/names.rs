@@ -69,7 +69,7 @@ pub fn volume_kind(kind: VolumeKind) -> &'static str {
 pub fn status(status: &Status) -> &'static str {
     match status {
         Status::Done => "done",
-        Status::Skipped => "skipped",
+        Status::Skipped | Status::NotRequested => "skipped",
         Status::Failed => "failed",
         Status::Planned => "planned",
     }

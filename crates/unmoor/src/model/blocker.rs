@@ -1,6 +1,7 @@
 //! What keeps a volume busy, who it is, and what would move it.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 /// One thing in the way: a process with all its uses of the drive, or something in the kernel.
@@ -131,6 +132,12 @@ pub struct Process {
     pub unit: Option<String>,
     /// When it started, in the system's own measure; tells it from the next one of the same number.
     pub started: u64,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name.to_string_lossy(), self.pid)
+    }
 }
 
 /// One use that a blocker makes of a volume.

@@ -4,6 +4,7 @@ pub(crate) mod blocker;
 #[cfg(any(target_os = "linux", windows))]
 pub(crate) mod drive;
 pub(crate) mod error;
+pub(crate) mod event;
 pub(crate) mod report;
 pub(crate) mod step;
 pub(crate) mod target;

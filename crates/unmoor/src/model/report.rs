@@ -7,37 +7,6 @@ use crate::model::step::Action;
 use crate::model::step::{Attempt, Status, Step};
 use std::time::Duration;
 
-/// What is told while a procedure runs. Every face of the program only listens.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The target was found: this is the drive, and this is what will be done with it at the end.
-    Resolved {
-        /// The drive.
-        drive: &'a Drive,
-        /// What the plan does once everything is dismounted.
-        action: Action,
-    },
-    /// A step begins.
-    Started(Step),
-    /// A step is over.
-    Finished(&'a StepReport),
-    /// Bytes still to be written, from the system's counters.
-    Flushing {
-        /// Bytes in the cache that the drive does not have yet.
-        remaining: u64,
-    },
-    /// Something is in the way, and is waited for.
-    Waiting {
-        /// The refusal. About once a second it comes with a [scan](Error::scan): who is in the way now.
-        error: &'a Error,
-        /// How long yet.
-        remaining: Duration,
-    },
-    /// What the user should know all the same.
-    Warning(&'a str),
-}
-
 /// What came of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -75,6 +44,21 @@ pub enum Outcome {
 }
 
 impl Report {
+    /// Returns the report of an operation on `target` that has done nothing yet.
+    pub(crate) fn new(target: String) -> Self {
+        Report {
+            target,
+            drive: None,
+            action: None,
+            steps: Vec::new(),
+            medium_after: None,
+            ended: Vec::new(),
+            warnings: Vec::new(),
+            lost: Vec::new(),
+            outcome: Outcome::Planned,
+        }
+    }
+
     /// The exit code of a command that ends with it: see the README.
     pub fn exit_code(&self) -> u8 {
         match &self.outcome {

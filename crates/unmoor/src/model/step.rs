@@ -85,8 +85,10 @@ impl Attempt {
 pub enum Status {
     /// Done.
     Done,
-    /// Nothing to do, or left out at the user's wish: the reason says which.
+    /// There was nothing to do. The reason says why.
     Skipped,
+    /// Left out: the options do not ask for it.
+    NotRequested,
     /// Failed: the reason says how.
     Failed,
     /// Not carried out: `--dry-run`.

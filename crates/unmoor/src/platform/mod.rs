@@ -161,7 +161,7 @@ pub trait ProcessHandle {
 /// One drive, opened and bound.
 ///
 /// Dropping a session unlocks everything it has locked. No method waits past its [`Deadline`].
-pub trait Session {
+pub trait Session: Send {
     /// The drive as it is now.
     ///
     /// # Errors

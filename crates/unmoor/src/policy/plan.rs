@@ -3,6 +3,7 @@
 use crate::model::drive::Bus;
 use crate::model::drive::Drive;
 use crate::model::drive::DriveKind;
+use crate::model::drive::Medium;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::step::Action;
 use crate::model::step::Step;
@@ -20,15 +21,42 @@ pub struct Plan {
     pub steps: Vec<PlannedStep>,
 }
 
+impl Plan {
+    /// Notes the drives that a power-off takes along.
+    pub(crate) fn set_siblings(&mut self, siblings: &[Drive]) {
+        for step in self.steps.iter_mut().filter(|step| step.step == Step::PowerOff) {
+            step.note = siblings_note(siblings);
+        }
+    }
+}
+
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedStep {
     /// Which.
     pub step: Step,
-    /// What it concerns, in order: volumes, mounts, methods. Empty when there is nothing to do.
+    /// What it concerns, in order: volumes, mounts, methods. Empty if there is nothing to do.
     pub what: Vec<String>,
     /// Why there is nothing to do, or what the user should know of it.
     pub note: Option<String>,
+    /// False if the options leave the step out.
+    pub requested: bool,
+}
+
+impl PlannedStep {
+    pub(crate) fn new(step: Step, what: Vec<String>) -> Self {
+        PlannedStep { step, what, note: None, requested: true }
+    }
+
+    fn with_note(mut self, note: Option<String>) -> Self {
+        self.note = note;
+        self
+    }
+
+    fn requested_if(mut self, requested: bool) -> Self {
+        self.requested = requested;
+        self
+    }
 }
 
 /// Makes the plan for this drive, or says why it must not or cannot be released.
@@ -58,24 +86,21 @@ pub(crate) fn plan_ignoring_busy(
     check_medium(drive, options.goal)?;
     let action = action(drive, options)?;
     let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];
-    match action {
-        Action::Nothing => steps.push(PlannedStep {
-            step: Step::Eject,
-            what: Vec::new(),
-            note: Some(nothing_to_eject(drive, options)),
-        }),
-        _ => steps.push(PlannedStep {
-            step: if action == Action::PowerOff { Step::PowerOff } else { Step::Eject },
-            what: methods(action),
-            note: None,
-        }),
-    }
-    steps.push(PlannedStep {
-        step: Step::Verify,
-        what: if options.verify { vec![drive.name.clone()] } else { Vec::new() },
-        note: (!options.verify).then(|| "as requested".into()),
-    });
-    steps.push(PlannedStep { step: Step::Unlock, what: vec![drive.name.clone()], note: None });
+    let eject = match action {
+        Action::Nothing => {
+            let note = nothing_to_eject(drive, options);
+            let requested = note.is_some();
+            PlannedStep::new(Step::Eject, Vec::new()).with_note(note).requested_if(requested)
+        }
+        Action::PowerOff => PlannedStep::new(Step::PowerOff, methods(action)),
+        _ => PlannedStep::new(Step::Eject, methods(action)),
+    };
+    let verify = if options.verify { vec![drive.name.clone()] } else { Vec::new() };
+    steps.extend([
+        eject,
+        PlannedStep::new(Step::Verify, verify).requested_if(options.verify),
+        PlannedStep::new(Step::Unlock, vec![drive.name.clone()]),
+    ]);
     Ok(Plan { action, steps })
 }
 
@@ -119,25 +144,41 @@ fn can_be_powered_off(drive: &Drive) -> bool {
     drive.hotplug || bus
 }
 
-pub(crate) fn nothing_to_eject(drive: &Drive, options: &Options) -> String {
+/// Returns why nothing is ejected; `None` if the options ask for no more than a dismount.
+pub(crate) fn nothing_to_eject(drive: &Drive, options: &Options) -> Option<String> {
+    let no_command = "nothing to eject: this kind of drive has no command for it";
     match (options.goal, drive.kind) {
-        (Goal::Dismount, _) => "as requested".into(),
-        (_, DriveKind::Card) => {
-            "nothing to eject: this kind of drive has no command for it; take the card out by hand"
-                .into()
-        }
-        (_, DriveKind::Floppy) => {
-            "nothing to eject: this kind of drive has no command for it; press its button".into()
-        }
-        _ => "nothing to eject".into(),
+        (Goal::Dismount, _) => None,
+        (_, DriveKind::Card) => Some(format!("{no_command}; take the card out by hand")),
+        (_, DriveKind::Floppy) => Some(format!("{no_command}; press its button")),
+        _ => Some("nothing to eject".into()),
     }
+}
+
+/// Returns true if a release that fails with this error opens the empty tray instead.
+pub(crate) fn opens_empty_tray(drive: &Drive, options: &Options, error: &Error) -> bool {
+    options.goal == Goal::Eject
+        && error.kind() == ErrorKind::NoMedium
+        && drive.kind == DriveKind::Optical
+        && drive.medium == Medium::Absent
+}
+
+/// Says that these drives leave together with the one that is powered off.
+pub(crate) fn siblings_note<'d>(siblings: impl IntoIterator<Item = &'d Drive>) -> Option<String> {
+    let names: Vec<&str> = siblings.into_iter().map(|drive| &*drive.name).collect();
+    let (verb, what) = match names.len() {
+        0 => return None,
+        1 => ("goes", "it is"),
+        _ => ("go", "they are"),
+    };
+    Some(format!("{} {verb} along: {what} the same device", names.join(", ")))
 }
 
 fn flush(drive: &Drive) -> PlannedStep {
     let what: Vec<String> =
         if drive.read_only { Vec::new() } else { volume_names(drive).collect() };
     let note = drive.read_only.then(|| "nothing can be written to it".into());
-    PlannedStep { step: Step::Flush, what, note }
+    PlannedStep::new(Step::Flush, what).with_note(note)
 }
 
 fn lock(drive: &Drive) -> PlannedStep {
@@ -147,7 +188,7 @@ fn lock(drive: &Drive) -> PlannedStep {
         .filter_map(label)
         .collect();
     let note = what.is_empty().then(|| "not mounted".into());
-    PlannedStep { step: Step::Lock, what, note }
+    PlannedStep::new(Step::Lock, what).with_note(note)
 }
 
 /// Everything that is taken down, what goes first in front.
@@ -158,7 +199,7 @@ fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
         (false, true) => Some("even while in use (--force): what is open then fails".into()),
         _ => None,
     };
-    PlannedStep { step: Step::Dismount, what, note }
+    PlannedStep::new(Step::Dismount, what).with_note(note)
 }
 
 /// How one thing to undo is named to the user; `None` for what needs no act of its own: the drive and

@@ -1,5 +1,6 @@
 //! What is never released, or not by itself.
 
+use crate::model::blocker::{BlockerKind, BlockerScan};
 use crate::model::drive::{Drive, DriveKind, Medium};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::options::{Goal, Options};
@@ -28,6 +29,47 @@ pub(crate) fn check_exclusive(drive: &Drive, options: &Options) -> Result<()> {
             .with_help("pass --swapoff to switch the swap on it off first"));
     }
     check_no_spanning(drive, options)
+}
+
+/// Fails for a drive that must not be released: by no option, or not by these.
+pub(crate) fn check_release(drive: &Drive, options: &Options) -> Result<()> {
+    check_system(drive)?;
+    check_exclusive(drive, options)
+}
+
+/// Fails if the options ask for something that the platform lacks.
+pub(crate) fn check_supported(
+    drive: &Drive,
+    options: &Options,
+    supports_offline: bool,
+    can_terminate: bool,
+) -> Result<()> {
+    let unsupported = |why| Error::new(ErrorKind::NotSupported, &drive.name, why);
+    if options.offline && !supports_offline {
+        let why = "cannot be taken offline: this system has no such state";
+        return Err(unsupported(why).with_help("leave --offline out"));
+    }
+    if options.kill.is_some() && !can_terminate {
+        let why = "programs cannot be ended for it: not available on this system";
+        return Err(unsupported(why)
+            .with_help("leave --kill out; what is in the way is named, and what would move it"));
+    }
+    Ok(())
+}
+
+/// Returns the scan without what the release takes down by itself with these options.
+pub(crate) fn without_planned(
+    mut scan: BlockerScan,
+    drive: &Drive,
+    options: &Options,
+) -> BlockerScan {
+    let group_complete = !options.group.is_empty() && check_exclusive(drive, options).is_ok();
+    scan.blockers.retain(|blocker| match blocker.kind {
+        BlockerKind::Swap => !options.swapoff,
+        BlockerKind::MultiDevice | BlockerKind::Mapping => !group_complete,
+        _ => true,
+    });
+    scan
 }
 
 /// There is nothing to release in a drive without a medium; the device itself can be powered off all

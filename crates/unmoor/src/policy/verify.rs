@@ -1,7 +1,7 @@
 //! What counts as proof that a drive let go, by what it was told to do.
 
 use crate::model::drive::{Drive, DriveKind, Presence};
-use crate::model::error::{Error, ErrorKind};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
 
@@ -56,6 +56,29 @@ pub(crate) fn not_verified(drive: &Drive, action: Action, seen: Presence) -> Err
              --power-off if it is to be unplugged"
         }
     })
+}
+
+/// Fails if something of the drive is mounted again.
+pub(crate) fn check_dismounted(drive: &Drive) -> Result<()> {
+    match drive.mounts().first() {
+        None => Ok(()),
+        Some(mount) => Err(Error::new(
+            ErrorKind::NotVerified,
+            &drive.name,
+            format!("is mounted again, on {}", mount.path.display()),
+        )),
+    }
+}
+
+/// Returns the error for a medium that would stay in the drive and can still be written to.
+pub(crate) fn still_writable(drive: &Drive, what: &[String]) -> Error {
+    let what = what.join(", ");
+    Error::new(
+        ErrorKind::Busy,
+        &drive.name,
+        format!("programs that have {what} open can still write to it: it could not be cut off"),
+    )
+    .with_help("close them, or let the medium go too: without --dismount-only, or with --power-off")
 }
 
 #[cfg(test)]

@@ -1,109 +1,139 @@
-//! What can be done with a drive, each as one function; how it goes is [`run`](crate::release::operation)'s and
-//! [`together`](crate::release::group)'s business, and which system it runs on nobody's here.
+//! The operations on a drive, each as one function. Knows no system call.
 
 pub(crate) mod batch;
+pub(crate) mod dismount;
 pub(crate) mod group;
-pub(crate) mod lock_or_terminate;
+pub(crate) mod lock;
 pub(crate) mod open_drive;
-pub(crate) mod opened;
 pub(crate) mod operation;
 pub(crate) mod siblings;
 pub(crate) mod stages;
-pub(crate) mod steps;
 pub(crate) mod terminate;
-pub(crate) mod verbs;
 
-use crate::model::report::Event;
-use crate::model::report::Outcome;
-use crate::model::report::Report;
+use crate::model::drive::Presence;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::event::EventHandler;
+use crate::model::report::{Outcome, Report};
 use crate::model::step::Step;
 use crate::model::target::Target;
 use crate::options::Options;
 use crate::platform::Platform;
 use crate::policy::plan::PlannedStep;
+use crate::release::group::Resolved;
+use crate::release::open_drive::OpenDrive;
 use crate::release::operation::{DriveOperation, planned};
-use std::cell::RefCell;
-use std::rc::Rc;
 
-/// Who is told what happens while a procedure runs.
-pub type EventHandler<'l> = &'l mut dyn FnMut(&Event<'_>);
-
-/// Releases the drive that `target` means. Never fails without a report.
+/// Releases the drive of this target: flush, lock, dismount, eject, verify, unlock.
+///
+/// Blocks until the release has finished. Always returns a report; [`Report::into_result`] turns one
+/// that failed into its error.
 pub fn release(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: EventHandler<'_>,
+    events: &mut EventHandler<'_>,
 ) -> Report {
-    run_operation(Operation::Release, platform, target, options, listener)
+    match resolve(platform, target, options, events) {
+        Ok(resolved) => group::release(vec![resolved]).remove(0),
+        Err(report) => *report,
+    }
 }
 
-/// Makes the plan of a release and carries nothing out.
+/// Returns the plan of a release and carries nothing out.
 pub fn dry_run(platform: &dyn Platform, target: &Target, options: &Options) -> Report {
-    run_operation(Operation::DryRun, platform, target, options, &mut |_| {})
+    match resolve(platform, target, options, &mut |_| {}) {
+        Ok(resolved) => group::dry_run(vec![resolved]).remove(0),
+        Err(report) => *report,
+    }
 }
 
-/// Takes the medium in, and looks whether there is one then.
+/// Loads the medium and verifies that one is in the drive.
+///
+/// [`Options`]: `timeout` and `cancel`.
 pub fn load(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: EventHandler<'_>,
+    events: &mut EventHandler<'_>,
 ) -> Report {
-    run_operation(Operation::Load, platform, target, options, listener)
+    match resolve(platform, target, options, events) {
+        Ok(resolved) => load_resolved(resolved),
+        Err(report) => *report,
+    }
 }
 
-/// Writes everything that is in the cache for this drive, and leaves it as it is.
+/// Flushes the cache of every volume and the drive's own, and leaves the drive as it is.
+///
+/// [`Options`]: `timeout` and `cancel`.
 pub fn flush(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: EventHandler<'_>,
+    events: &mut EventHandler<'_>,
 ) -> Report {
-    run_operation(Operation::Flush, platform, target, options, listener)
+    match resolve(platform, target, options, events) {
+        Ok(resolved) => flush_resolved(resolved),
+        Err(report) => *report,
+    }
 }
 
-/// Has the system mount again what was dismounted and is still in the drive. Unlocks nothing: whoever
-/// holds a lock keeps it.
+/// Mounts again what was dismounted and is still in the drive. Releases no lock.
+///
+/// [`Options`]: `timeout` and `cancel`.
 pub fn remount(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: EventHandler<'_>,
+    events: &mut EventHandler<'_>,
 ) -> Report {
-    run_operation(Operation::Remount, platform, target, options, listener)
+    match resolve(platform, target, options, events) {
+        Ok(resolved) => remount_resolved(resolved),
+        Err(report) => *report,
+    }
 }
 
-/// Brings back what a power-off took off its bus and nobody has unplugged since. `target` is a
-/// [`Target::Port`]; the report's drive is the one that came back.
+/// Attaches a device that was powered off and is still plugged in.
+///
+/// `target` is a [`Target::Port`]. The report's drive is the one that came back. [`Options`]: `timeout`
+/// and `cancel`.
 pub fn attach(
     platform: &dyn Platform,
     target: &Target,
     options: &Options,
-    listener: EventHandler<'_>,
+    events: &mut EventHandler<'_>,
 ) -> Report {
-    let ear = Rc::new(RefCell::new(|event: &Event<'_>| listener(event)));
-    let mut run = DriveOperation::new(platform, target, options, ear, platform.now());
-    let outcome = run.attach();
-    run.finish(outcome)
+    let mut operation = operation(platform, target, options, events);
+    let attached = operation.step(Step::Attach, |deadline| platform.attach(target, deadline));
+    let drive = attached.and_then(|_| {
+        operation.resolve_in(Step::Verify, target, |error| match error.kind() {
+            ErrorKind::NoSuchTarget => {
+                let why = "reported success, but no drive appeared";
+                Error::new(ErrorKind::Failed, target.to_string(), why)
+                    .with_help("unplug it and plug it in again")
+            }
+            _ => error,
+        })
+    });
+    operation.finish(drive.map(|_| Outcome::Completed))
 }
 
-/// Names what [`attach`] would try, and carries nothing out.
+/// Returns the methods that [`attach`] would try and carries nothing out.
 pub fn attach_dry_run(platform: &dyn Platform, target: &Target, options: &Options) -> Report {
-    let ear = Rc::new(RefCell::new(|_: &Event<'_>| {}));
-    let mut run = DriveOperation::new(platform, target, options, ear, platform.now());
+    let mut operation =
+        DriveOperation::new(platform, target.to_string(), options, Box::new(|_| {}));
     let methods = match platform.attach_methods(target) {
         Ok(methods) => methods,
-        Err(error) => return run.fail(error.with_step(Step::Attach)),
+        Err(error) => return operation.fail(error.with_step(Step::Attach)),
     };
     for (step, what) in [(Step::Attach, methods), (Step::Verify, vec![target.to_string()])] {
-        run.report.steps.push(planned(&PlannedStep { step, what, note: None }));
+        operation.report.steps.push(planned(&PlannedStep::new(step, what)));
     }
-    run.finish(Ok(Outcome::Planned))
+    operation.finish(Ok(Outcome::Planned))
 }
 
-/// What is done with a drive; [`run_batch()`](crate::run_batch()) does it with several at a time.
+/// An operation on a drive; [`run_batch()`](crate::run_batch()) carries it out on several at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// [`release()`]
     Release,
@@ -117,18 +147,75 @@ pub enum Operation {
     Remount,
 }
 
-/// One target on the caller's own thread.
-pub(crate) fn run_operation(
-    procedure: Operation,
-    platform: &dyn Platform,
+impl Operation {
+    /// Carries the operation out on the drives of one group and returns the report of each.
+    pub(crate) fn run(self, group: Vec<Resolved<'_>>) -> Vec<Report> {
+        match self {
+            Operation::Release => group::release(group),
+            Operation::DryRun => group::dry_run(group),
+            Operation::Load => group.into_iter().map(load_resolved).collect(),
+            Operation::Flush => group.into_iter().map(flush_resolved).collect(),
+            Operation::Remount => group.into_iter().map(remount_resolved).collect(),
+        }
+    }
+}
+
+fn operation<'p>(
+    platform: &'p dyn Platform,
     target: &Target,
     options: &Options,
-    listener: EventHandler<'_>,
-) -> Report {
-    let ear = Rc::new(RefCell::new(|event: &Event<'_>| listener(event)));
-    let mut run = DriveOperation::new(platform, target, options, ear, platform.now());
-    match run.resolve() {
-        Ok(drive) => group::run_group(procedure, vec![(run, drive)]).remove(0),
-        Err(error) => run.fail(error),
+    events: &'p mut EventHandler<'_>,
+) -> DriveOperation<'p> {
+    let events = Box::new(events);
+    DriveOperation::new(platform, target.to_string(), options, events)
+}
+
+fn resolve<'p>(
+    platform: &'p dyn Platform,
+    target: &Target,
+    options: &Options,
+    events: &'p mut EventHandler<'_>,
+) -> Result<Resolved<'p>, Box<Report>> {
+    let mut operation = operation(platform, target, options, events);
+    match operation.resolve(target) {
+        Ok(drive) => Ok((operation, drive)),
+        Err(error) => Err(Box::new(operation.fail(error))),
     }
+}
+
+fn load_resolved((operation, drive): Resolved<'_>) -> Report {
+    let mut open = match OpenDrive::open_checked(operation, drive) {
+        Ok(open) => open,
+        Err(report) => return *report,
+    };
+    let loaded = open.load().and_then(|_| open.presence()).and_then(|seen| {
+        let (kind, why) = match seen {
+            Presence::Absent => {
+                (ErrorKind::NoMedium, "the drive is closed, and there is no medium in it")
+            }
+            Presence::TrayOpen => {
+                (ErrorKind::Failed, "reported success, but the tray is still open")
+            }
+            Presence::Gone => (ErrorKind::Gone, "the drive is gone"),
+            _ => return Ok(Outcome::Completed),
+        };
+        Err(Error::new(kind, &open.drive.name, why).with_step(Step::Verify))
+    });
+    open.operation.finish(loaded)
+}
+
+fn flush_resolved((operation, drive): Resolved<'_>) -> Report {
+    match OpenDrive::open_checked(operation, drive) {
+        Ok(mut open) => {
+            let flushed = open.flush();
+            open.operation.finish(flushed.map(|_| Outcome::Completed))
+        }
+        Err(report) => *report,
+    }
+}
+
+fn remount_resolved((mut operation, drive): Resolved<'_>) -> Report {
+    let platform = operation.platform;
+    let mounted = operation.step(Step::Mount, |_| platform.remount(&drive));
+    operation.finish(mounted.map(|_| Outcome::Completed))
 }

@@ -1,372 +1,326 @@
-//! What the stages are made of: one open drive, and each step with its time and its retries.
+//! One open drive: its session, and each step of a release as one method.
 
 use crate::deadline::Deadline;
-use crate::model::blocker::{Blocker, BlockerKind, BlockerScan};
-use crate::model::drive::Drive;
+use crate::model::drive::{Drive, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::Event;
-use crate::model::report::StepOutcome;
-use crate::model::step::Step;
-use crate::model::teardown::{TeardownStep, teardown_order};
+use crate::model::report::{Report, StepOutcome};
+use crate::model::step::{Action, Step};
 use crate::model::volume::Volume;
-use crate::options::{Goal, Options};
-use crate::platform::{Platform, Session};
-use crate::policy::plan::label;
-use crate::policy::preconditions::{check_exclusive, check_medium, check_system};
-use crate::release::opened::StageEvents;
+use crate::options::Goal;
+use crate::platform::Session;
+use crate::policy::data_loss::discard;
+use crate::policy::plan::nothing_to_eject;
+use crate::policy::preconditions::check_medium;
+use crate::policy::verify;
+use crate::release::operation::DriveOperation;
 use std::time::Duration;
 
-/// A drive that is open, and what is wished of it.
+/// Time for a drive to do what it has accepted.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open drive and the operation on it. Dropping it unlocks the drive.
 pub(crate) struct OpenDrive<'p> {
-    pub(crate) platform: &'p dyn Platform,
+    pub(crate) operation: DriveOperation<'p>,
     pub(crate) session: Box<dyn Session + 'p>,
     pub(crate) drive: Drive,
-    pub(crate) options: Options,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) observer: StageEvents<'p>,
-    /// What a flush could not write: no later stage lets go of the medium then.
-    pub(crate) unwritten: Option<Error>,
-    /// Volumes of this drive that another one takes down, which is released with it.
+    /// Volumes of this drive that another drive of the group dismounts.
     pub(crate) delegated: Vec<String>,
+    /// Drives of the same device that a power-off takes along, claimed until this one is released.
+    pub(crate) siblings: Vec<OpenDrive<'p>>,
+    /// True if the last lock had to wait.
+    pub(crate) had_to_wait: bool,
+    /// True if the drive is dismounted without a lock.
+    pub(crate) forced: bool,
+    /// Failed flush that keeps the medium in.
+    unwritten: Option<Error>,
+    /// What stays writable after a forced dismount.
+    pub(crate) still_writable: Vec<String>,
+    /// Action that the drive has accepted.
+    ejected: Option<Action>,
 }
 
-impl OpenDrive<'_> {
-    pub(crate) fn lock(&mut self) -> Result<StepOutcome> {
-        let start = self.platform.now();
-        let by = |time| self.deadline.map_or(start + time, |deadline| deadline.min(start + time));
-        let give_up = by(self.options.wait.max(Options::MIN_RETRY));
-        let answer_by = by(self.options.wait.max(Options::FIRST_LOCK_TIMEOUT));
-        let mut pause = Duration::from_millis(20);
-        let mut busy: Option<Error> = None;
-        let mut look_again = start + Options::MIN_RETRY;
-        loop {
-            let mut error = match self.refuse().and_then(|()| self.try_lock(answer_by)) {
-                Ok(done) => return Ok(done),
-                // The last attempt had little time left: what was in the way before is the news.
-                Err(late) if late.kind() == ErrorKind::TimedOut => busy.take().unwrap_or(late),
-                Err(error) => error,
-            };
-            self.session.unlock()?;
-            let mut left = give_up.saturating_sub(self.platform.now());
-            let may_leave = match error.kind() {
-                ErrorKind::Busy => true,
-                // Nobody takes that away in the blink of an eye: only who said so waits for it.
-                ErrorKind::NotExclusive => !self.options.wait.is_zero(),
-                _ => false,
-            };
-            if !may_leave || left.is_zero() {
-                return Err(self.with_blockers(error));
-            }
-            // Whoever waits for longer wants to see who is still there.
-            if self.platform.now() >= look_again && error.scan().is_none() {
-                error = error.with_scan(self.scan_within(left.min(FINAL_SCAN_TIME)));
-                look_again = self.platform.now() + RESCAN_INTERVAL;
-                left = give_up.saturating_sub(self.platform.now());
-            }
-            (self.observer)(&Event::Waiting { error: &error, remaining: left });
-            self.check_cancelled()?;
-            self.platform.sleep(pause.min(left));
-            self.check_cancelled()?;
-            busy = Some(error);
-            // Who was in the way may have mounted something, or unmounted it himself.
-            self.refresh()?;
-            // One that was empty from the start has nothing to be busy: this one lost its medium.
-            check_medium(&self.drive, Goal::Eject)?;
-            pause = (pause * 2).min(Duration::from_millis(250));
+impl<'p> OpenDrive<'p> {
+    /// Opens the drive. Permissions are not checked: a scan for blockers may do without.
+    pub(crate) fn open(mut operation: DriveOperation<'p>, drive: Drive) -> Result<Self> {
+        let session = operation.open_session(&drive)?;
+        Ok(OpenDrive::new(operation, drive, session))
+    }
+
+    /// Opens the drive and fails if this user may not work on it.
+    ///
+    /// # Errors
+    /// The report of the failed operation.
+    pub(crate) fn open_checked(
+        mut operation: DriveOperation<'p>,
+        drive: Drive,
+    ) -> Result<Self, Box<Report>> {
+        let session = match operation.open_session(&drive) {
+            Ok(session) => session,
+            Err(error) => return Err(Box::new(operation.fail(error))),
+        };
+        let mut open = OpenDrive::new(operation, drive, session);
+        match open.check() {
+            Ok(()) => Ok(open),
+            Err(error) => Err(Box::new(open.operation.fail(error))),
         }
     }
 
-    /// Looks at the drive again.
+    fn new(
+        mut operation: DriveOperation<'p>,
+        drive: Drive,
+        session: Box<dyn Session + 'p>,
+    ) -> Self {
+        operation.report.drive.get_or_insert_with(|| drive.clone());
+        OpenDrive {
+            operation,
+            session,
+            drive,
+            delegated: Vec::new(),
+            siblings: Vec::new(),
+            had_to_wait: false,
+            forced: false,
+            unwritten: None,
+            still_writable: Vec::new(),
+            ejected: None,
+        }
+    }
+
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.session.check().map_err(|e| e.with_step(Step::Resolve))
+    }
+
     pub(crate) fn refresh(&mut self) -> Result<()> {
-        let drive = self.session.refresh()?;
-        self.drive = self.without_delegated(drive);
+        self.drive = self.session.refresh()?;
+        self.omit_delegated();
         Ok(())
     }
 
-    /// The drive with those of its volumes that nobody else takes down.
-    pub(crate) fn without_delegated(&self, mut drive: Drive) -> Drive {
-        drive.volumes.retain(|volume| !self.delegated.contains(&volume.name));
-        drive
+    /// Refreshes the drive after a wait, in which somebody may have mounted it or taken the medium.
+    pub(crate) fn refresh_after_wait(&mut self) -> Result<()> {
+        self.refresh()?;
+        check_medium(&self.drive, Goal::Eject)
     }
 
-    /// What is never released, by no option that was not given.
-    pub(crate) fn refuse(&self) -> Result<()> {
-        check_system(&self.drive)?;
-        check_exclusive(&self.drive, &self.options)
+    /// Leaves these volumes to another drive of the group.
+    pub(crate) fn delegate(&mut self, volumes: Vec<String>) {
+        self.delegated = volumes;
+        self.omit_delegated();
     }
 
-    /// One attempt on every volume, the topmost first.
-    fn try_lock(&mut self, answer_by: Duration) -> Result<StepOutcome> {
-        let OpenDrive { platform, session, drive, options, observer, .. } = self;
-        let mut watch = |left| observer(&Event::Flushing { remaining: left });
-        let mut wait = Deadline::until(*platform, answer_by, &options.cancel, &mut watch);
-        let mut done = StepOutcome::default();
-        if drive.volumes.is_empty() {
-            done = StepOutcome::skipped("not mounted");
-        }
-        for volume in drive.volumes.iter().rev() {
-            session.check()?;
-            done.merge(
-                session.try_lock(volume, &mut wait).map_err(|e| e.with_subject(&drive.name))?,
-            );
-        }
-        session.check()?;
-        // Whoever dismounts only may be about to write to the drive himself.
-        let stays = options.goal == Goal::Dismount;
-        done.merge(
-            session.check_raw_users(stays, &mut wait).map_err(|e| e.with_subject(&drive.name))?,
-        );
-        Ok(done)
+    fn omit_delegated(&mut self) {
+        let delegated = &self.delegated;
+        self.drive.volumes.retain(|volume| !delegated.contains(&volume.name));
     }
 
-    pub(crate) fn check_force(&mut self) -> Result<()> {
-        let held = self.session.check_foreign_mounts();
-        held.map_err(|error| self.with_blockers(error.with_subject(&self.drive.name)))
-    }
-
-    /// Dismounts in the order of the stack, then claims the drive.
-    pub(crate) fn dismount(&mut self, force: bool) -> Result<StepOutcome> {
-        let (offline, discard) = (self.options.offline, self.options.discard_unwritten);
-        let result = self.checked_step(Step::Dismount, |drive, session, wait| {
-            let mut done = StepOutcome::default();
-            let mut gone: Vec<String> = Vec::new();
-            let order = teardown_order(drive);
-            for (at, &undo) in order.iter().enumerate() {
-                let mut once = || {
-                    wait.check().and_then(|()| session.check()).and_then(|()| match undo {
-                        TeardownStep::SwapOff(volume, path) => session.swap_off(volume, path, wait),
-                        TeardownStep::Unmount(volume, mount) => {
-                            session.unmount(volume, mount, force, wait)
-                        }
-                        TeardownStep::Dismount(volume) => session.dismount(volume, force, wait),
-                    })
-                };
-                let part = match once() {
-                    Err(lost) if discard && lost.kind() == ErrorKind::Unwritten => {
-                        let lost = lost.with_subject(&drive.name).with_step(Step::Dismount);
-                        // Told once, it is not asked for again.
-                        once().map(|part| part.with_discarded(lost))
-                    }
-                    other => other,
-                };
-                let part =
-                    part.map_err(|e| with_partial_progress(e, &gone, &order[at..], &done))?;
-                if part.skipped.is_none() {
-                    gone.push(match undo {
-                        TeardownStep::Dismount(volume) => volume.name.clone(),
-                        _ => label(&undo).unwrap_or_default(),
-                    });
-                }
-                done.merge(part);
+    /// Flushes every volume, the topmost first, then the drive's own cache.
+    ///
+    /// One volume that cannot be written does not keep the others from being flushed.
+    pub(crate) fn flush(&mut self) -> Result<StepOutcome> {
+        let OpenDrive { operation, session, drive, .. } = self;
+        let result = operation.step(Step::Flush, |deadline| {
+            if drive.read_only {
+                return Ok(StepOutcome::skipped("nothing can be written to it"));
             }
-            match session.claim(force, wait) {
-                Err(lost) if discard && lost.kind() == ErrorKind::Unwritten => {
-                    done = done
-                        .with_discarded(lost.with_subject(&drive.name).with_step(Step::Dismount));
-                }
-                other => {
-                    done.merge(other.map_err(|e| with_partial_progress(e, &gone, &[], &done))?)
-                }
-            }
-            for volume in drive.volumes.iter().rev().filter(|_| offline) {
-                let part = session
-                    .offline(volume, wait)
-                    .map_err(|e| with_partial_progress(e, &gone, &[], &done))?;
-                done.merge(part);
-            }
-            Ok(done)
+            check(&mut **session, deadline)?;
+            let mut flushed = Flushed::default();
+            let mut left = drive.volumes.len();
+            let volumes = drive.volumes.iter().rev().try_for_each(|volume| {
+                deadline.check()?;
+                flushed.add(session.flush(volume, deadline))?;
+                left -= 1;
+                Ok(())
+            });
+            let result = volumes.and_then(|()| flushed.add(session.flush_drive(deadline)));
+            let left = &drive.volumes[..left];
+            flushed.into_outcome(result.map_err(|e| not_flushed(e, left, session.unwritten())))
         });
-        result.map_err(|e| self.with_blockers(with_retained_help(e)))
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Unwritten
+        {
+            self.unwritten = Some(error.clone());
+        }
+        result
     }
 
-    pub(crate) fn blockers(&mut self) -> BlockerScan {
-        let OpenDrive { platform, session, options, deadline, observer, .. } = self;
-        let mut watch = |left| observer(&Event::Flushing { remaining: left });
-        // A search after the deadline is still worth a moment: it is the answer the user waits for.
-        let now = platform.now();
-        let end =
-            deadline.unwrap_or(now + Options::DEFAULT_STEP_TIMEOUT).max(now + FINAL_SCAN_TIME);
-        let scan =
-            session.blockers(&mut Deadline::until(*platform, end, &options.cancel, &mut watch));
-        self.exclude_planned(scan)
+    /// Decides whether a release goes on after its flush.
+    ///
+    /// A user who may not flush (Windows, restricted) gets a warning. Locking and dismounting flush too.
+    pub(crate) fn accept_flush(&mut self, flushed: Result<StepOutcome>) -> Result<()> {
+        let Err(error) = flushed else { return Ok(()) };
+        if error.kind() == ErrorKind::NotPermitted {
+            self.operation.warn(format!("{error}; dismounting flushes too"));
+            return Ok(());
+        }
+        let lost = discard(error, &self.operation.options)?;
+        self.operation.record_discarded(lost);
+        Ok(())
     }
 
-    /// What the release takes down by itself, by these options, is in nobody's way.
-    fn exclude_planned(&self, mut scan: BlockerScan) -> BlockerScan {
-        let swap_goes = self.options.swapoff;
-        let all_given =
-            !self.options.group.is_empty() && check_exclusive(&self.drive, &self.options).is_ok();
-        scan.blockers.retain(|blocker| match blocker.kind {
-            BlockerKind::Swap => !swap_goes,
-            BlockerKind::MultiDevice | BlockerKind::Mapping => !all_given,
-            _ => true,
+    /// Carries out the last action of the plan.
+    pub(crate) fn perform(&mut self, action: Action) -> Result<StepOutcome> {
+        let step = if action == Action::PowerOff { Step::PowerOff } else { Step::Eject };
+        let OpenDrive { operation, session, drive, unwritten, still_writable, .. } = self;
+        let nothing = nothing_to_eject(drive, &operation.options);
+        if action == Action::Nothing && nothing.is_none() && still_writable.is_empty() {
+            return Ok(operation.skip(step));
+        }
+        let options = operation.options.clone();
+        let outcome = operation.step(step, |deadline| {
+            let stays = matches!(action, Action::Nothing | Action::Stop | Action::Detach);
+            if stays && !still_writable.is_empty() {
+                return Err(verify::still_writable(drive, still_writable));
+            }
+            if action == Action::Nothing {
+                return Ok(StepOutcome::skipped(nothing.unwrap_or_default()));
+            }
+            if let Some(error) = unwritten.clone() {
+                discard(error, &options)?;
+            }
+            check(&mut **session, deadline)?;
+            session.perform(action, deadline)
+        })?;
+        self.ejected = outcome.skipped.is_none().then_some(action);
+        Ok(outcome)
+    }
+
+    /// Records that the device has left its bus together with another drive of it.
+    pub(crate) fn left_with(&mut self, other: &str) -> Result<()> {
+        let why = format!("it is on the same device as {other}, and left with it");
+        self.operation.step(Step::PowerOff, |_| Ok(StepOutcome::skipped(why)))?;
+        self.ejected = Some(Action::PowerOff);
+        Ok(())
+    }
+
+    /// Verifies that the drive did what it accepted, or that nothing is mounted if it was asked nothing.
+    pub(crate) fn verify(&mut self) -> Result<StepOutcome> {
+        let OpenDrive { operation, session, drive, ejected, .. } = self;
+        let mut seen = None;
+        let outcome = operation.step(Step::Verify, |deadline| match *ejected {
+            Some(action) => {
+                let outcome = |seen| verify::verify(drive, action, seen);
+                let last = poll_presence(&mut **session, deadline, |now| outcome(now).is_some())?;
+                seen = Some(last);
+                outcome(last).ok_or_else(|| verify::not_verified(drive, action, last))
+            }
+            None => {
+                verify::check_dismounted(&session.refresh()?)?;
+                seen = Some(session.presence(deadline)?);
+                Ok(StepOutcome::default().with_note("nothing of it is mounted"))
+            }
         });
-        scan
+        operation.report.medium_after = seen;
+        outcome
     }
 
-    pub(crate) fn blockers_or_unknown(&mut self) -> BlockerScan {
-        let scan = self.blockers();
-        if !scan.blockers.is_empty()
-            || !self.platform.lock_is_probe()
-            || self.session.check().is_err()
-        {
-            return scan;
+    /// Verifies the release unless the options leave that out.
+    pub(crate) fn verify_if_requested(&mut self) -> Result<StepOutcome> {
+        match self.operation.options.verify {
+            true => self.verify(),
+            false => Ok(self.operation.skip(Step::Verify)),
         }
-        let answer_by = self.platform.now() + FINAL_SCAN_TIME;
-        let answer = self.refuse().and_then(|()| self.try_lock(answer_by));
-        let _ = self.session.unlock();
-        match answer {
-            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::NotExclusive) => {
-                self.with_blockers(error).scan().cloned().unwrap_or(scan)
+    }
+
+    /// Opens the tray of an empty drive: nothing can be lost, so no other step is due.
+    ///
+    /// Returns true if the tray is open then.
+    pub(crate) fn open_empty_tray(&mut self) -> Result<bool> {
+        let OpenDrive { operation, session, drive, .. } = self;
+        let is_open = |now| now == Presence::TrayOpen;
+        let mut seen = None;
+        let outcome = operation.step(Step::Eject, |deadline| {
+            check(&mut **session, deadline)?;
+            if session.presence(deadline)? == Presence::Present || drive.is_mounted() {
+                return Err(Error::new(ErrorKind::Refused, &drive.name, "has a medium in it now"));
             }
-            _ => scan,
-        }
+            let outcome = session.perform(Action::Eject, deadline)?;
+            seen = Some(poll_presence(&mut **session, deadline, is_open)?);
+            Ok(outcome)
+        });
+        operation.report.medium_after = seen;
+        outcome.map(|_| seen.is_some_and(is_open))
     }
 
-    fn scan_within(&mut self, time: Duration) -> BlockerScan {
-        let OpenDrive { platform, session, options, observer, .. } = self;
-        let mut watch = |left| observer(&Event::Flushing { remaining: left });
-        let end = platform.now() + time;
-        let scan =
-            session.blockers(&mut Deadline::until(*platform, end, &options.cancel, &mut watch));
-        self.exclude_planned(scan)
+    /// Loads the medium. A medium that was exchanged on the open tray is welcome, so nothing is checked.
+    pub(crate) fn load(&mut self) -> Result<StepOutcome> {
+        let OpenDrive { operation, session, .. } = self;
+        operation.step(Step::Load, |deadline| session.load(deadline))
     }
 
-    pub(crate) fn with_blockers(&mut self, error: Error) -> Error {
-        if !matches!(error.kind(), ErrorKind::Busy | ErrorKind::NotExclusive)
-            || error.scan().is_some()
-        {
-            return error;
-        }
-        let mut scan = self.blockers();
-        if scan.blockers.is_empty() && error.kind() == ErrorKind::Busy {
-            scan.blockers.push(unknown_blocker(&error, &scan, self.platform.elevated_account()));
-            let hidden = self.platform.undetectable_users();
-            if !hidden.is_empty() {
-                scan.notes.push(format!("not visible in any list: {}", hidden.join("; ")));
-            }
-        }
-        error.with_scan(scan)
+    /// Asks the drive whether a medium is in it.
+    pub(crate) fn presence(&mut self) -> Result<Presence> {
+        let OpenDrive { operation, session, .. } = self;
+        let mut seen = Presence::Unknown;
+        operation.step(Step::Verify, |deadline| {
+            seen = session.presence(deadline)?;
+            Ok(StepOutcome::default().with_note(seen.description()))
+        })?;
+        operation.report.medium_after = Some(seen);
+        Ok(seen)
     }
 
-    pub(crate) fn check_cancelled(&self) -> Result<()> {
-        match self.options.cancel.is_cancelled() {
-            true => Err(Error::new(ErrorKind::Interrupted, &self.drive.name, "interrupted")),
-            false => Ok(()),
-        }
-    }
-
-    /// Runs one step on the bound device only.
-    pub(crate) fn checked_step<T>(
-        &mut self,
-        step: Step,
-        run: impl FnOnce(&Drive, &mut dyn Session, &mut Deadline<'_>) -> Result<T>,
-    ) -> Result<T> {
-        self.step(step, |drive, session, wait| {
-            wait.check()?;
-            session.check()?;
-            run(drive, session, wait)
+    /// Claims and flushes a drive of which nothing is mounted.
+    pub(crate) fn claim(&mut self) -> Result<StepOutcome> {
+        let OpenDrive { operation, session, .. } = self;
+        let end = operation.end_of_step();
+        operation.with_deadline(end, |deadline| {
+            check(&mut **session, deadline)?;
+            session.claim(false, deadline)
         })
     }
 
-    /// Runs one step within its time, with its name in every error.
-    pub(crate) fn step<T>(
-        &mut self,
-        step: Step,
-        run: impl FnOnce(&Drive, &mut dyn Session, &mut Deadline<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let OpenDrive { platform, session, drive, options, deadline, observer, .. } = self;
-        let mut watch = |left| observer(&Event::Flushing { remaining: left });
-        let end = deadline.unwrap_or_else(|| platform.now() + Options::DEFAULT_STEP_TIMEOUT);
-        let mut wait = Deadline::until(*platform, end, &options.cancel, &mut watch);
-        // Flushing and dismounting may take as long as bytes still move, unless the user set a limit.
-        if matches!(step, Step::Flush | Step::Dismount) && deadline.is_none() {
-            wait = wait.extend_on_progress(Options::DEFAULT_STEP_TIMEOUT);
+    /// Closes the handles that would keep the device on its bus, of this drive and its siblings.
+    pub(crate) fn release_handles(&mut self) {
+        self.session.release_handles();
+        self.siblings.iter_mut().for_each(OpenDrive::release_handles);
+    }
+
+    pub(crate) fn unlock(&mut self) -> Result<StepOutcome> {
+        let OpenDrive { operation, session, .. } = self;
+        operation.step(Step::Unlock, |_| session.unlock())
+    }
+
+    /// Unlocks the drive and reports this error. An unlock that fails too becomes a warning.
+    pub(crate) fn fail(mut self, error: Error) -> Report {
+        if let Err(unlock) = self.unlock() {
+            self.operation.warn(unlock.to_string());
         }
-        run(drive, &mut **session, &mut wait)
-            .map_err(|e| e.with_subject(&drive.name).with_step(step))
+        self.operation.fail(error)
     }
 }
 
-/// The system says busy, and nothing was found: says so, and what was not visible.
-fn unknown_blocker(error: &Error, scan: &BlockerScan, as_whom: Option<&str>) -> Blocker {
-    let mut what = format!("{error} according to the system, but no user was found");
-    if scan.inaccessible_processes > 0 {
-        what += &format!(" ({} process(es) could not be inspected)", scan.inaccessible_processes);
-    } else if !scan.complete {
-        what += " (the search was incomplete)";
-    }
-    let words = match as_whom {
-        Some(whom) if !scan.complete => format!("run it as {whom} to see more"),
-        _ => "try again: it may have been closed just now".into(),
-    };
-    Blocker::new(BlockerKind::Unknown, what).with_remedy(words, None)
+/// Fails if the time is over, the operation was cancelled, or the device is another one.
+pub(crate) fn check(session: &mut dyn Session, deadline: &Deadline<'_>) -> Result<()> {
+    deadline.check()?;
+    session.check()
 }
 
-/// How often it is looked who is still in the way, while that is waited for.
-const RESCAN_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long a search for blockers may take after the deadline of the release has passed.
-const FINAL_SCAN_TIME: Duration = Duration::from_secs(2);
-
-/// Where the system has no such state, that is said before anything is touched.
-pub(crate) fn refuse_offline(
-    platform: &dyn Platform,
-    drive: &Drive,
-    options: &Options,
-) -> Result<()> {
-    if !options.offline || platform.supports_offline() {
-        return Ok(());
-    }
-    let why = "cannot be taken offline: this system has no such state";
-    Err(Error::new(ErrorKind::NotSupported, &drive.name, why).with_help("leave --offline out"))
+/// What the parts of a flush came to.
+#[derive(Default)]
+struct Flushed {
+    outcome: StepOutcome,
+    unwritten: Option<Error>,
 }
 
-/// The same for ending programs.
-pub(crate) fn refuse_kill(platform: &dyn Platform, drive: &Drive, options: &Options) -> Result<()> {
-    if options.kill.is_none() || platform.can_terminate() {
-        return Ok(());
-    }
-    let why = "programs cannot be ended for it: not available on this system";
-    Err(Error::new(ErrorKind::NotSupported, &drive.name, why)
-        .with_help("leave --kill out; the blockers are named, and how to remove them"))
-}
-
-/// An error in the middle says what had been taken down by then, and what is still up.
-fn with_partial_progress(
-    error: Error,
-    gone: &[String],
-    left: &[TeardownStep<'_>],
-    done: &StepOutcome,
-) -> Error {
-    // A call that was left behind may have got through all the same.
-    let through =
-        |name: &String| error.attempts().iter().any(|a| a.ok && a.detail.as_ref() == Some(name));
-    let up: Vec<String> = left.iter().filter_map(label).filter(|name| !through(name)).collect();
-    let mut attempts = done.attempts.clone();
-    attempts.extend_from_slice(error.attempts());
-    let mut error = error.with_attempts(attempts);
-    if !gone.is_empty() {
-        error = error.append_detail(format!("dismounted by then: {}", gone.join(", ")));
-        if !up.is_empty() {
-            error = error.append_detail(format!("still up: {}", up.join(", ")));
+impl Flushed {
+    /// Adds one part. Unwritten data is kept for the end; any other error ends the flush.
+    fn add(&mut self, part: Result<StepOutcome>) -> Result<()> {
+        match part {
+            Err(error) if error.kind() == ErrorKind::Unwritten => {
+                self.unwritten.get_or_insert(error);
+                Ok(())
+            }
+            part => part.map(|part| self.outcome.merge(part)),
         }
     }
-    error
-}
 
-/// What could not be written keeps the medium in, at whichever step that was noticed.
-pub(crate) fn with_retained_help(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Unwritten => error.with_help(
-            "the medium stays in, because data would be lost; --discard-unwritten gives it up",
-        ),
-        _ => error,
+    /// Returns the outcome. Lost data is the more important error, whatever failed after it.
+    fn into_outcome(self, result: Result<()>) -> Result<StepOutcome> {
+        self.unwritten.map_or(result.map(|()| self.outcome), Err)
     }
 }
 
-/// A flush that was not waited for to its end says what it had not come to.
-pub(crate) fn not_flushed(error: Error, volumes: &[Volume], bytes: Option<u64>) -> Error {
+/// Adds to the error of an unfinished flush what had not been written by then.
+fn not_flushed(error: Error, volumes: &[Volume], bytes: Option<u64>) -> Error {
     if !matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut) {
         return error;
     }
@@ -381,5 +335,26 @@ pub(crate) fn not_flushed(error: Error, volumes: &[Volume], bytes: Option<u64>) 
             error.append_detail(format!("{:.1} MB are not on the drive yet", bytes as f64 / 1e6))
         }
         _ => error,
+    }
+}
+
+/// Polls the drive until it shows what is `expected` or its time is over. Returns what it showed last.
+fn poll_presence(
+    session: &mut dyn Session,
+    deadline: &mut Deadline<'_>,
+    expected: impl Fn(Presence) -> bool,
+) -> Result<Presence> {
+    let end = deadline.now() + VERIFY_TIMEOUT;
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let seen = match session.presence(deadline) {
+            Err(e) if e.kind() == ErrorKind::Gone => Presence::Gone,
+            other => other?,
+        };
+        if expected(seen) || deadline.now() >= end || deadline.remaining() <= pause {
+            return Ok(seen);
+        }
+        deadline.sleep(pause)?;
+        pause = (pause * 2).min(Duration::from_millis(500));
     }
 }

@@ -1,193 +1,255 @@
-//! One procedure under way on one drive: every step it takes is told, and written down in its report.
+//! One operation on one target: its options, its events and the report it writes.
 
-pub(crate) use crate::release::steps::LockState;
-
+use crate::deadline::Deadline;
 use crate::model::drive::Drive;
 use crate::model::error::{Error, Result};
-use crate::model::report::Event;
-use crate::model::report::Outcome;
-use crate::model::report::Report;
-use crate::model::report::StepOutcome;
-use crate::model::report::StepReport;
-use crate::model::step::Status;
-use crate::model::step::Step;
+use crate::model::event::{Event, EventHandler};
+use crate::model::report::{Outcome, Report, StepOutcome, StepReport};
+use crate::model::step::{Action, Status, Step};
 use crate::model::target::Target;
 use crate::options::Options;
-use crate::platform::Platform;
-use crate::policy::plan::PlannedStep;
-use crate::release::opened::{Opened, StageError};
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use crate::platform::{Platform, Session};
+use crate::policy::plan::{self, Plan, PlannedStep};
+use crate::policy::preconditions::check_supported;
 use std::time::Duration;
 
-/// One procedure under way: what it works on, and the report it writes.
-pub(crate) struct DriveOperation<'r> {
-    pub(crate) platform: &'r dyn Platform,
-    pub(crate) target: &'r Target,
+/// An operation in progress, before and while its drive is open.
+pub(crate) struct DriveOperation<'p> {
+    pub(crate) platform: &'p dyn Platform,
     pub(crate) options: Options,
-    pub(crate) ear: SharedHandler<'r>,
-    /// When the whole call began: its timeout counts from there.
-    pub(crate) start: Duration,
-    /// It had to wait for something that was in the way.
-    pub(crate) had_to_wait: Rc<Cell<bool>>,
-    /// Drives of the same device, which a power-off takes along: held as long as this run.
-    pub(crate) siblings: Vec<Opened<'r>>,
+    /// Position of this operation in its group.
+    pub(crate) index: usize,
     pub(crate) report: Report,
+    events: Box<EventHandler<'p>>,
+    /// Start of the whole call. [`Options::timeout`] counts from it.
+    start: Duration,
 }
 
-/// Who is told, shared by a run and the drive that it has open.
-pub(crate) type SharedHandler<'r> = Rc<RefCell<dyn FnMut(&Event<'_>) + 'r>>;
+/// A step that has started.
+pub(crate) struct StartedStep {
+    step: Step,
+    at: Duration,
+}
 
-impl<'r> DriveOperation<'r> {
+impl<'p> DriveOperation<'p> {
     pub(crate) fn new(
-        platform: &'r dyn Platform,
-        target: &'r Target,
+        platform: &'p dyn Platform,
+        target: String,
         options: &Options,
-        ear: SharedHandler<'r>,
-        start: Duration,
+        events: Box<EventHandler<'p>>,
     ) -> Self {
         DriveOperation {
             platform,
-            target,
             options: options.clone(),
-            ear,
-            start,
-            had_to_wait: Rc::default(),
-            siblings: Vec::new(),
-            report: Report {
-                target: target.to_string(),
-                drive: None,
-                action: None,
-                steps: Vec::new(),
-                medium_after: None,
-                ended: Vec::new(),
-                warnings: Vec::new(),
-                lost: Vec::new(),
-                outcome: Outcome::Planned,
-            },
+            index: 0,
+            report: Report::new(target),
+            events,
+            start: platform.now(),
         }
     }
 
-    /// The report of a run that is over.
+    /// Counts the timeout from `start` instead of now.
+    pub(crate) fn started_at(mut self, start: Duration) -> Self {
+        self.start = start;
+        self
+    }
+
+    pub(crate) fn set_events(&mut self, events: Box<EventHandler<'p>>) {
+        self.events = events;
+    }
+
+    /// Returns an operation on another drive of the same device, which emits no events.
+    pub(crate) fn for_sibling(&self, sibling: &Drive) -> Self {
+        DriveOperation::new(self.platform, sibling.name.clone(), &self.options, Box::new(|_| {}))
+            .started_at(self.start)
+    }
+
+    /// Resolves the target and records the drive.
+    pub(crate) fn resolve(&mut self, target: &Target) -> Result<Drive> {
+        self.resolve_in(Step::Resolve, target, |error| error)
+    }
+
+    /// Resolves the target as this step.
+    pub(crate) fn resolve_in(
+        &mut self,
+        step: Step,
+        target: &Target,
+        map_error: impl FnOnce(Error) -> Error,
+    ) -> Result<Drive> {
+        let started = self.begin(step);
+        let resolved = self.platform.resolve(target).map_err(map_error);
+        let outcome = resolved.as_ref().map_err(Clone::clone).map(path_note);
+        self.finish_step(started, outcome)?;
+        let drive = resolved?;
+        self.report.drive = Some(drive.clone());
+        Ok(drive)
+    }
+
+    /// Makes the plan and records its action; for a dry run, its steps too.
+    ///
+    /// A dry run fails for a drive that is not exclusive; a release waits for it at the lock.
+    pub(crate) fn plan(&mut self, drive: &Drive, dry_run: bool) -> Result<Plan> {
+        let methods = |action| self.platform.methods(drive, action);
+        let plan = match dry_run {
+            true => plan::plan(drive, &self.options, methods),
+            false => plan::plan_ignoring_busy(drive, &self.options, methods),
+        };
+        let mut plan = plan.map_err(|e| e.with_step(Step::Resolve))?;
+        self.check_supported(drive)?;
+        self.report.action = Some(plan.action);
+        self.report.steps.truncate(1);
+        if dry_run {
+            if plan.action == Action::PowerOff {
+                plan.set_siblings(&self.unrequested_siblings(drive)?);
+            }
+            self.report.steps.extend(plan.steps.iter().map(planned));
+        }
+        Ok(plan)
+    }
+
+    /// Fails if the platform lacks something that the options ask for.
+    pub(crate) fn check_supported(&self, drive: &Drive) -> Result<()> {
+        let (offline, kill) = (self.platform.supports_offline(), self.platform.can_terminate());
+        check_supported(drive, &self.options, offline, kill).map_err(|e| e.with_step(Step::Resolve))
+    }
+
+    /// Opens a session of the drive.
+    pub(crate) fn open_session(&mut self, drive: &Drive) -> Result<Box<dyn Session + 'p>> {
+        let platform = self.platform;
+        self.with_deadline(self.end_of_step(), |deadline| platform.open(drive, deadline))
+            .map_err(|e| e.with_subject(&drive.name).with_step(Step::Resolve))
+    }
+
+    /// Moment at which [`Options::timeout`] expires.
+    pub(crate) fn end(&self) -> Option<Duration> {
+        self.options.timeout.map(|timeout| self.start + timeout)
+    }
+
+    /// Moment at which a step that starts now has to end.
+    pub(crate) fn end_of_step(&self) -> Duration {
+        self.end().unwrap_or_else(|| self.platform.now() + Options::DEFAULT_STEP_TIMEOUT)
+    }
+
+    /// Runs `work` with a deadline at `end`. Its progress is emitted as events.
+    pub(crate) fn with_deadline<T>(
+        &mut self,
+        end: Duration,
+        work: impl FnOnce(&mut Deadline<'_>) -> T,
+    ) -> T {
+        let events = &mut self.events;
+        let mut on_progress = |remaining| events(Event::Flushing { remaining });
+        work(&mut Deadline::until(self.platform, end, &self.options.cancel, &mut on_progress))
+    }
+
+    /// Runs one step with its deadline and records its outcome.
+    ///
+    /// Without [`Options::timeout`], flushing and dismounting may take as long as bytes still move.
+    pub(crate) fn step(
+        &mut self,
+        step: Step,
+        work: impl FnOnce(&mut Deadline<'_>) -> Result<StepOutcome>,
+    ) -> Result<StepOutcome> {
+        let started = self.begin(step);
+        let end = self.end_of_step();
+        let events = &mut self.events;
+        let mut on_progress = |remaining| events(Event::Flushing { remaining });
+        let mut deadline =
+            Deadline::until(self.platform, end, &self.options.cancel, &mut on_progress);
+        if self.options.timeout.is_none() && matches!(step, Step::Flush | Step::Dismount) {
+            deadline = deadline.extend_on_progress(Options::DEFAULT_STEP_TIMEOUT);
+        }
+        let outcome = work(&mut deadline);
+        self.finish_step(started, outcome)
+    }
+
+    /// Starts a step that is not a single call of [`DriveOperation::step`].
+    pub(crate) fn begin(&mut self, step: Step) -> StartedStep {
+        self.emit(Event::Started(step));
+        StartedStep { step, at: self.platform.now() }
+    }
+
+    /// Records the outcome of a step.
+    pub(crate) fn finish_step(
+        &mut self,
+        StartedStep { step, at }: StartedStep,
+        outcome: Result<StepOutcome>,
+    ) -> Result<StepOutcome> {
+        let took = self.platform.now().saturating_sub(at);
+        let outcome = outcome.map_err(|error| self.located(error, step));
+        if let Ok(outcome) = &outcome {
+            outcome.warnings.iter().for_each(|warning| self.warn(warning.clone()));
+            outcome.discarded.iter().for_each(|error| self.record_discarded(error.clone()));
+        }
+        self.record(match &outcome {
+            Ok(outcome) => finished(step, took, outcome),
+            Err(error) => failed(step, took, error),
+        });
+        outcome
+    }
+
+    /// Records a step that the options leave out.
+    pub(crate) fn skip(&mut self, step: Step) -> StepOutcome {
+        self.emit(Event::Started(step));
+        self.record(StepReport {
+            step,
+            status: Status::NotRequested,
+            took: Duration::ZERO,
+            reason: None,
+            attempts: Vec::new(),
+        });
+        StepOutcome::skipped("not requested")
+    }
+
+    fn record(&mut self, step: StepReport) {
+        self.emit(Event::Finished(step.clone()));
+        self.report.steps.push(step);
+    }
+
+    fn located(&self, error: Error, step: Step) -> Error {
+        let subject = self.report.drive.as_ref().map_or(&self.report.target, |drive| &drive.name);
+        error.with_subject(subject).with_step(step)
+    }
+
+    pub(crate) fn warn(&mut self, warning: String) {
+        self.emit(Event::Warning(warning.clone()));
+        self.report.warnings.push(warning);
+    }
+
+    /// Records data that is lost because the options discard it.
+    pub(crate) fn record_discarded(&mut self, error: Error) {
+        self.warn(format!("{error}; discarded"));
+        self.report.lost.push(error);
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) {
+        (self.events)(event);
+    }
+
+    pub(crate) fn check_cancelled(&self) -> Result<()> {
+        self.options.cancel.check()
+    }
+
     pub(crate) fn finish(mut self, outcome: Result<Outcome>) -> Report {
         self.report.outcome = outcome.unwrap_or_else(Outcome::Failed);
         self.report
     }
 
-    /// The report of a run that came to this.
     pub(crate) fn fail(self, error: Error) -> Report {
         self.finish(Err(error))
     }
-
-    pub(crate) fn resolve(&mut self) -> Result<Drive> {
-        let (platform, target) = (self.platform, self.target);
-        let drive = self.step(Step::Resolve, || {
-            let drive = platform.resolve(target)?;
-            let note = drive.path.display().to_string();
-            Ok((drive, StepOutcome::default().with_note(note)))
-        });
-        let drive = drive.map_err(|e| e.with_step(Step::Resolve))?;
-        self.report.drive = Some(drive.clone());
-        Ok(drive)
-    }
-
-    /// The moment by which everything must be over, if one was given.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.options.timeout.map(|timeout| self.start + timeout)
-    }
-
-    pub(crate) fn open(&mut self, drive: Drive) -> Result<Opened<'r>> {
-        let (ear, waited) = (self.ear.clone(), self.had_to_wait.clone());
-        let mut opened = Opened::open(self.platform, drive, &self.options)?
-            .started_at(self.start)
-            .with_events(Box::new(move |event| {
-                waited.set(waited.get() || matches!(event, Event::Waiting { .. }));
-                (ear.borrow_mut())(event);
-            }));
-        // Whoever may not work on it is told before anything is begun.
-        opened.check()?;
-        Ok(opened)
-    }
-
-    /// Carries out one step and writes it down.
-    pub(crate) fn step<T>(
-        &mut self,
-        step: Step,
-        run: impl FnOnce() -> Result<(T, StepOutcome)>,
-    ) -> Result<T> {
-        self.recorded_step(step, run)
-    }
-
-    /// As [`Run::step`], for stages that give the drive back when they halt.
-    pub(crate) fn recorded_step<T, E: AsError>(
-        &mut self,
-        step: Step,
-        run: impl FnOnce() -> Result<(T, StepOutcome), E>,
-    ) -> Result<T, E> {
-        self.emit(&Event::Started(step));
-        let start = self.platform.now();
-        let result = run();
-        let took = self.platform.now().saturating_sub(start);
-        let (result, written) = match result {
-            Ok((value, done)) => {
-                for warning in &done.warnings {
-                    self.warn(warning.clone());
-                }
-                for lost in &done.discarded {
-                    self.record_discarded(lost.clone());
-                }
-                (Ok(value), finished(step, took, done))
-            }
-            Err(halted) => {
-                let failed = failed(step, took, halted.as_error());
-                (Err(halted), failed)
-            }
-        };
-        self.emit(&Event::Finished(&written));
-        self.report.steps.push(written);
-        result
-    }
-
-    pub(crate) fn warn(&mut self, warning: String) {
-        self.emit(&Event::Warning(&warning));
-        self.report.warnings.push(warning);
-    }
-
-    /// What this error says is lost, at the user's wish.
-    pub(crate) fn record_discarded(&mut self, error: Error) {
-        self.warn(format!("{error}; discarded as requested"));
-        self.report.lost.push(error);
-    }
-
-    pub(crate) fn emit(&self, event: &Event<'_>) {
-        (self.ear.borrow_mut())(event);
-    }
 }
 
-/// What a failed step holds its reason in.
-pub(crate) trait AsError {
-    fn as_error(&self) -> &Error;
+fn path_note(drive: &Drive) -> StepOutcome {
+    StepOutcome::default().with_note(drive.path.display().to_string())
 }
 
-impl AsError for Error {
-    fn as_error(&self) -> &Error {
-        self
-    }
-}
-
-impl AsError for StageError<'_> {
-    fn as_error(&self) -> &Error {
-        &self.error
-    }
-}
-
-fn finished(step: Step, took: Duration, done: StepOutcome) -> StepReport {
+fn finished(step: Step, took: Duration, outcome: &StepOutcome) -> StepReport {
     StepReport {
         step,
-        status: if done.skipped.is_some() { Status::Skipped } else { Status::Done },
+        status: if outcome.skipped.is_some() { Status::Skipped } else { Status::Done },
         took,
-        reason: done.skipped.or(done.note),
-        attempts: done.attempts,
+        reason: outcome.skipped.as_ref().or(outcome.note.as_ref()).cloned(),
+        attempts: outcome.attempts.clone(),
     }
 }
 
@@ -201,18 +263,17 @@ fn failed(step: Step, took: Duration, error: &Error) -> StepReport {
     }
 }
 
-/// A planned step, as a report shows it.
+/// Returns a planned step as a report shows it.
 pub(crate) fn planned(step: &PlannedStep) -> StepReport {
     let what = (!step.what.is_empty()).then(|| step.what.join(", "));
+    let status = match (step.requested, &what) {
+        (false, _) => Status::NotRequested,
+        (true, Some(_)) => Status::Planned,
+        (true, None) => Status::Skipped,
+    };
     let reason = match (what, &step.note) {
         (Some(what), Some(note)) => Some(format!("{what} ({note})")),
         (what, note) => what.or_else(|| note.clone()),
     };
-    StepReport {
-        step: step.step,
-        status: if step.what.is_empty() { Status::Skipped } else { Status::Planned },
-        took: Duration::ZERO,
-        reason,
-        attempts: Vec::new(),
-    }
+    StepReport { step: step.step, status, took: Duration::ZERO, reason, attempts: Vec::new() }
 }

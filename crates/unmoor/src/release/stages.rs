@@ -1,45 +1,245 @@
-//! The stages after the first: locked, dismounted, ejected.
+//! The order of a release as types: only a dismounted drive can be ejected, and only a locked drive
+//! can be dismounted. Force is a door of its own.
+//!
+//! Each stage owns the drive and passes it to the next. A stage that fails gives the drive back in
+//! [`StageError`]. Dropping any of them unlocks the drive, so an error, a panic or a forgotten guard
+//! leaves no lock behind.
 
-use crate::deadline::Deadline;
-use crate::model::drive::Presence;
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::report::StepOutcome;
-use crate::model::step::Action;
-use crate::model::step::Step;
-use crate::platform::Session;
-use crate::policy::verify;
+use crate::model::blocker::BlockerScan;
+use crate::model::drive::{Drive, Presence};
+use crate::model::error::{Error, Result};
+use crate::model::event::EventHandler;
+use crate::model::report::{Report, StepOutcome};
+use crate::model::step::{Action, Step};
+use crate::model::target::Target;
+use crate::options::{Kill, Options};
+use crate::platform::Platform;
 use crate::release::open_drive::OpenDrive;
-use crate::release::opened::{Opened, StageError};
-use std::time::Duration;
+use crate::release::operation::DriveOperation;
 
-/// Every volume of the drive was found idle. Unlocks when dropped.
+/// A drive that is open and bound to its device. Nothing has been done to it yet.
+///
+/// Opening needs no exclusive access and changes nothing. The stages are [`Send`]: a program may open
+/// a drive on one thread and eject it on another.
+///
+/// # Example
+/// ```
+/// use unmoor::{Opened, Options, Presence};
+/// use unmoor_simulated::Simulated;
+///
+/// let machine = Simulated::demo();
+/// let mut drive = Opened::new(&machine, &"sim:stick".parse()?, &Options::default())?;
+/// drive.flush()?;
+/// let mut ejected = drive.lock()?.dismount()?.eject()?;
+/// ejected.verify()?;
+/// assert_eq!(ejected.last_presence(), Some(Presence::Absent));
+/// # Ok::<(), unmoor::Error>(())
+/// ```
+pub struct Opened<'p>(Box<OpenDrive<'p>>);
+
+/// A stage that failed: the error, and the drive, which is still open and may still be locked.
+///
+/// Dropping it unlocks the drive. The `?` operator turns it into its error.
+pub struct StageError<'p> {
+    /// The error.
+    pub error: Error,
+    /// The drive.
+    pub opened: Opened<'p>,
+}
+
+impl From<StageError<'_>> for Error {
+    fn from(failed: StageError<'_>) -> Error {
+        failed.error
+    }
+}
+
+impl std::fmt::Debug for StageError<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<'p> Opened<'p> {
+    /// Resolves the target and opens its drive.
+    ///
+    /// # Errors
+    /// As [`Platform::resolve`] and [`Platform::open`].
+    pub fn new(platform: &'p dyn Platform, target: &Target, options: &Options) -> Result<Self> {
+        let drive = platform.resolve(target).map_err(|e| e.with_step(Step::Resolve))?;
+        Opened::open(platform, drive, options)
+    }
+
+    /// Opens this drive.
+    ///
+    /// # Errors
+    /// As [`Platform::open`]. `NotSupported` if the platform lacks something that the options ask for.
+    pub fn open(platform: &'p dyn Platform, drive: Drive, options: &Options) -> Result<Self> {
+        let events = Box::new(|_| {});
+        let operation = DriveOperation::new(platform, drive.name.clone(), options, events);
+        operation.check_supported(&drive)?;
+        Ok(Opened(Box::new(OpenDrive::open(operation, drive)?)))
+    }
+
+    /// Sends the events of this and all later stages to `events`.
+    #[must_use]
+    pub fn with_events(mut self, events: Box<EventHandler<'p>>) -> Self {
+        self.0.operation.set_events(events);
+        self
+    }
+
+    /// Verifies that the drive is still there and that this user may work on it.
+    ///
+    /// # Errors
+    /// `Gone`, `Replaced`, `NotPermitted`.
+    pub fn check(&mut self) -> Result<()> {
+        self.0.check()
+    }
+
+    /// Returns the drive as it was when it was opened or last refreshed.
+    pub fn drive(&self) -> &Drive {
+        &self.0.drive
+    }
+
+    /// Returns the report so far: steps, warnings and terminated processes.
+    ///
+    /// Its outcome is [`Planned`](crate::Outcome::Planned).
+    pub fn report(&self) -> &Report {
+        &self.0.operation.report
+    }
+
+    /// Reads the state of the drive anew and returns it.
+    ///
+    /// # Errors
+    /// `Gone`, `Replaced`.
+    pub fn refresh(&mut self) -> Result<&Drive> {
+        self.0.refresh()?;
+        Ok(&self.0.drive)
+    }
+
+    /// Flushes every volume, the topmost first, then the drive's own cache.
+    ///
+    /// One volume that cannot be written does not keep the others from being flushed.
+    ///
+    /// # Errors
+    /// `Unwritten` if some data could not be written. No later stage ejects the medium then, unless
+    /// [`Options::discard_unwritten`] is set.
+    pub fn flush(&mut self) -> Result<StepOutcome> {
+        self.0.flush()
+    }
+
+    /// Locks every volume where the system can, or finds it idle.
+    ///
+    /// While something blocks a volume, the lock is tried again for [`Options::wait`].
+    ///
+    /// # Errors
+    /// `Busy`, with the blockers; nothing is locked then. `Refused` for a system drive.
+    pub fn lock(mut self) -> Result<Locked<'p>, StageError<'p>> {
+        match self.0.lock() {
+            Ok(outcome) => Ok(Locked { opened: self, outcome }),
+            Err(error) => Err(StageError { error, opened: self }),
+        }
+    }
+
+    /// Dismounts everything without a lock, even while it is in use.
+    ///
+    /// Open handles fail from then on (Linux: `EIO` where the file system supports it; Windows:
+    /// `ERROR_NOT_READY`).
+    ///
+    /// # Errors
+    /// `Refused` for a system drive; `NotExclusive` as [`Opened::check_force`]; what the system reports.
+    pub fn force_dismount(self) -> Result<Dismounted<'p>, StageError<'p>> {
+        self.dismount(true)
+    }
+
+    /// Fails if force would take along a mount of another drive.
+    ///
+    /// # Errors
+    /// `NotExclusive`, with the blockers.
+    pub fn check_force(&mut self) -> Result<()> {
+        self.0.check_force()
+    }
+
+    /// Loads the medium.
+    ///
+    /// # Errors
+    /// `NotSupported` by a drive without a motor; what the drive reports.
+    pub fn load(&mut self) -> Result<StepOutcome> {
+        self.0.load()
+    }
+
+    /// Opens the tray of an empty drive. Returns true if the tray is open then.
+    ///
+    /// # Errors
+    /// `Refused` if there is a medium in it after all; what the drive reports.
+    pub fn open_empty_tray(&mut self) -> Result<bool> {
+        self.0.open_empty_tray()
+    }
+
+    /// Asks the drive whether a medium is in it.
+    ///
+    /// # Errors
+    /// What the drive reports.
+    pub fn presence(&mut self) -> Result<Presence> {
+        self.0.presence()
+    }
+
+    /// Scans for what blocks the drive.
+    ///
+    /// If the scan finds nothing, the system itself is asked where that excludes nobody. A drive that
+    /// the system reports as busy is never returned as free.
+    pub fn blockers(&mut self) -> BlockerScan {
+        self.0.blockers_or_unknown()
+    }
+
+    /// Terminates the processes of this scan, if nothing else blocks the drive and the user agrees.
+    ///
+    /// [`Report::ended`] of [`Opened::report`] lists what became of each, also after an error. With
+    /// [`Options::force`], other blockers do not matter.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Interrupted`: a process that was signaled by then may still exit.
+    pub fn terminate_processes(&mut self, kill: &Kill, scan: &BlockerScan) -> Result<StepOutcome> {
+        self.0.terminate_processes(kill, scan)
+    }
+
+    /// Releases every lock. Dropping does so too, but cannot report a failure.
+    ///
+    /// # Errors
+    /// What the system reports. The locks are gone all the same once the drive is closed.
+    pub fn unlock(&mut self) -> Result<StepOutcome> {
+        self.0.unlock()
+    }
+
+    fn dismount(mut self, force: bool) -> Result<Dismounted<'p>, StageError<'p>> {
+        match self.0.dismount(force) {
+            Ok(outcome) => Ok(Dismounted { opened: self, outcome }),
+            Err(error) => Err(StageError { error, opened: self }),
+        }
+    }
+}
+
+/// A drive of which every volume was found idle. Unlocks when dropped.
 pub struct Locked<'p> {
-    pub(crate) opened: Opened<'p>,
-    pub(crate) done: StepOutcome,
+    opened: Opened<'p>,
+    outcome: StepOutcome,
 }
 
 impl<'p> Locked<'p> {
-    /// What locking had to say.
-    pub fn done(&self) -> &StepOutcome {
-        &self.done
+    /// Returns the outcome of the lock.
+    pub fn outcome(&self) -> &StepOutcome {
+        &self.outcome
     }
 
-    /// Dismounts everything, what lies on top first, and takes the whole drive: from here on nothing
-    /// uses it.
+    /// Dismounts everything from the top of the stack and claims the drive.
     ///
     /// # Errors
-    /// `Busy` when something came in between after all; the error says what was dismounted by then.
-    /// `Unwritten` when what dismounting wrote could not be written.
+    /// `Busy` if a volume has come into use after all; the error says what is dismounted by then.
+    /// `Unwritten` if data that the dismount wrote could not be written.
     pub fn dismount(self) -> Result<Dismounted<'p>, StageError<'p>> {
         self.opened.dismount(false)
     }
 
-    /// The drive, still locked.
-    pub(crate) fn into_opened(self) -> Opened<'p> {
-        self.opened
-    }
-
-    /// Changes nothing and lets go.
+    /// Releases the locks and changes nothing.
     ///
     /// # Errors
     /// As [`Opened::unlock`].
@@ -49,24 +249,25 @@ impl<'p> Locked<'p> {
     }
 }
 
-/// Nothing of the drive is mounted any more, and it is ours alone (unless it was forced and something
-/// still holds a dead handle). Unlocks when dropped.
+/// A drive of which nothing is mounted, claimed for this session. Unlocks when dropped.
+///
+/// After a forced dismount, programs may still hold handles that fail.
 pub struct Dismounted<'p> {
-    pub(crate) opened: Opened<'p>,
-    pub(crate) done: StepOutcome,
+    opened: Opened<'p>,
+    outcome: StepOutcome,
 }
 
 impl<'p> Dismounted<'p> {
-    /// What dismounting had to say.
-    pub fn done(&self) -> &StepOutcome {
-        &self.done
+    /// Returns the outcome of the dismount.
+    pub fn outcome(&self) -> &StepOutcome {
+        &self.outcome
     }
 
     /// Ejects the medium.
     ///
     /// # Errors
-    /// `NotSupported` when the drive knows no method, with every one that was tried; `Unwritten` when
-    /// a flush could not write something; what the drive says.
+    /// `NotSupported` if the drive knows no method, with every method tried; `Unwritten` if a flush
+    /// failed; what the drive reports.
     pub fn eject(self) -> Result<Ejected<'p>, StageError<'p>> {
         self.perform(Action::Eject)
     }
@@ -74,57 +275,24 @@ impl<'p> Dismounted<'p> {
     /// Takes the device off its bus.
     ///
     /// # Errors
-    /// What the system and the drive say.
+    /// As [`Dismounted::eject`].
     pub fn power_off(self) -> Result<Ejected<'p>, StageError<'p>> {
         self.perform(Action::PowerOff)
     }
 
-    /// Carries out the last action of a plan.
+    /// Carries out the last action of a [`Plan`](crate::Plan).
     ///
     /// # Errors
-    /// `Busy` when something could not be cut off by force, and the medium would stay within its reach;
-    /// what the system and the drive say.
+    /// `Busy` if the medium would stay in the drive and programs could still write to it; as
+    /// [`Dismounted::eject`].
     pub fn perform(mut self, action: Action) -> Result<Ejected<'p>, StageError<'p>> {
-        let step = if action == Action::PowerOff { Step::PowerOff } else { Step::Eject };
-        let inner = &self.opened.0;
-        let unwritten = inner.unwritten.clone().filter(|_| !inner.options.discard_unwritten);
-        let result = match (action, unwritten) {
-            (Action::Nothing | Action::Stop | Action::Detach, _)
-                if !self.done.still_writable.is_empty() =>
-            {
-                Err(still_writable_error(inner, &self.done).with_step(step))
-            }
-            (Action::Nothing, _) => Ok(StepOutcome::skipped("nothing to eject")),
-            (_, Some(error)) => Err(error),
-            _ => self.opened.0.checked_step(step, |_, session, wait| session.perform(action, wait)),
-        };
-        match result {
-            Ok(done) => Ok(Ejected { opened: self.opened, action, done, last_presence: None }),
-            Err(error) => Err(self.opened.fail_with(error)),
+        match self.opened.0.perform(action) {
+            Ok(outcome) => Ok(Ejected { opened: self.opened, outcome }),
+            Err(error) => Err(StageError { error, opened: self.opened }),
         }
     }
 
-    /// As [`Opened::release_handles`].
-    pub(crate) fn release_handles(&mut self) {
-        self.opened.release_handles();
-    }
-
-    /// The device left its bus already, with another drive of it.
-    pub(crate) fn already_gone(self) -> Ejected<'p> {
-        Ejected {
-            opened: self.opened,
-            action: Action::PowerOff,
-            done: StepOutcome::default(),
-            last_presence: None,
-        }
-    }
-
-    /// The drive, still claimed.
-    pub(crate) fn into_opened(self) -> Opened<'p> {
-        self.opened
-    }
-
-    /// Leaves the medium where it is and lets go: the next access may mount it again.
+    /// Releases the claim and leaves the medium in the drive. The next access may mount it again.
     ///
     /// # Errors
     /// As [`Opened::unlock`].
@@ -134,66 +302,36 @@ impl<'p> Dismounted<'p> {
     }
 }
 
-/// The drive was told to let go, and said yes. Whether it did, [`Ejected::verify`] looks. Unlocks when
-/// dropped.
+/// A drive that has accepted the eject. Unlocks when dropped.
+///
+/// Firmware may accept an eject and do nothing: [`Ejected::verify`] finds out.
 pub struct Ejected<'p> {
     opened: Opened<'p>,
-    action: Action,
-    done: StepOutcome,
-    last_presence: Option<Presence>,
+    outcome: StepOutcome,
 }
 
 impl<'p> Ejected<'p> {
-    /// What the drive had to say.
-    pub fn done(&self) -> &StepOutcome {
-        &self.done
+    /// Returns the outcome of the eject.
+    pub fn outcome(&self) -> &StepOutcome {
+        &self.outcome
     }
 
-    /// What the last look at it saw, also when that was not what should be.
+    /// Returns what the last verification saw, also if that was not what was expected.
     pub fn last_presence(&self) -> Option<Presence> {
-        self.last_presence
+        self.opened.0.operation.report.medium_after
     }
 
-    /// Looks whether the drive did what it said yes to. A motor needs its time: the drive is asked
-    /// again for some seconds.
+    /// Verifies that the drive did what it accepted, for up to five seconds: a motor takes its time.
+    ///
+    /// If there was nothing to eject, verifies that nothing of the drive is mounted.
     ///
     /// # Errors
-    /// `NotVerified` when it did not; [`Error::detail`] says what was seen instead.
-    pub fn verify(&mut self) -> Result<(Presence, StepOutcome)> {
-        let inner = &mut *self.opened.0;
-        let action = self.action;
-        let last = &mut self.last_presence;
-        inner.step(Step::Verify, |drive, session, wait| {
-            let judge = |seen| verify::verify(drive, action, seen);
-            let seen = poll_presence(session, wait, |seen| judge(seen).is_some())?;
-            *last = Some(seen);
-            match judge(seen) {
-                Some(done) => Ok((seen, done)),
-                None => Err(verify::not_verified(drive, action, seen)),
-            }
-        })
+    /// `NotVerified` if it did not.
+    pub fn verify(&mut self) -> Result<StepOutcome> {
+        self.opened.0.verify()
     }
 
-    /// Where nothing was to be ejected: looks whether nothing of the drive is mounted any more.
-    ///
-    /// # Errors
-    /// `NotVerified` when something mounted it again.
-    pub fn verify_dismounted(&mut self) -> Result<(Presence, StepOutcome)> {
-        self.opened.0.step(Step::Verify, |_, session, wait| {
-            let now = session.refresh()?;
-            if let Some(mount) = now.mounts().first() {
-                return Err(Error::new(
-                    ErrorKind::NotVerified,
-                    &now.name,
-                    format!("is mounted again, on {}", mount.path.display()),
-                ));
-            }
-            let seen = session.presence(wait)?;
-            Ok((seen, StepOutcome::default().with_note("nothing of it is mounted")))
-        })
-    }
-
-    /// Lets go of the drive and gives it back.
+    /// Releases the drive and returns it.
     ///
     /// # Errors
     /// As [`Opened::unlock`].
@@ -201,45 +339,4 @@ impl<'p> Ejected<'p> {
         self.opened.unlock()?;
         Ok(self.opened)
     }
-
-    /// The drive, still claimed.
-    pub(crate) fn into_opened(self) -> Opened<'p> {
-        self.opened
-    }
 }
-
-/// What stays in the drive, and can be written to, is not released.
-fn still_writable_error(inner: &OpenDrive<'_>, done: &StepOutcome) -> Error {
-    let what = done.still_writable.join(", ");
-    Error::new(
-        ErrorKind::Busy,
-        &inner.drive.name,
-        format!("programs that have {what} open can still write to it: it could not be cut off"),
-    )
-    .with_help("close them, or let the medium go too: without --dismount-only, or with --power-off")
-}
-
-/// Asks the drive again and again until it shows what is expected, or has had its time; what it showed
-/// last.
-pub(crate) fn poll_presence(
-    session: &mut dyn Session,
-    wait: &mut Deadline<'_>,
-    expected: impl Fn(Presence) -> bool,
-) -> Result<Presence> {
-    let settle = wait.now() + VERIFY_TIMEOUT;
-    let mut pause = Duration::from_millis(20);
-    loop {
-        let seen = match session.presence(wait) {
-            Err(e) if e.kind() == ErrorKind::Gone => Presence::Gone,
-            other => other?,
-        };
-        if expected(seen) || wait.now() >= settle || wait.remaining() <= pause {
-            return Ok(seen);
-        }
-        wait.sleep(pause)?;
-        pause = (pause * 2).min(Duration::from_millis(500));
-    }
-}
-
-/// How long a drive gets to do what it said yes to.
-const VERIFY_TIMEOUT: Duration = Duration::from_secs(5);

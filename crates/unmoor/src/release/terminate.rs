@@ -1,213 +1,250 @@
-//! Ending the programs that are in the way: look, ask the user, ask the programs, wait, make them.
+//! Terminating the processes that block a drive: confirm, SIGTERM, wait, SIGKILL.
 
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Process};
-use crate::model::error::{Error, Result};
-use crate::model::report::Event;
-use crate::model::report::StepOutcome;
-use crate::model::report::Termination;
-use crate::model::report::TerminationResult;
-use crate::model::step::Attempt;
-use crate::options::Confirm;
-use crate::options::Kill;
-use crate::options::Options;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::{StepOutcome, Termination, TerminationResult};
+use crate::model::step::{Attempt, Step};
+use crate::options::{Confirm, Kill, Options, PromptFn};
 use crate::platform::{Platform, ProcessHandle};
-use crate::policy::preconditions::check_medium;
+use crate::policy::overrides::is_kill_futile;
 use crate::release::open_drive::OpenDrive;
 use std::time::Duration;
 
-/// How often it is looked who has ended.
+/// Number of times that blockers are terminated before the release gives up.
+const MAX_ATTEMPTS: usize = 3;
+
+/// Interval between checks whether a process has exited.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long one that was made to end gets to let go of everything: a disk it writes to may be slow.
+/// Time for a killed process to release everything: a disk that it writes to may be slow.
 const KILL_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a user may think where no timeout was given.
+/// Time for the user to answer where no timeout was given.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// A program that is held, and what has come of it so far.
+/// A process that was signaled.
 struct Pending<'p> {
     process: Box<dyn ProcessHandle + 'p>,
-    /// Where it stands in the list of what came of each.
+    /// Index of its [`Termination`].
     at: usize,
 }
 
 impl OpenDrive<'_> {
-    /// Ends the programs that this scan has named, if they are all that is in the way and the user
-    /// agrees. What came of each is added to `ended`, also when the time runs out in the middle.
+    /// Locks the drive; by force if the options allow it.
+    pub(crate) fn lock_or_force(&mut self) -> Result<()> {
+        self.lock_or_terminate().or_else(|error| self.force_or_fail(error))
+    }
+
+    /// Locks the drive. With [`Options::kill`], terminates what blocks it and tries again.
+    fn lock_or_terminate(&mut self) -> Result<()> {
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(kill) = self.operation.options.kill.clone() else { break };
+            match self.lock() {
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    self.terminate_blockers(error, &kill)?;
+                }
+                locked => return locked.map(drop),
+            }
+        }
+        self.lock().map(drop)
+    }
+
+    /// Terminates the blockers of this error. Fails with the error itself if none was terminated.
+    fn terminate_blockers(&mut self, error: Error, kill: &Kill) -> Result<()> {
+        let is_unkillable = |t: &Termination| t.result == TerminationResult::Unkillable;
+        if self.operation.report.ended.iter().any(is_unkillable) {
+            return Err(error);
+        }
+        let scan = error.scan().cloned().unwrap_or_default();
+        match self.terminate_processes(kill, &scan)?.skipped {
+            None => Ok(()),
+            Some(_) => Err(error),
+        }
+    }
+
+    /// Terminates the processes of this scan, if nothing else blocks the drive and the user agrees.
+    ///
+    /// The report lists what became of each, also if the time runs out.
     pub(crate) fn terminate_processes(
         &mut self,
         kill: &Kill,
         scan: &BlockerScan,
-        ended: &mut Vec<Termination>,
     ) -> Result<StepOutcome> {
-        let mut done = StepOutcome::default();
-        self.check_cancelled()?;
-        if self.deadline.is_some_and(|deadline| self.platform.now() >= deadline) {
-            // Who is in the way is the answer then.
+        let started = self.operation.begin(Step::Kill);
+        let outcome = self.session.unlock().and_then(|_| self.terminate(kill, scan));
+        self.operation.finish_step(started, outcome)
+    }
+
+    fn terminate(&mut self, kill: &Kill, scan: &BlockerScan) -> Result<StepOutcome> {
+        self.operation.check_cancelled()?;
+        let platform = self.operation.platform;
+        if self.operation.end().is_some_and(|end| platform.now() >= end) {
             return Ok(StepOutcome::skipped("the time given is over"));
         }
         if scan.blockers.iter().all(|b| b.kind == BlockerKind::Unknown) {
-            // Whoever it was may have left between the refusal and the search.
-            return Ok(done.with_note("no program was found that could be ended"));
+            // The process may have exited between the refusal and the scan.
+            return Ok(StepOutcome::default().with_note("no process was found to terminate"));
         }
-        let mut programs: Vec<&Blocker> = Vec::new();
-        for blocker in &scan.blockers {
-            match blocker.check_terminable() {
-                Ok(_) => programs.push(blocker),
-                Err(spared) => done.warnings.push(format!(
-                    "{} was not ended: it {}",
-                    blocker.description,
-                    spared.reason()
-                )),
-            }
+        let (targets, mut outcome) = terminable(scan);
+        if targets.is_empty() {
+            outcome.skipped = Some("no blocker is a process that may be terminated".into());
+            return Ok(outcome);
         }
-        if programs.is_empty() {
-            done.skipped = Some("no blocker is a program that may be ended".into());
-            return Ok(done);
+        if is_kill_futile(scan, &self.operation.options) {
+            outcome.skipped =
+                Some("no process was terminated: the other blockers would remain".into());
+            return Ok(outcome);
         }
-        if !done.warnings.is_empty() && !self.options.force {
-            done.skipped = Some("no program was ended: other blockers would remain".into());
-            return Ok(done);
-        }
-        let again;
+        let mut processes = processes_of(&targets);
         if let Confirm::Prompt(ask) = &kill.confirm {
-            let agreed = {
-                let OpenDrive { platform, drive, options, deadline, observer, .. } = self;
-                let mut watch = |left| observer(&Event::Flushing { remaining: left });
-                let end = deadline.unwrap_or(platform.now() + CONFIRM_TIMEOUT);
-                let wait = Deadline::until(*platform, end, &options.cancel, &mut watch);
-                ask(drive, &programs, &wait)
-            };
-            self.check_cancelled()?;
-            if !agreed {
-                done.skipped = Some("declined".into());
-                return Ok(done);
+            if !self.confirm(ask, &targets)? {
+                outcome.skipped = Some("declined".into());
+                return Ok(outcome);
             }
-            // An answer takes its time: only who is still there, and was agreed to.
-            again = self.blockers();
-            let agreed = |b: &&Blocker| programs.iter().any(|p| same_process(p, b));
-            programs = again
-                .blockers
-                .iter()
-                .filter(|b| b.check_terminable().is_ok())
-                .filter(agreed)
-                .collect();
+            // The answer took its time: processes that exited meanwhile are left out.
+            let now = self.blockers();
+            let agreed = |b: &&Blocker| targets.iter().any(|target| same_process(target, b));
+            processes =
+                processes_of(&terminable(&now).0.into_iter().filter(agreed).collect::<Vec<_>>());
         }
-        let processes: Vec<Process> = programs.iter().filter_map(|b| b.process.clone()).collect();
-        let (before, warned) = (ended.len(), done.warnings.len());
-        self.terminate_and_wait(&processes, kill.grace, ended, &mut done)?;
-        if ended.len() == before && done.warnings.len() > warned {
-            done.skipped = Some("no program could be ended".into());
+        let warnings = outcome.warnings.len();
+        let signaled = self.terminate_and_wait(&processes, kill.grace, &mut outcome)?;
+        if !signaled && outcome.warnings.len() > warnings {
+            outcome.skipped = Some("no process could be terminated".into());
         }
-        // They may have mounted something meanwhile, or somebody has taken the medium.
-        self.refresh()?;
-        self.refuse()?;
-        check_medium(&self.drive, crate::options::Goal::Eject)?;
-        Ok(done)
+        self.refresh_after_wait()?;
+        Ok(outcome)
     }
 
-    /// Asks them to end, and makes those that have not done so within `grace`.
+    fn confirm(&mut self, ask: &PromptFn, targets: &[&Blocker]) -> Result<bool> {
+        let OpenDrive { operation, drive, .. } = self;
+        let end = operation.end().unwrap_or(operation.platform.now() + CONFIRM_TIMEOUT);
+        let agreed = operation.with_deadline(end, |deadline| ask(drive, targets, deadline));
+        operation.check_cancelled()?;
+        Ok(agreed)
+    }
+
+    /// Signals the processes and reports what became of each. Returns true if any was signaled.
     fn terminate_and_wait(
         &mut self,
         processes: &[Process],
         grace: Duration,
-        ended: &mut Vec<Termination>,
-        done: &mut StepOutcome,
-    ) -> Result<()> {
-        let platform = self.platform;
-        let OpenDrive { options, deadline, observer, .. } = self;
-        let mut watch = |left| observer(&Event::Flushing { remaining: left });
-        let end = deadline.unwrap_or(platform.now() + grace + Options::DEFAULT_STEP_TIMEOUT);
-        let wait = Deadline::until(platform, end, &options.cancel, &mut watch);
-        wait.check()?;
-        let mut held = open_and_signal(platform, processes, ended, done);
-        await_exit(&wait, grace, &mut held, ended, TerminationResult::Exited)?;
-        for one in &mut held {
-            let name = shown(&ended[one.at].process);
-            match one.process.kill() {
-                Ok(method) => {
-                    ended[one.at].result = TerminationResult::Unkillable;
-                    done.attempts.push(Attempt::accepted(method).with_detail(name));
-                }
-                Err(error) => done.warnings.push(not_terminated(&name, &error)),
-            }
-        }
-        await_exit(&wait, KILL_WAIT, &mut held, ended, TerminationResult::Killed)?;
-        for one in &held {
-            let name = shown(&ended[one.at].process);
-            done.warnings.push(format!("{name} is still there: the kernel has not removed it"));
-        }
-        Ok(())
+        outcome: &mut StepOutcome,
+    ) -> Result<bool> {
+        let operation = &mut self.operation;
+        let platform = operation.platform;
+        let end = platform.now() + grace + Options::DEFAULT_STEP_TIMEOUT;
+        let mut ended = Vec::new();
+        let result = operation.with_deadline(operation.end().unwrap_or(end), |deadline| {
+            deadline.check()?;
+            let mut pending = open_and_signal(platform, processes, &mut ended, outcome);
+            await_exit(deadline, grace, &mut pending, &mut ended, TerminationResult::Exited)?;
+            kill(&mut pending, &mut ended, outcome);
+            await_exit(deadline, KILL_WAIT, &mut pending, &mut ended, TerminationResult::Killed)?;
+            outcome.warnings.extend(pending.iter().map(|one| {
+                format!("{} is still there: the system does not end it", ended[one.at].process)
+            }));
+            Ok(())
+        });
+        let signaled = !ended.is_empty();
+        operation.report.ended.extend(ended);
+        result.map(|()| signaled)
     }
 }
 
-/// Takes hold of each, and asks it to end.
+/// Returns the blockers that may be terminated, and a warning for each of the others.
+fn terminable(scan: &BlockerScan) -> (Vec<&Blocker>, StepOutcome) {
+    let mut outcome = StepOutcome::default();
+    let mut targets = Vec::new();
+    for blocker in &scan.blockers {
+        match blocker.check_terminable() {
+            Ok(_) => targets.push(blocker),
+            Err(why) => outcome.warnings.push(format!(
+                "{} was not terminated: it {}",
+                blocker.description,
+                why.reason()
+            )),
+        }
+    }
+    (targets, outcome)
+}
+
+fn processes_of(blockers: &[&Blocker]) -> Vec<Process> {
+    blockers.iter().filter_map(|blocker| blocker.process.clone()).collect()
+}
+
+/// Opens each process and asks it to exit. A process that has exited already is left out.
 fn open_and_signal<'p>(
     platform: &'p dyn Platform,
     processes: &[Process],
     ended: &mut Vec<Termination>,
-    done: &mut StepOutcome,
+    outcome: &mut StepOutcome,
 ) -> Vec<Pending<'p>> {
-    let mut held = Vec::new();
+    let mut pending = Vec::new();
     for process in processes {
-        let name = shown(process);
-        let asked = platform.open_process(process).and_then(|running| match running {
-            // It has left by itself meanwhile.
-            None => Ok(None),
-            Some(mut running) => running.terminate().map(|method| Some((running, method))),
+        let signaled = platform.open_process(process).and_then(|handle| {
+            handle.map(|mut h| h.terminate().map(|method| (h, method))).transpose()
         });
-        match asked {
+        match signaled {
             Ok(None) => {}
-            Ok(Some((running, method))) => {
-                done.attempts.push(Attempt::accepted(method).with_detail(name));
-                held.push(Pending { process: running, at: ended.len() });
-                ended.push(Termination {
-                    process: process.clone(),
-                    result: TerminationResult::Signaled,
-                });
+            Ok(Some((handle, method))) => {
+                outcome.attempts.push(Attempt::accepted(method).with_detail(process.to_string()));
+                pending.push(Pending { process: handle, at: ended.len() });
+                let result = TerminationResult::Signaled;
+                ended.push(Termination { process: process.clone(), result });
             }
-            Err(error) => done.warnings.push(not_terminated(&name, &error)),
+            Err(error) => outcome.warnings.push(not_terminated(process, &error)),
         }
     }
-    held
+    pending
 }
 
-/// Waits until all have ended, or this time is over; who has ended is no longer held, and ended so.
-fn await_exit(
-    wait: &Deadline<'_>,
-    time: Duration,
-    held: &mut Vec<Pending<'_>>,
-    ended: &mut [Termination],
-    how: TerminationResult,
-) -> Result<()> {
-    let until = wait.now() + time;
-    loop {
-        held.retain_mut(|one| {
-            let over = one.process.has_exited();
-            if over {
-                ended[one.at].result = how;
+/// Kills the processes that have not exited.
+fn kill(pending: &mut [Pending<'_>], ended: &mut [Termination], outcome: &mut StepOutcome) {
+    for Pending { process, at } in pending {
+        let Termination { process: who, result } = &mut ended[*at];
+        match process.kill() {
+            Ok(method) => {
+                *result = TerminationResult::Unkillable;
+                outcome.attempts.push(Attempt::accepted(method).with_detail(who.to_string()));
             }
-            !over
+            Err(error) => outcome.warnings.push(not_terminated(who, &error)),
+        }
+    }
+}
+
+/// Waits up to `time` for the processes to exit. Removes those that did and records `result` for them.
+fn await_exit(
+    deadline: &Deadline<'_>,
+    time: Duration,
+    pending: &mut Vec<Pending<'_>>,
+    ended: &mut [Termination],
+    result: TerminationResult,
+) -> Result<()> {
+    let end = deadline.now() + time;
+    loop {
+        pending.retain_mut(|one| {
+            let exited = one.process.has_exited();
+            if exited {
+                ended[one.at].result = result;
+            }
+            !exited
         });
-        let left = until.saturating_sub(wait.now());
-        if held.is_empty() || left.is_zero() {
+        let remaining = end.saturating_sub(deadline.now());
+        if pending.is_empty() || remaining.is_zero() {
             return Ok(());
         }
-        wait.sleep(POLL_INTERVAL.min(left))?;
+        deadline.sleep(POLL_INTERVAL.min(remaining))?;
     }
 }
 
-/// Is it the same process: the number alone may have been given to another one.
+/// Returns true if both are the same process. The number alone may have been given to another one.
 fn same_process(one: &Blocker, other: &Blocker) -> bool {
     let of = |b: &Blocker| b.process.as_ref().map(|p| (p.pid, p.started));
     of(one).is_some() && of(one) == of(other)
 }
 
-fn shown(process: &Process) -> String {
-    format!("{} (pid {})", process.name.to_string_lossy(), process.pid)
-}
-
-fn not_terminated(name: &str, error: &Error) -> String {
-    format!("{name} could not be ended: {}", error.detail())
+fn not_terminated(process: &Process, error: &Error) -> String {
+    format!("{process} could not be terminated: {}", error.detail())
 }

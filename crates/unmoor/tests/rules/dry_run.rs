@@ -34,6 +34,8 @@ proptest! {
             prop_assert_eq!(names(&planned), names(done));
             // What the plan leaves out is left out.
             for (plan, did) in planned.steps.iter().zip(&done.steps) {
+                let not_requested = |status: &Status| *status == Status::NotRequested;
+                prop_assert_eq!(not_requested(&plan.status), not_requested(&did.status));
                 let left_out = plan.status == Status::Skipped;
                 prop_assert!(!left_out || did.status == Status::Skipped || plan.step == unmoor::Step::Dismount || plan.step == unmoor::Step::Flush,
                     "{:?} {:?}", plan, did);

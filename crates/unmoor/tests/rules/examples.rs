@@ -23,6 +23,7 @@ fn statuses(report: &Report) -> String {
     let letter = |s: &Status| match s {
         Status::Done => "done",
         Status::Skipped => "skipped",
+        Status::NotRequested => "not requested",
         Status::Failed => "failed",
         Status::Planned => "planned",
     };
@@ -139,8 +140,8 @@ fn progress_of_a_long_flush_is_told_and_falls_to_nothing() {
     let machine = Simulated::demo();
     let mut told = Vec::new();
     release(&machine, &"sim:slow".parse().unwrap(), &Options::default(), &mut |event| {
-        if let unmoor::Event::Flushing { remaining: left } = event {
-            told.push(*left);
+        if let unmoor::Event::Flushing { remaining, .. } = event {
+            told.push(remaining);
         }
     });
     assert!(told.len() > 20);

@@ -186,15 +186,16 @@ proptest! {
         let (machine, _) = machine(Semantics::Linux, &drives);
         let mut steps: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         let mut over = BTreeMap::new();
-        let listener = &mut |number: usize, news: &BatchEvent<'_>| match news {
+        let listener = &mut |number: usize, news: BatchEvent| match news {
             BatchEvent::Event(Event::Finished(step)) => {
                 assert!(!over.contains_key(&number), "told of {number} after its end");
-                steps.entry(number).or_default().push((*step).clone());
+                steps.entry(number).or_default().push(step);
             }
             BatchEvent::Event(_) => {}
             BatchEvent::Finished(report) => {
-                assert!(over.insert(number, (*report).clone()).is_none(), "over twice");
+                assert!(over.insert(number, *report).is_none(), "over twice");
             }
+            _ => {}
         };
         let reports =
             run_batch(Operation::Release, &jobs(&machine, &targets), &wish.options(), listener);
@@ -442,7 +443,7 @@ fn a_drive_named_several_times_is_released_once() {
 fn most_at(step: Step, machine: &Simulated, targets: &[Target], options: &Options) -> usize {
     let (mut now, mut most) = (0usize, 0);
     run_batch(Operation::Release, &jobs(machine, targets), options, &mut |_, news| match news {
-        BatchEvent::Event(Event::Started(started)) if *started == step => {
+        BatchEvent::Event(Event::Started(started)) if started == step => {
             now += 1;
             most = most.max(now);
         }

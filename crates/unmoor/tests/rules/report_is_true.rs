@@ -62,7 +62,7 @@ fn eject_is_true(moment: &Moment) -> TestCaseResult {
     let told = asked(moment, Op::LetGo).next();
     match moment.report.status {
         Status::Done => prop_assert!(told.is_some_and(|e| e.answer.is_ok())),
-        Status::Skipped => prop_assert!(told.is_none()),
+        Status::Skipped | Status::NotRequested => prop_assert!(told.is_none()),
         _ => prop_assert!(told.is_none_or(|e| e.answer.is_err())),
     }
     Ok(())
@@ -81,7 +81,8 @@ fn verify_is_true(ran: &Ran, scenario: &Scenario, moment: &Moment) -> TestCaseRe
             }
             _ => prop_assert!(out || stopped),
         },
-        Status::Skipped => prop_assert!(!scenario.wish.verify || scenario.drive.silent),
+        Status::Skipped => prop_assert!(scenario.drive.silent),
+        Status::NotRequested => prop_assert!(!scenario.wish.verify),
         _ => {}
     }
     if let (Some(seen), false) = (report.medium_after, scenario.drive.silent) {

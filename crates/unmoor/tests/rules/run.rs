@@ -256,18 +256,18 @@ impl Ran {
                 events += 1;
                 match event {
                     Event::Started(step) => {
-                        if scenario.replaced_at == Some(*step) {
+                        if scenario.replaced_at == Some(step) {
                             machine.trigger(ScheduledEvent::Replace(stage.drive));
                         }
-                        if *step == Step::Dismount && scenario.comes_late {
+                        if step == Step::Dismount && scenario.comes_late {
                             come_late(&stage);
                         }
                         started
-                            .insert(*step, (machine.journal().len(), unmoor::Clock::now(machine)));
+                            .insert(step, (machine.journal().len(), unmoor::Clock::now(machine)));
                     }
                     Event::Finished(report) => {
                         let (first, from) = started[&report.step];
-                        moments.push(moment(machine, stage.drive, report, first, from));
+                        moments.push(moment(machine, stage.drive, &report, first, from));
                     }
                     Event::Warning(warning) => warnings.push(warning.to_string()),
                     _ => {}

@@ -1,0 +1,18 @@
+//! Whether a release goes on after data could not be written.
+
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::options::Options;
+
+/// Returns the error as a loss to report, if the options discard unwritten data.
+///
+/// # Errors
+/// The error itself, if it is another one or [`Options::discard_unwritten`] is not set.
+pub(crate) fn discard(error: Error, options: &Options) -> Result<Error> {
+    match error.kind() {
+        ErrorKind::Unwritten if options.discard_unwritten => Ok(error),
+        ErrorKind::Unwritten => Err(error.with_help(
+            "the medium stays in, because data would be lost; --discard-unwritten gives it up",
+        )),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,21 @@
+//! What `force` and `kill` may override.
+
+use crate::model::blocker::{BlockerKind, BlockerScan};
+use crate::model::error::{Error, ErrorKind};
+use crate::options::Options;
+
+/// Returns true if [`Options::force`] lets a release continue after this error.
+pub(crate) fn may_force(error: &Error, options: &Options) -> bool {
+    options.force && error.kind() == ErrorKind::Busy
+}
+
+/// Returns true if only processes may block a drive on which processes are terminated.
+pub(crate) fn must_kill_suffice(options: &Options) -> bool {
+    !options.force
+}
+
+/// Returns true if terminating processes cannot free the drive, because something else blocks it too.
+pub(crate) fn is_kill_futile(scan: &BlockerScan, options: &Options) -> bool {
+    let mut blockers = scan.blockers.iter().filter(|b| b.kind != BlockerKind::Unknown);
+    must_kill_suffice(options) && blockers.any(|b| b.check_terminable().is_err())
+}
