@@ -64,6 +64,8 @@ pub const OUTCOMES: &[(&str, u64)] = &[
     ("no-medium", 4),
     ("not-permitted", 5),
     ("no-such-target", 6),
+    ("invalid-target", 2),
+    ("not-started", 6),
     ("not-supported", 7),
     ("interrupted", 130),
 ];
@@ -102,6 +104,7 @@ const ERROR: &[Field] = &[
             "not-ejected",
             "held",
             "vetoed",
+            "not-started",
             "interrupted",
         ]),
     ),

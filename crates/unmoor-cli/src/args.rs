@@ -146,6 +146,9 @@ pub struct Eject {
     pub dry_run: bool,
     #[command(flatten)]
     pub output: Output,
+    /// First word, if no command was named: it may be a mistyped one.
+    #[arg(skip)]
+    pub first_word: Option<OsString>,
 }
 
 /// Close the tray of a CD or DVD drive
@@ -291,8 +294,23 @@ fn summary(option: &Arg) -> Arg {
 
 /// Parses the command line, the program's name first.
 pub fn parse(words: Vec<OsString>) -> Result<Command, clap::Error> {
+    let first = first_word(&words).map(|at| words[at].clone());
     let matches: ArgMatches = cli().try_get_matches_from(with_command_first(words))?;
-    Ok(Cli::from_arg_matches(&matches)?.command)
+    let mut command = Cli::from_arg_matches(&matches)?.command;
+    if let Command::Eject(eject) = &mut command {
+        eject.first_word = first.filter(|word| !COMMANDS.iter().any(|command| word == *command));
+    }
+    Ok(command)
+}
+
+/// Returns the words that are neither options nor their values.
+pub fn targets(words: &[OsString]) -> Vec<OsString> {
+    let (mut targets, mut rest) = (Vec::new(), words);
+    while let Some(at) = first_word(rest) {
+        targets.push(rest[at].clone());
+        rest = &rest[at..];
+    }
+    targets
 }
 
 /// Moves the command to the front: `unmoor sdb` becomes `unmoor eject sdb`, and `unmoor --json list`

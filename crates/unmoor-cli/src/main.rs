@@ -25,12 +25,9 @@ mod typo;
 use args::Command;
 use commands::{attach, list, release, status, who};
 use console::{Style, print_err, print_out};
-use outcome::Outcome;
+use outcome::{Outcome, WRONG_USAGE};
 use std::process::ExitCode;
 use unmoor::{Error, ErrorKind};
-
-/// Exit code for a command line that cannot be understood.
-const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     // The panic message is on standard error, and every lock was released while unwinding.
@@ -40,13 +37,9 @@ fn main() -> ExitCode {
 
 fn run() -> u8 {
     let words: Vec<_> = std::env::args_os().collect();
-    if let Some((word, command)) = typo::command(&words) {
-        print_err(
-            Style::Bad,
-            &format!("unmoor: there is no command {word}; did you mean {command}?"),
-        );
-        print_err(Style::Plain, &format!("  to eject a drive of that name: unmoor eject {word} …"));
-        return WRONG_USAGE;
+    if let Some(unknown) = typo::wrong_command(&words) {
+        let targets = args::targets(&words);
+        return commands::refuse_word(&unknown, &targets[1..]);
     }
     let command = match args::parse(words) {
         Ok(command) => command,

@@ -3,7 +3,8 @@
 //! They may hold untrusted text, which is escaped when it is printed (`escape`).
 
 use crate::command_kind::CommandKind;
-use std::ffi::OsStr;
+use crate::typo::UnknownWord;
+use std::ffi::{OsStr, OsString};
 use unmoor::{
     Action, Drive, DriveKind, Error, ErrorKind, Goal, Outcome, Presence, Report, Status, Step,
     StepReport,
@@ -189,6 +190,21 @@ pub fn help(
         ),
         _ => None,
     }
+}
+
+/// Returns the lines about a first word that is neither a command nor a drive.
+pub fn unknown_word(unknown: &UnknownWord, targets: &[OsString]) -> Vec<String> {
+    let UnknownWord { word, suggestion } = unknown;
+    let mut lines = vec![format!("unmoor: unknown command or drive: {word}")];
+    if let Some(command) = suggestion {
+        let targets: String = targets.iter().map(|target| format!(" {}", quoted(target))).collect();
+        lines.push(format!("  did you mean: unmoor {command}{targets}"));
+    }
+    lines.push(format!(
+        "  `unmoor --help` lists the commands, `unmoor list` the drives; to eject a drive called {word}: \
+         unmoor eject {word}"
+    ));
+    lines
 }
 
 /// Returns true if ending programs would clear all blockers and was not tried yet.

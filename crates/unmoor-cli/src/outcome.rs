@@ -2,6 +2,9 @@
 
 use unmoor::{Error, ErrorKind};
 
+/// Exit code for a command line that cannot be understood.
+pub const WRONG_USAGE: u8 = 2;
+
 /// Outcome of one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -14,12 +17,14 @@ pub enum Outcome {
     NoMedium,
     NotPermitted,
     NoSuchTarget,
+    InvalidTarget,
+    NotStarted,
     NotSupported,
     Interrupted,
 }
 
-/// Exit codes from the worst to the best; 2 (wrong usage) ends the command before any target.
-const WORST_FIRST: [u8; 8] = [130, 1, 3, 5, 7, 6, 4, 0];
+/// Exit codes from the worst to the best. A command line that cannot be parsed also ends with 2.
+const WORST_FIRST: [u8; 9] = [130, 1, 3, 5, 7, 2, 6, 4, 0];
 
 impl Outcome {
     pub fn name(self) -> &'static str {
@@ -33,6 +38,8 @@ impl Outcome {
             Outcome::NoMedium => "no-medium",
             Outcome::NotPermitted => "not-permitted",
             Outcome::NoSuchTarget => "no-such-target",
+            Outcome::InvalidTarget => "invalid-target",
+            Outcome::NotStarted => "not-started",
             Outcome::NotSupported => "not-supported",
             Outcome::Interrupted => "interrupted",
         }
@@ -45,7 +52,8 @@ impl Outcome {
             Outcome::Busy => 3,
             Outcome::NoMedium => 4,
             Outcome::NotPermitted => 5,
-            Outcome::NoSuchTarget => 6,
+            Outcome::NoSuchTarget | Outcome::NotStarted => 6,
+            Outcome::InvalidTarget => 2,
             Outcome::NotSupported => 7,
             Outcome::Interrupted => 130,
         }
@@ -68,8 +76,9 @@ impl From<&Error> for Outcome {
             ErrorKind::Busy | ErrorKind::NotExclusive | ErrorKind::Vetoed => Outcome::Busy,
             ErrorKind::NoMedium => Outcome::NoMedium,
             ErrorKind::NotPermitted => Outcome::NotPermitted,
-            // What cannot be understood at all was refused as usage; this one the system knows not.
-            ErrorKind::NoSuchTarget | ErrorKind::InvalidTarget => Outcome::NoSuchTarget,
+            ErrorKind::NoSuchTarget => Outcome::NoSuchTarget,
+            ErrorKind::InvalidTarget => Outcome::InvalidTarget,
+            ErrorKind::NotStarted => Outcome::NotStarted,
             ErrorKind::NotSupported => Outcome::NotSupported,
             ErrorKind::Refused => Outcome::Refused,
             ErrorKind::Interrupted => Outcome::Interrupted,
@@ -100,6 +109,8 @@ mod tests {
             ErrorKind::NoMedium,
             ErrorKind::NotPermitted,
             ErrorKind::NoSuchTarget,
+            ErrorKind::InvalidTarget,
+            ErrorKind::NotStarted,
             ErrorKind::NotSupported,
             ErrorKind::Refused,
             ErrorKind::Gone,

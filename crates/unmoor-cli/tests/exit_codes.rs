@@ -84,11 +84,13 @@ fn who_is_three_when_something_is_in_the_way() {
 
 #[test]
 fn of_several_targets_the_worst_counts_and_none_stops_the_others() {
-    let run = line("sim:nosuch sim:busy sim:stick");
+    let run = line("sim:empty sim:busy sim:stick");
     assert_eq!(run.code, 3);
     assert!(run.out.contains("sim:stick"), "{}", run.out);
     assert_eq!(line("sim:stick sim:cd").code, 0);
-    assert_eq!(line("sim:broken sim:nosuch sim:empty").code, 1);
+    assert_eq!(line("sim:broken sim:busy sim:empty").code, 1);
+    assert_eq!(line("who sim:busy sim:nosuch").code, 3);
+    assert_eq!(line("sim:stick sim:nosuch").code, 6);
 }
 
 #[test]

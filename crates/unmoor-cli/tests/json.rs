@@ -125,10 +125,10 @@ fn who_was_ended_is_listed_with_how() {
 
 #[test]
 fn targets_stand_in_the_order_given() {
-    let document = document("--json sim:nosuch sim:stick sim:busy");
+    let document = document("--json sim:empty sim:stick sim:busy");
     let names: Vec<_> =
         document["targets"].as_array().unwrap().iter().map(|t| &t["target"]).collect();
-    assert_eq!(names, ["sim:nosuch", "sim:stick", "sim:busy"]);
+    assert_eq!(names, ["sim:empty", "sim:stick", "sim:busy"]);
     assert_eq!(document["exit_code"], 3);
 }
 
@@ -155,7 +155,7 @@ fn the_checker_finds_what_is_wrong() {
 
 #[test]
 fn several_targets_are_answered_in_the_order_they_were_given() {
-    let given = ["sim:cd", "sim:nosuch", "sim:stick", "sim:busy", "sim:cd", "sim:card"];
+    let given = ["sim:cd", "sim:liar", "sim:stick", "sim:busy", "sim:cd", "sim:card"];
     let document = document(&format!("eject --json {}", given.join(" ")));
     let targets = document["targets"].as_array().expect("targets").iter();
     assert!(targets.map(|t| t["target"].as_str().expect("text")).eq(given));

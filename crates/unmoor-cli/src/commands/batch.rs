@@ -1,14 +1,15 @@
 //! Runs one operation on several drives at a time; each result is printed as soon as it is known.
 
 use super::removable::{Skipped, print_skipped};
-use super::{finish, parse, print, print_version};
+use super::{finish, parse, print, print_version, refuse_word};
 use crate::args::Output;
 use crate::command_kind::CommandKind;
 use crate::live_progress::LiveProgress;
 use crate::platforms::Platforms;
 use crate::target_result::TargetResult;
-use std::ffi::OsString;
-use unmoor::{BatchEvent, BatchItem, Error, Operation, Options};
+use crate::typo;
+use std::ffi::{OsStr, OsString};
+use unmoor::{BatchEvent, BatchItem, Error, ErrorKind, Operation, Options};
 
 /// Runs the operation on every target and prints the results; returns the worst exit code.
 pub fn run(
@@ -18,8 +19,10 @@ pub fn run(
     skipped: Option<Vec<Skipped>>,
     output: &Output,
     options: &Options,
+    first_word: Option<&OsStr>,
 ) -> Result<u8, Error> {
     let targets = parse(targets)?;
+    let unknown = first_word.and_then(typo::unknown);
     let platforms = Platforms::default();
     print_version(output);
     if output.verbose {
@@ -45,13 +48,16 @@ pub fn run(
     }
     let names = indices.iter().map(|index| &*targets[*index].0);
     let mut progress = LiveProgress::new(names, output, options);
+    let mut is_unknown = false;
     unmoor::run_batch(operation, &items, options, &mut |item, event| match event {
         BatchEvent::Event(event) => progress.on_event(item, &event),
         BatchEvent::Finished(report) => {
+            let kind = report.error().map(Error::kind);
+            is_unknown |= unknown.is_some() && item == 0 && kind == Some(ErrorKind::NoSuchTarget);
             let given = targets[indices[item]].0.clone();
             let result = TargetResult::from_report(given, command, *report);
             progress.finish(item, || {
-                if !output.json {
+                if !output.json && !is_unknown {
                     print(command, &result, output);
                 }
             });
@@ -60,6 +66,10 @@ pub fn run(
         _ => {}
     });
     drop(progress);
+    if let Some(unknown) = unknown.filter(|_| is_unknown) {
+        let others: Vec<OsString> = targets.into_iter().skip(1).map(|(given, _)| given).collect();
+        return Ok(refuse_word(&unknown, &others));
+    }
     let results: Vec<TargetResult> = results.into_iter().flatten().collect();
     Ok(finish(command, &results, skipped.as_deref(), output))
 }

@@ -11,9 +11,10 @@ pub mod who;
 use crate::args::Output;
 use crate::command_kind::CommandKind;
 use crate::console::{self, Style, print_err, print_out};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, WRONG_USAGE};
 use crate::target_result::TargetResult;
-use crate::{blockers, json, steps};
+use crate::typo::UnknownWord;
+use crate::{blockers, json, messages, steps};
 use removable::Skipped;
 use std::env::consts::{ARCH, OS};
 use std::ffi::OsString;
@@ -73,6 +74,14 @@ fn finish(
 
 fn not_started(target: &Target) -> Error {
     Error::new(ErrorKind::Interrupted, target.to_string(), "not started: interrupted")
+}
+
+/// Reports a first word that is neither a command nor a drive.
+pub fn refuse_word(unknown: &UnknownWord, targets: &[OsString]) -> u8 {
+    let mut lines = messages::unknown_word(unknown, targets).into_iter();
+    lines.next().into_iter().for_each(|line| print_err(Style::Bad, &line));
+    lines.for_each(|line| print_err(Style::Plain, &line));
+    WRONG_USAGE
 }
 
 /// Prints the result: what was asked for to standard output, errors to standard error.

@@ -62,7 +62,15 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         return Ok(code);
     }
     let operation = if args.dry_run { Operation::DryRun } else { Operation::Release };
-    batch::run(command, operation, targets, skipped, &args.output, &options)
+    batch::run(
+        command,
+        operation,
+        targets,
+        skipped,
+        &args.output,
+        &options,
+        args.first_word.as_deref(),
+    )
 }
 
 /// Runs a copy of the program if it lies on the drive to be released (Windows).
@@ -76,17 +84,33 @@ fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
 
 pub fn load(args: Load) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    batch::run(CommandKind::Load, Operation::Load, args.targets, None, &args.output, &options)
+    batch::run(CommandKind::Load, Operation::Load, args.targets, None, &args.output, &options, None)
 }
 
 pub fn flush(args: Flush) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    batch::run(CommandKind::Flush, Operation::Flush, args.targets, None, &args.output, &options)
+    batch::run(
+        CommandKind::Flush,
+        Operation::Flush,
+        args.targets,
+        None,
+        &args.output,
+        &options,
+        None,
+    )
 }
 
 pub fn remount(args: Remount) -> Result<u8, Error> {
     let options = only_timeout(None);
-    batch::run(CommandKind::Remount, Operation::Remount, args.targets, None, &args.output, &options)
+    batch::run(
+        CommandKind::Remount,
+        Operation::Remount,
+        args.targets,
+        None,
+        &args.output,
+        &options,
+        None,
+    )
 }
 
 /// Returns how to terminate programs. Without a terminal, `--yes` must confirm it beforehand.

@@ -124,6 +124,7 @@ pub fn error(kind: ErrorKind) -> &'static str {
         ErrorKind::NotVerified => "not-ejected",
         ErrorKind::NotExclusive => "held",
         ErrorKind::Vetoed => "vetoed",
+        ErrorKind::NotStarted => "not-started",
         ErrorKind::Interrupted => "interrupted",
         _ => "failed",
     }

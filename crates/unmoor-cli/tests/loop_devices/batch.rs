@@ -87,3 +87,35 @@ fn force_takes_no_other_drive_along_that_is_mounted_inside() {
     drop(holder);
     assert_eq!(eject(&[low, high]).code, 0);
 }
+
+#[test]
+fn a_wrong_word_before_a_real_drive_moves_nothing() {
+    let Some(image) = Image::new("unmoor-verb") else { return };
+    for verb in [
+        "info",
+        "stop",
+        "show",
+        "check",
+        "verify",
+        "lsof",
+        "kill",
+        "lock",
+        "close",
+        "free",
+        "down",
+        "unmountDisk",
+        "release",
+        "detach",
+        "safely-remove",
+        "nosuchdrive",
+    ] {
+        let answer = unmoor(&[verb, &image.device]);
+        assert_eq!(answer.code, 2, "{verb}: {}", answer.text);
+        assert!(image.attached() && image.mounts() == 1, "{verb}: {}", answer.text);
+    }
+    for wrong in [["eject", &image.device, "sdnosuch"], ["eject", "/nosuch/file", &image.device]] {
+        let answer = unmoor(&wrong);
+        assert_eq!(answer.code, 6, "{wrong:?}: {}", answer.text);
+        assert!(image.attached() && image.mounts() == 1, "{wrong:?}: {}", answer.text);
+    }
+}

@@ -64,6 +64,8 @@ pub enum ErrorKind {
     NotVerified,
     /// Something else in the system forbade it (Windows: a driver or service vetoed).
     Vetoed,
+    /// Not touched, because another target of the same call could not be resolved.
+    NotStarted,
     /// Stopped at the user's wish.
     Interrupted,
 }
@@ -75,7 +77,7 @@ impl ErrorKind {
             ErrorKind::Busy | ErrorKind::NotExclusive | ErrorKind::Vetoed => 3,
             ErrorKind::NoMedium => 4,
             ErrorKind::NotPermitted => 5,
-            ErrorKind::NoSuchTarget => 6,
+            ErrorKind::NoSuchTarget | ErrorKind::NotStarted => 6,
             ErrorKind::NotSupported => 7,
             ErrorKind::InvalidTarget => 2,
             ErrorKind::Interrupted => 130,

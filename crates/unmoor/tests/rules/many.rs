@@ -301,6 +301,29 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn no_drive_is_touched_if_any_target_does_not_resolve(
+        drives in prop::collection::vec(one(), 1..6),
+        wish in wish(),
+        at in 0..6usize,
+        operation in prop::sample::select(vec![Operation::Release, Operation::Load, Operation::Flush]),
+    ) {
+        let (machine, _) = machine(Semantics::Linux, &drives);
+        let mut targets = targets(drives.len());
+        let at = at.min(targets.len());
+        targets.insert(at, Target::Simulated("nosuch".into()));
+        let reports = run_batch(operation, &jobs(&machine, &targets), &wish.options(), &mut |_, _| {});
+        prop_assert!(machine.journal().is_empty(), "{:#?}", machine.journal());
+        for (number, report) in reports.iter().enumerate() {
+            let wanted = if number == at { ErrorKind::NoSuchTarget } else { ErrorKind::NotStarted };
+            prop_assert_eq!(report.error().map(|e| e.kind()), Some(wanted));
+        }
+    }
+}
+
 /// Two sticks under one array, `sim:a` and `sim:b`, the array mounted.
 fn array() -> (Simulated, [DriveId; 2]) {
     let machine = Simulated::new(Semantics::Linux);

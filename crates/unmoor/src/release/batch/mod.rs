@@ -53,7 +53,9 @@ pub type BatchHandler<'e> = dyn FnMut(usize, BatchEvent) + Send + 'e;
 
 /// Carries out the operation on every target at the same time. Returns the report of each, in order.
 ///
-/// Each report is what it would be if its target had been the only one, with these exceptions:
+/// If any target cannot be resolved, no drive is touched: the others fail with
+/// [`ErrorKind::NotStarted`]. Otherwise each report is what it would be if its target had been the only
+/// one, with these exceptions:
 /// - Targets that mean the same drive share one report: the drive is released once.
 /// - Drives that one volume spans (an array, a volume group, a btrfs), and with [`Goal::PowerOff`] those
 ///   of one device, are released together or not at all, whatever their order.
@@ -150,6 +152,12 @@ impl<'b> Batch<'b> {
         );
         // Targets are resolved in any order.
         resolved.sort_unstable_by_key(|target| target.number);
+        if let Some(cause) = reports.first_error() {
+            for ResolvedTarget { number, resolved: (operation, drive) } in resolved.drain(..) {
+                let error = not_touched(&cause, &operation, &drive);
+                reports.finish(number, &operation.fail(error), events);
+            }
+        }
         let resolved = reports.link_aliases(resolved);
         let queues = self.queues(resolved).into_iter();
         workers::run(
@@ -253,6 +261,19 @@ fn not_started(interrupted: Error, operation: &DriveOperation<'_>) -> Error {
     error.with_step(Step::Resolve)
 }
 
+/// Returns the error of a target that is left alone because `cause` kept another from being resolved.
+fn not_touched(cause: &Error, operation: &DriveOperation<'_>, drive: &Drive) -> Error {
+    if cause.kind() == ErrorKind::Interrupted {
+        return not_started(cause.clone(), operation);
+    }
+    let why = match cause.kind() {
+        ErrorKind::NoSuchTarget => "was not found",
+        _ => "could not be resolved",
+    };
+    let what = format!("not touched, because {} {why}", cause.subject());
+    Error::new(ErrorKind::NotStarted, &drive.name, what).with_step(Step::Resolve)
+}
+
 /// Returns an event handler that sends the events of this target.
 fn forward<'b>(number: usize, tx: &Sender<Message<'b>>) -> Box<EventHandler<'b>> {
     let tx = tx.clone();
@@ -279,6 +300,11 @@ impl<'b> Reports<'b> {
             primary: (0..count).collect(),
             finished: vec![None; count],
         }
+    }
+
+    /// Returns the first error of the targets that are finished.
+    fn first_error(&self) -> Option<Error> {
+        self.finished.iter().flatten().find_map(|report| report.error().cloned())
     }
 
     /// Removes the targets that mean the same drive as an earlier one.
