@@ -19,6 +19,9 @@ const fn row(code: Code, name: &'static str, kind: ErrorKind, means: &'static st
     Row { code, name, kind, means }
 }
 
+/// Code of a BitLocker volume that was not unlocked (`winerror.h`).
+const FVE_E_LOCKED_VOLUME: Code = 0x8031_0000;
+
 /// What a code means when nothing more is known of where it came from. `FSCTL_LOCK_VOLUME` answers
 /// ERROR_ACCESS_DENIED for "in use": that exception stands where that call is made.
 const TABLE: &[Row] = {
@@ -40,6 +43,7 @@ const TABLE: &[Row] = {
         row(31, "ERROR_GEN_FAILURE", Failed, "the drive does not work properly"),
         row(32, "ERROR_SHARING_VIOLATION", Busy, "another program is using it"),
         row(33, "ERROR_LOCK_VIOLATION", Busy, "another program has locked it"),
+        row(34, "ERROR_WRONG_DISK", Replaced, "the medium in the drive is another one"),
         row(50, "ERROR_NOT_SUPPORTED", NotSupported, "the request is not supported"),
         row(55, "ERROR_DEV_NOT_EXIST", Gone, "the drive is no longer there"),
         row(87, "ERROR_INVALID_PARAMETER", NotSupported, "its driver refuses the request"),
@@ -47,12 +51,14 @@ const TABLE: &[Row] = {
         row(121, "ERROR_SEM_TIMEOUT", TimedOut, "the drive did not answer in time"),
         row(123, "ERROR_INVALID_NAME", NoSuchTarget, "this cannot be the name of a drive"),
         row(144, "ERROR_DIR_NOT_ROOT", NoSuchTarget, "this folder is not the root of a volume"),
+        row(158, "ERROR_NOT_LOCKED", Failed, "it is not locked"),
         row(161, "ERROR_BAD_PATHNAME", NoSuchTarget, "this cannot be a path"),
         row(170, "ERROR_BUSY", Busy, "it is in use"),
         row(206, "ERROR_FILENAME_EXCED_RANGE", NoSuchTarget, "the name is too long"),
         row(303, "ERROR_DELETE_PENDING", Gone, "it is being removed"),
         row(433, "ERROR_NO_SUCH_DEVICE", Gone, "the drive is no longer there"),
         row(483, "ERROR_DEVICE_HARDWARE_ERROR", Unwritten, "the drive reports a hardware error"),
+        row(596, "ERROR_VOLUME_DIRTY", Failed, "the volume has to be checked first"),
         row(995, "ERROR_OPERATION_ABORTED", TimedOut, "it was cut short"),
         row(1005, "ERROR_UNRECOGNIZED_VOLUME", NotSupported, "there is no known file system on it"),
         row(1006, "ERROR_FILE_INVALID", Gone, "the volume was changed under an open file"),
@@ -65,12 +71,16 @@ const TABLE: &[Row] = {
         row(1167, "ERROR_DEVICE_NOT_CONNECTED", Gone, "the drive is not connected"),
         row(1223, "ERROR_CANCELLED", Interrupted, "it was cancelled"),
         row(1314, "ERROR_PRIVILEGE_NOT_HELD", NotPermitted, "a privilege is missing"),
+        row(1392, "ERROR_FILE_CORRUPT", Failed, "the file system is damaged"),
         row(1393, "ERROR_DISK_CORRUPT", Failed, "the file system is damaged"),
         row(1460, "ERROR_TIMEOUT", TimedOut, "the drive did not answer in time"),
+        row(1617, "ERROR_DEVICE_REMOVED", Gone, "the device was removed"),
+        row(2401, "ERROR_OPEN_FILES", Refused, "Windows has its page file or other files on it"),
         row(4315, "ERROR_MEDIA_INCOMPATIBLE", NotSupported, "the medium does not fit"),
         row(4317, "ERROR_INVALID_OPERATION", NotSupported, "the drive cannot do this"),
         row(4319, "ERROR_DEVICE_NOT_AVAILABLE", Gone, "the drive is no longer there"),
         row(4390, "ERROR_NOT_A_REPARSE_POINT", NoSuchTarget, "nothing is mounted in this folder"),
+        row(FVE_E_LOCKED_VOLUME, "FVE_E_LOCKED_VOLUME", NotSupported, "BitLocker keeps it locked"),
     ]
 };
 
@@ -149,6 +159,7 @@ mod tests {
             (31, Failed),
             (32, Busy),
             (33, Busy),
+            (34, Replaced),
             (50, NotSupported),
             (55, Gone),
             (87, NotSupported),
@@ -156,12 +167,14 @@ mod tests {
             (121, TimedOut),
             (123, NoSuchTarget),
             (144, NoSuchTarget),
+            (158, Failed),
             (161, NoSuchTarget),
             (170, Busy),
             (206, NoSuchTarget),
             (303, Gone),
             (433, Gone),
             (483, Unwritten),
+            (596, Failed),
             (995, TimedOut),
             (1005, NotSupported),
             (1006, Gone),
@@ -174,12 +187,16 @@ mod tests {
             (1167, Gone),
             (1223, Interrupted),
             (1314, NotPermitted),
+            (1392, Failed),
             (1393, Failed),
             (1460, TimedOut),
+            (1617, Gone),
+            (2401, Refused),
             (4315, NotSupported),
             (4317, NotSupported),
             (4319, Gone),
             (4390, NoSuchTarget),
+            (FVE_E_LOCKED_VOLUME, NotSupported),
         ];
         assert_eq!(TABLE.len(), expected.len());
         for (row, (code, kind)) in TABLE.iter().zip(expected) {

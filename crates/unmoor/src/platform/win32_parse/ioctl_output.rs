@@ -108,6 +108,35 @@ pub(crate) fn bytes_written(answer: &[u8]) -> Option<u64> {
     Bytes(answer).size(8)
 }
 
+/// Reads the answer to `IOCTL_STORAGE_CHECK_VERIFY` with room for it: the media change count.
+pub(crate) fn media_change_count(answer: &[u8]) -> Option<u32> {
+    Bytes(answer).u32(0)
+}
+
+/// Reads the program that has a CD drive in exclusive access (`CDROM_EXCLUSIVE_LOCK_STATE` of
+/// `ntddcdrm.h`: a flag, then a name of at most 64 characters); `None` if the drive is free.
+pub(crate) fn exclusive_program(answer: &[u8]) -> Option<String> {
+    let b = Bytes(answer);
+    let name = || b.text(1).unwrap_or_default().chars().take(64).collect();
+    (b.u8(0)? != 0).then(name)
+}
+
+/// Reads the answer to `IOCTL_DISK_GET_DISK_ATTRIBUTES`: returns true if Windows keeps the disk offline.
+/// `GET_DISK_ATTRIBUTES` is a version, a reserved number and 64 bits, of which bit 0 is
+/// DISK_ATTRIBUTE_OFFLINE.
+pub(crate) fn disk_offline(answer: &[u8]) -> bool {
+    Bytes(answer).u32(8).is_some_and(|attributes| attributes & 1 != 0)
+}
+
+/// Returns true if `TOKEN_PRIVILEGES` lists this privilege: a count, then records of a LUID (two
+/// numbers) and attributes.
+pub(crate) fn has_privilege(answer: &[u8], luid: (u32, u32)) -> bool {
+    let b = Bytes(answer);
+    let count = b.u32(0).unwrap_or(0) as usize;
+    b.records(4, 12, count)
+        .any(|record| (record.u32(0), record.u32(4)) == (Some(luid.0), Some(luid.1)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +210,26 @@ mod tests {
         assert!(info.media_removable && info.device_hotplug);
     }
 
+    #[test]
+    fn a_privilege_is_found_by_its_whole_number() {
+        let answer = words(&[2, 20, 0, 0, 28, 0, 2]);
+        assert!(has_privilege(&answer, (28, 0)) && has_privilege(&answer, (20, 0)));
+        assert!(!has_privilege(&answer, (28, 1)) && !has_privilege(&answer, (2, 0)));
+        assert!(!has_privilege(&[], (0, 0)));
+    }
+
+    #[test]
+    fn counts_names_and_flags_are_read_and_short_answers_say_nothing() {
+        assert_eq!(media_change_count(&[7, 0, 0, 0]), Some(7));
+        assert_eq!(media_change_count(&[7, 0, 0]), None);
+        assert_eq!(exclusive_program(b"\x01Burner\0\0").as_deref(), Some("Burner"));
+        assert_eq!(exclusive_program(&[1]).as_deref(), Some(""));
+        assert_eq!(exclusive_program(b"\x00Burner\0"), None);
+        assert_eq!(exclusive_program(&[]), None);
+        assert!(disk_offline(&[16, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]));
+        assert!(!disk_offline(&[16, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]) && !disk_offline(&[1; 8]));
+    }
+
     proptest! {
         #[test]
         fn no_answer_makes_a_reader_panic(
@@ -191,6 +240,9 @@ mod tests {
             let _ = hotplug(&answer);
             let _ = disk_size(&answer);
             let _ = bytes_written(&answer);
+            let _ = media_change_count(&answer);
+            let _ = disk_offline(&answer);
+            prop_assert!(exclusive_program(&answer).unwrap_or_default().chars().count() <= 64);
             prop_assert!(disk_extents(&answer).unwrap_or_default().len() <= answer.len() / 24);
         }
 

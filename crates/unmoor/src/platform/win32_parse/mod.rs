@@ -16,6 +16,7 @@ pub(crate) mod handle_table;
 pub(crate) mod ioctl_output;
 pub(crate) mod names;
 pub(crate) mod presence;
+pub(crate) mod refusal;
 pub(crate) mod remedy;
 pub(crate) mod self_relative;
 pub(crate) mod services;
@@ -39,6 +40,9 @@ pub(crate) use crate::platform::win32_parse::names::{
     Name, is_floppy, kernel_base, parse as parse_name,
 };
 pub(crate) use crate::platform::win32_parse::presence::{medium, presence};
+pub(crate) use crate::platform::win32_parse::refusal::{
+    lock_refused, not_ejected, opening_refused,
+};
 pub(crate) use crate::platform::win32_parse::remedy::{
     Holder, SYSTEM, holder, image, mounted_folder, page_file,
 };
@@ -46,7 +50,9 @@ pub(crate) use crate::platform::win32_parse::self_relative::{Buffer as PointedAn
 pub(crate) use crate::platform::win32_parse::services::services;
 pub(crate) use crate::platform::win32_parse::starter::is_alone;
 pub(crate) use crate::platform::win32_parse::storage_dependency::{ImageFile, image_files};
-pub(crate) use crate::platform::win32_parse::strings::{multi_sz, page_file_volume, sz};
+pub(crate) use crate::platform::win32_parse::strings::{
+    multi_sz, page_file_volume, sz, volume_root,
+};
 pub(crate) use crate::platform::win32_parse::veto::Veto;
 pub(crate) use crate::platform::win32_parse::volume_paths::{
     VolumeNames, VolumePath, find as find_place,

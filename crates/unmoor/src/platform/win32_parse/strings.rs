@@ -33,10 +33,21 @@ pub(crate) fn page_file_volume(entry: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Returns the root folder of a volume that is opened by this path: `E:\` of `\\.\E:`.
+pub(crate) fn volume_root(path: &str) -> String {
+    format!(r"{}\", path.strip_prefix(r"\\.\").unwrap_or(path).trim_end_matches('\\'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_root_of_a_volume_ends_in_a_backslash() {
+        assert_eq!(volume_root(r"\\.\E:"), r"E:\");
+        assert_eq!(volume_root(r"\\?\Volume{1}"), r"\\?\Volume{1}\");
+    }
 
     fn list(text: &str) -> Vec<String> {
         let units: Vec<u16> = text.encode_utf16().collect();

@@ -29,6 +29,12 @@ impl Veto {
         self.status != CR_ACCESS_DENIED && matches!(self.kind, 0 | 2..=7)
     }
 
+    /// Returns true if the device is not one that "Safely Remove Hardware" removes: illegal request (8),
+    /// or not disableable (10).
+    pub(crate) fn is_not_ejectable(&self) -> bool {
+        self.status != CR_ACCESS_DENIED && matches!(self.kind, 8 | 10)
+    }
+
     /// The error about this drive.
     pub(crate) fn into_error(self, drive: &str) -> Error {
         let by = match self.name.trim() {
@@ -39,7 +45,7 @@ impl Veto {
             (CR_ACCESS_DENIED, _) | (_, 12) => (
                 ErrorKind::NotPermitted,
                 "this user may not remove it",
-                "run it as administrator, or at the machine itself",
+                "run it as administrator, or from the console session",
             ),
             (_, 1 | 11) => (ErrorKind::Vetoed, "its driver cannot be unloaded", "shut down first"),
             (_, 2) => (ErrorKind::Vetoed, "a program is just closing it", "try again"),
@@ -100,6 +106,8 @@ mod tests {
         assert!(!veto(12, "").may_pass());
         assert!(!Veto { status: CR_ACCESS_DENIED, ..veto(5, "") }.may_pass());
         assert!(veto(13, "").is_gone_already());
+        assert!(veto(8, "").is_not_ejectable() && veto(10, "").is_not_ejectable());
+        assert!(!veto(5, "").is_not_ejectable() && !veto(12, "").is_not_ejectable());
         assert_eq!(veto(12, "").into_error("E:").kind(), ErrorKind::NotPermitted);
     }
 }

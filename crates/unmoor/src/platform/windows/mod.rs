@@ -102,7 +102,7 @@ impl Platform for Windows {
     fn methods(&self, _drive: &Drive, action: Action) -> Vec<String> {
         let methods: &[&str] = match action {
             Action::Eject => &["IOCTL_STORAGE_EJECT_MEDIA"],
-            Action::Stop => &["IOCTL_STORAGE_EJECT_MEDIA", "CM_Request_Device_EjectW"],
+            Action::Stop => &["CM_Request_Device_EjectW", "IOCTL_STORAGE_EJECT_MEDIA"],
             Action::PowerOff => &["CM_Request_Device_EjectW"],
             _ => &[],
         };

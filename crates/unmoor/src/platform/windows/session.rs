@@ -3,7 +3,7 @@
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
 use crate::model::drive::{Drive, DriveKind, Presence};
-use crate::model::error::{ErrorKind, Result};
+use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
 use crate::model::volume::{Mount, Volume};
@@ -42,6 +42,13 @@ impl Session for WindowsSession {
 
     fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.0.lock_volume(volume, deadline)
+    }
+
+    fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        match stays {
+            true => Ok(StepOutcome::skipped("a lock keeps them out")),
+            false => self.0.exclude_writers(deadline),
+        }
     }
 
     fn unmount(
@@ -86,23 +93,8 @@ impl Session for WindowsSession {
 
     fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         match action {
-            Action::PowerOff => self.0.power_off(deadline),
-            // A disk that cannot lose its medium is "ejected" by its driver or not at all; what then
-            // helps is what the tray icon "Safely Remove Hardware" does.
-            Action::Stop => match self.0.eject(deadline) {
-                // Nobody said that the other drives of the device may leave with it.
-                Err(error) if !self.0.drive.siblings.is_empty() => Err(error),
-                Err(error) if error.kind() == ErrorKind::NotSupported => {
-                    let before = error.attempts().to_vec();
-                    let mut done = self.0.power_off(deadline).map_err(|e| {
-                        let all = [&before[..], e.attempts()].concat();
-                        e.with_attempts(all)
-                    })?;
-                    done.attempts.splice(0..0, before);
-                    Ok(done)
-                }
-                other => other,
-            },
+            Action::PowerOff => self.0.remove_device(deadline),
+            Action::Stop => self.0.stop(deadline),
             _ => self.0.eject(deadline),
         }
     }

@@ -26,7 +26,7 @@ use crate::platform::windows::blockers::processes::process_list::Listed;
 use crate::platform::windows::blockers::processes::{
     account, duplicate, mapped_files, process_blocker, process_list, working_directory,
 };
-use crate::platform::windows::sys::privilege::Debug;
+use crate::platform::windows::sys::privilege::Privilege;
 use crate::platform::windows::sys::{process, system_handles, volumes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -47,7 +47,7 @@ const ANNOTATION_BUDGET: Duration = Duration::from_secs(2);
 
 /// Searches for what keeps this drive busy, for as long as `wait` allows.
 pub(crate) fn search(drive: &Drive, deadline: &Deadline<'_>) -> BlockerScan {
-    let _debug = Debug::ask();
+    let _debug = Privilege::Debug.enable();
     let mut search = Search::new(drive);
     search.list_processes(deadline);
     let files = search.open_files(deadline);

@@ -1,6 +1,7 @@
-//! Letting go: the medium is ejected, or the device taken off its bus.
+//! Ejection of the medium, and the choice between ejection and removal of the device.
 
 use crate::deadline::Deadline;
+use crate::model::drive::{DriveKind, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
@@ -9,47 +10,160 @@ use crate::platform::win32_parse::Code;
 use crate::platform::windows::release::handles::{
     DriveHandles, ERROR_ACCESS_DENIED, attempt, run_until,
 };
+use crate::platform::windows::sys::cancellable_io::open_until;
 use crate::platform::windows::sys::device::{Access, Device};
-use crate::platform::windows::sys::{cancellable_io, devnode, storage};
+use crate::platform::windows::sys::{fsctl, storage};
 use std::time::Duration;
 
+/// Time in which a stick that accepted an ejection loses its medium.
+const EJECT_SETTLE: Duration = Duration::from_secs(3);
+
 impl DriveHandles {
-    /// The handles that take a request for the whole drive: the volumes that are held, or a volume
-    /// opened for it; then the drive itself.
-    pub(crate) fn methods(&self) -> Vec<(String, Device)> {
-        let mut ways: Vec<(String, Device)> =
-            self.locked_volumes.first().cloned().into_iter().collect();
-        if ways.is_empty() {
-            let volume = self.drive.volumes.first();
-            let opened = volume
-                .and_then(|v| Some((v.name.clone(), Device::open(&v.path, Access::Read).ok()?)));
-            ways.extend(opened);
+    /// Returns handles for requests to the whole drive: a volume that is open, or opened for it, then the
+    /// drive itself. Some volume drivers do not pass requests down.
+    pub(crate) fn drive_requests(
+        &self,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<Vec<(String, Device)>> {
+        let open = self.volumes.iter().find(|open| open.is_held());
+        let mut handles: Vec<(String, Device)> =
+            open.map(|open| (open.name.clone(), open.device.clone())).into_iter().collect();
+        if handles.is_empty()
+            && let Some(volume) = self.drive.volumes.first()
+            && let Ok(device) = open_until(deadline, || false, &volume.path, Access::Read)?
+        {
+            handles.push((volume.name.clone(), device));
         }
-        if let Some(name) = self.key.device_name() {
-            let device = Device::open(format!(r"\\.\{name}"), Access::Read);
-            ways.extend(device.ok().map(|device| (name, device)));
+        if let Some(name) = self.key.device_name()
+            && let Ok(device) =
+                open_until(deadline, || false, format!(r"\\.\{name}"), Access::Read)?
+        {
+            handles.push((name, device));
         }
-        ways
+        Ok(handles)
     }
 
-    /// Ejects the medium: no check of what sort of drive it is, the hardware answers. First on the
-    /// volume, whose handle holds the lock; then on the drive, since some volume drivers do not pass
-    /// the request down.
-    pub(crate) fn eject(&self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+    /// Ejects the medium of a drive whose medium is removable. A stick that refuses, or accepts and
+    /// keeps its medium, is removed as a device instead, unless other drives would go along.
+    pub(crate) fn eject(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let removable_device = self.drive.kind == DriveKind::Disk
+            && self.drive.siblings.is_empty()
+            && self.drive.hotplug
+            && self.removal_node().is_some();
+        let before = match self.eject_medium(deadline) {
+            Ok(done) if !removable_device || self.medium_leaves(deadline)? => return Ok(done),
+            Ok(mut done) => {
+                if let Some(last) = done.attempts.last_mut() {
+                    last.detail = Some("accepted, but the medium is still in it".into());
+                }
+                Ok(done)
+            }
+            Err(error) if error.kind() == ErrorKind::NotSupported && removable_device => Err(error),
+            Err(error) => return Err(error),
+        };
+        let attempts = match &before {
+            Ok(done) => done.attempts.clone(),
+            Err(error) => error.attempts().to_vec(),
+        };
+        match self.remove_device(deadline) {
+            Ok(done) => Ok(with_earlier(done, attempts)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
+            // The first answer is the news; the veto stands among the attempts.
+            Err(error) => {
+                let all = [attempts, error.attempts().to_vec()].concat();
+                match before {
+                    Ok(done) => Ok(StepOutcome { attempts: all, ..done }),
+                    Err(first) => Err(first.with_attempts(all)),
+                }
+            }
+        }
+    }
+
+    /// Releases a drive that cannot lose its medium: removes the device, as "Safely Remove Hardware"
+    /// does. If that fails, or if other drives would go along, the drive is asked to eject.
+    ///
+    /// An ejected disk only stops: the next access starts and mounts it again. So ejection comes second,
+    /// and its volumes are taken offline where this user may.
+    pub(crate) fn stop(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let mut attempts = Vec::new();
+        if self.drive.siblings.is_empty() && self.removal_node().is_some() {
+            let dismounted = self.is_dismounted();
+            let forced = self.volumes.iter().any(|open| open.dismounted && !open.locked);
+            match self.remove_device(deadline) {
+                Ok(done) => return Ok(done),
+                Err(error) if !dismounted || error.kind() == ErrorKind::Interrupted => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    attempts = error.attempts().to_vec();
+                    // The locks went with the handles.
+                    self.dismount_again(forced, deadline).map_err(|_| error)?;
+                }
+            }
+        }
+        if !self.is_dismounted() {
+            let why = "is not dismounted: this user may not lock it";
+            return Err(Error::new(ErrorKind::NotPermitted, &self.drive.name, why)
+                .with_help("run it as administrator")
+                .with_attempts(attempts));
+        }
+        let mut done = match self.eject_medium(deadline) {
+            Ok(done) => with_earlier(done, attempts),
+            Err(error) => {
+                let all = [attempts, error.attempts().to_vec()].concat();
+                return Err(error.with_attempts(all));
+            }
+        };
+        let devices: Vec<Device> = self.volumes.iter().map(|open| open.device.clone()).collect();
+        let mut offline = !devices.is_empty();
+        for device in devices {
+            offline &= run_until(deadline, &device, fsctl::offline)?.is_ok();
+        }
+        if !offline {
+            done = done.with_warning(format!(
+                "nothing of {} is mounted now; Windows may start and mount it again until it is \
+                 unplugged",
+                self.drive.name
+            ));
+        }
+        Ok(done)
+    }
+
+    /// Locks and dismounts every volume again.
+    fn dismount_again(&mut self, forced: bool, deadline: &mut Deadline<'_>) -> Result<()> {
+        for volume in self.drive.volumes.clone().iter().rev() {
+            if !forced {
+                self.lock_volume(volume, deadline)?;
+            }
+            self.dismount_volume(volume, forced, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Sends `IOCTL_STORAGE_EJECT_MEDIA`; no check of the drive's type, the hardware answers. First on
+    /// the volume, whose handle holds the lock, then on the drive.
+    fn eject_medium(&self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let mut attempts = Vec::new();
         let mut failure: Option<Code> = None;
-        let ways = self.methods();
-        if ways.is_empty() {
+        let handles = self.drive_requests(deadline)?;
+        if handles.is_empty() {
             return Err(win32_parse::error(ERROR_ACCESS_DENIED, &self.drive.name, "open"));
         }
-        for (name, device) in ways {
-            // Many USB bridges lack it and eject anyway: a refusal is written down, no more.
-            attempts.push(attempt(
-                format!("IOCTL_STORAGE_MEDIA_REMOVAL (allow) on {name}"),
-                &run_until(deadline, &device, storage::allow_removal)?,
-            ));
-            let ejected = run_until(deadline, &device, storage::eject_media)?;
+        for (name, device) in handles {
+            let mut ejected = run_until(deadline, &device, storage::eject_media)?;
             attempts.push(attempt(format!("IOCTL_STORAGE_EJECT_MEDIA on {name}"), &ejected));
+            if ejected.is_err() {
+                // A program may have locked the medium in. Allowing removal lowers a count that all
+                // programs share, so it is done only after a refusal.
+                let allowed = run_until(deadline, &device, storage::allow_removal)?;
+                let method = format!("IOCTL_STORAGE_MEDIA_REMOVAL (allow) on {name}");
+                attempts.push(attempt(method, &allowed));
+                if allowed.is_ok() {
+                    ejected = run_until(deadline, &device, storage::eject_media)?;
+                    let method = format!("IOCTL_STORAGE_EJECT_MEDIA on {name}");
+                    attempts.push(attempt(method, &ejected));
+                }
+            }
             match ejected {
                 Ok(()) => return Ok(StepOutcome { attempts, ..StepOutcome::default() }),
                 // A drive that failed outweighs one that does not know the request.
@@ -59,61 +173,25 @@ impl DriveHandles {
                 Err(_) => {}
             }
         }
-        Err(self.not_ejected(failure.unwrap_or(ERROR_ACCESS_DENIED)).with_attempts(attempts))
+        let error = win32_parse::not_ejected(failure.unwrap_or(ERROR_ACCESS_DENIED), &self.drive);
+        Err(error.with_attempts(attempts))
     }
 
-    fn not_ejected(&self, code: Code) -> Error {
-        let name = &self.drive.name;
-        if win32_parse::says_unsupported(code) {
-            let why = format!(
-                "is flushed and dismounted, but not ejected: its driver does not know the request \
-                 ({})",
-                win32_parse::code_name(code)
-            );
-            return Error::new(ErrorKind::NotSupported, name, why)
-                .with_os_code(code as i32)
-                .with_help("nothing of it is left to be written: take it out by hand");
-        }
-        win32_parse::error(code, name, "IOCTL_STORAGE_EJECT_MEDIA")
-            .append_detail("it is flushed and dismounted, but not ejected")
-    }
-
-    /// Takes the device off its bus. Our own handles would be the first to veto it: they go before,
-    /// and with them the locks; the request asks every program again.
-    pub(crate) fn power_off(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        const MAX_TRIES: u32 = 3;
-        let node = self.instance.as_deref().and_then(devnode::locate);
-        let Some(node) = node.and_then(devnode::DevNode::removal_node) else {
-            let why = "cannot be powered off: no device on the way to it is removable";
-            return Err(Error::new(ErrorKind::NotSupported, &self.drive.name, why)
-                .with_help("leave --power-off out to eject the medium only"));
-        };
-        let method = match node.instance() {
-            Some(instance) => format!("CM_Request_Device_EjectW on {instance}"),
-            None => "CM_Request_Device_EjectW".into(),
-        };
-        self.close_all();
-        let mut attempts = Vec::new();
-        for left in (0..MAX_TRIES).rev() {
-            let veto = match cancellable_io::run_until(
-                deadline,
-                || false,
-                move || Ok(node.request_eject()),
-            )? {
-                Ok(Err(veto)) if !veto.is_gone_already() => veto,
-                _ => {
-                    attempts.push(Attempt::accepted(&method));
-                    return Ok(StepOutcome { attempts, ..StepOutcome::default() });
-                }
-            };
-            let again = left > 0 && veto.may_pass();
-            let error = veto.into_error(&self.drive.name);
-            attempts.push(Attempt::failed(&method, error.detail()));
-            if !again {
-                return Err(error.with_attempts(attempts));
+    /// Waits until the drive has lost its medium; returns false if it keeps it.
+    fn medium_leaves(&self, deadline: &mut Deadline<'_>) -> Result<bool> {
+        let end = deadline.now() + EJECT_SETTLE;
+        while self.presence() == Presence::Present {
+            if deadline.now() >= end {
+                return Ok(false);
             }
-            deadline.sleep(Duration::from_millis(500))?;
+            deadline.sleep(Duration::from_millis(100))?;
         }
-        Ok(StepOutcome { attempts, ..StepOutcome::default() })
+        Ok(true)
     }
+}
+
+/// Puts the attempts made earlier in front.
+fn with_earlier(mut done: StepOutcome, earlier: Vec<Attempt>) -> StepOutcome {
+    done.attempts.splice(0..0, earlier);
+    done
 }

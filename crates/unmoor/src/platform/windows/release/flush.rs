@@ -1,4 +1,4 @@
-//! Flushing: what is in the cache for a volume goes to the medium.
+//! Flush of a volume: `FlushFileBuffers` on a handle that may write.
 
 use crate::deadline::Deadline;
 use crate::model::drive::DriveKind;
@@ -9,40 +9,35 @@ use crate::model::volume::Volume;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::release::handles::DriveHandles;
+use crate::platform::windows::sys::cancellable_io::{open_until, run_until};
 use crate::platform::windows::sys::device::{Access, Device};
-use crate::platform::windows::sys::{cancellable_io, storage};
+use crate::platform::windows::sys::storage::WriteMeter;
+use std::time::{Duration, Instant};
 
 const ERROR_WRITE_PROTECT: Code = 19;
+/// Interval between queries of the bytes written.
+const METER_INTERVAL: Duration = Duration::from_millis(500);
 
 impl DriveHandles {
-    /// `FlushFileBuffers` on a handle that may write.
+    /// Flushes the volume. Opening it flushes as well on some file systems, so that counts too.
     pub(crate) fn flush_volume(
         &mut self,
         volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
         if self.drive.kind == DriveKind::Optical {
-            return Ok(StepOutcome::skipped(
-                "a CD or DVD is not flushed: nothing is cached for it",
-            ));
+            return Ok(flush_of_disc(volume));
         }
         if let Some(error) = &self.unwritten {
             return Err(error.clone());
         }
-        let opened = match Device::open(&volume.path, Access::Write) {
+        let mut moving = self.bytes_move();
+        let opened = match open_until(deadline, &mut moving, &volume.path, Access::Write)? {
             Err(ERROR_WRITE_PROTECT) => return Ok(StepOutcome::skipped("it is write protected")),
-            Err(code) => {
-                return Err(win32_parse::error(code, &volume.name, "open to flush"));
-            }
+            Err(code) => return Err(win32_parse::error(code, &volume.name, "open to flush")),
             Ok(opened) => opened,
         };
-        let meter = self.device.clone();
-        let mut before = None;
-        let moving = || {
-            let now = meter.as_ref().and_then(storage::bytes_written);
-            now.is_some() && before.replace(now) != Some(now)
-        };
-        match cancellable_io::run_until(deadline, moving, move || opened.flush())? {
+        match run_until(deadline, &mut moving, move || opened.flush())? {
             Ok(()) => Ok(StepOutcome::via(Attempt::accepted(format!(
                 "FlushFileBuffers on {}",
                 volume.name
@@ -58,7 +53,7 @@ impl DriveHandles {
             Err(code) => {
                 let error = win32_parse::error(code, &volume.name, "FlushFileBuffers");
                 let error = match error.kind() {
-                    // Whatever went wrong, what was in the cache may still be there.
+                    // After any failure, the cache may still hold data.
                     ErrorKind::Failed | ErrorKind::TimedOut => {
                         error.with_kind(ErrorKind::Unwritten)
                     }
@@ -70,5 +65,35 @@ impl DriveHandles {
                 Err(error)
             }
         }
+    }
+
+    /// Returns a check that is true while bytes reach the disk.
+    fn bytes_move(&self) -> impl FnMut() -> bool + use<> {
+        let path = self.key.device_name().map(|name| format!(r"\\.\{name}"));
+        let device = path.and_then(|path| Device::open(path, Access::Query).ok());
+        let mut meter = device.map(WriteMeter::new);
+        let mut last: Option<(Instant, Option<u64>)> = None;
+        move || {
+            if last.is_some_and(|(at, _)| at.elapsed() < METER_INTERVAL) {
+                return false;
+            }
+            let now = meter.as_mut().and_then(WriteMeter::bytes_written);
+            let before = last.replace((Instant::now(), now));
+            now.is_some() && before.is_none_or(|(_, before)| before != now)
+        }
+    }
+}
+
+/// Discs are not flushed, as in the documentation of ejecting them. A disc written like a stick (UDF) is
+/// flushed by its lock, but its session stays open, unlike with Explorer's "Eject".
+fn flush_of_disc(volume: &Volume) -> StepOutcome {
+    let done = StepOutcome::skipped("a CD or DVD is not flushed: nothing is cached for it");
+    match volume.file_system.as_deref() {
+        Some("UDF") if !volume.read_only => done.with_warning(format!(
+            "{} is a disc that is written like a stick: locking flushes it, but does not close its \
+             session, which other machines may need to read it",
+            volume.name
+        )),
+        _ => done,
     }
 }

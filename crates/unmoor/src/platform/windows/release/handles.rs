@@ -9,8 +9,9 @@ use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory};
 use crate::platform::windows::inventory::{describe, resolve};
+use crate::platform::windows::sys::cancellable_io::Request;
 use crate::platform::windows::sys::device::{Access, Device};
-use crate::platform::windows::sys::{cancellable_io, storage};
+use crate::platform::windows::sys::{cancellable_io, fsctl, storage};
 use std::time::Duration;
 
 pub(crate) const ERROR_ACCESS_DENIED: Code = 5;
@@ -27,10 +28,36 @@ pub(crate) struct DriveHandles {
     pub(crate) instance: Option<String>,
     /// Handle for queries. Closed before a power-off, which any open handle would veto.
     pub(crate) device: Option<Device>,
-    /// Volumes that are locked or dismounted, by name, each with the handle that keeps it so.
-    pub(crate) locked_volumes: Vec<(String, Device)>,
+    /// Volumes opened to be locked. A refused lock is retried on the same handle.
+    pub(crate) volumes: Vec<OpenVolume>,
+    /// Handle that keeps writers off the disk itself.
+    pub(crate) exclusive: Option<Device>,
+    /// Media change count when the drive was opened, and the handle that counts.
+    pub(crate) medium: Option<(Device, u32)>,
+    /// `--offline` is set.
+    pub(crate) keep_offline: bool,
     /// Error of a flush that failed. Windows reports a lost write once, and the data stays unwritten.
     pub(crate) unwritten: Option<Error>,
+}
+
+/// Volume that is open to be locked.
+#[derive(Debug)]
+pub(crate) struct OpenVolume {
+    pub(crate) name: String,
+    pub(crate) device: Device,
+    pub(crate) locked: bool,
+    pub(crate) dismounted: bool,
+    /// May be dismounted without a lock: this program's own starter is all that uses it.
+    pub(crate) lock_waived: bool,
+    /// `FSCTL_LOCK_VOLUME` that did not return before its deadline.
+    pub(crate) pending: Option<Request<Result<(), Code>>>,
+}
+
+impl OpenVolume {
+    /// Returns true if nothing mounts the volume, or opens files on it, while the handle is open.
+    pub(crate) fn is_held(&self) -> bool {
+        self.locked || self.dismounted || self.lock_waived
+    }
 }
 
 impl DriveHandles {
@@ -44,19 +71,31 @@ impl DriveHandles {
         let disk = inventory.disk(&key);
         let (_, device) = describe::open(&key, disk, &inventory.on(&key));
         let instance = disk.and_then(|disk| disk.node.instance());
+        let medium = device.clone().filter(|_| drive.removable).and_then(|device| {
+            let count = query(&device, |device| storage::media_change_count(device).ok_or(0));
+            Some((device, count.ok()?))
+        });
         Ok(DriveHandles {
             drive: drive.clone(),
             key,
             instance,
             device,
-            locked_volumes: Vec::new(),
+            volumes: Vec::new(),
+            exclusive: None,
+            medium,
+            keep_offline: false,
             unwritten: None,
         })
     }
 
-    /// Returns the handle that keeps the volume locked or dismounted.
-    pub(crate) fn locked_volume(&self, volume: &Volume) -> Option<&Device> {
-        self.locked_volumes.iter().find(|(name, _)| *name == volume.name).map(|(_, device)| device)
+    /// Returns the handle of the volume if it is locked or dismounted.
+    pub(crate) fn held_volume(&self, volume: &Volume) -> Option<&OpenVolume> {
+        self.volumes.iter().find(|open| open.name == volume.name && open.is_held())
+    }
+
+    /// Returns true if every volume of the drive is dismounted by this session.
+    pub(crate) fn is_dismounted(&self) -> bool {
+        self.drive.volumes.iter().all(|v| self.held_volume(v).is_some_and(|open| open.dismounted))
     }
 
     /// Reads the drive again, without mounting the volumes that are locked.
@@ -67,7 +106,10 @@ impl DriveHandles {
         self.check()?;
         let inventory = Inventory::take();
         let key = key_of(&inventory, &self.drive)?;
-        let locked: Vec<&str> = self.locked_volumes.iter().map(|(name, _)| name.as_str()).collect();
+        // A file system that has mounted a dismounted volume again may be asked.
+        let unmounted = |open: &&OpenVolume| open.is_held() && !self.is_mounted_again(open);
+        let locked: Vec<&str> =
+            self.volumes.iter().filter(unmounted).map(|open| open.name.as_str()).collect();
         let now = describe::describe_locked(&inventory, &key, &locked);
         if now.id != self.drive.id {
             return Err(Error::new(
@@ -80,17 +122,28 @@ impl DriveHandles {
         Ok(self.drive.clone())
     }
 
-    /// Checks that the device of the first handle is still there.
+    /// Returns true if the file system of a volume that was dismounted is mounted.
+    fn is_mounted_again(&self, open: &OpenVolume) -> bool {
+        let mounted = |device: &Device| fsctl::is_mounted(device).then_some(()).ok_or(0);
+        open.dismounted && query(&open.device, mounted).is_ok()
+    }
+
+    /// Checks that the device of the first handle is still there, with the medium it had.
     ///
     /// # Errors
-    /// `Gone`; `TimedOut` if the drive does not answer.
+    /// `Gone`; `Replaced` if the medium was changed; `TimedOut` if the drive does not answer.
     pub(crate) fn check(&self) -> Result<()> {
         let Some(device) = self.device.clone() else { return Ok(()) };
         let answer = cancellable_io::run_for(QUERY_TIMEOUT, move || storage::check_verify(&device))
             .map_err(|e| e.with_subject(&self.drive.name))?;
-        match win32_parse::presence(answer, self.drive.removable) {
-            Presence::Gone => {
-                Err(Error::new(ErrorKind::Gone, &self.drive.name, "the drive is no longer there"))
+        if win32_parse::presence(answer, self.drive.removable) == Presence::Gone {
+            return Err(gone(&self.drive));
+        }
+        let Some((device, before)) = &self.medium else { return Ok(()) };
+        match query(device, |device| storage::media_change_count(device).ok_or(0)) {
+            Ok(now) if now != *before => {
+                let why = "the medium was changed: what is in the drive now is left alone";
+                Err(Error::new(ErrorKind::Replaced, &self.drive.name, why))
             }
             _ => Ok(()),
         }
@@ -104,7 +157,9 @@ impl DriveHandles {
                 false => Presence::Gone,
             };
         };
-        let volume = self.locked_volumes.first().map(|(_, device)| device.clone()).or_else(|| {
+        let open = self.volumes.iter().find(|open| open.pending.is_none());
+        let open = open.map(|open| open.device.clone());
+        let volume = open.or_else(|| {
             let volume = self.drive.volumes.first()?;
             Device::open(&volume.path, Access::Query).ok()
         });
@@ -135,9 +190,21 @@ fn key_of(inventory: &Inventory, drive: &Drive) -> Result<DriveKey> {
             inventory.volumes.iter().find(|v| v.has_name(&path)).map(resolve::first_of)
         })
     };
-    by_device
-        .or_else(by_volume)
-        .ok_or_else(|| Error::new(ErrorKind::Gone, &drive.name, "the drive is no longer there"))
+    by_device.or_else(by_volume).ok_or_else(|| gone(drive))
+}
+
+fn gone(drive: &Drive) -> Error {
+    Error::new(ErrorKind::Gone, &drive.name, "the drive is no longer there")
+}
+
+/// Runs a query on a device for at most [`QUERY_TIMEOUT`]. A timeout counts as ERROR_TIMEOUT.
+pub(crate) fn query<T: Send + 'static>(
+    device: &Device,
+    request: impl FnOnce(&Device) -> Result<T, Code> + Send + 'static,
+) -> Result<T, Code> {
+    const ERROR_TIMEOUT: Code = 1460;
+    let device = device.clone();
+    cancellable_io::run_for(QUERY_TIMEOUT, move || request(&device)).unwrap_or(Err(ERROR_TIMEOUT))
 }
 
 /// Runs a request on a device until the deadline.

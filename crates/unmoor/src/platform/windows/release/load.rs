@@ -19,7 +19,8 @@ impl DriveHandles {
         // Loading "2" needs no right to read the medium, so it goes through the handle that asks.
         let asking = self.device.clone().map(|device| (self.drive.name.clone(), device));
         let ways = asking.into_iter().map(|way| (way, true));
-        for ((name, device), two) in ways.chain(self.methods().into_iter().map(|way| (way, false)))
+        for ((name, device), two) in
+            ways.chain(self.drive_requests(deadline)?.into_iter().map(|way| (way, false)))
         {
             let (method, answer) = match two {
                 true => (

@@ -1,4 +1,4 @@
-//! Locks, and what they are for: dismounting, taking offline.
+//! Lock of a volume, and the steps that need one: dismount, offline, unlock.
 
 use crate::deadline::Deadline;
 use crate::model::drive::DriveKind;
@@ -7,70 +7,110 @@ use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::model::volume::Volume;
 use crate::platform::win32_parse;
+use crate::platform::win32_parse::Code;
 use crate::platform::windows::blockers::scan;
 use crate::platform::windows::release::handles::{
-    DriveHandles, ERROR_ACCESS_DENIED, QUERY_TIMEOUT, attempt, run_until,
+    DriveHandles, ERROR_ACCESS_DENIED, OpenVolume, attempt, query, run_until,
 };
 use crate::platform::windows::relocate;
+use crate::platform::windows::sys::cancellable_io::{Request, open_until};
 use crate::platform::windows::sys::device::{Access, Device};
-use crate::platform::windows::sys::{cancellable_io, fsctl};
+use crate::platform::windows::sys::privilege::Privilege;
+use crate::platform::windows::sys::{fsctl, storage, volumes};
 
 impl DriveHandles {
-    /// The handle that will hold the volume. Locking and dismounting want no right to write, taking it
-    /// offline later does (its control code, 0x0056C00C, has FILE_READ_ACCESS and FILE_WRITE_ACCESS): so
-    /// that is asked for, and done without where it is not given. A disc is opened to read only, as in the
-    /// documentation's example of ejecting one.
-    fn open_for_lock(&self, volume: &Volume) -> Result<Device> {
-        if self.drive.kind != DriveKind::Optical
-            && let Ok(device) = Device::open(&volume.path, Access::Write)
-        {
-            return Ok(device);
+    /// Opens the volume, or returns the handle that is open already.
+    ///
+    /// Read access locks, dismounts and ejects. Taking a volume offline (control code 0x0056C00C) needs
+    /// write access as well; a disc is opened for reading alone.
+    fn open_volume(
+        &mut self,
+        volume: &Volume,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<&mut OpenVolume> {
+        if let Some(index) = self.volumes.iter().position(|open| open.name == volume.name) {
+            return Ok(&mut self.volumes[index]);
         }
-        Device::open(&volume.path, Access::Read)
-            .map_err(|code| win32_parse::error(code, &volume.name, "open"))
+        let writes =
+            self.drive.kind != DriveKind::Optical && (self.keep_offline || !self.drive.removable);
+        let accesses: &[Access] =
+            if writes { &[Access::Write, Access::Read] } else { &[Access::Read] };
+        let mut refusal = ERROR_ACCESS_DENIED;
+        for access in accesses {
+            match open_until(deadline, || false, &volume.path, *access)? {
+                Ok(device) => {
+                    self.volumes.push(OpenVolume {
+                        name: volume.name.clone(),
+                        device,
+                        locked: false,
+                        dismounted: false,
+                        lock_waived: false,
+                        pending: None,
+                    });
+                    let last = self.volumes.len() - 1;
+                    return Ok(&mut self.volumes[last]);
+                }
+                Err(code) => refusal = code,
+            }
+        }
+        Err(self.opening_refused(volume, refusal))
     }
 
-    /// One attempt; the handle stays open and holds the lock.
+    /// Finds out why a volume could not be opened.
+    fn opening_refused(&self, volume: &Volume, code: Code) -> Error {
+        let optical = self.device.as_ref().filter(|_| self.drive.kind == DriveKind::Optical);
+        let burner = optical.and_then(|device| {
+            query(device, |device| storage::exclusive_program(device).ok_or(0)).ok()
+        });
+        let path = volume.path.to_string_lossy().into_owned();
+        let root = match &self.device {
+            Some(device) => query(device, move |_| {
+                volumes::file_system(win32_parse::volume_root(&path)).map(drop)
+            }),
+            None => Ok(()),
+        };
+        win32_parse::opening_refused(code, &volume.name, root, burner.as_deref())
+    }
+
+    /// Tries once to lock the volume. The handle stays open for the next try.
+    ///
+    /// # Errors
+    /// `Busy` if the volume is in use, locked by another program, or if a program that was notified of
+    /// the lock did not answer yet; `NotPermitted` if this user may not open or lock it.
     pub(crate) fn lock_volume(
         &mut self,
         volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        if self.locked_volume(volume).is_some() {
+        if self.held_volume(volume).is_some() {
             return Ok(StepOutcome::skipped("locked already"));
         }
-        let device = self.open_for_lock(volume)?;
+        let open = self.open_volume(volume, deadline)?;
         let method = format!("FSCTL_LOCK_VOLUME on {}", volume.name);
-        let asked = run_until(deadline, &device, fsctl::lock);
-        let answer = match asked {
-            Ok(answer) => answer,
-            // The user's own time may still last: then it is asked again.
+        match lock(open, deadline) {
             Err(error) if error.kind() == ErrorKind::TimedOut => {
                 let why = "programs that were asked to close it did not answer yet";
-                return Err(Error::new(ErrorKind::Busy, &volume.name, why));
+                Err(Error::new(ErrorKind::Busy, &volume.name, why))
             }
-            Err(error) => return Err(error),
-        };
-        match answer {
-            Ok(()) => {
-                self.locked_volumes.push((volume.name.clone(), device));
+            Err(error) => Err(error),
+            Ok(Ok(())) => {
+                open.locked = true;
                 Ok(StepOutcome::via(Attempt::accepted(method)))
             }
             // The documentation of FSCTL_LOCK_VOLUME: with open files it fails with this code.
-            Err(ERROR_ACCESS_DENIED) => {
+            Ok(Err(ERROR_ACCESS_DENIED)) => {
                 if let Some(mut done) = self.is_only_parent(deadline) {
-                    // Not locked, but nobody's work is cut off by dismounting it.
-                    self.locked_volumes.push((volume.name.clone(), device));
-                    done.attempts.push(attempt(method, &answer));
+                    // Not locked, but dismounting cuts off nobody's work.
+                    self.open_volume(volume, deadline)?.lock_waived = true;
+                    done.attempts.push(attempt(method, &Err(ERROR_ACCESS_DENIED)));
                     return Ok(done);
                 }
-                let why =
-                    format!("is in use: something on it is open ({method}: ERROR_ACCESS_DENIED)");
-                Err(Error::new(ErrorKind::Busy, &volume.name, why)
-                    .with_os_code(ERROR_ACCESS_DENIED as i32)
-                    .with_help("close what uses it, or pass --force to cut it off"))
+                let may_manage = Privilege::ManageVolume.is_held();
+                Err(win32_parse::lock_refused(&volume.name, &method, may_manage))
             }
-            Err(code) => Err(win32_parse::volume_error(code, &volume.name, "FSCTL_LOCK_VOLUME")),
+            Ok(Err(code)) => {
+                Err(win32_parse::volume_error(code, &volume.name, "FSCTL_LOCK_VOLUME"))
+            }
         }
     }
 
@@ -94,72 +134,133 @@ impl DriveHandles {
         })
     }
 
-    /// With the lock, or by force without it.
+    /// Keeps programs that write to the disk itself away, past the volumes: imagers write to
+    /// `PhysicalDriveN`, usually after deleting the partitions. The handle stays open until the unlock.
+    ///
+    /// # Errors
+    /// `Busy` if a program has the disk open for writing, or if Windows keeps the disk offline, as it
+    /// does for a virtual machine's.
+    pub(crate) fn exclude_writers(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        const ERROR_SHARING_VIOLATION: Code = 32;
+        let name = self.key.device_name().filter(|_| self.drive.kind != DriveKind::Optical);
+        let (Some(name), None) = (name, &self.exclusive) else {
+            return Ok(StepOutcome::skipped("a lock keeps them out"));
+        };
+        let offline = |device: &Device| storage::is_offline(device).then_some(()).ok_or(0);
+        if self.device.as_ref().is_some_and(|device| query(device, offline).is_ok()) {
+            let why = "is offline in Windows: a virtual machine may be using it";
+            return Err(Error::new(ErrorKind::Busy, &self.drive.name, why).with_help(
+                "shut the virtual machine down, or take the disk online in Disk Management",
+            ));
+        }
+        match open_until(deadline, || false, format!(r"\\.\{name}"), Access::ReadExclusive)? {
+            Ok(device) => {
+                self.exclusive = Some(device);
+                Ok(StepOutcome::default())
+            }
+            Err(ERROR_SHARING_VIOLATION) => {
+                let why = format!("a program has the disk itself ({name}) open for writing");
+                Err(Error::new(ErrorKind::Busy, &self.drive.name, why)
+                    .with_os_code(ERROR_SHARING_VIOLATION as i32)
+                    .with_help("wait until that program has finished, or close it"))
+            }
+            Err(_) => Ok(StepOutcome::skipped("a lock keeps them out of the volumes")),
+        }
+    }
+
+    /// Dismounts the volume: with its lock, or by force without one.
     pub(crate) fn dismount_volume(
         &mut self,
         volume: &Volume,
         force: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        let device = match self.locked_volume(volume) {
-            Some(device) => device.clone(),
-            None if force => self.open_for_lock(volume)?,
-            None => {
-                return Err(Error::new(ErrorKind::Refused, &volume.name, "is not locked"));
-            }
-        };
+        if self.held_volume(volume).is_none() && !force {
+            return Err(Error::new(ErrorKind::Refused, &volume.name, "is not locked"));
+        }
+        let open = self.open_volume(volume, deadline)?;
         let method = format!("FSCTL_DISMOUNT_VOLUME on {}", volume.name);
-        if let Err(code) = run_until(deadline, &device, fsctl::dismount)? {
+        if let Err(code) = run_until(deadline, &open.device, fsctl::dismount)? {
             let error = win32_parse::volume_error(code, &volume.name, "FSCTL_DISMOUNT_VOLUME");
             return Err(error.with_attempts(vec![attempt(method, &Err(code))]));
         }
-        let mut done = StepOutcome::via(Attempt::accepted(method));
-        if self.locked_volume(volume).is_none() {
-            done = done.with_note(format!(
+        open.dismounted = true;
+        let done = StepOutcome::via(Attempt::accepted(method));
+        Ok(match open.locked {
+            true => done,
+            false => done.with_note(format!(
                 "{} dismounted without a lock: open handles on it now answer ERROR_NOT_READY",
                 volume.name
-            ));
-            self.locked_volumes.push((volume.name.clone(), device));
-        }
-        Ok(done)
+            )),
+        })
     }
 
-    /// `IOCTL_VOLUME_OFFLINE`, which only an administrator may. It goes through the handle that holds the
-    /// volume: with the lock on, no other one gets through, and opening one could mount it again.
+    /// `IOCTL_VOLUME_OFFLINE`, which needs an administrator. The request goes through the handle that
+    /// holds the lock: no other handle gets through, and opening one could mount the volume again.
     pub(crate) fn take_offline(
         &mut self,
         volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        let Some(device) = self.locked_volume(volume).cloned() else {
+        let Some(open) = self.held_volume(volume) else {
             return Err(Error::new(ErrorKind::Refused, &volume.name, "is not dismounted"));
         };
+        let device = open.device.clone();
         match run_until(deadline, &device, fsctl::offline)? {
             Ok(()) => Ok(StepOutcome::via(Attempt::accepted("IOCTL_VOLUME_OFFLINE"))),
             Err(code) => Err(win32_parse::error(code, &volume.name, "IOCTL_VOLUME_OFFLINE")),
         }
     }
 
-    /// Closes every handle, the one that asks too: any of them would veto the removal of the device. Where
-    /// it is then, its node in the device tree says.
+    /// Closes every handle, since any of them would veto the removal of the device. From then on the
+    /// device tree says whether the device is there.
     pub(crate) fn close_all(&mut self) {
         self.unlock_all();
+        self.volumes.clear();
         self.device = None;
+        self.medium = None;
     }
 
-    /// Lets go of every lock.
+    /// Unlocks every volume. Handles of volumes that were locked alone stay open for the next try;
+    /// those of dismounted volumes close, so that Windows may mount them again.
     pub(crate) fn unlock_all(&mut self) -> StepOutcome {
-        if self.locked_volumes.is_empty() {
+        self.exclusive = None;
+        if !self.volumes.iter().any(OpenVolume::is_held) {
             return StepOutcome::skipped("nothing is locked");
         }
-        // Closing the handle unlocks as well: where the device is gone, that is what happens.
-        let attempts = self.locked_volumes.drain(..).rev().map(|(name, device)| {
-            let method = format!("FSCTL_UNLOCK_VOLUME on {name}");
-            match cancellable_io::run_for(QUERY_TIMEOUT, move || fsctl::unlock(&device)) {
-                Ok(answer) => attempt(method, &answer),
-                Err(late) => Attempt::failed(method, late.detail()),
-            }
-        });
-        StepOutcome { attempts: attempts.collect(), ..StepOutcome::default() }
+        let mut done = StepOutcome::default();
+        let dismounted: Vec<&str> =
+            self.volumes.iter().filter(|v| v.dismounted).map(|v| v.name.as_str()).collect();
+        if !dismounted.is_empty() && !self.keep_offline {
+            done = done.with_note(format!(
+                "Windows may mount {} again from now on (--offline prevents that)",
+                dismounted.join(", ")
+            ));
+        }
+        // Closing the handle unlocks as well, also if the device is gone.
+        for open in self.volumes.iter_mut().rev().filter(|open| open.locked) {
+            open.locked = false;
+            let unlocked = query(&open.device, fsctl::unlock);
+            done.attempts.push(attempt(format!("FSCTL_UNLOCK_VOLUME on {}", open.name), &unlocked));
+        }
+        self.volumes.retain(|open| !open.dismounted && !open.lock_waived);
+        done
     }
+}
+
+/// Sends `FSCTL_LOCK_VOLUME`, or waits for the request that is still with the driver. A second request
+/// beside a pending one would be refused because of the pending one.
+fn lock(open: &mut OpenVolume, deadline: &mut Deadline<'_>) -> Result<Result<(), Code>> {
+    let request = match open.pending.take() {
+        Some(pending) => pending,
+        None => {
+            let device = open.device.clone();
+            Request::start(move || fsctl::lock(&device))?
+        }
+    };
+    let result = request.wait_until(deadline, || false);
+    if result.is_err() {
+        open.pending = Some(request);
+    }
+    result
 }

@@ -6,3 +6,4 @@ pub(crate) mod handles;
 pub(crate) mod load;
 pub(crate) mod lock;
 pub(crate) mod remount;
+pub(crate) mod removal;

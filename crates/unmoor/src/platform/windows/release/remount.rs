@@ -16,10 +16,7 @@ pub(crate) fn remount(drive: &Drive) -> Result<StepOutcome> {
         let path = volume.path.to_string_lossy();
         let online = Device::open(&*path, Access::Write).and_then(|device| fsctl::online(&device));
         let online = attempt(format!("IOCTL_VOLUME_ONLINE on {}", volume.name), &online);
-        let root = match path.strip_prefix(r"\\.\") {
-            Some(letter) => format!(r"{letter}\"),
-            None => format!(r"{path}\"),
-        };
+        let root = win32_parse::volume_root(&path);
         let opened = volumes::file_system(&root);
         let system = opened.map_err(|code| {
             win32_parse::error(code, &volume.name, "open its root")

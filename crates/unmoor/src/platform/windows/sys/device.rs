@@ -28,6 +28,8 @@ pub(crate) enum Access {
     Read,
     /// Reading and writing: needed to flush and to take a volume offline.
     Write,
+    /// Reading, while no other handle may write: refused with ERROR_SHARING_VIOLATION if one does.
+    ReadExclusive,
 }
 
 /// An open device or volume. Clones share the handle, which closes with the last of them.
@@ -39,13 +41,17 @@ impl Device {
     pub(crate) fn open(path: impl AsRef<OsStr>, access: Access) -> Result<Device, Code> {
         let rights = match access {
             Access::Query => 0,
-            Access::Read => GENERIC_READ,
+            Access::Read | Access::ReadExclusive => GENERIC_READ,
             Access::Write => GENERIC_READ | GENERIC_WRITE,
+        };
+        let sharing = match access {
+            Access::ReadExclusive => FILE_SHARE_READ,
+            _ => FILE_SHARE_READ | FILE_SHARE_WRITE,
         };
         let _quiet = quiet();
         OpenOptions::new()
             .access_mode(rights)
-            .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
+            .share_mode(sharing)
             .open(path.as_ref())
             .map(|file| Device(Arc::new(file)))
             .map_err(|e| code(&e))
@@ -138,6 +144,7 @@ mod tests {
             ERROR_WRITE_FAULT,
             ERROR_GEN_FAILURE,
             ERROR_SHARING_VIOLATION,
+            ERROR_WRONG_DISK,
             ERROR_LOCK_VIOLATION,
             ERROR_NOT_SUPPORTED,
             ERROR_DEV_NOT_EXIST,
@@ -146,7 +153,12 @@ mod tests {
             ERROR_SEM_TIMEOUT,
             ERROR_INVALID_NAME,
             ERROR_DIR_NOT_ROOT,
+            ERROR_NOT_LOCKED,
             ERROR_BAD_PATHNAME,
+            ERROR_VOLUME_DIRTY,
+            ERROR_FILE_CORRUPT,
+            ERROR_DEVICE_REMOVED,
+            ERROR_OPEN_FILES,
             ERROR_BUSY,
             ERROR_FILENAME_EXCED_RANGE,
             ERROR_DELETE_PENDING,

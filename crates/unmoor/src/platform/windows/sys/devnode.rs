@@ -189,11 +189,35 @@ impl DevNode {
         let status = unsafe {
             di::CM_Request_Device_EjectW(self.0, &mut kind, name.as_mut_ptr(), name.len() as u32, 0)
         };
-        // Success with a veto type set is a veto all the same.
-        if status == di::CR_SUCCESS && kind == 0 {
-            return Ok(());
-        }
-        Err(Veto { kind, name: lossy(&name), status })
+        veto(status, kind, &name)
+    }
+}
+
+impl DevNode {
+    /// `CM_Query_And_Remove_SubTreeW`: stops the device and those below it. It stays stopped until it is
+    /// plugged in again.
+    pub(crate) fn remove_subtree(self) -> Result<(), Veto> {
+        let mut name = [0u16; 260];
+        let mut kind = 0;
+        // SAFETY: `name` is as long as said; `kind` outlives the call.
+        let status = unsafe {
+            di::CM_Query_And_Remove_SubTreeW(
+                self.0,
+                &mut kind,
+                name.as_mut_ptr(),
+                name.len() as u32,
+                di::CM_REMOVE_NO_RESTART,
+            )
+        };
+        veto(status, kind, &name)
+    }
+}
+
+/// Returns the veto, if there is one. Success with a veto type set is a veto as well.
+fn veto(status: u32, kind: i32, name: &[u16]) -> Result<(), Veto> {
+    match status == di::CR_SUCCESS && kind == 0 {
+        true => Ok(()),
+        false => Err(Veto { kind, name: lossy(name), status }),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::platform::win32_parse::Code;
 use crate::platform::windows::sys::device::Device;
 use windows_sys::Win32::Storage::FileSystem::{IOCTL_VOLUME_OFFLINE, IOCTL_VOLUME_ONLINE};
 use windows_sys::Win32::System::Ioctl::{
-    FSCTL_DISMOUNT_VOLUME, FSCTL_LOCK_VOLUME, FSCTL_UNLOCK_VOLUME,
+    FSCTL_DISMOUNT_VOLUME, FSCTL_IS_VOLUME_MOUNTED, FSCTL_LOCK_VOLUME, FSCTL_UNLOCK_VOLUME,
 };
 
 /// `FSCTL_LOCK_VOLUME`: one attempt. It succeeds only when nobody has a file open; it may take seconds,
@@ -24,6 +24,11 @@ pub(crate) fn unlock(volume: &Device) -> Result<(), Code> {
 /// `FSCTL_DISMOUNT_VOLUME`: also without a lock, and then every open handle answers ERROR_NOT_READY.
 pub(crate) fn dismount(volume: &Device) -> Result<(), Code> {
     volume.ioctl_in(FSCTL_DISMOUNT_VOLUME, &[])
+}
+
+/// `FSCTL_IS_VOLUME_MOUNTED`: returns true if the file system that the handle was opened on is mounted.
+pub(crate) fn is_mounted(volume: &Device) -> bool {
+    volume.ioctl_in(FSCTL_IS_VOLUME_MOUNTED, &[]).is_ok()
 }
 
 /// `IOCTL_VOLUME_OFFLINE`: the volume stays unusable until it is taken online or plugged in again.

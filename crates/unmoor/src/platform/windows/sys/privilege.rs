@@ -1,51 +1,92 @@
-//! The right to look into processes of others, which an administrator has and must ask for.
+//! Privileges that a user has, which are switched off in the token until they are asked for.
 //!
-//! Made from the Win32 documentation of `AdjustTokenPrivileges` and of `SeDebugPrivilege`.
+//! Win32: `AdjustTokenPrivileges`, `LookupPrivilegeValueW`, `GetTokenInformation` (`TokenPrivileges`).
 
+use crate::platform::win32_parse;
 use crate::platform::windows::sys::utf16::wide;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
 use std::sync::{Mutex, PoisonError};
 use windows_sys::Win32::Foundation::LUID;
 use windows_sys::Win32::Security::{
-    AdjustTokenPrivileges, LUID_AND_ATTRIBUTES, LookupPrivilegeValueW, SE_PRIVILEGE_ENABLED,
-    TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY,
+    AdjustTokenPrivileges, GetTokenInformation, LUID_AND_ATTRIBUTES, LookupPrivilegeValueW,
+    SE_PRIVILEGE_ENABLED, TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY, TokenPrivileges,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
-/// What is to be put back when nobody needs it any more, and how many need it now.
+/// Privilege that this program uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Privilege {
+    /// `SeDebugPrivilege`: opens processes of other users.
+    Debug,
+    /// `SeLoadDriverPrivilege`: removes devices from outside the console session
+    /// (`CM_Request_Device_EjectW`).
+    LoadDriver,
+    /// `SeManageVolumePrivilege`: manages volumes, NTFS' condition for locking one.
+    ManageVolume,
+}
+
+/// Number of [`Privilege`]s.
+const COUNT: usize = 3;
+
+/// Users of an enabled privilege, and the state to restore after the last one.
 struct State {
     users: usize,
     before: Option<(OwnedHandle, TOKEN_PRIVILEGES)>,
 }
 
-/// It belongs to the process as a whole, in which several drives may be searched for at a time.
-static STATE: Mutex<State> = Mutex::new(State { users: 0, before: None });
+/// Privileges belong to the process, in which several drives may be worked on at a time.
+static STATES: Mutex<[State; COUNT]> =
+    Mutex::new([const { State { users: 0, before: None } }; COUNT]);
 
-/// `SeDebugPrivilege`, for as long as one of these lives; without effect for those who do not have it.
-pub(crate) struct Debug(());
+/// Enabled privilege, disabled again when the last of these is dropped. Without effect if the user does
+/// not have the privilege.
+pub(crate) struct Enabled(Privilege);
 
-impl Debug {
-    /// Asks for it.
-    pub(crate) fn ask() -> Debug {
-        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+impl Privilege {
+    /// Enables the privilege.
+    pub(crate) fn enable(self) -> Enabled {
+        let mut states = STATES.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut states[self as usize];
         state.users += 1;
         if state.users == 1 {
-            state.before = enable();
+            state.before = enable(self);
         }
-        Debug(())
+        Enabled(self)
+    }
+
+    /// Returns true if the user has the privilege, enabled or not.
+    pub(crate) fn is_held(self) -> bool {
+        held(self).unwrap_or(false)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Privilege::Debug => "SeDebugPrivilege",
+            Privilege::LoadDriver => "SeLoadDriverPrivilege",
+            Privilege::ManageVolume => "SeManageVolumePrivilege",
+        }
+    }
+
+    fn luid(self) -> Option<LUID> {
+        let name = wide(self.name());
+        let mut luid = LUID::default();
+        // SAFETY: `name` ends in a NUL; `luid` outlives the call.
+        let ok = unsafe { LookupPrivilegeValueW(null(), name.as_ptr(), &mut luid) };
+        (ok != 0).then_some(luid)
     }
 }
 
-impl Drop for Debug {
+impl Drop for Enabled {
     fn drop(&mut self) {
-        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = STATES.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut states[self.0 as usize];
         state.users -= 1;
         if state.users > 0 {
             return;
         }
         if let Some((token, before)) = state.before.take() {
-            // SAFETY: the token is open; `before` is what the system said it was.
+            // SAFETY: the token is open; `before` is the state that the system returned.
             unsafe {
                 AdjustTokenPrivileges(token.as_raw_handle(), 0, &before, 0, null_mut(), null_mut());
             }
@@ -53,22 +94,20 @@ impl Drop for Debug {
     }
 }
 
-fn enable() -> Option<(OwnedHandle, TOKEN_PRIVILEGES)> {
+fn token(rights: u32) -> Option<OwnedHandle> {
     let mut token = null_mut();
-    let rights = TOKEN_ADJUST_PRIVILEGES | TOKEN_QUERY;
     // SAFETY: our own process; `token` outlives the call.
     if unsafe { OpenProcessToken(GetCurrentProcess(), rights, &mut token) } == 0 {
         return None;
     }
     // SAFETY: the handle is ours alone, from just now.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
-    let name = wide("SeDebugPrivilege");
-    let mut luid = LUID::default();
-    // SAFETY: `name` ends in a NUL; `luid` outlives the call.
-    if unsafe { LookupPrivilegeValueW(null(), name.as_ptr(), &mut luid) } == 0 {
-        return None;
-    }
-    let wished = TOKEN_PRIVILEGES {
+    Some(unsafe { OwnedHandle::from_raw_handle(token) })
+}
+
+fn enable(privilege: Privilege) -> Option<(OwnedHandle, TOKEN_PRIVILEGES)> {
+    let token = token(TOKEN_ADJUST_PRIVILEGES | TOKEN_QUERY)?;
+    let luid = privilege.luid()?;
+    let enabled = TOKEN_PRIVILEGES {
         PrivilegeCount: 1,
         Privileges: [LUID_AND_ATTRIBUTES { Luid: luid, Attributes: SE_PRIVILEGE_ENABLED }],
     };
@@ -79,12 +118,48 @@ fn enable() -> Option<(OwnedHandle, TOKEN_PRIVILEGES)> {
         AdjustTokenPrivileges(
             token.as_raw_handle(),
             0,
-            &wished,
+            &enabled,
             size_of::<TOKEN_PRIVILEGES>() as u32,
             &mut before,
             &mut returned,
         )
     };
-    // Nothing was changed where it was on already, or is not held: then nothing is to be undone.
+    // If the privilege was enabled already, or is not held, nothing was changed.
     (ok != 0 && before.PrivilegeCount == 1).then_some((token, before))
+}
+
+fn held(privilege: Privilege) -> Option<bool> {
+    let token = token(TOKEN_QUERY)?;
+    let luid = privilege.luid()?;
+    // A token has about 40 privileges of 12 bytes.
+    let mut answer = [0u32; 1024];
+    let mut returned = 0u32;
+    // SAFETY: the token is open; `answer` is as long as said and aligned for numbers of 32 bits.
+    let ok = unsafe {
+        GetTokenInformation(
+            token.as_raw_handle(),
+            TokenPrivileges,
+            answer.as_mut_ptr().cast(),
+            size_of_val(&answer) as u32,
+            &mut returned,
+        )
+    };
+    let bytes: Vec<u8> = answer.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let luid = (luid.LowPart, luid.HighPart as u32);
+    (ok != 0).then(|| win32_parse::has_privilege(&bytes, luid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_privilege_that_is_enabled_is_held() {
+        // Wine's user is an administrator.
+        assert!(Privilege::Debug.is_held());
+        let one = Privilege::Debug.enable();
+        let other = Privilege::Debug.enable();
+        drop((one, other));
+        assert!(Privilege::Debug.is_held());
+    }
 }

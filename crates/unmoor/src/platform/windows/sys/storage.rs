@@ -7,10 +7,11 @@ use crate::platform::win32_parse::{Code, Descriptor, DeviceNumber, Hotplug};
 use crate::platform::windows::sys::device::Device;
 use windows_sys::Win32::Storage::FileSystem::IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS;
 use windows_sys::Win32::System::Ioctl::{
-    IOCTL_DISK_GET_DRIVE_GEOMETRY_EX, IOCTL_DISK_IS_WRITABLE, IOCTL_DISK_PERFORMANCE,
-    IOCTL_STORAGE_CHECK_VERIFY, IOCTL_STORAGE_CHECK_VERIFY2, IOCTL_STORAGE_EJECT_MEDIA,
-    IOCTL_STORAGE_GET_DEVICE_NUMBER, IOCTL_STORAGE_GET_HOTPLUG_INFO, IOCTL_STORAGE_LOAD_MEDIA,
-    IOCTL_STORAGE_LOAD_MEDIA2, IOCTL_STORAGE_MEDIA_REMOVAL, IOCTL_STORAGE_QUERY_PROPERTY,
+    IOCTL_DISK_GET_DISK_ATTRIBUTES, IOCTL_DISK_GET_DRIVE_GEOMETRY_EX, IOCTL_DISK_IS_WRITABLE,
+    IOCTL_DISK_PERFORMANCE, IOCTL_DISK_PERFORMANCE_OFF, IOCTL_STORAGE_CHECK_VERIFY,
+    IOCTL_STORAGE_CHECK_VERIFY2, IOCTL_STORAGE_EJECT_MEDIA, IOCTL_STORAGE_GET_DEVICE_NUMBER,
+    IOCTL_STORAGE_GET_HOTPLUG_INFO, IOCTL_STORAGE_LOAD_MEDIA, IOCTL_STORAGE_LOAD_MEDIA2,
+    IOCTL_STORAGE_MEDIA_REMOVAL, IOCTL_STORAGE_QUERY_PROPERTY,
 };
 
 /// Enough for every descriptor and for a volume over a hundred disks.
@@ -53,9 +54,58 @@ pub(crate) fn write_protected(device: &Device) -> Option<bool> {
     }
 }
 
-/// `IOCTL_DISK_PERFORMANCE`: bytes written to the disk since start-up.
-pub(crate) fn bytes_written(device: &Device) -> Option<u64> {
-    win32_parse::bytes_written(&device.ioctl(IOCTL_DISK_PERFORMANCE, &[], 88).ok()?)
+/// Meter of the bytes written to a disk, by `IOCTL_DISK_PERFORMANCE`.
+///
+/// Each query raises a reference count that keeps the counters on; `IOCTL_DISK_PERFORMANCE_OFF` lowers
+/// it again when the meter is dropped.
+pub(crate) struct WriteMeter {
+    device: Device,
+    queries: u32,
+}
+
+impl WriteMeter {
+    /// `device` must be a handle of its own: a request on a synchronous handle waits for the others.
+    pub(crate) fn new(device: Device) -> WriteMeter {
+        WriteMeter { device, queries: 0 }
+    }
+
+    /// Returns the bytes written since start-up.
+    pub(crate) fn bytes_written(&mut self) -> Option<u64> {
+        let answer = self.device.ioctl(IOCTL_DISK_PERFORMANCE, &[], 88).ok()?;
+        self.queries += 1;
+        win32_parse::bytes_written(&answer)
+    }
+}
+
+impl Drop for WriteMeter {
+    fn drop(&mut self) {
+        for _ in 0..self.queries {
+            let _ = self.device.ioctl_in(IOCTL_DISK_PERFORMANCE_OFF, &[]);
+        }
+    }
+}
+
+/// `IOCTL_DISK_GET_DISK_ATTRIBUTES`: returns true if Windows keeps the disk offline, as it does for one
+/// that a virtual machine uses.
+pub(crate) fn is_offline(disk: &Device) -> bool {
+    let answer = disk.ioctl(IOCTL_DISK_GET_DISK_ATTRIBUTES, &[], 16);
+    answer.is_ok_and(|answer| win32_parse::disk_offline(&answer))
+}
+
+/// Media change count, by `IOCTL_STORAGE_CHECK_VERIFY2` with room for it. Drivers of CD drives count by
+/// `IOCTL_STORAGE_CHECK_VERIFY` alone, which needs a handle that may read.
+pub(crate) fn media_change_count(device: &Device) -> Option<u32> {
+    [IOCTL_STORAGE_CHECK_VERIFY2, IOCTL_STORAGE_CHECK_VERIFY]
+        .into_iter()
+        .find_map(|request| win32_parse::media_change_count(&device.ioctl(request, &[], 4).ok()?))
+}
+
+/// `IOCTL_CDROM_EXCLUSIVE_ACCESS`, query: the program that has the drive to itself.
+pub(crate) fn exclusive_program(device: &Device) -> Option<String> {
+    // CTL_CODE(FILE_DEVICE_CD_ROM, 0x17, METHOD_BUFFERED, FILE_READ_ACCESS | FILE_WRITE_ACCESS) of
+    // `ntddcdrm.h`. CDROM_EXCLUSIVE_ACCESS is a request type (0: query) and flags.
+    const IOCTL_CDROM_EXCLUSIVE_ACCESS: u32 = 0x0002_c05c;
+    win32_parse::exclusive_program(&device.ioctl(IOCTL_CDROM_EXCLUSIVE_ACCESS, &[0; 8], 65).ok()?)
 }
 
 /// `IOCTL_STORAGE_CHECK_VERIFY2`, which needs no right to read; where a driver does not know it,
