@@ -32,6 +32,8 @@ pub enum PausePoint {
 /// Progress of a release, derived from its system calls.
 pub struct StepTracker {
     node: String,
+    /// Processes that make calls for the program, and close again what they were given for one.
+    helpers: Vec<pid_t>,
     resolving: bool,
     flushing: bool,
     locking: bool,
@@ -53,6 +55,7 @@ impl StepTracker {
     pub fn of(node: &str) -> Self {
         Self {
             node: node.to_owned(),
+            helpers: Vec::new(),
             resolving: false,
             flushing: false,
             locking: false,
@@ -94,7 +97,15 @@ impl StepTracker {
             libc::SYS_ioctl if COMMANDS.contains(&second) && self.is_claimed() => {
                 once(&mut self.ejecting, PausePoint::Eject)
             }
-            libc::SYS_close if self.verifying && self.is_node(&descriptor_path(first)) => {
+            libc::SYS_prctl if first == PR_SET_PDEATHSIG => {
+                self.helpers.push(pid);
+                Vec::new()
+            }
+            libc::SYS_close
+                if self.verifying
+                    && !self.helpers.contains(&pid)
+                    && self.is_node(&descriptor_path(first)) =>
+            {
                 vec![PausePoint::Unlock]
             }
             _ => Vec::new(),
@@ -146,6 +157,9 @@ fn once(seen: &mut bool, point: PausePoint) -> Vec<PausePoint> {
     if std::mem::replace(seen, true) { Vec::new() } else { vec![point] }
 }
 
+/// The first call of a helper.
+const PR_SET_PDEATHSIG: u64 = libc::PR_SET_PDEATHSIG as u64;
+
 const EXPIRE: u64 = libc::MNT_EXPIRE as u64;
 
 /// Requests that remove a level: `DM_DEV_REMOVE`, `STOP_ARRAY`, `LOOP_CLR_FD`.
@@ -175,19 +189,21 @@ mod tests {
         };
         let read = u64::try_from(libc::O_RDONLY).unwrap();
         let claim = u64::try_from(libc::O_RDONLY | libc::O_EXCL).unwrap();
+        go(2, entry(libc::SYS_prctl, [PR_SET_PDEATHSIG, 9, 0]), "", 0);
         go(1, entry(libc::SYS_openat, [0, 0, read]), "/proc/self/mountinfo", 3);
         go(1, entry(libc::SYS_openat, [0, 0, read]), "/dev/sdb", 3);
         go(2, entry(libc::SYS_syncfs, [5, 0, 0]), "", 0);
-        go(3, entry(libc::SYS_fsync, [5, 0, 0]), "", 0);
-        go(1, entry(libc::SYS_umount2, [0, EXPIRE, 0]), "", -11);
-        go(4, entry(libc::SYS_syncfs, [5, 0, 0]), "", 0);
-        go(4, entry(libc::SYS_umount2, [0, 8, 0]), "", 0);
+        go(2, entry(libc::SYS_fsync, [5, 0, 0]), "", 0);
+        go(2, entry(libc::SYS_umount2, [0, EXPIRE, 0]), "", -11);
+        go(2, entry(libc::SYS_syncfs, [5, 0, 0]), "", 0);
+        go(2, entry(libc::SYS_umount2, [0, 8, 0]), "", 0);
         go(1, entry(libc::SYS_close, [7, 0, 0]), "", 0);
-        go(7, entry(libc::SYS_openat, [0, 0, claim]), "/dev/sdb", 7);
-        go(5, entry(libc::SYS_fsync, [7, 0, 0]), "", 0);
-        go(6, entry(libc::SYS_ioctl, [7, 0x2285, 0]), "", 0);
+        go(2, entry(libc::SYS_openat, [0, 0, claim]), "/dev/sdb", 7);
+        go(2, entry(libc::SYS_fsync, [7, 0, 0]), "", 0);
+        go(2, entry(libc::SYS_ioctl, [7, 0x2285, 0]), "", 0);
         go(1, entry(libc::SYS_openat, [4, 0, read]), "dev", 8);
         go(1, entry(libc::SYS_close, [8, 0, 0]), "", 0);
+        go(2, entry(libc::SYS_close, [7, 0, 0]), "/dev/sdb", 0);
         go(1, entry(libc::SYS_close, [7, 0, 0]), "/dev/sdb", 0);
         use PausePoint::{Claim, Dismount, Eject, Flush, Lock, Resolve, Unlock, Unmount, Verify};
         let all = [Resolve, Flush, Lock, Dismount, Unmount, Claim, Eject, Verify, Unlock];

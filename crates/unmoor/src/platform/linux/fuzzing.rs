@@ -1,14 +1,16 @@
 //! What the kernel, udev and drives say, as functions that take any bytes (docs/fuzzing.md).
 
 use crate::fuzzing::take;
-use crate::platform::linux::inventory::superblock::ReadAt;
 use crate::platform::linux::inventory::{describe, superblock};
 use crate::platform::linux::sys::btf::Source;
+use crate::platform::linux::sys::content::ReadAt;
 use crate::platform::linux::sys::mountinfo::{MountInfo, unescape};
 use crate::platform::linux::sys::sense::Sense;
 use crate::platform::linux::sys::sg::ScsiResponse;
 use crate::platform::linux::sys::sysfs::BlockDevice;
-use crate::platform::linux::sys::{btf, dm_ioctl, mountinfo, pseudo_file, swaps, udev, writeback};
+use crate::platform::linux::sys::{
+    btf, device_number, dm_ioctl, mountinfo, pseudo_file, swaps, udev, writeback,
+};
 use rustix::io::Errno;
 use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt;
@@ -80,17 +82,17 @@ pub fn sense(bytes: &[u8]) {
 
 /// Device numbers in their three spellings: `8:17`, `dev_t`, device-mapper.
 pub fn device_numbers(mut bytes: &[u8]) {
-    if let Some(number) = std::str::from_utf8(bytes).ok().and_then(mountinfo::device_number) {
+    if let Some(number) = std::str::from_utf8(bytes).ok().and_then(device_number::parse) {
         let text = format!("{}:{}", number >> 32, number & 0xffff_ffff);
-        assert_eq!(mountinfo::device_number(&text), Some(number));
+        assert_eq!(device_number::parse(&text), Some(number));
     }
     // The kernel has twelve bits and twenty (linux/kdev_t.h).
     let major = u64::from(u32::from_le_bytes(take(&mut bytes)) & 0xfff);
     let minor = u64::from(u32::from_le_bytes(take(&mut bytes)) & 0xf_ffff);
     let number = major << 32 | minor;
-    assert_eq!(mountinfo::from_dev(dm_ioctl::encoded(number)), number);
-    let any = mountinfo::from_dev(u64::from_le_bytes(take(&mut bytes)));
-    assert_eq!(mountinfo::device_number(&format!("{}:{}", any >> 32, any as u32)), Some(any));
+    assert_eq!(device_number::from_dev(dm_ioctl::encoded(number)), number);
+    let any = device_number::from_dev(u64::from_le_bytes(take(&mut bytes)));
+    assert_eq!(device_number::parse(&format!("{}:{}", any >> 32, any as u32)), Some(any));
 }
 
 /// Attributes and links of sysfs: the place of a drive, the number of a partition, texts and numbers.

@@ -17,34 +17,36 @@ use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
 use crate::model::target::Target;
+use crate::platform::linux::helper::Helper;
+use crate::platform::linux::helper::pool::Pool;
 use crate::platform::linux::inventory::resolve;
 use crate::platform::linux::release::{attach, eject, process_handle};
-use crate::platform::linux::sys::unshare;
+use crate::platform::linux::sys::clock::MonotonicClock;
+use crate::platform::linux::sys::device_number;
 use crate::platform::{Platform, ProcessHandle, Session};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The drives of this Linux machine.
 #[derive(Debug, Default)]
-pub struct Linux {}
+pub struct Linux {
+    helpers: Arc<Pool>,
+}
 
 impl Linux {
     /// Costs nothing: the kernel is asked when there is a question.
     pub fn new() -> Self {
-        Linux {}
+        Linux::default()
     }
 }
 
 impl Clock for Linux {
     fn now(&self) -> Duration {
-        let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
-        Duration::new(tv_sec.unsigned_abs(), u32::try_from(tv_nsec).unwrap_or(0))
+        MonotonicClock.now()
     }
 
-    /// Ends early when a signal arrives, as the trait allows: whoever pressed Ctrl-C waits for us.
     fn sleep(&self, time: Duration) {
-        let request = Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ };
-        let _ = rustix::thread::nanosleep(&request);
+        MonotonicClock.sleep(time);
     }
 }
 
@@ -54,18 +56,24 @@ impl Platform for Linux {
     }
 
     fn resolve(&self, target: &Target) -> Result<Drive> {
-        resolve::resolve(target)
+        resolve::resolve(target, Helper::from_pool(&self.helpers))
     }
 
     fn open(&self, drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
-        if tape_session::is_tape(drive.id.device) {
-            return Ok(Box::new(tape_session::TapeSession::open(drive)?));
+        let helper = Helper::from_pool(&self.helpers);
+        if device_number::is_tape(drive.id.device) {
+            return Ok(Box::new(tape_session::TapeSession::open(drive, helper, deadline)?));
         }
-        Ok(Box::new(session::LinuxSession::open(drive, deadline)?))
+        Ok(Box::new(session::LinuxSession::open(drive, helper, deadline)?))
     }
 
-    fn worker_started(&self, _number: u64) {
-        unshare::unshare_files();
+    fn register_worker(&self) -> u64 {
+        self.helpers.register_worker();
+        0
+    }
+
+    fn worker_finished(&self, _number: u64) {
+        self.helpers.worker_finished();
     }
 
     fn undetectable_users(&self) -> &'static [&'static str] {

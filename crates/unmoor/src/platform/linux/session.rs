@@ -2,30 +2,29 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
-use crate::model::drive::Drive;
-use crate::model::drive::DriveKind;
-use crate::model::drive::Medium;
-use crate::model::drive::Presence;
+use crate::model::drive::{Drive, DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
-use crate::model::step::Action;
-use crate::model::step::Attempt;
-use crate::model::volume::Mount;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
+use crate::model::step::{Action, Attempt};
+use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::Session;
+use crate::platform::linux::blockers;
+use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::request::DeviceCall;
+use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::describe;
 use crate::platform::linux::inventory::describe::Detail;
 use crate::platform::linux::inventory::snapshot::Snapshot;
+use crate::platform::linux::release::drive_errors::{cannot_open, gone, replaced};
 use crate::platform::linux::release::eject::{load_methods, methods, perform};
+use crate::platform::linux::release::flush::{Flusher, progress};
 use crate::platform::linux::release::{busy_check, force, teardown, umount};
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{blkdev, cdrom, errno, sg, writeback};
-use crate::platform::linux::{blockers, helper};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{OFlags, fstat};
+use crate::platform::linux::sys::{errno, writeback};
+use rustix::fd::AsFd;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::path::Path;
 use std::time::Duration;
@@ -36,7 +35,9 @@ pub struct LinuxSession {
     /// Its directory in sysfs: reading in it fails once the device is gone.
     pub(crate) node: SysfsDir,
     /// The one descriptor of the drive: bound at first, claimed later. `None` once it was let go of.
-    pub(crate) device: Option<OwnedFd>,
+    pub(crate) device: Option<Device>,
+    /// Makes every call that may hang.
+    pub(crate) helper: Helper,
     pub(crate) claimed: bool,
     /// Something that was in use has been forced: it is held by handles that are dead.
     pub(crate) cut_off: bool,
@@ -50,15 +51,16 @@ pub struct LinuxSession {
 
 impl LinuxSession {
     /// Opens the drive and makes sure that it is the one that was described.
-    pub fn open(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let device = helper::open(&drive.path, flags, deadline)?.map_err(|e| cannot_open(e, drive));
+    pub fn open(drive: &Drive, helper: Helper, deadline: &mut Deadline<'_>) -> Result<Self> {
+        let device =
+            helper.open(&drive.path, OPEN_FLAGS, deadline)?.map_err(|e| cannot_open(e, drive));
         let place = BlockDevice::of(drive.id.device).map_err(|e| cannot_open(e, drive))?;
         let node = SysfsDir::open(&*place.disk_path).map_err(|e| cannot_open(e, drive))?;
         let mut session = LinuxSession {
             drive: drive.clone(),
             node,
             device: None,
+            helper,
             claimed: false,
             cut_off: false,
             unwritten: None,
@@ -77,15 +79,13 @@ impl LinuxSession {
     }
 
     /// Is this descriptor that of the drive, with the medium that was in it.
-    pub(crate) fn check_descriptor(&self, device: &OwnedFd) -> Result<()> {
-        let stat = fstat(device).map_err(|e| errno::error(e, &self.drive.name, "fstat"))?;
-        if crate::platform::linux::sys::mountinfo::from_dev(stat.st_rdev) != self.drive.id.device {
+    pub(crate) fn check_descriptor(&self, device: &Device) -> Result<()> {
+        if device.number != self.drive.id.device {
             return Err(replaced(&self.drive));
         }
-        match blkdev::diskseq(device) {
-            Ok(seq) => self.check_sequence(seq),
-            // Before Linux 5.15 there is none.
-            Err(_) => Ok(()),
+        match device.diskseq {
+            0 => Ok(()),
+            seq => self.check_sequence(seq),
         }
     }
 
@@ -107,7 +107,8 @@ impl LinuxSession {
     /// The medium is another one, or there is none any more.
     pub(crate) fn medium_changed_error(&self) -> Error {
         let drive = &self.drive;
-        match describe::medium(drive.kind, &drive.path, &self.node, self.node.size()) {
+        match describe::medium(drive.kind, &drive.path, &self.node, self.node.size(), &self.helper)
+        {
             Medium::Absent | Medium::TrayOpen => {
                 Error::new(ErrorKind::Gone, &drive.name, "the medium was removed meanwhile")
                     .with_help("what was not written before is lost; put it in again and check it")
@@ -116,8 +117,31 @@ impl LinuxSession {
         }
     }
 
-    pub(crate) fn device(&self) -> Result<&OwnedFd> {
+    pub(crate) fn device(&self) -> Result<&Device> {
         self.device.as_ref().ok_or_else(|| gone(&self.drive))
+    }
+
+    fn flusher(&self) -> Flusher<'_> {
+        let LinuxSession { drive, node, helper, device, .. } = self;
+        Flusher { drive, node, helper, device: device.as_ref() }
+    }
+
+    fn sync_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let done = self.flusher().flush_drive(deadline);
+        done.map_err(|error| self.record_write_error(error))
+    }
+
+    /// A failed write, with what became of the drive: there may be none to write to any more.
+    fn record_write_error(&mut self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Unwritten {
+            return error;
+        }
+        if self.is_gone() {
+            let attempts = error.attempts().to_vec();
+            return gone(&self.drive).append_detail(&error).with_attempts(attempts);
+        }
+        self.unwritten.get_or_insert_with(|| error.clone());
+        error
     }
 
     /// Force, for a mount that is in use. An overlay itself cannot be cut off; what its layers lie on is.
@@ -130,10 +154,19 @@ impl LinuxSession {
     ) -> Result<StepOutcome> {
         self.cut_off = true;
         if volume.kind != VolumeKind::Overlay {
-            return force::force_unmount(&self.drive, volume, mount, known, deadline);
+            return force::force_unmount(&self.drive, volume, mount, known, &self.helper, deadline);
         }
         self.overlay_lower_volumes.extend(volume.parents.iter().cloned());
-        umount::detach(mount, deadline).map(StepOutcome::via)
+        umount::detach(mount, &self.helper, deadline).map(StepOutcome::via)
+    }
+
+    fn drive_status(
+        &self,
+        device: &Device,
+        deadline: &mut Deadline<'_>,
+    ) -> CallResult<DriveStatus> {
+        let answer = self.helper.device_call(device.as_fd(), DeviceCall::DriveStatus, deadline)?;
+        Ok(answer.map(|[number, ..]| DriveStatus::from_number(u8::try_from(number).unwrap_or(0))))
     }
 
     /// Is there another device in its place, or none.
@@ -143,11 +176,11 @@ impl LinuxSession {
 
     /// `O_EXCL` on the whole disk: the kernel grants it only while no file system, mapping, array or
     /// swap uses it or a partition of it, in any mount namespace.
-    pub(crate) fn open_excl(&self, deadline: &mut Deadline<'_>) -> Result<Result<OwnedFd, Errno>> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::EXCL;
+    pub(crate) fn open_excl(&self, deadline: &mut Deadline<'_>) -> Result<Result<Device, Errno>> {
+        let flags = OPEN_FLAGS | OFlags::EXCL;
         let patience = deadline.now() + CLAIM;
         loop {
-            match helper::open(&self.drive.path, flags, deadline)? {
+            match self.helper.open(&self.drive.path, flags, deadline)? {
                 // Whoever probes a drive that was just unmounted does so for moments.
                 Err(Errno::BUSY) if deadline.now() < patience => {
                     deadline.sleep(Duration::from_millis(20))?;
@@ -158,19 +191,23 @@ impl LinuxSession {
     }
 }
 
+/// Without waiting for a medium, and without closing a tray.
+const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
+
 /// How long the claim is retried.
 const CLAIM: Duration = Duration::from_millis(500);
 
 impl Session for LinuxSession {
     fn refresh(&mut self) -> Result<Drive> {
         let failed = |e| errno::error(e, &self.drive.name, "cannot be read");
-        let machine = Snapshot::read().map_err(failed)?;
+        let machine = Snapshot::read(&self.helper).map_err(failed)?;
         let lost = |errno| match errno {
             Errno::NOENT | Errno::NODEV | Errno::NXIO => gone(&self.drive),
             errno => failed(errno),
         };
         let place = BlockDevice::of(self.drive.id.device).map_err(lost)?;
-        let now = describe::drive(&machine, &place, Detail::NoLabels).map_err(lost)?;
+        let now =
+            describe::drive(&machine, &place, Detail::NoLabels, &self.helper).map_err(lost)?;
         self.check_sequence(now.id.generation)?;
         self.drive = now.clone();
         Ok(now)
@@ -191,16 +228,8 @@ impl Session for LinuxSession {
     }
 
     fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        let mut done = self.sync_file_system(volume, deadline)?;
-        // What was written to the device node itself; that of the whole disk is flush_drive's.
-        let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
-        if has_node && !volume.read_only {
-            let device = helper::open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK, deadline)?
-                .map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))?;
-            done.merge(self.fsync(&volume.path.display().to_string(), &device, deadline)?);
-            helper::close(device);
-        }
-        Ok(done)
+        let done = self.flusher().flush_volume(volume, deadline);
+        done.map_err(|error| self.record_write_error(error))
     }
 
     fn unwritten(&self) -> Option<u64> {
@@ -223,7 +252,7 @@ impl Session for LinuxSession {
     }
 
     fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        busy_check::check_volume(&self.drive, volume, deadline)
+        busy_check::check_volume(&self.drive, volume, &self.helper, deadline)
     }
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
@@ -241,7 +270,7 @@ impl Session for LinuxSession {
         force: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        let tick = Self::progress(self.drive.id.device);
+        let tick = progress(self.drive.id.device);
         let known = self.unwritten.is_some();
         // Its mount would go, and whoever has files open in the overlay, or where the file system is mounted
         // too, would write on.
@@ -249,7 +278,7 @@ impl Session for LinuxSession {
         let done = if self.overlay_lower_volumes.contains(&volume.name) || elsewhere() {
             self.detach_busy(volume, mount, known, deadline)
         } else {
-            match umount::unmount_checked(mount, known, deadline, tick) {
+            match umount::unmount_checked(mount, known, &self.helper, deadline, tick) {
                 Err(busy) if force && busy.os_code() == Some(Errno::BUSY.raw_os_error()) => {
                     self.detach_busy(volume, mount, known, deadline)
                 }
@@ -265,7 +294,7 @@ impl Session for LinuxSession {
         path: &Path,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        teardown::swap_off(path, deadline)
+        teardown::swap_off(path, &self.helper, deadline)
     }
 
     fn dismount(
@@ -275,7 +304,7 @@ impl Session for LinuxSession {
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
         self.cut_off |= force && teardown::is_stacked(volume);
-        teardown::remove_level(&self.drive, volume, force, deadline)
+        teardown::remove_level(&self.drive, volume, force, &self.helper, deadline)
     }
 
     fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
@@ -285,7 +314,7 @@ impl Session for LinuxSession {
         }
         let taken = self.open_excl(deadline)?;
         if taken.is_err() && self.device.is_none() {
-            self.device = describe::open(&self.drive.path).ok();
+            self.device = self.helper.open(&self.drive.path, OPEN_FLAGS, deadline)?.ok();
         }
         let mut done = match taken {
             Ok(claimed) => {
@@ -328,22 +357,22 @@ impl Session for LinuxSession {
 
     fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let methods = methods(&self.drive, action);
-        perform(&self.drive, Some(action), methods, &mut self.device, deadline).map_err(|error| {
-            match self.is_gone() {
-                true => Error::new(ErrorKind::Gone, &self.drive.name, "the drive is gone")
-                    .with_attempts(error.attempts().to_vec())
-                    .with_help("everything was flushed and dismounted before"),
-                false => error,
-            }
+        let done =
+            perform(&self.drive, Some(action), methods, &mut self.device, &self.helper, deadline);
+        done.map_err(|error| match self.is_gone() {
+            true => Error::new(ErrorKind::Gone, &self.drive.name, "the drive is gone")
+                .with_attempts(error.attempts().to_vec())
+                .with_help("everything was flushed and dismounted before"),
+            false => error,
         })
     }
 
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        let done =
-            perform(&self.drive, None, load_methods(&self.drive), &mut self.device, deadline)?;
+        let methods = load_methods(&self.drive);
+        let done = perform(&self.drive, None, methods, &mut self.device, &self.helper, deadline)?;
         // A disc has to spin up before the drive knows that it is one.
         while self.drive.kind == DriveKind::Optical
-            && cdrom::drive_status(self.device()?) == Ok(DriveStatus::NotReady)
+            && self.drive_status(self.device()?, deadline)? == Ok(DriveStatus::NotReady)
         {
             deadline.sleep(Duration::from_millis(100))?;
         }
@@ -364,18 +393,15 @@ impl Session for LinuxSession {
         }
         let Some(device) = &self.device else { return Ok(Presence::Unknown) };
         if self.drive.kind == DriveKind::Optical {
-            let ask = || cdrom::drive_status(device).map(|s| [s.number(), 0, 0, 0, 0, 0, 0, 0]);
-            let status = helper::run(deadline, |_| {}, &[device.as_fd()], ask)?;
-            return Ok(match status.map(|[number, ..]| DriveStatus::from_number(number)) {
+            return Ok(match self.drive_status(device, deadline)? {
                 Ok(DriveStatus::DiscOk | DriveStatus::NotReady) => Presence::Present,
                 Ok(DriveStatus::TrayOpen) => Presence::TrayOpen,
                 Ok(DriveStatus::NoDisc) => Presence::Absent,
                 _ => Presence::Unknown,
             });
         }
-        let (fd, time) = (device.as_fd(), deadline.remaining().min(Duration::from_secs(5)));
-        let ask = || sg::send(fd, Command::TestUnitReady, time).map(ScsiResponse::to_bytes);
-        match helper::run(deadline, |_| {}, &[fd], ask)?.map(ScsiResponse::from_bytes) {
+        let time = deadline.remaining().min(Duration::from_secs(5));
+        match self.helper.scsi(device.as_fd(), Command::TestUnitReady, time, deadline)? {
             Ok(ScsiResponse::Good) => Ok(Presence::Present),
             Ok(ScsiResponse::Check(sense)) if sense.tray_open() => Ok(Presence::TrayOpen),
             Ok(ScsiResponse::Check(sense)) if sense.no_medium() => Ok(Presence::Absent),
@@ -399,7 +425,7 @@ impl Session for LinuxSession {
         }
         self.claimed = false;
         // Closing the descriptor is what drops the claim; the drive stays bound by its place in sysfs.
-        self.device.take().into_iter().for_each(helper::close);
+        self.device = None;
         Ok(StepOutcome::via(Attempt::accepted("close")))
     }
 
@@ -408,44 +434,4 @@ impl Session for LinuxSession {
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
         blockers::scan(&now, deadline)
     }
-}
-
-impl Drop for LinuxSession {
-    fn drop(&mut self) {
-        // A loop device is closed at once.
-        let waits = self.drive.kind != DriveKind::Loop;
-        self.device.take().into_iter().filter(|_| waits).for_each(helper::close);
-    }
-}
-
-fn cannot_open(errno: Errno, drive: &Drive) -> Error {
-    match errno {
-        Errno::NOENT | Errno::NXIO | Errno::NODEV => gone(drive),
-        Errno::ACCESS | Errno::PERM => Error::new(
-            ErrorKind::NotPermitted,
-            &drive.name,
-            format!("may not be opened by this user: {errno}"),
-        )
-        .with_os_code(errno.raw_os_error())
-        .with_help("run it as root: sudo unmoor …"),
-        errno => errno::error(errno, &drive.name, "open"),
-    }
-}
-
-pub(crate) fn gone(drive: &Drive) -> Error {
-    Error::new(
-        ErrorKind::Gone,
-        &drive.name,
-        "the drive is gone: it was unplugged or taken off its bus",
-    )
-    .with_help("what was not written before is lost; plug it in again and check it")
-}
-
-fn replaced(drive: &Drive) -> Error {
-    Error::new(
-        ErrorKind::Replaced,
-        &drive.name,
-        "another drive or medium is there now; nothing was done to it",
-    )
-    .with_help("look at `unmoor list` and name it again if that is the one you mean")
 }

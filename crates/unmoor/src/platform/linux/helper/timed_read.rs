@@ -1,61 +1,52 @@
-//! Reading from a device that may not answer, for a quarter of a second at the most.
+//! Reads of a device that may not answer, within a time budget.
 //!
-//! What the kernel has in memory is taken without waiting (`RWF_NOWAIT`, preadv2(2)). What it has not, or
-//! has by half (of a page that a mounted file system has read a block of), a child process reads first:
-//! that one can be left behind.
+//! What the kernel has in memory is taken without waiting (`RWF_NOWAIT`, preadv2(2)). What it has not, or has
+//! only in part (of a page that a mounted file system has read a block of), the helper reads first.
 
-use crate::deadline::{Cancel, Clock, Deadline};
-use crate::platform::linux::inventory::superblock::ReadAt;
-use crate::platform::linux::{Linux, helper};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
+use crate::deadline::Clock;
+use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::request::Request;
+use crate::platform::linux::sys::clock::{MonotonicClock, within};
+use crate::platform::linux::sys::content::ReadAt;
+use rustix::fd::AsFd;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::cell::Cell;
 use std::io::IoSliceMut;
 use std::time::Duration;
 
-/// How long a device is waited for, all its reads together.
-const READ_BUDGET: Duration = Duration::from_millis(250);
-
-/// A device that is read while it answers promptly.
+/// Reads a device while it answers within the budget.
 pub struct TimedReader<'d> {
-    device: &'d OwnedFd,
-    deadline: Duration,
+    device: &'d Device,
+    end: Duration,
+    failed: Cell<bool>,
     timed_out: Cell<bool>,
 }
 
 impl TimedReader<'_> {
-    /// From now on, for a moment.
-    pub fn new(device: &OwnedFd) -> TimedReader<'_> {
-        TimedReader {
-            device,
-            deadline: Linux::new().now() + READ_BUDGET,
-            timed_out: Cell::new(false),
-        }
+    /// Creates a reader whose reads may take `budget` in all, from now on.
+    pub fn new(device: &Device, budget: Duration) -> TimedReader<'_> {
+        let end = MonotonicClock.now() + budget;
+        TimedReader { device, end, failed: Cell::new(false), timed_out: Cell::new(false) }
     }
 
-    /// Something was not there in time: what was read is not all that there is.
+    /// Returns true if something could not be read, for whatever reason: what was read is not all that there is.
+    pub fn failed(&self) -> bool {
+        self.failed.get()
+    }
+
+    /// Returns true if something was not read in time.
     pub fn timed_out(&self) -> bool {
         self.timed_out.get()
     }
 
-    /// Has the kernel read this into its memory.
+    /// Has the kernel read this range into its page cache; returns true if it did.
     fn fill_page_cache(&self, offset: u64, length: usize) -> bool {
-        let (clock, cancel) = (Linux::new(), Cancel::new());
-        let mut watch = |_| {};
-        let mut wait = Deadline::until(&clock, self.deadline, &cancel, &mut watch);
-        let read = helper::run(
-            &mut wait,
-            |_| {},
-            &[self.device.as_fd()],
-            || {
-                let mut room = [0; 4096];
-                for at in (0..length as u64).step_by(room.len()) {
-                    pread(self.device, &mut room, offset.saturating_add(at))?;
-                }
-                Ok([0; 8])
-            },
-        );
-        matches!(read, Ok(Ok(_)))
+        let device = self.device.as_fd();
+        let request = Request::ReadAhead { device, offset, length: length as u64 };
+        let time = self.end.saturating_sub(MonotonicClock.now());
+        let read = within(time, |deadline| self.device.helper().run(&request, deadline));
+        self.timed_out.set(read.is_err());
+        matches!(read, Ok(Ok(())))
     }
 }
 
@@ -72,7 +63,10 @@ impl ReadAt for TimedReader<'_> {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if self.fill_page_cache(at, length - filled) => {}
                 // Among them ENOTSUP, of kernels before 4.14.
-                Err(_) => self.timed_out.set(true),
+                Err(_) => {
+                    self.failed.set(true);
+                    break;
+                }
             }
         }
         bytes.truncate(filled);
@@ -83,26 +77,35 @@ impl ReadAt for TimedReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::linux::helper::Helper;
+    use rustix::fd::OwnedFd;
     use rustix::pipe::pipe;
     use std::io::Write;
 
-    #[test]
-    fn what_is_in_memory_comes_at_once() {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(b"0123456789").unwrap();
-        let file = OwnedFd::from(file);
-        let promptly = TimedReader::new(&file);
-        // A file system that cannot say whether it would wait says so, and nothing is known then.
-        let read = promptly.read_at(2, 4);
-        assert!(read == b"2345" || promptly.timed_out(), "{read:?}");
-        assert!(promptly.read_at(8, 4) == b"89" || promptly.timed_out());
+    const BUDGET: Duration = Duration::from_millis(250);
+
+    fn device(fd: impl Into<OwnedFd>) -> Device {
+        Device::new(fd.into(), Default::default(), Helper::new())
     }
 
     #[test]
-    fn what_cannot_be_read_in_time_is_not_taken_for_nothing() {
+    fn content_of_the_page_cache_is_read_at_once() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let file = device(file);
+        let reader = TimedReader::new(&file, BUDGET);
+        // A file system that cannot say whether it would wait says so, and nothing is known then.
+        let read = reader.read_at(2, 4);
+        assert!(read == b"2345" || reader.failed(), "{read:?}");
+        assert!(reader.read_at(8, 4) == b"89" || reader.failed());
+    }
+
+    #[test]
+    fn a_read_that_fails_is_not_taken_for_an_empty_device() {
         let (never, _writer) = pipe().unwrap();
-        let promptly = TimedReader::new(&never);
-        assert!(promptly.read_at(0, 512).is_empty());
-        assert!(promptly.timed_out());
+        let never = device(never);
+        let reader = TimedReader::new(&never, BUDGET);
+        assert!(reader.read_at(0, 512).is_empty());
+        assert!(reader.failed());
     }
 }

@@ -1,28 +1,22 @@
 //! From a block device to a [`Drive`] with everything that stands on it.
 
-use crate::deadline::{Cancel, Clock, Deadline};
-use crate::model::drive::Bus;
-use crate::model::drive::Drive;
-use crate::model::drive::DriveId;
-use crate::model::drive::DriveKind;
-use crate::model::drive::Medium;
-use crate::model::volume::Mount;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
+use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium};
+use crate::model::volume::{Mount, Volume, VolumeKind};
+use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::timed_read::TimedReader;
+use crate::platform::linux::helper::{Helper, c_path};
+use crate::platform::linux::inventory::loop_devices::LoopDevice;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::snapshot::Snapshot;
-use crate::platform::linux::inventory::{loop_devices, superblock, system_mounts};
+use crate::platform::linux::inventory::{superblock, system_mounts};
 use crate::platform::linux::sys::cdrom::DriveStatus;
+use crate::platform::linux::sys::content::Content;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{cdrom, overlay_options, udev, writeback};
-use crate::platform::linux::{Linux, helper};
-use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use crate::platform::linux::sys::{overlay_options, udev, writeback};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,24 +32,27 @@ pub enum Detail {
     Labels,
 }
 
-/// Opens a drive without waiting for a medium, without closing a tray, and without a claim.
-pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty())
-}
-
 /// Describes the drive at this place.
 ///
 /// It is opened for a moment where that is permitted: the kernel notices a changed medium when a drive
 /// is opened, and gives it a new `diskseq`; and only the drive itself knows about its tray.
-pub fn drive(machine: &Snapshot, place: &BlockDevice, detail: Detail) -> Result<Drive, Errno> {
+///
+/// # Errors
+/// The errno of sysfs: `ENODEV` or `ENOENT` once the drive is gone. A drive that does not answer is described from
+/// what the system remembers.
+pub fn drive(
+    machine: &Snapshot,
+    place: &BlockDevice,
+    detail: Detail,
+    helper: &Helper,
+) -> Result<Drive, Errno> {
     let node = SysfsDir::open(&*place.disk_path)?;
     let device = node.device().ok_or(Errno::NODEV)?;
     let name = place.disk.replace('!', "/");
     let path = PathBuf::from(format!("/dev/{name}"));
     let kind = kind(&name, &node);
     let size = node.size();
-    let seen = medium(kind, &path, &node, size);
+    let seen = medium(kind, &path, &node, size, helper);
     // The kernel says so of what hangs on a port that its firmware calls external: Thunderbolt, USB4.
     let bus = match place.bus() {
         Bus::Nvme if place.pci_says_removable() => Bus::Thunderbolt,
@@ -93,7 +90,8 @@ pub fn drive(machine: &Snapshot, place: &BlockDevice, detail: Detail) -> Result<
         volumes: Vec::new(),
         name,
     };
-    volumes(machine, &mut drive, &node, &place.disk, detail);
+    let labels = LabelReader { detail, helper, silent: Cell::new(false) };
+    volumes(machine, &mut drive, &node, &place.disk, &labels);
     adopt_mounts(machine, &mut drive);
     add_overlays(machine, &mut drive);
     drive.system_uses = system_mounts::uses(&drive);
@@ -120,39 +118,39 @@ fn kind(name: &str, node: &SysfsDir) -> DriveKind {
 /// what the system remembers; whoever opens it in earnest waits as long as the user wishes.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the drive says of its tray, where it has one. It is a child that opens and closes it: either may
-/// not come back.
-fn probe_status(kind: DriveKind, path: &Path) -> Result<Option<DriveStatus>, Errno> {
-    // A loop device answers at once.
+/// Timeout for reading what is on one volume.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Timeout for reading what is on one volume of a drive that is to be released.
+const QUICK_READ_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// What the drive says of its tray, where it has one.
+fn probe_status(
+    kind: DriveKind,
+    path: &Path,
+    helper: &Helper,
+) -> Result<Option<DriveStatus>, Errno> {
+    // The kernel knows the size of an image, and nothing changes it but the kernel.
     if kind == DriveKind::Loop {
-        return open(path).map(|_| None);
+        return Ok(None);
     }
-    let (clock, cancel) = (Linux::new(), Cancel::new());
-    let mut watch = |_| {};
-    let mut deadline = Deadline::until(&clock, clock.now() + PROBE_TIMEOUT, &cancel, &mut watch);
-    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
-    let answer = helper::run(
-        &mut deadline,
-        |_| {},
-        &[],
-        || {
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let device = openat(CWD, &*path, flags, Mode::empty())?;
-            let status = match kind {
-                DriveKind::Optical => cdrom::drive_status(&device)?.number(),
-                _ => 0,
-            };
-            Ok([status, 0, 0, 0, 0, 0, 0, 0])
-        },
-    );
-    // No child could be made, or none came back.
+    let path = c_path(path)?;
+    let optical = kind == DriveKind::Optical;
+    let request = Request::ProbeMedium { path: &path, optical };
+    let answer = helper.within(PROBE_TIMEOUT, |deadline| helper.call(&request, deadline));
     let [status, ..] = answer.map_err(|_| Errno::TIMEDOUT)??;
-    Ok((kind == DriveKind::Optical).then(|| DriveStatus::from_number(status)))
+    Ok(optical.then(|| DriveStatus::from_number(u8::try_from(status).unwrap_or(0))))
 }
 
 /// Is there a medium, as far as the drive says so in time.
-pub fn medium(kind: DriveKind, path: &Path, node: &SysfsDir, size: Option<u64>) -> Medium {
-    let looked = probe_status(kind, path);
+pub fn medium(
+    kind: DriveKind,
+    path: &Path,
+    node: &SysfsDir,
+    size: Option<u64>,
+    helper: &Helper,
+) -> Medium {
+    let looked = probe_status(kind, path, helper);
     match (kind, looked) {
         // Its size may be older than its connection.
         (DriveKind::Network, _) if node.text("pid").is_none() => Medium::Absent,
@@ -180,7 +178,13 @@ pub fn medium(kind: DriveKind, path: &Path, node: &SysfsDir, size: Option<u64>) 
 }
 
 /// The partitions, or the disk itself where it has none, and what is stacked on them.
-fn volumes(machine: &Snapshot, drive: &mut Drive, node: &SysfsDir, disk: &str, detail: Detail) {
+fn volumes(
+    machine: &Snapshot,
+    drive: &mut Drive,
+    node: &SysfsDir,
+    disk: &str,
+    labels: &LabelReader<'_>,
+) {
     let names = node.names().unwrap_or_default();
     let partitions: Vec<&String> = names
         .iter()
@@ -201,7 +205,7 @@ fn volumes(machine: &Snapshot, drive: &mut Drive, node: &SysfsDir, disk: &str, d
     found.sort_by_key(|(_, name, _)| partition_number(disk, name));
     for (node, name, kind) in found {
         let Some(node) = node else { continue };
-        add_volume(machine, drive, &node, &name, kind, &[disk.to_string()], detail);
+        add_volume(machine, drive, &node, &name, kind, &[disk.to_string()], labels);
     }
 }
 
@@ -219,7 +223,7 @@ fn add_volume(
     name: &str,
     kind: VolumeKind,
     on: &[String],
-    detail: Detail,
+    labels: &LabelReader<'_>,
 ) {
     let name = name.replace('!', "/");
     if let Some(known) = drive.volumes.iter_mut().find(|v| v.name == name) {
@@ -232,7 +236,7 @@ fn add_volume(
     let path = PathBuf::from(format!("/dev/{name}"));
     let mounts = machine.mounts_of(device);
     let members = machine.members_with(device);
-    let content = content(drive, device, &path, detail);
+    let content = labels.content(drive, device, &path);
     let stacked = node.names_in("holders");
     let swaps = machine.swaps.iter().filter(|(on, _)| *on == device).map(|(_, path)| path.clone());
     drive.volumes.push(Volume {
@@ -261,15 +265,15 @@ fn add_volume(
         // All that it lies on, other drives' parts among it.
         let below = node.names_in("slaves").iter().map(|n| n.replace('!', "/")).collect::<Vec<_>>();
         let on = if below.contains(&name) { below } else { vec![name.clone()] };
-        add_volume(machine, drive, &node, &holder, kind, &on, detail);
+        add_volume(machine, drive, &node, &holder, kind, &on, labels);
     }
     if kind != VolumeKind::Disk && kind != VolumeKind::Partition {
-        partitions_of(machine, drive, node, &name, detail);
+        partitions_of(machine, drive, node, &name, labels);
     }
     // The running system's own file system is never released, whatever images lie on it.
     let system =
         drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| system_mounts::is_system(&m.path));
-    let loops: Vec<&loop_devices::LoopDevice> =
+    let loops: Vec<&LoopDevice> =
         if system { Vec::new() } else { machine.loops_on(device).collect() };
     for attached in loops {
         let Ok(node) = SysfsDir::open(format!("/sys/block/{}", attached.name)) else { continue };
@@ -280,7 +284,7 @@ fn add_volume(
             &attached.name,
             VolumeKind::Loop,
             std::slice::from_ref(&name),
-            detail,
+            labels,
         );
     }
 }
@@ -291,14 +295,14 @@ fn partitions_of(
     drive: &mut Drive,
     node: &SysfsDir,
     name: &str,
-    detail: Detail,
+    labels: &LabelReader<'_>,
 ) {
     // A directory that was read is read to its end: this one is new.
     let names = node.names_in(".");
     for part in names.iter().filter(|part| partition_number(name, part).is_some()) {
         let Ok(node) = node.child(part.as_str()) else { continue };
         let on = [name.to_string()];
-        add_volume(machine, drive, &node, part, VolumeKind::Partition, &on, detail);
+        add_volume(machine, drive, &node, part, VolumeKind::Partition, &on, labels);
     }
 }
 
@@ -360,19 +364,36 @@ fn add_overlays(machine: &Snapshot, drive: &mut Drive) {
     }
 }
 
-fn content(drive: &Drive, device: u64, path: &Path, detail: Detail) -> Option<superblock::Content> {
-    udev::content(device).or_else(|| {
-        if detail == Detail::NoLabels || drive.medium != Medium::Present {
-            return None;
-        }
-        let device = open(path).ok()?;
-        if detail == Detail::Labels {
-            return superblock::probe(&device);
-        }
-        let promptly = TimedReader::new(&device);
-        // A label that was read by half may be an old one: none is better.
-        superblock::probe(&promptly).filter(|_| !promptly.timed_out())
-    })
+/// Finds out what is on the volumes of a drive.
+struct LabelReader<'r> {
+    detail: Detail,
+    helper: &'r Helper,
+    /// The drive did not answer in time. It is not asked for its other volumes.
+    silent: Cell<bool>,
+}
+
+impl LabelReader<'_> {
+    fn content(&self, drive: &Drive, device: u64, path: &Path) -> Option<Content> {
+        udev::content(device).or_else(|| match self.detail {
+            Detail::NoLabels => None,
+            _ if drive.medium != Medium::Present || self.silent.get() => None,
+            Detail::QuickLabels => self.read(path, QUICK_READ_TIMEOUT),
+            Detail::Labels => self.read(path, READ_TIMEOUT),
+        })
+    }
+
+    fn read(&self, path: &Path, time: Duration) -> Option<Content> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let opened = self.helper.within(time, |deadline| self.helper.open(path, flags, deadline));
+        self.silent.set(opened.is_err());
+        let device = opened.ok()?.ok()?;
+        let reader = TimedReader::new(&device, time);
+        let content = superblock::probe(&reader);
+        self.silent.set(reader.timed_out());
+        // A label that was read in part may be an old one: none is better.
+        let is_whole = !reader.timed_out() && (self.detail == Detail::Labels || !reader.failed());
+        content.filter(|_| is_whole)
+    }
 }
 
 /// The kernel counts for a whole disk, not for each partition: what it tells is a volume's own only

@@ -8,3 +8,4 @@ pub(crate) mod resolve;
 pub(crate) mod snapshot;
 pub(crate) mod superblock;
 pub(crate) mod system_mounts;
+pub(crate) mod tape;

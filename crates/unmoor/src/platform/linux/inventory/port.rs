@@ -6,9 +6,9 @@
 //! of a hot-plug slot (Documentation/PCI/pci.rst), `remove` of a PCI function (sysfs-bus-pci).
 
 use crate::model::drive::Bus;
+use crate::platform::linux::inventory::tape;
 use crate::platform::linux::sys::pseudo_file::text_at;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::tape_session;
 use rustix::fs::CWD;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ impl Port {
         names
             .iter()
             .filter_map(|name| BlockDevice::of_name(name).ok())
-            .chain(tape_session::all())
+            .chain(tape::all())
             .filter(|place| Port::of(place).as_ref() == Some(self))
             .collect()
     }

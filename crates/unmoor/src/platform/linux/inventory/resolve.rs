@@ -1,87 +1,83 @@
 //! From what a user named to the one drive it means.
 
-use crate::deadline::{Cancel, Clock, Deadline};
-use crate::model::drive::Drive;
+use crate::model::drive::{Bus, Drive};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::target::Target;
+use crate::model::volume::Volume;
+use crate::platform::linux::helper::{FileFacts, Helper};
 use crate::platform::linux::inventory::describe::{Detail, drive};
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::snapshot::Snapshot;
-use crate::platform::linux::sys::errno;
+use crate::platform::linux::inventory::tape;
 use crate::platform::linux::sys::mountinfo::mount_of;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::{Linux, helper, tape_session};
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
+use crate::platform::linux::sys::{device_number, errno};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-/// The drive that `target` means.
-pub fn resolve(target: &Target) -> Result<Drive> {
-    let machine =
-        Snapshot::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
-    if let Some(place) = tape(target) {
-        return tape_session::drive(&place)
-            .map_err(|e| errno::error(e, &place.disk, "cannot be read"));
-    }
+/// Time for all that a target or a list asks of devices and file systems.
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// Timeout for the file at a path.
+const STAT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a target means, in the device tree.
+enum Place {
+    Disk(BlockDevice),
+    Tape(BlockDevice),
+}
+
+/// Returns the drive that `target` means.
+pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
+    let helper = helper.with_budget(BUDGET);
+    let machine = snapshot(&helper)?;
     let place = match target {
-        Target::Path(path) => by_path(&machine, path)?,
-        Target::Label(label) => by_content(&machine, target, |v| v.label.as_ref() == Some(label))?,
+        Target::Path(path) => by_path(&machine, path, &helper)?,
+        Target::Label(label) => {
+            by_content(&machine, target, |v| v.label.as_ref() == Some(label), &helper)?
+        }
         // libblkid compares UUIDs without regard to case: a FAT serial number may be typed either way.
-        Target::Uuid(uuid) => by_content(&machine, target, |v| {
-            v.uuid.as_ref().is_some_and(|u| u.eq_ignore_ascii_case(uuid))
-        })?,
-        Target::PartLabel(label) => by_link(target, "by-partlabel", label)?,
-        Target::PartUuid(uuid) => by_link(target, "by-partuuid", &uuid.to_ascii_lowercase())?,
+        Target::Uuid(uuid) => {
+            let same = |u: &String| u.eq_ignore_ascii_case(uuid);
+            by_content(&machine, target, |v| v.uuid.as_ref().is_some_and(same), &helper)?
+        }
+        Target::PartLabel(label) => by_link(target, "by-partlabel", label, &helper)?,
+        Target::PartUuid(uuid) => {
+            by_link(target, "by-partuuid", &uuid.to_ascii_lowercase(), &helper)?
+        }
         Target::Port(_) => by_port(target)?,
         Target::Simulated(_) => return Err(nothing(&target.to_string())),
     };
-    let place = below_mapping(place, &target.to_string())?;
-    drive(&machine, &place, Detail::QuickLabels)
-        .map_err(|e| errno::error(e, &place.disk, "cannot be read"))
-}
-
-/// The tape drive that `target` names, by its name, a node of it, or its port.
-fn tape(target: &Target) -> Option<BlockDevice> {
-    let given = match target {
-        Target::Path(given) => given,
-        Target::Port(name) => {
-            let port = Port::parse(name)?;
-            return tape_session::all()
-                .into_iter()
-                .find(|place| Port::of(place).as_ref() == Some(&port));
+    let failed = |errno, disk: &str| errno::error(errno, disk, "cannot be read");
+    match place {
+        Place::Tape(place) => tape::drive(&place, &helper).map_err(|e| failed(e, &place.disk)),
+        Place::Disk(place) => {
+            let place = below_mapping(place, &target.to_string())?;
+            drive(&machine, &place, Detail::QuickLabels, &helper)
+                .map_err(|e| failed(e, &place.disk))
         }
-        _ => return None,
-    };
-    if let Some(name) = given.to_str().filter(|name| !name.contains('/')) {
-        return tape_session::place(tape_session::plain_name(name)?).ok();
     }
-    // Elsewhere the mere look may set an automounter off.
-    if !Path::new(given).starts_with("/dev") {
-        return None;
-    }
-    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-    let stat = statx(CWD, given, flags, StatxFlags::TYPE).ok()?;
-    let is_character = u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFCHR;
-    let number =
-        tape_session::number(stat.stx_rdev_major, stat.stx_rdev_minor).filter(|_| is_character)?;
-    tape_session::by_number(number).ok()
 }
 
-/// Every drive of the machine.
+fn snapshot(helper: &Helper) -> Result<Snapshot> {
+    Snapshot::read(helper).map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))
+}
+
+/// Lists the drives of the machine.
 pub fn list(all: bool) -> Result<Vec<Drive>> {
-    let machine =
-        Snapshot::read().map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
+    let helper = Helper::new().with_budget(BUDGET);
+    let machine = snapshot(&helper)?;
     // A drive that leaves meanwhile is left out.
     let drives = disks()?.into_iter().filter_map(|place| {
-        let found = drive(&machine, &place, Detail::Labels).ok()?;
-        let empty_slot = matches!(place.bus(), crate::Bus::Virtual) && found.size.is_none();
+        let found = drive(&machine, &place, Detail::Labels, &helper).ok()?;
+        let empty_slot = matches!(place.bus(), Bus::Virtual) && found.size.is_none();
         (!empty_slot && (all || found.removable || found.hotplug)).then_some(found)
     });
-    let tapes = tape_session::all();
-    Ok(drives.chain(tapes.iter().filter_map(|place| tape_session::drive(place).ok())).collect())
+    let tapes = tape::all().into_iter().filter_map(|place| tape::drive(&place, &helper).ok());
+    Ok(drives.chain(tapes).collect())
 }
 
 /// The disks below `/sys/block` that are drives: mappings and arrays are volumes, and ram disks are
@@ -98,12 +94,16 @@ fn disks() -> Result<Vec<BlockDevice>> {
         .collect())
 }
 
-fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
+fn by_path(machine: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place> {
     let shown = given.to_string_lossy();
     // `sdb` is the drive, whatever file of that name lies here; `./sdb` is the file.
-    let plain = given.to_str().filter(|name| !name.contains('/'));
-    if let Some(place) = plain.and_then(|name| BlockDevice::of_name(name).ok()) {
-        return Ok(place);
+    if let Some(name) = given.to_str().filter(|name| !name.contains('/')) {
+        if let Some(tape) = tape::plain_name(name).and_then(|tape| tape::place(tape).ok()) {
+            return Ok(Place::Tape(tape));
+        }
+        if let Ok(disk) = BlockDevice::of_name(name) {
+            return Ok(Place::Disk(disk));
+        }
     }
     // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
     // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
@@ -112,48 +112,43 @@ fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
         let why = "belongs to an automounter, which has nothing mounted there";
         return Err(Error::new(ErrorKind::NoSuchTarget, shown, why));
     }
-    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let stat = statx(found(given)?, c"", flags, wanted).map_err(|e| unreachable_path(e, given))?;
-    match u32::from(stat.stx_mode) & libc::S_IFMT {
-        libc::S_IFBLK => {
-            let device = u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor);
-            BlockDevice::of(device).map_err(|_| {
-                Error::new(ErrorKind::NoSuchTarget, shown, "no drive is behind this device node")
+    let file = stat(given, helper)?;
+    match file.kind {
+        FileType::BlockDevice => BlockDevice::of(file.node).map(Place::Disk).map_err(|_| {
+            let why = "no drive is behind this device node";
+            Error::new(ErrorKind::NoSuchTarget, shown, why)
+        }),
+        FileType::CharacterDevice => {
+            let (major, minor) = (file.node >> 32, file.node & 0xffff_ffff);
+            let number = u32::try_from(major).ok().zip(u32::try_from(minor).ok());
+            let tape = number.and_then(|(major, minor)| device_number::of_tape(major, minor));
+            tape.and_then(|tape| tape::by_number(tape).ok()).map(Place::Tape).ok_or_else(|| {
+                let why = "is a character device, and no drive that unmoor knows";
+                Error::new(ErrorKind::NotSupported, shown, why)
             })
         }
-        libc::S_IFCHR => Err(Error::new(
-            ErrorKind::NotSupported,
-            shown,
-            "is a character device, and no drive that unmoor knows",
-        )),
         kind => {
-            let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
-            let image =
-                (kind == libc::S_IFREG).then(|| machine.loop_for_file(device, stat.stx_ino));
-            if let Some(attached) = image.flatten() {
-                return BlockDevice::of_name(&attached.name).map_err(|_| nothing(&shown));
+            let is_file = kind == FileType::RegularFile;
+            let image = is_file.then(|| machine.loop_for_file(file.device, file.inode)).flatten();
+            if let Some(attached) = image {
+                let disk = BlockDevice::of_name(&attached.name);
+                return disk.map(Place::Disk).map_err(|_| nothing(&shown));
             }
-            BlockDevice::of(machine.backing_device_of_file(device, stat.stx_mnt_id))
-                .map_err(|_| on_no_drive(machine, stat.stx_mnt_id, &shown))
+            BlockDevice::of(machine.backing_device_of_file(file.device, file.mount))
+                .map(Place::Disk)
+                .map_err(|_| on_no_drive(machine, file.mount, &shown))
         }
     }
 }
 
-/// What is at this path, without opening it (`O_PATH`, which sets no automounter off either). The way
-/// there may lead through a file system whose server does not answer: a child takes it.
-fn found(given: &OsStr) -> Result<OwnedFd> {
-    let (clock, cancel) = (Linux::new(), Cancel::new());
-    let mut watch = |_| {};
-    let mut deadline = Deadline::until(&clock, clock.now() + LOOK, &cancel, &mut watch);
-    let found = helper::open(Path::new(given), OFlags::PATH, &mut deadline);
+/// Returns facts about what is at this path, without opening it (`O_PATH`, which sets no automounter off
+/// either).
+fn stat(given: &OsStr, helper: &Helper) -> Result<FileFacts> {
+    let found = helper.within(STAT_TIMEOUT, |deadline| helper.stat(Path::new(given), deadline));
     let found =
         found.map_err(|error| error.with_subject(&given.to_string_lossy()).with_help(LATE))?;
     found.map_err(|errno| unreachable_path(errno, given))
 }
-
-/// How long a path is looked for.
-const LOOK: Duration = Duration::from_secs(5);
 
 const LATE: &str =
     "a file system on the way to it may wait for its server: name the drive (`unmoor list`)";
@@ -172,10 +167,14 @@ pub fn port(target: &Target) -> Result<Port> {
     }
 }
 
-/// The first drive that is plugged in there; what else is there are its siblings.
-fn by_port(target: &Target) -> Result<BlockDevice> {
+/// Returns the first drive that is plugged in there; what else is there are its siblings.
+fn by_port(target: &Target) -> Result<Place> {
     let port = port(target)?;
-    port.disks().into_iter().next().ok_or_else(|| {
+    let is_there = |place: &BlockDevice| Port::of(place).as_ref() == Some(&port);
+    if let Some(tape) = tape::all().into_iter().find(is_there) {
+        return Ok(Place::Tape(tape));
+    }
+    port.disks().into_iter().next().map(Place::Disk).ok_or_else(|| {
         Error::new(ErrorKind::NoSuchTarget, port.to_string(), "no drive is attached there")
             .with_help(format!("if it was powered off: unmoor attach {port}"))
     })
@@ -226,11 +225,12 @@ fn on_no_drive(machine: &Snapshot, mount: u64, given: &str) -> Error {
 fn by_content(
     machine: &Snapshot,
     target: &Target,
-    wanted: impl Fn(&crate::Volume) -> bool,
-) -> Result<BlockDevice> {
+    wanted: impl Fn(&Volume) -> bool,
+    helper: &Helper,
+) -> Result<Place> {
     let mut found: Vec<(BlockDevice, String)> = Vec::new();
     for place in disks()? {
-        let Ok(drive) = drive(machine, &place, Detail::Labels) else { continue };
+        let Ok(drive) = drive(machine, &place, Detail::Labels, helper) else { continue };
         if let Some(volume) = drive.volumes.iter().find(|v| wanted(v)) {
             found.push((place, volume.name.clone()));
         }
@@ -242,7 +242,7 @@ fn by_content(
         if own.is_empty() { found.iter().collect() } else { own };
     match found[..] {
         [] => Err(nothing(&target.to_string())),
-        [(place, _)] => Ok(place.clone()),
+        [(place, _)] => Ok(Place::Disk(place.clone())),
         ref several => {
             let names: Vec<&str> = several.iter().map(|(_, volume)| &**volume).collect();
             Err(Error::new(
@@ -256,7 +256,7 @@ fn by_content(
 }
 
 /// A name in the partition table: udev's links are the only directory of those.
-fn by_link(target: &Target, directory: &str, name: &str) -> Result<BlockDevice> {
+fn by_link(target: &Target, directory: &str, name: &str, helper: &Helper) -> Result<Place> {
     let mut encoded = String::new();
     for c in name.chars() {
         match c {
@@ -268,10 +268,9 @@ fn by_link(target: &Target, directory: &str, name: &str) -> Result<BlockDevice> 
         }
     }
     let link = Path::new("/dev/disk").join(directory).join(encoded);
-    let stat = statx(CWD, &link, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)
-        .map_err(|_| nothing(&target.to_string()))?;
-    BlockDevice::of(u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor))
-        .map_err(|_| nothing(&target.to_string()))
+    let found = helper.within(STAT_TIMEOUT, |deadline| helper.stat(&link, deadline));
+    let node = found.map_or(0, |file| file.map_or(0, |file| file.node));
+    BlockDevice::of(node).map(Place::Disk).map_err(|_| nothing(&target.to_string()))
 }
 
 /// A mapping or an array is not a drive: what lies below it is, if that is one only.

@@ -1,92 +1,101 @@
 //! What is mounted, swapped to and attached on this machine, and which device stands behind a file.
 
 use crate::model::volume::Mount;
-use crate::platform::linux::inventory::btrfs::Member;
-use crate::platform::linux::inventory::{btrfs, loop_devices};
+use crate::platform::linux::helper::Helper;
+use crate::platform::linux::inventory::btrfs::{self, Member};
+use crate::platform::linux::inventory::loop_devices::{LoopDevice, loop_devices};
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::{mountinfo, swaps};
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Timeout for the `stat` of one path.
+const STAT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The state of the machine that every drive is described from, read once.
 pub struct Snapshot {
     /// Every mount of our namespace.
     pub mounts: Vec<MountInfo>,
+    /// The block device behind each of them.
+    backing: Vec<u64>,
     /// Swap in use, with the device number of the partition, or of the file system a swap file lies on.
     pub(crate) swaps: Vec<(u64, PathBuf)>,
     /// The devices of each mounted file system that has several.
     pub(crate) btrfs: Vec<Vec<Member>>,
     /// Attached loop devices, with the file system their image lies on.
-    pub(crate) loops: Vec<loop_devices::LoopDevice>,
+    pub(crate) loops: Vec<LoopDevice>,
     /// The block device behind the file system of each of those images; 0 when we may not ask.
     images: Vec<u64>,
 }
 
 impl Snapshot {
     /// Reads it.
-    pub fn read() -> Result<Snapshot, Errno> {
+    pub fn read(helper: &Helper) -> Result<Snapshot, Errno> {
         let mounts = mountinfo::read_self()?;
-        let (loops, btrfs) = (loop_devices::loop_devices(), btrfs::mounted_over_several());
+        let backing = mounts.iter().map(|line| backing_device_number(line, helper)).collect();
         let (swaps, images) = (Vec::new(), Vec::new());
-        let mut machine = Snapshot { mounts, swaps, loops, btrfs, images };
-        machine.swaps = swaps::active()
-            .into_iter()
-            .filter_map(|path| {
-                Some((machine.backing_device_of_path(device_of(&path)?, &path), path))
-            })
-            .collect();
-        let behind = |a: &loop_devices::LoopDevice| match a.lies_on {
+        let (loops, btrfs) = (loop_devices(helper), btrfs::mounted_over_several());
+        let mut machine = Snapshot { mounts, backing, swaps, btrfs, loops, images };
+        let swap = |path: PathBuf| {
+            let device = device_of(&path, helper)?;
+            Some((machine.backing_device_of_path(device, &path, helper), path))
+        };
+        let swaps = swaps::active().into_iter().filter_map(swap).collect();
+        let behind = |attached: &LoopDevice| match attached.lies_on {
             0 => 0,
-            device => machine.backing_device_of_path(device, &a.image),
+            device => machine.backing_device_of_path(device, &attached.image, helper),
         };
         machine.images = machine.loops.iter().map(behind).collect();
+        machine.swaps = swaps;
         Ok(machine)
+    }
+
+    fn mounts_with_backing(&self) -> impl Iterator<Item = (&MountInfo, u64)> {
+        self.mounts.iter().zip(self.backing.iter().copied())
     }
 
     /// The block device behind a device number that `stat(2)` gave: the same, but for anonymous ones.
     pub fn backing_device(&self, device: u64) -> u64 {
-        let anonymous = |line: &&MountInfo| device >> 32 == 0 && line.device == device;
-        self.mounts.iter().find(anonymous).map_or(device, |line| self.backing_device_number(line))
+        let anonymous = |(line, _): &(&MountInfo, u64)| device >> 32 == 0 && line.device == device;
+        self.mounts_with_backing().find(anonymous).map_or(device, |(_, backing)| backing)
     }
 
     /// The block device behind a file: each subvolume of a btrfs has an anonymous number of its own,
     /// which mountinfo does not know, so the mount the file is on is asked.
     pub fn backing_device_of_file(&self, device: u64, mount: u64) -> u64 {
-        let line = self.mounts.iter().find(|line| device >> 32 == 0 && line.id == mount);
-        line.map(|line| self.backing_device_number(line))
+        let on = |(line, _): &(&MountInfo, u64)| device >> 32 == 0 && line.id == mount;
+        self.mounts_with_backing()
+            .find(on)
+            .map(|(_, backing)| backing)
             .filter(|found| found >> 32 != 0)
             .unwrap_or_else(|| self.backing_device(device))
     }
 
     /// The block device behind a file, by its path: a subvolume that is not mounted by itself has a
     /// number that no mount has, and the mount that the path leads over is taken then.
-    fn backing_device_of_path(&self, device: u64, path: &Path) -> u64 {
+    fn backing_device_of_path(&self, device: u64, path: &Path, helper: &Helper) -> u64 {
         let found = self.backing_device(device);
+        if found >> 32 != 0 {
+            return found;
+        }
         let over = mountinfo::mount_of(&self.mounts, path)
             .filter(|line| mountinfo::source_is_device(line));
         match over {
             // The path is only a name, and may lead elsewhere by now; in a directory of that subvolume
-            // it does not.
-            Some(line) if found >> 32 == 0 && device_in(path) == Some(device) => {
-                self.backing_device_number(line)
+            // it does not. A deleted file has such a directory too.
+            Some(line) if path.parent().and_then(|dir| device_of(dir, helper)) == Some(device) => {
+                self.backing_device_of_file(0, line.id)
             }
             _ => found,
         }
     }
 
-    /// The device that a mount with an anonymous number (btrfs) comes from.
-    fn backing_device_number(&self, line: &MountInfo) -> u64 {
-        if line.device >> 32 != 0 || !mountinfo::source_is_device(line) {
-            return line.device;
-        }
-        device_of(Path::new(&line.source)).unwrap_or(line.device)
-    }
-
     /// The mounts of this device.
     pub(crate) fn mounts_of(&self, device: u64) -> Vec<Mount> {
-        let here = |line: &&MountInfo| self.backing_device_number(line) == device;
-        self.mounts.iter().filter(here).map(|line| line.to_mount(&self.mounts)).collect()
+        let here = self.mounts_with_backing().filter(|(_, backing)| *backing == device);
+        here.map(|(line, _)| line.to_mount(&self.mounts)).collect()
     }
 
     /// The members of the file system over several devices that this one belongs to.
@@ -96,29 +105,30 @@ impl Snapshot {
     }
 
     /// Loop devices over a file on this device.
-    pub(crate) fn loops_on(&self, device: u64) -> impl Iterator<Item = &loop_devices::LoopDevice> {
+    pub(crate) fn loops_on(&self, device: u64) -> impl Iterator<Item = &LoopDevice> {
         let on = move |behind: u64| behind != 0 && behind == device;
         self.loops.iter().zip(&self.images).filter(move |(_, b)| on(**b)).map(|(a, _)| a)
     }
 
     /// The loop device over this file.
-    pub fn loop_for_file(&self, device: u64, inode: u64) -> Option<&loop_devices::LoopDevice> {
+    pub fn loop_for_file(&self, device: u64, inode: u64) -> Option<&LoopDevice> {
         self.loops.iter().find(|a| (a.lies_on, a.inode) == (device, inode) && inode != 0)
     }
 }
 
-/// The device number a path stands for: a device node's own, or that of the file system it lies on.
-pub fn device_of(path: &Path) -> Option<u64> {
-    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-    let stat = statx(CWD, path, flags, StatxFlags::TYPE).ok()?;
-    let is_device = u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFBLK;
-    Some(match is_device {
-        true => u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor),
-        false => u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
-    })
+/// The device that a mount with an anonymous number (btrfs) comes from.
+fn backing_device_number(line: &MountInfo, helper: &Helper) -> u64 {
+    if line.device >> 32 != 0 || !mountinfo::source_is_device(line) {
+        return line.device;
+    }
+    device_of(Path::new(&line.source), helper).unwrap_or(line.device)
 }
 
-/// The device number of the directory that this path is in: a deleted file has one too.
-fn device_in(path: &Path) -> Option<u64> {
-    device_of(path.parent()?)
+/// The device number a path stands for: a device node's own, or that of the file system it lies on.
+fn device_of(path: &Path, helper: &Helper) -> Option<u64> {
+    let facts = helper.within(STAT_TIMEOUT, |deadline| helper.stat(path, deadline)).ok()?.ok()?;
+    Some(match facts.kind {
+        FileType::BlockDevice => facts.node,
+        _ => facts.device,
+    })
 }

@@ -6,9 +6,11 @@ use crate::model::drive::{Bus, Port as Vacancy};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
-use crate::platform::linux::helper;
+use crate::platform::linux::helper::request::Request;
+use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::port;
 use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::sys::clock::within;
 use crate::platform::linux::sys::pseudo_file::{number_at, text_at};
 use crate::platform::linux::sys::sysfs::SysfsDir;
 use crate::platform::linux::sys::{errno, usbfs};
@@ -24,6 +26,9 @@ const WITHOUT_POWER: Duration = Duration::from_millis(500);
 
 /// How long each method gets until the device shows: debouncing, a reset, and a disk that spins up.
 const ENUMERATE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Timeout for the answer of one hub, which usbfs gives a second.
+const HUB_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Once a device is there, its drives follow: usb-storage waits a second before it looks.
 const DRIVES: Duration = Duration::from_secs(15);
@@ -90,11 +95,12 @@ pub fn attach(port: &Port, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let done = StepOutcome::skipped("it is already attached");
         return await_drives(port, deadline).map(|()| done);
     }
-    check_port(port)?;
+    let helper = Helper::new();
+    check_port(port, &helper, deadline)?;
     let mut done = StepOutcome::default();
     for &method in methods(port) {
         let name = method.name(port);
-        match carry_out(method, port, deadline)? {
+        match carry_out(method, port, &helper, deadline)? {
             Ok(()) => done.attempts.push(Attempt::accepted(name)),
             Err(errno) => {
                 let failed = errno::error(errno, port.to_string(), &name);
@@ -121,14 +127,14 @@ pub fn attach(port: &Port, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
 }
 
 /// Is there such a port, and something in it: as far as it can be asked without a change.
-fn check_port(port: &Port) -> Result<()> {
+fn check_port(port: &Port, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
     let none = |what: &str| Error::new(ErrorKind::NoSuchTarget, port.to_string(), what.to_string());
     let empty = || Error::new(ErrorKind::NoMedium, port.to_string(), "nothing is plugged in there");
     match port {
         Port::Usb(name) => {
             let socket = HubPort::of(name).ok_or_else(|| none("there is no such USB port"))?;
             // A hub that may not be asked is found out by the methods.
-            if socket.is_connected() == Ok(false) {
+            if socket.is_connected(helper, deadline)? == Ok(false) {
                 return Err(empty());
             }
         }
@@ -153,15 +159,16 @@ fn check_port(port: &Port) -> Result<()> {
 fn carry_out(
     method: Method,
     port: &Port,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
-) -> Result<Result<(), Errno>> {
+) -> CallResult<()> {
     match (method, port) {
         (Method::PortDisable, Port::Usb(name)) => {
             let Some(socket) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
             let file = socket.directory().join("disable");
             power_cycle(
-                |deadline| write(&file, b"1", deadline),
-                || write_now(&file, b"0"),
+                |deadline| write(&file, b"1", helper, deadline),
+                |deadline| write(&file, b"0", helper, deadline),
                 deadline,
             )
         }
@@ -171,11 +178,11 @@ fn carry_out(
                 Err(errno) => return Ok(Err(errno)),
             };
             let (hub, number) = hub;
-            let off = |deadline: &mut Deadline<'_>| {
-                let call = || usbfs::power(&hub, number, false).map(|()| [0; 8]);
-                Ok(helper::run(deadline, |_| {}, &[hub.as_fd()], call)?.map(drop))
+            let power = |on| {
+                let request = Request::HubPower { hub: hub.as_fd(), port: number, on };
+                move |deadline: &mut Deadline<'_>| helper.run(&request, deadline)
             };
-            power_cycle(off, || usbfs::power(&hub, number, true), deadline)
+            power_cycle(power(false), power(true), deadline)
         }
         (Method::RebindHub, Port::Usb(name)) => {
             let Some(socket) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
@@ -186,58 +193,56 @@ fn carry_out(
             let interface = socket.interface.into_bytes();
             let (unbind, bind) = (driver.join("unbind"), driver.join("bind"));
             power_cycle(
-                |deadline| write(&unbind, &interface, deadline),
-                || write_now(&bind, &interface),
+                |deadline| write(&unbind, &interface, helper, deadline),
+                |deadline| write(&bind, &interface, helper, deadline),
                 deadline,
             )
         }
-        (Method::HostScan, Port::Scsi([host, channel, target, unit])) => {
-            write(&scan_file(*host), format!("{channel} {target} {unit}").as_bytes(), deadline)
-        }
+        (Method::HostScan, Port::Scsi([host, channel, target, unit])) => write(
+            &scan_file(*host),
+            format!("{channel} {target} {unit}").as_bytes(),
+            helper,
+            deadline,
+        ),
         (Method::SlotPower, Port::Slot(device)) => match port::slot(device) {
-            Some(slot) => write(&slot.join("power"), b"1", deadline),
+            Some(slot) => write(&slot.join("power"), b"1", helper, deadline),
             None => Ok(Err(Errno::NODEV)),
         },
         (Method::BusRescan, Port::Slot(name) | Port::Pci(name)) => {
-            write(&rescan_file(name), b"1", deadline)
+            write(&rescan_file(name), b"1", helper, deadline)
         }
         _ => Ok(Err(Errno::OPNOTSUPP)),
     }
 }
 
-type CallResult = Result<Result<(), Errno>>;
+/// Time for switching a port on again after the deadline has passed.
+const SWITCH_ON_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Off, a moment, on; on in any case, whatever the deadline says, so that no port stays dead.
 fn power_cycle(
-    off: impl FnOnce(&mut Deadline<'_>) -> CallResult,
-    on: impl FnOnce() -> std::result::Result<(), Errno>,
+    off: impl FnOnce(&mut Deadline<'_>) -> CallResult<()>,
+    on: impl FnOnce(&mut Deadline<'_>) -> CallResult<()>,
     deadline: &mut Deadline<'_>,
-) -> CallResult {
+) -> CallResult<()> {
     let switched_off = off(deadline);
     let paused = match &switched_off {
         Ok(Ok(())) => deadline.sleep(WITHOUT_POWER),
         _ => Ok(()),
     };
-    let switched_on = on();
+    let switched_on = within(SWITCH_ON_TIMEOUT, on);
     match (switched_off?, paused) {
         (Err(errno), _) => Ok(Err(errno)),
         (Ok(()), Err(stopped)) => Err(stopped),
-        (Ok(()), Ok(())) => Ok(switched_on),
+        (Ok(()), Ok(())) => switched_on,
     }
 }
 
-fn write_now(file: &Path, text: &[u8]) -> std::result::Result<(), Errno> {
-    let file = openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::io::write(&file, text).map(drop)
-}
-
-fn write(file: &Path, text: &[u8], deadline: &mut Deadline<'_>) -> CallResult {
+fn write(file: &Path, text: &[u8], helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<()> {
     let file = match openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(errno) => return Ok(Err(errno)),
     };
-    let write = || rustix::io::write(&file, text).map(|_| [0; 8]);
-    Ok(helper::run(deadline, |_| {}, &[file.as_fd()], write)?.map(drop))
+    helper.run(&Request::Write { file: file.as_fd(), text }, deadline)
 }
 
 fn wait_for_device(port: &Port, deadline: &mut Deadline<'_>) -> Result<bool> {
@@ -308,9 +313,13 @@ impl HubPort {
         Ok((usbfs::open(&SysfsDir::open(&*self.hub)?)?, self.number))
     }
 
-    fn is_connected(&self) -> std::result::Result<bool, Errno> {
-        let (hub, number) = self.open_hub()?;
-        usbfs::is_connected(hub, number)
+    fn is_connected(&self, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<bool> {
+        let (hub, port) = match self.open_hub() {
+            Ok(opened) => opened,
+            Err(errno) => return Ok(Err(errno)),
+        };
+        let request = Request::HubConnected { hub: hub.as_fd(), port };
+        Ok(helper.call(&request, deadline)?.map(|[connected, ..]| connected == 1))
     }
 
     /// Does anything else hang on the hub.
@@ -347,6 +356,7 @@ pub fn detached_devices() -> Result<Vec<Vacancy>> {
 /// Ports of hubs that say they are connected, and have no device.
 fn usb() -> Result<Vec<Vacancy>> {
     let devices = Path::new("/sys/bus/usb/devices");
+    let helper = Helper::new();
     let mut found = Vec::new();
     for interface in names(devices).into_iter().filter(|name| name.contains(':')) {
         let directory = devices.join(&interface);
@@ -361,7 +371,11 @@ fn usb() -> Result<Vec<Vacancy>> {
                 Some(root) => format!("{root}-{number}"),
                 None => format!("{hub}.{number}"),
             };
-            let connected = HubPort::of(&device).ok_or(Errno::NODEV).and_then(|s| s.is_connected());
+            let connected = match HubPort::of(&device) {
+                Some(port) => within(HUB_TIMEOUT, |deadline| port.is_connected(&helper, deadline)),
+                None => Ok(Err(Errno::NODEV)),
+            };
+            let connected = connected.unwrap_or(Err(Errno::TIMEDOUT));
             match connected {
                 Ok(true) => found.push(detached_port(Port::Usb(device), Bus::Usb)),
                 Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
@@ -428,9 +442,9 @@ mod tests {
         let (clock, cancel, on) = (Linux::new(), Cancel::new(), Cell::new(false));
         let mut watch = |_| {};
         let mut deadline = Deadline::until(&clock, clock.now(), &cancel, &mut watch);
-        let switch_on = || {
+        let switch_on = |_: &mut Deadline<'_>| {
             on.set(true);
-            Ok(())
+            Ok(Ok(()))
         };
         let error = power_cycle(|_| Ok(Ok(())), switch_on, &mut deadline).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);

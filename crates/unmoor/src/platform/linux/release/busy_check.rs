@@ -6,12 +6,11 @@ use crate::model::drive::Drive;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
-use crate::model::volume::Mount;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
+use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::blockers;
 use crate::platform::linux::blockers::mounts::other_namespaces;
 use crate::platform::linux::blockers::scan::shared_scan::{DriveUsage, drive_usage};
+use crate::platform::linux::helper::Helper;
 use crate::platform::linux::release::{teardown, umount};
 use crate::platform::linux::sys::{errno, fuse, mountinfo, nbd};
 use std::time::Duration;
@@ -26,6 +25,7 @@ const SCAN_BUDGET: Duration = Duration::from_secs(5);
 pub fn check_volume(
     drive: &Drive,
     volume: &Volume,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<StepOutcome> {
     let mut done = StepOutcome::default();
@@ -34,12 +34,12 @@ pub fn check_volume(
             check_under_dependents(drive, volume, mount, deadline)?;
             continue;
         }
-        umount::probe(mount, deadline)?;
+        umount::probe(mount, helper, deadline)?;
         done.merge(StepOutcome::via(
             Attempt::accepted("umount2(MNT_EXPIRE)").with_detail(mount.path.display().to_string()),
         ));
     }
-    done.merge(teardown::probe(drive, volume)?);
+    done.merge(teardown::probe(drive, volume, helper, deadline)?);
     // Neither tells how often it is open.
     if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop)
         && let Some(scan) = processes_on(drive, &[&volume.name], deadline)?

@@ -4,15 +4,18 @@ use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Drive, DriveKind};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
-use crate::model::step::Action;
-use crate::model::step::Attempt;
+use crate::model::step::{Action, Attempt};
+use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::request::{DeviceCall, Request};
+use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::inventory::tape;
+use crate::platform::linux::sys::device_number;
 use crate::platform::linux::sys::mtio::Operation;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{blkdev, cdrom, loop_ioctl, mtio, nbd, sg};
-use crate::platform::linux::{helper, tape_session};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::path::PathBuf;
 
@@ -60,6 +63,22 @@ impl Method {
                 None => "sysfs remove".into(),
             },
         }
+    }
+
+    /// Returns the call that takes the device alone, if the method is one.
+    fn device_call(self) -> Option<DeviceCall> {
+        Some(match self {
+            Method::UnlockDoor => DeviceCall::UnlockDoor,
+            Method::CdromEject => DeviceCall::OpenTray,
+            Method::CloseTray => DeviceCall::CloseTray,
+            Method::LoopDetach => DeviceCall::DetachLoop,
+            Method::NbdDisconnect => DeviceCall::DisconnectNbd,
+            Method::NbdClearSocket => DeviceCall::ClearNbdSocket,
+            Method::Tape(Operation::Offline) => DeviceCall::TapeOffline,
+            Method::Tape(Operation::Unlock) => DeviceCall::TapeUnlock,
+            Method::Tape(Operation::Load) => DeviceCall::TapeLoad,
+            Method::Scsi(_) | Method::SysfsRemove => return None,
+        })
     }
 
     /// Is this one a preparation: its refusal is no reason not to try what follows. Many USB bridges do
@@ -127,14 +146,15 @@ pub fn perform(
     drive: &Drive,
     action: Option<Action>,
     methods: &[Method],
-    device: &mut Option<OwnedFd>,
+    device: &mut Option<Device>,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<StepOutcome> {
     let mut done = StepOutcome::default();
     let mut refusal = None;
     for &method in methods {
         let name = method.name(drive);
-        match attempt(drive, method, device, deadline)? {
+        match attempt(drive, method, device, helper, deadline)? {
             Ok(()) => {
                 done.attempts.push(Attempt::accepted(name));
                 if !action.is_some_and(|action| method.is_preparatory(action)) {
@@ -245,22 +265,17 @@ impl MethodError {
 fn attempt(
     drive: &Drive,
     method: Method,
-    device: &mut Option<OwnedFd>,
+    device: &mut Option<Device>,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<Result<(), MethodError>> {
     let gone = || Error::new(ErrorKind::Gone, &drive.name, "is not open any more");
     let result = {
         let fd = device.as_ref().ok_or_else(gone)?.as_fd();
-        match method {
-            Method::UnlockDoor => call(deadline, fd, || cdrom::lock_door(fd, false))?,
-            Method::CdromEject => call(deadline, fd, || cdrom::eject(fd))?,
-            Method::CloseTray => call(deadline, fd, || cdrom::close_tray(fd))?,
-            Method::LoopDetach => call(deadline, fd, || loop_ioctl::detach(fd))?,
-            Method::NbdDisconnect => call(deadline, fd, || nbd::disconnect(fd))?,
-            Method::NbdClearSocket => call(deadline, fd, || nbd::clear_socket(fd))?,
-            Method::SysfsRemove => remove(drive, deadline)?,
-            Method::Tape(operation) => call(deadline, fd, || mtio::operate(fd, operation))?,
-            Method::Scsi(command) => return scsi(fd, command, deadline),
+        match (method, method.device_call()) {
+            (Method::Scsi(command), _) => return scsi(fd, command, helper, deadline),
+            (_, Some(call)) => helper.device_call(fd, call, deadline)?.map(drop),
+            (_, None) => remove(drive, helper, deadline)?,
         }
     };
     match (method, result) {
@@ -279,14 +294,6 @@ fn attempt(
     }
 }
 
-fn call(
-    deadline: &mut Deadline<'_>,
-    needs: BorrowedFd<'_>,
-    mut call: impl FnMut() -> Result<(), Errno>,
-) -> Result<Result<(), Errno>> {
-    Ok(helper::run(deadline, |_| {}, &[needs], || call().map(|()| [0; 8]))?.map(drop))
-}
-
 /// Tells a drive itself to write what it has in a cache of its own.
 ///
 /// `fsync` on the device does so too, but only where the kernel knows of the cache
@@ -300,6 +307,7 @@ pub fn synchronize(
     drive: &Drive,
     node: &SysfsDir,
     fd: BorrowedFd<'_>,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<Option<Attempt>> {
     let known = node.text("queue/write_cache").is_some_and(|cache| cache == "write back");
@@ -307,7 +315,7 @@ pub fn synchronize(
         return Ok(None);
     }
     let name = Command::SynchronizeCache.name();
-    match scsi(fd, Command::SynchronizeCache, deadline)? {
+    match scsi(fd, Command::SynchronizeCache, helper, deadline)? {
         Ok(()) => Ok(Some(Attempt::accepted(name))),
         Err(refused) if refused.kind == ErrorKind::Unwritten => {
             let attempts = vec![Attempt::failed(name, refused.words.clone())];
@@ -323,15 +331,14 @@ pub fn synchronize(
 fn scsi(
     fd: BorrowedFd<'_>,
     command: Command,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<Result<(), MethodError>> {
     let mut again = 3;
     loop {
         let timeout = deadline.remaining();
-        let send = || sg::send(fd, command, timeout).map(ScsiResponse::to_bytes);
-        let sent = helper::run(deadline, |_| {}, &[fd], send)?;
-        let answer = match sent {
-            Ok(bytes) => ScsiResponse::from_bytes(bytes),
+        let answer = match helper.scsi(fd, command, timeout, deadline)? {
+            Ok(answer) => answer,
             Err(errno) => return Ok(Err(MethodError::errno(errno))),
         };
         match answer {
@@ -339,10 +346,10 @@ fn scsi(
             answer => {
                 if answer == ScsiResponse::Good
                     && command == Command::Eject
-                    && is_empty(fd, deadline)?
+                    && is_empty(fd, helper, deadline)?
                 {
                     // Lets the kernel see that the medium and its partitions are gone.
-                    call(deadline, fd, || blkdev::reread_partitions(fd))?.ok();
+                    helper.device_call(fd, DeviceCall::RereadPartitions, deadline)?.ok();
                 }
                 return Ok(MethodError::answer(command, answer).map_or(Ok(()), Err));
             }
@@ -352,11 +359,10 @@ fn scsi(
 
 /// Does the drive say that there is no medium. One that has only stopped would be started again by a look
 /// at its partitions (`sd_spinup_disk` of the kernel's `sd.c`).
-fn is_empty(fd: BorrowedFd<'_>, deadline: &mut Deadline<'_>) -> Result<bool> {
+fn is_empty(fd: BorrowedFd<'_>, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<bool> {
     for _ in 0..4 {
         let timeout = deadline.remaining();
-        let ask = || sg::send(fd, Command::TestUnitReady, timeout).map(ScsiResponse::to_bytes);
-        match helper::run(deadline, |_| {}, &[fd], ask)?.map(ScsiResponse::from_bytes) {
+        match helper.scsi(fd, Command::TestUnitReady, timeout, deadline)? {
             Ok(ScsiResponse::Check(sense)) if sense.transient() => {}
             answer => {
                 return Ok(matches!(answer, Ok(ScsiResponse::Check(sense)) if sense.no_medium()));
@@ -368,19 +374,18 @@ fn is_empty(fd: BorrowedFd<'_>, deadline: &mut Deadline<'_>) -> Result<bool> {
 
 /// The port's own file that takes what is plugged in off its bus.
 fn removal(drive: &Drive) -> Option<(PathBuf, &'static str)> {
-    let place = match tape_session::is_tape(drive.id.device) {
-        true => tape_session::by_number(drive.id.device),
+    let place = match device_number::is_tape(drive.id.device) {
+        true => tape::by_number(drive.id.device),
         false => BlockDevice::of(drive.id.device),
     };
     Port::of(&place.ok()?)?.removal()
 }
 
-fn remove(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
+fn remove(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<()> {
     let Some((file, text)) = removal(drive) else { return Ok(Err(Errno::OPNOTSUPP)) };
-    use rustix::fs::{CWD, Mode, OFlags, openat};
     let file = match openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(errno) => return Ok(Err(errno)),
     };
-    call(deadline, file.as_fd(), || rustix::io::write(&file, text.as_bytes()).map(drop))
+    helper.run(&Request::Write { file: file.as_fd(), text: text.as_bytes() }, deadline)
 }

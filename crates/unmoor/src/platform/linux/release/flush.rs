@@ -1,55 +1,85 @@
-//! Writing out what is in the cache, and remembering what could not be written.
+//! Writing out what is in the cache: of a volume, and of the drive itself.
 
 use crate::deadline::Deadline;
-use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::drive::Drive;
+use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
-use crate::model::volume::Mount;
-use crate::model::volume::Volume;
-use crate::platform::linux::helper;
+use crate::model::volume::{Mount, Volume, VolumeKind};
+use crate::platform::linux::helper::Helper;
+use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::request::{DeviceCall, Request};
+use crate::platform::linux::release::drive_errors::gone;
 use crate::platform::linux::release::eject::synchronize;
 use crate::platform::linux::release::umount;
-use crate::platform::linux::session::{LinuxSession, gone};
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
-use crate::platform::linux::sys::{blkdev, errno, sg, writeback};
-use rustix::fd::{AsFd, OwnedFd};
+use crate::platform::linux::sys::sysfs::SysfsDir;
+use crate::platform::linux::sys::{errno, writeback};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-impl LinuxSession {
-    /// Tells the watcher how much is still to be written, and the deadline that something moves.
-    pub(crate) fn progress(disk: u64) -> impl FnMut(&mut Deadline<'_>) {
-        move |deadline| {
-            if let Some(left) = writeback::unwritten(disk).or_else(writeback::unwritten_anywhere) {
-                deadline.report_remaining(left);
-            }
+/// Flushes the volumes of a drive and the drive.
+pub struct Flusher<'s> {
+    pub drive: &'s Drive,
+    /// The drive's directory in sysfs.
+    pub node: &'s SysfsDir,
+    /// `None` once the drive has been closed.
+    pub device: Option<&'s Device>,
+    pub helper: &'s Helper,
+}
+
+/// Returns a callback that reports how much is still to be written, and so whether anything moves.
+pub fn progress(disk: u64) -> impl FnMut(&mut Deadline<'_>) {
+    move |deadline| {
+        if let Some(left) = writeback::unwritten(disk).or_else(writeback::unwritten_anywhere) {
+            deadline.report_remaining(left);
         }
     }
+}
 
-    /// A failed write, with what became of the drive: there may be none to write to any more.
-    pub(crate) fn record_write_error(&mut self, error: Error) -> Error {
-        if error.kind() != ErrorKind::Unwritten {
-            return error;
-        }
-        if self.is_gone() {
-            let attempts = error.attempts().to_vec();
-            return gone(&self.drive).append_detail(&error).with_attempts(attempts);
-        }
-        self.unwritten.get_or_insert_with(|| error.clone());
-        error
-    }
-
-    pub(crate) fn fsync(
-        &mut self,
-        what: &str,
-        device: &OwnedFd,
+impl Flusher<'_> {
+    /// Writes the file system of the volume, and what was written to its device node.
+    ///
+    /// # Errors
+    /// `Unwritten`; `TimedOut`.
+    pub fn flush_volume(
+        &self,
+        volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        let tick = Self::progress(self.drive.id.device);
+        let mut done = self.sync_file_system(volume, deadline)?;
+        // The node of the whole disk is flushed with the drive.
+        let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
+        if has_node && !volume.read_only {
+            let device = self.open(volume, deadline)?;
+            let path = volume.path.display().to_string();
+            done.merge(self.fsync(&path, device.as_fd(), deadline)?);
+        }
+        Ok(done)
+    }
+
+    /// Writes what the kernel has for the drive itself, and what the drive has in its own cache.
+    ///
+    /// # Errors
+    /// `Unwritten`; `TimedOut`; `Gone`.
+    pub fn flush_drive(&self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let device = self.device.ok_or_else(|| gone(self.drive))?.as_fd();
+        let mut done = self.fsync(&self.drive.path.display().to_string(), device, deadline)?;
+        let attempt = synchronize(self.drive, self.node, device, self.helper, deadline)?;
+        done.attempts.extend(attempt);
+        Ok(done)
+    }
+
+    fn fsync(
+        &self,
+        path: &str,
+        device: BorrowedFd<'_>,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         let before = self.sectors_submitted();
-        let fsync = || rustix::fs::fsync(device).map(|()| [0; 8]);
-        match helper::run(deadline, tick, &[device.as_fd()], fsync)? {
-            Ok(_) => Ok(StepOutcome::via(Attempt::accepted("fsync").with_detail(what))),
+        match self.call(device, DeviceCall::Fsync, deadline)? {
+            Ok(()) => Ok(StepOutcome::via(Attempt::accepted("fsync").with_detail(path))),
             // A drive that has stopped takes no command, and has written its cache before (SBC-3 5.20). It is
             // no loss as long as nothing else was to be written.
             Err(Errno::IO)
@@ -57,22 +87,22 @@ impl LinuxSession {
             {
                 Ok(StepOutcome::skipped(format!("{} has stopped before", self.drive.name)))
             }
-            Err(errno) => Err(self.record_write_error(errno::unwritten(errno, what, "fsync"))),
+            Err(errno) => Err(errno::unwritten(errno, path, "fsync")),
         }
     }
 
     /// `syncfs` of the volume's file system.
-    pub(crate) fn sync_file_system(
-        &mut self,
+    fn sync_file_system(
+        &self,
         volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
         let mut hidden = None;
         // One that is mounted read-only here may be written to elsewhere, or have been before.
         for mount in &volume.mounts {
-            let tick = Self::progress(self.drive.id.device);
+            let tick = progress(self.drive.id.device);
             // One mount stands for all of them: the whole file system is written.
-            match umount::sync(mount, deadline, tick).map_err(|e| self.record_write_error(e))? {
+            match umount::sync(mount, self.helper, deadline, tick)? {
                 Some(done) if done.skipped.is_none() => return Ok(done),
                 Some(_) => {}
                 None => hidden = Some(mount),
@@ -84,56 +114,56 @@ impl LinuxSession {
         }
     }
 
-    /// Every mount of the file system is hidden by another one. Its device can be told to have it written;
-    /// what could not be is asked for before it is unmounted, when nothing hides it any more.
-    pub(crate) fn flush_block_device(
-        &mut self,
+    /// `BLKFLSBUF`, for a file system whose every mount is hidden by another one.
+    ///
+    /// What could not be written is asked for before it is unmounted, when nothing hides it any more.
+    fn flush_block_device(
+        &self,
         volume: &Volume,
         mount: &Mount,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let device = helper::open(&volume.path, flags, deadline)?
-            .map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))?;
-        let tick = Self::progress(self.drive.id.device);
-        let flush = || blkdev::flush_buffers(&device).map(|()| [0; 8]);
-        let flushed = helper::run(deadline, tick, &[device.as_fd()], flush)?;
-        helper::close(device);
-        let shown = mount.path.display();
-        match flushed {
-            Ok(_) => Ok(StepOutcome::via(
-                Attempt::accepted("BLKFLSBUF").with_detail(&*volume.name),
-            )
-            .with_warning(format!(
-                "{shown} is hidden by another mount: if something there could not be written, that \
-                     is told only when it is dismounted"
-            ))),
+        let device = self.open(volume, deadline)?;
+        match self.call(device.as_fd(), DeviceCall::FlushBuffers, deadline)? {
+            Ok(()) => {
+                let attempt = Attempt::accepted("BLKFLSBUF").with_detail(&*volume.name);
+                Ok(StepOutcome::via(attempt).with_warning(format!(
+                    "{} is hidden by another mount: if something there could not be written, that is told only \
+                     when it is dismounted",
+                    mount.path.display()
+                )))
+            }
             Err(errno) => Err(errno::error(errno, volume.path.display().to_string(), "BLKFLSBUF")),
         }
     }
 
-    /// Writes what the kernel has for the drive itself, and what the drive has in its own cache.
-    pub(crate) fn sync_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        let device = self.device()?.try_clone().map_err(|_| gone(&self.drive))?;
-        let mut done = self.fsync(&self.drive.path.display().to_string(), &device, deadline)?;
-        match synchronize(&self.drive, &self.node, device.as_fd(), deadline) {
-            Ok(attempt) => done.attempts.extend(attempt),
-            Err(error) => return Err(self.record_write_error(error)),
-        }
-        Ok(done)
+    fn open(&self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Device> {
+        let opened = self.helper.open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK, deadline)?;
+        opened.map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))
     }
 
-    /// How many sectors the drive was given to write (`stat` of a disk, Documentation/block/stat.rst),
-    /// whatever came of them. A flush is a write of none.
-    pub(crate) fn sectors_submitted(&self) -> Option<u64> {
+    fn call(
+        &self,
+        device: BorrowedFd<'_>,
+        call: DeviceCall,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<Result<(), Errno>> {
+        let request = Request::Device { device, call };
+        let tick = progress(self.drive.id.device);
+        Ok(self.helper.call_with_progress(&request, deadline, tick)?.map(drop))
+    }
+
+    /// Sectors that the drive was given to write (`stat` of a disk, Documentation/block/stat.rst), whatever came
+    /// of them. A flush is a write of none.
+    fn sectors_submitted(&self) -> Option<u64> {
         self.node.text("stat")?.split_ascii_whitespace().nth(6)?.parse().ok()
     }
 
-    /// Does the drive say that it has stopped.
-    pub(crate) fn has_stopped(&self, deadline: &mut Deadline<'_>) -> Result<bool> {
-        let (fd, time) = (self.device()?.as_fd(), deadline.remaining());
-        let ask = || sg::send(fd, Command::TestUnitReady, time).map(ScsiResponse::to_bytes);
-        let answer = helper::run(deadline, |_| {}, &[fd], ask)?.map(ScsiResponse::from_bytes);
+    /// Returns true if the drive says that it has stopped.
+    fn has_stopped(&self, deadline: &mut Deadline<'_>) -> Result<bool> {
+        let device = self.device.ok_or_else(|| gone(self.drive))?;
+        let time = deadline.remaining();
+        let answer = self.helper.scsi(device.as_fd(), Command::TestUnitReady, time, deadline)?;
         Ok(matches!(answer, Ok(ScsiResponse::Check(sense)) if sense.stopped()))
     }
 }

@@ -6,15 +6,15 @@ use crate::model::drive::Drive;
 use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
-use crate::model::volume::Mount;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
-use crate::platform::linux::helper;
-use crate::platform::linux::inventory::describe;
+use crate::model::volume::{Mount, Volume, VolumeKind};
+use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::request::{DeviceCall, Request};
+use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::release::{teardown, umount};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{blkpg, errno, fs_shutdown, fuse};
-use rustix::fd::{AsFd, OwnedFd};
+use crate::platform::linux::sys::{errno, fuse};
+use rustix::fd::AsFd;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::path::PathBuf;
 
@@ -26,24 +26,24 @@ pub fn force_unmount(
     volume: &Volume,
     mount: &Mount,
     known: bool,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<StepOutcome> {
     let shown = mount.path.display().to_string();
     let mut done = StepOutcome::default();
     {
-        let root = umount::open(mount, deadline)?;
+        let root = umount::open(mount, helper, deadline)?;
         if !known {
             // Whoever writes has gone on since the flush.
-            let sync = || rustix::fs::syncfs(&root).map(|()| [0; 8]);
-            match helper::run(deadline, |_| {}, &[root.as_fd()], sync)? {
+            match helper.device_call(root.as_fd(), DeviceCall::SyncFs, deadline)? {
                 Ok(_) => done.attempts.push(Attempt::accepted("syncfs").with_detail(&*shown)),
                 Err(e) => return Err(errno::unwritten(e, shown, "syncfs")),
             }
         }
-        block_writes(drive, volume, mount, &root, &mut done, deadline)?;
+        block_writes(drive, volume, mount, &root, &mut done, helper, deadline)?;
     }
-    done.attempts
-        .push(umount::detach(mount, deadline).map_err(|e| e.with_attempts(done.attempts.clone()))?);
+    let detached = umount::detach(mount, helper, deadline);
+    done.attempts.push(detached.map_err(|e| e.with_attempts(done.attempts.clone()))?);
     Ok(done)
 }
 
@@ -52,8 +52,9 @@ fn block_writes(
     drive: &Drive,
     volume: &Volume,
     mount: &Mount,
-    root: &OwnedFd,
+    root: &Device,
     done: &mut StepOutcome,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<()> {
     let shown = mount.path.display().to_string();
@@ -69,8 +70,7 @@ fn block_writes(
     {
         return Ok(());
     }
-    let shut = || fs_shutdown::shutdown(root).map(|()| [0; 8]);
-    let shut = helper::run(deadline, |_| {}, &[root.as_fd()], shut)?;
+    let shut = helper.device_call(root.as_fd(), DeviceCall::ShutDown, deadline)?;
     let shut = tried("FS_IOC_SHUTDOWN", shut.map(drop));
     // A file system over several devices writes to all of them. Also where it was shut down: ext4 writes
     // its superblock once more when the last handle is closed.
@@ -84,11 +84,13 @@ fn block_writes(
         if teardown::supports_force(member) || member.kind == VolumeKind::Loop {
             continue;
         }
-        match Partition::of(member) {
-            Some(partition) if tried("BLKPG_RESIZE_PARTITION", partition.shrink()) => {
-                short.push(member.name.clone());
-            }
-            _ => cut = false,
+        let Some(partition) = Partition::of(member) else {
+            cut = false;
+            continue;
+        };
+        match tried("BLKPG_RESIZE_PARTITION", partition.shrink(helper, deadline)?) {
+            true => short.push(member.name.clone()),
+            false => cut = false,
         }
     }
     if !short.is_empty() {
@@ -143,7 +145,13 @@ impl Partition {
         })
     }
 
-    fn shrink(&self) -> Result<(), Errno> {
-        blkpg::resize(describe::open(&self.disk)?, self.number, self.start, self.sector)
+    fn shrink(&self, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<()> {
+        let disk = match helper.open(&self.disk, OFlags::RDONLY | OFlags::NONBLOCK, deadline)? {
+            Ok(disk) => disk,
+            Err(errno) => return Ok(Err(errno)),
+        };
+        let Partition { number, start, sector, .. } = *self;
+        let disk = disk.as_fd();
+        helper.run(&Request::ResizePartition { disk, number, start, length: sector }, deadline)
     }
 }

@@ -17,23 +17,24 @@ use crate::model::drive::Drive;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
-use crate::model::volume::Volume;
-use crate::model::volume::VolumeKind;
-use crate::platform::linux::helper;
-use crate::platform::linux::inventory::snapshot;
+use crate::model::volume::{Volume, VolumeKind};
+use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::request::{DeviceCall, Request};
+use crate::platform::linux::helper::{CallResult, Helper, c_path};
 use crate::platform::linux::sys::sysfs::SysfsDir;
-use crate::platform::linux::sys::{dm_ioctl, errno, fuse, loop_ioctl, md, swaps};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use crate::platform::linux::sys::{dm_ioctl, errno, fuse, md, node};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a refusal is retried: what was on top a moment ago may be on its way out yet, and udev
 /// looks at every device that was written to.
 const RETRY_TIME: Duration = Duration::from_millis(1000);
+
+/// How long a level is tried to be claimed.
+const CLAIM_RETRY_TIME: Duration = Duration::from_millis(100);
 
 /// Is it one that has to be taken down by itself.
 pub fn is_stacked(volume: &Volume) -> bool {
@@ -50,17 +51,19 @@ pub fn supports_force(volume: &Volume) -> bool {
 ///
 /// # Errors
 /// `Busy`; `Refused` for what another program manages.
-pub fn probe(drive: &Drive, volume: &Volume) -> Result<StepOutcome> {
+pub fn probe(
+    drive: &Drive,
+    volume: &Volume,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
     let path = volume.path.display().to_string();
     match volume.kind {
         VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => {
             Ok(StepOutcome::default())
         }
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => {
-            let opened = control(volume).and_then(|control| {
-                dm_ioctl::open_count(control, volume.device)
-                    .map_err(|e| errno::error(e, &path, "DM_DEV_STATUS"))
-            })?;
+            let opened = dm_open_count(volume, helper, deadline)?;
             match opened.saturating_sub(internal_opens(drive, volume)) {
                 0 => Ok(StepOutcome::via(Attempt::accepted("DM_DEV_STATUS").with_detail(path))),
                 _ => Err(in_use(volume)),
@@ -77,7 +80,7 @@ pub fn probe(drive: &Drive, volume: &Volume) -> Result<StepOutcome> {
         VolumeKind::Raid | VolumeKind::Loop if internal_opens(drive, volume) > 0 => {
             Ok(StepOutcome::default())
         }
-        VolumeKind::Raid | VolumeKind::Loop => match open(volume, OFlags::EXCL) {
+        VolumeKind::Raid | VolumeKind::Loop => match open_excl(volume, helper, deadline)? {
             Ok(_) => Ok(StepOutcome::via(Attempt::accepted("open(O_EXCL)").with_detail(path))),
             Err(Errno::BUSY) => Err(in_use(volume)),
             Err(errno) => Err(errno::error(errno, path, "open(O_EXCL)")),
@@ -116,6 +119,7 @@ pub fn remove_level(
     drive: &Drive,
     volume: &Volume,
     force: bool,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<StepOutcome> {
     if !is_stacked(volume) {
@@ -123,9 +127,9 @@ pub fn remove_level(
     }
     verify_slaves(drive, volume)?;
     let (method, answer) = match volume.kind {
-        VolumeKind::Raid => ("STOP_ARRAY", stop(volume, deadline)?),
-        VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, force, deadline)?),
-        _ => ("DM_DEV_REMOVE", remove(volume, deadline)?),
+        VolumeKind::Raid => ("STOP_ARRAY", stop(volume, helper, deadline)?),
+        VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, force, helper, deadline)?),
+        _ => ("DM_DEV_REMOVE", remove(volume, helper, deadline)?),
     };
     let shown = volume.path.display().to_string();
     match answer {
@@ -133,7 +137,7 @@ pub fn remove_level(
         Err(Errno::NXIO | Errno::NODEV | Errno::NOENT) => {
             Ok(StepOutcome::skipped(format!("{} is gone already", volume.name)))
         }
-        Err(Errno::BUSY) if force => force_close(volume, deadline),
+        Err(Errno::BUSY) if force => force_close(volume, helper, deadline),
         Err(Errno::BUSY) => {
             Err(in_use(volume).with_attempts(vec![Attempt::failed(method, "in use")]))
         }
@@ -145,11 +149,10 @@ pub fn remove_level(
 ///
 /// # Errors
 /// `Failed` when what is in it does not fit into memory.
-pub fn swap_off(path: &Path, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+pub fn swap_off(path: &Path, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
     let shown = path.display().to_string();
-    let name = CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| errno::error(Errno::INVAL, &*shown, "swapoff"))?;
-    match helper::run(deadline, |_| {}, &[], || swaps::swapoff(&name).map(|()| [0; 8]))? {
+    let name = c_path(path).map_err(|errno| errno::error(errno, &*shown, "swapoff"))?;
+    match helper.run(&Request::SwapOff { path: &name }, deadline)? {
         Ok(_) => Ok(StepOutcome::via(Attempt::accepted("swapoff").with_detail(shown))),
         // It is no longer swapped to.
         Err(Errno::INVAL) => Ok(StepOutcome::skipped(format!("{shown} is out of use already"))),
@@ -182,12 +185,12 @@ fn verify_slaves(drive: &Drive, volume: &Volume) -> Result<()> {
     }
 }
 
-fn remove(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
+fn remove(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<()> {
     let control = control(volume)?;
     let name =
         SysfsDir::open(format!("/sys/block/{}", volume.name)).ok().and_then(|n| n.text("dm/name"));
-    let answer =
-        retry_while_busy(deadline, control.as_fd(), || dm_ioctl::remove(&control, volume.device))?;
+    let request = Request::DmRemove { control: control.as_fd(), device: volume.device };
+    let answer = retry_while_busy(deadline, |deadline| helper.run(&request, deadline))?;
     if let (Ok(()), Some(name)) = (answer, name) {
         remove_stale_node(&name, volume.device);
     }
@@ -196,32 +199,39 @@ fn remove(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Result<(), Err
 
 /// Where no udev runs, who made the mapping made its node too, and that would name another one later.
 fn remove_stale_node(name: &str, device: u64) {
-    let node = PathBuf::from("/dev/mapper").join(name);
-    let link = std::fs::symlink_metadata(&node).is_ok_and(|m| m.file_type().is_symlink());
-    if !link && snapshot::device_of(&node) == Some(device) {
-        let _ = std::fs::remove_file(node);
+    let path = PathBuf::from("/dev/mapper").join(name);
+    if node::block_device_at(&path) == Some(device) {
+        let _ = std::fs::remove_file(path);
     }
 }
 
-fn stop(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
-    match open(volume, OFlags::empty()) {
-        Ok(array) => retry_while_busy(deadline, array.as_fd(), || md::stop(&array)),
-        Err(errno) => Ok(Err(errno)),
-    }
+fn stop(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<()> {
+    let array = match open(volume, OFlags::empty(), helper, deadline)? {
+        Ok(array) => array,
+        Err(errno) => return Ok(Err(errno)),
+    };
+    let request = Request::Device { device: array.as_fd(), call: DeviceCall::StopArray };
+    retry_while_busy(deadline, |deadline| helper.run(&request, deadline))
 }
 
 /// The loop driver says yes while others have the device open, and detaches when the last one closes
 /// it: it is looked at afterwards.
-fn detach(volume: &Volume, force: bool, deadline: &mut Deadline<'_>) -> Result<Result<(), Errno>> {
-    match open(volume, if force { OFlags::empty() } else { OFlags::EXCL }) {
-        Ok(device) => {
-            let detach = || loop_ioctl::detach(&device).map(|()| [0; 8]);
-            let answer = helper::run(deadline, |_| {}, &[device.as_fd()], detach)?;
-            if let Err(errno) = answer {
-                return Ok(Err(errno));
-            }
-        }
-        Err(errno) => return Ok(Err(errno)),
+fn detach(
+    volume: &Volume,
+    force: bool,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> CallResult<()> {
+    let opened = match force {
+        true => open(volume, OFlags::empty(), helper, deadline)?,
+        false => open_excl(volume, helper, deadline)?,
+    };
+    let detached = match opened {
+        Ok(device) => helper.device_call(device.as_fd(), DeviceCall::DetachLoop, deadline)?,
+        Err(errno) => Err(errno),
+    };
+    if let Err(errno) = detached {
+        return Ok(Err(errno));
     }
     let attached = || match SysfsDir::open(format!("/sys/block/{}/loop", volume.name)) {
         Ok(_) => Err(Errno::BUSY),
@@ -237,7 +247,11 @@ fn detach(volume: &Volume, force: bool, deadline: &mut Deadline<'_>) -> Result<R
 /// What force can do with a level that is still open: a mapping gets the `error` target, so that every
 /// handle of it fails and the drive below it is free. A loop device goes with the file system that its
 /// image lies on, which is cut off in its turn. An array is made short.
-fn force_close(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+fn force_close(
+    volume: &Volume,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
     if volume.kind == VolumeKind::Loop {
         let attempt =
             Attempt::failed("LOOP_CLR_FD", "in use: detached when the last one closes it");
@@ -245,7 +259,7 @@ fn force_close(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutco
             .with_warning(format!("{} is still held by programs that were cut off", volume.name)));
     }
     if volume.kind == VolumeKind::Raid {
-        return force_close_array(volume, deadline);
+        return force_close_array(volume, helper, deadline);
     }
     if !supports_force(volume) {
         let help = "what has it open must be closed: force cannot cut it off";
@@ -253,8 +267,8 @@ fn force_close(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutco
     }
     let control = control(volume)?;
     let sectors = volume.size.unwrap_or(0) / 512;
-    let replace = || dm_ioctl::replace_by_errors(&control, volume.device, sectors).map(|()| [0; 8]);
-    match helper::run(deadline, |_| {}, &[control.as_fd()], replace)? {
+    let (control, device) = (control.as_fd(), volume.device);
+    match helper.run(&Request::DmReplaceByErrors { control, device, sectors }, deadline)? {
         Ok(_) => Ok(StepOutcome::via(
             Attempt::accepted("DM_TABLE_LOAD (error)")
                 .with_detail(volume.path.display().to_string()),
@@ -273,12 +287,16 @@ fn force_close(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutco
 
 /// Makes an array that is in use so short that nothing of its file system is within reach, and waits until
 /// the kernel has marked its members as clean: after that it writes to them no more.
-fn force_close_array(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+fn force_close_array(
+    volume: &Volume,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
     let shown = volume.path.display().to_string();
     let failed = |errno| errno::error(errno, &*shown, "md/array_size");
     let size = md::array_size(&volume.name).map_err(failed)?;
-    let shorten = || md::shorten(&size).map(|()| [0; 8]);
-    helper::run(deadline, |_| {}, &[size.as_fd()], shorten)?.map_err(failed)?;
+    let shorten = Request::Write { file: size.as_fd(), text: md::SHORTEST };
+    helper.run(&shorten, deadline)?.map_err(failed)?;
     while !md::is_clean(&volume.name) {
         deadline.sleep(Duration::from_millis(50))?;
     }
@@ -292,18 +310,26 @@ fn force_close_array(volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Ste
 /// Tries again for a moment while it is in use.
 fn retry_while_busy(
     deadline: &mut Deadline<'_>,
-    device: BorrowedFd<'_>,
-    call: impl Fn() -> Result<(), Errno>,
-) -> Result<Result<(), Errno>> {
-    let patience = deadline.now() + RETRY_TIME;
+    mut call: impl FnMut(&mut Deadline<'_>) -> CallResult<()>,
+) -> CallResult<()> {
+    let end = deadline.now() + RETRY_TIME;
     loop {
-        match helper::run(deadline, |_| {}, &[device], || call().map(|()| [0; 8]))? {
-            Err(Errno::BUSY) if deadline.now() < patience => {
+        match call(deadline)? {
+            Err(Errno::BUSY) if deadline.now() < end => {
                 deadline.sleep(Duration::from_millis(20))?
             }
-            answer => return Ok(answer.map(drop)),
+            answer => return Ok(answer),
         }
     }
+}
+
+fn dm_open_count(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<u32> {
+    let control = control(volume)?;
+    let request = Request::DmOpenCount { control: control.as_fd(), device: volume.device };
+    let [count, ..] = helper
+        .call(&request, deadline)?
+        .map_err(|e| errno::error(e, volume.path.display().to_string(), "DM_DEV_STATUS"))?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 fn control(volume: &Volume) -> Result<OwnedFd> {
@@ -311,9 +337,26 @@ fn control(volume: &Volume) -> Result<OwnedFd> {
         .map_err(|e| errno::error(e, volume.path.display().to_string(), "/dev/mapper/control"))
 }
 
-fn open(volume: &Volume, more: OFlags) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
-    openat(CWD, &*volume.path, flags, Mode::empty())
+fn open(
+    volume: &Volume,
+    more: OFlags,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> CallResult<Device> {
+    helper.open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK | more, deadline)
+}
+
+/// A helper that is forked for another drive holds what is open in this process for a moment.
+fn open_excl(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<Device> {
+    let end = deadline.now() + CLAIM_RETRY_TIME;
+    loop {
+        match open(volume, OFlags::EXCL, helper, deadline)? {
+            Err(Errno::BUSY) if deadline.now() < end => {
+                deadline.sleep(Duration::from_millis(10))?
+            }
+            opened => return Ok(opened),
+        }
+    }
 }
 
 fn in_use(volume: &Volume) -> Error {

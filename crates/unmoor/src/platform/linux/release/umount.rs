@@ -8,48 +8,13 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::model::volume::Mount;
-use crate::platform::linux::helper;
+use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::mount_calls::MountReply;
+use crate::platform::linux::helper::request::Request;
+use crate::platform::linux::helper::{CallResult, Helper, c_path};
 use crate::platform::linux::sys::{errno, mountinfo};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::Errno;
-use rustix::mount::{UnmountFlags, unmount};
-use std::ffi::{CStr, CString};
-use std::os::unix::ffi::OsStrExt;
-
-/// How the root of a mount is opened: not what a link there leads to, and without waiting for a device.
-const OPEN_ROOT: OFlags =
-    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
-
-/// What a child has to say of a mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MountReply {
-    Done,
-    /// Something else stands at its path.
-    OtherMount,
-    /// The file system could not be written.
-    Unwritten(Errno),
-}
-
-impl MountReply {
-    fn to_bytes(self) -> [u8; 8] {
-        let (tag, errno) = match self {
-            MountReply::Done => (0, 0),
-            MountReply::OtherMount => (1, 0),
-            MountReply::Unwritten(errno) => (2, errno.raw_os_error()),
-        };
-        let [a, b, c, d] = errno.to_le_bytes();
-        [tag, a, b, c, d, 0, 0, 0]
-    }
-
-    fn from_bytes([tag, a, b, c, d, ..]: [u8; 8]) -> MountReply {
-        match tag {
-            0 => MountReply::Done,
-            1 => MountReply::OtherMount,
-            _ => MountReply::Unwritten(Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d]))),
-        }
-    }
-}
+use std::ffi::CString;
 
 /// What became of a mount that does not stand at its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,21 +31,10 @@ enum MountLoss {
 ///
 /// # Errors
 /// `Busy`; `NotPermitted`; `TimedOut`.
-pub fn probe(mount: &Mount, deadline: &mut Deadline<'_>) -> Result<()> {
-    let (path, id) = (c_path(mount)?, mount.id);
-    let answer = run_in_helper(
-        deadline,
-        |_| {},
-        || {
-            if mount_id(&path) != Some(id) {
-                return Ok(MountReply::OtherMount);
-            }
-            let answer = unmount(&*path, UnmountFlags::EXPIRE | UnmountFlags::NOFOLLOW);
-            let _ = mount_id(&path);
-            answer.map(|()| MountReply::Done)
-        },
-    )?;
-    match answer {
+pub fn probe(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
+    let path = mount_path(mount)?;
+    let request = Request::ProbeMount { path: &path, id: mount.id };
+    match mount_call(helper, &request, deadline, |_| {})? {
         Err(Errno::AGAIN) => Ok(()),
         Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
         Err(errno) => Err(errno::error(errno, display_path(mount), "umount2(MNT_EXPIRE)")),
@@ -100,18 +54,13 @@ pub fn probe(mount: &Mount, deadline: &mut Deadline<'_>) -> Result<()> {
 /// `Unwritten`; `TimedOut`.
 pub fn sync(
     mount: &Mount,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
     tick: impl FnMut(&mut Deadline<'_>),
 ) -> Result<Option<StepOutcome>> {
-    let (path, id) = (c_path(mount)?, mount.id);
-    let answer = run_in_helper(deadline, tick, || {
-        let root = openat(CWD, &*path, OPEN_ROOT, Mode::empty())?;
-        if mount_of(&root) != Some(id) {
-            return Ok(MountReply::OtherMount);
-        }
-        Ok(rustix::fs::syncfs(&root).map_or_else(MountReply::Unwritten, |()| MountReply::Done))
-    })?;
-    match answer {
+    let path = mount_path(mount)?;
+    let request = Request::SyncMount { path: &path, id: mount.id };
+    match mount_call(helper, &request, deadline, tick)? {
         Ok(MountReply::Done) => {
             Ok(Some(StepOutcome::via(Attempt::accepted("syncfs").with_detail(display_path(mount)))))
         }
@@ -137,31 +86,13 @@ pub fn sync(
 pub fn unmount_checked(
     mount: &Mount,
     known: bool,
+    helper: &Helper,
     deadline: &mut Deadline<'_>,
     tick: impl FnMut(&mut Deadline<'_>),
 ) -> Result<StepOutcome> {
-    let (path, id) = (c_path(mount)?, mount.id);
-    let answer = run_in_helper(deadline, tick, || {
-        if mount_id(&path) != Some(id) {
-            return Ok(MountReply::OtherMount);
-        }
-        // Unmounting writes what came after the flush, and tells nobody when that fails; syncfs does, also of
-        // a mount that is read-only. The file system is closed again before it is unmounted.
-        if !known {
-            match openat(CWD, &*path, OPEN_ROOT, Mode::empty()) {
-                Ok(root) => {
-                    if let Err(errno) = rustix::fs::syncfs(root) {
-                        return Ok(MountReply::Unwritten(errno));
-                    }
-                }
-                // A user's own FUSE file system may be closed to root.
-                Err(Errno::ACCESS | Errno::PERM) => {}
-                Err(Errno::IO) => return Ok(MountReply::Unwritten(Errno::IO)),
-                Err(errno) => return Err(errno),
-            }
-        }
-        unmount(&*path, UnmountFlags::NOFOLLOW).map(|()| MountReply::Done)
-    });
+    let path = mount_path(mount)?;
+    let request = Request::Unmount { path: &path, id: mount.id, sync: !known };
+    let answer = mount_call(helper, &request, deadline, tick);
     match answer.map_err(|error| with_timeout_state(error, mount))? {
         Ok(MountReply::Done) => {
             Ok(StepOutcome::via(Attempt::accepted("umount2").with_detail(display_path(mount))))
@@ -193,39 +124,38 @@ fn with_timeout_state(error: Error, mount: &Mount) -> Error {
 }
 
 /// Detaches the mount from the tree, whoever uses it.
-pub fn detach(mount: &Mount, deadline: &mut Deadline<'_>) -> Result<Attempt> {
-    let path = c_path(mount)?;
-    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-    match helper::run(deadline, |_| {}, &[], || unmount(&*path, flags).map(|()| [0; 8]))? {
-        Ok(_) => Ok(Attempt::accepted("umount2(MNT_DETACH)").with_detail(display_path(mount))),
+pub fn detach(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<Attempt> {
+    let path = mount_path(mount)?;
+    match helper.run(&Request::Detach { path: &path }, deadline)? {
+        Ok(()) => Ok(Attempt::accepted("umount2(MNT_DETACH)").with_detail(display_path(mount))),
         Err(errno) => Err(errno::error(errno, display_path(mount), "umount2(MNT_DETACH)")),
     }
 }
 
 /// Opens the root of the mount, and makes sure that it is this one.
-pub fn open(mount: &Mount, deadline: &mut Deadline<'_>) -> Result<OwnedFd> {
-    let root = helper::open(&mount.path, OPEN_ROOT, deadline)?
-        .map_err(|e| errno::error(e, display_path(mount), "open"))?;
-    match mount_of(&root) == Some(mount.id) {
-        true => Ok(root),
-        false => {
-            Err(Error::new(ErrorKind::Gone, display_path(mount), "is not mounted there any more"))
+pub fn open(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<Device> {
+    let path = mount_path(mount)?;
+    let request = Request::OpenMount { path: &path, id: mount.id };
+    helper.open_by(&request, deadline)?.map_err(|errno| match errno {
+        Errno::STALE => {
+            Error::new(ErrorKind::Gone, display_path(mount), "is not mounted there any more")
         }
-    }
+        errno => errno::error(errno, display_path(mount), "open"),
+    })
 }
 
-fn run_in_helper(
+fn mount_call(
+    helper: &Helper,
+    request: &Request<'_>,
     deadline: &mut Deadline<'_>,
     tick: impl FnMut(&mut Deadline<'_>),
-    mut ask: impl FnMut() -> Result<MountReply, Errno>,
-) -> Result<Result<MountReply, Errno>> {
-    let answer = helper::run(deadline, tick, &[], || ask().map(MountReply::to_bytes))?;
-    Ok(answer.map(MountReply::from_bytes))
+) -> CallResult<MountReply> {
+    let answer = helper.call_with_progress(request, deadline, tick)?;
+    Ok(answer.map(|(values, _)| MountReply::from_values(values)))
 }
 
-fn c_path(mount: &Mount) -> Result<CString> {
-    CString::new(mount.path.as_os_str().as_bytes())
-        .map_err(|_| errno::error(Errno::INVAL, display_path(mount), "umount2"))
+fn mount_path(mount: &Mount) -> Result<CString> {
+    c_path(&mount.path).map_err(|errno| errno::error(errno, display_path(mount), "umount2"))
 }
 
 fn mount_loss(mount: &Mount) -> Result<MountLoss> {
@@ -235,18 +165,6 @@ fn mount_loss(mount: &Mount) -> Result<MountLoss> {
         true => MountLoss::Covered,
         false => MountLoss::Gone,
     })
-}
-
-/// The number of the mount this path is on (Linux 5.8). Counts as an access to it.
-fn mount_id(path: &CStr) -> Option<u64> {
-    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
-    statx(CWD, path, flags, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
-}
-
-/// The number of the mount that this was opened on.
-fn mount_of(root: impl AsFd) -> Option<u64> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    statx(root, c"", flags, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
 }
 
 fn gone(mount: &Mount) -> StepOutcome {

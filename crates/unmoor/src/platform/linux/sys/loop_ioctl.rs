@@ -1,7 +1,7 @@
 //! The loop driver's ioctls (`linux/loop.h`, loop(4)).
 
+use crate::platform::linux::sys::device_number::from_dev;
 use crate::platform::linux::sys::ioctl;
-use crate::platform::linux::sys::mountinfo::from_dev;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 

@@ -1,6 +1,7 @@
 //! `/proc/PID/maps` (proc(5)): files that a process has mapped.
 
-use crate::platform::linux::sys::procfs::{number, parse};
+use crate::platform::linux::sys::device_number::number;
+use crate::platform::linux::sys::procfs::parse;
 use crate::platform::linux::sys::pseudo_file::replace;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;

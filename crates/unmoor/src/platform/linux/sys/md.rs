@@ -4,7 +4,7 @@ use crate::platform::linux::sys::ioctl;
 use crate::platform::linux::sys::pseudo_file::text_at;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::{Errno, write};
+use rustix::io::Errno;
 
 const STOP_ARRAY: ioctl::Request = 0x0932; // _IO(MD_MAJOR, 0x32), MD_MAJOR is 9
 
@@ -24,11 +24,9 @@ pub fn is_managed_outside(name: &str) -> bool {
 
 /// Makes an array that may be in use 1 KiB long (`md/array_size`): the block layer fails what goes behind
 /// that. Nothing is written, and the array has its length again when it is assembled the next time.
-pub fn shorten(size: impl AsFd) -> Result<(), Errno> {
-    write(size, b"1").map(drop)
-}
+pub const SHORTEST: &[u8] = b"1";
 
-/// What [`shorten`] writes to.
+/// What [`SHORTEST`] is written to.
 pub fn array_size(name: &str) -> Result<OwnedFd, Errno> {
     let file = format!("/sys/block/{name}/md/array_size");
     openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())

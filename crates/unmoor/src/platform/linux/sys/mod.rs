@@ -1,10 +1,13 @@
-//! TODO.
+//! The kernel's interfaces, one a file: errno in, errno out. Nothing here knows a drive or a deadline's policy.
 
 pub(crate) mod blkdev;
 pub(crate) mod blkpg;
 pub(crate) mod bpf;
 pub(crate) mod btf;
 pub(crate) mod cdrom;
+pub(crate) mod clock;
+pub(crate) mod content;
+pub(crate) mod device_number;
 pub(crate) mod dm_ioctl;
 pub(crate) mod errno;
 pub(crate) mod exports;
@@ -16,9 +19,11 @@ pub(crate) mod kcmp;
 pub(crate) mod loop_ioctl;
 pub(crate) mod maps;
 pub(crate) mod md;
+pub(crate) mod mount_id;
 pub(crate) mod mountinfo;
 pub(crate) mod mtio;
 pub(crate) mod nbd;
+pub(crate) mod node;
 pub(crate) mod overlay_options;
 pub(crate) mod pidfd;
 pub(crate) mod procfs;
@@ -30,6 +35,5 @@ pub(crate) mod sock_diag;
 pub(crate) mod swaps;
 pub(crate) mod sysfs;
 pub(crate) mod udev;
-pub(crate) mod unshare;
 pub(crate) mod usbfs;
 pub(crate) mod writeback;

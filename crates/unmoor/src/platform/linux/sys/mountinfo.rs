@@ -1,6 +1,7 @@
 //! `/proc/PID/mountinfo` (proc(5)): every mount of a mount namespace, as far as our root reaches.
 
 use crate::model::volume::Mount;
+use crate::platform::linux::sys::device_number;
 use crate::platform::linux::sys::pseudo_file::read_proc;
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -84,7 +85,7 @@ fn parse_line(text: &[u8]) -> Option<MountInfo> {
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
     let id = number(fields.next()?)?;
     let parent = number(fields.next()?)?;
-    let device = device_number(std::str::from_utf8(fields.next()?).ok()?)?;
+    let device = device_number::parse(std::str::from_utf8(fields.next()?).ok()?)?;
     let root = unescape(fields.next()?);
     let path = PathBuf::from(unescape(fields.next()?));
     let options = String::from_utf8_lossy(fields.next()?).into_owned();
@@ -116,18 +117,6 @@ fn parse_line(text: &[u8]) -> Option<MountInfo> {
         source,
         super_options,
     })
-}
-
-/// `8:17` as `major << 32 | minor`.
-pub fn device_number(text: &str) -> Option<u64> {
-    let (major, minor) = text.trim().split_once(':')?;
-    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
-    Some(u64::from(major) << 32 | u64::from(minor))
-}
-
-/// A `dev_t` as the kernel gives it to us, as `major << 32 | minor`.
-pub fn from_dev(dev: rustix::fs::Dev) -> u64 {
-    u64::from(rustix::fs::major(dev)) << 32 | u64::from(rustix::fs::minor(dev))
 }
 
 /// Undoes the kernel's escapes: `\040` for a space, and so on (`mangle()`; three octal digits).

@@ -3,7 +3,7 @@
 //! A descriptor of `/proc/PID` stays bound to that process: once it is gone every access fails with
 //! ESRCH or ENOENT, even if the number has been given to another one. Nothing here allocates per file.
 
-use crate::platform::linux::tape_session;
+use crate::platform::linux::sys::device_number::{self, number};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -171,7 +171,7 @@ pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat> {
         device: number(x.stx_dev_major, x.stx_dev_minor),
         node: match kind {
             FileType::BlockDevice => Some(number(x.stx_rdev_major, x.stx_rdev_minor)),
-            FileType::CharacterDevice => tape_session::number(x.stx_rdev_major, x.stx_rdev_minor),
+            FileType::CharacterDevice => device_number::of_tape(x.stx_rdev_major, x.stx_rdev_minor),
             _ => None,
         },
         mount: mask.contains(StatxFlags::MNT_ID).then_some(x.stx_mnt_id),
@@ -184,11 +184,6 @@ pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat> {
 /// As [`seen`], of a path.
 pub(crate) fn stat_at(path: &CStr) -> Result<FileStat> {
     seen(CWD, path)
-}
-
-/// A device number as the library writes it.
-pub(crate) fn number(major: u32, minor: u32) -> u64 {
-    u64::from(major) << 32 | u64::from(minor)
 }
 
 /// A number as a file name, or as the beginning of a path, without an allocation.

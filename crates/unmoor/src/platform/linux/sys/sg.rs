@@ -58,6 +58,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// Every command.
+    pub const ALL: [Command; 7] = [
+        Command::TestUnitReady,
+        Command::AllowMediumRemoval,
+        Command::SynchronizeCache,
+        Command::WriteFilemarks,
+        Command::Eject,
+        Command::Load,
+        Command::Stop,
+    ];
+
     /// Its name in the standard.
     pub fn name(self) -> &'static str {
         match self {

@@ -3,7 +3,8 @@
 //! Such a socket keeps the mount of that file busy, and nothing in proc leads from the one to the other:
 //! `/proc/net/unix` has the name that was given to `bind(2)`, which may be relative, or renamed since.
 
-use crate::platform::linux::sys::procfs::{Result, number};
+use crate::platform::linux::sys::device_number::number;
+use crate::platform::linux::sys::procfs::Result;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, sockopt};

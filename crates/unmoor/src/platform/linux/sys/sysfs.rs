@@ -1,7 +1,7 @@
 //! `/sys/dev/block` and `/sys/block`: the kernel's device tree (sysfs-block, sysfs-block-device).
 
 use crate::model::drive::Bus;
-use crate::platform::linux::sys::mountinfo::device_number;
+use crate::platform::linux::sys::device_number;
 use crate::platform::linux::sys::pseudo_file::{number_at, read_at, text_at};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat};
@@ -52,7 +52,7 @@ impl SysfsDir {
     /// That it cannot be read for another reason: out of descriptors, for one.
     pub fn device_now(&self) -> Result<Option<u64>, Errno> {
         match read_at(&self.dir, "dev") {
-            Ok(text) => Ok(device_number(String::from_utf8_lossy(&text).trim())),
+            Ok(text) => Ok(device_number::parse(String::from_utf8_lossy(&text).trim())),
             Err(Errno::NOENT | Errno::NODEV | Errno::NXIO) => Ok(None),
             Err(errno) => Err(errno),
         }
@@ -60,7 +60,7 @@ impl SysfsDir {
 
     /// The device number in `dev`.
     pub fn device(&self) -> Option<u64> {
-        device_number(&self.text("dev")?)
+        device_number::parse(&self.text("dev")?)
     }
 
     /// Size in bytes: `size` counts sectors of 512 bytes, whatever the device's own are.

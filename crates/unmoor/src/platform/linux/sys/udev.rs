@@ -3,7 +3,7 @@
 //! One line a property, `E:ID_FS_LABEL_ENC=…`; the `_ENC` values escape what is not a plain character
 //! as `\x20` (systemd, udev's `encode_devnode_name`).
 
-use crate::platform::linux::inventory::superblock::Content;
+use crate::platform::linux::sys::content::Content;
 use crate::platform::linux::sys::pseudo_file::read_proc;
 
 /// What udev found on this volume when it looked last.

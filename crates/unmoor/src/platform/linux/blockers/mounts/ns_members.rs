@@ -1,6 +1,7 @@
 //! Members of mount namespaces: processes, and threads that left the namespace of their process.
 
 use crate::platform::linux::blockers::processes::identity;
+use crate::platform::linux::helper::process::is_helper;
 use crate::platform::linux::sys::kcmp::{Shared, kcmp};
 use crate::platform::linux::sys::procfs::{DirBuf, Proc, ProcPath, Result};
 use rustix::io::Errno;
@@ -39,6 +40,7 @@ impl NsMember {
 pub(crate) fn processes(proc: &Proc) -> Result<Vec<u32>> {
     let mut pids = Vec::new();
     proc.pids(|pid| pids.push(pid))?;
+    pids.retain(|pid| !is_helper(*pid));
     let mut text = Vec::new();
     // Only the link itself is read, since its target may be on a dead server. A process whose first thread has
     // ended has no program either.

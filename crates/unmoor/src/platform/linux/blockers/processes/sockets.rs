@@ -5,7 +5,7 @@
 use crate::platform::linux::blockers::mounts::types::DeviceIndex;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::sys::procfs::{FileStat, Result};
-use crate::platform::linux::sys::{mountinfo, sock_diag};
+use crate::platform::linux::sys::{device_number, sock_diag};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ impl Sockets {
         deadline: &ScanDeadline,
     ) -> Result<Sockets> {
         let socket = sock_diag::open()?;
-        let device = mountinfo::from_dev(rustix::fs::fstat(&socket)?.st_dev);
+        let device = device_number::from_dev(rustix::fs::fstat(&socket)?.st_dev);
         let all = sock_diag::bound_sockets(&socket, || !deadline.is_ended())?;
         let on_drive = all.into_iter().filter_map(|bound| {
             Some((bound.socket, index_of(bound.device)?, OsString::from_vec(bound.name).into()))

@@ -13,54 +13,7 @@ pub(crate) mod magic;
 pub(crate) mod tests;
 pub(crate) mod udf;
 
-/// What was found on a volume.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Content {
-    /// `ext4`, `vfat`, `crypto_LUKS`, … as libblkid names them.
-    pub kind: String,
-    /// Label.
-    pub label: Option<String>,
-    /// UUID or serial number, as libblkid writes it.
-    pub uuid: Option<String>,
-}
-
-impl Content {
-    fn of(kind: &str) -> Content {
-        Content { kind: kind.into(), label: None, uuid: None }
-    }
-
-    fn label(mut self, label: Option<String>) -> Content {
-        self.label = label;
-        self
-    }
-
-    fn uuid(mut self, uuid: Option<String>) -> Content {
-        self.uuid = uuid;
-        self
-    }
-}
-
-/// Something that can be read at any offset: gives as many bytes as there are.
-pub trait ReadAt {
-    /// Reads at most `length` bytes from `offset`.
-    fn read_at(&self, offset: u64, length: usize) -> Vec<u8>;
-}
-
-impl ReadAt for [u8] {
-    fn read_at(&self, offset: u64, length: usize) -> Vec<u8> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
-        self[start..start.saturating_add(length).min(self.len())].to_vec()
-    }
-}
-
-impl ReadAt for rustix::fd::OwnedFd {
-    fn read_at(&self, offset: u64, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        let read = rustix::io::pread(self, &mut bytes[..], offset).unwrap_or(0);
-        bytes.truncate(read);
-        bytes
-    }
-}
+use crate::platform::linux::sys::content::{Content, ReadAt};
 
 /// Where most kinds have their superblock.
 const HEAD: usize = 0x2000;

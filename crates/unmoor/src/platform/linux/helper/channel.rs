@@ -1,0 +1,46 @@
+//! `sendmsg(2)`, `recvmsg(2)`: messages with descriptors (`SCM_RIGHTS`, unix(7)) over a socket pair.
+//!
+//! Both ends use these functions, the helper's without allocating.
+
+use rustix::cmsg_space;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::{Errno, IoSlice, IoSliceMut, retry_on_intr};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use std::mem::MaybeUninit;
+
+/// Sends one message, with at most one descriptor.
+pub fn send(
+    socket: BorrowedFd<'_>,
+    message: &[u8],
+    fd: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if let Some(fd) = &fd {
+        control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
+    }
+    sendmsg(socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives one message: its length, 0 once the other end is closed, and the descriptor sent with it.
+///
+/// The descriptor is missing where the process may open no more.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    message: &mut [u8],
+) -> Result<(usize, Option<OwnedFd>), Errno> {
+    retry_on_intr(|| {
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(message)];
+        let received = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        Ok((received.bytes, fd))
+    })
+}

@@ -1,0 +1,241 @@
+//! `clone(2)`, `kill(2)`, `waitpid(2)`: the helper as a process.
+
+use crate::platform::linux::helper::channel::{receive, send};
+use crate::platform::linux::helper::request::{ANSWER, Encoded, Request, Values, decode_answer};
+use crate::platform::linux::helper::serve::serve;
+use crate::platform::linux::sys::blkdev::last_errno;
+use crate::platform::linux::sys::clock::timespec;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, getpid};
+use std::mem::MaybeUninit;
+use std::panic::catch_unwind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+/// Number of times that a killed helper is polled for its end, [`REAP_INTERVAL`] apart: 100 ms in all.
+const REAP_POLLS: u32 = 500;
+
+/// Interval between these polls.
+const REAP_INTERVAL: Duration = Duration::from_micros(200);
+
+/// A helper process. Dropped, it is killed, and left behind if it is stuck in the kernel.
+#[derive(Debug)]
+pub struct Process {
+    pid: libc::pid_t,
+    socket: OwnedFd,
+    /// Thread that forked it, with which it ends (`PR_SET_PDEATHSIG`); `None` if that thread outlives every user.
+    thread: Option<ThreadId>,
+    /// Number of the last request.
+    sequence: u64,
+}
+
+/// Answer to a request, with the descriptor that came along.
+pub type Answer = Result<(Values, Option<OwnedFd>), Errno>;
+
+impl Process {
+    /// Forks a helper.
+    ///
+    /// The address space is a copy, so that nothing that goes wrong in the helper reaches this process. No
+    /// signal but SIGKILL reaches the helper, so it runs none of this program's handlers; its end sends
+    /// SIGCHLD to nobody, and only `__WALL` waits for it.
+    pub fn fork() -> Result<Process, Errno> {
+        reap_abandoned();
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (socket, parent) = (theirs.as_raw_fd(), getpid());
+        let pid = without_signals(|| {
+            // SAFETY: as fork(2): no flag, no stack of its own and no exit signal. The child runs `child_main`
+            // alone, which never returns here and makes nothing but system calls, as a copy of a process with
+            // other threads must.
+            match unsafe { clone() } {
+                0 => child_main(socket, parent),
+                pid => pid,
+            }
+        });
+        let pid = libc::pid_t::try_from(pid).unwrap_or(-1);
+        if pid == -1 {
+            return Err(last_errno());
+        }
+        children().live.push(pid);
+        Ok(Process { pid, socket: ours, thread: Some(std::thread::current().id()), sequence: 0 })
+    }
+
+    /// Returns the process number.
+    #[cfg(test)]
+    pub fn pid(&self) -> u32 {
+        self.pid.unsigned_abs()
+    }
+
+    /// Lets other threads use it. The current thread, which forked it, must outlive them.
+    pub fn for_every_thread(self) -> Process {
+        let mut process = self;
+        process.thread = None;
+        process
+    }
+
+    /// Returns true if threads other than the one that forked it may use it.
+    pub fn is_for_every_thread(&self) -> bool {
+        self.thread.is_none()
+    }
+
+    /// Returns true if it does not end before the current thread.
+    pub fn outlives_this_thread(&self) -> bool {
+        self.thread.is_none_or(|thread| thread == std::thread::current().id())
+    }
+
+    /// Sends a request. `EPIPE` or `ECONNRESET` if the helper has ended.
+    pub fn send(&mut self, request: &Request<'_>) -> Result<(), Errno> {
+        self.sequence += 1;
+        let encoded = Encoded::new(request, self.sequence)?;
+        send(self.socket.as_fd(), encoded.message(), encoded.fd())
+    }
+
+    /// Lets a [`Request::Close`] go on.
+    pub fn confirm_close(&self) -> Result<(), Errno> {
+        send(self.socket.as_fd(), &[1], None)
+    }
+
+    /// Waits for an answer, or the end of the helper; returns true if there is something to receive.
+    pub fn poll(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&timespec(time))), Ok(1..))
+    }
+
+    /// Receives the answer to the last request; `None` if the helper has ended without one.
+    pub fn receive(&self) -> Option<Answer> {
+        loop {
+            let mut bytes = [0; ANSWER];
+            let (length, fd) = receive(self.socket.as_fd(), &mut bytes).ok()?;
+            if length != ANSWER {
+                return None;
+            }
+            let (sequence, result, has_fd) = decode_answer(&bytes);
+            if sequence != self.sequence {
+                continue;
+            }
+            return Some(match (result, has_fd && fd.is_none()) {
+                // The helper could open it, and this process may open no more.
+                (Ok(_), true) => Err(Errno::MFILE),
+                (result, _) => result.map(|values| (values, fd)),
+            });
+        }
+    }
+
+    /// Kills a helper that has not answered in time. Returns the answer if it came after all.
+    pub fn abandon(self) -> Option<Answer> {
+        self.kill_and_reap();
+        let answered = self.poll(Duration::ZERO);
+        answered.then(|| self.receive()).flatten()
+    }
+
+    /// Sends SIGKILL.
+    pub fn kill(&self) {
+        // SAFETY: the pid is that of a child that is waited for by its owner alone, later: it is not reused.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+    }
+
+    /// Ends the helper. One that is stuck in the kernel is not waited for.
+    fn kill_and_reap(&self) {
+        if !children().forget(self.pid) {
+            return;
+        }
+        self.kill();
+        for _ in 0..REAP_POLLS {
+            if has_exited(self.pid) {
+                return;
+            }
+            let _ = rustix::thread::nanosleep(&timespec(REAP_INTERVAL));
+        }
+        children().abandoned.push(self.pid);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill_and_reap();
+    }
+}
+
+/// Returns true if the process is a live helper of this program. A helper holds nothing of a drive between
+/// two requests; one that was left behind does, and is not counted.
+pub fn is_helper(pid: u32) -> bool {
+    children().live.iter().any(|live| u32::try_from(*live) == Ok(pid))
+}
+
+/// Children of this program that have not been waited for.
+#[derive(Debug)]
+struct Children {
+    /// Helpers in use.
+    live: Vec<libc::pid_t>,
+    /// Helpers that were killed and had not ended when they were last looked at.
+    abandoned: Vec<libc::pid_t>,
+}
+
+static CHILDREN: Mutex<Children> = Mutex::new(Children { live: Vec::new(), abandoned: Vec::new() });
+
+fn children() -> MutexGuard<'static, Children> {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Children {
+    /// Takes a helper off the list of those in use; returns false if it was not there.
+    fn forget(&mut self, pid: libc::pid_t) -> bool {
+        let before = self.live.len();
+        self.live.retain(|live| *live != pid);
+        self.live.len() < before
+    }
+}
+
+fn reap_abandoned() {
+    children().abandoned.retain(|pid| !has_exited(*pid));
+}
+
+/// Waits for the child without blocking; returns true once it has ended.
+fn has_exited(pid: libc::pid_t) -> bool {
+    let flags = libc::WNOHANG | libc::__WALL;
+    // SAFETY: waitpid with no place for a status; the pid is that of a child of ours that has not been
+    // waited for.
+    match unsafe { libc::waitpid(pid, std::ptr::null_mut(), flags) } {
+        0 => false,
+        -1 => last_errno() != Errno::INTR,
+        _ => true,
+    }
+}
+
+/// `clone(2)` without flags, stack and exit signal: fork(2) without the handlers of `pthread_atfork`, which
+/// may take locks.
+///
+/// # Safety
+/// The child must make only async-signal-safe calls and never return to the caller's code.
+unsafe fn clone() -> libc::c_long {
+    const ZERO: libc::c_ulong = 0;
+    // SAFETY: all arguments are zero, whatever their order on this architecture.
+    unsafe { libc::syscall(libc::SYS_clone, ZERO, ZERO, ZERO, ZERO, ZERO) }
+}
+
+/// Runs in the child.
+fn child_main(socket: RawFd, parent: Pid) -> ! {
+    // Not even a panic may unwind into the copy of the caller's stack. Its message has nowhere to go: the
+    // descriptor of standard error is closed. What it allocated is not freed, since that may take a lock.
+    std::mem::forget(catch_unwind(|| serve(socket, parent)));
+    // SAFETY: _exit is async-signal-safe, and runs no handlers.
+    unsafe { libc::_exit(0) }
+}
+
+/// Runs `work` while no signal is delivered to this thread.
+fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: both sets are written by these calls before they are read; they outlive them.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let done = work();
+    // SAFETY: the set was written above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    done
+}

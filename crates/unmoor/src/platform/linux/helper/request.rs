@@ -1,0 +1,391 @@
+//! What the helper can be asked to do, and the messages that carry it: fixed numbers, one path or text, one
+//! descriptor.
+
+use crate::platform::linux::sys::sg::Command;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::ffi::CStr;
+use std::time::Duration;
+
+/// One system call of the helper, or a short fixed sequence of them.
+#[derive(Debug, Clone, Copy)]
+pub enum Request<'r> {
+    /// `openat`: returns the descriptor, with the device's number and `diskseq` where it is a block device.
+    /// A relative path begins at `directory`.
+    Open { path: &'r CStr, flags: OFlags, directory: Option<BorrowedFd<'r>> },
+    /// Opens the root of the mount, if the mount of this ID is at the path.
+    OpenMount { path: &'r CStr, id: u64 },
+    /// `close` by the helper as the last holder: the sender closes its own descriptor, then sends one byte.
+    Close { device: BorrowedFd<'r> },
+    /// `openat(O_PATH)` and `statx`: automounts are not triggered.
+    Stat { path: &'r CStr, directory: Option<BorrowedFd<'r>> },
+    /// `LOOP_GET_STATUS64` of the loop device at the path.
+    LoopBacking { path: &'r CStr },
+    /// Opens and closes the drive at the path; asks an `optical` one for its status in between.
+    ProbeMedium { path: &'r CStr, optical: bool },
+    /// `umount2(MNT_EXPIRE)`, then an access, so that the mount does not expire.
+    ProbeMount { path: &'r CStr, id: u64 },
+    /// `syncfs` of the file system mounted there.
+    SyncMount { path: &'r CStr, id: u64 },
+    /// `syncfs` where `sync` is set, then `umount2`.
+    Unmount { path: &'r CStr, id: u64, sync: bool },
+    /// `umount2(MNT_DETACH)`.
+    Detach { path: &'r CStr },
+    /// `swapoff`.
+    SwapOff { path: &'r CStr },
+    /// A call that takes the device alone.
+    Device { device: BorrowedFd<'r>, call: DeviceCall },
+    /// `SG_IO`.
+    Scsi { device: BorrowedFd<'r>, command: Command, timeout: Duration },
+    /// `DM_DEV_STATUS`: how often the mapping is open.
+    DmOpenCount { control: BorrowedFd<'r>, device: u64 },
+    /// `DM_DEV_REMOVE`.
+    DmRemove { control: BorrowedFd<'r>, device: u64 },
+    /// `DM_TABLE_LOAD` of the `error` target, and `DM_DEV_SUSPEND` (resume).
+    DmReplaceByErrors { control: BorrowedFd<'r>, device: u64, sectors: u64 },
+    /// `BLKPG_RESIZE_PARTITION`.
+    ResizePartition { disk: BorrowedFd<'r>, number: u32, start: u64, length: u64 },
+    /// `USBDEVFS_CONTROL`: is something plugged into the hub's port.
+    HubConnected { hub: BorrowedFd<'r>, port: u16 },
+    /// `USBDEVFS_CONTROL`: switches the power of the hub's port.
+    HubPower { hub: BorrowedFd<'r>, port: u16, on: bool },
+    /// `write` of a short text, in one piece.
+    Write { file: BorrowedFd<'r>, text: &'r [u8] },
+    /// `pread` of a range, so that the kernel has it in its page cache.
+    ReadAhead { device: BorrowedFd<'r>, offset: u64, length: u64 },
+    /// Indexes an array out of its bounds.
+    #[cfg(test)]
+    Panic { index: usize },
+    /// `nanosleep`, in seconds.
+    #[cfg(test)]
+    Sleep { seconds: u64 },
+    /// Is the descriptor of this number closed; are SIGINT, SIGTERM and SIGTSTP blocked.
+    #[cfg(test)]
+    Describe { descriptor: u64 },
+}
+
+/// A call that takes an open device (or file) and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceCall {
+    /// `syncfs`
+    SyncFs,
+    /// `fsync`
+    Fsync,
+    /// `BLKFLSBUF`
+    FlushBuffers,
+    /// `BLKRRPART`
+    RereadPartitions,
+    /// `FS_IOC_SHUTDOWN`
+    ShutDown,
+    /// `CDROM_DRIVE_STATUS`: returns the kernel's number.
+    DriveStatus,
+    /// `CDROM_LOCKDOOR` with 0
+    UnlockDoor,
+    /// `CDROMEJECT`
+    OpenTray,
+    /// `CDROMCLOSETRAY`
+    CloseTray,
+    /// `MTOFFL`
+    TapeOffline,
+    /// `MTUNLOCK`
+    TapeUnlock,
+    /// `MTLOAD`
+    TapeLoad,
+    /// `LOOP_CLR_FD`
+    DetachLoop,
+    /// `NBD_DISCONNECT`
+    DisconnectNbd,
+    /// `NBD_CLEAR_SOCK`
+    ClearNbdSocket,
+    /// `STOP_ARRAY`
+    StopArray,
+}
+
+impl DeviceCall {
+    const ALL: [DeviceCall; 16] = [
+        DeviceCall::SyncFs,
+        DeviceCall::Fsync,
+        DeviceCall::FlushBuffers,
+        DeviceCall::RereadPartitions,
+        DeviceCall::ShutDown,
+        DeviceCall::DriveStatus,
+        DeviceCall::UnlockDoor,
+        DeviceCall::OpenTray,
+        DeviceCall::CloseTray,
+        DeviceCall::TapeOffline,
+        DeviceCall::TapeUnlock,
+        DeviceCall::TapeLoad,
+        DeviceCall::DetachLoop,
+        DeviceCall::DisconnectNbd,
+        DeviceCall::ClearNbdSocket,
+        DeviceCall::StopArray,
+    ];
+}
+
+/// Longest path or text of a request, with the NUL at its end (`PATH_MAX`).
+const MAX_TEXT: usize = 4096;
+
+/// Sequence number, kind of request, and four numbers.
+const HEAD: usize = 6 * 8;
+
+/// Longest message of a request.
+pub const MAX_REQUEST: usize = HEAD + MAX_TEXT;
+
+/// A request on its way: the message, and the descriptor that goes with it.
+pub struct Encoded<'r> {
+    bytes: [u8; MAX_REQUEST],
+    length: usize,
+    fd: Option<BorrowedFd<'r>>,
+}
+
+impl<'r> Encoded<'r> {
+    /// Encodes a request; `ENAMETOOLONG` if its path or text does not fit.
+    pub fn new(request: &Request<'r>, sequence: u64) -> Result<Encoded<'r>, Errno> {
+        let (kind, numbers, text, fd) = parts(request);
+        if text.len() > MAX_TEXT {
+            return Err(Errno::NAMETOOLONG);
+        }
+        let mut bytes = [0; MAX_REQUEST];
+        let head = [sequence, kind, numbers[0], numbers[1], numbers[2], fd.is_some().into()];
+        write_words(&mut bytes, &head);
+        bytes[HEAD..HEAD + text.len()].copy_from_slice(text);
+        Ok(Encoded { bytes, length: HEAD + text.len(), fd })
+    }
+
+    /// The bytes of the message.
+    pub fn message(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// The descriptor that goes with it.
+    pub fn fd(&self) -> Option<BorrowedFd<'r>> {
+        self.fd
+    }
+}
+
+/// Kind, numbers, text and descriptor of a request.
+type Parts<'r> = (u64, [u64; 3], &'r [u8], Option<BorrowedFd<'r>>);
+
+fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
+    let path = CStr::to_bytes_with_nul;
+    match *request {
+        Request::Open { path: p, flags, directory } => {
+            (1, [flags.bits().into(), 0, 0], path(p), directory)
+        }
+        Request::OpenMount { path: p, id } => (2, [id, 0, 0], path(p), None),
+        Request::Close { device } => (3, [0; 3], b"", Some(device)),
+        Request::Stat { path: p, directory } => (4, [0; 3], path(p), directory),
+        Request::LoopBacking { path: p } => (5, [0; 3], path(p), None),
+        Request::ProbeMedium { path: p, optical } => (6, [optical.into(), 0, 0], path(p), None),
+        Request::ProbeMount { path: p, id } => (7, [id, 0, 0], path(p), None),
+        Request::SyncMount { path: p, id } => (8, [id, 0, 0], path(p), None),
+        Request::Unmount { path: p, id, sync } => (9, [id, sync.into(), 0], path(p), None),
+        Request::Detach { path: p } => (10, [0; 3], path(p), None),
+        Request::SwapOff { path: p } => (11, [0; 3], path(p), None),
+        Request::Device { device, call } => {
+            let number = DeviceCall::ALL.iter().position(|known| *known == call).unwrap_or(0);
+            (12, [number as u64, 0, 0], b"", Some(device))
+        }
+        Request::Scsi { device, command, timeout } => {
+            let number = Command::ALL.iter().position(|known| *known == command).unwrap_or(0);
+            let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            (13, [number as u64, timeout, 0], b"", Some(device))
+        }
+        Request::DmOpenCount { control, device } => (14, [device, 0, 0], b"", Some(control)),
+        Request::DmRemove { control, device } => (15, [device, 0, 0], b"", Some(control)),
+        Request::DmReplaceByErrors { control, device, sectors } => {
+            (16, [device, sectors, 0], b"", Some(control))
+        }
+        Request::ResizePartition { disk, number, start, length } => {
+            (17, [number.into(), start, length], b"", Some(disk))
+        }
+        Request::HubConnected { hub, port } => (18, [port.into(), 0, 0], b"", Some(hub)),
+        Request::HubPower { hub, port, on } => (19, [port.into(), on.into(), 0], b"", Some(hub)),
+        Request::Write { file, text } => (20, [0; 3], text, Some(file)),
+        Request::ReadAhead { device, offset, length } => {
+            (21, [offset, length, 0], b"", Some(device))
+        }
+        #[cfg(test)]
+        Request::Panic { index } => (100, [index as u64, 0, 0], b"", None),
+        #[cfg(test)]
+        Request::Sleep { seconds } => (101, [seconds, 0, 0], b"", None),
+        #[cfg(test)]
+        Request::Describe { descriptor } => (102, [descriptor, 0, 0], b"", None),
+    }
+}
+
+/// Reads a request and its sequence number from a message. Does not allocate: it runs in the helper.
+///
+/// # Errors
+/// `EMFILE` if the descriptor of the request did not arrive, `EINVAL` if the message is no request.
+pub fn decode<'r>(message: &'r [u8], fd: Option<&'r OwnedFd>) -> (u64, Result<Request<'r>, Errno>) {
+    let [sequence, kind, a, b, c, has_fd] = read_words(message);
+    if has_fd == 1 && fd.is_none() {
+        return (sequence, Err(Errno::MFILE));
+    }
+    let text = message.get(HEAD..).unwrap_or_default();
+    (sequence, request(kind, [a, b, c], text, fd.map(AsFd::as_fd)).ok_or(Errno::INVAL))
+}
+
+fn request<'r>(
+    kind: u64,
+    [a, b, c]: [u64; 3],
+    text: &'r [u8],
+    fd: Option<BorrowedFd<'r>>,
+) -> Option<Request<'r>> {
+    let path = || CStr::from_bytes_with_nul(text).ok();
+    Some(match kind {
+        1 => {
+            let flags = OFlags::from_bits_retain(u32::try_from(a).ok()?);
+            Request::Open { path: path()?, flags, directory: fd }
+        }
+        2 => Request::OpenMount { path: path()?, id: a },
+        3 => Request::Close { device: fd? },
+        4 => Request::Stat { path: path()?, directory: fd },
+        5 => Request::LoopBacking { path: path()? },
+        6 => Request::ProbeMedium { path: path()?, optical: a == 1 },
+        7 => Request::ProbeMount { path: path()?, id: a },
+        8 => Request::SyncMount { path: path()?, id: a },
+        9 => Request::Unmount { path: path()?, id: a, sync: b == 1 },
+        10 => Request::Detach { path: path()? },
+        11 => Request::SwapOff { path: path()? },
+        12 => {
+            let call = *DeviceCall::ALL.get(usize::try_from(a).ok()?)?;
+            Request::Device { device: fd?, call }
+        }
+        13 => {
+            let command = *Command::ALL.get(usize::try_from(a).ok()?)?;
+            Request::Scsi { device: fd?, command, timeout: Duration::from_millis(b) }
+        }
+        14 => Request::DmOpenCount { control: fd?, device: a },
+        15 => Request::DmRemove { control: fd?, device: a },
+        16 => Request::DmReplaceByErrors { control: fd?, device: a, sectors: b },
+        17 => {
+            let number = u32::try_from(a).ok()?;
+            Request::ResizePartition { disk: fd?, number, start: b, length: c }
+        }
+        18 => Request::HubConnected { hub: fd?, port: u16::try_from(a).ok()? },
+        19 => Request::HubPower { hub: fd?, port: u16::try_from(a).ok()?, on: b == 1 },
+        20 => Request::Write { file: fd?, text },
+        21 => Request::ReadAhead { device: fd?, offset: a, length: b },
+        #[cfg(test)]
+        100 => Request::Panic { index: usize::try_from(a).ok()? },
+        #[cfg(test)]
+        101 => Request::Sleep { seconds: a },
+        #[cfg(test)]
+        102 => Request::Describe { descriptor: a },
+        _ => return None,
+    })
+}
+
+/// What a call of the helper returned: numbers, of which each request defines its own.
+pub type Values = [u64; 6];
+
+/// Length of an answer: sequence number, errno, [`Values`], and whether a descriptor goes with it.
+pub const ANSWER: usize = 9 * 8;
+
+/// Encodes an answer.
+pub fn encode_answer(sequence: u64, result: Result<Values, Errno>, has_fd: bool) -> [u8; ANSWER] {
+    let errno = result.err().map_or(0, Errno::raw_os_error);
+    let [a, b, c, d, e, f] = result.unwrap_or_default();
+    let mut bytes = [0; ANSWER];
+    let words = [sequence, u64::from(errno.unsigned_abs()), a, b, c, d, e, f, has_fd.into()];
+    write_words(&mut bytes, &words);
+    bytes
+}
+
+/// Reads an answer: its sequence number, the result, and whether a descriptor went with it.
+pub fn decode_answer(bytes: &[u8; ANSWER]) -> (u64, Result<Values, Errno>, bool) {
+    let [sequence, errno, a, b, c, d, e, f, has_fd] = read_words(bytes);
+    let result = match i32::try_from(errno) {
+        Ok(0) => Ok([a, b, c, d, e, f]),
+        errno => Err(Errno::from_raw_os_error(errno.unwrap_or(libc::EIO))),
+    };
+    (sequence, result, has_fd == 1)
+}
+
+fn write_words(bytes: &mut [u8], words: &[u64]) {
+    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+}
+
+/// Bytes that are missing read as 0.
+fn read_words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_request_arrives_as_it_was_sent() {
+        let file = OwnedFd::from(tempfile::tempfile().unwrap());
+        let (fd, path) = (file.as_fd(), c"/some path");
+        let mut requests = vec![
+            Request::Open { path, flags: OFlags::RDWR | OFlags::EXCL, directory: None },
+            Request::Open { path, flags: OFlags::PATH, directory: Some(fd) },
+            Request::OpenMount { path, id: 7 },
+            Request::Close { device: fd },
+            Request::Stat { path, directory: None },
+            Request::LoopBacking { path },
+            Request::ProbeMedium { path, optical: true },
+            Request::ProbeMount { path, id: u64::MAX },
+            Request::SyncMount { path, id: 1 },
+            Request::Unmount { path, id: 2, sync: true },
+            Request::Detach { path },
+            Request::SwapOff { path },
+            Request::DmOpenCount { control: fd, device: 3 },
+            Request::DmRemove { control: fd, device: 3 },
+            Request::DmReplaceByErrors { control: fd, device: 3, sectors: 4 },
+            Request::ResizePartition { disk: fd, number: 1, start: 2, length: 3 },
+            Request::HubConnected { hub: fd, port: 4 },
+            Request::HubPower { hub: fd, port: 4, on: true },
+            Request::Write { file: fd, text: b"1" },
+            Request::ReadAhead { device: fd, offset: 5, length: 6 },
+        ];
+        requests.extend(DeviceCall::ALL.map(|call| Request::Device { device: fd, call }));
+        let timeout = Duration::from_millis(1500);
+        requests.extend(Command::ALL.map(|command| Request::Scsi { device: fd, command, timeout }));
+        for (sequence, sent) in (1..).zip(&requests) {
+            let encoded = Encoded::new(sent, sequence).unwrap();
+            let carried = encoded.fd().map(|_| &file);
+            let (number, arrived) = decode(encoded.message(), carried);
+            assert_eq!(number, sequence);
+            assert_eq!(format!("{:?}", arrived.unwrap()), format!("{sent:?}"));
+            if carried.is_some() && !format!("{sent:?}").contains("directory") {
+                assert_eq!(decode(encoded.message(), None).1.unwrap_err(), Errno::MFILE);
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_refused() {
+        let path = std::ffi::CString::new(vec![b'a'; MAX_TEXT]).unwrap();
+        let request = Request::Detach { path: &path };
+        assert_eq!(Encoded::new(&request, 1).err(), Some(Errno::NAMETOOLONG));
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_is_survived(message in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = decode(&message, None);
+        }
+
+        #[test]
+        fn every_answer_arrives_as_it_was_sent(
+            sequence: u64, values: Values, errno in prop::option::of(1i32..4000), has_fd: bool,
+        ) {
+            let result = errno.map_or(Ok(values), |errno| Err(Errno::from_raw_os_error(errno)));
+            let answer = encode_answer(sequence, result, has_fd);
+            prop_assert_eq!(decode_answer(&answer), (sequence, result, has_fd));
+        }
+    }
+}

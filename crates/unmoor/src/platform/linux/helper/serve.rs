@@ -1,0 +1,251 @@
+//! The helper's side: receives one request after the other, makes the calls, and answers.
+//!
+//! This runs in a process that was forked from a program with other threads, whose locks may be held for good
+//! in the copy. So nothing here allocates, takes a lock or formats text: it makes system calls, on the stack.
+
+use crate::platform::linux::helper::channel::{receive, send};
+use crate::platform::linux::helper::mount_calls;
+use crate::platform::linux::helper::request::{
+    DeviceCall, MAX_REQUEST, Request, Values, decode, encode_answer,
+};
+use crate::platform::linux::sys::mtio::Operation;
+use crate::platform::linux::sys::{
+    blkdev, blkpg, cdrom, device_number, dm_ioctl, fs_shutdown, loop_ioctl, md, mtio, nbd, sg,
+    swaps, usbfs,
+};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, openat, statx};
+use rustix::io::{Errno, pread};
+use rustix::process::{Pid, Signal, chdir, getppid, set_parent_process_death_signal};
+use std::ffi::CStr;
+
+/// Serves requests until the other end of the socket is closed.
+///
+/// Ends with its parent: what the parent was killed in the middle of is not continued. Holds nothing but its
+/// socket: no descriptor that was open in the parent at the fork, and no working directory.
+pub fn serve(socket: RawFd, parent: Pid) {
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    if getppid() != Some(parent) {
+        return;
+    }
+    close_all_but(socket);
+    let _ = chdir(c"/");
+    // SAFETY: the process has a table of its own, in which nothing closes this number.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let mut message = [0; MAX_REQUEST];
+    while let Ok((length @ 1.., fd)) = receive(socket, &mut message) {
+        let (sequence, request) = decode(message.get(..length).unwrap_or_default(), fd.as_ref());
+        let (result, opened) = match request {
+            Ok(Request::Close { .. }) => {
+                // The sender closes its own descriptor before it sends this byte.
+                let closing = receive(socket, &mut [0; 1]);
+                drop(fd);
+                (closing.map(|_| Values::default()), None)
+            }
+            Ok(request) => split(carry_out(request)),
+            Err(errno) => (Err(errno), None),
+        };
+        let answer = encode_answer(sequence, result, opened.is_some());
+        if send(socket, &answer, opened.as_ref().map(AsFd::as_fd)).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a request comes to: numbers, and perhaps a descriptor.
+enum Reply {
+    Values(Values),
+    Opened(OwnedFd, Values),
+}
+
+fn split(reply: Result<Reply, Errno>) -> (Result<Values, Errno>, Option<OwnedFd>) {
+    match reply {
+        Ok(Reply::Values(values)) => (Ok(values), None),
+        Ok(Reply::Opened(fd, values)) => (Ok(values), Some(fd)),
+        Err(errno) => (Err(errno), None),
+    }
+}
+
+fn carry_out(request: Request<'_>) -> Result<Reply, Errno> {
+    let values = match request {
+        Request::Open { path, flags, directory } => {
+            return open(path, flags, directory).map(|(fd, values)| Reply::Opened(fd, values));
+        }
+        Request::OpenMount { path, id } => {
+            return mount_calls::open_mount(path, id)
+                .map(|root| Reply::Opened(root, Values::default()));
+        }
+        // Done by the caller, which owns the descriptor.
+        Request::Close { .. } => return Err(Errno::INVAL),
+        Request::Stat { path, directory } => stat(path, directory)?,
+        Request::LoopBacking { path } => {
+            let backing = loop_ioctl::backing(open_device(path)?)?;
+            [backing.device, backing.inode, 0, 0, 0, 0]
+        }
+        Request::ProbeMedium { path, optical } => {
+            let device = open_device(path)?;
+            one(match optical {
+                true => cdrom::drive_status(&device)?.number().into(),
+                false => 0,
+            })
+        }
+        Request::ProbeMount { path, id } => mount_calls::probe(path, id)?.to_values(),
+        Request::SyncMount { path, id } => mount_calls::sync(path, id)?.to_values(),
+        Request::Unmount { path, id, sync } => {
+            mount_calls::unmount_checked(path, id, sync)?.to_values()
+        }
+        Request::Detach { path } => none(mount_calls::detach(path))?,
+        Request::SwapOff { path } => none(swaps::swapoff(path))?,
+        Request::Device { device, call } => device_call(device, call)?,
+        Request::Scsi { device, command, timeout } => {
+            one(u64::from_ne_bytes(sg::send(device, command, timeout)?.to_bytes()))
+        }
+        Request::DmOpenCount { control, device } => {
+            one(dm_ioctl::open_count(control, device)?.into())
+        }
+        Request::DmRemove { control, device } => none(dm_ioctl::remove(control, device))?,
+        Request::DmReplaceByErrors { control, device, sectors } => {
+            none(dm_ioctl::replace_by_errors(control, device, sectors))?
+        }
+        Request::ResizePartition { disk, number, start, length } => {
+            none(blkpg::resize(disk, number, start, length))?
+        }
+        Request::HubConnected { hub, port } => one(usbfs::is_connected(hub, port)?.into()),
+        Request::HubPower { hub, port, on } => none(usbfs::power(hub, port, on))?,
+        Request::Write { file, text } => none(rustix::io::write(file, text).map(drop))?,
+        Request::ReadAhead { device, offset, length } => read_ahead(device, offset, length)?,
+        #[cfg(test)]
+        Request::Panic { index } => one([1, 2, 3][index]),
+        #[cfg(test)]
+        Request::Sleep { seconds } => {
+            let time = std::time::Duration::from_secs(seconds);
+            let _ = rustix::thread::nanosleep(&crate::platform::linux::sys::clock::timespec(time));
+            Values::default()
+        }
+        #[cfg(test)]
+        Request::Describe { descriptor } => describe(descriptor),
+    };
+    Ok(Reply::Values(values))
+}
+
+fn one(value: u64) -> Values {
+    [value, 0, 0, 0, 0, 0]
+}
+
+fn none(result: Result<(), Errno>) -> Result<Values, Errno> {
+    result.map(|()| Values::default())
+}
+
+/// Without waiting for a medium, without closing a tray, and without a claim.
+fn open_device(path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty())
+}
+
+/// Opens the file, and returns the number and the `diskseq` of a block device, else 0.
+fn open(
+    path: &CStr,
+    flags: OFlags,
+    directory: Option<BorrowedFd<'_>>,
+) -> Result<(OwnedFd, Values), Errno> {
+    let file = openat(directory.unwrap_or(CWD), path, flags | OFlags::CLOEXEC, Mode::empty())?;
+    if flags.contains(OFlags::PATH) {
+        return Ok((file, Values::default()));
+    }
+    let stat = fstat(&file)?;
+    let values = match FileType::from_raw_mode(stat.st_mode) {
+        // Before Linux 5.15 there is no diskseq.
+        FileType::BlockDevice => {
+            [device_number::from_dev(stat.st_rdev), blkdev::diskseq(&file).unwrap_or(0), 0, 0, 0, 0]
+        }
+        _ => Values::default(),
+    };
+    Ok((file, values))
+}
+
+/// File type, device number of the file system, device number of the node, inode number, mount ID.
+fn stat(path: &CStr, directory: Option<BorrowedFd<'_>>) -> Result<Values, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = openat(directory.unwrap_or(CWD), path, flags, Mode::empty())?;
+    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
+    let stat = statx(file, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)?;
+    Ok([
+        stat.stx_mode.into(),
+        device_number::number(stat.stx_dev_major, stat.stx_dev_minor),
+        device_number::number(stat.stx_rdev_major, stat.stx_rdev_minor),
+        stat.stx_ino,
+        stat.stx_mnt_id,
+        0,
+    ])
+}
+
+fn device_call(device: BorrowedFd<'_>, call: DeviceCall) -> Result<Values, Errno> {
+    none(match call {
+        DeviceCall::SyncFs => rustix::fs::syncfs(device),
+        DeviceCall::Fsync => rustix::fs::fsync(device),
+        DeviceCall::FlushBuffers => blkdev::flush_buffers(device),
+        DeviceCall::RereadPartitions => blkdev::reread_partitions(device),
+        DeviceCall::ShutDown => fs_shutdown::shutdown(device),
+        DeviceCall::DriveStatus => return Ok(one(cdrom::drive_status(device)?.number().into())),
+        DeviceCall::UnlockDoor => cdrom::lock_door(device, false),
+        DeviceCall::OpenTray => cdrom::eject(device),
+        DeviceCall::CloseTray => cdrom::close_tray(device),
+        DeviceCall::TapeOffline => mtio::operate(device, Operation::Offline),
+        DeviceCall::TapeUnlock => mtio::operate(device, Operation::Unlock),
+        DeviceCall::TapeLoad => mtio::operate(device, Operation::Load),
+        DeviceCall::DetachLoop => loop_ioctl::detach(device),
+        DeviceCall::DisconnectNbd => nbd::disconnect(device),
+        DeviceCall::ClearNbdSocket => nbd::clear_socket(device),
+        DeviceCall::StopArray => md::stop(device),
+    })
+}
+
+fn read_ahead(device: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Values, Errno> {
+    let mut page = [0; 4096];
+    let mut done = 0;
+    while done < length {
+        pread(device, &mut page, offset.saturating_add(done))?;
+        done = done.saturating_add(page.len() as u64);
+    }
+    Ok(Values::default())
+}
+
+/// Closes every descriptor but the socket. The copies of the parent's descriptors must not outlive the fork:
+/// they would keep other drives in use, and whoever reads what the program prints waiting.
+fn close_all_but(socket: RawFd) {
+    let socket = socket.unsigned_abs();
+    if let Some(last) = socket.checked_sub(1) {
+        close_range(0, last);
+    }
+    close_range(socket.saturating_add(1), u32::MAX);
+}
+
+/// close_range(2).
+fn close_range(first: u32, last: u32) {
+    // SAFETY: three integers by value. The process uses none of these descriptors.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0;
+    if !closed {
+        // Linux before 5.9. No drive is opened beyond that number unless very many are released at once.
+        for fd in first..=last.min(1024) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd.cast_signed()) };
+        }
+    }
+}
+
+#[cfg(test)]
+fn describe(descriptor: u64) -> Values {
+    let mut mask = std::mem::MaybeUninit::uninit();
+    let descriptor = RawFd::try_from(descriptor).unwrap_or(-1);
+    // SAFETY: the set is written by the first call and read by the others; F_GETFD takes no argument.
+    let (blocked, closed) = unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), mask.as_mut_ptr());
+        let blocked = [libc::SIGINT, libc::SIGTERM, libc::SIGTSTP]
+            .map(|signal| libc::sigismember(mask.as_ptr(), signal) == 1);
+        (blocked, libc::fcntl(descriptor, libc::F_GETFD) == -1)
+    };
+    let mut directory = [0; 8];
+    let root = rustix::fs::readlinkat_raw(CWD, c"/proc/self/cwd", &mut directory[..])
+        .is_ok_and(|length| length == 1);
+    [closed.into(), blocked.iter().all(|blocked| *blocked).into(), root.into(), 0, 0, 0]
+}

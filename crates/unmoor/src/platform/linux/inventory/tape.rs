@@ -1,0 +1,155 @@
+//! Tape drives (`/dev/st0`; st(4), Documentation/scsi/st.rst): character devices with a medium that no file
+//! system is mounted from, and that one program at a time may have open.
+
+use crate::deadline::Deadline;
+use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Presence};
+use crate::model::error::Result;
+use crate::model::volume::{Volume, VolumeKind};
+use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::{CallResult, Helper};
+use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::sys::clock::within;
+use crate::platform::linux::sys::device_number;
+use crate::platform::linux::sys::sg::{Command, ScsiResponse};
+use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
+use rustix::fd::AsFd;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the kernel lists its tapes.
+const CLASS: &str = "/sys/class/scsi_tape";
+
+/// Timeout for the answer of a tape drive that is described.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Timeout of a single TEST UNIT READY.
+const TEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Returns the name without what says how the tape is opened: `nst0m` is `st0`.
+pub fn plain_name(name: &str) -> Option<&str> {
+    let name = name.strip_prefix('n').unwrap_or(name);
+    let name = name.trim_end_matches(['l', 'm', 'a']);
+    let number = name.strip_prefix("st")?;
+    (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(name)
+}
+
+/// Returns the place of the tape in the device tree.
+pub fn place(name: &str) -> std::result::Result<BlockDevice, Errno> {
+    let disk_path =
+        std::fs::canonicalize(PathBuf::from(CLASS).join(name)).map_err(|_| Errno::NODEV)?;
+    Ok(BlockDevice { disk_path, disk: name.to_string(), partition: None })
+}
+
+/// Returns the tape with this device number.
+pub fn by_number(device: u64) -> std::result::Result<BlockDevice, Errno> {
+    let tape = device & 0xffff_ffff;
+    place(&format!("st{tape}"))
+}
+
+/// Lists every tape drive.
+pub fn all() -> Vec<BlockDevice> {
+    let names = SysfsDir::open(CLASS).and_then(|node| node.names()).unwrap_or_default();
+    let names = names.iter().filter(|name| plain_name(name) == Some(name.as_str()));
+    names.filter_map(|name| place(name).ok()).collect()
+}
+
+/// Describes the tape at this place.
+pub fn drive(place: &BlockDevice, helper: &Helper) -> std::result::Result<Drive, Errno> {
+    let node = SysfsDir::open(&*place.disk_path)?;
+    let name = place.disk.clone();
+    let digits = name.strip_prefix("st").ok_or(Errno::NODEV)?;
+    let device = device_number::tape_number(digits.parse().map_err(|_| Errno::NODEV)?);
+    let path = PathBuf::from(format!("/dev/{name}"));
+    let word = |name: &str| node.child("device").ok()?.text(name);
+    let presence = within(PROBE_TIMEOUT, |deadline| match open(&name, helper, deadline)? {
+        Ok(tape) => presence(&tape, helper, deadline),
+        Err(_) => Ok(Presence::Unknown),
+    });
+    let medium = match presence {
+        Ok(Presence::Present | Presence::Stopped) => Medium::Present,
+        Ok(Presence::Absent) => Medium::Absent,
+        // Another program has it open, or this user may not open it, or it does not answer.
+        _ => Medium::Unknown,
+    };
+    let whole = Volume {
+        name: name.clone(),
+        path: path.clone(),
+        device,
+        kind: VolumeKind::Disk,
+        parents: vec![name.clone()],
+        other_members: Vec::new(),
+        swaps: Vec::new(),
+        label: None,
+        uuid: None,
+        file_system: None,
+        size: None,
+        read_only: false,
+        unwritten: None,
+        mounts: Vec::new(),
+    };
+    Ok(Drive {
+        id: DriveId { device, generation: 0 },
+        path,
+        kind: DriveKind::Tape,
+        bus: place.bus(),
+        vendor: word("vendor"),
+        model: word("model"),
+        serial: None,
+        size: None,
+        removable: true,
+        hotplug: place.bus() == Bus::Usb,
+        read_only: false,
+        medium,
+        system_uses: Vec::new(),
+        backing_file: None,
+        siblings: Vec::new(),
+        port: Port::of(place).map(|port| port.to_string()),
+        volumes: if medium == Medium::Absent { Vec::new() } else { vec![whole] },
+        name,
+    })
+}
+
+/// Opens the node that does not rewind, without waiting for a tape. The driver lets in one at a time.
+///
+/// # Errors
+/// `TimedOut`; `Interrupted`.
+pub fn open(name: &str, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<Device> {
+    let path = PathBuf::from(format!("/dev/n{name}"));
+    helper.open(&path, OFlags::RDONLY | OFlags::NONBLOCK, deadline)
+}
+
+/// Asks the drive for its tape (TEST UNIT READY).
+///
+/// # Errors
+/// `TimedOut`; `Interrupted`.
+pub fn presence(tape: &Device, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<Presence> {
+    // The first answer after a change is a unit attention.
+    for _ in 0..3 {
+        match helper.scsi(tape.as_fd(), Command::TestUnitReady, TEST_TIMEOUT, deadline)? {
+            Ok(ScsiResponse::Good) => return Ok(Presence::Present),
+            Ok(ScsiResponse::Check(sense)) if sense.no_medium() => return Ok(Presence::Absent),
+            Ok(ScsiResponse::Check(sense)) if sense.stopped() => return Ok(Presence::Stopped),
+            Ok(ScsiResponse::Check(sense)) if sense.transient() => {}
+            Err(Errno::NODEV | Errno::NXIO) => return Ok(Presence::Gone),
+            _ => return Ok(Presence::Unknown),
+        }
+    }
+    Ok(Presence::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_tape_is_the_same_tape() {
+        for name in ["st0", "nst0", "st0m", "nst0a"] {
+            assert_eq!(plain_name(name), Some("st0"));
+        }
+        for name in ["st", "stick", "nst", "mst0", "sda"] {
+            assert_eq!(plain_name(name), None, "{name}");
+        }
+    }
+}
