@@ -1,0 +1,248 @@
+/* Device interfaces and device nodes. */
+#include "interpose.h"
+#include <initguid.h>
+#include <setupapi.h>
+#include <cfgmgr32.h>
+
+DEFINE_GUID(CLASS_DISK, 0x53f56307, 0xb6bf, 0x11d0, 0x94, 0xf2, 0x00, 0xa0, 0xc9, 0x1e, 0xfb, 0x8b);
+DEFINE_GUID(CLASS_CDROM, 0x53f56308, 0xb6bf, 0x11d0, 0x94, 0xf2, 0x00, 0xa0, 0xc9, 0x1e, 0xfb, 0x8b);
+
+/* Numbers of device nodes: DEVINST is the index plus this. */
+#define FIRST_NODE 0x100
+/* A disk without a node in the scenario has this. */
+#define NO_NODE 1
+
+struct list { int cdrom; };
+
+HDEVINFO WINAPI rig_SetupDiGetClassDevsW(const GUID *class, const WCHAR *enumerator, HWND window, DWORD flags)
+{
+    struct list *list;
+    if (!class || (!IsEqualGUID(class, &CLASS_DISK) && !IsEqualGUID(class, &CLASS_CDROM)))
+        return SetupDiGetClassDevsW(class, enumerator, window, flags);
+    list = calloc(1, sizeof(*list));
+    list->cdrom = IsEqualGUID(class, &CLASS_CDROM);
+    return list;
+}
+
+BOOL WINAPI rig_SetupDiDestroyDeviceInfoList(HDEVINFO list)
+{
+    free(list);
+    return TRUE;
+}
+
+BOOL WINAPI rig_SetupDiEnumDeviceInterfaces(HDEVINFO handle, SP_DEVINFO_DATA *device, const GUID *class, DWORD index,
+                                            SP_DEVICE_INTERFACE_DATA *data)
+{
+    struct list *list = (struct list *)handle;
+    struct rig_state *state = get_state();
+    unsigned i;
+    (void)device;
+    for (i = 0; i < RIG_DISKS; i++) {
+        if (!state->disks[i].used || state->disks[i].gone || state->disks[i].cdrom != list->cdrom) continue;
+        if (index--) continue;
+        data->InterfaceClassGuid = *class;
+        data->Flags = 1;
+        data->Reserved = i;
+        free(state);
+        return TRUE;
+    }
+    free(state);
+    return fail(ERROR_NO_MORE_ITEMS);
+}
+
+BOOL WINAPI rig_SetupDiGetDeviceInterfaceDetailW(HDEVINFO list, SP_DEVICE_INTERFACE_DATA *data,
+                                                 SP_DEVICE_INTERFACE_DETAIL_DATA_W *detail, DWORD size, DWORD *needed,
+                                                 SP_DEVINFO_DATA *device)
+{
+    WCHAR path[64];
+    DWORD room;
+    (void)list;
+    room = sizeof(DWORD) + (swprintf(path, 64, L"\\\\?\\RIG#Disk%u", (unsigned)data->Reserved) + 1) * sizeof(WCHAR);
+    if (needed) *needed = room;
+    if (!detail || size < room) return fail(ERROR_INSUFFICIENT_BUFFER);
+    wcscpy(detail->DevicePath, path);
+    if (device) {
+        struct rig_state *state = get_state();
+        unsigned node = state->disks[data->Reserved].node;
+        device->DevInst = node < RIG_NODES ? FIRST_NODE + node : NO_NODE;
+        free(state);
+    }
+    return TRUE;
+}
+
+static struct rig_node *node_of(struct rig_state *state, DEVINST number)
+{
+    unsigned i = number - FIRST_NODE;
+    return number >= FIRST_NODE && i < RIG_NODES && state->nodes[i].used && !state->nodes[i].gone ? &state->nodes[i] : NULL;
+}
+
+CONFIGRET WINAPI rig_CM_Get_Parent(DEVINST *parent, DEVINST number, ULONG flags)
+{
+    struct rig_state *state = get_state();
+    struct rig_node *node = node_of(state, number);
+    int index = node ? node->parent_index : -1;
+    (void)flags;
+    free(state);
+    if (index < 0) return CR_NO_SUCH_DEVNODE;
+    *parent = FIRST_NODE + index;
+    return CR_SUCCESS;
+}
+
+/* The first node after this index that is a child of the node. */
+static CONFIGRET child_after(struct rig_state *state, int parent, unsigned index, DEVINST *child)
+{
+    for (; index < RIG_NODES; index++)
+        if (state->nodes[index].used && !state->nodes[index].gone && state->nodes[index].parent_index == parent) {
+            *child = FIRST_NODE + index;
+            return CR_SUCCESS;
+        }
+    return CR_NO_SUCH_DEVNODE;
+}
+
+CONFIGRET WINAPI rig_CM_Get_Child(DEVINST *child, DEVINST number, ULONG flags)
+{
+    struct rig_state *state = get_state();
+    CONFIGRET answer = node_of(state, number) ? child_after(state, number - FIRST_NODE, 0, child) : CR_NO_SUCH_DEVNODE;
+    (void)flags;
+    free(state);
+    return answer;
+}
+
+CONFIGRET WINAPI rig_CM_Get_Sibling(DEVINST *sibling, DEVINST number, ULONG flags)
+{
+    struct rig_state *state = get_state();
+    struct rig_node *node = node_of(state, number);
+    CONFIGRET answer = node ? child_after(state, node->parent_index, number - FIRST_NODE + 1, sibling) : CR_NO_SUCH_DEVNODE;
+    (void)flags;
+    free(state);
+    return answer;
+}
+
+CONFIGRET WINAPI rig_CM_Get_Device_IDW(DEVINST number, WCHAR *room, ULONG units, ULONG flags)
+{
+    struct rig_state *state = get_state();
+    struct rig_node *node = node_of(state, number);
+    (void)flags;
+    if (node) wide(node->id, room, units);
+    free(state);
+    return node ? CR_SUCCESS : CR_NO_SUCH_DEVNODE;
+}
+
+CONFIGRET WINAPI rig_CM_Get_DevNode_Registry_PropertyW(DEVINST number, ULONG property, ULONG *type, void *room, ULONG *size,
+                                                       ULONG flags)
+{
+    struct rig_state *state = get_state();
+    struct rig_node *node = node_of(state, number);
+    CONFIGRET answer = CR_NO_SUCH_VALUE;
+    (void)flags;
+    if (!node) answer = CR_NO_SUCH_DEVNODE;
+    else if ((property == CM_DRP_CAPABILITIES || property == 0x20 /* CM_DRP_REMOVAL_POLICY */) && *size >= 4) {
+        *(DWORD *)room = property == CM_DRP_CAPABILITIES ? node->capabilities : node->removal_policy;
+        *size = 4;
+        if (type) *type = REG_DWORD;
+        answer = CR_SUCCESS;
+    }
+    free(state);
+    return answer;
+}
+
+struct property_key { GUID set; ULONG id; };
+
+/* DEVPKEY_Device_Capabilities (17), _RemovalPolicy (33), _InstanceId (set of its own). */
+CONFIGRET WINAPI rig_CM_Get_DevNode_PropertyW(DEVINST number, const struct property_key *key, ULONG *type, void *room,
+                                              ULONG *size, ULONG flags)
+{
+    struct rig_state *state = get_state();
+    struct rig_node *node = node_of(state, number);
+    CONFIGRET answer = node ? CR_NO_SUCH_VALUE : CR_NO_SUCH_DEVNODE;
+    (void)flags;
+    if (node && key->set.Data1 == 0xa45c254e && (key->id == 17 || key->id == 33) && *size >= 4) {
+        *(DWORD *)room = key->id == 17 ? node->capabilities : node->removal_policy;
+        *size = 4;
+        *type = 7; /* DEVPROP_TYPE_UINT32 */
+        answer = CR_SUCCESS;
+    }
+    free(state);
+    return answer;
+}
+
+CONFIGRET WINAPI rig_CM_Get_DevNode_Status(ULONG *status, ULONG *problem, DEVINST number, ULONG flags)
+{
+    struct rig_state *state = get_state();
+    struct rig_node *node = node_of(state, number);
+    (void)flags;
+    if (node) {
+        *problem = node->problem;
+        *status = node->problem ? DN_HAS_PROBLEM : DN_STARTED | DN_DRIVER_LOADED;
+        if (node->capabilities & CM_DEVCAP_REMOVABLE) *status |= DN_REMOVABLE;
+    }
+    free(state);
+    return node ? CR_SUCCESS : CR_NO_SUCH_DEVNODE;
+}
+
+CONFIGRET WINAPI rig_CM_Locate_DevNodeW(DEVINST *number, WCHAR *id, ULONG flags)
+{
+    struct rig_state *state = get_state();
+    char text[RIG_LONG];
+    unsigned i;
+    (void)flags;
+    narrow(id, text, sizeof(text));
+    for (i = 0; i < RIG_NODES; i++)
+        if (state->nodes[i].used && !state->nodes[i].gone && !_stricmp(state->nodes[i].id, text)) break;
+    free(state);
+    *number = FIRST_NODE + i;
+    return i < RIG_NODES ? CR_SUCCESS : CR_NO_SUCH_DEVNODE;
+}
+
+/* SeLoadDriverPrivilege is switched on in the token of this process. */
+static BOOL load_driver_privilege(void)
+{
+    PRIVILEGE_SET wanted = {1, PRIVILEGE_SET_ALL_NECESSARY, {{{0, 0}, 0}}};
+    HANDLE token;
+    BOOL has = FALSE;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) return FALSE;
+    LookupPrivilegeValueW(NULL, L"SeLoadDriverPrivilege", &wanted.Privilege[0].Luid);
+    PrivilegeCheck(token, &wanted, &has);
+    CloseHandle(token);
+    return has;
+}
+
+static CONFIGRET remove_node(unsigned code, DEVINST number, PNP_VETO_TYPE *type, WCHAR *name, ULONG units)
+{
+    struct rig_node_request request = {number - FIRST_NODE, role, load_driver_privilege(), 0};
+    struct rig_veto veto = {0};
+    if (!rig_control(code, &request, sizeof(request), &veto, sizeof(veto), NULL)) return CR_FAILURE;
+    if (type) *type = veto.type;
+    if (name && units) wide(veto.name, name, units);
+    return veto.config_return;
+}
+
+CONFIGRET WINAPI rig_CM_Request_Device_EjectW(DEVINST number, PNP_VETO_TYPE *type, WCHAR *name, ULONG units, ULONG flags)
+{
+    (void)flags;
+    return remove_node(RIG_EJECT_NODE, number, type, name, units);
+}
+
+CONFIGRET WINAPI rig_CM_Query_And_Remove_SubTreeW(DEVINST number, PNP_VETO_TYPE *type, WCHAR *name, ULONG units, ULONG flags)
+{
+    (void)flags;
+    return remove_node(RIG_REMOVE_SUBTREE, number, type, name, units);
+}
+
+static CONFIGRET enable(unsigned code, DEVINST number)
+{
+    struct rig_node_request request = {number - FIRST_NODE, role, 0, 0};
+    return rig_control(code, &request, sizeof(request), NULL, 0, NULL) ? CR_SUCCESS : CR_ACCESS_DENIED;
+}
+
+CONFIGRET WINAPI rig_CM_Enable_DevNode(DEVINST number, ULONG flags)
+{
+    (void)flags;
+    return enable(RIG_ENABLE_NODE, number);
+}
+
+CONFIGRET WINAPI rig_CM_Reenumerate_DevNode(DEVINST number, ULONG flags)
+{
+    (void)flags;
+    return enable(RIG_ENABLE_NODE, number);
+}
