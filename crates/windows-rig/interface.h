@@ -11,7 +11,7 @@
 #define RIG_DEVICE_TYPE 0xA009
 
 /* FSCTL_* codes keep function and access, and get the rig's device type. */
-#define RIG_FSCTL(code) (((code) & 0xFFFC) | (RIG_DEVICE_TYPE << 16))
+#define RIG_FSCTL(code) (((code) & 0xFFFCu) | ((unsigned)RIG_DEVICE_TYPE << 16))
 
 #define RIG_CODE(function) (((unsigned)RIG_DEVICE_TYPE << 16) | ((0x800 + (function)) << 2))
 /* On the control device. */
@@ -23,6 +23,7 @@
 #define RIG_ENABLE_NODE RIG_CODE(6)    /* in: struct rig_node_request */
 #define RIG_CYCLE_PORT RIG_CODE(7)     /* in: struct rig_node_request */
 #define RIG_WRITE_JOURNAL RIG_CODE(8)  /* in: text */
+#define RIG_DETACH_IMAGE RIG_CODE(9)   /* in: index of the disk, 4 bytes */
 /* On a device of the rig. */
 #define RIG_OPEN RIG_CODE(20)      /* in: struct rig_open. Applies the rules of opening to the handle. */
 #define RIG_FILE_NAME RIG_CODE(21) /* out: path of the file that the handle is of, UTF-8; empty for a device */
@@ -74,6 +75,7 @@ struct rig_volume {
     unsigned foreign_handles; /* handles of programs that are not part of the run */
     unsigned foreign_ms;      /* those are closed so long after the first refused lock; 0: never */
     unsigned open_ms, lock_ms, flush_ms, root_ms;
+    unsigned lock_status; /* NTSTATUS of every lock; 0: by the rules */
     int refuses_manage; /* FAT: no MANAGE_VOLUME access for this user */
     /* State. */
     int mounted, offline, dirty;
@@ -101,6 +103,7 @@ struct rig_disk {
     unsigned change_count;
     unsigned removal_locks; /* PREVENT ALLOW MEDIUM REMOVAL by other callers */
     char exclusive[RIG_SHORT]; /* name of the program with exclusive access to a CD drive */
+    char image[RIG_LONG]; /* file that the disk lies in: E:\disc.iso */
     int disk_offline;
     unsigned writers; /* handles of other programs on the disk itself, opened to write */
     unsigned gone_status; /* NTSTATUS of requests after the removal */
@@ -129,7 +132,7 @@ struct rig_state {
     int other_program; /* another program opens what is unlocked (Explorer, indexer) */
     int stuck_pipes;
     char current_directory[RIG_LONG];
-    char program[RIG_LONG];
+    char substituted[RIG_LONG]; /* S:E:\folder */
     struct rig_volume volumes[RIG_VOLUMES];
     struct rig_disk disks[RIG_DISKS];
     struct rig_node nodes[RIG_NODES];

@@ -36,8 +36,13 @@ static const char *role_name(unsigned role)
 unsigned open_handles(const struct rig_volume *volume, const struct handle *except)
 {
     const struct handle *handle;
-    unsigned count = volume->foreign_handles;
+    unsigned count = volume->foreign_handles, i;
     if (volume->foreign_end && now_ms() >= volume->foreign_end) count = 0;
+    /* An attached image is a file that the system keeps open. */
+    for (i = 0; i < RIG_DISKS; i++) {
+        const struct rig_disk *disk = &state.disks[i];
+        if (disk->used && !disk->gone && disk->image[0] && disk->image[0] == volume->letter) count++;
+    }
     for (handle = handles; handle; handle = handle->next)
         if (handle != except && handle->volume == volume && (handle->mode == MODE_VOLUME || handle->mode == MODE_FILE))
             count++;
@@ -51,6 +56,18 @@ void write_back(struct rig_volume *volume, const char *by)
     if (!ordinary_request(first_disk(volume), by, &status)) return;
     volume->dirty = 0;
     journal("%s: written back by %s", volume_name(volume), by);
+}
+
+/* Everything cached for the volumes of a disk, which is about to leave. */
+void write_back_disk(struct rig_disk *disk)
+{
+    unsigned i;
+    for (i = 0; i < RIG_VOLUMES; i++) {
+        struct rig_volume *volume = &state.volumes[i];
+        if (!volume->used || first_disk(volume) != disk) continue;
+        write_back(volume, "query remove");
+        volume->mounted = 0;
+    }
 }
 
 /* IopCheckVpbMounted: a volume is mounted by the first open that goes to its file system, and a locked
@@ -134,6 +151,7 @@ static NTSTATUS try_lock(struct handle *handle)
     struct rig_volume *volume = handle->volume;
     NTSTATUS status = manage(handle);
     if (status) return status;
+    if (volume->lock_status) return (NTSTATUS)volume->lock_status;
     if (volume->paging || volume->locked_by) return STATUS_ACCESS_DENIED;
     /* FatVerifyVcb */
     if (handle->generation != volume->generation || volume->dismounted_by) return STATUS_VOLUME_DISMOUNTED;

@@ -217,6 +217,15 @@ static NTSTATUS control(struct device *device, struct handle *handle, unsigned c
         memcpy(buffer, &veto, sizeof(veto));
         *written = sizeof(veto);
         return STATUS_SUCCESS;
+    case RIG_DETACH_IMAGE: {
+        unsigned index;
+        if (in < 4) return STATUS_INVALID_PARAMETER;
+        memcpy(&index, buffer, 4);
+        if (index >= RIG_DISKS || !state.disks[index].used || !state.disks[index].image[0]) return STATUS_NO_SUCH_DEVICE;
+        write_back_disk(&state.disks[index]);
+        remove_disk(&state.disks[index], "detached");
+        return STATUS_SUCCESS;
+    }
     case RIG_ENABLE_NODE:
     case RIG_CYCLE_PORT:
         if (in < sizeof(struct rig_node_request)) return STATUS_INVALID_PARAMETER;

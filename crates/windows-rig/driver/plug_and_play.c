@@ -72,7 +72,7 @@ static int query_remove(struct rig_disk *disk, struct rig_veto *veto)
 static void decide(const struct rig_node_request *request, struct rig_veto *veto, int subtree)
 {
     struct rig_node *node = &state.nodes[request->node];
-    unsigned i, j;
+    unsigned i;
     if (state.restricted && subtree) { veto->config_return = CR_ACCESS_DENIED; return; }
     /* Page of CM_Request_Device_EjectW: not interactive or not on the console needs SeLoadDriverPrivilege. */
     if (state.no_console && (state.restricted || !request->load_driver_privilege)) { veto->config_return = CR_ACCESS_DENIED; return; }
@@ -89,12 +89,7 @@ static void decide(const struct rig_node_request *request, struct rig_veto *veto
     for (i = 0; i < RIG_DISKS; i++) {
         struct rig_disk *disk = &state.disks[i];
         if (!disk_below(disk, request->node)) continue;
-        for (j = 0; j < RIG_VOLUMES; j++) {
-            struct rig_volume *volume = &state.volumes[j];
-            if (!volume->used || &state.disks[volume->disks[0]] != disk) continue;
-            write_back(volume, "query remove");
-            volume->mounted = 0;
-        }
+        write_back_disk(disk);
         remove_disk(disk, "removed by Plug and Play");
     }
     for (i = 0; i < RIG_NODES; i++)

@@ -115,6 +115,7 @@ NTSTATUS take_offline(struct handle *handle);
 NTSTATUS take_online(struct handle *handle);
 void handle_closed(struct handle *handle);
 unsigned open_handles(const struct rig_volume *volume, const struct handle *except);
+void write_back_disk(struct rig_disk *disk);
 void write_back(struct rig_volume *volume, const char *by);
 
 /* storage.c */

@@ -143,6 +143,7 @@ static const char *disk_line(int cdrom)
         else if (is(key, "media")) disk->media = number(value);
         else if (is(key, "removal-locks")) disk->removal_locks = number(value);
         else if (is(key, "exclusive")) COPY(disk->exclusive, value);
+        else if (is(key, "image")) COPY(disk->image, value);
         else if (is(key, "offline")) disk->disk_offline = number(value);
         else if (is(key, "writers")) disk->writers = number(value);
         else if (is(key, "gone-status")) disk->gone_status = number(value);
@@ -193,6 +194,7 @@ static const char *volume_line(void)
         else if (is(key, "lock-ms")) volume->lock_ms = number(value);
         else if (is(key, "flush-ms")) volume->flush_ms = number(value);
         else if (is(key, "root-ms")) volume->root_ms = number(value);
+        else if (is(key, "lock-status")) volume->lock_status = number(value);
         else if (is(key, "refuses-manage")) volume->refuses_manage = number(value);
         else return "volume: unknown key";
     }
@@ -211,7 +213,7 @@ static const char *system_line(void)
         else if (is(key, "other-program")) state.other_program = number(value);
         else if (is(key, "stuck-pipes")) state.stuck_pipes = number(value);
         else if (is(key, "current-directory")) COPY(state.current_directory, value);
-        else if (is(key, "program")) COPY(state.program, value);
+        else if (is(key, "substituted")) COPY(state.substituted, value);
         else return "system: unknown key";
     }
     return NULL;

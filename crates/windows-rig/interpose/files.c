@@ -98,6 +98,8 @@ BOOL WINAPI rig_GetFileInformationByHandle(HANDLE handle, BY_HANDLE_FILE_INFORMA
 DWORD WINAPI rig_GetFileType(HANDLE handle)
 {
     DWORD type = GetFileType(handle);
+    char path[RIG_LONG];
+    if (type == FILE_TYPE_UNKNOWN && is_rig_handle(handle, path, sizeof(path))) return FILE_TYPE_DISK;
     if (type == FILE_TYPE_PIPE) {
         char room[1024] = {0};
         UNICODE_STRING *name = (void *)room;

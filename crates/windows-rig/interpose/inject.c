@@ -10,7 +10,7 @@
     F(SetupDiEnumDeviceInterfaces) F(SetupDiGetDeviceInterfaceDetailW) F(CM_Get_Parent) F(CM_Get_Child) F(CM_Get_Sibling) \
     F(CM_Get_Device_IDW) F(CM_Get_DevNode_Registry_PropertyW) F(CM_Get_DevNode_PropertyW) F(CM_Get_DevNode_Status) \
     F(CM_Locate_DevNodeW) F(CM_Request_Device_EjectW) F(CM_Query_And_Remove_SubTreeW) F(CM_Enable_DevNode) \
-    F(CM_Reenumerate_DevNode) F(CreateProcessW) F(GetProcAddress)
+    F(CM_Reenumerate_DevNode) F(GetStorageDependencyInformation) F(OpenVirtualDisk) F(DetachVirtualDisk) F(CreateProcessW) F(GetProcAddress)
 
 #define DECLARE(name) void rig_##name(void);
 REPLACED(DECLARE)

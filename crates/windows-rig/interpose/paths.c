@@ -45,10 +45,15 @@ static BOOL in_mount_folder(struct rig_volume *volume, const WCHAR *path, struct
 BOOL find_place(struct rig_state *state, const WCHAR *path, struct place *place)
 {
     const WCHAR *name = path, *rest;
-    WCHAR text[RIG_LONG];
+    WCHAR text[RIG_LONG], real[RIG_LONG];
     unsigned i;
     memset(place, 0, sizeof(*place));
     if (after(name, L"\\\\.\\") || after(name, L"\\\\?\\") || after(name, L"\\??\\")) name += 4;
+    if (state->substituted[0] && towupper(name[0]) == (WCHAR)state->substituted[0] && name[1] == ':') {
+        wide(state->substituted + 2, real, RIG_LONG);
+        wcscat(real, name + 2);
+        name = real;
+    }
     for (i = 0; i < RIG_VOLUMES; i++) {
         struct rig_volume *volume = &state->volumes[i];
         if (!volume->used || is_gone(state, volume)) continue;

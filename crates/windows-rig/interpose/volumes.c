@@ -168,6 +168,7 @@ DWORD WINAPI rig_GetLogicalDrives(void)
     unsigned i;
     for (i = 0; i < RIG_VOLUMES; i++)
         if (there(state, i) && state->volumes[i].letter) letters |= 1u << (state->volumes[i].letter - 'A');
+    if (state->substituted[0]) letters |= 1u << (state->substituted[0] - 'A');
     free(state);
     return letters;
 }
@@ -194,6 +195,8 @@ DWORD WINAPI rig_QueryDosDeviceW(const WCHAR *name, WCHAR *room, DWORD units)
     struct place place;
     DWORD length = 0;
     if (!name) length = all_names(state, room, units);
+    else if (state->substituted[0] && towupper(name[0]) == (WCHAR)state->substituted[0] && !wcscmp(name + 1, L":"))
+        length = swprintf(room, units, L"\\??\\%hs", state->substituted + 2) + 2;
     else if (!find_place(state, name, &place) || place.path[0]) length = QueryDosDeviceW(name, room, units);
     else {
         const char *kernel = place.volume ? place.volume->kernel : place.disk->kernel;

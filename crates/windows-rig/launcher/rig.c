@@ -99,13 +99,15 @@ static void hold_pipes(int count)
 
 static int hold(const WCHAR *how, const WCHAR *what)
 {
-    HANDLE ready;
+    HANDLE held = NULL, ended = OpenEventW(SYNCHRONIZE, FALSE, L"WindowsRigProgramEnded");
     if (!wcscmp(how, L"pipes")) hold_pipes(_wtoi(what));
-    else if (rig_hold(what, wcscmp(how, L"write") ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE) == INVALID_HANDLE_VALUE)
-        return broken("holding");
-    ready = OpenEventW(EVENT_MODIFY_STATE, FALSE, L"WindowsRigHolderReady");
-    SetEvent(ready);
-    CloseHandle(ready);
+    else held = rig_hold(what, wcscmp(how, L"write") ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE);
+    if (held == INVALID_HANDLE_VALUE) return broken("holding");
+    SetEvent(OpenEventW(EVENT_MODIFY_STATE, FALSE, L"WindowsRigHolderReady"));
+    /* What the handle is worth after the program has ended. */
+    WaitForSingleObject(ended, INFINITE);
+    if (held) FlushFileBuffers(held);
+    SetEvent(OpenEventW(EVENT_MODIFY_STATE, FALSE, L"WindowsRigHolderReady"));
     Sleep(INFINITE);
     return 0;
 }
@@ -141,6 +143,7 @@ static WCHAR *program_line(void)
 static int run(int count, WCHAR **words)
 {
     HANDLE ready = CreateEventW(NULL, FALSE, FALSE, L"WindowsRigHolderReady");
+    HANDLE ended = CreateEventW(NULL, TRUE, FALSE, L"WindowsRigProgramEnded");
     PROCESS_INFORMATION process;
     WCHAR *line = program_line();
     DWORD code = BROKEN;
@@ -155,6 +158,8 @@ static int run(int count, WCHAR **words)
         WaitForSingleObject(process.hProcess, 10000);
         code = LATE;
     }
+    SetEvent(ended);
+    for (i = 0; i < (int)holder_count; i++) WaitForSingleObject(ready, 10000);
     end_holders();
     if (!save_journal(words[1])) return broken("reading the journal");
     return code;

@@ -1,0 +1,140 @@
+//! Which drives are meant, and which are never touched.
+
+use crate::Test;
+use crate::scenarios::*;
+
+pub(super) fn tests() -> Vec<Test> {
+    vec![
+        // Finding 3
+        Test::new(
+            "all-removable/hot-plug-sata",
+            "--all-removable spares an internal disk at a hot-plug port",
+            &["eject", "--all-removable"],
+            0,
+        )
+        .on(STICK)
+        .on(HOT_PLUG_SATA)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS")
+        .never("D:")
+        .never("PhysicalDrive3"),
+        Test::new(
+            "all-removable/virtual-machine",
+            "--all-removable spares the disk of a removable controller",
+            &["eject", "--all-removable"],
+            0,
+        )
+        .on(STICK)
+        .on(VIRTUAL_MACHINE)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS")
+        .never("D:")
+        .never(r"PCI\VEN_15AD"),
+        Test::new(
+            "all-removable/image",
+            "--all-removable spares an image",
+            &["eject", "--all-removable"],
+            0,
+        )
+        .on(STICK)
+        .on(DISC_IMAGE)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS")
+        .never("EJECT_MEDIA CdRom1")
+        .never("EJECT_MEDIA J:"),
+        Test::new(
+            "all-removable/kinds",
+            "--all-removable takes stick, USB disk and disc",
+            &["eject", "--all-removable"],
+            0,
+        )
+        .on(STICK)
+        .on(USB_DISK)
+        .on(CD)
+        .journal("FSCTL_LOCK_VOLUME")
+        .journal("FSCTL_LOCK_VOLUME")
+        .journal("FSCTL_LOCK_VOLUME"),
+        Test::new(
+            "remove/never-a-controller",
+            "--power-off never asks a controller to leave",
+            &["eject", "--power-off", "D:"],
+            7,
+        )
+        .or_code(1)
+        .on(VIRTUAL_MACHINE)
+        .never(r"CM_Request_Device_Eject PCI\VEN_15AD&DEV_07C0\5 -> 0"),
+        // Finding 13
+        Test::new(
+            "image/iso-detached",
+            "a mounted disc image is detached, not ejected",
+            &["eject", "J:"],
+            0,
+        )
+        .on(DISC_IMAGE)
+        .journal("CdRom1 detached"),
+        Test::new(
+            "image/on-the-drive",
+            "an image whose file lies on the drive is detached first",
+            &["eject", "E:"],
+            0,
+        )
+        .on(STICK)
+        .on(DISC_IMAGE)
+        .with(r"image=C:\disc.iso", r"image=E:\disc.iso")
+        .journal("CdRom1 detached")
+        .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "image/named",
+            "an attached image on the drive is named as what blocks",
+            &["who", "E:"],
+            3,
+        )
+        .on(STICK)
+        .on(DISC_IMAGE)
+        .with(r"image=C:\disc.iso", r"image=E:\disc.iso")
+        .says("disc.iso"),
+        Test::new("image/vhdx-detached", "an attached VHDX is detached", &["eject", "F:"], 0)
+            .on(USB_DISK)
+            .with("bus=usb hotplug=1", r"bus=file image=C:\disk.vhdx")
+            .with("capabilities=0x94", "capabilities=0")
+            .journal("PhysicalDrive2 detached"),
+        // Finding 14
+        Test::new(
+            "kind/fixed-disk-asked",
+            "a fixed disk that is named is asked",
+            &["eject", "H:"],
+            0,
+        )
+        .on(FIXED_DISK)
+        .journal("FSCTL_LOCK_VOLUME H: -> SUCCESS")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA H:"),
+        Test::new(
+            "kind/floppy-asked",
+            "a floppy that ejects by command is asked",
+            &["eject", "A:"],
+            0,
+        )
+        .on(r"disk number=11 bus=usb removable=1 product=LS-120")
+        .on("volume letter=A floppy=11 fs=fat12 label=FLOPPY dirty=1")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA"),
+        Test::new(
+            "kind/sd-card",
+            "an SD card whose driver knows no ejection is flushed and dismounted: 0",
+            &["eject", "S:"],
+            0,
+        )
+        .on(SD_CARD)
+        .journal("FSCTL_DISMOUNT_VOLUME S: -> SUCCESS"),
+        Test::new(
+            "kind/usb-disk-named",
+            "a USB disk is released by name of its device",
+            &["eject", "--dry-run", "PhysicalDrive2"],
+            0,
+        )
+        .on(USB_DISK),
+        // Attach
+        Test::new("attach/list", "attach lists what is plugged in and not used", &["attach"], 0)
+            .on(USB_DISK)
+            .with("capabilities=0x94", "capabilities=0x94 problem=47")
+            .with("disk number=2", "disk number=2 media=1")
+            .says("VID_1058"),
+    ]
+}

@@ -1,0 +1,259 @@
+//! Ejection, safe removal, and what proves them.
+
+use crate::Test;
+use crate::scenarios::*;
+
+const NODE: &str = r"CM_Request_Device_Eject USB\VID_1058&PID_25A2\5758 -> 0";
+
+pub(super) fn tests() -> Vec<Test> {
+    vec![
+        // Finding 1
+        Test::new(
+            "remove/without-administrator",
+            "a USB hard disk is removed safely without administrator's rights",
+            &["eject", "--power-off", "F:"],
+            0,
+        )
+        .on("system restricted=1")
+        .on(USB_DISK)
+        .journal(NODE),
+        Test::new(
+            "remove/without-administrator-eject",
+            "the same without --power-off",
+            &["eject", "F:"],
+            0,
+        )
+        .on("system restricted=1")
+        .on(USB_DISK)
+        .journal(NODE),
+        Test::new(
+            "remove/without-administrator-veto",
+            "without rights an open file still vetoes, and its holder is named",
+            &["eject", "--power-off", "F:"],
+            3,
+        )
+        .on("system restricted=1")
+        .on(USB_DISK)
+        .reader(r"F:\held.txt")
+        .says(r"F:\held.txt")
+        .journal(r"CM_Request_Device_Eject USB\VID_1058&PID_25A2\5758 -> 23"),
+        // Finding 2
+        Test::new(
+            "remove/first",
+            "a USB hard disk is removed safely first, not ejected",
+            &["eject", "F:"],
+            0,
+        )
+        .on(USB_DISK)
+        .journal(NODE)
+        .never("EJECT_MEDIA"),
+        Test::new(
+            "remove/not-mounted-again",
+            "a disk that is said to be safe to unplug is not mounted again",
+            &["eject", "F:"],
+            0,
+        )
+        .on("system other-program=1")
+        .on(USB_DISK)
+        .never("START UNIT")
+        .never("mounted for another program"),
+        Test::new(
+            "remove/eject-second",
+            "where safe removal is refused, the disk is ejected",
+            &["eject", "F:"],
+            0,
+        )
+        .on(USB_DISK)
+        .with(
+            "capabilities=0x90 removal-policy=3",
+            "capabilities=0x90 removal-policy=3 veto=7 veto-name=driver",
+        )
+        .journal("CM_Request_Device_Eject")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA"),
+        Test::new(
+            "remove/stick-refuses",
+            "a stick that knows no ejection is removed safely",
+            &["eject", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("removable=1", "removable=1 eject=unsupported")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> INVALID_DEVICE_REQUEST")
+        .journal(r"CM_Request_Device_Eject USB\VID_0781&PID_5567\1234 -> 0"),
+        Test::new(
+            "remove/stick-lies",
+            "a stick that reports an ejection and keeps its medium is removed safely",
+            &["eject", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("removable=1", "removable=1 eject=lies")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS")
+        .journal(r"CM_Request_Device_Eject USB\VID_0781&PID_5567\1234 -> 0"),
+        Test::new(
+            "remove/power-off",
+            "--power-off is proved by the disk's node",
+            &["eject", "--power-off", "E:"],
+            0,
+        )
+        .on(STICK)
+        .says("powered off")
+        .journal("PhysicalDrive1 removed by Plug and Play"),
+        Test::new(
+            "remove/own-handles-closed",
+            "every handle on the drive is closed before the request",
+            &["eject", "--power-off", "K:"],
+            0,
+        )
+        .on(TWO_VOLUMES)
+        .journal(r"CM_Request_Device_Eject USB\VID_0951&PID_1666\77 -> 0, veto 0"),
+        Test::new("remove/veto-named", "a veto is named", &["eject", "--power-off", "E:"], 3)
+            .on(STICK)
+            .with("capabilities=0x94", "capabilities=0x94 veto=4 veto-name=WSearch")
+            .says("WSearch"),
+        Test::new(
+            "remove/veto-passes",
+            "a veto that passes is asked again",
+            &["eject", "--power-off", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("capabilities=0x94", "capabilities=0x94 veto=6 vetoes=1")
+        .journal("CM_Request_Device_Eject")
+        .journal(r"CM_Request_Device_Eject USB\VID_0781&PID_5567\1234 -> 0, veto 0"),
+        // Finding 10
+        Test::new(
+            "remove/remote-session",
+            "an administrator in a remote session removes with SeLoadDriverPrivilege",
+            &["eject", "--power-off", "E:"],
+            0,
+        )
+        .on("system no-console=1")
+        .on(STICK)
+        .journal(r"CM_Request_Device_Eject USB\VID_0781&PID_5567\1234 -> 0, veto 0"),
+        Test::new(
+            "remove/remote-session-user",
+            "a user in a remote session is told of the console",
+            &["eject", "--power-off", "E:"],
+            5,
+        )
+        .on("system no-console=1 restricted=1")
+        .on(STICK)
+        .says("console"),
+        // Finding 11
+        Test::new(
+            "remove/node-without-removable",
+            "a USB device without the capability is removed by its own node",
+            &["eject", "--power-off", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("capabilities=0x94", "capabilities=0xD0")
+        .journal(r"CM_Query_And_Remove_SubTree USB\VID_0781&PID_5567\1234 -> 0"),
+        Test::new(
+            "remove/node-of-uas",
+            "the USB device leaves, not its disk alone",
+            &["eject", "--power-off", "F:"],
+            0,
+        )
+        .on(USB_DISK)
+        .with("capabilities=0x90", "capabilities=0x94")
+        .journal(NODE),
+        Test::new(
+            "remove/card-reader",
+            "one slot alone does not take the other along",
+            &["eject", "P:"],
+            0,
+        )
+        .on(CARD_READER)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA P: -> SUCCESS")
+        .never("CM_Request_Device_Eject"),
+        // Finding 15
+        Test::new(
+            "eject/removal-locked",
+            "a medium that another program locked in is told so",
+            &["eject", "E:"],
+            3,
+        )
+        .or_code(1)
+        .on(STICK)
+        .with("removable=1", "removable=1 removal-locks=2")
+        .never_says("does not know the request"),
+        Test::new(
+            "eject/removal-not-allowed-without-need",
+            "other programs' locks on the medium are not taken off without need",
+            &["eject", "E:"],
+            0,
+        )
+        .on(STICK)
+        .never("MEDIA_REMOVAL"),
+        Test::new(
+            "eject/unit-attention",
+            "a unit attention at the first ejection is tried again",
+            &["eject", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("removable=1", "removable=1 eject-refusals=1")
+        .never_says("written"),
+        Test::new(
+            "eject/paging-device",
+            "a disk with a paging file on another volume is refused, not failed",
+            &["eject", "E:"],
+            1,
+        )
+        .on(STICK)
+        .with("removable=1", "removable=1 eject=paging")
+        .never_says("Windows error 2401"),
+        Test::new(
+            "eject/pulled-out",
+            "a drive that is pulled out is gone: ERROR_DEVICE_REMOVED",
+            &["eject", "--json", "E:"],
+            1,
+        )
+        .on(STICK)
+        .with("label=STICK dirty=1", "label=STICK")
+        .with("removable=1", "removable=1 gone-at=FSCTL_LOCK_VOLUME")
+        .json("/targets/0/error/kind", "gone"),
+        Test::new(
+            "eject/pulled-out-leaving",
+            "a drive that is leaving is gone: STATUS_DELETE_PENDING is ERROR_ACCESS_DENIED",
+            &["eject", "--json", "E:"],
+            1,
+        )
+        .on(STICK)
+        .with("label=STICK dirty=1", "label=STICK")
+        .with("removable=1", "removable=1 gone-at=FSCTL_LOCK_VOLUME gone-status=0xC0000056")
+        .json("/targets/0/error/kind", "gone"),
+        Test::new(
+            "eject/wrong-disk",
+            "ERROR_WRONG_DISK is a medium that was replaced",
+            &["eject", "--json", "E:"],
+            1,
+        )
+        .on(STICK)
+        .with("label=STICK dirty=1", "label=STICK")
+        .with("removable=1", "removable=1 gone-at=FSCTL_LOCK_VOLUME gone-status=0xC0000012")
+        .json("/targets/0/error/kind", "replaced"),
+        Test::new(
+            "eject/performance-counters",
+            "counters that were switched on are switched off",
+            &["eject", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("label=STICK", "label=STICK flush-ms=1500")
+        .journal("unmoor: flush E: -> SUCCESS")
+        .at_most(0, "IOCTL_DISK_PERFORMANCE PhysicalDrive1"),
+        Test::new(
+            "eject/empty-drive",
+            "an empty drive opens without a wait, and says so",
+            &["eject", "G:"],
+            4,
+        )
+        .or_code(0)
+        .on(CD)
+        .with("removable=1", "removable=1 media=0")
+        .deadline(20),
+    ]
+}

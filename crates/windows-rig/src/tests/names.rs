@@ -1,0 +1,87 @@
+//! Names, texts and the JSON document.
+
+use crate::Test;
+use crate::scenarios::*;
+
+pub(super) fn tests() -> Vec<Test> {
+    vec![
+        Test::new(
+            "name/volume",
+            "a volume is found by its volume name",
+            &["eject", r"\\?\Volume{5f1d0000-0000-4000-8000-000000000001}\"],
+            0,
+        )
+        .on(STICK)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "name/kernel",
+            "a volume is found by its kernel name",
+            &["eject", r"\Device\HarddiskVolume11"],
+            0,
+        )
+        .on(STICK)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "name/physical-drive",
+            "a drive is found by PhysicalDriveN",
+            &["eject", "PhysicalDrive1"],
+            0,
+        )
+        .on(STICK)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new("name/cdrom", "a CD drive is found by CdRomN", &["eject", "CdRom0"], 0)
+            .on(CD)
+            .journal("IOCTL_STORAGE_EJECT_MEDIA"),
+        Test::new(
+            "name/mount-folder",
+            "a volume is found by the folder it is mounted in",
+            &["eject", r"C:\mnt\stick"],
+            0,
+        )
+        .on(STICK)
+        .with("letter=E", r"mounts=C:\mnt\stick\")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA HarddiskVolume11 -> SUCCESS"),
+        Test::new("name/label", "a volume is found by its label", &["eject", "LABEL=STICK"], 0)
+            .on(STICK)
+            .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "name/subst",
+            "a subst letter names the drive of its folder",
+            &["eject", r"S:\sub"],
+            0,
+        )
+        .on(r"system substituted=S:E:\folder")
+        .on(STICK)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "name/device-id",
+            "a drive is found by its device id",
+            &["eject", r"USBSTOR\DISK&VEN_SANDISK\1234&0"],
+            0,
+        )
+        .on(STICK)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new("name/model", "a drive is found by its model", &["eject", "Cruzer Blade"], 0)
+            .on(STICK)
+            .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "name/kernel-partition",
+            "a volume is found by disk and partition",
+            &["eject", r"\Device\Harddisk1\Partition1"],
+            0,
+        )
+        .on(STICK)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        // Finding 15c
+        Test::new(
+            "json/ascii",
+            "the JSON document is ASCII where it goes to a pipe",
+            &["list", "--json"],
+            0,
+        )
+        .on(STICK)
+        .with("label=STICK", "label=Über")
+        .json("/drives/0/volumes/0/label", "Über")
+        .ascii(),
+    ]
+}
