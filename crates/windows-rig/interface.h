@@ -34,7 +34,8 @@
 #define RIG_SHORT 64
 #define RIG_LONG 200
 
-enum rig_role { RIG_ROLE_UNMOOR, RIG_ROLE_HOLDER };
+/* RIG_ROLE_IMAGE: a running program, whose file is open without a handle in the table of handles. */
+enum rig_role { RIG_ROLE_UNMOOR, RIG_ROLE_HOLDER, RIG_ROLE_IMAGE };
 
 struct rig_open {
     unsigned access;
@@ -124,6 +125,8 @@ struct rig_node {
     char veto_name[RIG_LONG];
     int gone;
     unsigned problem;
+    unsigned port; /* of the hub above it */
+    char location[RIG_SHORT];
 };
 
 struct rig_state {
@@ -132,6 +135,7 @@ struct rig_state {
     int other_program; /* another program opens what is unlocked (Explorer, indexer) */
     int stuck_pipes;
     char current_directory[RIG_LONG];
+    char program[RIG_LONG];     /* where unmoor.exe lies: E:\unmoor.exe */
     char substituted[RIG_LONG]; /* S:E:\folder */
     struct rig_volume volumes[RIG_VOLUMES];
     struct rig_disk disks[RIG_DISKS];

@@ -29,7 +29,7 @@ static int ntfs(const struct rig_volume *volume)
 
 static const char *role_name(unsigned role)
 {
-    return role == RIG_ROLE_HOLDER ? "holder" : "unmoor";
+    return role == RIG_ROLE_HOLDER ? "holder" : role == RIG_ROLE_IMAGE ? "running program" : "unmoor";
 }
 
 /* Handles that the file system counts (OpenFileCount). */
@@ -105,6 +105,13 @@ static NTSTATUS admit(struct handle *handle, const struct rig_open *request)
         && (request->access & WRITE_ACCESS || !(disk->removable || disk->cdrom)))
         return STATUS_ACCESS_DENIED;
     if (volume->locked_by) return STATUS_ACCESS_DENIED;
+    /* IopMountVolume: the volume itself, without a path, is opened through RAW where no file system
+     * mounts, as in a drive without a medium. */
+    if (!request->path[0] && !disk->media) {
+        handle->mode = MODE_VOLUME;
+        handle->generation = volume->generation;
+        return STATUS_SUCCESS;
+    }
     status = mount(volume, unmoor ? "unmoor" : "holder");
     if (status) return status;
     /* fastfat create.c 2424: opening the volume for data flushes it. */
@@ -118,11 +125,12 @@ NTSTATUS open_volume(struct handle *handle, const struct rig_open *request)
 {
     NTSTATUS status = admit(handle, request);
     handle->access = request->access;
+    handle->share = request->share;
     handle->role = request->role;
     memcpy(handle->path, request->path, sizeof(handle->path));
     handle->path[sizeof(handle->path) - 1] = 0;
     if (request->path[0]) {
-        if (request->role == RIG_ROLE_HOLDER || status)
+        if (request->role != RIG_ROLE_UNMOOR || status)
             journal("%s: open %s%s -> %s", role_name(request->role), volume_name(handle->volume), request->path, status_name(status));
     } else if (request->access & DATA_ACCESS) {
         journal("open %s %s -> %s", volume_name(handle->volume),

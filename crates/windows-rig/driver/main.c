@@ -239,6 +239,7 @@ static NTSTATUS control(struct device *device, struct handle *handle, unsigned c
         return handle->volume ? open_volume(handle, (struct rig_open *)buffer)
                               : open_disk(handle, (struct rig_open *)buffer);
     case RIG_FILE_NAME:
+        if (handle->role == RIG_ROLE_IMAGE) return STATUS_INVALID_DEVICE_REQUEST;
         *written = strlen(handle->path) < out ? strlen(handle->path) : out;
         memcpy(buffer, handle->path, *written);
         return STATUS_SUCCESS;
@@ -265,16 +266,25 @@ static unsigned delay(const struct handle *handle, unsigned code, const void *bu
     return 0;
 }
 
-struct job { PDEVICE_OBJECT object; PIRP irp; unsigned ms; };
+struct job { PDEVICE_OBJECT object; PIRP irp; struct handle *handle; unsigned ms; };
 
-static NTSTATUS run(PDEVICE_OBJECT object, PIRP irp)
+/* Returns true if the handle is still open. Its file object may be gone otherwise. */
+static int is_open(const struct handle *handle)
+{
+    const struct handle *one;
+    for (one = handles; one && one != handle; one = one->next) ;
+    return one != NULL;
+}
+
+static NTSTATUS run(PDEVICE_OBJECT object, PIRP irp, struct handle *handle)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
     ULONG_PTR written = 0;
     NTSTATUS status;
     ExAcquireFastMutex(&mutex);
-    if (stack->MajorFunction == IRP_MJ_FLUSH_BUFFERS) status = flush(stack->FileObject->FsContext);
-    else status = control(object->DeviceExtension, stack->FileObject ? stack->FileObject->FsContext : NULL,
+    if (!is_open(handle)) status = STATUS_CANCELLED;
+    else if (stack->MajorFunction == IRP_MJ_FLUSH_BUFFERS) status = flush(handle);
+    else status = control(object->DeviceExtension, handle,
                           stack->Parameters.DeviceIoControl.IoControlCode, irp->AssociatedIrp.SystemBuffer,
                           stack->Parameters.DeviceIoControl.InputBufferLength,
                           stack->Parameters.DeviceIoControl.OutputBufferLength, &written);
@@ -288,7 +298,7 @@ static void NTAPI late(void *context)
     LARGE_INTEGER time;
     time.QuadPart = -(long long)job->ms * 10000;
     KeDelayExecutionThread(KernelMode, FALSE, &time);
-    run(job->object, job->irp);
+    run(job->object, job->irp, job->handle);
     ExFreePool(job);
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
@@ -305,6 +315,7 @@ static NTSTATUS NTAPI request(PDEVICE_OBJECT object, PIRP irp)
         HANDLE thread;
         job->object = object;
         job->irp = irp;
+        job->handle = handle;
         job->ms = ms;
         IoMarkIrpPending(irp);
         if (!PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, NULL, NULL, NULL, late, job)) {
@@ -313,7 +324,7 @@ static NTSTATUS NTAPI request(PDEVICE_OBJECT object, PIRP irp)
         }
         ExFreePool(job);
     }
-    return run(object, irp);
+    return run(object, irp, handle);
 }
 
 static NTSTATUS NTAPI unsupported(PDEVICE_OBJECT object, PIRP irp)

@@ -74,7 +74,7 @@ struct handle {
     struct rig_volume *volume; /* or */
     struct rig_disk *disk;
     enum mode mode;
-    unsigned access, role, generation;
+    unsigned access, share, role, generation;
     char path[RIG_LONG];
 };
 

@@ -100,6 +100,9 @@ static const char *node_line(void)
         else if (is(key, "veto")) node->veto_type = number(value);
         else if (is(key, "vetoes")) node->vetoes = number(value);
         else if (is(key, "veto-name")) COPY(node->veto_name, value);
+        else if (is(key, "gone")) node->gone = number(value);
+        else if (is(key, "port")) node->port = number(value);
+        else if (is(key, "location")) COPY(node->location, value);
         else if (is(key, "problem")) node->problem = number(value);
         else return "node: unknown key";
     }
@@ -143,6 +146,7 @@ static const char *disk_line(int cdrom)
         else if (is(key, "media")) disk->media = number(value);
         else if (is(key, "removal-locks")) disk->removal_locks = number(value);
         else if (is(key, "exclusive")) COPY(disk->exclusive, value);
+        else if (is(key, "gone")) disk->gone = number(value);
         else if (is(key, "image")) COPY(disk->image, value);
         else if (is(key, "offline")) disk->disk_offline = number(value);
         else if (is(key, "writers")) disk->writers = number(value);
@@ -175,7 +179,10 @@ static const char *volume_line(void)
             if (!disk || volume->disk_count == 4) return "volume: unknown disk";
             volume->disks[volume->disk_count++] = disk - state.disks;
             if (is(key, "cdrom")) { cd = 1; COPY(volume->kernel, disk->kernel); }
-            if (is(key, "floppy")) { volume->floppy = disk->floppy = 1; }
+            if (is(key, "floppy")) {
+                volume->floppy = disk->floppy = 1;
+                _snprintf(volume->kernel, sizeof(volume->kernel), "\\Device\\Floppy%u", disk->number);
+            }
         }
         else if (is(key, "fs")) COPY(volume->fs, value);
         else if (is(key, "label")) COPY(volume->label, value);
@@ -213,6 +220,7 @@ static const char *system_line(void)
         else if (is(key, "other-program")) state.other_program = number(value);
         else if (is(key, "stuck-pipes")) state.stuck_pipes = number(value);
         else if (is(key, "current-directory")) COPY(state.current_directory, value);
+        else if (is(key, "program")) COPY(state.program, value);
         else if (is(key, "substituted")) COPY(state.substituted, value);
         else return "system: unknown key";
     }

@@ -26,6 +26,20 @@ static struct rig_disk *disk_of(const struct handle *handle)
     return handle->volume ? &state.disks[handle->volume->disks[0]] : NULL;
 }
 
+/* RAW (RawCreate) checks sharing on an open of the disk itself. */
+static int may_share(const struct handle *new, const struct rig_open *request)
+{
+    const struct handle *one;
+    unsigned wants = (request->access & 0x80000001u ? 1 : 0) | (request->access & 0x50000006u ? 2 : 0);
+    if (new->disk->writers && (request->share & 3) != 3) return 0;
+    for (one = handles; one; one = one->next) {
+        unsigned has = (one->access & 0x80000001u ? 1 : 0) | (one->access & 0x50000006u ? 2 : 0);
+        if (one == new || one->disk != new->disk || one->mode != MODE_DISK) continue;
+        if ((has & ~request->share) || (wants & ~one->share)) return 0;
+    }
+    return 1;
+}
+
 NTSTATUS open_disk(struct handle *handle, const struct rig_open *request)
 {
     struct rig_disk *disk = handle->disk;
@@ -36,8 +50,9 @@ NTSTATUS open_disk(struct handle *handle, const struct rig_open *request)
     /* CreateFile, "Physical Disks and Volumes": administrators alone. */
     else if (data && state.restricted && request->role == RIG_ROLE_UNMOOR) status = STATUS_ACCESS_DENIED;
     else if (data && disk->exclusive[0]) status = STATUS_ACCESS_DENIED;
-    else if (data && disk->writers && !(request->share & 2)) status = STATUS_SHARING_VIOLATION;
+    else if (data && !may_share(handle, request)) status = STATUS_SHARING_VIOLATION;
     handle->access = request->access;
+    handle->share = request->share;
     handle->role = request->role;
     if (!status) handle->mode = data ? MODE_DISK : MODE_DIRECT;
     if (data) journal("%sopen %s %s -> %s", request->role == RIG_ROLE_HOLDER ? "holder: " : "", disk_name(disk),
@@ -178,7 +193,7 @@ static NTSTATUS known(struct handle *handle, struct rig_disk *disk, unsigned cod
 {
     NTSTATUS status;
     const char *name = disk_name(disk);
-    const char *through = handle->volume && !disk->cdrom ? volume_name(handle->volume) : name;
+    const char *through = handle->volume ? volume_name(handle->volume) : name;
     switch (code) {
     case STORAGE_CHECK_VERIFY:
     case STORAGE_CHECK_VERIFY2:

@@ -9,6 +9,8 @@ DEFINE_GUID(CLASS_CDROM, 0x53f56308, 0xb6bf, 0x11d0, 0x94, 0xf2, 0x00, 0xa0, 0xc
 
 /* Numbers of device nodes: DEVINST is the index plus this. */
 #define FIRST_NODE 0x100
+/* The root of the tree, above every node without a parent. */
+#define ROOT 2
 /* A disk without a node in the scenario has this. */
 #define NO_NODE 1
 
@@ -81,10 +83,11 @@ CONFIGRET WINAPI rig_CM_Get_Parent(DEVINST *parent, DEVINST number, ULONG flags)
     struct rig_state *state = get_state();
     struct rig_node *node = node_of(state, number);
     int index = node ? node->parent_index : -1;
+    BOOL known = node != NULL;
     (void)flags;
     free(state);
-    if (index < 0) return CR_NO_SUCH_DEVNODE;
-    *parent = FIRST_NODE + index;
+    if (!known) return CR_NO_SUCH_DEVNODE;
+    *parent = index < 0 ? ROOT : FIRST_NODE + index;
     return CR_SUCCESS;
 }
 
@@ -102,7 +105,8 @@ static CONFIGRET child_after(struct rig_state *state, int parent, unsigned index
 CONFIGRET WINAPI rig_CM_Get_Child(DEVINST *child, DEVINST number, ULONG flags)
 {
     struct rig_state *state = get_state();
-    CONFIGRET answer = node_of(state, number) ? child_after(state, number - FIRST_NODE, 0, child) : CR_NO_SUCH_DEVNODE;
+    CONFIGRET answer = number == ROOT ? child_after(state, -1, 0, child)
+        : node_of(state, number) ? child_after(state, number - FIRST_NODE, 0, child) : CR_NO_SUCH_DEVNODE;
     (void)flags;
     free(state);
     return answer;
@@ -123,9 +127,9 @@ CONFIGRET WINAPI rig_CM_Get_Device_IDW(DEVINST number, WCHAR *room, ULONG units,
     struct rig_state *state = get_state();
     struct rig_node *node = node_of(state, number);
     (void)flags;
-    if (node) wide(node->id, room, units);
+    wide(node ? node->id : "HTREE\\ROOT\\0", room, units);
     free(state);
-    return node ? CR_SUCCESS : CR_NO_SUCH_DEVNODE;
+    return node || number == ROOT ? CR_SUCCESS : CR_NO_SUCH_DEVNODE;
 }
 
 CONFIGRET WINAPI rig_CM_Get_DevNode_Registry_PropertyW(DEVINST number, ULONG property, ULONG *type, void *room, ULONG *size,
@@ -140,6 +144,12 @@ CONFIGRET WINAPI rig_CM_Get_DevNode_Registry_PropertyW(DEVINST number, ULONG pro
         *(DWORD *)room = property == CM_DRP_CAPABILITIES ? node->capabilities : node->removal_policy;
         *size = 4;
         if (type) *type = REG_DWORD;
+        answer = CR_SUCCESS;
+    }
+    else if (property == CM_DRP_LOCATION_INFORMATION && node->location[0] && *size >= RIG_SHORT * 2) {
+        wide(node->location, room, RIG_SHORT);
+        *size = (wcslen(room) + 1) * 2;
+        if (type) *type = REG_SZ;
         answer = CR_SUCCESS;
     }
     free(state);
@@ -186,12 +196,51 @@ CONFIGRET WINAPI rig_CM_Locate_DevNodeW(DEVINST *number, WCHAR *id, ULONG flags)
     char text[RIG_LONG];
     unsigned i;
     (void)flags;
+    if (!id || !*id) {
+        free(state);
+        *number = ROOT;
+        return CR_SUCCESS;
+    }
     narrow(id, text, sizeof(text));
     for (i = 0; i < RIG_NODES; i++)
         if (state->nodes[i].used && !state->nodes[i].gone && !_stricmp(state->nodes[i].id, text)) break;
     free(state);
     *number = FIRST_NODE + i;
     return i < RIG_NODES ? CR_SUCCESS : CR_NO_SUCH_DEVNODE;
+}
+
+#define FILTER_ENUMERATOR 1 /* CM_GETIDLIST_FILTER_ENUMERATOR */
+
+/* Ids of every node, or of those of one enumerator ("USB"). Without room it returns the length. */
+static ULONG ids(const WCHAR *filter, ULONG flags, WCHAR *room, ULONG units)
+{
+    struct rig_state *state = get_state();
+    char enumerator[RIG_SHORT];
+    ULONG at = 0;
+    unsigned i;
+    narrow(filter && flags & FILTER_ENUMERATOR ? filter : L"", enumerator, sizeof(enumerator));
+    for (i = 0; i < RIG_NODES; i++) {
+        const struct rig_node *node = &state->nodes[i];
+        ULONG length = strlen(node->id) + 1;
+        if (!node->used || node->gone) continue;
+        if (enumerator[0] && (_strnicmp(node->id, enumerator, strlen(enumerator)) || node->id[strlen(enumerator)] != '\\')) continue;
+        if (room && at + length < units) wide(node->id, room + at, length);
+        at += length;
+    }
+    if (room && at < units) room[at] = 0;
+    free(state);
+    return at + 1;
+}
+
+CONFIGRET WINAPI rig_CM_Get_Device_ID_List_SizeW(ULONG *length, const WCHAR *filter, ULONG flags)
+{
+    *length = ids(filter, flags, NULL, 0);
+    return CR_SUCCESS;
+}
+
+CONFIGRET WINAPI rig_CM_Get_Device_ID_ListW(const WCHAR *filter, WCHAR *room, ULONG units, ULONG flags)
+{
+    return ids(filter, flags, room, units) <= units ? CR_SUCCESS : CR_BUFFER_SMALL;
 }
 
 /* SeLoadDriverPrivilege is switched on in the token of this process. */

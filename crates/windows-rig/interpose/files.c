@@ -127,10 +127,62 @@ DWORD WINAPI rig_GetFileAttributesW(const WCHAR *path)
 static HANDLE directory = INVALID_HANDLE_VALUE;
 static WCHAR directory_path[RIG_LONG];
 
+/* The program as a file of the scenario; what it is called in it, and the process that runs it. */
+static WCHAR program_path[RIG_LONG];
+static DWORD program_process;
+
+/* Opens the program's file as a running program does: counted, but in nobody's table of handles. */
+static void enter_program(struct rig_state *state)
+{
+    WCHAR number[16] = {0};
+    struct place place;
+    GetEnvironmentVariableW(L"WINDOWS_RIG_STARTER", number, 16);
+    program_process = _wtoi(number);
+    wide(state->program, program_path, RIG_LONG);
+    if (program_process || !program_path[0] || !find_place(state, program_path, &place)) return;
+    role = RIG_ROLE_IMAGE;
+    open_place(&place, 0x100020, 3);
+    role = RIG_ROLE_UNMOOR;
+    program_process = GetCurrentProcessId();
+    swprintf(number, 16, L"%lu", program_process);
+    SetEnvironmentVariableW(L"WINDOWS_RIG_STARTER", number);
+}
+
+DWORD WINAPI rig_GetModuleFileNameW(HMODULE module, WCHAR *room, DWORD units)
+{
+    if (module || program_process != GetCurrentProcessId()) return GetModuleFileNameW(module, room, units);
+    wcsncpy(room, program_path, units);
+    return wcslen(program_path);
+}
+
+BOOL WINAPI rig_CopyFileExW(const WCHAR *from, const WCHAR *to, LPPROGRESS_ROUTINE progress, void *data, BOOL *cancel, DWORD flags)
+{
+    WCHAR self[MAX_PATH];
+    GetModuleFileNameW(NULL, self, MAX_PATH);
+    return CopyFileExW(program_path[0] && wcsstr(from, program_path) ? self : from, to, progress, data, cancel, flags);
+}
+
+BOOL WINAPI rig_QueryFullProcessImageNameW(HANDLE process, DWORD form, WCHAR *room, DWORD *units)
+{
+    struct rig_state *state;
+    struct place place;
+    if (!program_process || GetProcessId(process) != program_process) return QueryFullProcessImageNameW(process, form, room, units);
+    state = get_state();
+    if (form == PROCESS_NAME_NATIVE && find_place(state, program_path, &place) && place.volume)
+        *units = swprintf(room, *units, L"%hs%hs", place.volume->kernel, place.path);
+    else *units = swprintf(room, *units, L"%ls", program_path);
+    free(state);
+    return TRUE;
+}
+
 void enter_scenario(void)
 {
     struct rig_state *state = get_state();
     struct place place;
+    WCHAR inside[4] = {0};
+    enter_program(state);
+    GetEnvironmentVariableW(L"WINDOWS_RIG_INSIDE", inside, 4);
+    if (inside[0] != '1') state->current_directory[0] = 0;
     wide(state->current_directory, directory_path, RIG_LONG);
     if (directory_path[0] && find_place(state, directory_path, &place)) directory = open_place(&place, 0x100020, 3);
     free(state);

@@ -28,23 +28,30 @@ static unsigned disk_of(struct rig_state *state, HANDLE handle)
     return i;
 }
 
+/* The volume that an image lies on, as \\?\Volume{...} with its last backslash. */
+static void host_volume(struct rig_state *state, const char *image, WCHAR *to)
+{
+    WCHAR root[4] = {image[0], ':', '\\', 0};
+    struct place place;
+    to[0] = 0;
+    if (find_place(state, root, &place) && place.volume) swprintf(to, RIG_LONG, L"\\\\?\\Volume%hs\\", place.volume->guid);
+    else GetVolumeNameForVolumeMountPointW(root, to, RIG_LONG);
+}
+
 DWORD WINAPI rig_GetStorageDependencyInformation(HANDLE handle, DWORD flags, ULONG size, struct dependency *info, ULONG *used)
 {
     struct rig_state *state = get_state();
     unsigned index = disk_of(state, handle);
     char image[RIG_LONG] = "";
-    struct place place = {0};
     (void)flags;
     if (index < RIG_DISKS) strcpy(image, state->disks[index].image);
     if (used) *used = sizeof(*info);
     if (image[0] && size >= sizeof(*info)) {
-        WCHAR path[RIG_LONG];
         memset(info, 0, sizeof(*info));
         info->version = 2;
         info->count = 1;
         info->type = state->disks[index].cdrom ? 1 : 3; /* ISO, VHDX */
-        find_place(state, wide(image, path, RIG_LONG), &place);
-        swprintf(info->texts[0], RIG_LONG, L"\\\\?\\Volume%hs\\", place.volume ? place.volume->guid : "{}");
+        host_volume(state, image, info->texts[0]);
         wide(image + 2, info->texts[1], RIG_LONG);
         info->device = info->dependent_volume = info->texts[1] + RIG_LONG - 1;
         info->host_volume = info->texts[0];
@@ -55,24 +62,30 @@ DWORD WINAPI rig_GetStorageDependencyInformation(HANDLE handle, DWORD flags, ULO
     return size < sizeof(*info) ? ERROR_INSUFFICIENT_BUFFER : 0;
 }
 
+/* Returns true if the path names this image, by letter or by volume. */
+static BOOL names_image(struct rig_state *state, const char *image, const WCHAR *path)
+{
+    WCHAR by_letter[RIG_LONG], by_volume[2 * RIG_LONG], rest[RIG_LONG];
+    wide(image, by_letter, RIG_LONG);
+    host_volume(state, image, by_volume);
+    if (by_volume[0]) wcscat(by_volume, wide(image + 3, rest, RIG_LONG));
+    return !_wcsicmp(path, by_letter) || !_wcsicmp(path, by_volume);
+}
+
 DWORD WINAPI rig_OpenVirtualDisk(void *type, const WCHAR *path, DWORD mask, DWORD flags, void *parameters, HANDLE *handle)
 {
     struct rig_state *state = get_state();
-    struct place wanted, place;
-    unsigned i, slot;
     DWORD answer = ERROR_FILE_NOT_FOUND;
+    unsigned i, slot;
     (void)type, (void)mask, (void)flags, (void)parameters;
-    if (find_place(state, path, &wanted) && wanted.volume)
-        for (i = 0; i < RIG_DISKS && answer; i++) {
-            WCHAR image[RIG_LONG];
-            if (!state->disks[i].used || state->disks[i].gone || !state->disks[i].image[0]) continue;
-            if (!find_place(state, wide(state->disks[i].image, image, RIG_LONG), &place) || place.volume != wanted.volume) continue;
-            if (_stricmp(place.path, wanted.path)) continue;
-            for (slot = 0; slot < 7 && opened[slot].handle; slot++) ;
-            opened[slot].handle = *handle = CreateEventW(NULL, TRUE, FALSE, NULL);
-            opened[slot].disk = i;
-            answer = 0;
-        }
+    for (i = 0; i < RIG_DISKS && answer; i++) {
+        const struct rig_disk *disk = &state->disks[i];
+        if (!disk->used || disk->gone || !disk->image[0] || !names_image(state, disk->image, path)) continue;
+        for (slot = 0; slot < 7 && opened[slot].handle; slot++) ;
+        opened[slot].handle = *handle = CreateEventW(NULL, TRUE, FALSE, NULL);
+        opened[slot].disk = i;
+        answer = 0;
+    }
     free(state);
     return answer;
 }

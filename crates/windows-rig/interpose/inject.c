@@ -10,7 +10,8 @@
     F(SetupDiEnumDeviceInterfaces) F(SetupDiGetDeviceInterfaceDetailW) F(CM_Get_Parent) F(CM_Get_Child) F(CM_Get_Sibling) \
     F(CM_Get_Device_IDW) F(CM_Get_DevNode_Registry_PropertyW) F(CM_Get_DevNode_PropertyW) F(CM_Get_DevNode_Status) \
     F(CM_Locate_DevNodeW) F(CM_Request_Device_EjectW) F(CM_Query_And_Remove_SubTreeW) F(CM_Enable_DevNode) \
-    F(CM_Reenumerate_DevNode) F(GetStorageDependencyInformation) F(OpenVirtualDisk) F(DetachVirtualDisk) F(CreateProcessW) F(GetProcAddress)
+    F(CM_Reenumerate_DevNode) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
+    F(GetModuleFileNameW) F(CopyFileExW) F(QueryFullProcessImageNameW) F(GetStorageDependencyInformation) F(OpenVirtualDisk) F(DetachVirtualDisk) F(CreateProcessW) F(GetProcAddress)
 
 #define DECLARE(name) void rig_##name(void);
 REPLACED(DECLARE)
@@ -104,6 +105,8 @@ BOOL WINAPI DllMain(HINSTANCE self, DWORD reason, void *reserved)
     if (reason == DLL_PROCESS_ATTACH && GetEnvironmentVariableW(L"WINDOWS_RIG_INSIDE", NULL, 0)) {
         replace_imports((char *)GetModuleHandleW(NULL));
         enter_scenario();
+        /* Processes that this one starts are not in the scenario's directory. */
+        SetEnvironmentVariableW(L"WINDOWS_RIG_INSIDE", L"2");
     }
     return TRUE;
 }

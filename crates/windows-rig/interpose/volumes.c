@@ -71,11 +71,21 @@ BOOL WINAPI rig_GetVolumePathNamesForVolumeNameW(const WCHAR *name, WCHAR *room,
     return TRUE;
 }
 
+/* A letter of subst: its root is a folder, and no mount point. */
+static BOOL is_substituted(const struct rig_state *state, const WCHAR *path)
+{
+    return state->substituted[0] && towupper(path[0]) == (WCHAR)state->substituted[0] && path[1] == ':';
+}
+
 BOOL WINAPI rig_GetVolumeNameForVolumeMountPointW(const WCHAR *point, WCHAR *room, DWORD units)
 {
     struct rig_state *state = get_state();
     struct place place;
     BOOL ours = find_place(state, point, &place) && place.volume;
+    if (is_substituted(state, point)) {
+        free(state);
+        return fail(ERROR_INVALID_PARAMETER);
+    }
     if (ours) swprintf(room, units, L"\\\\?\\Volume%hs\\", place.volume->guid);
     free(state);
     return ours ? TRUE : GetVolumeNameForVolumeMountPointW(point, room, units);
@@ -86,6 +96,7 @@ BOOL WINAPI rig_GetVolumePathNameW(const WCHAR *path, WCHAR *room, DWORD units)
     struct rig_state *state = get_state();
     struct place place;
     BOOL ours = find_place(state, path, &place) && place.volume;
+    if (is_substituted(state, path)) swprintf(place.root, RIG_LONG, L"%c:\\", state->substituted[0]);
     free(state);
     if (!ours) return GetVolumePathNameW(path, room, units);
     if (wcslen(place.root) >= units) return fail(ERROR_FILENAME_EXCED_RANGE);
@@ -117,6 +128,7 @@ BOOL WINAPI rig_GetVolumeInformationW(const WCHAR *root, WCHAR *label, DWORD lab
     }
     ok = touch_root(&place);
     if (ok && !strcmp(place.volume->fs, "raw")) ok = fail(ERROR_UNRECOGNIZED_VOLUME);
+    if (ok && !strcmp(place.volume->fs, "bitlocker")) ok = fail(0x80310000); /* FVE_E_LOCKED_VOLUME */
     if (ok) {
         strcpy(name, place.volume->fs);
         if (strcmp(name, "exfat")) _strupr(name);
@@ -195,7 +207,7 @@ DWORD WINAPI rig_QueryDosDeviceW(const WCHAR *name, WCHAR *room, DWORD units)
     struct place place;
     DWORD length = 0;
     if (!name) length = all_names(state, room, units);
-    else if (state->substituted[0] && towupper(name[0]) == (WCHAR)state->substituted[0] && !wcscmp(name + 1, L":"))
+    else if (is_substituted(state, name) && !name[2])
         length = swprintf(room, units, L"\\??\\%hs", state->substituted + 2) + 2;
     else if (!find_place(state, name, &place) || place.path[0]) length = QueryDosDeviceW(name, room, units);
     else {

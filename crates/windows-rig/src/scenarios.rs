@@ -22,6 +22,15 @@ disk number=2 node=USBSTOR\DISK&VEN_WD\5758&0 bus=usb hotplug=1 vendor=WD produc
 volume letter=F disk=2 fs=ntfs label=BACKUP dirty=1 size=1000000000000
 "#;
 
+/// The same after its safe removal: the USB device is held for ejection, its disk is not there.
+pub(crate) const REMOVED_DISK: &str = r#"
+node id=USB\ROOT_HUB30\4&2 capabilities=0
+node id=USB\VID_1058&PID_25A2\5758 parent=USB\ROOT_HUB30\4&2 capabilities=0x94 problem=47 port=8 location=Port_#0008.Hub_#0001
+node id=USBSTOR\DISK&VEN_WD\5758&0 parent=USB\VID_1058&PID_25A2\5758 capabilities=0x90 removal-policy=3 gone=1
+disk number=2 node=USBSTOR\DISK&VEN_WD\5758&0 bus=usb hotplug=1 gone=1 vendor=WD product=Elements size=1000000000000
+volume letter=F disk=2 fs=ntfs label=BACKUP size=1000000000000
+"#;
+
 /// An internal SATA disk at a port that the firmware calls hot-plug, D:.
 pub(crate) const HOT_PLUG_SATA: &str = r#"
 node id=PCI\VEN_8086&DEV_A352\3 capabilities=0
@@ -30,12 +39,15 @@ disk number=3 node=SCSI\DISK&VEN_SAMSUNG\4&3 bus=sata vendor=Samsung product="SS
 volume letter=D disk=3 fs=ntfs label=DATA dirty=1
 "#;
 
-/// A data disk of a virtual machine, whose SCSI controller is removable, D:.
+/// Two data disks of a virtual machine, whose SCSI controller is removable, D: and L:.
 pub(crate) const VIRTUAL_MACHINE: &str = r#"
 node id=PCI\VEN_15AD&DEV_07C0\5 capabilities=0x06 removal-policy=2
 node id=SCSI\DISK&VEN_VMWARE\5&1 parent=PCI\VEN_15AD&DEV_07C0\5 capabilities=0
 disk number=3 node=SCSI\DISK&VEN_VMWARE\5&1 bus=sas vendor=VMware product="Virtual disk"
 volume letter=D disk=3 fs=ntfs label=DATA dirty=1
+node id=SCSI\DISK&VEN_VMWARE\5&2 parent=PCI\VEN_15AD&DEV_07C0\5 capabilities=0
+disk number=12 node=SCSI\DISK&VEN_VMWARE\5&2 bus=sas vendor=VMware product="Virtual disk"
+volume letter=L disk=12 fs=ntfs label=LOGS dirty=1
 "#;
 
 /// A disk of a dock or an eSATA box, without any sign that it can be removed, H:.

@@ -131,10 +131,30 @@ pub(super) fn tests() -> Vec<Test> {
         )
         .on(USB_DISK),
         // Attach
-        Test::new("attach/list", "attach lists what is plugged in and not used", &["attach"], 0)
-            .on(USB_DISK)
-            .with("capabilities=0x94", "capabilities=0x94 problem=47")
-            .with("disk number=2", "disk number=2 media=1")
-            .says("VID_1058"),
+        Test::new(
+            "attach/list",
+            "attach lists what was removed and is still plugged in",
+            &["attach"],
+            0,
+        )
+        .on(REMOVED_DISK)
+        .says("VID_1058"),
+        Test::new(
+            "attach/code-47",
+            "attach cycles the port of a device with code 47",
+            &["attach", r"USB\VID_1058&PID_25A2\5758"],
+            0,
+        )
+        .on(REMOVED_DISK)
+        .journal(r"port cycled: USB\VID_1058"),
+        Test::new(
+            "attach/code-21",
+            "attach enables a device with code 21",
+            &["attach", r"USB\VID_1058&PID_25A2\5758"],
+            0,
+        )
+        .on(REMOVED_DISK)
+        .with("problem=47", "problem=21")
+        .journal(r"enabled: USB\VID_1058"),
     ]
 }

@@ -177,7 +177,7 @@ pub(super) fn tests() -> Vec<Test> {
         )
         .or_code(1)
         .on(STICK)
-        .with("removable=1", "removable=1 removal-locks=2")
+        .with("removable=1", "removable=1 removal-locks=5")
         .never_says("does not know the request"),
         Test::new(
             "eject/removal-not-allowed-without-need",
@@ -188,14 +188,14 @@ pub(super) fn tests() -> Vec<Test> {
         .on(STICK)
         .never("MEDIA_REMOVAL"),
         Test::new(
-            "eject/unit-attention",
-            "a unit attention at the first ejection is tried again",
-            &["eject", "E:"],
-            0,
+            "eject/io-error",
+            "an error of the ejection itself is not told as unwritten data: all was flushed",
+            &["eject", "--json", "E:"],
+            1,
         )
         .on(STICK)
-        .with("removable=1", "removable=1 eject-refusals=1")
-        .never_says("written"),
+        .with("removable=1", "removable=1 eject=io-error")
+        .never_says("\"unwritten\""),
         Test::new(
             "eject/paging-device",
             "a disk with a paging file on another volume is refused, not failed",
@@ -255,5 +255,57 @@ pub(super) fn tests() -> Vec<Test> {
         .on(CD)
         .with("removable=1", "removable=1 media=0")
         .deadline(20),
+        Test::new(
+            "eject/bitlocker-locked",
+            "a volume that BitLocker keeps locked is released all the same",
+            &["eject", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("fs=fat32 label=STICK dirty=1", "fs=bitlocker")
+        .never_says("80310000")
+        .never_says("2150694912")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "eject/live-file-system",
+            "a disc that was written to as a disk is told to be unfinished for other machines",
+            &["eject", "G:"],
+            0,
+        )
+        .on(CD)
+        .with("fs=cdfs", "fs=udf")
+        .says("session"),
+        Test::new(
+            "relocate/program-on-drive",
+            "unmoor.exe on the drive runs from a copy and releases the drive",
+            &["eject", r"\"],
+            0,
+        )
+        .on(r"system program=E:\unmoor.exe")
+        .on(STICK)
+        .journal("FSCTL_DISMOUNT_VOLUME E: without a lock -> SUCCESS")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "relocate/blocked-pipes",
+            "pipes of other programs do not keep unmoor.exe from it",
+            &["eject", r"\"],
+            0,
+        )
+        .on(r"system program=E:\unmoor.exe stuck-pipes=1")
+        .on(STICK)
+        .blocked_pipes("3")
+        .journal("FSCTL_DISMOUNT_VOLUME E: without a lock -> SUCCESS")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "relocate/other-holder",
+            "unmoor.exe on the drive is refused where another program has a file open",
+            &["eject", r"\"],
+            3,
+        )
+        .on(r"system program=E:\unmoor.exe")
+        .on(STICK)
+        .reader(r"E:\held.txt")
+        .says(r"E:\held.txt")
+        .never("FSCTL_DISMOUNT_VOLUME"),
     ]
 }

@@ -110,6 +110,16 @@ pub(super) fn tests() -> Vec<Test> {
         .with("removable=1", "removable=1 writers=1")
         .never("EJECT_MEDIA"),
         Test::new(
+            "lock/raw-writer-named",
+            "the program that writes to the disk itself is named",
+            &["who", "PhysicalDrive1"],
+            3,
+        )
+        .on(STICK)
+        .with("volume letter=E disk=1 fs=fat32 label=STICK dirty=1", "")
+        .writer(r"\\.\PhysicalDrive1")
+        .says("rig.exe"),
+        Test::new(
             "lock/offline-disk",
             "a disk that is offline, given to a virtual machine, is refused",
             &["eject", "--power-off", "PhysicalDrive2"],
