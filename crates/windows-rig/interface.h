@@ -35,7 +35,8 @@
 #define RIG_LONG 200
 
 /* RIG_ROLE_IMAGE: a running program, whose file is open without a handle in the table of handles. */
-enum rig_role { RIG_ROLE_UNMOOR, RIG_ROLE_HOLDER, RIG_ROLE_IMAGE };
+/* RIG_ROLE_ADMINISTRATOR: unmoor, started again by "runas". */
+enum rig_role { RIG_ROLE_UNMOOR, RIG_ROLE_HOLDER, RIG_ROLE_IMAGE, RIG_ROLE_ADMINISTRATOR };
 
 struct rig_open {
     unsigned access;
@@ -109,6 +110,8 @@ struct rig_disk {
     unsigned writers; /* handles of other programs on the disk itself, opened to write */
     unsigned gone_status; /* NTSTATUS of requests after the removal */
     char gone_at[RIG_SHORT], swap_at[RIG_SHORT]; /* beginning of the journal line after which it happens */
+    unsigned performance_ms; /* IOCTL_DISK_PERFORMANCE takes so long */
+    unsigned not_ready;      /* so many requests are answered before the medium is ready */
     int stopped, gone;
     unsigned performance_on;
 };

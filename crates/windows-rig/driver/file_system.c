@@ -150,7 +150,7 @@ static NTSTATUS manage(const struct handle *handle)
     /* CCB_FLAG_MANAGE_VOLUME_ACCESS, acchksup.c FatExplicitDeviceAccessGranted. */
     if (volume->refuses_manage) return STATUS_INVALID_PARAMETER;
     /* Policy "Devices: Allowed to format and eject removable media": NTFS is administrators' alone. */
-    if (ntfs(volume) && state.restricted) return STATUS_ACCESS_DENIED;
+    if (ntfs(volume) && state.restricted && handle->role == RIG_ROLE_UNMOOR) return STATUS_ACCESS_DENIED;
     return STATUS_SUCCESS;
 }
 

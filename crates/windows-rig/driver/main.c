@@ -8,6 +8,7 @@ struct rig_state state;
 struct handle *handles;
 
 static PDRIVER_OBJECT driver;
+static unsigned last_serial;
 static FAST_MUTEX mutex;
 static struct { char name[RIG_SHORT]; PDEVICE_OBJECT object; } objects[OBJECTS];
 static WCHAR links[LINKS][128];
@@ -163,6 +164,7 @@ static NTSTATUS NTAPI create(PDEVICE_OBJECT object, PIRP irp)
     if (!device->control) { handle->volume = device->volume; handle->disk = device->disk; }
     ExAcquireFastMutex(&mutex);
     stack->FileObject->FsContext = handle;
+    handle->serial = ++last_serial;
     handle->next = handles;
     handles = handle;
     ExReleaseFastMutex(&mutex);
@@ -258,6 +260,8 @@ static unsigned delay(const struct handle *handle, unsigned code, const void *bu
 {
     const struct rig_volume *volume = handle ? handle->volume : NULL;
     const struct rig_open *open = buffer;
+    const struct rig_disk *disk = handle ? handle->disk : NULL;
+    if (code == DISK_PERFORMANCE_ON && disk) return disk->performance_ms;
     if (!volume) return 0;
     if (code == FSCTL_LOCK) return volume->lock_ms;
     if (code == RIG_OPEN && open->path[0]) return open->role == RIG_ROLE_UNMOOR ? volume->root_ms : 0;
@@ -266,23 +270,23 @@ static unsigned delay(const struct handle *handle, unsigned code, const void *bu
     return 0;
 }
 
-struct job { PDEVICE_OBJECT object; PIRP irp; struct handle *handle; unsigned ms; };
+struct job { PDEVICE_OBJECT object; PIRP irp; struct handle *handle; unsigned serial, ms; };
 
 /* Returns true if the handle is still open. Its file object may be gone otherwise. */
-static int is_open(const struct handle *handle)
+static int is_open(const struct handle *handle, unsigned serial)
 {
     const struct handle *one;
     for (one = handles; one && one != handle; one = one->next) ;
-    return one != NULL;
+    return one && one->serial == serial;
 }
 
-static NTSTATUS run(PDEVICE_OBJECT object, PIRP irp, struct handle *handle)
+static NTSTATUS run(PDEVICE_OBJECT object, PIRP irp, struct handle *handle, unsigned serial)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
     ULONG_PTR written = 0;
     NTSTATUS status;
     ExAcquireFastMutex(&mutex);
-    if (!is_open(handle)) status = STATUS_CANCELLED;
+    if (!is_open(handle, serial)) status = STATUS_CANCELLED;
     else if (stack->MajorFunction == IRP_MJ_FLUSH_BUFFERS) status = flush(handle);
     else status = control(object->DeviceExtension, handle,
                           stack->Parameters.DeviceIoControl.IoControlCode, irp->AssociatedIrp.SystemBuffer,
@@ -298,7 +302,7 @@ static void NTAPI late(void *context)
     LARGE_INTEGER time;
     time.QuadPart = -(long long)job->ms * 10000;
     KeDelayExecutionThread(KernelMode, FALSE, &time);
-    run(job->object, job->irp, job->handle);
+    run(job->object, job->irp, job->handle, job->serial);
     ExFreePool(job);
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
@@ -316,6 +320,7 @@ static NTSTATUS NTAPI request(PDEVICE_OBJECT object, PIRP irp)
         job->object = object;
         job->irp = irp;
         job->handle = handle;
+        job->serial = handle->serial;
         job->ms = ms;
         IoMarkIrpPending(irp);
         if (!PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, NULL, NULL, NULL, late, job)) {
@@ -324,7 +329,7 @@ static NTSTATUS NTAPI request(PDEVICE_OBJECT object, PIRP irp)
         }
         ExFreePool(job);
     }
-    return run(object, irp, handle);
+    return run(object, irp, handle, handle ? handle->serial : 0);
 }
 
 static NTSTATUS NTAPI unsupported(PDEVICE_OBJECT object, PIRP irp)

@@ -73,9 +73,10 @@ static void decide(const struct rig_node_request *request, struct rig_veto *veto
 {
     struct rig_node *node = &state.nodes[request->node];
     unsigned i;
-    if (state.restricted && subtree) { veto->config_return = CR_ACCESS_DENIED; return; }
+    int restricted = state.restricted && request->role == RIG_ROLE_UNMOOR;
+    if (restricted && subtree) { veto->config_return = CR_ACCESS_DENIED; return; }
     /* Page of CM_Request_Device_EjectW: not interactive or not on the console needs SeLoadDriverPrivilege. */
-    if (state.no_console && (state.restricted || !request->load_driver_privilege)) { veto->config_return = CR_ACCESS_DENIED; return; }
+    if (state.no_console && (restricted || !request->load_driver_privilege)) { veto->config_return = CR_ACCESS_DENIED; return; }
     if (!subtree && !(node->capabilities & CAPABILITY_REMOVABLE)) { refuse(veto, VETO_ILLEGAL_REQUEST, node->id); return; }
     for (i = 0; i < RIG_NODES; i++) {
         struct rig_node *one = &state.nodes[i];
@@ -118,7 +119,7 @@ NTSTATUS enable_node(const struct rig_node_request *request, int cycle)
     unsigned i;
     if (request->node >= RIG_NODES || !state.nodes[request->node].used) return STATUS_NO_SUCH_DEVICE;
     node = &state.nodes[request->node];
-    if (state.restricted) return STATUS_ACCESS_DENIED;
+    if (state.restricted && request->role == RIG_ROLE_UNMOOR) return STATUS_ACCESS_DENIED;
     journal("%s %s (problem %u)", cycle ? "port cycled:" : "enabled:", node->id, node->problem);
     if (node->problem != PROBLEM_WILL_BE_REMOVED && !(cycle && node->problem == PROBLEM_HELD_FOR_EJECT)) return STATUS_SUCCESS;
     node->problem = 0;

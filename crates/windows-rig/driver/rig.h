@@ -70,6 +70,7 @@ enum mode {
 
 struct handle {
     struct handle *next;
+    unsigned serial; /* no two handles have the same */
     PFILE_OBJECT file;
     struct rig_volume *volume; /* or */
     struct rig_disk *disk;

@@ -145,6 +145,8 @@ static const char *disk_line(int cdrom)
         else if (is(key, "eject-refusals")) disk->eject_refusals = number(value);
         else if (is(key, "media")) disk->media = number(value);
         else if (is(key, "removal-locks")) disk->removal_locks = number(value);
+        else if (is(key, "performance-ms")) disk->performance_ms = number(value);
+        else if (is(key, "not-ready")) disk->not_ready = number(value);
         else if (is(key, "exclusive")) COPY(disk->exclusive, value);
         else if (is(key, "gone")) disk->gone = number(value);
         else if (is(key, "image")) COPY(disk->image, value);

@@ -12,6 +12,11 @@ int ordinary_request(struct rig_disk *disk, const char *by, NTSTATUS *status)
     *status = STATUS_SUCCESS;
     if (disk->gone) *status = (NTSTATUS)disk->gone_status;
     else if (!disk->media) *status = STATUS_NO_MEDIA_IN_DEVICE;
+    /* 02/04/01, becoming ready. */
+    else if (disk->not_ready) {
+        disk->not_ready--;
+        *status = STATUS_DEVICE_NOT_READY;
+    }
     if (*status) return 0;
     if (disk->stopped) {
         disk->stopped = 0;

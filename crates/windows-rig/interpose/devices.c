@@ -14,15 +14,18 @@ DEFINE_GUID(CLASS_CDROM, 0x53f56308, 0xb6bf, 0x11d0, 0x94, 0xf2, 0x00, 0xa0, 0xc
 /* A disk without a node in the scenario has this. */
 #define NO_NODE 1
 
-struct list { int cdrom; };
+enum { DISKS, CDROMS, HUBS };
+struct list { int kind; };
+
+DEFINE_GUID(CLASS_HUB, 0xf18a0e88, 0xc30c, 0x11d0, 0x88, 0x15, 0x00, 0xa0, 0xc9, 0x06, 0xbe, 0xd8);
 
 HDEVINFO WINAPI rig_SetupDiGetClassDevsW(const GUID *class, const WCHAR *enumerator, HWND window, DWORD flags)
 {
     struct list *list;
-    if (!class || (!IsEqualGUID(class, &CLASS_DISK) && !IsEqualGUID(class, &CLASS_CDROM)))
+    if (!class || (!IsEqualGUID(class, &CLASS_DISK) && !IsEqualGUID(class, &CLASS_CDROM) && !IsEqualGUID(class, &CLASS_HUB)))
         return SetupDiGetClassDevsW(class, enumerator, window, flags);
     list = calloc(1, sizeof(*list));
-    list->cdrom = IsEqualGUID(class, &CLASS_CDROM);
+    list->kind = IsEqualGUID(class, &CLASS_CDROM) ? CDROMS : IsEqualGUID(class, &CLASS_HUB) ? HUBS : DISKS;
     return list;
 }
 
@@ -39,8 +42,10 @@ BOOL WINAPI rig_SetupDiEnumDeviceInterfaces(HDEVINFO handle, SP_DEVINFO_DATA *de
     struct rig_state *state = get_state();
     unsigned i;
     (void)device;
-    for (i = 0; i < RIG_DISKS; i++) {
-        if (!state->disks[i].used || state->disks[i].gone || state->disks[i].cdrom != list->cdrom) continue;
+    for (i = 0; i < RIG_NODES; i++) {
+        BOOL here = list->kind == HUBS ? is_hub(&state->nodes[i])
+            : i < RIG_DISKS && state->disks[i].used && !state->disks[i].gone && state->disks[i].cdrom == (list->kind == CDROMS);
+        if (!here) continue;
         if (index--) continue;
         data->InterfaceClassGuid = *class;
         data->Flags = 1;
@@ -58,14 +63,14 @@ BOOL WINAPI rig_SetupDiGetDeviceInterfaceDetailW(HDEVINFO list, SP_DEVICE_INTERF
 {
     WCHAR path[64];
     DWORD room;
-    (void)list;
-    room = sizeof(DWORD) + (swprintf(path, 64, L"\\\\?\\RIG#Disk%u", (unsigned)data->Reserved) + 1) * sizeof(WCHAR);
+    BOOL hub = ((struct list *)list)->kind == HUBS;
+    room = sizeof(DWORD) + (swprintf(path, 64, hub ? L"\\\\?\\RIG#Hub%u" : L"\\\\?\\RIG#Disk%u", (unsigned)data->Reserved) + 1) * sizeof(WCHAR);
     if (needed) *needed = room;
     if (!detail || size < room) return fail(ERROR_INSUFFICIENT_BUFFER);
     wcscpy(detail->DevicePath, path);
     if (device) {
         struct rig_state *state = get_state();
-        unsigned node = state->disks[data->Reserved].node;
+        unsigned node = hub ? data->Reserved : state->disks[data->Reserved].node;
         device->DevInst = node < RIG_NODES ? FIRST_NODE + node : NO_NODE;
         free(state);
     }
@@ -140,6 +145,12 @@ CONFIGRET WINAPI rig_CM_Get_DevNode_Registry_PropertyW(DEVINST number, ULONG pro
     CONFIGRET answer = CR_NO_SUCH_VALUE;
     (void)flags;
     if (!node) answer = CR_NO_SUCH_DEVNODE;
+    else if (property == CM_DRP_ADDRESS && *size >= 4) {
+        *(DWORD *)room = node->port;
+        *size = 4;
+        if (type) *type = REG_DWORD;
+        answer = CR_SUCCESS;
+    }
     else if ((property == CM_DRP_CAPABILITIES || property == 0x20 /* CM_DRP_REMOVAL_POLICY */) && *size >= 4) {
         *(DWORD *)room = property == CM_DRP_CAPABILITIES ? node->capabilities : node->removal_policy;
         *size = 4;
@@ -158,7 +169,7 @@ CONFIGRET WINAPI rig_CM_Get_DevNode_Registry_PropertyW(DEVINST number, ULONG pro
 
 struct property_key { GUID set; ULONG id; };
 
-/* DEVPKEY_Device_Capabilities (17), _RemovalPolicy (33), _InstanceId (set of its own). */
+/* DEVPKEY_Device_Capabilities (17), _Address (30), _RemovalPolicy (33). */
 CONFIGRET WINAPI rig_CM_Get_DevNode_PropertyW(DEVINST number, const struct property_key *key, ULONG *type, void *room,
                                               ULONG *size, ULONG flags)
 {
@@ -166,8 +177,8 @@ CONFIGRET WINAPI rig_CM_Get_DevNode_PropertyW(DEVINST number, const struct prope
     struct rig_node *node = node_of(state, number);
     CONFIGRET answer = node ? CR_NO_SUCH_VALUE : CR_NO_SUCH_DEVNODE;
     (void)flags;
-    if (node && key->set.Data1 == 0xa45c254e && (key->id == 17 || key->id == 33) && *size >= 4) {
-        *(DWORD *)room = key->id == 17 ? node->capabilities : node->removal_policy;
+    if (node && key->set.Data1 == 0xa45c254e && (key->id == 17 || key->id == 30 || key->id == 33) && *size >= 4) {
+        *(DWORD *)room = key->id == 17 ? node->capabilities : key->id == 30 ? node->port : node->removal_policy;
         *size = 4;
         *type = 7; /* DEVPROP_TYPE_UINT32 */
         answer = CR_SUCCESS;
@@ -285,6 +296,12 @@ static CONFIGRET enable(unsigned code, DEVINST number)
 }
 
 CONFIGRET WINAPI rig_CM_Enable_DevNode(DEVINST number, ULONG flags)
+{
+    (void)flags;
+    return enable(RIG_ENABLE_NODE, number);
+}
+
+CONFIGRET WINAPI rig_CM_Setup_DevNode(DEVINST number, ULONG flags)
 {
     (void)flags;
     return enable(RIG_ENABLE_NODE, number);

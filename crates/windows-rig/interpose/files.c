@@ -26,8 +26,9 @@ HANDLE WINAPI rig_CreateFileW(const WCHAR *path, DWORD access, DWORD share, SECU
 {
     struct rig_state *state = get_state();
     struct place place;
-    HANDLE handle;
-    if (find_place(state, path, &place)) handle = open_place(&place, access, share);
+    HANDLE handle = open_hub(state, path, access);
+    if (handle) ;
+    else if (find_place(state, path, &place)) handle = open_place(&place, access, share);
     else handle = CreateFileW(path, access, share, security, disposition, flags, template);
     free(state);
     return handle;
@@ -43,6 +44,8 @@ BOOL WINAPI rig_DeviceIoControl(HANDLE handle, DWORD code, void *in, DWORD in_si
                                 DWORD *written, OVERLAPPED *overlapped)
 {
     char path[RIG_LONG];
+    BOOL ok;
+    if (hub_control(handle, code, in, in_size, &ok)) return ok;
     if (code >> 16 == FILE_DEVICE_FILE_SYSTEM && is_rig_handle(handle, path, sizeof(path))) code = RIG_FSCTL(code);
     return DeviceIoControl(handle, code, in, in_size, out, out_size, written, overlapped);
 }
@@ -175,11 +178,24 @@ BOOL WINAPI rig_QueryFullProcessImageNameW(HANDLE process, DWORD form, WCHAR *ro
     return TRUE;
 }
 
+/* An administrator's token has its privileges switched off until they are asked for. */
+static void switch_off(const WCHAR *name)
+{
+    TOKEN_PRIVILEGES privilege = {1, {{{0, 0}, 0}}};
+    HANDLE token;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_ADJUST_PRIVILEGES, &token)) return;
+    LookupPrivilegeValueW(NULL, name, &privilege.Privileges[0].Luid);
+    AdjustTokenPrivileges(token, FALSE, &privilege, 0, NULL, NULL);
+    CloseHandle(token);
+}
+
 void enter_scenario(void)
 {
     struct rig_state *state = get_state();
     struct place place;
     WCHAR inside[4] = {0};
+    if (GetEnvironmentVariableW(L"WINDOWS_RIG_ELEVATED", NULL, 0)) role = RIG_ROLE_ADMINISTRATOR;
+    if (state->no_console) switch_off(L"SeLoadDriverPrivilege");
     enter_program(state);
     GetEnvironmentVariableW(L"WINDOWS_RIG_INSIDE", inside, 4);
     if (inside[0] != '1') state->current_directory[0] = 0;
@@ -209,7 +225,7 @@ BOOL WINAPI rig_AdjustTokenPrivileges(HANDLE token, BOOL disable, TOKEN_PRIVILEG
                                       TOKEN_PRIVILEGES *before, DWORD *returned)
 {
     struct rig_state *state = get_state();
-    BOOL restricted = state->restricted;
+    BOOL restricted = state->restricted && role == RIG_ROLE_UNMOOR;
     free(state);
     if (!restricted) return AdjustTokenPrivileges(token, disable, new, size, before, returned);
     if (before && size >= sizeof(*before)) memset(before, 0, sizeof(*before));

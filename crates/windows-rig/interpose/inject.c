@@ -1,5 +1,6 @@
 /* Replacement of functions in a program's import table, in memory; its file stays as it is. */
 #include "interpose.h"
+#include <shellapi.h>
 
 #define REPLACED(F) \
     F(CreateFileW) F(DeviceIoControl) F(NtQueryObject) F(GetFileInformationByHandleEx) F(GetFileInformationByHandle) \
@@ -10,7 +11,8 @@
     F(SetupDiEnumDeviceInterfaces) F(SetupDiGetDeviceInterfaceDetailW) F(CM_Get_Parent) F(CM_Get_Child) F(CM_Get_Sibling) \
     F(CM_Get_Device_IDW) F(CM_Get_DevNode_Registry_PropertyW) F(CM_Get_DevNode_PropertyW) F(CM_Get_DevNode_Status) \
     F(CM_Locate_DevNodeW) F(CM_Request_Device_EjectW) F(CM_Query_And_Remove_SubTreeW) F(CM_Enable_DevNode) \
-    F(CM_Reenumerate_DevNode) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
+    F(CM_Reenumerate_DevNode) F(CM_Setup_DevNode) F(CM_Get_Device_Interface_ListW) F(CM_Get_Device_Interface_List_SizeW) \
+    F(ShellExecuteExW) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
     F(GetModuleFileNameW) F(CopyFileExW) F(QueryFullProcessImageNameW) F(GetStorageDependencyInformation) F(OpenVirtualDisk) F(DetachVirtualDisk) F(CreateProcessW) F(GetProcAddress)
 
 #define DECLARE(name) void rig_##name(void);
@@ -96,6 +98,26 @@ BOOL WINAPI rig_CreateProcessW_(const WCHAR *program, WCHAR *line, SECURITY_ATTR
     inject(process->hProcess);
     if (!(flags & CREATE_SUSPENDED)) ResumeThread(process->hThread);
     return TRUE;
+}
+
+BOOL WINAPI rig_ShellExecuteExW_(SHELLEXECUTEINFOW *info) __asm__("rig_ShellExecuteExW");
+/* "runas": the program as an administrator. It inherits no handles. */
+BOOL WINAPI rig_ShellExecuteExW_(SHELLEXECUTEINFOW *info)
+{
+    STARTUPINFOW start = {.cb = sizeof(start)};
+    PROCESS_INFORMATION process;
+    WCHAR line[4096];
+    char text[4096];
+    BOOL ok;
+    if (!info->lpVerb || _wcsicmp(info->lpVerb, L"runas")) return ShellExecuteExW(info);
+    swprintf(line, 4096, L"\"%ls\" %ls", info->lpFile, info->lpParameters ? info->lpParameters : L"");
+    _snprintf(text, sizeof(text), "ShellExecuteEx runas %ls", info->lpParameters ? info->lpParameters : L"");
+    rig_control(RIG_WRITE_JOURNAL, text, strlen(text), NULL, 0, NULL);
+    SetEnvironmentVariableW(L"WINDOWS_RIG_ELEVATED", L"1");
+    ok = rig_CreateProcessW_(NULL, line, NULL, NULL, FALSE, 0, NULL, info->lpDirectory, &start, &process);
+    SetEnvironmentVariableW(L"WINDOWS_RIG_ELEVATED", NULL);
+    if (ok) info->hProcess = process.hProcess;
+    return ok;
 }
 
 BOOL WINAPI DllMain(HINSTANCE self, DWORD reason, void *reserved)

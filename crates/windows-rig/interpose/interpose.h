@@ -37,6 +37,11 @@ DWORD fail(DWORD error); /* sets the error and returns 0 */
 
 /* files.c */
 HANDLE open_place(const struct place *place, DWORD access, DWORD share);
+/* hubs.c */
+BOOL is_hub(const struct rig_node *node);
+HANDLE open_hub(struct rig_state *state, const WCHAR *path, DWORD access);
+BOOL hub_control(HANDLE handle, DWORD code, const void *in, DWORD in_size, BOOL *ok);
+
 /* inject.c */
 EXPORT BOOL rig_start(WCHAR *line, const WCHAR *directory, PROCESS_INFORMATION *process);
 void *replacement(const char *name);

@@ -50,6 +50,16 @@ disk number=12 node=SCSI\DISK&VEN_VMWARE\5&2 bus=sas vendor=VMware product="Virt
 volume letter=L disk=12 fs=ntfs label=LOGS dirty=1
 "#;
 
+/// A Thunderbolt dock with a network card and a disk, D:; the dock as a whole is removable.
+pub(crate) const THUNDERBOLT: &str = r#"
+node id=PCI\VEN_8086&DEV_15DA\7 capabilities=0x94 removal-policy=3
+node id=PCI\VEN_8086&DEV_1539\8 parent=PCI\VEN_8086&DEV_15DA\7 capabilities=0
+node id=PCI\VEN_1B21&DEV_0612\9 parent=PCI\VEN_8086&DEV_15DA\7 capabilities=0
+node id=SCSI\DISK&VEN_CRUCIAL\9&1 parent=PCI\VEN_1B21&DEV_0612\9 capabilities=0
+disk number=3 node=SCSI\DISK&VEN_CRUCIAL\9&1 bus=sata vendor=Crucial product=MX500
+volume letter=D disk=3 fs=ntfs label=DOCKED dirty=1
+"#;
+
 /// A disk of a dock or an eSATA box, without any sign that it can be removed, H:.
 pub(crate) const FIXED_DISK: &str = r#"
 node id=SCSI\DISK&VEN_ESATA\6&1 capabilities=0

@@ -5,7 +5,6 @@ use crate::scenarios::*;
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        // Finding 3
         Test::new(
             "all-removable/hot-plug-sata",
             "--all-removable spares an internal disk at a hot-plug port",
@@ -58,9 +57,8 @@ pub(super) fn tests() -> Vec<Test> {
             7,
         )
         .or_code(1)
-        .on(VIRTUAL_MACHINE)
-        .never(r"CM_Request_Device_Eject PCI\VEN_15AD&DEV_07C0\5 -> 0"),
-        // Finding 13
+        .on(THUNDERBOLT)
+        .never(r"CM_Request_Device_Eject PCI\VEN_8086&DEV_15DA\7 -> 0"),
         Test::new(
             "image/iso-detached",
             "a mounted disc image is detached, not ejected",
@@ -96,7 +94,6 @@ pub(super) fn tests() -> Vec<Test> {
             .with("bus=usb hotplug=1", r"bus=file image=C:\disk.vhdx")
             .with("capabilities=0x94", "capabilities=0")
             .journal("PhysicalDrive2 detached"),
-        // Finding 14
         Test::new(
             "kind/fixed-disk-asked",
             "a fixed disk that is named is asked",
@@ -130,7 +127,6 @@ pub(super) fn tests() -> Vec<Test> {
             0,
         )
         .on(USB_DISK),
-        // Attach
         Test::new(
             "attach/list",
             "attach lists what was removed and is still plugged in",

@@ -7,7 +7,6 @@ const NODE: &str = r"CM_Request_Device_Eject USB\VID_1058&PID_25A2\5758 -> 0";
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        // Finding 1
         Test::new(
             "remove/without-administrator",
             "a USB hard disk is removed safely without administrator's rights",
@@ -37,7 +36,6 @@ pub(super) fn tests() -> Vec<Test> {
         .reader(r"F:\held.txt")
         .says(r"F:\held.txt")
         .journal(r"CM_Request_Device_Eject USB\VID_1058&PID_25A2\5758 -> 23"),
-        // Finding 2
         Test::new(
             "remove/first",
             "a USB hard disk is removed safely first, not ejected",
@@ -121,7 +119,6 @@ pub(super) fn tests() -> Vec<Test> {
         .with("capabilities=0x94", "capabilities=0x94 veto=6 vetoes=1")
         .journal("CM_Request_Device_Eject")
         .journal(r"CM_Request_Device_Eject USB\VID_0781&PID_5567\1234 -> 0, veto 0"),
-        // Finding 10
         Test::new(
             "remove/remote-session",
             "an administrator in a remote session removes with SeLoadDriverPrivilege",
@@ -140,7 +137,6 @@ pub(super) fn tests() -> Vec<Test> {
         .on("system no-console=1 restricted=1")
         .on(STICK)
         .says("console"),
-        // Finding 11
         Test::new(
             "remove/node-without-removable",
             "a USB device without the capability is removed by its own node",
@@ -168,7 +164,6 @@ pub(super) fn tests() -> Vec<Test> {
         .on(CARD_READER)
         .journal("IOCTL_STORAGE_EJECT_MEDIA P: -> SUCCESS")
         .never("CM_Request_Device_Eject"),
-        // Finding 15
         Test::new(
             "eject/removal-locked",
             "a medium that another program locked in is told so",
@@ -254,7 +249,7 @@ pub(super) fn tests() -> Vec<Test> {
         .or_code(0)
         .on(CD)
         .with("removable=1", "removable=1 media=0")
-        .deadline(20),
+        .deadline(25),
         Test::new(
             "eject/bitlocker-locked",
             "a volume that BitLocker keeps locked is released all the same",
@@ -307,5 +302,49 @@ pub(super) fn tests() -> Vec<Test> {
         .reader(r"E:\held.txt")
         .says(r"E:\held.txt")
         .never("FSCTL_DISMOUNT_VOLUME"),
+        Test::new(
+            "eject/disc-spins-up",
+            "a disc that still spins up is waited for, and dismounted",
+            &["eject", "G:"],
+            0,
+        )
+        .on(CD)
+        .with("label=DISC", "label=DISC mounted=0")
+        .with("removable=1", "removable=1 not-ready=4")
+        .journal("FSCTL_DISMOUNT_VOLUME G: -> SUCCESS")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA G: -> SUCCESS"),
+        Test::new(
+            "eject/counter-within-deadline",
+            "counters that do not answer do not outlast --timeout",
+            &["eject", "--timeout", "3s", "E:"],
+            1,
+        )
+        .on(STICK)
+        .with("label=STICK", "label=STICK flush-ms=6000")
+        .with("removable=1", "removable=1 performance-ms=60000")
+        .deadline(25),
+        Test::new(
+            "remove/eject-second-stays-down",
+            "a disk that could only be ejected is not mounted again",
+            &["eject", "F:"],
+            0,
+        )
+        .on("system other-program=1")
+        .on(USB_DISK)
+        .with(
+            "capabilities=0x90 removal-policy=3",
+            "capabilities=0x90 removal-policy=3 veto=7 veto-name=driver",
+        )
+        .journal("IOCTL_STORAGE_EJECT_MEDIA F: -> SUCCESS")
+        .never("mounted for another program"),
+        Test::new(
+            "elevate/runas",
+            "--elevate starts unmoor again as administrator, and passes its exit code on",
+            &["eject", "--elevate", "F:"],
+            0,
+        )
+        .on("system restricted=1")
+        .on(USB_DISK)
+        .journal("ShellExecuteEx runas"),
     ]
 }

@@ -5,7 +5,6 @@ use crate::scenarios::*;
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        // Finding 4
         Test::new(
             "lock/ntfs-not-this-users",
             "NTFS refuses a user who is no administrator: said so",
@@ -48,7 +47,6 @@ pub(super) fn tests() -> Vec<Test> {
         .with("removable=1", "removable=1 exclusive=Nero")
         .says("Nero")
         .never_says("as administrator"),
-        // Finding 6
         Test::new(
             "lock/open-within-deadline",
             "an open that flushes for long does not outlast --timeout",
@@ -56,9 +54,8 @@ pub(super) fn tests() -> Vec<Test> {
             1,
         )
         .on(STICK)
-        .with("label=STICK", "label=STICK open-ms=25000")
-        .deadline(12),
-        // Finding 7
+        .with("label=STICK", "label=STICK open-ms=60000")
+        .deadline(25),
         Test::new(
             "lock/patience",
             "programs that let go within ten seconds do not make it busy",
@@ -88,7 +85,6 @@ pub(super) fn tests() -> Vec<Test> {
         .reader(r"E:\held.txt")
         .journal("FSCTL_LOCK_VOLUME E: -> ACCESS_DENIED")
         .at_most(2, "open E: to"),
-        // Finding 8
         Test::new(
             "lock/own-current-directory",
             "unmoor leaves its current directory on the drive",
@@ -98,7 +94,6 @@ pub(super) fn tests() -> Vec<Test> {
         .on(r"system current-directory=E:\")
         .on(STICK)
         .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS"),
-        // Finding 9
         Test::new(
             "lock/raw-writer",
             "who writes to the disk itself is in the way",
@@ -131,7 +126,6 @@ pub(super) fn tests() -> Vec<Test> {
         .with("hotplug=1", "hotplug=1 offline=1")
         .never("EJECT_MEDIA")
         .never("CM_Request_Device_Eject"),
-        // Finding 12
         Test::new(
             "dismount/proved",
             "the dismount is proved by FSCTL_IS_VOLUME_MOUNTED",
@@ -172,7 +166,6 @@ pub(super) fn tests() -> Vec<Test> {
         .on(STICK)
         .with("label=STICK", "label=STICK paging=1")
         .never("EJECT_MEDIA"),
-        // Finding 5
         Test::new(
             "who/blocked-pipes",
             "pipes with a blocked read do not keep the holder from being named",

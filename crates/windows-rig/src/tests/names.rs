@@ -72,7 +72,6 @@ pub(super) fn tests() -> Vec<Test> {
         )
         .on(STICK)
         .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
-        // Finding 15c
         Test::new(
             "json/ascii",
             "the JSON document is ASCII where it goes to a pipe",
