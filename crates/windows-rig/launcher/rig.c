@@ -1,8 +1,8 @@
 /* Launcher: installs the driver, loads a scenario, starts holders, runs a program with the interposing DLL.
  *
  *   rig start DRIVER.SYS
- *   rig run SCENARIO JOURNAL SECONDS [--hold PATH | --write PATH | --pipes NUMBER]... -- PROGRAM WORDS...
- *   rig hold (read|write) PATH, rig hold pipes NUMBER   (started by "run")
+ *   rig run SCENARIO JOURNAL SECONDS [--read PATH | --write PATH | --stubborn PATH | --pipes NUMBER]... -- PROGRAM WORDS...
+ *   rig hold (read|write|stubborn) PATH, rig hold pipes NUMBER   (started by "run")
  *
  * Exit code of "run": the program's; 250 where it did not end in time, 251 where the rig failed. */
 #define WIN32_LEAN_AND_MEAN
@@ -99,13 +99,18 @@ static void hold_pipes(int count)
 
 static int hold(const WCHAR *how, const WCHAR *what)
 {
-    HANDLE held = NULL, ended = OpenEventW(SYNCHRONIZE, FALSE, L"WindowsRigProgramEnded");
+    WCHAR close[64];
+    HANDLE held = NULL, events[2], ended = OpenEventW(SYNCHRONIZE, FALSE, L"WindowsRigProgramEnded");
     if (!wcscmp(how, L"pipes")) hold_pipes(_wtoi(what));
-    else held = rig_hold(what, wcscmp(how, L"write") ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE);
+    else held = rig_hold(what, wcscmp(how, L"read") ? GENERIC_READ | GENERIC_WRITE : GENERIC_READ);
+    /* The Restart Manager's request to close. */
+    swprintf(close, 64, L"WindowsRigClose-%lu", GetCurrentProcessId());
+    events[0] = ended;
+    events[1] = CreateEventW(NULL, TRUE, FALSE, wcscmp(how, L"stubborn") ? close : NULL);
     if (held == INVALID_HANDLE_VALUE) return broken("holding");
     SetEvent(OpenEventW(EVENT_MODIFY_STATE, FALSE, L"WindowsRigHolderReady"));
     /* What the handle is worth after the program has ended. */
-    WaitForSingleObject(ended, INFINITE);
+    if (WaitForMultipleObjects(2, events, FALSE, INFINITE) != WAIT_OBJECT_0) return 0;
     if (held) FlushFileBuffers(held);
     SetEvent(OpenEventW(EVENT_MODIFY_STATE, FALSE, L"WindowsRigHolderReady"));
     Sleep(INFINITE);
@@ -159,7 +164,10 @@ static int run(int count, WCHAR **words)
         code = LATE;
     }
     SetEvent(ended);
-    for (i = 0; i < (int)holder_count; i++) WaitForSingleObject(ready, 10000);
+    for (i = 0; i < (int)holder_count; i++) {
+        HANDLE either[2] = {ready, holders[i].hProcess};
+        WaitForMultipleObjects(2, either, FALSE, 10000);
+    }
     end_holders();
     if (!save_journal(words[1])) return broken("reading the journal");
     return code;

@@ -60,9 +60,13 @@ impl Outcome {
     }
 
     fn last_line(&self) -> String {
-        let sentence = [&self.errors, &self.output].into_iter().flat_map(|text| text.lines());
-        let skipped = |line: &&str| !line.starts_with("unmoor 0.") && !line.starts_with(' ');
-        sentence.filter(skipped).next_back().unwrap_or("nothing said").trim().to_owned()
+        if let Ok(document) = serde_json::from_str::<Value>(&self.output) {
+            let message = document.pointer("/targets/0/message").and_then(Value::as_str);
+            return message.unwrap_or("no message").to_owned();
+        }
+        let mut lines = [&self.errors, &self.output].into_iter().flat_map(|text| text.lines());
+        let said = |line: &&str| !line.starts_with("unmoor 0.") && !line.starts_with(' ');
+        lines.rfind(said).unwrap_or("nothing said").trim().to_owned()
     }
 
     fn judge_text(&self, test: &Test, faults: &mut Vec<String>) {

@@ -9,7 +9,7 @@ pub struct Test {
     pub id: &'static str,
     pub promise: &'static str,
     pub scenario: String,
-    /// Programs that hold something: how (`read`, `write`, `pipes`), and what.
+    /// Programs that hold something: how (`read`, `write`, `stubborn`, `pipes`), and what.
     pub holders: Vec<(&'static str, &'static str)>,
     pub words: Vec<&'static str>,
     /// Deadline in seconds.
@@ -72,6 +72,12 @@ impl Test {
 
     pub fn writer(mut self, path: &'static str) -> Test {
         self.holders.push(("write", path));
+        self
+    }
+
+    /// A writer that does not close when it is asked to.
+    pub fn stubborn(mut self, path: &'static str) -> Test {
+        self.holders.push(("stubborn", path));
         self
     }
 

@@ -249,6 +249,7 @@ pub(super) fn tests() -> Vec<Test> {
         .or_code(0)
         .on(CD)
         .with("removable=1", "removable=1 media=0")
+        .says("tray")
         .deadline(25),
         Test::new(
             "eject/bitlocker-locked",

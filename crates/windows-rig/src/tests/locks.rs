@@ -212,5 +212,44 @@ pub(super) fn tests() -> Vec<Test> {
         .on(STICK)
         .reader(r"\\.\E:")
         .says("rig.exe"),
+        Test::new(
+            "who/application",
+            "the application is named as the Restart Manager knows it",
+            &["who", "--json", "E:"],
+            3,
+        )
+        .on(STICK)
+        .writer(r"E:\held.txt")
+        .says("Rig Holder"),
+        Test::new(
+            "kill/asked",
+            "--kill asks the program to close, by the Restart Manager",
+            &["eject", "--kill", "--yes", "E:"],
+            0,
+        )
+        .on(STICK)
+        .writer(r"E:\held.txt")
+        .journal("RmShutdown -> ended")
+        .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS"),
+        Test::new(
+            "kill/ended",
+            "--kill ends a program that does not close within --grace",
+            &["eject", "--kill", "--yes", "--grace", "2s", "E:"],
+            0,
+        )
+        .on(STICK)
+        .stubborn(r"E:\held.txt")
+        .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS"),
+        Test::new(
+            "kill/not-without-consent",
+            "--kill without --yes and without a terminal ends nobody",
+            &["eject", "--kill", "E:"],
+            3,
+        )
+        .or_code(2)
+        .on(STICK)
+        .writer(r"E:\held.txt")
+        .journal("holder: flush E: -> SUCCESS")
+        .never("RmShutdown"),
     ]
 }
