@@ -81,10 +81,22 @@ static void volumes_lose_medium(struct rig_disk *disk, const char *how)
     }
 }
 
+/* The disk's node leaves the tree, and with it the USB device that it was pulled out with. */
+static void remove_nodes(const struct rig_disk *disk, int pulled)
+{
+    struct rig_node *node = disk->node < RIG_NODES ? &state.nodes[disk->node] : NULL;
+    if (!node) return;
+    node->gone = 1;
+    if (!pulled || node->parent_index < 0) return;
+    node = &state.nodes[node->parent_index];
+    if (!strncmp(node->id, "USB\\VID", 7)) node->gone = 1;
+}
+
 void remove_disk(struct rig_disk *disk, const char *why)
 {
     if (disk->gone) return;
     disk->gone = 1;
+    remove_nodes(disk, !strcmp(why, "pulled out"));
     journal("%s %s", disk_name(disk), why);
     volumes_lose_medium(disk, why);
     unpublish_disk(disk);

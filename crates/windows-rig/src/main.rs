@@ -49,10 +49,19 @@ fn main() -> Result<ExitCode> {
     Ok(if failed == 0 && !outcomes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Beginning of the table.
+const HEAD: &str = "\
+# Findings
+
+Outcome of every test, written by `--record`. A red row says what `unmoor.exe` does otherwise than promised.
+
+| test | promise | result | what is missing |
+|---|---|---|---|
+";
+
 /// The outcomes as a table of Markdown.
 fn table(outcomes: &[(Test, Outcome)]) -> String {
-    let mut text =
-        String::from("| test | promise | result | what is missing |\n|---|---|---|---|\n");
+    let mut text = String::from(HEAD);
     for (test, outcome) in outcomes {
         let faults = outcome.faults.join("; ").replace('|', "\\|").replace('\n', " ");
         let result = if outcome.faults.is_empty() { "green" } else { "red" };

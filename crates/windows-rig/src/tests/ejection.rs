@@ -227,8 +227,7 @@ pub(super) fn tests() -> Vec<Test> {
             1,
         )
         .on(STICK)
-        .with("label=STICK dirty=1", "label=STICK")
-        .with("removable=1", "removable=1 gone-at=FSCTL_LOCK_VOLUME gone-status=0xC0000012")
+        .with("label=STICK", "label=STICK lock-status=0xC0000012")
         .json("/targets/0/error/kind", "replaced"),
         Test::new(
             "eject/performance-counters",
