@@ -15,7 +15,14 @@ DEFINE_GUID(CLASS_CDROM, 0x53f56308, 0xb6bf, 0x11d0, 0x94, 0xf2, 0x00, 0xa0, 0xc
 #define NO_NODE 1
 
 enum { DISKS, CDROMS, HUBS };
-struct list { int kind; };
+struct list { unsigned magic; int kind; };
+#define MAGIC 0x52494721
+
+/* Returns true if the list is one of the rig's; others are Wine's, and pointers as well. */
+static BOOL is_ours(HDEVINFO list)
+{
+    return ((struct list *)list)->magic == MAGIC;
+}
 
 DEFINE_GUID(CLASS_HUB, 0xf18a0e88, 0xc30c, 0x11d0, 0x88, 0x15, 0x00, 0xa0, 0xc9, 0x06, 0xbe, 0xd8);
 
@@ -25,12 +32,14 @@ HDEVINFO WINAPI rig_SetupDiGetClassDevsW(const GUID *class, const WCHAR *enumera
     if (!class || (!IsEqualGUID(class, &CLASS_DISK) && !IsEqualGUID(class, &CLASS_CDROM) && !IsEqualGUID(class, &CLASS_HUB)))
         return SetupDiGetClassDevsW(class, enumerator, window, flags);
     list = calloc(1, sizeof(*list));
+    list->magic = MAGIC;
     list->kind = IsEqualGUID(class, &CLASS_CDROM) ? CDROMS : IsEqualGUID(class, &CLASS_HUB) ? HUBS : DISKS;
     return list;
 }
 
 BOOL WINAPI rig_SetupDiDestroyDeviceInfoList(HDEVINFO list)
 {
+    if (!is_ours(list)) return SetupDiDestroyDeviceInfoList(list);
     free(list);
     return TRUE;
 }
@@ -39,9 +48,10 @@ BOOL WINAPI rig_SetupDiEnumDeviceInterfaces(HDEVINFO handle, SP_DEVINFO_DATA *de
                                             SP_DEVICE_INTERFACE_DATA *data)
 {
     struct list *list = (struct list *)handle;
-    struct rig_state *state = get_state();
+    struct rig_state *state;
     unsigned i;
-    (void)device;
+    if (!is_ours(handle)) return SetupDiEnumDeviceInterfaces(handle, device, class, index, data);
+    state = get_state();
     for (i = 0; i < RIG_NODES; i++) {
         BOOL here = list->kind == HUBS ? is_hub(&state->nodes[i])
             : i < RIG_DISKS && state->disks[i].used && !state->disks[i].gone && state->disks[i].cdrom == (list->kind == CDROMS);
@@ -64,6 +74,7 @@ BOOL WINAPI rig_SetupDiGetDeviceInterfaceDetailW(HDEVINFO list, SP_DEVICE_INTERF
     WCHAR path[64];
     DWORD room;
     BOOL hub = ((struct list *)list)->kind == HUBS;
+    if (!is_ours(list)) return SetupDiGetDeviceInterfaceDetailW(list, data, detail, size, needed, device);
     room = sizeof(DWORD) + (swprintf(path, 64, hub ? L"\\\\?\\RIG#Hub%u" : L"\\\\?\\RIG#Disk%u", (unsigned)data->Reserved) + 1) * sizeof(WCHAR);
     if (needed) *needed = room;
     if (!detail || size < room) return fail(ERROR_INSUFFICIENT_BUFFER);
