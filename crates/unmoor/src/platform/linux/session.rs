@@ -15,10 +15,11 @@ use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::describe;
 use crate::platform::linux::inventory::describe::Detail;
 use crate::platform::linux::inventory::snapshot::Snapshot;
+use crate::platform::linux::release::claim::OPEN_FLAGS;
 use crate::platform::linux::release::drive_errors::{cannot_open, gone, replaced};
 use crate::platform::linux::release::eject::{load_methods, methods, perform};
 use crate::platform::linux::release::flush::{Flusher, progress};
-use crate::platform::linux::release::{busy_check, force, teardown, umount};
+use crate::platform::linux::release::{busy_check, claim, force, teardown, umount};
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
@@ -39,8 +40,8 @@ pub struct LinuxSession {
     /// Makes every call that may hang.
     pub(crate) helper: Helper,
     pub(crate) claimed: bool,
-    /// Something that was in use has been forced: it is held by handles that are dead.
-    pub(crate) cut_off: bool,
+    /// Names of the volumes that were cut off: dead handles may still hold them.
+    pub(crate) cut_off: Vec<String>,
     /// The kernel reports a failed write once for each descriptor; it must not be forgotten.
     pub(crate) unwritten: Option<Error>,
     /// Volumes that an overlay which was detached while in use can still write to.
@@ -62,7 +63,7 @@ impl LinuxSession {
             device: None,
             helper,
             claimed: false,
-            cut_off: false,
+            cut_off: Vec::new(),
             unwritten: None,
             overlay_lower_volumes: Vec::new(),
             denied: None,
@@ -152,7 +153,7 @@ impl LinuxSession {
         known: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        self.cut_off = true;
+        self.cut_off.push(volume.name.clone());
         if volume.kind != VolumeKind::Overlay {
             return force::force_unmount(&self.drive, volume, mount, known, &self.helper, deadline);
         }
@@ -191,8 +192,8 @@ impl LinuxSession {
     }
 }
 
-/// Without waiting for a medium, and without closing a tray.
-const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
+/// Timeout for the claims that are tried before something is forced.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the claim is retried.
 const CLAIM: Duration = Duration::from_millis(500);
@@ -256,11 +257,14 @@ impl Session for LinuxSession {
     }
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
         busy_check::check_raw_users(&self.drive, stays, deadline)
     }
 
     fn check_foreign_mounts(&mut self) -> Result<()> {
-        busy_check::check_foreign_mounts(&self.drive)
+        busy_check::check_foreign_mounts(&self.drive)?;
+        let LinuxSession { drive, helper, .. } = self;
+        helper.within(CLAIM_TIMEOUT, |deadline| claim::check_unknown_users(drive, helper, deadline))
     }
 
     fn unmount(
@@ -303,7 +307,9 @@ impl Session for LinuxSession {
         force: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        self.cut_off |= force && teardown::is_stacked(volume);
+        if force && teardown::is_stacked(volume) {
+            self.cut_off.push(volume.name.clone());
+        }
         teardown::remove_level(&self.drive, volume, force, &self.helper, deadline)
     }
 
@@ -326,15 +332,11 @@ impl Session for LinuxSession {
                         .with_detail(self.drive.path.display().to_string()),
                 )
             }
-            Err(Errno::BUSY) if force && !self.cut_off => {
-                let mut done = StepOutcome::via(Attempt::failed("open(O_EXCL)", "in use"));
-                done.still_writable.push(self.drive.path.display().to_string());
-                done.with_warning(format!(
-                    "{} is held by a program that was not cut off: there is no mount of it to force",
-                    self.drive.name
-                ))
-            }
             Err(Errno::BUSY) if force => {
+                let LinuxSession { drive, cut_off, helper, .. } = self;
+                if let Some(error) = claim::unexplained_holder(drive, cut_off, helper, deadline)? {
+                    return Err(error);
+                }
                 StepOutcome::via(Attempt::failed("open(O_EXCL)", "in use")).with_warning(format!(
                     "{} is still held by programs that were cut off",
                     self.drive.name
@@ -346,7 +348,7 @@ impl Session for LinuxSession {
                     .with_os_code(Errno::BUSY.raw_os_error()));
             }
             Err(Errno::NXIO | Errno::NODEV | Errno::NOENT) => return Err(gone(&self.drive)),
-            Err(errno) => return Err(errno::error(errno, &self.drive.name, "open(O_EXCL)")),
+            Err(errno) => return Err(claim::failed(&self.drive, errno)),
         };
         if !self.drive.read_only && !self.is_empty() {
             // Dismounting wrote too, and the drive has a cache of its own.

@@ -21,6 +21,7 @@ mod stacks;
 mod stick;
 mod swapped;
 mod targets;
+mod unseen;
 mod unwritten;
 mod who;
 mod windows;
@@ -45,6 +46,7 @@ const ALL: &[&[Test]] = &[
     doc_kinds::TESTS,
     force_writers::TESTS,
     late::TESTS,
+    unseen::TESTS,
     unwritten::TESTS,
     refusals::TESTS,
     targets::TESTS,

@@ -1,23 +1,30 @@
 //! Writing out what is in the cache: of a volume, and of the drive itself.
 
 use crate::deadline::Deadline;
-use crate::model::drive::Drive;
-use crate::model::error::Result;
+use crate::model::drive::{Drive, DriveKind};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
-use crate::model::volume::{Mount, Volume, VolumeKind};
+use crate::model::volume::{Volume, VolumeKind};
+use crate::platform::linux::blockers::mounts::other_namespaces;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::helper::device::Device;
 use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::release::drive_errors::gone;
 use crate::platform::linux::release::eject::synchronize;
-use crate::platform::linux::release::umount;
+use crate::platform::linux::release::{claim, umount};
+use crate::platform::linux::sys::device_number::from_dev;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::SysfsDir;
 use crate::platform::linux::sys::{errno, writeback};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Timeout for the scan of other mount namespaces.
+const NAMESPACE_SCAN_TIME: Duration = Duration::from_secs(5);
 
 /// Flushes the volumes of a drive and the drive.
 pub struct Flusher<'s> {
@@ -97,6 +104,12 @@ impl Flusher<'_> {
         volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
+        if claim::has_no_known_user(self.drive, volume)
+            && self.drive.kind != DriveKind::Floppy
+            && claim::is_claimed(volume, self.helper, deadline)?
+        {
+            return self.flush_elsewhere(volume, deadline);
+        }
         let mut hidden = None;
         // One that is mounted read-only here may be written to elsewhere, or have been before.
         for mount in &volume.mounts {
@@ -109,18 +122,55 @@ impl Flusher<'_> {
             }
         }
         match hidden {
-            Some(mount) => self.flush_block_device(volume, mount, deadline),
+            Some(mount) => {
+                let why = format!("{} is hidden by another mount", mount.path.display());
+                self.flush_block_device(volume, &why, deadline)
+            }
             None => Ok(StepOutcome::default()),
         }
     }
 
-    /// `BLKFLSBUF`, for a file system whose every mount is hidden by another one.
+    /// Writes a file system that is in use but not mounted in this namespace.
     ///
-    /// What could not be written is asked for before it is unmounted, when nothing hides it any more.
+    /// It is written through a mount in another namespace, which reports errors, or else through its device.
+    fn flush_elsewhere(&self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let time = deadline.capped(NAMESPACE_SCAN_TIME).remaining();
+        let elsewhere = other_namespaces::mounted_elsewhere(&[volume.device], time);
+        for mount in elsewhere.mounts {
+            let Some(pid) = mount.pid else { continue };
+            let mut path = PathBuf::from(format!("/proc/{pid}/root"));
+            path.push(mount.path.strip_prefix("/").unwrap_or(&mount.path));
+            let Ok(root) = self.helper.open(&path, claim::OPEN_FLAGS, deadline)? else { continue };
+            // The process may have changed its root, or ended.
+            let mount_device = rustix::fs::fstat(&root).map(|stat| from_dev(stat.st_dev));
+            if mount_device != Ok(volume.device) {
+                continue;
+            }
+            return match self.call(root.as_fd(), DeviceCall::SyncFs, deadline)? {
+                Ok(()) => {
+                    let attempt = Attempt::accepted("syncfs");
+                    Ok(StepOutcome::via(attempt.with_detail(path.display().to_string())))
+                }
+                Err(errno) => Err(errno::unwritten(errno, path.display().to_string(), "syncfs")),
+            };
+        }
+        // The file system of several devices is not known to any one of them.
+        if volume.file_system.as_deref() == Some("btrfs") {
+            let why = "is in use, but not mounted here: its file system could not be flushed";
+            return Err(Error::new(ErrorKind::Busy, &volume.name, why));
+        }
+        let why = format!("{} is in use, but no mount of it was found", volume.name);
+        self.flush_block_device(volume, &why, deadline)
+    }
+
+    /// `BLKFLSBUF`, for a file system that cannot be reached through a mount.
+    ///
+    /// The call reports no failed write. A hidden mount is flushed again before it is unmounted, when nothing
+    /// hides it any more.
     fn flush_block_device(
         &self,
         volume: &Volume,
-        mount: &Mount,
+        why: &str,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
         let device = self.open(volume, deadline)?;
@@ -128,9 +178,7 @@ impl Flusher<'_> {
             Ok(()) => {
                 let attempt = Attempt::accepted("BLKFLSBUF").with_detail(&*volume.name);
                 Ok(StepOutcome::via(attempt).with_warning(format!(
-                    "{} is hidden by another mount: if something there could not be written, that is told only \
-                     when it is dismounted",
-                    mount.path.display()
+                    "{why}: it was flushed through its device, which reports no failed write before the dismount"
                 )))
             }
             Err(errno) => Err(errno::error(errno, volume.path.display().to_string(), "BLKFLSBUF")),

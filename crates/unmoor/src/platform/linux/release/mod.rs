@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod busy_check;
+pub(crate) mod claim;
 pub(crate) mod drive_errors;
 pub(crate) mod eject;
 pub(crate) mod flush;
