@@ -29,7 +29,7 @@ pub struct Flusher<'s> {
     pub helper: &'s Helper,
 }
 
-/// Returns a callback that reports how much is still to be written, and so whether anything moves.
+/// Returns a callback that reports the number of bytes still to be written.
 pub fn progress(disk: u64) -> impl FnMut(&mut Deadline<'_>) {
     move |deadline| {
         if let Some(left) = writeback::unwritten(disk).or_else(writeback::unwritten_anywhere) {
@@ -59,7 +59,7 @@ impl Flusher<'_> {
         Ok(done)
     }
 
-    /// Writes what the kernel has for the drive itself, and what the drive has in its own cache.
+    /// Writes the kernel's cache of the drive itself, and the drive's own cache.
     ///
     /// # Errors
     /// `Unwritten`; `TimedOut`; `Gone`.
@@ -98,7 +98,7 @@ impl Flusher<'_> {
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
         let mut hidden = None;
-        // One that is mounted read-only here may be written to elsewhere, or have been before.
+        // A mount that is read-only here may be writable elsewhere, or have been before.
         for mount in &volume.mounts {
             let tick = progress(self.drive.id.device);
             // One mount stands for all of them: the whole file system is written.
@@ -116,7 +116,7 @@ impl Flusher<'_> {
 
     /// `BLKFLSBUF`, for a file system whose every mount is hidden by another one.
     ///
-    /// What could not be written is asked for before it is unmounted, when nothing hides it any more.
+    /// A failed write shows at the unmount, when no other mount hides the file system any more.
     fn flush_block_device(
         &self,
         volume: &Volume,
@@ -128,7 +128,7 @@ impl Flusher<'_> {
             Ok(()) => {
                 let attempt = Attempt::accepted("BLKFLSBUF").with_detail(&*volume.name);
                 Ok(StepOutcome::via(attempt).with_warning(format!(
-                    "{} is hidden by another mount: if something there could not be written, that is told only \
+                    "{} is hidden by another mount: if something there could not be written, that is reported only \
                      when it is dismounted",
                     mount.path.display()
                 )))
