@@ -1,4 +1,4 @@
-//! Minimal FUSE server (`linux/fuse.h`, protocol 7.31): a root with `file` and `dir`.
+//! Minimal FUSE server (`linux/fuse.h`, protocol 7.31): a root with `file` (zeros) and `dir`.
 //!
 //! Tests stop this server: a request to a stopped server blocks for ever.
 
@@ -30,6 +30,9 @@ const BATCH_FORGET: u32 = 42;
 const ROOT: u64 = 1;
 const FILE: u64 = 2;
 const DIRECTORY: u64 = 3;
+
+/// Size of the file, which reads as zeros.
+const FILE_SIZE: u64 = 4 << 20;
 
 /// Mounts the file system, calls `ready`, and serves requests until the process is killed.
 pub fn serve(directory: &Path, ready: fn() -> Result<()>) -> Result<ExitCode> {
@@ -68,7 +71,9 @@ fn reply(device: &mut File, request: &[u8]) -> Result<bool> {
         },
         GETATTR => Ok(words(&[0, 0, 0, 0]).into_iter().chain(attributes(node)).collect()),
         OPEN | OPENDIR => Ok(words(&[0, 0, 0, 0])),
-        READ | READDIR | FLUSH | RELEASE | RELEASEDIR | ACCESS => Ok(Vec::new()),
+        // `struct fuse_read_in`: handle, offset, size.
+        READ => Ok(vec![0; usize::try_from(number(56).context("no size")?)?.min(1 << 16)]),
+        READDIR | FLUSH | RELEASE | RELEASEDIR | ACCESS => Ok(Vec::new()),
         STATFS => Ok(vec![0; 80]),
         _ => Err(libc::ENOSYS),
     };
@@ -110,7 +115,8 @@ fn entry(node: u64) -> Vec<u8> {
 /// Returns `struct fuse_attr`.
 fn attributes(node: u64) -> Vec<u8> {
     let mut out = node.to_ne_bytes().to_vec();
-    out.resize(60, 0); // Size, blocks, times.
+    out.extend(if node == FILE { FILE_SIZE } else { 0 }.to_ne_bytes());
+    out.resize(60, 0); // Blocks, times.
     let mode = if matches!(node, ROOT | DIRECTORY) {
         libc::S_IFDIR | 0o755
     } else {

@@ -1,4 +1,5 @@
-//! Linux: one file for each kernel interface, and above them what a release asks.
+//! The Linux platform: `sys` (one kernel interface a file), `helper`, `inventory`, `blockers`, `release`, and the
+//! sessions over them.
 
 pub(crate) mod blockers;
 #[cfg(feature = "fuzzing")]
@@ -27,14 +28,14 @@ use crate::platform::{Platform, ProcessHandle, Session};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The drives of this Linux machine.
+/// The drives of this Linux machine, as a [`Platform`].
 #[derive(Debug, Default)]
 pub struct Linux {
     helpers: Arc<Pool>,
 }
 
 impl Linux {
-    /// Costs nothing: the kernel is asked when there is a question.
+    /// Creates the platform. The kernel is asked at the first call.
     pub fn new() -> Self {
         Linux::default()
     }

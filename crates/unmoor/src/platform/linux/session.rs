@@ -1,4 +1,4 @@
-//! One drive, opened and bound.
+//! A drive, opened and bound.
 
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
@@ -30,28 +30,31 @@ use rustix::io::Errno;
 use std::path::Path;
 use std::time::Duration;
 
-/// A drive that is open.
+/// An open drive.
 pub struct LinuxSession {
     pub(crate) drive: Drive,
-    /// Its directory in sysfs: reading in it fails once the device is gone.
+    /// Directory of the drive in sysfs. Reads in it fail once the device is gone.
     pub(crate) node: SysfsDir,
-    /// The one descriptor of the drive: bound at first, claimed later. `None` once it was let go of.
+    /// The drive itself: bound at first, claimed later. `None` once it was closed.
     pub(crate) device: Option<Device>,
-    /// Makes every call that may hang.
+    /// Process that makes the calls that may hang.
     pub(crate) helper: Helper,
     pub(crate) claimed: bool,
     /// Names of the volumes that were cut off: dead handles may still hold them.
     pub(crate) cut_off: Vec<String>,
-    /// The kernel reports a failed write once for each descriptor; it must not be forgotten.
+    /// First write error. The kernel reports a failed write only once for each descriptor.
     pub(crate) unwritten: Option<Error>,
-    /// Volumes that an overlay which was detached while in use can still write to.
+    /// Volumes that a detached overlay can still write to.
     pub(crate) overlay_lower_volumes: Vec<String>,
-    /// Why the drive may not be opened by this user. Who uses it can be asked all the same.
+    /// Error of an open that this user is not permitted. A scan for blockers works all the same.
     pub(crate) denied: Option<Error>,
 }
 
 impl LinuxSession {
-    /// Opens the drive and makes sure that it is the one that was described.
+    /// Opens the drive, and checks that it is the one that was described.
+    ///
+    /// # Errors
+    /// `TimedOut` if it does not answer; `Gone`; `Replaced`.
     pub fn open(drive: &Drive, helper: Helper, deadline: &mut Deadline<'_>) -> Result<Self> {
         let device =
             helper.open(&drive.path, OPEN_FLAGS, deadline)?.map_err(|e| cannot_open(e, drive));
@@ -79,7 +82,7 @@ impl LinuxSession {
         Ok(session)
     }
 
-    /// Is this descriptor that of the drive, with the medium that was in it.
+    /// Checks that this is the drive, with the medium that was in it.
     pub(crate) fn check_descriptor(&self, device: &Device) -> Result<()> {
         if device.number != self.drive.id.device {
             return Err(replaced(&self.drive));
@@ -90,7 +93,7 @@ impl LinuxSession {
         }
     }
 
-    /// A drive that had no medium may have got one: there was nothing to confuse it with.
+    /// Checks the `diskseq`. A drive that had no medium may have got one since.
     pub(crate) fn check_sequence(&self, seq: u64) -> Result<()> {
         let bound = self.drive.id.generation;
         match self.drive.medium {
@@ -99,13 +102,14 @@ impl LinuxSession {
         }
     }
 
-    /// There was no medium in it when it was bound, so nothing was written to it. Flushing an empty slot
-    /// of a card reader is an I/O error.
+    /// Returns true if the drive had no medium when it was bound: nothing was written to it.
+    ///
+    /// Flushing an empty slot of a card reader is an I/O error.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.drive.medium, Medium::Absent | Medium::TrayOpen)
     }
 
-    /// The medium is another one, or there is none any more.
+    /// Returns the error for a medium that was changed or has left.
     pub(crate) fn medium_changed_error(&self) -> Error {
         let drive = &self.drive;
         match describe::medium(drive.kind, &drive.path, &self.node, self.node.size(), &self.helper)
@@ -132,7 +136,7 @@ impl LinuxSession {
         done.map_err(|error| self.record_write_error(error))
     }
 
-    /// A failed write, with what became of the drive: there may be none to write to any more.
+    /// Remembers a write error. Returns it as `Gone` if the drive has left.
     fn record_write_error(&mut self, error: Error) -> Error {
         if error.kind() != ErrorKind::Unwritten {
             return error;
@@ -145,7 +149,9 @@ impl LinuxSession {
         error
     }
 
-    /// Force, for a mount that is in use. An overlay itself cannot be cut off; what its layers lie on is.
+    /// Forces a mount that is in use.
+    ///
+    /// An overlay itself cannot be cut off; the file systems of its layers are.
     pub(crate) fn detach_busy(
         &mut self,
         volume: &Volume,
@@ -170,20 +176,22 @@ impl LinuxSession {
         Ok(answer.map(|[number, ..]| DriveStatus::from_number(u8::try_from(number).unwrap_or(0))))
     }
 
-    /// Is there another device in its place, or none.
+    /// Returns true if the drive has left, even if another device is in its place.
     pub(crate) fn is_gone(&self) -> bool {
         self.node.device_now().is_ok_and(|now| now != Some(self.drive.id.device))
     }
 
-    /// `O_EXCL` on the whole disk: the kernel grants it only while no file system, mapping, array or
-    /// swap uses it or a partition of it, in any mount namespace.
+    /// Claims the whole disk with `O_EXCL`.
+    ///
+    /// The kernel grants it only while no file system, mapping, array or swap uses the disk or a partition of it, in
+    /// any mount namespace.
     pub(crate) fn open_excl(&self, deadline: &mut Deadline<'_>) -> Result<Result<Device, Errno>> {
         let flags = OPEN_FLAGS | OFlags::EXCL;
-        let patience = deadline.now() + CLAIM;
+        let end = deadline.now() + CLAIM_RETRY_TIME;
         loop {
             match self.helper.open(&self.drive.path, flags, deadline)? {
-                // Whoever probes a drive that was just unmounted does so for moments.
-                Err(Errno::BUSY) if deadline.now() < patience => {
+                // Other programs probe a drive for a moment when it was unmounted.
+                Err(Errno::BUSY) if deadline.now() < end => {
                     deadline.sleep(Duration::from_millis(20))?;
                 }
                 other => return Ok(other),
@@ -195,20 +203,20 @@ impl LinuxSession {
 /// Timeout for the claims that are tried before something is forced.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the claim is retried.
-const CLAIM: Duration = Duration::from_millis(500);
+/// Time for retries of the claim.
+const CLAIM_RETRY_TIME: Duration = Duration::from_millis(500);
 
 impl Session for LinuxSession {
     fn refresh(&mut self) -> Result<Drive> {
         let failed = |e| errno::error(e, &self.drive.name, "cannot be read");
-        let machine = Snapshot::read(&self.helper).map_err(failed)?;
+        let snapshot = Snapshot::read(&self.helper).map_err(failed)?;
         let lost = |errno| match errno {
             Errno::NOENT | Errno::NODEV | Errno::NXIO => gone(&self.drive),
             errno => failed(errno),
         };
         let place = BlockDevice::of(self.drive.id.device).map_err(lost)?;
         let now =
-            describe::drive(&machine, &place, Detail::NoLabels, &self.helper).map_err(lost)?;
+            describe::drive(&snapshot, &place, Detail::NoLabels, &self.helper).map_err(lost)?;
         self.check_sequence(now.id.generation)?;
         self.drive = now.clone();
         Ok(now)
@@ -276,8 +284,7 @@ impl Session for LinuxSession {
     ) -> Result<StepOutcome> {
         let tick = progress(self.drive.id.device);
         let known = self.unwritten.is_some();
-        // Its mount would go, and whoever has files open in the overlay, or where the file system is mounted
-        // too, would write on.
+        // After an ordinary unmount, programs that use the overlay or the other mount would write on.
         let elsewhere = || force && busy_check::is_mounted_elsewhere(volume, deadline.remaining());
         let done = if self.overlay_lower_volumes.contains(&volume.name) || elsewhere() {
             self.detach_busy(volume, mount, known, deadline)
@@ -314,15 +321,15 @@ impl Session for LinuxSession {
     }
 
     fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        // The floppy driver grants a claim only while nobody has the drive open, not even we.
+        // The floppy driver grants a claim only while no process has the drive open, not even this one.
         if self.drive.kind == DriveKind::Floppy {
             self.device = None;
         }
-        let taken = self.open_excl(deadline)?;
-        if taken.is_err() && self.device.is_none() {
+        let opened = self.open_excl(deadline)?;
+        if opened.is_err() && self.device.is_none() {
             self.device = self.helper.open(&self.drive.path, OPEN_FLAGS, deadline)?.ok();
         }
-        let mut done = match taken {
+        let mut done = match opened {
             Ok(claimed) => {
                 self.check_descriptor(&claimed)?;
                 self.device = Some(claimed);
@@ -351,7 +358,7 @@ impl Session for LinuxSession {
             Err(errno) => return Err(claim::failed(&self.drive, errno)),
         };
         if !self.drive.read_only && !self.is_empty() {
-            // Dismounting wrote too, and the drive has a cache of its own.
+            // Unmounting wrote too, and the drive has a cache of its own.
             done.merge(self.sync_drive(deadline)?);
         }
         Ok(done)
@@ -412,7 +419,7 @@ impl Session for LinuxSession {
             Ok(_) => Ok(Presence::Unknown),
             Err(Errno::NODEV | Errno::NXIO) => Ok(Presence::Gone),
             Err(Errno::NOMEDIUM) => Ok(Presence::Absent),
-            // No SCSI device: its size says whether there is something in it.
+            // No SCSI device: its size shows whether there is a medium.
             Err(_) => Ok(match self.node.size() {
                 Some(0) => Presence::Absent,
                 Some(_) => Presence::Present,
@@ -426,13 +433,13 @@ impl Session for LinuxSession {
             return Ok(StepOutcome::skipped("nothing is locked"));
         }
         self.claimed = false;
-        // Closing the descriptor is what drops the claim; the drive stays bound by its place in sysfs.
+        // Closing the descriptor drops the claim. The drive stays bound by its directory in sysfs.
         self.device = None;
         Ok(StepOutcome::via(Attempt::accepted("close")))
     }
 
     fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
-        // What is mounted or stacked on it may have changed since it was opened.
+        // Mounts and levels may have changed since the drive was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
         blockers::scan(&now, deadline)
     }

@@ -15,27 +15,27 @@ use crate::platform::linux::inventory::tape;
 use crate::platform::linux::release::eject::{load_methods, methods, perform};
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::SysfsDir;
-use crate::platform::linux::sys::{device_number, errno};
+use crate::platform::linux::sys::{device_number, errno, scsi_tape};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 
-/// A tape drive that is bound; it is ours alone while it is open.
+/// A bound tape drive. No other program can open it while it is open here.
 pub struct TapeSession {
     drive: Drive,
     node: SysfsDir,
     device: Option<Device>,
     helper: Helper,
-    /// Why it may not be opened by this user.
+    /// Error of an open that this user is not permitted.
     denied: Option<Error>,
 }
 
 impl TapeSession {
-    /// Binds the session. A tape that somebody else has open can be waited for.
+    /// Binds the session, also to a tape that another program has open.
     ///
     /// # Errors
     /// `TimedOut` if the drive does not answer; `Gone`.
     pub fn open(drive: &Drive, helper: Helper, deadline: &mut Deadline<'_>) -> Result<Self> {
-        let place = tape::place(&drive.name).map_err(|_| gone(drive))?;
+        let place = scsi_tape::place(&drive.name).map_err(|_| gone(drive))?;
         let node = SysfsDir::open(&*place.disk_path).map_err(|_| gone(drive))?;
         let drive = drive.clone();
         let mut session = TapeSession { drive, node, device: None, helper, denied: None };
@@ -65,8 +65,9 @@ impl TapeSession {
         }
     }
 
-    /// WRITE FILEMARKS with a count of 0: everything in the drive's buffer goes to the tape (SSC-3 7.14).
-    /// What a program wrote left the kernel's own buffer when it closed the tape.
+    /// Writes the drive's buffer to the tape: WRITE FILEMARKS with a count of 0 (SSC-3 7.14).
+    ///
+    /// The kernel's own buffer was written when the program closed the tape.
     fn synchronize(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let Some(device) = &self.device else {
             return Ok(StepOutcome::skipped(
@@ -79,7 +80,7 @@ impl TapeSession {
             let refused = match self.helper.scsi(device.as_fd(), command, time, deadline)? {
                 Ok(ScsiResponse::Good) => return Ok(StepOutcome::via(Attempt::accepted(name))),
                 Ok(ScsiResponse::Check(sense)) if sense.transient() => continue,
-                // No tape, a tape that cannot be written to, a drive without a buffer: nothing to lose.
+                // No tape, a read-only tape, or a drive without a buffer: there is nothing to lose.
                 Ok(ScsiResponse::Check(sense))
                     if sense.no_medium() || sense.stopped() || matches!(sense.key, 0x5 | 0x7) =>
                 {
@@ -103,7 +104,7 @@ impl TapeSession {
 impl Session for TapeSession {
     fn refresh(&mut self) -> Result<Drive> {
         self.check()?;
-        // It is described without being opened a second time: that would be refused.
+        // The driver would refuse a second open.
         Ok(self.drive.clone())
     }
 

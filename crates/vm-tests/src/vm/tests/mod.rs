@@ -17,6 +17,7 @@ mod power_cut;
 mod refusals;
 mod rig;
 mod several;
+mod silent;
 mod stacks;
 mod stick;
 mod swapped;
@@ -51,6 +52,7 @@ const ALL: &[&[Test]] = &[
     refusals::TESTS,
     targets::TESTS,
     several::TESTS,
+    silent::TESTS,
     document::TESTS,
     windows::TESTS,
     who::PROCESSES,

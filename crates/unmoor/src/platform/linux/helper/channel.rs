@@ -25,9 +25,9 @@ pub fn send(
     sendmsg(socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// Receives one message: its length, 0 once the other end is closed, and the descriptor sent with it.
+/// Receives one message: returns its length and its descriptor.
 ///
-/// The descriptor is missing where the process may open no more.
+/// The length is 0 once the other end is closed. The descriptor is missing where the process may open no more.
 pub fn receive(
     socket: BorrowedFd<'_>,
     message: &mut [u8],

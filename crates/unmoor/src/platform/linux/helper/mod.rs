@@ -30,7 +30,7 @@ use crate::deadline::{Clock, Deadline};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::platform::linux::helper::device::Device;
 use crate::platform::linux::helper::pool::Pool;
-use crate::platform::linux::helper::process::{Answer, Process};
+use crate::platform::linux::helper::process::{CallOutcome, Process};
 use crate::platform::linux::helper::request::{DeviceCall, Request, Values};
 use crate::platform::linux::sys::clock::{MonotonicClock, within};
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
@@ -43,14 +43,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Interval between reports of progress, and between looks at the wish to stop, while a call runs.
+/// Interval between reports of progress, and between checks of the cancel flag, while a call runs.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Timeout for closing a device.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Result of a call: the outer error is the deadline's, the wish to stop, or that no helper could be forked;
-/// the inner one is the call's own.
+/// Result of a call. The outer error is the deadline's, the cancel flag's, or that no helper could be forked; the
+/// inner one is the call's own.
 pub type CallResult<T> = Result<std::result::Result<T, Errno>>;
 
 /// The helper of a session or of an operation. The process is forked at the first request; copies share it.
@@ -67,7 +67,9 @@ impl Helper {
         Helper::default()
     }
 
-    /// Creates a helper whose process comes from the pool, if there is an idle one, and goes back there.
+    /// Creates a helper with an idle process of the pool, which goes back there later.
+    ///
+    /// Without an idle one, the process is forked at the first request.
     pub fn from_pool(pool: &Arc<Pool>) -> Helper {
         let slot = Slot { process: Mutex::new(pool.take()), pool: Some(pool.clone()) };
         Helper { slot: Arc::new(slot), end: None }
@@ -79,7 +81,7 @@ impl Helper {
         Helper { end: Some(MonotonicClock.now() + total), ..self }
     }
 
-    /// Calls `run` with a deadline that passes after `time`, or with the budget of the helper.
+    /// Calls `run` with a deadline after `time`, within the helper's budget.
     pub fn within<T>(&self, time: Duration, run: impl FnOnce(&mut Deadline<'_>) -> T) -> T {
         let left = self.end.map_or(time, |end| end.saturating_sub(MonotonicClock.now()));
         within(time.min(left), run)
@@ -126,7 +128,7 @@ impl Helper {
             Err(SendError::Fork(errno)) => return Err(cannot_fork(errno)),
             Err(SendError::Request(errno)) => return Ok(Err(errno)),
         };
-        self.await_answer(process, deadline, &mut tick)
+        self.await_reply(process, deadline, &mut tick)
     }
 
     /// Makes a call.
@@ -175,8 +177,8 @@ impl Helper {
 
     /// Opens a file or a device.
     ///
-    /// A removable drive is asked for its medium on the way, and one that does not answer keeps its opener in
-    /// the kernel.
+    /// The kernel asks a removable drive for its medium on the way. If the drive does not answer, `open` does not
+    /// return.
     ///
     /// # Errors
     /// As [`Helper::call_with_progress`].
@@ -212,14 +214,14 @@ impl Helper {
 
     /// Closes a device, and waits for that no longer than [`CLOSE_TIMEOUT`].
     ///
-    /// The last one to close a removable drive tells it that its medium may leave, and waits for the answer.
-    /// So the helper is the last one.
+    /// The last `close` of a removable drive sends it a command and waits for the answer. So the helper closes
+    /// last.
     fn close(&self, device: OwnedFd) {
         let Ok(process) = self.send(&Request::Close { device: device.as_fd() }) else { return };
         drop(device);
         if process.confirm_close().is_ok() {
             let _ =
-                within(CLOSE_TIMEOUT, |deadline| self.await_answer(process, deadline, &mut |_| {}));
+                within(CLOSE_TIMEOUT, |deadline| self.await_reply(process, deadline, &mut |_| {}));
         }
     }
 
@@ -243,12 +245,12 @@ impl Helper {
 
     /// Waits for the answer. A helper that takes too long is killed; an answer that it gave by then counts all
     /// the same.
-    fn await_answer(
+    fn await_reply(
         &self,
         process: Process,
         deadline: &mut Deadline<'_>,
         tick: &mut dyn FnMut(&mut Deadline<'_>),
-    ) -> Result<Answer> {
+    ) -> Result<CallOutcome> {
         while !process.poll(POLL_INTERVAL.min(deadline.remaining())) {
             tick(deadline);
             if let Err(error) = deadline.check() {
@@ -282,7 +284,7 @@ impl Drop for Slot {
     }
 }
 
-/// What `statx(2)` says of a file.
+/// Attributes of a file, by `statx(2)`.
 #[derive(Debug, Clone, Copy)]
 pub struct FileFacts {
     pub kind: FileType,
@@ -316,7 +318,9 @@ pub fn c_path(path: &Path) -> std::result::Result<CString, Errno> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)
 }
 
-/// Returns the directory that a relative path begins at: the helper has left the working directory.
+/// Opens the directory that a relative path begins at.
+///
+/// The helper has left the working directory.
 pub fn base_directory(path: &Path) -> std::result::Result<Option<OwnedFd>, Errno> {
     if path.is_absolute() {
         return Ok(None);

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use std::ffi::CStr;
 
-/// How the root of a mount is opened: not what a link there leads to, and without waiting for a device.
+/// Flags for opening the root of a mount: no link is followed, and `open` waits for no device.
 const OPEN_ROOT: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 

@@ -51,7 +51,7 @@ impl Pool {
         state.idle.pop()
     }
 
-    /// Takes a helper back that is idle again.
+    /// Takes a helper back, for the next user.
     pub fn give_back(&self, process: Process) {
         let mut state = self.state();
         if state.workers > 0 && process.is_for_every_thread() {
@@ -64,7 +64,7 @@ impl Pool {
     }
 }
 
-/// All are killed before the first is waited for.
+/// Kills all helpers before it waits for the first.
 fn end_all(processes: Vec<Process>) {
     processes.iter().for_each(Process::kill);
     drop(processes);

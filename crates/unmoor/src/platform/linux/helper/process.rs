@@ -33,15 +33,15 @@ pub struct Process {
     sequence: u64,
 }
 
-/// Answer to a request, with the descriptor that came along.
-pub type Answer = Result<(Values, Option<OwnedFd>), Errno>;
+/// CallOutcome to a request, with the descriptor that came along.
+pub type CallOutcome = Result<(Values, Option<OwnedFd>), Errno>;
 
 impl Process {
     /// Forks a helper.
     ///
-    /// The address space is a copy, so that nothing that goes wrong in the helper reaches this process. No
-    /// signal but SIGKILL reaches the helper, so it runs none of this program's handlers; its end sends
-    /// SIGCHLD to nobody, and only `__WALL` waits for it.
+    /// The address space is a copy, so that no error in the helper reaches this process. No signal but SIGKILL
+    /// reaches the helper, so it runs none of this program's handlers. Its end sends no SIGCHLD, and only
+    /// `__WALL` waits for it.
     pub fn fork() -> Result<Process, Errno> {
         reap_abandoned();
         let (ours, theirs) =
@@ -99,14 +99,14 @@ impl Process {
         send(self.socket.as_fd(), &[1], None)
     }
 
-    /// Waits for an answer, or the end of the helper; returns true if there is something to receive.
+    /// Waits for an answer or the end of the helper; returns true if either came.
     pub fn poll(&self, time: Duration) -> bool {
         let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
         matches!(poll(&mut fds, Some(&timespec(time))), Ok(1..))
     }
 
     /// Receives the answer to the last request; `None` if the helper has ended without one.
-    pub fn receive(&self) -> Option<Answer> {
+    pub fn receive(&self) -> Option<CallOutcome> {
         loop {
             let mut bytes = [0; ANSWER];
             let (length, fd) = receive(self.socket.as_fd(), &mut bytes).ok()?;
@@ -126,7 +126,7 @@ impl Process {
     }
 
     /// Kills a helper that has not answered in time. Returns the answer if it came after all.
-    pub fn abandon(self) -> Option<Answer> {
+    pub fn abandon(self) -> Option<CallOutcome> {
         self.kill_and_reap();
         let answered = self.poll(Duration::ZERO);
         answered.then(|| self.receive()).flatten()

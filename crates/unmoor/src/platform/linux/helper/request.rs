@@ -1,5 +1,4 @@
-//! What the helper can be asked to do, and the messages that carry it: fixed numbers, one path or text, one
-//! descriptor.
+//! Requests to the helper, and the messages that carry them: numbers, one path or text, one descriptor.
 
 use crate::platform::linux::sys::sg::Command;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -60,7 +59,7 @@ pub enum Request<'r> {
     /// `nanosleep`, in seconds.
     #[cfg(test)]
     Sleep { seconds: u64 },
-    /// Is the descriptor of this number closed; are SIGINT, SIGTERM and SIGTSTP blocked.
+    /// Returns 1 for each that holds: the descriptor is closed, signals are blocked, the directory is `/`.
     #[cfg(test)]
     Describe { descriptor: u64 },
 }
@@ -279,7 +278,7 @@ fn request<'r>(
     })
 }
 
-/// What a call of the helper returned: numbers, of which each request defines its own.
+/// Numbers that a call returned. Each request defines its own.
 pub type Values = [u64; 6];
 
 /// Length of an answer: sequence number, errno, [`Values`], and whether a descriptor goes with it.

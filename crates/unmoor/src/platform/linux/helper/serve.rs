@@ -52,7 +52,7 @@ pub fn serve(socket: RawFd, parent: Pid) {
     }
 }
 
-/// What a request comes to: numbers, and perhaps a descriptor.
+/// Result of a request: numbers, and perhaps a descriptor.
 enum Reply {
     Values(Values),
     Opened(OwnedFd, Values),
@@ -210,8 +210,9 @@ fn read_ahead(device: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Values
     Ok(Values::default())
 }
 
-/// Closes every descriptor but the socket. The copies of the parent's descriptors must not outlive the fork:
-/// they would keep other drives in use, and whoever reads what the program prints waiting.
+/// Closes every descriptor but the socket.
+///
+/// Copies of the parent's descriptors would keep other drives in use, and the reader of its output waiting.
 fn close_all_but(socket: RawFd) {
     let socket = socket.unsigned_abs();
     if let Some(last) = socket.checked_sub(1) {

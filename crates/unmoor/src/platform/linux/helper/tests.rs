@@ -71,7 +71,7 @@ fn a_call_that_hangs_is_left_behind_at_the_deadline_and_its_late_answer_is_not_t
 }
 
 #[test]
-fn the_wish_to_stop_is_heard_while_a_call_hangs() {
+fn a_call_that_hangs_is_interrupted_by_the_cancel_flag() {
     let (cancel, clock, helper) = (Cancel::new(), MonotonicClock, Helper::new());
     let mut ignore = |_| {};
     let mut deadline = Deadline::until(&clock, clock.now() + LONG * 10, &cancel, &mut ignore);
@@ -82,7 +82,7 @@ fn the_wish_to_stop_is_heard_while_a_call_hangs() {
 
 #[test]
 fn an_open_that_hangs_is_late_and_not_interrupted() {
-    // Nobody ever reads from it: opening it for writing waits for that.
+    // Opening a FIFO for writing waits for a reader, and there is none.
     let directory = tempfile::tempdir().unwrap();
     let pipe = directory.path().join("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -114,7 +114,7 @@ fn the_helper_holds_nothing_and_hears_no_signal() {
     });
     assert_eq!((closed, blocked, root), (1, 1, 1));
     drop(write_end);
-    assert_eq!(rustix::io::read(&read_end, &mut [0; 1]), Ok(0), "nobody writes to it any more");
+    assert_eq!(rustix::io::read(&read_end, &mut [0; 1]), Ok(0), "no process writes to it any more");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_device_is_closed_by_the_helper() {
     let helper = Helper::new();
     let device = Device::new(write_end, Values::default(), helper.clone());
     drop(device);
-    assert_eq!(rustix::io::read(&read_end, &mut [0; 1]), Ok(0), "nobody writes to it any more");
+    assert_eq!(rustix::io::read(&read_end, &mut [0; 1]), Ok(0), "no process writes to it any more");
     works(&helper);
 }
 
@@ -134,7 +134,7 @@ fn a_device_is_closed_though_the_helper_has_hung_before() {
     let device = Device::new(write_end, Values::default(), helper.clone());
     within(Duration::from_millis(50), |deadline| sleep(&helper, deadline));
     drop(device);
-    assert_eq!(rustix::io::read(&read_end, &mut [0; 1]), Ok(0), "nobody writes to it any more");
+    assert_eq!(rustix::io::read(&read_end, &mut [0; 1]), Ok(0), "no process writes to it any more");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reads of a device that may not answer, within a time budget.
 //!
-//! What the kernel has in memory is taken without waiting (`RWF_NOWAIT`, preadv2(2)). What it has not, or has
-//! only in part (of a page that a mounted file system has read a block of), the helper reads first.
+//! The page cache is read without waiting (`RWF_NOWAIT`, preadv2(2)). A range that is not there, or only in part
+//! (a page of which a mounted file system has read one block), is read by the helper first.
 
 use crate::deadline::Clock;
 use crate::platform::linux::helper::device::Device;
@@ -29,7 +29,7 @@ impl TimedReader<'_> {
         TimedReader { device, end, failed: Cell::new(false), timed_out: Cell::new(false) }
     }
 
-    /// Returns true if something could not be read, for whatever reason: what was read is not all that there is.
+    /// Returns true if something could not be read, for whatever reason.
     pub fn failed(&self) -> bool {
         self.failed.get()
     }
@@ -39,7 +39,7 @@ impl TimedReader<'_> {
         self.timed_out.get()
     }
 
-    /// Has the kernel read this range into its page cache; returns true if it did.
+    /// Makes the kernel read this range into its page cache. Returns true if it did.
     fn fill_page_cache(&self, offset: u64, length: usize) -> bool {
         let device = self.device.as_fd();
         let request = Request::ReadAhead { device, offset, length: length as u64 };
@@ -56,8 +56,8 @@ impl ReadAt for TimedReader<'_> {
         let mut filled = 0;
         while filled < length && !self.timed_out.get() {
             let at = offset.saturating_add(filled as u64);
-            let mut room = [IoSliceMut::new(&mut bytes[filled..])];
-            match preadv2(self.device, &mut room, at, ReadWriteFlags::NOWAIT) {
+            let mut buffer = [IoSliceMut::new(&mut bytes[filled..])];
+            match preadv2(self.device, &mut buffer, at, ReadWriteFlags::NOWAIT) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(Errno::INTR) => {}

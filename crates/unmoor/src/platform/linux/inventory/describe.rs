@@ -20,13 +20,12 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How closely to look.
+/// Amount of detail in a description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// What the release needs: the medium's content is not read, udev's word for it is enough.
+    /// Everything that a release needs. Labels come from udev alone, and the medium is not read.
     NoLabels,
-    /// Labels too, where udev knows them or the medium answers at once: who wants to eject a drive that
-    /// does not answer waits for no label.
+    /// Labels too, from udev or from a medium that answers at once: an ejection waits for no label.
     QuickLabels,
     /// Labels too, read from the medium where udev does not know them.
     Labels,
@@ -41,7 +40,7 @@ pub enum Detail {
 /// The errno of sysfs: `ENODEV` or `ENOENT` once the drive is gone. A drive that does not answer is described from
 /// what the system remembers.
 pub fn drive(
-    machine: &Snapshot,
+    snapshot: &Snapshot,
     place: &BlockDevice,
     detail: Detail,
     helper: &Helper,
@@ -52,7 +51,7 @@ pub fn drive(
     let path = PathBuf::from(format!("/dev/{name}"));
     let kind = kind(&name, &node);
     let size = node.size();
-    let seen = medium(kind, &path, &node, size, helper);
+    let medium = medium(kind, &path, &node, size, helper);
     // The kernel says so of what hangs on a port that its firmware calls external: Thunderbolt, USB4.
     let bus = match place.bus() {
         Bus::Nvme if place.pci_says_removable() => Bus::Thunderbolt,
@@ -75,12 +74,12 @@ pub fn drive(
             let usb = (bus == Bus::Usb).then(|| place.usb_device()).flatten()?;
             SysfsDir::open(usb).ok()?.text("serial")
         }),
-        size: size.filter(|_| seen == Medium::Present),
+        size: size.filter(|_| medium == Medium::Present),
         removable: node.flag("removable") || (kind == DriveKind::Card && !fixed_card),
         hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt)
             || (bus == Bus::Ata && place.is_external_sata()),
         read_only: node.flag("ro") || kind == DriveKind::Optical,
-        medium: seen,
+        medium,
         system_uses: Vec::new(),
         backing_file: (kind == DriveKind::Loop)
             .then(|| node.text("loop/backing_file").map(PathBuf::from))
@@ -91,9 +90,9 @@ pub fn drive(
         name,
     };
     let labels = LabelReader { detail, helper, silent: Cell::new(false) };
-    volumes(machine, &mut drive, &node, &place.disk, &labels);
-    adopt_mounts(machine, &mut drive);
-    add_overlays(machine, &mut drive);
+    volumes(snapshot, &mut drive, &node, &place.disk, &labels);
+    adopt_mounts(snapshot, &mut drive);
+    add_overlays(snapshot, &mut drive);
     drive.system_uses = system_mounts::uses(&drive);
     count_unwritten(&mut drive);
     Ok(drive)
@@ -114,8 +113,8 @@ fn kind(name: &str, node: &SysfsDir) -> DriveKind {
     }
 }
 
-/// How long a drive gets to answer when it is described. One that is silent for longer is described from
-/// what the system remembers; whoever opens it in earnest waits as long as the user wishes.
+/// Timeout for the answer of a drive that is described. A drive that does not answer is described from what the
+/// system remembers. Opening it for a release takes as long as the user allows.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Timeout for reading what is on one volume.
@@ -124,7 +123,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout for reading what is on one volume of a drive that is to be released.
 const QUICK_READ_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// What the drive says of its tray, where it has one.
+/// Returns the status of the drive's tray, if it has one.
 fn probe_status(
     kind: DriveKind,
     path: &Path,
@@ -142,7 +141,7 @@ fn probe_status(
     Ok(optical.then(|| DriveStatus::from_number(u8::try_from(status).unwrap_or(0))))
 }
 
-/// Is there a medium, as far as the drive says so in time.
+/// Returns whether a medium is in the drive, if the drive answers in time.
 pub fn medium(
     kind: DriveKind,
     path: &Path,
@@ -150,8 +149,8 @@ pub fn medium(
     size: Option<u64>,
     helper: &Helper,
 ) -> Medium {
-    let looked = probe_status(kind, path, helper);
-    match (kind, looked) {
+    let status = probe_status(kind, path, helper);
+    match (kind, status) {
         // Its size may be older than its connection.
         (DriveKind::Network, _) if node.text("pid").is_none() => Medium::Absent,
         (_, Err(Errno::NOMEDIUM)) => Medium::Absent,
@@ -179,7 +178,7 @@ pub fn medium(
 
 /// The partitions, or the disk itself where it has none, and what is stacked on them.
 fn volumes(
-    machine: &Snapshot,
+    snapshot: &Snapshot,
     drive: &mut Drive,
     node: &SysfsDir,
     disk: &str,
@@ -191,8 +190,8 @@ fn volumes(
         .filter(|name| name.starts_with(disk) && name.len() > disk.len())
         .filter(|name| partition_number(disk, name).is_some())
         .collect();
-    let used = !machine.mounts_of(drive.id.device).is_empty()
-        || machine.loops_on(drive.id.device).next().is_some();
+    let used = !snapshot.mounts_of(drive.id.device).is_empty()
+        || snapshot.loops_on(drive.id.device).next().is_some();
     let empty = matches!(drive.medium, Medium::Absent | Medium::TrayOpen);
     let mut found = Vec::new();
     // What was mounted when the medium left is still mounted.
@@ -205,7 +204,7 @@ fn volumes(
     found.sort_by_key(|(_, name, _)| partition_number(disk, name));
     for (node, name, kind) in found {
         let Some(node) = node else { continue };
-        add_volume(machine, drive, &node, &name, kind, &[disk.to_string()], labels);
+        add_volume(snapshot, drive, &node, &name, kind, &[disk.to_string()], labels);
     }
 }
 
@@ -217,7 +216,7 @@ pub(crate) fn partition_number(disk: &str, name: &str) -> Option<u32> {
 
 /// Adds a volume, and whatever lies on it after it.
 fn add_volume(
-    machine: &Snapshot,
+    snapshot: &Snapshot,
     drive: &mut Drive,
     node: &SysfsDir,
     name: &str,
@@ -234,11 +233,11 @@ fn add_volume(
     }
     let Some(device) = node.device() else { return };
     let path = PathBuf::from(format!("/dev/{name}"));
-    let mounts = machine.mounts_of(device);
-    let members = machine.members_with(device);
+    let mounts = snapshot.mounts_of(device);
+    let members = snapshot.members_with(device);
     let content = labels.content(drive, device, &path);
     let stacked = node.names_in("holders");
-    let swaps = machine.swaps.iter().filter(|(on, _)| *on == device).map(|(_, path)| path.clone());
+    let swaps = snapshot.swaps.iter().filter(|(on, _)| *on == device).map(|(_, path)| path.clone());
     drive.volumes.push(Volume {
         name: name.clone(),
         path,
@@ -265,20 +264,20 @@ fn add_volume(
         // All that it lies on, other drives' parts among it.
         let below = node.names_in("slaves").iter().map(|n| n.replace('!', "/")).collect::<Vec<_>>();
         let on = if below.contains(&name) { below } else { vec![name.clone()] };
-        add_volume(machine, drive, &node, &holder, kind, &on, labels);
+        add_volume(snapshot, drive, &node, &holder, kind, &on, labels);
     }
     if kind != VolumeKind::Disk && kind != VolumeKind::Partition {
-        partitions_of(machine, drive, node, &name, labels);
+        partitions_of(snapshot, drive, node, &name, labels);
     }
     // The running system's own file system is never released, whatever images lie on it.
     let system =
         drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| system_mounts::is_system(&m.path));
     let loops: Vec<&LoopDevice> =
-        if system { Vec::new() } else { machine.loops_on(device).collect() };
+        if system { Vec::new() } else { snapshot.loops_on(device).collect() };
     for attached in loops {
         let Ok(node) = SysfsDir::open(format!("/sys/block/{}", attached.name)) else { continue };
         add_volume(
-            machine,
+            snapshot,
             drive,
             &node,
             &attached.name,
@@ -291,7 +290,7 @@ fn add_volume(
 
 /// The partitions of an array or of an image, which are volumes of their own.
 fn partitions_of(
-    machine: &Snapshot,
+    snapshot: &Snapshot,
     drive: &mut Drive,
     node: &SysfsDir,
     name: &str,
@@ -302,48 +301,48 @@ fn partitions_of(
     for part in names.iter().filter(|part| partition_number(name, part).is_some()) {
         let Ok(node) = node.child(part.as_str()) else { continue };
         let on = [name.to_string()];
-        add_volume(machine, drive, &node, part, VolumeKind::Partition, &on, labels);
+        add_volume(snapshot, drive, &node, part, VolumeKind::Partition, &on, labels);
     }
 }
 
 /// A file system over several devices may be mounted under the name of one on another drive: its mounts
 /// are the first volume's here then.
-fn adopt_mounts(machine: &Snapshot, drive: &mut Drive) {
+fn adopt_mounts(snapshot: &Snapshot, drive: &mut Drive) {
     for at in 0..drive.volumes.len() {
-        let members = machine.members_with(drive.volumes[at].device);
+        let members = snapshot.members_with(drive.volumes[at].device);
         let here = |v: &Volume| members.iter().any(|m| m.device == v.device);
         if members.is_empty() || drive.volumes.iter().any(|v| here(v) && !v.mounts.is_empty()) {
             continue;
         }
         drive.volumes[at].mounts =
-            members.iter().flat_map(|m| machine.mounts_of(m.device)).collect();
+            members.iter().flat_map(|m| snapshot.mounts_of(m.device)).collect();
     }
 }
 
 /// Overlays with a layer on a mount of this drive, and overlays on those: they keep its file systems
 /// alive by themselves, whatever becomes of the mounts.
-fn add_overlays(machine: &Snapshot, drive: &mut Drive) {
+fn add_overlays(snapshot: &Snapshot, drive: &mut Drive) {
     if !drive.is_mounted() {
         return;
     }
     let overlays: Vec<&MountInfo> =
-        machine.mounts.iter().filter(|l| l.file_system == "overlay").collect();
+        snapshot.mounts.iter().filter(|l| l.file_system == "overlay").collect();
     loop {
         let known =
             |drive: &Drive, line: &MountInfo| drive.volumes.iter().any(|v| v.device == line.device);
         let found = overlays.iter().filter(|line| !known(drive, line)).find_map(|line| {
-            let layers = overlay_options::layer_mounts(&machine.mounts, line);
+            let layers = overlay_options::layer_mounts(&snapshot.mounts, line);
             let has_layer = |v: &&Volume| v.mounts.iter().any(|m| layers.contains(&m.id));
             let on: Vec<String> =
                 drive.volumes.iter().filter(has_layer).map(|v| v.name.clone()).collect();
             (!on.is_empty()).then_some((line, on))
         });
         let Some((line, on)) = found else { return };
-        let mounts: Vec<Mount> = machine
+        let mounts: Vec<Mount> = snapshot
             .mounts
             .iter()
             .filter(|other| other.device == line.device)
-            .map(|line| line.to_mount(&machine.mounts))
+            .map(|line| line.to_mount(&snapshot.mounts))
             .collect();
         drive.volumes.push(Volume {
             name: format!("overlay:{}", line.path.display()),
@@ -414,7 +413,7 @@ fn count_unwritten(drive: &mut Drive) {
     }
 }
 
-/// What a device-mapper or md device is: `dm/uuid` begins with who made it (`CRYPT-LUKS2-…`, `LVM-…`).
+/// Returns the kind of a stacked device. `dm/uuid` begins with its creator (`CRYPT-LUKS2-…`, `LVM-…`).
 fn mapping_kind(node: &SysfsDir) -> VolumeKind {
     match node.text("dm/uuid") {
         Some(uuid) if uuid.starts_with("CRYPT-") => VolumeKind::Crypt,

@@ -29,22 +29,23 @@ pub struct LoopDevice {
     pub name: String,
     /// The image, or the block device, as the kernel names it.
     pub image: PathBuf,
-    /// Device number of the file system the image lies on, or of the block device; 0 if it is not known: this
-    /// user may not ask, or the file system does not answer.
+    /// Device number of the image's file system, or of the block device.
+    ///
+    /// 0 if it is not known: this user may not ask, or the file system does not answer.
     pub lies_on: u64,
     /// Inode number of the image there; 0 for a block device.
     pub inode: u64,
 }
 
-/// What is known of the image with a certain `diskseq`.
+/// Answer of a loop device.
 #[derive(Debug, Clone, Copy)]
 enum Known {
     Backing(Backing),
-    /// It did not answer, and is not asked again until then.
+    /// No answer. The device is not asked again until this time.
     Silent(Duration),
 }
 
-/// By `diskseq`, which is never given twice.
+/// Answers by `diskseq`, which is never used twice.
 static KNOWN: Mutex<Option<HashMap<u64, Known>>> = Mutex::new(None);
 
 /// Lists the loop devices that have an image.

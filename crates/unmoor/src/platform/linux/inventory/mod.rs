@@ -1,4 +1,4 @@
-//! TODO.
+//! From the name of a target to the drive, with everything that is stacked on it.
 
 pub(crate) mod btrfs;
 pub(crate) mod describe;

@@ -6,8 +6,8 @@
 //! of a hot-plug slot (Documentation/PCI/pci.rst), `remove` of a PCI function (sysfs-bus-pci).
 
 use crate::model::drive::Bus;
-use crate::platform::linux::inventory::tape;
 use crate::platform::linux::sys::pseudo_file::text_at;
+use crate::platform::linux::sys::scsi_tape;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
 use rustix::fs::CWD;
 use std::fmt;
@@ -31,8 +31,9 @@ pub enum Port {
 pub const SLOTS: &str = "/sys/bus/pci/slots";
 
 impl Port {
-    /// The port of the drive at this place; `None` for what nothing can be taken off: loop devices, the
-    /// slots of an SD host, virtio disks.
+    /// Returns the port of the drive at this place.
+    ///
+    /// `None` for drives that cannot be removed from their bus: loop devices, the slots of an SD host, virtio disks.
     pub fn of(place: &BlockDevice) -> Option<Port> {
         if let Some(usb) = place.usb_device() {
             return Some(Port::Usb(usb.file_name()?.to_str()?.to_string()));
@@ -64,9 +65,9 @@ impl Port {
         let (bus, name) = text.split_once(':')?;
         match bus {
             "usb" => {
-                let (root, way) = name.split_once('-')?;
+                let (root, ports) = name.split_once('-')?;
                 let is_number = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
-                let good = is_number(root) && way.split('.').all(is_number);
+                let good = is_number(root) && ports.split('.').all(is_number);
                 good.then(|| Port::Usb(name.to_string()))
             }
             "scsi" => numbers(name).map(Port::Scsi),
@@ -98,7 +99,7 @@ impl Port {
         }
     }
 
-    /// Is a device there.
+    /// Returns true if a device is plugged in there.
     pub fn has_device(&self) -> bool {
         self.device().exists()
     }
@@ -109,7 +110,7 @@ impl Port {
         names
             .iter()
             .filter_map(|name| BlockDevice::of_name(name).ok())
-            .chain(tape::all())
+            .chain(scsi_tape::all())
             .filter(|place| Port::of(place).as_ref() == Some(self))
             .collect()
     }
@@ -127,7 +128,7 @@ impl fmt::Display for Port {
     }
 }
 
-/// The hot-plug slot of this PCI device, if it is in one and its power can be switched.
+/// Returns the hot-plug slot of this PCI device, if its power can be switched.
 pub fn slot(device: &str) -> Option<PathBuf> {
     let names = SysfsDir::open(SLOTS).and_then(|node| node.names()).ok()?;
     names

@@ -11,7 +11,7 @@ use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::inventory::tape;
 use crate::platform::linux::sys::mountinfo::mount_of;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{device_number, errno};
+use crate::platform::linux::sys::{device_number, errno, scsi_tape};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -24,7 +24,7 @@ const BUDGET: Duration = Duration::from_secs(10);
 /// Timeout for the file at a path.
 const STAT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a target means, in the device tree.
+/// Drive that a target means, in the device tree.
 enum Place {
     Disk(BlockDevice),
     Tape(BlockDevice),
@@ -33,16 +33,16 @@ enum Place {
 /// Returns the drive that `target` means.
 pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
     let helper = helper.with_budget(BUDGET);
-    let machine = snapshot(&helper)?;
+    let snapshot = snapshot(&helper)?;
     let place = match target {
-        Target::Path(path) => by_path(&machine, path, &helper)?,
+        Target::Path(path) => by_path(&snapshot, path, &helper)?,
         Target::Label(label) => {
-            by_content(&machine, target, |v| v.label.as_ref() == Some(label), &helper)?
+            by_content(&snapshot, target, |v| v.label.as_ref() == Some(label), &helper)?
         }
         // libblkid compares UUIDs without regard to case: a FAT serial number may be typed either way.
         Target::Uuid(uuid) => {
             let same = |u: &String| u.eq_ignore_ascii_case(uuid);
-            by_content(&machine, target, |v| v.uuid.as_ref().is_some_and(same), &helper)?
+            by_content(&snapshot, target, |v| v.uuid.as_ref().is_some_and(same), &helper)?
         }
         Target::PartLabel(label) => by_link(target, "by-partlabel", label, &helper)?,
         Target::PartUuid(uuid) => {
@@ -56,7 +56,7 @@ pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
         Place::Tape(place) => tape::drive(&place, &helper).map_err(|e| failed(e, &place.disk)),
         Place::Disk(place) => {
             let place = below_mapping(place, &target.to_string())?;
-            drive(&machine, &place, Detail::QuickLabels, &helper)
+            drive(&snapshot, &place, Detail::QuickLabels, &helper)
                 .map_err(|e| failed(e, &place.disk))
         }
     }
@@ -69,14 +69,14 @@ fn snapshot(helper: &Helper) -> Result<Snapshot> {
 /// Lists the drives of the machine.
 pub fn list(all: bool) -> Result<Vec<Drive>> {
     let helper = Helper::new().with_budget(BUDGET);
-    let machine = snapshot(&helper)?;
+    let snapshot = snapshot(&helper)?;
     // A drive that leaves meanwhile is left out.
     let drives = disks()?.into_iter().filter_map(|place| {
-        let found = drive(&machine, &place, Detail::Labels, &helper).ok()?;
+        let found = drive(&snapshot, &place, Detail::Labels, &helper).ok()?;
         let empty_slot = matches!(place.bus(), Bus::Virtual) && found.size.is_none();
         (!empty_slot && (all || found.removable || found.hotplug)).then_some(found)
     });
-    let tapes = tape::all().into_iter().filter_map(|place| tape::drive(&place, &helper).ok());
+    let tapes = scsi_tape::all().into_iter().filter_map(|place| tape::drive(&place, &helper).ok());
     Ok(drives.chain(tapes).collect())
 }
 
@@ -94,11 +94,12 @@ fn disks() -> Result<Vec<BlockDevice>> {
         .collect())
 }
 
-fn by_path(machine: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place> {
+fn by_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place> {
     let shown = given.to_string_lossy();
     // `sdb` is the drive, whatever file of that name lies here; `./sdb` is the file.
     if let Some(name) = given.to_str().filter(|name| !name.contains('/')) {
-        if let Some(tape) = tape::plain_name(name).and_then(|tape| tape::place(tape).ok()) {
+        if let Some(tape) = scsi_tape::plain_name(name).and_then(|tape| scsi_tape::place(tape).ok())
+        {
             return Ok(Place::Tape(tape));
         }
         if let Ok(disk) = BlockDevice::of_name(name) {
@@ -107,7 +108,7 @@ fn by_path(machine: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place> 
     }
     // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
     // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
-    let above = mount_of(&machine.mounts, Path::new(given));
+    let above = mount_of(&snapshot.mounts, Path::new(given));
     if above.is_some_and(|line| line.file_system == "autofs") {
         let why = "belongs to an automounter, which has nothing mounted there";
         return Err(Error::new(ErrorKind::NoSuchTarget, shown, why));
@@ -122,21 +123,23 @@ fn by_path(machine: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place> 
             let (major, minor) = (file.node >> 32, file.node & 0xffff_ffff);
             let number = u32::try_from(major).ok().zip(u32::try_from(minor).ok());
             let tape = number.and_then(|(major, minor)| device_number::of_tape(major, minor));
-            tape.and_then(|tape| tape::by_number(tape).ok()).map(Place::Tape).ok_or_else(|| {
-                let why = "is a character device, and no drive that unmoor knows";
-                Error::new(ErrorKind::NotSupported, shown, why)
-            })
+            tape.and_then(|tape| scsi_tape::by_number(tape).ok()).map(Place::Tape).ok_or_else(
+                || {
+                    let why = "is a character device, and no drive that unmoor knows";
+                    Error::new(ErrorKind::NotSupported, shown, why)
+                },
+            )
         }
         kind => {
             let is_file = kind == FileType::RegularFile;
-            let image = is_file.then(|| machine.loop_for_file(file.device, file.inode)).flatten();
+            let image = is_file.then(|| snapshot.loop_for_file(file.device, file.inode)).flatten();
             if let Some(attached) = image {
                 let disk = BlockDevice::of_name(&attached.name);
                 return disk.map(Place::Disk).map_err(|_| nothing(&shown));
             }
-            BlockDevice::of(machine.backing_device_of_file(file.device, file.mount))
+            BlockDevice::of(snapshot.backing_device_of_file(file.device, file.mount))
                 .map(Place::Disk)
-                .map_err(|_| on_no_drive(machine, file.mount, &shown))
+                .map_err(|_| on_no_drive(snapshot, file.mount, &shown))
         }
     }
 }
@@ -171,7 +174,7 @@ pub fn port(target: &Target) -> Result<Port> {
 fn by_port(target: &Target) -> Result<Place> {
     let port = port(target)?;
     let is_there = |place: &BlockDevice| Port::of(place).as_ref() == Some(&port);
-    if let Some(tape) = tape::all().into_iter().find(is_there) {
+    if let Some(tape) = scsi_tape::all().into_iter().find(is_there) {
         return Ok(Place::Tape(tape));
     }
     port.disks().into_iter().next().map(Place::Disk).ok_or_else(|| {
@@ -194,8 +197,8 @@ fn nothing(given: &str) -> Error {
 }
 
 /// A path on a file system that is on no block device: `/proc`, a network share, an overlay.
-fn on_no_drive(machine: &Snapshot, mount: u64, given: &str) -> Error {
-    let line = machine.mounts.iter().find(|line| line.id == mount);
+fn on_no_drive(snapshot: &Snapshot, mount: u64, given: &str) -> Error {
+    let line = snapshot.mounts.iter().find(|line| line.id == mount);
     let kind = line.map_or("another kind of", |line| &*line.file_system);
     if line.is_some_and(|line| line.path == Path::new("/")) {
         return Error::new(
@@ -221,16 +224,16 @@ fn on_no_drive(machine: &Snapshot, mount: u64, given: &str) -> Error {
     .with_help("`unmoor list` shows what there is")
 }
 
-/// `LABEL=` and `UUID=`: every drive is looked at, because udev's link names only one of several.
+/// Finds a volume by `LABEL=` or `UUID=`. Every drive is read, since udev's link names only one of several.
 fn by_content(
-    machine: &Snapshot,
+    snapshot: &Snapshot,
     target: &Target,
     wanted: impl Fn(&Volume) -> bool,
     helper: &Helper,
 ) -> Result<Place> {
     let mut found: Vec<(BlockDevice, String)> = Vec::new();
     for place in disks()? {
-        let Ok(drive) = drive(machine, &place, Detail::Labels, helper) else { continue };
+        let Ok(drive) = drive(snapshot, &place, Detail::Labels, helper) else { continue };
         if let Some(volume) = drive.volumes.iter().find(|v| wanted(v)) {
             found.push((place, volume.name.clone()));
         }

@@ -1,4 +1,4 @@
-//! What is mounted, swapped to and attached on this machine, and which device stands behind a file.
+//! Mounts, swap and loop devices of this machine, and the device behind a file.
 
 use crate::model::volume::Mount;
 use crate::platform::linux::helper::Helper;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Timeout for the `stat` of one path.
 const STAT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The state of the machine that every drive is described from, read once.
+/// State of the machine that every drive is described from, read once.
 pub struct Snapshot {
     /// Every mount of our namespace.
     pub mounts: Vec<MountInfo>,
@@ -31,39 +31,43 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads it.
+    /// Reads the state of the machine.
     pub fn read(helper: &Helper) -> Result<Snapshot, Errno> {
         let mounts = mountinfo::read_self()?;
         let backing = mounts.iter().map(|line| backing_device_number(line, helper)).collect();
         let (swaps, images) = (Vec::new(), Vec::new());
         let (loops, btrfs) = (loop_devices(helper), btrfs::mounted_over_several());
-        let mut machine = Snapshot { mounts, backing, swaps, btrfs, loops, images };
+        let mut snapshot = Snapshot { mounts, backing, swaps, btrfs, loops, images };
         let swap = |path: PathBuf| {
             let device = device_of(&path, helper)?;
-            Some((machine.backing_device_of_path(device, &path, helper), path))
+            Some((snapshot.backing_device_of_path(device, &path, helper), path))
         };
         let swaps = swaps::active().into_iter().filter_map(swap).collect();
         let behind = |attached: &LoopDevice| match attached.lies_on {
             0 => 0,
-            device => machine.backing_device_of_path(device, &attached.image, helper),
+            device => snapshot.backing_device_of_path(device, &attached.image, helper),
         };
-        machine.images = machine.loops.iter().map(behind).collect();
-        machine.swaps = swaps;
-        Ok(machine)
+        snapshot.images = snapshot.loops.iter().map(behind).collect();
+        snapshot.swaps = swaps;
+        Ok(snapshot)
     }
 
     fn mounts_with_backing(&self) -> impl Iterator<Item = (&MountInfo, u64)> {
         self.mounts.iter().zip(self.backing.iter().copied())
     }
 
-    /// The block device behind a device number that `stat(2)` gave: the same, but for anonymous ones.
+    /// Returns the block device behind a device number of `stat(2)`.
+    ///
+    /// That is the number itself, unless it is anonymous.
     pub fn backing_device(&self, device: u64) -> u64 {
         let anonymous = |(line, _): &(&MountInfo, u64)| device >> 32 == 0 && line.device == device;
         self.mounts_with_backing().find(anonymous).map_or(device, |(_, backing)| backing)
     }
 
-    /// The block device behind a file: each subvolume of a btrfs has an anonymous number of its own,
-    /// which mountinfo does not know, so the mount the file is on is asked.
+    /// Returns the block device behind a file, by its device number and its mount.
+    ///
+    /// Each subvolume of a btrfs has an anonymous number of its own, which mountinfo does not have. The mount
+    /// that the file is on leads to the device.
     pub fn backing_device_of_file(&self, device: u64, mount: u64) -> u64 {
         let on = |(line, _): &(&MountInfo, u64)| device >> 32 == 0 && line.id == mount;
         self.mounts_with_backing()
@@ -73,8 +77,10 @@ impl Snapshot {
             .unwrap_or_else(|| self.backing_device(device))
     }
 
-    /// The block device behind a file, by its path: a subvolume that is not mounted by itself has a
-    /// number that no mount has, and the mount that the path leads over is taken then.
+    /// Returns the block device behind a file, by its path.
+    ///
+    /// A subvolume that is not mounted by itself has a number that no mount has. The mount that the path leads
+    /// over is taken then.
     fn backing_device_of_path(&self, device: u64, path: &Path, helper: &Helper) -> u64 {
         let found = self.backing_device(device);
         if found >> 32 != 0 {
@@ -92,31 +98,31 @@ impl Snapshot {
         }
     }
 
-    /// The mounts of this device.
+    /// Returns the mounts of this device.
     pub(crate) fn mounts_of(&self, device: u64) -> Vec<Mount> {
         let here = self.mounts_with_backing().filter(|(_, backing)| *backing == device);
         here.map(|(line, _)| line.to_mount(&self.mounts)).collect()
     }
 
-    /// The members of the file system over several devices that this one belongs to.
+    /// Returns the members of the file system over several devices that this one belongs to.
     pub(crate) fn members_with(&self, device: u64) -> &[Member] {
         let has = |members: &&Vec<Member>| members.iter().any(|m| m.device == device);
         self.btrfs.iter().find(has).map_or(&[], Vec::as_slice)
     }
 
-    /// Loop devices over a file on this device.
+    /// Returns the loop devices over a file on this device.
     pub(crate) fn loops_on(&self, device: u64) -> impl Iterator<Item = &LoopDevice> {
         let on = move |behind: u64| behind != 0 && behind == device;
         self.loops.iter().zip(&self.images).filter(move |(_, b)| on(**b)).map(|(a, _)| a)
     }
 
-    /// The loop device over this file.
+    /// Returns the loop device over this file.
     pub fn loop_for_file(&self, device: u64, inode: u64) -> Option<&LoopDevice> {
         self.loops.iter().find(|a| (a.lies_on, a.inode) == (device, inode) && inode != 0)
     }
 }
 
-/// The device that a mount with an anonymous number (btrfs) comes from.
+/// Returns the device that a mount with an anonymous number (btrfs) comes from.
 fn backing_device_number(line: &MountInfo, helper: &Helper) -> u64 {
     if line.device >> 32 != 0 || !mountinfo::source_is_device(line) {
         return line.device;
@@ -124,7 +130,7 @@ fn backing_device_number(line: &MountInfo, helper: &Helper) -> u64 {
     device_of(Path::new(&line.source), helper).unwrap_or(line.device)
 }
 
-/// The device number a path stands for: a device node's own, or that of the file system it lies on.
+/// Returns the device number of a path: a device node's own, or that of its file system.
 fn device_of(path: &Path, helper: &Helper) -> Option<u64> {
     let facts = helper.within(STAT_TIMEOUT, |deadline| helper.stat(path, deadline)).ok()?.ok()?;
     Some(match facts.kind {

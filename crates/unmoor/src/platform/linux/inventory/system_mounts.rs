@@ -1,4 +1,4 @@
-//! What the running system needs of a drive.
+//! Mount points and swap of a drive that the running system needs.
 
 use crate::model::drive::Drive;
 use std::os::unix::ffi::OsStrExt;

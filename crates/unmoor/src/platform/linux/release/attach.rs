@@ -1,8 +1,8 @@
-//! Bringing back what a power-off took off its bus and nobody has unplugged: the port is made to look
-//! again. No note is kept of what was powered off; the kernel and the hub tell.
+//! Re-attaches a device that a power-off has removed from its bus and that is still plugged in: its port is
+//! scanned again. No record of power-offs is kept. The kernel and the hub show such ports.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{Bus, Port as Vacancy};
+use crate::model::drive::{Bus, Port as DetachedPort};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
@@ -20,27 +20,27 @@ use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a port is without power: a hub that switches it needs to see the voltage fall (USB 2.0
-/// 11.11 asks for 100 ms of debouncing).
+/// Time that a port is without power. A hub must see the voltage fall (USB 2.0 11.11 asks for 100 ms of
+/// debouncing).
 const WITHOUT_POWER: Duration = Duration::from_millis(500);
 
-/// How long each method gets until the device shows: debouncing, a reset, and a disk that spins up.
+/// Timeout of each method until the device appears: debouncing, a reset, and a disk that spins up.
 const ENUMERATE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Timeout for the answer of one hub, which usbfs gives a second.
 const HUB_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Once a device is there, its drives follow: usb-storage waits a second before it looks.
-const DRIVES: Duration = Duration::from_secs(15);
+/// Timeout for the drives of a device that has appeared: usb-storage waits a second before it scans.
+const DRIVES_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// One way to make a port look again.
+/// One way to re-scan a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
-    /// The port's power off and on, by the kernel (`disable`, Linux 6.0).
+    /// Switches the port's power off and on, by the kernel (`disable`, Linux 6.0).
     PortDisable,
-    /// The same by a request to the hub, for older kernels.
+    /// Switches the port's power by a request to the hub, for older kernels.
     PortPower,
-    /// The driver of the hub let go and taken again: only where nothing else hangs on the hub.
+    /// Unbinds and binds the driver of the hub, if no other device is plugged into it.
     RebindHub,
     /// `scan` of the SCSI host.
     HostScan,
@@ -64,7 +64,7 @@ impl Method {
         let file = |path: PathBuf| format!("write to {}", path.display());
         match (self, port) {
             (Method::PortDisable, Port::Usb(name)) => match HubPort::of(name) {
-                Some(socket) => file(socket.directory().join("disable")),
+                Some(hub_port) => file(hub_port.directory().join("disable")),
                 None => "switch the port off and on".into(),
             },
             (Method::PortPower, _) => "ClearPortFeature, SetPortFeature (PORT_POWER)".into(),
@@ -80,16 +80,16 @@ impl Method {
     }
 }
 
-/// The names of what [`attach`] would try, in order.
+/// Returns the names of the methods that [`attach`] would try, in order.
 pub fn method_names(port: &Port) -> Vec<String> {
     methods(port).iter().map(|method| method.name(port)).collect()
 }
 
-/// Makes the port look again until the device is there, with its drives.
+/// Scans the port again until the device and its drives appear.
 ///
 /// # Errors
-/// `NoSuchTarget` where there is no such port; `NoMedium` when nothing is plugged in; `Failed` when it
-/// stays away, with every method that was tried.
+/// `NoSuchTarget` if there is no such port; `NoMedium` if nothing is plugged in; `Failed` if the device does not
+/// appear, with every method that was tried.
 pub fn attach(port: &Port, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
     if port.has_device() {
         let done = StepOutcome::skipped("it is already attached");
@@ -126,15 +126,15 @@ pub fn attach(port: &Port, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         .with_attempts(done.attempts))
 }
 
-/// Is there such a port, and something in it: as far as it can be asked without a change.
+/// Checks that there is such a port, and a device in it, as far as that is visible without a change.
 fn check_port(port: &Port, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
     let none = |what: &str| Error::new(ErrorKind::NoSuchTarget, port.to_string(), what.to_string());
     let empty = || Error::new(ErrorKind::NoMedium, port.to_string(), "nothing is plugged in there");
     match port {
         Port::Usb(name) => {
-            let socket = HubPort::of(name).ok_or_else(|| none("there is no such USB port"))?;
-            // A hub that may not be asked is found out by the methods.
-            if socket.is_connected(helper, deadline)? == Ok(false) {
+            let hub_port = HubPort::of(name).ok_or_else(|| none("there is no such USB port"))?;
+            // Where this user may not ask the hub, the methods report that.
+            if hub_port.is_connected(helper, deadline)? == Ok(false) {
                 return Err(empty());
             }
         }
@@ -164,8 +164,8 @@ fn carry_out(
 ) -> CallResult<()> {
     match (method, port) {
         (Method::PortDisable, Port::Usb(name)) => {
-            let Some(socket) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
-            let file = socket.directory().join("disable");
+            let Some(hub_port) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
+            let file = hub_port.directory().join("disable");
             power_cycle(
                 |deadline| write(&file, b"1", helper, deadline),
                 |deadline| write(&file, b"0", helper, deadline),
@@ -185,12 +185,12 @@ fn carry_out(
             power_cycle(power(false), power(true), deadline)
         }
         (Method::RebindHub, Port::Usb(name)) => {
-            let Some(socket) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
-            if socket.has_others() {
+            let Some(hub_port) = HubPort::of(name) else { return Ok(Err(Errno::NODEV)) };
+            if hub_port.has_others() {
                 return Ok(Err(Errno::BUSY));
             }
             let driver = Path::new("/sys/bus/usb/drivers/hub");
-            let interface = socket.interface.into_bytes();
+            let interface = hub_port.interface.into_bytes();
             let (unbind, bind) = (driver.join("unbind"), driver.join("bind"));
             power_cycle(
                 |deadline| write(&unbind, &interface, helper, deadline),
@@ -218,7 +218,7 @@ fn carry_out(
 /// Time for switching a port on again after the deadline has passed.
 const SWITCH_ON_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Off, a moment, on; on in any case, whatever the deadline says, so that no port stays dead.
+/// Switches the port off and on. It is switched on even after the deadline, so that no port stays dead.
 fn power_cycle(
     off: impl FnOnce(&mut Deadline<'_>) -> CallResult<()>,
     on: impl FnOnce(&mut Deadline<'_>) -> CallResult<()>,
@@ -246,9 +246,9 @@ fn write(file: &Path, text: &[u8], helper: &Helper, deadline: &mut Deadline<'_>)
 }
 
 fn wait_for_device(port: &Port, deadline: &mut Deadline<'_>) -> Result<bool> {
-    let patience = deadline.now() + ENUMERATE_TIMEOUT;
+    let end = deadline.now() + ENUMERATE_TIMEOUT;
     while !port.has_device() {
-        if deadline.now() >= patience {
+        if deadline.now() >= end {
             return Ok(false);
         }
         deadline.sleep(Duration::from_millis(50))?;
@@ -256,17 +256,17 @@ fn wait_for_device(port: &Port, deadline: &mut Deadline<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// A device may have several drives, which show one after the other.
+/// Waits for the drives of the device, which appear one after the other.
 fn await_drives(port: &Port, deadline: &mut Deadline<'_>) -> Result<()> {
-    let patience = deadline.now() + DRIVES;
-    let mut seen = 0;
+    let end = deadline.now() + DRIVES_TIMEOUT;
+    let mut before = 0;
     loop {
         let now = port.disks().len();
-        if now > 0 && now == seen {
+        if now > 0 && now == before {
             return Ok(());
         }
-        seen = now;
-        if deadline.now() >= patience {
+        before = now;
+        if deadline.now() >= end {
             let why = "the device is there, but has no drive that the system knows";
             return Err(Error::new(ErrorKind::Failed, port.to_string(), why));
         }
@@ -286,12 +286,12 @@ struct HubPort {
 }
 
 impl HubPort {
-    /// Where a USB device of this name is plugged in.
+    /// Returns the port that a USB device of this name is plugged into.
     fn of(device: &str) -> Option<HubPort> {
-        let (root, way) = device.split_once('-')?;
-        let (hub, interfaces, number) = match way.rsplit_once('.') {
+        let (root, ports) = device.split_once('-')?;
+        let (hub, interfaces, number) = match ports.rsplit_once('.') {
             Some((above, number)) => (format!("{root}-{above}"), format!("{root}-{above}"), number),
-            None => (format!("usb{root}"), format!("{root}-0"), way),
+            None => (format!("usb{root}"), format!("{root}-0"), ports),
         };
         let directory = Path::new("/sys/bus/usb/devices").join(&hub);
         let name = format!("{hub}-port{number}");
@@ -322,7 +322,7 @@ impl HubPort {
         Ok(helper.call(&request, deadline)?.map(|[connected, ..]| connected == 1))
     }
 
-    /// Does anything else hang on the hub.
+    /// Returns true if another device is plugged into the hub.
     fn has_others(&self) -> bool {
         let ports = SysfsDir::open(&*self.hub.join(&self.interface)).and_then(|node| node.names());
         ports.unwrap_or_default().iter().any(|port| {
@@ -336,25 +336,25 @@ fn scan_file(host: u64) -> PathBuf {
     PathBuf::from(format!("/sys/class/scsi_host/host{host}/scan"))
 }
 
-/// `0000:01:00.0` is on the bus `0000:01`.
+/// Returns the `rescan` file of a function's bus: `0000:01:00.0` is on the bus `0000:01`.
 fn rescan_file(name: &str) -> PathBuf {
     let bus = name.rsplit_once(':').map_or(name, |(bus, _)| bus);
     Path::new("/sys/class/pci_bus").join(bus).join("rescan")
 }
 
-/// The ports that have something plugged in which the system does not use: what can be brought back.
+/// Returns the ports with a device that can be attached.
 ///
 /// # Errors
-/// `NotPermitted`: a USB hub is asked through its device node, which root may open.
-pub fn detached_devices() -> Result<Vec<Vacancy>> {
+/// `NotPermitted`: only root may open the device node of a USB hub.
+pub fn detached_devices() -> Result<Vec<DetachedPort>> {
     let mut found = usb()?;
     found.extend(sata());
     found.extend(slots());
     Ok(found)
 }
 
-/// Ports of hubs that say they are connected, and have no device.
-fn usb() -> Result<Vec<Vacancy>> {
+/// Finds the ports of hubs that are connected and have no device.
+fn usb() -> Result<Vec<DetachedPort>> {
     let devices = Path::new("/sys/bus/usb/devices");
     let helper = Helper::new();
     let mut found = Vec::new();
@@ -381,7 +381,7 @@ fn usb() -> Result<Vec<Vacancy>> {
                 Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
                     return Err(errno::error(errno, hub, "access to the hub is denied"));
                 }
-                // A hub that goes away meanwhile, or does not answer, has nothing to offer.
+                // The hub was removed meanwhile, or does not answer.
                 Ok(false) | Err(_) => {}
             }
         }
@@ -389,10 +389,10 @@ fn usb() -> Result<Vec<Vacancy>> {
     Ok(found)
 }
 
-/// SATA ports with a disk on them that the SCSI layer does not have: `delete` leaves the link up.
-fn sata() -> Vec<Vacancy> {
+/// Finds SATA ports with a disk that the SCSI layer does not have: `delete` leaves the link up.
+fn sata() -> Vec<DetachedPort> {
     let classes = Path::new("/sys/class/ata_device");
-    let of = |name: String| -> Option<Vacancy> {
+    let of = |name: String| -> Option<DetachedPort> {
         let class = text_at(CWD, classes.join(&name).join("class"))?;
         if class != "ata" && class != "atapi" {
             return None;
@@ -409,9 +409,9 @@ fn sata() -> Vec<Vacancy> {
     names(classes).into_iter().filter_map(of).collect()
 }
 
-/// Slots with a card in them that is switched off, or was removed.
-fn slots() -> Vec<Vacancy> {
-    let of = |name: String| -> Option<Vacancy> {
+/// Finds slots with a card that is switched off, or was removed.
+fn slots() -> Vec<DetachedPort> {
+    let of = |name: String| -> Option<DetachedPort> {
         let slot = Path::new(port::SLOTS).join(name);
         if number_at(CWD, slot.join("adapter")) != Some(1) || !slot.join("power").exists() {
             return None;
@@ -422,8 +422,8 @@ fn slots() -> Vec<Vacancy> {
     names(Path::new(port::SLOTS)).into_iter().filter_map(of).collect()
 }
 
-fn detached_port(port: Port, bus: Bus) -> Vacancy {
-    Vacancy { name: port.to_string(), bus }
+fn detached_port(port: Port, bus: Bus) -> DetachedPort {
+    DetachedPort { name: port.to_string(), bus }
 }
 
 fn names(directory: &Path) -> Vec<String> {

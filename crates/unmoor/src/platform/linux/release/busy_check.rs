@@ -1,4 +1,4 @@
-//! Does anybody use a volume: what the kernel can be asked, and what has to be searched for.
+//! Checks whether a volume is in use: by a question to the kernel where it has an answer, else by a scan.
 
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
@@ -15,13 +15,13 @@ use crate::platform::linux::release::{teardown, umount};
 use crate::platform::linux::sys::{errno, fuse, mountinfo, nbd};
 use std::time::Duration;
 
-/// How long the look at processes and other mount namespaces may take.
+/// Timeout for a scan of processes and other mount namespaces.
 const SCAN_BUDGET: Duration = Duration::from_secs(5);
 
-/// Finds the volume idle: nothing but this drive's own mounts and levels uses it.
+/// Checks that only this drive's own mounts and levels use the volume.
 ///
 /// # Errors
-/// `Busy`; `TimedOut` and `Interrupted` when the search for who uses it came to no end.
+/// `Busy`; `TimedOut` and `Interrupted` if the scan did not finish.
 pub fn check_volume(
     drive: &Drive,
     volume: &Volume,
@@ -40,7 +40,7 @@ pub fn check_volume(
         ));
     }
     done.merge(teardown::probe(drive, volume, helper, deadline)?);
-    // Neither tells how often it is open.
+    // Neither has an open count.
     if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop)
         && let Some(scan) = processes_on(drive, &[&volume.name], deadline)?
     {
@@ -52,8 +52,9 @@ pub fn check_volume(
     }
 }
 
-/// Is the mount busy by what is to be undone before it: another mount of this drive on it or over it, a
-/// loop device over a file there, a swap file.
+/// Returns true if something that is torn down before the mount keeps it busy.
+///
+/// That is another mount of this drive on it or over it, a loop device over a file there, or a swap file.
 fn has_dependents(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
     let over_a_file = |v: &Volume| v.kind == VolumeKind::Loop && v.parents.contains(&volume.name);
     drive
@@ -65,7 +66,7 @@ fn has_dependents(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
         || volume.swaps.iter().any(|swap| *swap != volume.path)
 }
 
-/// A mount that is busy by what is undone before it cannot be asked for: who else uses it is searched.
+/// Scans for other users of a mount that its dependents keep busy, since the kernel cannot be asked.
 fn check_under_dependents(
     drive: &Drive,
     volume: &Volume,
@@ -81,8 +82,10 @@ fn check_under_dependents(
     }
 }
 
-/// What the drive's volumes are used for in other mount namespaces, which the probe of our mounts does
-/// not see, would keep the drive busy after every unmount: that has to be known before the first one.
+/// Checks that no other mount namespace uses the drive's volumes.
+///
+/// The probe of this namespace's mounts does not see that. It would keep the drive busy after every unmount, so
+/// it must be known before the first one.
 fn check_other_namespaces(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<()> {
     let mounted: Vec<&Volume> = drive.volumes.iter().filter(|v| !v.mounts.is_empty()).collect();
     let devices: Vec<u64> = mounted.iter().map(|v| v.device).collect();
@@ -115,16 +118,17 @@ fn check_other_namespaces(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<
     }
 }
 
-/// Is the volume mounted in another mount namespace, from where it does not go with ours.
+/// Returns true if the volume is mounted in another mount namespace and stays there.
 pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
     !other_namespaces::mounted_elsewhere(&[volume.device], time.min(SCAN_BUDGET)).mounts.is_empty()
 }
 
-/// Forcing a mount away takes what lies on it along: is there anything on this drive's mounts that is not
-/// this drive's.
+/// Checks that no mount of another drive lies on this drive's mounts.
+///
+/// Force would detach it too.
 ///
 /// # Errors
-/// `NotExclusive`, with what it is.
+/// `NotExclusive`, with the other mount.
 pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
     let lines = mountinfo::read_self()
         .map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
@@ -144,11 +148,13 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
     }
 }
 
-/// Every mount is idle: does a program write to the device itself, or use something on the drive that
-/// none of the mounts shows (a mount in another mount namespace, a tree that was detached while in use).
+/// Checks that no program uses the drive past its mounts, which are idle.
+///
+/// That is a program that writes to the device itself, or uses a mount in another mount namespace or a tree that
+/// was detached while in use.
 ///
 /// # Errors
-/// `Busy`, with who it is.
+/// `Busy`, with the program.
 pub fn check_raw_users(
     drive: &Drive,
     stays: bool,
@@ -156,9 +162,9 @@ pub fn check_raw_users(
 ) -> Result<StepOutcome> {
     const NO_RAW_USERS: &str = "no process writes to the device itself";
     const NO_VISIBLE_RAW_USERS: &str = "not every process could be looked into";
-    let company = drive_usage(drive, &mut deadline.capped(SCAN_BUDGET));
+    let usage = drive_usage(drive, &mut deadline.capped(SCAN_BUDGET));
     deadline.check()?;
-    match company {
+    match usage {
         DriveUsage::Unused => return Ok(StepOutcome::skipped(NO_RAW_USERS)),
         DriveUsage::NoneVisible => return Ok(StepOutcome::skipped(NO_VISIBLE_RAW_USERS)),
         DriveUsage::Unknown => {}
@@ -189,7 +195,7 @@ pub fn check_raw_users(
     }
 }
 
-/// What processes have open on these volumes; `None` when that is nothing.
+/// Returns the scan if processes use these volumes, else `None`.
 fn processes_on(
     drive: &Drive,
     volumes: &[&str],
@@ -206,16 +212,17 @@ fn processes_on(
     if scan.blockers.iter().any(used) {
         return Ok(Some(scan));
     }
-    // A search that our own time or the wish to stop cut short found nobody, which does not mean that
-    // there is nobody. One that a process held up for long is borne: the unmount asks again.
+    // A scan that the deadline or the cancel flag has cut short proves nothing. A scan that one process has
+    // delayed is accepted: the unmount asks again.
     if !scan.complete {
         deadline.check()?;
     }
     Ok(None)
 }
 
-/// Is this the program that serves the drive itself (a network block device's) or a file system of it
-/// through FUSE: it has the device open for as long as that goes on.
+/// Returns true if this program serves the drive (nbd) or a file system of it (FUSE).
+///
+/// Such a program has the device open as long as it serves.
 fn is_fs_server(drive: &Drive, blocker: &Blocker, used: &Usage) -> bool {
     let Some(process) = blocker.process.as_ref().filter(|_| used.kind == UsageKind::Device) else {
         return false;

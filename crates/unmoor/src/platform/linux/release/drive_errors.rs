@@ -15,7 +15,7 @@ pub fn gone(drive: &Drive) -> Error {
     .with_help("what was not written before is lost; plug it in again and check it")
 }
 
-/// Returns the error for another drive or medium in the place of the one that was resolved.
+/// Returns the error for another drive or medium than the resolved one.
 pub fn replaced(drive: &Drive) -> Error {
     Error::new(
         ErrorKind::Replaced,

@@ -1,4 +1,4 @@
-//! How each kind of drive is made to let go: which methods, in which order, and what a refusal means.
+//! Methods that eject, stop, detach, power off or load each kind of drive, and the meaning of a refusal.
 
 use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Drive, DriveKind};
@@ -9,17 +9,16 @@ use crate::platform::linux::helper::device::Device;
 use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::port::Port;
-use crate::platform::linux::inventory::tape;
-use crate::platform::linux::sys::device_number;
 use crate::platform::linux::sys::mtio::Operation;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
+use crate::platform::linux::sys::{device_number, scsi_tape};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::path::PathBuf;
 
-/// One way to make a drive do something.
+/// One way to make a drive carry out an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// `CDROM_LOCKDOOR` with 0.
@@ -38,12 +37,12 @@ pub enum Method {
     NbdDisconnect,
     /// `NBD_CLEAR_SOCK`
     NbdClearSocket,
-    /// A write to sysfs that takes the device off its bus.
+    /// A write to sysfs that removes the device from its bus.
     SysfsRemove,
 }
 
 impl Method {
-    /// Its name, as it is reported.
+    /// Returns its name, as it is reported.
     pub fn name(self, drive: &Drive) -> String {
         match self {
             Method::UnlockDoor => "CDROM_LOCKDOOR (unlock)".into(),
@@ -81,12 +80,13 @@ impl Method {
         })
     }
 
-    /// Is this one a preparation: its refusal is no reason not to try what follows. Many USB bridges do
-    /// not know ALLOW MEDIUM REMOVAL and eject anyway (util-linux `eject` has ignored that since 2008);
-    /// some refuse SYNCHRONIZE CACHE because they have none.
+    /// Returns true if the next method is tried even after a refusal of this one.
+    ///
+    /// Many USB bridges do not know ALLOW MEDIUM REMOVAL and eject anyway (util-linux `eject` has ignored that
+    /// since 2008). Some refuse SYNCHRONIZE CACHE because they have no cache.
     fn is_preparatory(self, action: Action) -> bool {
         match self {
-            // Telling the server is a courtesy; the socket is what keeps the device.
+            // The message to the server is a courtesy; the socket keeps the device.
             Method::UnlockDoor | Method::NbdDisconnect | Method::Tape(Operation::Unlock) => true,
             Method::Scsi(Command::AllowMediumRemoval | Command::SynchronizeCache) => true,
             Method::Scsi(Command::Stop) => action == Action::PowerOff,
@@ -95,8 +95,9 @@ impl Method {
     }
 }
 
-/// What is tried for this action, in order: preparations, then one method after the other until one is
-/// accepted.
+/// Returns the methods for this action, in order.
+///
+/// Preparations come first, then one method after the other is tried until one is accepted.
 pub fn methods(drive: &Drive, action: Action) -> &'static [Method] {
     use Command::{AllowMediumRemoval, Eject, Stop, SynchronizeCache};
     use Method::{
@@ -128,7 +129,7 @@ pub fn methods(drive: &Drive, action: Action) -> &'static [Method] {
     }
 }
 
-/// What is tried to take a medium in.
+/// Returns the methods that load a medium, in order.
 pub fn load_methods(drive: &Drive) -> &'static [Method] {
     match drive.kind {
         DriveKind::Optical => &[Method::CloseTray, Method::Scsi(Command::Load)],
@@ -138,10 +139,10 @@ pub fn load_methods(drive: &Drive) -> &'static [Method] {
     }
 }
 
-/// Tries the methods. The drive's descriptor is taken away where the kernel wants it closed.
+/// Tries the methods. The drive is closed where the kernel requires it.
 ///
 /// # Errors
-/// `NotSupported` when the drive knows none of them, else what the last one said; with every attempt.
+/// `NotSupported` if the drive knows none of them, else the error of the last one; with every attempt.
 pub fn perform(
     drive: &Drive,
     action: Option<Action>,
@@ -177,7 +178,7 @@ pub fn perform(
         words: "no method is known for it".into(),
         code: None,
     });
-    // A disk that cannot be stopped has nothing that spins.
+    // A disk without a command to stop has no motor.
     if action == Some(Action::Stop) && refused.kind == ErrorKind::NotSupported {
         let attempts = done.attempts;
         return Ok(StepOutcome {
@@ -198,7 +199,7 @@ struct MethodError {
 }
 
 impl MethodError {
-    /// `action` as for [`carry_out`]: `None` when a medium was to be taken in.
+    /// `action` is `None` for loading a medium.
     fn error(self, drive: &Drive, action: Option<Action>) -> Error {
         let error = match self.kind {
             ErrorKind::NotSupported if action.is_none() => Error::new(
@@ -235,9 +236,9 @@ impl MethodError {
     fn answer(command: Command, answer: ScsiResponse) -> Option<MethodError> {
         let (kind, words) = match answer {
             ScsiResponse::Good => return None,
-            // There is no medium to eject: that is what was wanted.
+            // There is no medium to eject any more.
             ScsiResponse::Check(sense) if sense.no_medium() => return None,
-            // A medium that could not be written to its end (SBC-3 5.18).
+            // The cache could not be written (SBC-3 5.18).
             ScsiResponse::Check(sense)
                 if command == Command::SynchronizeCache && matches!(sense.key, 0x3 | 0x4) =>
             {
@@ -279,12 +280,12 @@ fn attempt(
         }
     };
     match (method, result) {
-        // The loop driver detaches when the last one closes it; ENXIO: it has been already.
+        // The loop driver detaches at the last close. ENXIO: it is detached already.
         (Method::LoopDetach, Ok(()) | Err(Errno::NXIO)) => {
             *device = None;
             Ok(Ok(()))
         }
-        // The device is free when the last one closes it.
+        // The device is free after the last close.
         (Method::NbdClearSocket, Ok(())) => {
             *device = None;
             Ok(Ok(()))
@@ -294,15 +295,15 @@ fn attempt(
     }
 }
 
-/// Tells a drive itself to write what it has in a cache of its own.
+/// Sends SYNCHRONIZE CACHE to a drive whose cache the kernel does not know.
 ///
 /// `fsync` on the device does so too, but only where the kernel knows of the cache
-/// (Documentation/block/writeback_cache_control.rst), and many USB bridges do not tell of it. `None` where
-/// it needs no telling, or no such command gets to the drive.
+/// (Documentation/block/writeback_cache_control.rst), and many USB bridges do not report it. `None` if the command
+/// is not needed, or does not get to the drive.
 ///
 /// # Errors
-/// `Unwritten` when the drive says that it could not write. What else it says is only noted: a drive
-/// without a cache need not know the command.
+/// `Unwritten` if the drive reports that it could not write. Other errors are only noted: a drive without a cache
+/// need not know the command.
 pub fn synchronize(
     drive: &Drive,
     node: &SysfsDir,
@@ -327,7 +328,7 @@ pub fn synchronize(
     }
 }
 
-/// Sends a command; a drive that says "unit attention" or "becoming ready" is asked once more.
+/// Sends a command, and repeats it after "unit attention" and "becoming ready".
 fn scsi(
     fd: BorrowedFd<'_>,
     command: Command,
@@ -348,7 +349,7 @@ fn scsi(
                     && command == Command::Eject
                     && is_empty(fd, helper, deadline)?
                 {
-                    // Lets the kernel see that the medium and its partitions are gone.
+                    // Makes the kernel notice that the medium and its partitions are gone.
                     helper.device_call(fd, DeviceCall::RereadPartitions, deadline)?.ok();
                 }
                 return Ok(MethodError::answer(command, answer).map_or(Ok(()), Err));
@@ -357,8 +358,10 @@ fn scsi(
     }
 }
 
-/// Does the drive say that there is no medium. One that has only stopped would be started again by a look
-/// at its partitions (`sd_spinup_disk` of the kernel's `sd.c`).
+/// Returns true if the drive reports that it has no medium.
+///
+/// A drive that has only stopped would be started again by a read of its partitions (`sd_spinup_disk` of the
+/// kernel's `sd.c`).
 fn is_empty(fd: BorrowedFd<'_>, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<bool> {
     for _ in 0..4 {
         let timeout = deadline.remaining();
@@ -372,10 +375,10 @@ fn is_empty(fd: BorrowedFd<'_>, helper: &Helper, deadline: &mut Deadline<'_>) ->
     Ok(false)
 }
 
-/// The port's own file that takes what is plugged in off its bus.
+/// Returns the file of the port that removes the device from its bus, and the text to write.
 fn removal(drive: &Drive) -> Option<(PathBuf, &'static str)> {
     let place = match device_number::is_tape(drive.id.device) {
-        true => tape::by_number(drive.id.device),
+        true => scsi_tape::by_number(drive.id.device),
         false => BlockDevice::of(drive.id.device),
     };
     Port::of(&place.ok()?)?.removal()

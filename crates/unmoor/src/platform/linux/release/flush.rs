@@ -36,7 +36,7 @@ pub struct Flusher<'s> {
     pub helper: &'s Helper,
 }
 
-/// Returns a callback that reports how much is still to be written, and so whether anything moves.
+/// Returns a callback that reports the number of bytes still to be written.
 pub fn progress(disk: u64) -> impl FnMut(&mut Deadline<'_>) {
     move |deadline| {
         if let Some(left) = writeback::unwritten(disk).or_else(writeback::unwritten_anywhere) {
@@ -66,7 +66,7 @@ impl Flusher<'_> {
         Ok(done)
     }
 
-    /// Writes what the kernel has for the drive itself, and what the drive has in its own cache.
+    /// Writes the kernel's cache of the drive itself, and the drive's own cache.
     ///
     /// # Errors
     /// `Unwritten`; `TimedOut`; `Gone`.
@@ -111,7 +111,7 @@ impl Flusher<'_> {
             return self.flush_elsewhere(volume, deadline);
         }
         let mut hidden = None;
-        // One that is mounted read-only here may be written to elsewhere, or have been before.
+        // A mount that is read-only here may be writable elsewhere, or have been before.
         for mount in &volume.mounts {
             let tick = progress(self.drive.id.device);
             // One mount stands for all of them: the whole file system is written.

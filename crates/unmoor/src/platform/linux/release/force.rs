@@ -1,5 +1,6 @@
-//! Force: a file system that is in use is cut off from its drive, so that nothing that is still open can
-//! write to it. Which way, for which file system, and how that is known: docs/force.md.
+//! Force: cuts a file system that is in use off from its drive, so that no open file can write to it.
+//!
+//! docs/force.md has the method for each file system, with its proof.
 
 use crate::deadline::Deadline;
 use crate::model::drive::Drive;
@@ -18,9 +19,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::path::PathBuf;
 
-/// Writes what is in the cache, cuts the file system off, and detaches the mount from the tree. Where it is
-/// known already that something cannot be written, that is not tried again: the user has been told, and
-/// goes on.
+/// Flushes the file system, cuts it off, and detaches the mount from the tree.
+///
+/// With `known`, a write error has been reported already, and the flush is skipped.
 pub fn force_unmount(
     drive: &Drive,
     volume: &Volume,
@@ -34,7 +35,7 @@ pub fn force_unmount(
     {
         let root = umount::open(mount, helper, deadline)?;
         if !known {
-            // Whoever writes has gone on since the flush.
+            // Programs have gone on writing since the flush.
             match helper.device_call(root.as_fd(), DeviceCall::SyncFs, deadline)? {
                 Ok(_) => done.attempts.push(Attempt::accepted("syncfs").with_detail(&*shown)),
                 Err(e) => return Err(errno::unwritten(e, shown, "syncfs")),
@@ -47,7 +48,7 @@ pub fn force_unmount(
     Ok(done)
 }
 
-/// Tries one way after the other; notes each.
+/// Tries one method after the other, and records each.
 fn block_writes(
     drive: &Drive,
     volume: &Volume,
@@ -70,37 +71,37 @@ fn block_writes(
     {
         return Ok(());
     }
-    let shut = helper.device_call(root.as_fd(), DeviceCall::ShutDown, deadline)?;
-    let shut = tried("FS_IOC_SHUTDOWN", shut.map(drop));
-    // A file system over several devices writes to all of them. Also where it was shut down: ext4 writes
-    // its superblock once more when the last handle is closed.
-    let (mut cut, mut short) = (true, Vec::new());
+    let shut_down = helper.device_call(root.as_fd(), DeviceCall::ShutDown, deadline)?;
+    let shut_down = tried("FS_IOC_SHUTDOWN", shut_down.map(drop));
+    // A file system over several devices writes to all of them. Also after a shutdown: ext4 writes its superblock
+    // once more at the last close.
+    let (mut all_cut, mut shrunk) = (true, Vec::new());
     let members = drive
         .volumes
         .iter()
         .filter(|v| v.name == volume.name || volume.other_members.contains(&v.name));
     for member in members {
-        // Its own mapping can be cut off when it is taken down; an image goes with what it lies on.
+        // A mapping of its own is cut off when it is torn down; an image goes with the file system that it lies on.
         if teardown::supports_force(member) || member.kind == VolumeKind::Loop {
             continue;
         }
         let Some(partition) = Partition::of(member) else {
-            cut = false;
+            all_cut = false;
             continue;
         };
         match tried("BLKPG_RESIZE_PARTITION", partition.shrink(helper, deadline)?) {
-            true => short.push(member.name.clone()),
-            false => cut = false,
+            true => shrunk.push(member.name.clone()),
+            false => all_cut = false,
         }
     }
-    if !short.is_empty() {
+    if !shrunk.is_empty() {
         done.warnings.push(format!(
             "{} is cut off: until it is plugged in again, or its partition table is read again, this \
              machine sees only its first sector",
-            short.join(", ")
+            shrunk.join(", ")
         ));
     }
-    if shut || cut {
+    if shut_down || all_cut {
         return Ok(());
     }
     done.still_writable.push(shown.clone());
@@ -112,16 +113,16 @@ fn block_writes(
     Ok(())
 }
 
-/// The number of the file system; that of `fuseblk` is its device's.
+/// Returns the device number of the file system; that of `fuseblk` is its device's.
 fn number_of(mount: &Mount, volume: &Volume) -> u64 {
     let lines = crate::platform::linux::sys::mountinfo::read_self().unwrap_or_default();
     lines.iter().find(|line| line.id == mount.id).map_or(volume.device, |line| line.device)
 }
 
-/// A partition that can be made so short that nothing of its file system is within reach.
+/// A partition that can be shrunk, so that nothing of its file system is within reach.
 ///
-/// The block layer checks the end of the partition at every request (`bio_check_eod`), whoever sends it:
-/// what lies behind it fails with EIO. One sector has to stay: a size of 0 means "not known" there.
+/// The block layer checks the end of the partition at every request (`bio_check_eod`), and fails what lies behind
+/// it with EIO. One sector has to stay: a size of 0 means "not known" there.
 struct Partition {
     disk: PathBuf,
     number: u32,

@@ -1,4 +1,4 @@
-//! TODO.
+//! The steps of a session: what each asks the kernel, and what its answers mean.
 
 pub(crate) mod attach;
 pub(crate) mod busy_check;

@@ -1,4 +1,4 @@
-//! Processes that are to end: taken hold of, looked at again, asked, and made to.
+//! Handles of processes that are to end: opened, checked again, terminated and killed.
 
 use crate::model::blocker::Process;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -12,11 +12,11 @@ use crate::platform::linux::sys::procfs::{Proc, is_gone};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-/// Takes hold of this process; `None` when it has gone, whoever has its number now.
+/// Opens this process; `None` if it has ended, even if another one has its number.
 pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>> {
     let failed = |errno, what| errno::error(errno, describe_process(process), what);
-    let held = match PidFd::open(process.pid) {
-        Ok(held) => held,
+    let pidfd = match PidFd::open(process.pid) {
+        Ok(pidfd) => pidfd,
         Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
         Err(Errno::NOSYS) => {
             let why = "this kernel cannot hold a process (pidfd, Linux 5.3)";
@@ -24,8 +24,8 @@ pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>>
         }
         Err(errno) => return Err(failed(errno, "pidfd_open")),
     };
-    // The descriptor means whoever had the number when it was opened. If that number still belongs to
-    // the process that was found, it did so at that moment, too.
+    // The descriptor means the process that had the number when it was opened. If the number still belongs to the
+    // process that was found, it did so at that moment, too.
     let mut text = Vec::new();
     let proc = Proc::open().map_err(|errno| failed(errno, "/proc"))?;
     match proc.task(process.pid).and_then(|task| task.read(c"stat", &mut text)) {
@@ -47,21 +47,21 @@ pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>>
             "it must not be ended",
         ));
     }
-    let mildest = SignalState::of_process(&proc, process.pid).terminating_signal();
-    Ok(Some(Box::new(PidFdHandle { held, name: describe_process(process), mildest })))
+    let terminating_signal = SignalState::of_process(&proc, process.pid).terminating_signal();
+    Ok(Some(Box::new(PidFdHandle { pidfd, name: describe_process(process), terminating_signal })))
 }
 
-/// A process that is held.
+/// A process, by its pidfd.
 struct PidFdHandle {
-    held: PidFd,
+    pidfd: PidFd,
     name: String,
-    /// What it hears: interactive shells ignore SIGTERM, and heed SIGHUP.
-    mildest: TermSignal,
+    /// Signal that ends it: interactive shells ignore SIGTERM, and end at SIGHUP.
+    terminating_signal: TermSignal,
 }
 
 impl PidFdHandle {
     fn send(&self, signal: Signal) -> Result<()> {
-        match self.held.signal(signal) {
+        match self.pidfd.signal(signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(errno::error(errno, &*self.name, "pidfd_send_signal")),
         }
@@ -70,13 +70,13 @@ impl PidFdHandle {
 
 impl ProcessHandle for PidFdHandle {
     fn terminate(&mut self) -> Result<&'static str> {
-        let (signal, name) = match self.mildest {
+        let (signal, name) = match self.terminating_signal {
             TermSignal::HangUp => (Signal::HUP, "SIGHUP"),
-            // Who hears neither has no harm from being asked, before it is made to end.
+            // SIGTERM does no harm to a process that ignores it, before SIGKILL.
             TermSignal::Terminate | TermSignal::Kill => (Signal::TERM, "SIGTERM"),
         };
         self.send(signal)?;
-        // One that was stopped (Ctrl-Z) hears nothing until it goes on.
+        // A stopped process (Ctrl-Z) gets no signal until it continues.
         self.send(Signal::CONT)?;
         Ok(name)
     }
@@ -86,7 +86,7 @@ impl ProcessHandle for PidFdHandle {
     }
 
     fn has_exited(&mut self) -> bool {
-        self.held.has_ended()
+        self.pidfd.has_exited()
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
-    /// A process that is stopped whatever the test comes to.
+    /// A process that is killed at the end of the test.
     struct Sleeper(Child);
 
     impl Drop for Sleeper {
@@ -112,7 +112,7 @@ mod tests {
 
     impl Sleeper {
         fn new(script: &str) -> Sleeper {
-            // A shell cannot change what was ignored when it began, as under nohup.
+            // A shell cannot handle a signal that was ignored when it began, as under nohup.
             let mut command = Command::new("env");
             command.args(["--default-signal=HUP,TERM", "bash", "-c"]);
             command.arg(format!("{script}\necho; read -r line"));
@@ -144,24 +144,24 @@ mod tests {
         }
     }
 
-    fn ends(sleeper: &mut Sleeper, held: &mut dyn ProcessHandle) -> bool {
+    fn ends(sleeper: &mut Sleeper, pidfd: &mut dyn ProcessHandle) -> bool {
         (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
-            !sleeper.is_alive() && held.has_exited()
+            !sleeper.is_alive() && pidfd.has_exited()
         })
     }
 
     #[test]
-    fn who_was_found_is_asked_and_ends() {
+    fn a_process_ends_at_sigterm() {
         let mut sleeper = Sleeper::new("");
-        let mut held = open_process(&sleeper.process()).unwrap().expect("it is there");
-        assert!(!held.has_exited());
-        assert_eq!(held.terminate().unwrap(), "SIGTERM");
-        assert!(ends(&mut sleeper, &mut *held));
+        let mut pidfd = open_process(&sleeper.process()).unwrap().expect("it is there");
+        assert!(!pidfd.has_exited());
+        assert_eq!(pidfd.terminate().unwrap(), "SIGTERM");
+        assert!(ends(&mut sleeper, &mut *pidfd));
     }
 
     #[test]
-    fn another_process_of_the_same_number_is_never_hit() {
+    fn another_process_of_the_same_number_gets_no_signal() {
         let mut sleeper = Sleeper::new("");
         let earlier = Process { started: sleeper.process().started - 1, ..sleeper.process() };
         assert!(open_process(&earlier).unwrap().is_none());
@@ -169,32 +169,32 @@ mod tests {
     }
 
     #[test]
-    fn who_ignores_the_usual_signal_is_hung_up() {
+    fn a_process_that_ignores_sigterm_gets_sighup() {
         let mut sleeper = Sleeper::new("trap '' TERM");
-        let mut held = open_process(&sleeper.process()).unwrap().expect("it is there");
-        assert_eq!(held.terminate().unwrap(), "SIGHUP");
-        assert!(ends(&mut sleeper, &mut *held));
+        let mut pidfd = open_process(&sleeper.process()).unwrap().expect("it is there");
+        assert_eq!(pidfd.terminate().unwrap(), "SIGHUP");
+        assert!(ends(&mut sleeper, &mut *pidfd));
     }
 
     #[test]
-    fn who_is_stopped_hears_it_too() {
+    fn a_stopped_process_ends_too() {
         let mut sleeper = Sleeper::new("");
         PidFd::open(sleeper.0.id()).unwrap().signal(Signal::STOP).unwrap();
-        let mut held = open_process(&sleeper.process()).unwrap().expect("it is there");
-        held.terminate().unwrap();
-        assert!(ends(&mut sleeper, &mut *held));
+        let mut pidfd = open_process(&sleeper.process()).unwrap().expect("it is there");
+        pidfd.terminate().unwrap();
+        assert!(ends(&mut sleeper, &mut *pidfd));
     }
 
     #[test]
-    fn who_does_not_listen_is_made_to_end() {
+    fn a_process_that_handles_both_signals_is_killed() {
         let mut sleeper = Sleeper::new("trap : TERM HUP");
-        let mut held = open_process(&sleeper.process()).unwrap().expect("it is there");
-        assert_eq!(held.kill().unwrap(), "SIGKILL");
-        assert!(ends(&mut sleeper, &mut *held));
+        let mut pidfd = open_process(&sleeper.process()).unwrap().expect("it is there");
+        assert_eq!(pidfd.kill().unwrap(), "SIGKILL");
+        assert!(ends(&mut sleeper, &mut *pidfd));
     }
 
     #[test]
-    fn this_program_and_what_started_it_are_refused() {
+    fn this_program_and_its_ancestors_are_refused() {
         for pid in [std::process::id(), std::os::unix::process::parent_id(), 1] {
             let error = open_process(&process(pid)).err().expect("it is refused");
             assert_eq!(error.kind(), ErrorKind::Refused, "{pid}");

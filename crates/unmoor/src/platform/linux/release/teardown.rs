@@ -1,4 +1,4 @@
-//! What is stacked on a drive: is a level idle, and how it is taken down.
+//! Mappings, arrays and loop devices stacked on a drive: checks whether a level is idle, and tears it down.
 //!
 //! The kernel's own calls are used, not the tools that set the level up, and they are enough:
 //!
@@ -9,7 +9,7 @@
 //!   written to the medium by it (lvm(8): `vgchange --activate n`). LVM keeps no state beside the
 //!   kernel's, and a `dmeventd` that watched a mapping notices that it is gone.
 //! - **udev**: a removal without a cookie (libdevmapper's way to wait for udev) sends the same event;
-//!   nobody waits for it, and the links in /dev go when udev gets to it.
+//!   no process waits for it, and the links in /dev go when udev gets to it.
 //! - **md**: `mdadm --stop` is `STOP_ARRAY` too, unless a program writes the metadata.
 
 use crate::deadline::Deadline;
@@ -29,25 +29,25 @@ use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a refusal is retried: what was on top a moment ago may be on its way out yet, and udev
-/// looks at every device that was written to.
+/// Time for retries of a refusal: the level above may not be gone yet, and udev opens every device that was
+/// written to.
 const RETRY_TIME: Duration = Duration::from_millis(1000);
 
-/// How long a level is tried to be claimed.
+/// Time for retries of a claim.
 const CLAIM_RETRY_TIME: Duration = Duration::from_millis(100);
 
-/// Is it one that has to be taken down by itself.
+/// Returns true if the volume is a level that is torn down by itself.
 pub fn is_stacked(volume: &Volume) -> bool {
     !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay)
 }
 
-/// Can a level that is in use be cut off from what lies below it.
+/// Returns true if force can cut the level off while it is in use.
 pub fn supports_force(volume: &Volume) -> bool {
     use VolumeKind::{Crypt, Lvm, Mapping, Raid};
     matches!(volume.kind, Crypt | Lvm | Mapping | Raid)
 }
 
-/// Asks the kernel whether only this drive's own mounts and levels use this one.
+/// Checks that only this drive's own mounts and levels use this one.
 ///
 /// # Errors
 /// `Busy`; `Refused` for what another program manages.
@@ -75,8 +75,7 @@ pub fn probe(
             format!("the array {} on it is managed by mdmon", volume.name),
         )
         .with_help(format!("stop it first: mdadm --stop {path}"))),
-        // They tell nobody how often they are open; with something of ours on them they cannot be
-        // claimed either.
+        // They have no open count, and cannot be claimed while one of this drive's levels is on them.
         VolumeKind::Raid | VolumeKind::Loop if internal_opens(drive, volume) > 0 => {
             Ok(StepOutcome::default())
         }
@@ -88,8 +87,10 @@ pub fn probe(
     }
 }
 
-/// How often this drive's own mounts and levels hold this one open: a file system does once, whatever
-/// the number of its mounts and of the images and overlays on it; a mapping and an array do once each.
+/// Returns the number of times that this drive's own mounts and levels have this one open.
+///
+/// A file system does once, whatever the number of its mounts, and of the images and overlays on it. A mapping and
+/// an array do once each.
 fn internal_opens(drive: &Drive, volume: &Volume) -> u32 {
     let holds = |other: &&Volume| {
         other.name != volume.name
@@ -97,12 +98,12 @@ fn internal_opens(drive: &Drive, volume: &Volume) -> u32 {
             && other.parents.contains(&volume.name)
     };
     let above = |v: &Volume| match v.kind {
-        // A partition of an array or an image holds it only while it is in use itself.
+        // A partition of an array or an image opens it only while the partition is in use itself.
         VolumeKind::Partition => internal_opens(drive, v),
         _ => 1,
     };
     let file_system = !volume.mounts.is_empty() || !volume.other_members.is_empty();
-    // What serves a file system through FUSE has its device open too, as long as it is mounted.
+    // A FUSE server has the device of its file system open too, as long as it is mounted.
     let served = volume.mounts.iter().any(|mount| fuse::is_fuse(&mount.file_system));
     let swap = volume.swaps.contains(&volume.path);
     u32::from(file_system)
@@ -111,10 +112,10 @@ fn internal_opens(drive: &Drive, volume: &Volume) -> u32 {
         + drive.volumes.iter().filter(holds).map(above).sum::<u32>()
 }
 
-/// Takes the level down. With `force`, one that is still open too, where the kernel can cut it off.
+/// Tears the level down. With `force`, also one that is still open, if the kernel can cut it off.
 ///
 /// # Errors
-/// `Busy`; `Refused` when it is not what it was when it was looked at.
+/// `Busy`; `Refused` if it is another device than it was.
 pub fn remove_level(
     drive: &Drive,
     volume: &Volume,
@@ -145,10 +146,10 @@ pub fn remove_level(
     }
 }
 
-/// Takes swap out of use. A process that is told to stop on the way leaves it in use.
+/// Switches swap off. Interrupted on the way, it stays in use.
 ///
 /// # Errors
-/// `Failed` when what is in it does not fit into memory.
+/// `Failed` if its content does not fit into memory.
 pub fn swap_off(path: &Path, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
     let shown = path.display().to_string();
     let name = c_path(path).map_err(|errno| errno::error(errno, &*shown, "swapoff"))?;
@@ -167,7 +168,7 @@ pub fn swap_off(path: &Path, helper: &Helper, deadline: &mut Deadline<'_>) -> Re
     }
 }
 
-/// A device number may have been given to another mapping since it was looked at.
+/// Checks that the device number does not belong to another mapping by now.
 fn verify_slaves(drive: &Drive, volume: &Volume) -> Result<()> {
     let node = SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!")));
     let below = node.map(|node| node.names_in("slaves")).unwrap_or_default();
@@ -197,7 +198,7 @@ fn remove(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> Call
     Ok(answer)
 }
 
-/// Where no udev runs, who made the mapping made its node too, and that would name another one later.
+/// Without udev, deletes the stale node in /dev/mapper, which could come to name another mapping.
 fn remove_stale_node(name: &str, device: u64) {
     let path = PathBuf::from("/dev/mapper").join(name);
     if node::block_device_at(&path) == Some(device) {
@@ -214,8 +215,9 @@ fn stop(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> CallRe
     retry_while_busy(deadline, |deadline| helper.run(&request, deadline))
 }
 
-/// The loop driver says yes while others have the device open, and detaches when the last one closes
-/// it: it is looked at afterwards.
+/// Detaches the loop device, and checks that it is detached.
+///
+/// The loop driver accepts the call while another process has the device open, and detaches at the last close.
 fn detach(
     volume: &Volume,
     force: bool,
@@ -237,16 +239,17 @@ fn detach(
         Ok(_) => Err(Errno::BUSY),
         Err(_) => Ok(()),
     };
-    let patience = deadline.now() + RETRY_TIME;
-    while attached().is_err() && deadline.now() < patience {
+    let end = deadline.now() + RETRY_TIME;
+    while attached().is_err() && deadline.now() < end {
         deadline.sleep(Duration::from_millis(20))?;
     }
     Ok(attached())
 }
 
-/// What force can do with a level that is still open: a mapping gets the `error` target, so that every
-/// handle of it fails and the drive below it is free. A loop device goes with the file system that its
-/// image lies on, which is cut off in its turn. An array is made short.
+/// Cuts off a level that is still open.
+///
+/// A mapping gets the `error` target, so that every handle of it fails and the drive below it is free. A loop
+/// device goes with the file system that its image lies on, which is cut off in its turn. An array is shrunk.
 fn force_close(
     volume: &Volume,
     helper: &Helper,
@@ -285,8 +288,9 @@ fn force_close(
     }
 }
 
-/// Makes an array that is in use so short that nothing of its file system is within reach, and waits until
-/// the kernel has marked its members as clean: after that it writes to them no more.
+/// Shrinks an array that is in use, and waits until the kernel has marked its members as clean.
+///
+/// Nothing of its file system is within reach then, and the kernel does not write to the members any more.
 fn force_close_array(
     volume: &Volume,
     helper: &Helper,
@@ -307,7 +311,7 @@ fn force_close_array(
     )))
 }
 
-/// Tries again for a moment while it is in use.
+/// Repeats the call for a moment while the level is in use.
 fn retry_while_busy(
     deadline: &mut Deadline<'_>,
     mut call: impl FnMut(&mut Deadline<'_>) -> CallResult<()>,
@@ -346,7 +350,8 @@ fn open(
     helper.open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK | more, deadline)
 }
 
-/// A helper that is forked for another drive holds what is open in this process for a moment.
+/// Opens the level with a claim, and retries for a moment: a helper that is being forked for another drive has a
+/// copy of every descriptor of this process.
 fn open_excl(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<Device> {
     let end = deadline.now() + CLAIM_RETRY_TIME;
     loop {

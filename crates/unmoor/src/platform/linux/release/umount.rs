@@ -1,7 +1,7 @@
-//! `umount2(2)`: asking the kernel whether a mount is idle, and taking it away.
+//! `umount2(2)`: asks the kernel whether a mount is idle, and unmounts it.
 //!
-//! The way to a mount may lead through a file system whose server does not answer: whoever looks there waits
-//! for good. So whatever takes the path of a mount does so in a child that can be left behind.
+//! The path of a mount may lead through a file system whose server does not answer, and a call with that path may
+//! never return. So the helper makes these calls.
 
 use crate::deadline::Deadline;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -16,18 +16,16 @@ use crate::platform::linux::sys::{errno, mountinfo};
 use rustix::io::Errno;
 use std::ffi::CString;
 
-/// What became of a mount that does not stand at its path.
+/// Reason why a mount is not at its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum MountLoss {
-    /// It is gone.
+    /// The mount is gone.
     Gone,
     /// Another mount hides it.
     Covered,
 }
 
-/// Asks whether nobody uses this mount, with `MNT_EXPIRE`: `EBUSY` when somebody does, `EAGAIN` when
-/// nobody does. A second such call without an access in between would unmount, so it is looked at right
-/// after.
+/// Checks with `MNT_EXPIRE` that the mount is idle.
 ///
 /// # Errors
 /// `Busy`; `NotPermitted`; `TimedOut`.
@@ -42,13 +40,14 @@ pub fn probe(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Res
             MountLoss::Gone => Ok(()),
             MountLoss::Covered => Err(covered(mount)),
         },
-        // Somebody else's probe had marked it, and ours was the second: it was idle, and it is gone.
+        // Another program's probe had marked it, and this was the second: it was idle, and it is gone.
         Ok(_) => Ok(()),
     }
 }
 
-/// `syncfs` of the file system that is mounted there; skipped when the mount is gone, `None` when another
-/// one hides it.
+/// Calls `syncfs` on the file system of the mount.
+///
+/// The outcome is skipped if the mount is gone, and `None` if another mount hides it.
 ///
 /// # Errors
 /// `Unwritten`; `TimedOut`.
@@ -67,7 +66,7 @@ pub fn sync(
         Ok(MountReply::Unwritten(errno)) => {
             Err(errno::unwritten(errno, display_path(mount), "syncfs"))
         }
-        // What hides the mount need not have a directory of that name.
+        // The mount that hides it need not have a directory of that name.
         Ok(MountReply::OtherMount) | Err(Errno::NOENT | Errno::NOTDIR) => {
             match mount_loss(mount)? {
                 MountLoss::Gone => Ok(Some(gone(mount))),
@@ -78,11 +77,10 @@ pub fn sync(
     }
 }
 
-/// Takes the mount away. What cannot be written is looked at once more, unless it is `known` that something
-/// cannot.
+/// Unmounts the mount, after another `syncfs` unless a write error is `known` already.
 ///
 /// # Errors
-/// `Busy`: with the system's number for it when it is in use, without when another mount covers it.
+/// `Busy`: with an errno if it is in use, without one if another mount covers it.
 pub fn unmount_checked(
     mount: &Mount,
     known: bool,
@@ -110,7 +108,9 @@ pub fn unmount_checked(
     }
 }
 
-/// A call that was left behind: the kernel takes the mount out of the tree first, and writes then.
+/// Adds the state of the mount to the error of a call that was left behind.
+///
+/// The kernel removes the mount from the tree first, and writes then.
 fn with_timeout_state(error: Error, mount: &Mount) -> Error {
     match mount_loss(mount) {
         Ok(MountLoss::Gone) => error
@@ -123,7 +123,7 @@ fn with_timeout_state(error: Error, mount: &Mount) -> Error {
     }
 }
 
-/// Detaches the mount from the tree, whoever uses it.
+/// Detaches the mount from the tree, even while it is in use.
 pub fn detach(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<Attempt> {
     let path = mount_path(mount)?;
     match helper.run(&Request::Detach { path: &path }, deadline)? {

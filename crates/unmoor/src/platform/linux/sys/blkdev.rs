@@ -10,16 +10,17 @@ const BLKRRPART: ioctl::Request = 0x125f; // _IO(0x12, 95)
 const BLKFLSBUF: ioctl::Request = 0x1261; // _IO(0x12, 97)
 const BLKGETDISKSEQ: ioctl::Request = 0x8008_1280; // _IOR(0x12, 128, __u64)
 
-/// `BLKRRPART`: reads the partition table again; the kernel looks at the medium on the way, and the
-/// partitions of one that left vanish.
+/// `BLKRRPART`: reads the partition table again.
+///
+/// The kernel checks the medium on the way, and removes the partitions of a medium that has left.
 pub fn reread_partitions(device: impl AsFd) -> Result<(), Errno> {
     // SAFETY: BLKRRPART takes no argument.
     unsafe { ioctl::with_number(device, BLKRRPART, 0) }.map(drop)
 }
 
-/// `BLKFLSBUF`: writes what the file system on this device has in the cache (`fsync_bdev`), then the
-/// device's own. What could not be written is told to whoever asks the file system next, not here.
-/// Needs CAP_SYS_ADMIN.
+/// `BLKFLSBUF`: writes the cache of the file system on this device, then the device's own.
+///
+/// The kernel's function is `fsync_bdev`. A failed write is reported to the next `syncfs` or `fsync` of the file system, not here. Needs CAP_SYS_ADMIN.
 pub fn flush_buffers(device: impl AsFd) -> Result<(), Errno> {
     // SAFETY: BLKFLSBUF takes no argument.
     unsafe { ioctl::with_number(device, BLKFLSBUF, 0) }.map(drop)
@@ -32,7 +33,7 @@ pub fn diskseq(device: impl AsFd) -> Result<u64, Errno> {
     unsafe { ioctl::with(device, BLKGETDISKSEQ, &mut seq) }.map(|()| seq)
 }
 
-/// The errno of the call that just failed.
+/// Returns the errno of the call that just failed.
 pub(crate) fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

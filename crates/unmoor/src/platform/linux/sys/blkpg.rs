@@ -1,4 +1,4 @@
-//! `BLKPG` (`linux/blkpg.h`): the kernel's picture of a partition.
+//! `BLKPG` (`linux/blkpg.h`): the kernel's idea of a partition.
 
 use crate::platform::linux::sys::ioctl;
 use rustix::fd::AsFd;
@@ -26,9 +26,10 @@ struct Partition {
     volname: [u8; 64],
 }
 
-/// `BLKPG_RESIZE_PARTITION`: makes partition `number` of this disk `length` bytes long, for the kernel
-/// and until the partition table is read again; nothing is written. Allowed while it is in use.
-/// `start` is where it begins, in bytes, and must be the truth.
+/// `BLKPG_RESIZE_PARTITION`: makes partition `number` of this disk `length` bytes long.
+///
+/// That holds for the kernel alone, until the partition table is read again. Nothing is written. It is allowed
+/// while the partition is in use. `start` is the real offset of the partition, in bytes.
 pub fn resize(disk: impl AsFd, number: u32, start: u64, length: u64) -> Result<(), Errno> {
     let (Ok(start), Ok(length)) = (i64::try_from(start), i64::try_from(length)) else {
         return Err(Errno::INVAL);

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// Where a member of a structure lies, in bytes.
 pub(crate) type Offset = i16;
 
-/// What was asked for and found.
+/// Types that were found.
 #[derive(Debug, Default)]
 pub(crate) struct TypeInfo {
     /// Functions: their number.
@@ -66,7 +66,7 @@ pub(crate) fn find_in(
     types_of(types, &offsets, functions, members)
 }
 
-/// Which of the names lies where among the strings.
+/// Offsets of the names among the strings.
 fn names_at(
     mut strings: ChunkReader<'_, impl Source>,
     names: &[&'static str],
@@ -141,13 +141,13 @@ fn types_of(
 
 /// Where a description is read from.
 pub(crate) trait Source {
-    /// Reads at most as many bytes as there is room for, from this offset.
-    fn read(&self, room: &mut [u8], offset: u64) -> Result<usize, Errno>;
+    /// Reads at most as many bytes as fit into the buffer, from this offset.
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno>;
 }
 
 impl Source for OwnedFd {
-    fn read(&self, room: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        pread(self, room, offset)
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        pread(self, buffer, offset)
     }
 }
 

@@ -11,7 +11,7 @@ const CDROM_LOCKDOOR: ioctl::Request = 0x5329;
 /// "The slot that is current now", for drives without a changer.
 const CDSL_CURRENT: usize = 0x7fff_ffff;
 
-/// What `CDROM_DRIVE_STATUS` answers.
+/// Answer of `CDROM_DRIVE_STATUS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriveStatus {
     /// `CDS_NO_INFO`: the drive does not tell.
@@ -56,8 +56,9 @@ impl DriveStatus {
     }
 }
 
-/// `CDROM_LOCKDOOR`: lets the drive's door be opened, or keeps it shut. The kernel allows unlocking
-/// to others only while nobody else has the drive open.
+/// `CDROM_LOCKDOOR`: unlocks the drive's door, or locks it.
+///
+/// The kernel allows unlocking to other users only while no other process has the drive open.
 pub fn lock_door(device: impl AsFd, locked: bool) -> Result<(), Errno> {
     call(device, CDROM_LOCKDOOR, locked.into()).map(drop)
 }

@@ -1,6 +1,6 @@
-//! What is on a volume, and what can be read to find out.
+//! Type, label and UUID of a volume, and the bytes that they are read from.
 
-/// What was found on a volume.
+/// Content of a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
     /// `ext4`, `vfat`, `crypto_LUKS`, … as libblkid names them.

@@ -22,8 +22,9 @@ pub fn parse(text: &str) -> Option<u64> {
     Some(number(major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Returns one number for all the nodes of a tape (rewinding or not, four modes each); `None` for what is no
-/// tape. As `TAPE_NR` in drivers/scsi/st.h.
+/// Returns one number for all the nodes of a tape; `None` for any other device.
+///
+/// A tape has nodes that rewind and nodes that do not, in four modes each. As `TAPE_NR` in drivers/scsi/st.h.
 pub fn of_tape(major: u32, minor: u32) -> Option<u64> {
     let tape = (minor & !255) >> 3 | (minor & 31);
     (major == TAPE_MAJOR).then(|| tape_number(tape))

@@ -83,26 +83,29 @@ pub(crate) fn encoded(device: u64) -> u64 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
 
-/// The device-mapper's own node.
+/// Opens the device-mapper's own node.
 pub fn control() -> Result<OwnedFd, Errno> {
     openat(CWD, "/dev/mapper/control", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// `DM_DEV_STATUS`: how often the mapping is open: by mounts, by what stands on it, by programs.
+/// `DM_DEV_STATUS`: returns the open count of the mapping: mounts, stacked devices and programs.
 pub fn open_count(control: impl AsFd, device: u64) -> Result<u32, Errno> {
     let mut header = Header::of(device, HEADER, 0);
     call(control, DM_DEV_STATUS, &mut header)?;
     Ok(u32::try_from(header.open_count).unwrap_or(0))
 }
 
-/// `DM_DEV_REMOVE`: takes the mapping away, or `EBUSY` while anybody has it open. Without
-/// `DM_DEFERRED_REMOVE`: that would say yes now and do it whenever.
+/// `DM_DEV_REMOVE`: removes the mapping; `EBUSY` while it is open.
+///
+/// Without `DM_DEFERRED_REMOVE`, which would succeed now and remove it at any later time.
 pub fn remove(control: impl AsFd, device: u64) -> Result<(), Errno> {
     call(control, DM_DEV_REMOVE, &mut Header::of(device, HEADER, 0))
 }
 
-/// Puts the `error` target in the place of all of the mapping's: from then on every read and write of
-/// it fails with EIO, and it uses what lies below no more. What is under way is finished first.
+/// Replaces the table of the mapping by the `error` target.
+///
+/// From then on every read and write fails with EIO, and the mapping does not use the devices below it. Requests
+/// that were sent before are finished first.
 ///
 /// `sectors` is its size in units of 512 bytes.
 pub fn replace_by_errors(control: impl AsFd, device: u64, sectors: u64) -> Result<(), Errno> {

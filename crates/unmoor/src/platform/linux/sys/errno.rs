@@ -1,9 +1,9 @@
-//! What an errno means for a drive.
+//! Errors from errno values.
 
 use crate::model::error::{Error, ErrorKind};
 use rustix::io::Errno;
 
-/// The error for this errno about `subject`, while doing `what`.
+/// Returns the error for this errno about `subject`, while doing `what`.
 pub fn error(errno: Errno, subject: impl Into<String>, what: &str) -> Error {
     let kind = kind(errno);
     let error =
@@ -14,7 +14,7 @@ pub fn error(errno: Errno, subject: impl Into<String>, what: &str) -> Error {
     }
 }
 
-/// The kind of error this errno stands for when a block device is concerned (`errno(3)`).
+/// Returns the kind of error this errno means when a block device is concerned (`errno(3)`).
 pub fn kind(errno: Errno) -> ErrorKind {
     match errno {
         Errno::BUSY | Errno::TXTBSY => ErrorKind::Busy,
@@ -27,7 +27,7 @@ pub fn kind(errno: Errno) -> ErrorKind {
     }
 }
 
-/// The error for an errno of a flush: whatever it is, data did not reach the drive.
+/// Returns the error for an errno of a flush: data did not reach the drive.
 pub fn unwritten(errno: Errno, subject: impl Into<String>, what: &str) -> Error {
     let lost = match errno {
         Errno::IO => "the drive reported an I/O error",

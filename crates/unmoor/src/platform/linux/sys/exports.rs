@@ -1,17 +1,17 @@
-//! `/proc/fs/nfsd/exports` (nfsd(7)): what the kernel's NFS server holds right now.
+//! `/proc/fs/nfsd/exports` (nfsd(7)): directories that the kernel's NFS server has open.
 
 use crate::platform::linux::sys::mountinfo::unescape;
 use crate::platform::linux::sys::pseudo_file::read_proc;
 use std::path::PathBuf;
 
-/// A directory that is exported to somebody.
+/// A directory that is exported to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Export {
     pub(crate) path: PathBuf,
     pub(crate) client: String,
 }
 
-/// The exports in use; none where there is no server.
+/// Returns the exports in use; none where there is no server.
 pub(crate) fn active() -> Vec<Export> {
     read_proc("/proc/fs/nfsd/exports").map(|text| parse(&text)).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use crate::platform::linux::sys::procfs::parse;
 
-/// What the kernel says of an open file.
+/// Attributes of an open file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FdInfo {
     flags: u32,
@@ -26,13 +26,13 @@ impl FdInfo {
         info
     }
 
-    /// Can something be written through it.
+    /// Returns true if the file was opened for writing.
     pub(crate) fn writing(&self) -> bool {
         let access = self.flags & libc::O_ACCMODE as u32;
         access == libc::O_WRONLY as u32 || access == libc::O_RDWR as u32
     }
 
-    /// Is it closed when another program is started: then this program has opened it by itself.
+    /// Returns true if the file is closed on exec: then this program has opened it by itself.
     pub(crate) fn is_own(&self) -> bool {
         self.flags & libc::O_CLOEXEC as u32 != 0
     }

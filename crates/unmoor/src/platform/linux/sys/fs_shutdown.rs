@@ -9,7 +9,9 @@ const FS_IOC_SHUTDOWN: ioctl::Request = 0x8004_587d; // _IOR('X', 125, __u32)
 /// Everything that is in the cache is written first (`FS_SHUTDOWN_FLAGS_DEFAULT`).
 const FLUSH_FIRST: u32 = 0;
 
-/// Shuts the file system down that this file lies on: from then on reading and writing give EIO.
+/// Shuts down the file system of this file.
+///
+/// Reads and writes fail with EIO from then on.
 pub fn shutdown(file: impl AsFd) -> Result<(), Errno> {
     let mut flags: u32 = FLUSH_FIRST;
     // SAFETY: the kernel reads one u32.

@@ -4,12 +4,12 @@
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, write};
 
-/// Is it served through FUSE: `fuse`, `fuse.sshfs`, `fuseblk`.
+/// Returns true if the file system is served through FUSE: `fuse`, `fuse.sshfs`, `fuseblk`.
 pub fn is_fuse(file_system: &str) -> bool {
     file_system.starts_with("fuse")
 }
 
-/// Has this process a connection to FUSE open, as every program that serves a file system has.
+/// Returns true if this process has a connection to FUSE open, as every server has.
 pub fn is_server(pid: u32) -> bool {
     let links = std::fs::read_dir(format!("/proc/{pid}/fd"));
     links
@@ -19,8 +19,9 @@ pub fn is_server(pid: u32) -> bool {
         .any(|link| std::fs::read_link(link.path()).is_ok_and(|to| to.as_os_str() == "/dev/fuse"))
 }
 
-/// Ends the connection of the file system with this device number (`major << 32 | minor`): every call
-/// under way and every later one fails, and the program that serves it is told to end.
+/// Ends the connection of the file system with this device number.
+///
+/// Every pending call and every later one fails, and the server is asked to end.
 ///
 /// `ENOENT` where the control file system is not mounted.
 pub fn abort(device: u64) -> Result<(), Errno> {

@@ -3,7 +3,7 @@
 use crate::platform::linux::sys::procfs::Result;
 use rustix::io::Errno;
 
-/// What two threads may share.
+/// Resource that two threads may share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shared {
     /// The table of open files: `KCMP_FILES` of `linux/kcmp.h`.

@@ -26,11 +26,10 @@ struct LoopInfo64 {
     init: [u64; 2],
 }
 
-/// What is behind a loop device: a file, or another block device.
+/// Backing file of a loop device, or another block device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backing {
-    /// The device number of the file system the file lies on, as `stat(2)` gives it; that of the block
-    /// device itself where it is one.
+    /// Device number of the file's file system, as in `stat(2)`; a block device's own.
     pub device: u64,
     /// The file's inode number there; 0 for a block device.
     pub inode: u64,
@@ -43,7 +42,7 @@ pub fn detach(device: impl AsFd) -> Result<(), Errno> {
     unsafe { ioctl::with_number(device, LOOP_CLR_FD, 0) }.map(drop)
 }
 
-/// `LOOP_GET_STATUS64`: which file is behind it; `ENXIO` when none is.
+/// `LOOP_GET_STATUS64`: returns the backing file; `ENXIO` if there is none.
 pub fn backing(device: impl AsFd) -> Result<Backing, Errno> {
     let mut info = std::mem::MaybeUninit::<LoopInfo64>::zeroed();
     // SAFETY: the kernel writes one `struct loop_info64` to the address, which has its size; every

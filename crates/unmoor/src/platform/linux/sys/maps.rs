@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub(crate) struct Mapping<'t> {
     pub(crate) device: u64,
     pub(crate) inode: u64,
-    /// It is shared, and writable: what is written to memory goes to the file.
+    /// True for a shared, writable mapping: what is written to memory goes to the file.
     pub(crate) writing: bool,
     /// Its addresses, as they stand there.
     range: &'t [u8],

@@ -28,6 +28,7 @@ pub(crate) mod overlay_options;
 pub(crate) mod pidfd;
 pub(crate) mod procfs;
 pub(crate) mod pseudo_file;
+pub(crate) mod scsi_tape;
 pub(crate) mod sense;
 pub(crate) mod setns;
 pub(crate) mod sg;

@@ -29,10 +29,11 @@ pub struct MountInfo {
     pub master: Option<u64>,
     /// File system type, with its subtype: `ext4`, `fuse.sshfs`.
     pub file_system: String,
-    /// What was given as the source: a device path, or anything.
+    /// Source that was given to mount: a device path, or anything.
     pub source: OsString,
-    /// Options of the file system itself, still escaped: a comma in a value is told from one between
-    /// two options by that.
+    /// Options of the file system itself, still escaped.
+    ///
+    /// That tells a comma in a value from one between two options.
     pub super_options: Vec<u8>,
 }
 
@@ -50,18 +51,21 @@ impl MountInfo {
         }
     }
 
-    /// What hides this mount: whatever lies on its root, or, of two mounts on its way from the root, on
-    /// the lower one before the other's mount point.
+    /// Returns the mounts that hide this one.
+    ///
+    /// That is every mount on its root, and, of two mounts on its way from the root, every mount on the lower one
+    /// before the other's mount point.
     pub fn covered_by<'l>(&'l self, lines: &'l [MountInfo]) -> impl Iterator<Item = &'l MountInfo> {
-        let mut way = vec![self];
-        while let Some(parent) = lines.iter().find(|l| l.id == way[way.len() - 1].parent)
-            && !way.iter().any(|line| line.id == parent.id)
+        let mut ancestors = vec![self];
+        while let Some(parent) =
+            lines.iter().find(|l| l.id == ancestors[ancestors.len() - 1].parent)
+            && !ancestors.iter().any(|line| line.id == parent.id)
         {
-            way.push(parent);
+            ancestors.push(parent);
         }
         let hides = move |line: &&MountInfo| {
-            let at = way.iter().position(|on| on.id == line.parent);
-            at.is_some_and(|at| match at.checked_sub(1).map(|next| way[next]) {
+            let at = ancestors.iter().position(|on| on.id == line.parent);
+            at.is_some_and(|at| match at.checked_sub(1).map(|next| ancestors[next]) {
                 Some(next) => next.id != line.id && next.path.starts_with(&line.path),
                 None => line.path == self.path,
             })
@@ -70,7 +74,7 @@ impl MountInfo {
     }
 }
 
-/// The mounts of our own namespace.
+/// Returns the mounts of this process's namespace.
 pub fn read_self() -> Result<Vec<MountInfo>, Errno> {
     Ok(parse(&read_proc("/proc/self/mountinfo")?))
 }
@@ -147,15 +151,16 @@ fn octal(digits: &[u8]) -> Option<u8> {
     u8::try_from(value).ok()
 }
 
-/// Is the source of this mount the node of a block device. That is for file systems that number
-/// themselves though they lie on devices; of others the source may be any word, put there by a user to
-/// lead whoever looks at it into a file system that does not answer.
+/// Returns true if the source of this mount is the node of a block device.
+///
+/// That is so for file systems over several devices, which have anonymous numbers. The source of any other may be
+/// a word that a user chose, such as a path into a file system that does not answer.
 pub fn source_is_device(line: &MountInfo) -> bool {
     let several = matches!(&*line.file_system, "btrfs" | "bcachefs");
     several && line.source.as_bytes().starts_with(b"/dev/")
 }
 
-/// The mount that a path lies on: the one with the longest mount point; of equals, the last.
+/// Returns the mount of a path: the longest mount point; of equals, the last.
 pub fn mount_of<'l>(lines: &'l [MountInfo], path: &Path) -> Option<&'l MountInfo> {
     let below = lines.iter().filter(|line| path.starts_with(&line.path));
     below.max_by_key(|line| line.path.as_os_str().len())

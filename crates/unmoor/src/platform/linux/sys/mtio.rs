@@ -15,14 +15,14 @@ struct Mtop {
 const MTIOCTOP: ioctl::Request =
     0x4000_6d01 | ((std::mem::size_of::<Mtop>() as libc::c_ulong) << 16);
 
-/// What a tape is told.
+/// Operation of a tape drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// `MTOFFL`: rewind, and put the tape out.
+    /// `MTOFFL`: rewind, and eject the tape.
     Offline,
-    /// `MTUNLOCK`: the door may be opened.
+    /// `MTUNLOCK`: unlock the door.
     Unlock,
-    /// `MTLOAD`: take the tape in.
+    /// `MTLOAD`: load the tape.
     Load,
 }
 

@@ -1,4 +1,4 @@
-//! The network block device's ioctls (`linux/nbd.h`): taking a remote disk off its device.
+//! The network block device's ioctls (`linux/nbd.h`): disconnecting a remote disk.
 
 use crate::platform::linux::sys::ioctl;
 use crate::platform::linux::sys::pseudo_file::text_at;
@@ -9,19 +9,20 @@ use rustix::io::Errno;
 const NBD_CLEAR_SOCK: ioctl::Request = 0xab04; // _IO(0xab, 4)
 const NBD_DISCONNECT: ioctl::Request = 0xab08; // _IO(0xab, 8)
 
-/// `NBD_DISCONNECT`: tells the server that we leave, once what was sent is answered. Works on devices
+/// `NBD_DISCONNECT`: disconnects from the server, once pending requests are answered. Works on devices
 /// that were set up over netlink too (`nbd_ioctl`: "unless it's DISCONNECT or CLEAR_SOCK").
 pub fn disconnect(device: impl AsFd) -> Result<(), Errno> {
     call(device, NBD_DISCONNECT)
 }
 
-/// `NBD_CLEAR_SOCK`: lets go of the connection. The device is free once the last one closes it.
+/// `NBD_CLEAR_SOCK`: drops the connection. The device is free after its last `close`.
 pub fn clear_socket(device: impl AsFd) -> Result<(), Errno> {
     call(device, NBD_CLEAR_SOCK)
 }
 
-/// Is this the process whose thread carries the device's requests (`NBD_DO_IT`): it has the device open
-/// for as long as it is connected. The kernel names the thread in `pid`.
+/// Returns true if a thread of this process carries the device's requests (`NBD_DO_IT`).
+///
+/// It has the device open for as long as it is connected. The kernel names the thread in `pid`.
 pub fn is_client(name: &str, pid: u32) -> bool {
     text_at(CWD, format!("/sys/block/{name}/pid"))
         .and_then(|thread| thread.trim().parse::<u32>().ok())

@@ -1,5 +1,5 @@
-//! pidfd_open(2), pidfd_send_signal(2): a process by a descriptor, which never comes to mean another one
-//! when the number is given away again. Linux 5.3.
+//! pidfd_open(2), pidfd_send_signal(2): a process by a descriptor, which never means another process that gets
+//! the same number later. Linux 5.3.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -12,26 +12,26 @@ use rustix::time::Timespec;
 pub struct PidFd(OwnedFd);
 
 impl PidFd {
-    /// The process that has this number now.
+    /// Opens the process that has this number now.
     ///
     /// # Errors
-    /// ESRCH when there is none, ENOSYS before Linux 5.3; EINVAL or ENOENT when it is the number of a
-    /// thread that is not the first of its process.
+    /// ESRCH if there is none, ENOSYS before Linux 5.3; EINVAL or ENOENT if it is the number of a thread that is
+    /// not the first of its process.
     pub fn open(pid: u32) -> Result<PidFd, Errno> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         pidfd_open(pid, PidfdFlags::empty()).map(PidFd)
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     ///
     /// # Errors
-    /// ESRCH when it has ended, EPERM when it is somebody else's.
+    /// ESRCH if it has ended, EPERM if it is another user's.
     pub fn signal(&self, signal: Signal) -> Result<(), Errno> {
         pidfd_send_signal(&self.0, signal)
     }
 
-    /// Has it ended, all its threads with it; what it had open is closed by then.
-    pub fn has_ended(&self) -> bool {
+    /// Returns true if the process has ended with all its threads. Its files are closed by then.
+    pub fn has_exited(&self) -> bool {
         let mut fds = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         matches!(poll(&mut fds, Some(&at_once)), Ok(n) if n > 0)
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use std::process::{Child, Command};
 
-    /// A process that is stopped whatever the test comes to.
+    /// A process that is killed at the end of the test.
     struct Sleeper(Child);
 
     impl Drop for Sleeper {
@@ -54,18 +54,22 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_ends_is_seen_to_and_cannot_be_signalled_any_more() {
+    fn the_end_of_a_process_is_seen_and_it_gets_no_more_signals() {
         let mut sleeper = Sleeper(Command::new("sleep").arg("1000").spawn().unwrap());
         let held = PidFd::open(sleeper.0.id()).unwrap();
-        assert!(!held.has_ended());
+        assert!(!held.has_exited());
         held.signal(Signal::KILL).unwrap();
         sleeper.0.wait().unwrap();
-        assert!(held.has_ended());
-        assert_eq!(held.signal(Signal::KILL), Err(Errno::SRCH), "whoever has its number now");
+        assert!(held.has_exited());
+        assert_eq!(
+            held.signal(Signal::KILL),
+            Err(Errno::SRCH),
+            "another process may have its number"
+        );
     }
 
     #[test]
-    fn numbers_that_no_process_can_have_are_nobodys() {
+    fn numbers_that_no_process_can_have_are_refused() {
         for pid in [0, u32::MAX] {
             assert_eq!(PidFd::open(pid).unwrap_err(), Errno::SRCH);
         }

@@ -11,23 +11,23 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What proc answers with; a vanished process is `Gone` to everyone who asks [`is_gone`].
+/// Result of a call on proc. [`is_gone`] recognises a process that has ended.
 pub(crate) type Result<T> = std::result::Result<T, Errno>;
 
-/// Room for directory entries: a few thousand descriptors in one call.
+/// Buffer for directory entries: a few thousand descriptors in one call.
 pub(crate) type DirBuf = Box<[MaybeUninit<u8>]>;
 
-/// New room for directory entries.
+/// Creates a buffer for directory entries.
 pub(crate) fn dir_buf() -> DirBuf {
     vec![MaybeUninit::uninit(); 64 * 1024].into_boxed_slice()
 }
 
-/// Did the process leave while it was looked at. That is no error.
+/// Returns true if the process has ended meanwhile, which is no error.
 pub(crate) fn is_gone(errno: Errno) -> bool {
     matches!(errno, Errno::SRCH | Errno::NOENT)
 }
 
-/// Does the system not let this user look.
+/// Returns true if this user may not read it.
 pub(crate) fn is_denied(errno: Errno) -> bool {
     matches!(errno, Errno::ACCESS | Errno::PERM)
 }
@@ -48,7 +48,7 @@ impl Proc {
         numbers(self.0.as_fd(), c".", &mut dir_buf(), each)
     }
 
-    /// This process; its name stays bound to it.
+    /// Opens the directory of this process. It never means another process.
     pub(crate) fn task(&self, pid: u32) -> Result<Task> {
         Task::at(self.0.as_fd(), pid)
     }
@@ -57,30 +57,30 @@ impl Proc {
     pub(crate) fn numbers(
         &self,
         dir: &CStr,
-        room: &mut DirBuf,
+        buffer: &mut DirBuf,
         each: impl FnMut(u32),
     ) -> Result<()> {
-        numbers(self.0.as_fd(), dir, room, each)
+        numbers(self.0.as_fd(), dir, buffer, each)
     }
 
-    /// What is at a path below `/proc`.
+    /// Returns the attributes of the file at a path below `/proc`.
     pub(crate) fn stat(&self, path: &CStr) -> Result<FileStat> {
-        seen(self.0.as_fd(), path)
+        stat_no_sync(self.0.as_fd(), path)
     }
 
-    /// The text of a link below `/proc`: `self/ns/mnt`.
+    /// Reads a link below `/proc`: `self/ns/mnt`.
     pub(crate) fn link(&self, path: &CStr, text: &mut Vec<u8>) -> Result<()> {
         link(self.0.as_fd(), path, text)
     }
 
-    /// The first bytes of a file below `/proc`, as many as fit.
-    pub(crate) fn read_prefix(&self, path: &CStr, room: &mut [u8]) -> Result<usize> {
+    /// Reads the first bytes of a file below `/proc`, as many as fit.
+    pub(crate) fn read_prefix(&self, path: &CStr, buffer: &mut [u8]) -> Result<usize> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, path, flags, Mode::empty())?;
-        rustix::io::read(file, room)
+        rustix::io::read(file, buffer)
     }
 
-    /// The content of a file below `/proc`: `swaps`.
+    /// Reads a file below `/proc`: `swaps`.
     pub(crate) fn read(&self, path: &CStr, text: &mut Vec<u8>) -> Result<()> {
         read(self.0.as_fd(), path, text)
     }
@@ -96,7 +96,7 @@ impl Task {
         rustix::fs::openat(dir, ProcPath::new(pid).as_c_str(), flags, Mode::empty()).map(Task)
     }
 
-    /// One of its threads.
+    /// Opens the directory of one of its threads.
     pub(crate) fn thread(&self, tid: u32) -> Result<Task> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tasks = rustix::fs::openat(&self.0, c"task", flags, Mode::empty())?;
@@ -107,31 +107,31 @@ impl Task {
     pub(crate) fn numbers(
         &self,
         dir: &CStr,
-        room: &mut DirBuf,
+        buffer: &mut DirBuf,
         each: impl FnMut(u32),
     ) -> Result<()> {
-        numbers(self.0.as_fd(), dir, room, each)
+        numbers(self.0.as_fd(), dir, buffer, each)
     }
 
-    /// Opens one of its directories, to go through what is in it.
+    /// Opens one of its directories.
     pub(crate) fn dir(&self, dir: &CStr) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.0, dir, flags, Mode::empty())
     }
 
-    /// The content of one of its files.
+    /// Reads one of its files.
     pub(crate) fn read(&self, file: &CStr, text: &mut Vec<u8>) -> Result<()> {
         read(self.0.as_fd(), file, text)
     }
 
-    /// The text of one of its links.
+    /// Reads one of its links.
     pub(crate) fn link(&self, name: &CStr, text: &mut Vec<u8>) -> Result<()> {
         link(self.0.as_fd(), name, text)
     }
 
-    /// What one of its links leads to.
+    /// Returns the attributes of the file that one of its links leads to.
     pub(crate) fn stat(&self, name: &CStr) -> Result<FileStat> {
-        seen(self.0.as_fd(), name)
+        stat_no_sync(self.0.as_fd(), name)
     }
 }
 
@@ -141,27 +141,27 @@ impl AsFd for Task {
     }
 }
 
-/// What is at the end of a link, without asking a server or a disk.
+/// Attributes of a file, without a request to a server or a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileStat {
-    /// The device number of its file system, `major << 32 | minor`.
+    /// Device number of its file system, `major << 32 | minor`.
     pub(crate) device: u64,
-    /// The block device that it is, if it is one; or the tape.
+    /// Device number of the block device or tape that it is.
     pub(crate) node: Option<u64>,
-    /// The mount it was reached through (Linux 5.8).
+    /// ID of the mount it was reached through (Linux 5.8).
     pub(crate) mount: Option<u64>,
-    /// It is a directory.
+    /// True for a directory.
     pub(crate) directory: bool,
-    /// The number of the socket that it is, or of the file of one.
+    /// Inode number of the socket that it is, or of the file of one.
     pub(crate) socket: Option<u64>,
-    /// How many names it has: none once it is deleted. For a directory of proc, 2 and its entries.
+    /// Number of names: 0 once the file is deleted. For a directory of proc, 2 and its entries.
     pub(crate) links: u32,
 }
 
 /// `statx(2)` of what `name` in `dir` leads to.
 ///
-/// `AT_STATX_DONT_SYNC`: whatever the kernel remembers will do, and a dead server is not waited for.
-pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat> {
+/// `AT_STATX_DONT_SYNC`: the kernel answers from memory, and waits for no server.
+pub(crate) fn stat_no_sync(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let wanted = StatxFlags::TYPE | StatxFlags::NLINK | StatxFlags::INO | StatxFlags::MNT_ID;
     let x = rustix::fs::statx(dir, name, flags, wanted)?;
@@ -181,9 +181,9 @@ pub(crate) fn seen(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat> {
     })
 }
 
-/// As [`seen`], of a path.
+/// As [`stat_no_sync`], of a path.
 pub(crate) fn stat_at(path: &CStr) -> Result<FileStat> {
-    seen(CWD, path)
+    stat_no_sync(CWD, path)
 }
 
 /// A number as a file name, or as the beginning of a path, without an allocation.
@@ -203,7 +203,7 @@ impl ProcPath {
         ProcPath(name)
     }
 
-    /// What leads to it, and this number: `fdinfo/7`.
+    /// This number after a directory: `fdinfo/7`.
     pub(crate) fn within(dir: &str, number: u32) -> ProcPath {
         let mut name = [0; 32];
         let written = write!(&mut name[..31], "{dir}{number}");
@@ -240,12 +240,12 @@ pub(crate) fn status_line<'t>(status: &'t [u8], name: &[u8]) -> Option<&'t [u8]>
 fn numbers(
     at: BorrowedFd<'_>,
     dir: &CStr,
-    room: &mut DirBuf,
+    buffer: &mut DirBuf,
     mut each: impl FnMut(u32),
 ) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = rustix::fs::openat(at, dir, flags, Mode::empty())?;
-    let mut entries = RawDir::new(&dir, room);
+    let mut entries = RawDir::new(&dir, buffer);
     while let Some(entry) = entries.next() {
         match entry {
             Ok(entry) => {

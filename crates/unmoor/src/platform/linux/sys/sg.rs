@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const SG_IO: ioctl::Request = 0x2285;
 const SG_DXFER_NONE: libc::c_int = -1;
-/// What SPC-4 calls the longest fixed-format sense data worth having.
+/// Length of the buffer for sense data, in bytes.
 pub const SENSE_LENGTH: usize = 32;
 
 /// `struct sg_io_hdr`, scsi/sg.h.
@@ -96,19 +96,19 @@ impl Command {
     }
 }
 
-/// What came back.
+/// Answer of the drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScsiResponse {
     /// GOOD.
     Good,
-    /// CHECK CONDITION, and what the drive says of it.
+    /// CHECK CONDITION, with the drive's sense data.
     Check(Sense),
     /// The command did not get there or back: SCSI status, host status, driver status (scsi/sg.h).
     Transport(u8, u16, u16),
 }
 
 impl ScsiResponse {
-    /// As bytes, for the way out of a child process.
+    /// Encodes the answer for the way out of the helper.
     pub fn to_bytes(self) -> [u8; 8] {
         match self {
             ScsiResponse::Good => [0; 8],
@@ -120,7 +120,7 @@ impl ScsiResponse {
         }
     }
 
-    /// The reverse of [`Answer::to_bytes`].
+    /// The reverse of [`ScsiResponse::to_bytes`].
     pub fn from_bytes(bytes: [u8; 8]) -> ScsiResponse {
         match bytes {
             [0, ..] => ScsiResponse::Good,
@@ -134,8 +134,9 @@ impl ScsiResponse {
     }
 }
 
-/// Sends a command and waits for its answer, for `timeout` at the most (the kernel's error recovery may
-/// take longer). Allocates nothing: it may run in a child.
+/// Sends a command and waits at most `timeout` for its answer.
+///
+/// The kernel's error recovery may take longer. Allocates nothing, since it runs in the helper.
 pub fn send(device: impl AsFd, command: Command, timeout: Duration) -> Result<ScsiResponse, Errno> {
     let (cdb, length) = command.cdb();
     let mut sense = [0u8; SENSE_LENGTH];

@@ -21,7 +21,7 @@ const UDIAG_SHOW_VFS: u32 = 0x2;
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_VFS: u16 = 1;
 
-/// How long the kernel is waited for: it answers from memory.
+/// Timeout for the kernel, which answers from memory.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A socket that is bound to a file.
@@ -35,12 +35,12 @@ pub(crate) struct BoundSocket {
     pub(crate) name: Vec<u8>,
 }
 
-/// What a datagram of the answer is.
+/// Kind of a datagram of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// There is more to come.
     More,
-    /// It is the last.
+    /// The last datagram.
     Last,
     /// The kernel refuses.
     Refused,
@@ -65,17 +65,17 @@ pub(crate) fn bound_sockets(
     rustix::net::send(socket, &request(), SendFlags::empty())?;
     let mut found = Vec::new();
     // The kernel fills datagrams of 32 KiB at the most (`netlink_recvmsg`).
-    let mut room = vec![0; 64 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     loop {
         if !go_on() {
             return Err(Errno::TIMEDOUT);
         }
-        let length = match rustix::net::recv(socket, &mut room[..], RecvFlags::empty()) {
+        let length = match rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()) {
             Ok((length, _)) => length,
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno),
         };
-        match parse(&room[..length], |bound| found.push(bound)) {
+        match parse(&buffer[..length], |bound| found.push(bound)) {
             Part::More => {}
             Part::Last => return Ok(found),
             Part::Refused => return Err(Errno::NOENT),
@@ -119,7 +119,7 @@ pub(crate) fn parse(mut bytes: &[u8], mut each: impl FnMut(BoundSocket)) -> Part
     Part::More
 }
 
-/// `struct unix_diag_msg` and its attributes: a socket that has a file and can be in somebody's hands.
+/// `struct unix_diag_msg` and its attributes: a socket that has a file, and so may be open.
 fn message(bytes: &[u8]) -> Option<BoundSocket> {
     let (head, mut rest) = bytes.split_first_chunk::<16>()?;
     let [kind, socket, ..] = words(head);

@@ -9,7 +9,9 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 use std::path::{Path, PathBuf};
 
-/// A directory of sysfs, held open: when the device goes, reading in it fails, whatever takes its name.
+/// An open directory of sysfs.
+///
+/// Once its device is gone, reads in it fail, even if another device has the name.
 #[derive(Debug)]
 pub struct SysfsDir {
     dir: OwnedFd,
@@ -31,17 +33,17 @@ impl SysfsDir {
         SysfsDir::open_at(&self.dir, name)
     }
 
-    /// An attribute as text.
+    /// Returns an attribute as text.
     pub fn text(&self, name: impl Arg) -> Option<String> {
         text_at(&self.dir, name)
     }
 
-    /// An attribute as a number.
+    /// Returns an attribute as a number.
     pub fn number(&self, name: impl Arg) -> Option<u64> {
         number_at(&self.dir, name)
     }
 
-    /// An attribute that says yes.
+    /// Returns true if the attribute is 1.
     pub fn flag(&self, name: impl Arg) -> bool {
         self.number(name) == Some(1)
     }
@@ -68,13 +70,13 @@ impl SysfsDir {
         self.number("size").map(|sectors| sectors.saturating_mul(512))
     }
 
-    /// The names in this directory, without `.` and `..`, sorted. Can be asked once: it reads on where
-    /// it stopped.
+    /// Returns the names in this directory, without `.` and `..`, sorted. Works once: the next call reads on from
+    /// the end.
     pub fn names(&self) -> Result<Vec<String>, Errno> {
         let mut names = Vec::new();
         // Room for a hundred entries in one call; a machine has few disks and a disk few partitions.
-        let mut room = [std::mem::MaybeUninit::uninit(); 4096];
-        let mut entries = RawDir::new(&self.dir, &mut room);
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut entries = RawDir::new(&self.dir, &mut buffer);
         while let Some(entry) = entries.next() {
             match entry?.file_name().to_str() {
                 Ok(name) if !name.starts_with('.') => names.push(name.to_string()),
@@ -109,7 +111,7 @@ impl BlockDevice {
         BlockDevice::of_link(link, "/sys/dev/block")
     }
 
-    /// Finds a block device by its name; names with a `/` have a `!` in sysfs.
+    /// Finds a block device by its name. sysfs has `!` for a `/` in a name.
     pub fn of_name(name: &str) -> Result<BlockDevice, Errno> {
         BlockDevice::of_link(
             format!("/sys/class/block/{}", name.replace('/', "!")),
@@ -156,7 +158,7 @@ impl BlockDevice {
         }
     }
 
-    /// How the drive is attached: the buses on its way are directories above it.
+    /// Returns the bus of the drive: the buses on its way are directories above it.
     pub fn bus(&self) -> Bus {
         let parts: Vec<&str> =
             self.disk_path.iter().filter_map(|part| part.to_str()).rev().collect();
@@ -185,16 +187,19 @@ impl BlockDevice {
         }
     }
 
-    /// Does the PCI device say that it can be unplugged (`removable`, Linux 5.14): Thunderbolt and
-    /// ExpressCard slots.
+    /// Returns true if the PCI device says that it can be unplugged (`removable`, Linux 5.14).
+    ///
+    /// Thunderbolt and ExpressCard slots do.
     pub fn pci_says_removable(&self) -> bool {
         self.disk_path.ancestors().take_while(|dir| dir.starts_with("/sys/devices")).any(|dir| {
             text_at(rustix::fs::CWD, dir.join("removable")).is_some_and(|t| t == "removable")
         })
     }
 
-    /// Is it on an eSATA connector: `PxCMD.ESP`, which counts only where the controller says `CAP.SXS`
-    /// (AHCI 1.3.1, 3.1.1 and 3.3.7; the kernel's `ahci_mark_external_port`). "Hot plug capable" alone
+    /// Returns true if it is on an eSATA connector.
+    ///
+    /// `PxCMD.ESP` counts only where the controller sets `CAP.SXS` (AHCI 1.3.1, 3.1.1 and 3.3.7; the kernel's
+    /// `ahci_mark_external_port`). "Hot plug capable" alone
     /// is said of many ports inside the case too.
     pub fn is_external_sata(&self) -> bool {
         let host = self.disk_path.ancestors().find(|dir| {

@@ -1,4 +1,4 @@
-//! What udev knows of a block device: its database in `/run/udev/data`, where it runs.
+//! udev's database of block devices in `/run/udev/data`, where udev runs.
 //!
 //! One line a property, `E:ID_FS_LABEL_ENC=…`; the `_ENC` values escape what is not a plain character
 //! as `\x20` (systemd, udev's `encode_devnode_name`).
@@ -6,7 +6,7 @@
 use crate::platform::linux::sys::content::Content;
 use crate::platform::linux::sys::pseudo_file::read_proc;
 
-/// What udev found on this volume when it looked last.
+/// Returns the content of this volume, as udev read it last.
 pub fn content(device: u64) -> Option<Content> {
     let path = format!("/run/udev/data/b{}:{}", device >> 32, device & 0xffff_ffff);
     parse(&read_proc(path).ok()?)

@@ -1,5 +1,5 @@
-//! Requests to a USB hub through `/dev/bus/usb` (`linux/usbdevice_fs.h`, USB 2.0 11.24.2): what is
-//! plugged into a port, and the port's power.
+//! Requests to a USB hub through `/dev/bus/usb` (`linux/usbdevice_fs.h`, USB 2.0 11.24.2): status and power of
+//! a port.
 
 use crate::platform::linux::sys::ioctl;
 use crate::platform::linux::sys::sysfs::SysfsDir;
@@ -41,14 +41,14 @@ pub fn open(hub: &SysfsDir) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Is something plugged into this port (`PORT_CONNECTION`, bit 0 of the status), by the hub's own word.
+/// Returns true if the hub says that a device is plugged in (`PORT_CONNECTION`, bit 0).
 pub fn is_connected(hub: impl AsFd, port: u16) -> Result<bool, Errno> {
     let mut status = [0; 4];
     control(hub, FROM_PORT, GET_STATUS, 0, port, &mut status)?;
     Ok(status[0] & 1 == 1)
 }
 
-/// Switches the port's power, as far as the hub can; one that cannot lets the port look empty meanwhile.
+/// Switches the port's power, if the hub can. A hub that cannot makes the port look empty.
 pub fn power(hub: impl AsFd, port: u16, on: bool) -> Result<(), Errno> {
     control(hub, TO_PORT, if on { SET_FEATURE } else { CLEAR_FEATURE }, PORT_POWER, port, &mut [])
 }

@@ -1,4 +1,4 @@
-//! How much of what was written the drive does not have yet.
+//! Number of bytes in the cache that are still to be written to the drive.
 //!
 //! The kernel counts dirty pages for each backing device, in `bdi/MAJ:MIN/stats` of debugfs (root, and
 //! only where debugfs is mounted). `/proc/meminfo` counts them for the whole machine: an upper bound,
@@ -6,14 +6,15 @@
 
 use crate::platform::linux::sys::pseudo_file::{read_path, read_proc};
 
-/// Bytes in the cache for the disk with this device number (partitions have none of their own), written
-/// or not yet begun. `None` where the kernel does not tell.
+/// Returns the bytes in the cache for this disk, if the kernel counts them.
+///
+/// They are being written, or not yet. Partitions have no count of their own.
 pub fn unwritten(disk: u64) -> Option<u64> {
     let path = format!("/sys/kernel/debug/bdi/{}:{}/stats", disk >> 32, disk & 0xffff_ffff);
     sum(&read_path(path).ok()?, &["BdiWriteback:", "BdiReclaimable:"])
 }
 
-/// Bytes in the cache of the whole machine.
+/// Returns the bytes in the cache of the whole machine.
 pub fn unwritten_anywhere() -> Option<u64> {
     sum(&read_proc("/proc/meminfo").ok()?, &["Dirty:", "Writeback:"])
 }

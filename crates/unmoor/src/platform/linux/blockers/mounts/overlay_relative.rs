@@ -6,7 +6,7 @@
 use crate::platform::linux::blockers::mounts::remote_fs;
 use crate::platform::linux::blockers::mounts::types::{DeviceIndex, DriveMount, Namespace};
 use crate::platform::linux::sys::mountinfo::{MountInfo, mount_of};
-use crate::platform::linux::sys::procfs::seen as stat_no_sync;
+use crate::platform::linux::sys::procfs::stat_no_sync;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use crate::platform::linux::sys::fdinfo::FdInfo;
 use crate::platform::linux::sys::kcmp::{Shared, kcmp};
 use crate::platform::linux::sys::maps::Mapping;
 use crate::platform::linux::sys::procfs::{
-    DirBuf, FileStat, ProcPath, Result, Task, dir_buf, is_denied, parse, seen as stat_no_sync,
+    DirBuf, FileStat, ProcPath, Result, Task, dir_buf, is_denied, parse, stat_no_sync,
 };
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::Errno;

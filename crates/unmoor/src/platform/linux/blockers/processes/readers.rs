@@ -1,11 +1,17 @@
 //! Processes that have the device open and are no blockers: readers, and servers of a mounted file system.
 
+use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::volume::VolumeKind;
+use crate::platform::linux::helper::Helper;
 use crate::platform::linux::sys::fuse::is_fuse;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
+use std::time::Duration;
+
+/// Timeout for the claim of the drive.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Removes the readers from the blockers and returns them.
 pub(crate) fn split_readers(drive: &Drive, blockers: &mut Vec<Blocker>) -> Vec<Blocker> {
@@ -45,6 +51,7 @@ fn is_claimed(drive: &Drive) -> bool {
     let own = drive.volumes.iter().any(|v| {
         !plain(v.kind) || !v.mounts.is_empty() || !v.swaps.is_empty() || !v.other_members.is_empty()
     });
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::EXCL;
-    !own && matches!(openat(CWD, &*drive.path, flags, Mode::empty()), Err(Errno::BUSY))
+    let (helper, flags) = (Helper::new(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::EXCL);
+    let open = |deadline: &mut Deadline<'_>| helper.open(&drive.path, flags, deadline);
+    !own && matches!(helper.within(CLAIM_TIMEOUT, open), Ok(Err(Errno::BUSY)))
 }

@@ -2,7 +2,7 @@
 
 use crate::platform::linux::inventory::superblock::{Bytes, Content, ReadAt, text, utf16};
 
-/// How much of a root directory is searched for its label: it is among the first entries.
+/// Number of bytes of a root directory that are searched for the label: it is among the first entries.
 const ROOT: usize = 64 * 1024;
 
 /// FAT12, FAT16, FAT32 (Microsoft, "FAT: General Overview of On-Disk Format" 1.03).

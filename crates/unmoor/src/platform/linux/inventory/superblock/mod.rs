@@ -1,4 +1,4 @@
-//! What is on a volume, and what it is called: read from the superblock itself.
+//! Type, label and UUID of a volume, read from its superblock.
 //!
 //! Where udev runs it has all this in its database, and that is asked first. It does not run in every
 //! container, rescue system or virtual machine, and `LABEL=` must work there too. (libblkid would do
@@ -23,7 +23,7 @@ const FAR: usize = 0x11000;
 
 /// Finds out what is on the volume; `None` for nothing, or nothing known.
 pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
-    let near: [fn(&Bytes) -> Option<Content>; 9] = [
+    let readers: [fn(&Bytes) -> Option<Content>; 9] = [
         magic::luks,
         magic::lvm,
         magic::raid,
@@ -35,14 +35,15 @@ pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
         fat::ntfs,
     ];
     let head = Bytes(volume.read_at(0, HEAD));
-    near.iter()
+    readers
+        .iter()
         .find_map(|read| read(&head))
         .or_else(|| fat::exfat(&head, volume))
         .or_else(|| fat::vfat(&head, volume))
         .or_else(|| probe_far(volume))
 }
 
-/// What has its superblock further in.
+/// Reads the file systems whose superblock lies further in.
 fn probe_far(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
     let bytes = Bytes(volume.read_at(0, FAR));
     magic::btrfs(&bytes)

@@ -25,8 +25,10 @@ fn date(digits: &[u8]) -> Option<String> {
     Some(format!("{}-{}", &digits[..4], pairs.join("-")))
 }
 
-/// UDF (ECMA-167, OSTA UDF 2.60): recognised by its NSR descriptor among those after sector 16, named by
-/// the logical volume descriptor.
+/// Reads UDF (ECMA-167, OSTA UDF 2.60).
+///
+/// It is recognised by its NSR descriptor among those after sector 16. The logical volume descriptor has its
+/// label.
 pub fn udf(b: &Bytes, volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
     let descriptor = |n: usize| b.get((16 + n) * SECTOR as usize + 1, 5);
     let is_udf = (0..8).filter_map(descriptor).any(|id| id == b"NSR02" || id == b"NSR03");
