@@ -31,8 +31,9 @@ and how to close it.";
 
 const AFTER_HELP: &str = "\
 TARGET is a drive (sdb, /dev/sdb, E:), a partition (/dev/sdb1), a mount point or any path below it
-(/media/stick), LABEL=Holiday, UUID=1234-ABCD, PARTLABEL=…, PARTUUID=…, or a simulated drive to try
-things out (sim:stick). It always means the whole drive.
+(/media/stick), a label (HOLIDAY), a model, a serial number, LABEL=…, UUID=…, PARTLABEL=…,
+PARTUUID=…, or a simulated drive to try things out (sim:stick). It always means the whole drive. A
+pattern ('HOLI*') or a name that fits several drives is refused with the list of them.
 
 Exit codes: 0 released, 1 failed or refused, 2 wrong usage, 3 in use, 4 no medium, 5 not permitted,
 6 no such target, 7 not supported by this drive, 130 interrupted.
@@ -72,7 +73,7 @@ Examples:
   unmoor eject --all-removable      every drive that can be taken out or unplugged
   unmoor eject --dry-run E:         print what would be done")]
 pub struct Eject {
-    /// Drives to release: sdb, /dev/sdb1, /media/stick, LABEL=Holiday, E:
+    /// Drives to release: sdb, /dev/sdb1, /media/stick, HOLIDAY, E:
     ///
     /// Several drives are released at the same time. An array or a volume group over several of them
     /// is taken down once, and either all of its drives are released or none.

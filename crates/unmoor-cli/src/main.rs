@@ -21,6 +21,7 @@ mod table;
 mod target_result;
 mod truncate;
 mod typo;
+mod working_directory;
 
 use args::Command;
 use commands::{attach, list, release, status, who};

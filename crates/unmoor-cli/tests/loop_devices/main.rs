@@ -10,6 +10,7 @@ mod image;
 mod kill;
 mod names;
 mod raw;
+mod targets;
 mod unprivileged;
 mod waiting;
 

@@ -1,15 +1,19 @@
 //! From what a user named to the one drive it means.
 
 use crate::deadline::{Cancel, Clock, Deadline};
-use crate::model::drive::Drive;
+use crate::model::drive::{Bus, Drive};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::target::Target;
+use crate::model::volume::Volume;
 use crate::platform::linux::inventory::describe::{Detail, drive};
+use crate::platform::linux::inventory::names;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::sys::errno;
-use crate::platform::linux::sys::mountinfo::mount_of;
+use crate::platform::linux::sys::mountinfo::{MountInfo, mount_of};
+use crate::platform::linux::sys::pseudo_file::read_proc;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
+use crate::platform::linux::sys::udev;
 use crate::platform::linux::{Linux, helper, tape_session};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
@@ -28,13 +32,28 @@ pub fn resolve(target: &Target) -> Result<Drive> {
     }
     let place = match target {
         Target::Path(path) => by_path(&machine, path)?,
-        Target::Label(label) => by_content(&machine, target, |v| v.label.as_ref() == Some(label))?,
+        Target::Label(label) => {
+            by_volume(&machine, target, Detail::Labels, |v| names::has_label(v, label))?
+                .ok_or_else(|| nothing(&target.to_string()))?
+        }
         // libblkid compares UUIDs without regard to case: a FAT serial number may be typed either way.
-        Target::Uuid(uuid) => by_content(&machine, target, |v| {
-            v.uuid.as_ref().is_some_and(|u| u.eq_ignore_ascii_case(uuid))
-        })?,
-        Target::PartLabel(label) => by_link(target, "by-partlabel", label)?,
-        Target::PartUuid(uuid) => by_link(target, "by-partuuid", &uuid.to_ascii_lowercase())?,
+        Target::Uuid(uuid) => {
+            let same = |own: &String| own.eq_ignore_ascii_case(uuid);
+            by_volume(&machine, target, Detail::Labels, |v| v.uuid.as_ref().is_some_and(same))?
+                .ok_or_else(|| nothing(&target.to_string()))?
+        }
+        Target::PartLabel(label) => {
+            let same = |own: String| own == *label;
+            let entry = |v: &Volume| udev::partition_entry(v.device).name;
+            by_volume(&machine, target, Detail::NoLabels, |v| entry(v).is_some_and(same))?
+                .map_or_else(|| by_link(target, "by-partlabel", label), Ok)?
+        }
+        Target::PartUuid(uuid) => {
+            let same = |own: String| own.eq_ignore_ascii_case(uuid);
+            let entry = |v: &Volume| udev::partition_entry(v.device).uuid;
+            by_volume(&machine, target, Detail::NoLabels, |v| entry(v).is_some_and(same))?
+                .map_or_else(|| by_link(target, "by-partuuid", &uuid.to_ascii_lowercase()), Ok)?
+        }
         Target::Port(_) => by_port(target)?,
         Target::Simulated(_) => return Err(nothing(&target.to_string())),
     };
@@ -77,11 +96,16 @@ pub fn list(all: bool) -> Result<Vec<Drive>> {
     // A drive that leaves meanwhile is left out.
     let drives = disks()?.into_iter().filter_map(|place| {
         let found = drive(&machine, &place, Detail::Labels).ok()?;
-        let empty_slot = matches!(place.bus(), crate::Bus::Virtual) && found.size.is_none();
-        (!empty_slot && (all || found.removable || found.hotplug)).then_some(found)
+        (!is_empty_slot(&place, &found) && (all || found.removable || found.hotplug))
+            .then_some(found)
     });
     let tapes = tape_session::all();
     Ok(drives.chain(tapes.iter().filter_map(|place| tape_session::drive(place).ok())).collect())
+}
+
+/// Returns true for a loop device without an image and the like.
+fn is_empty_slot(place: &BlockDevice, drive: &Drive) -> bool {
+    place.bus() == Bus::Virtual && drive.size.is_none()
 }
 
 /// The disks below `/sys/block` that are drives: mappings and arrays are volumes, and ram disks are
@@ -98,13 +122,43 @@ fn disks() -> Result<Vec<BlockDevice>> {
         .collect())
 }
 
+/// Returns the drive of a path or of a word. A word that is a file here and also names another drive is
+/// refused.
 fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
-    let shown = given.to_string_lossy();
     // `sdb` is the drive, whatever file of that name lies here; `./sdb` is the file.
     let plain = given.to_str().filter(|name| !name.contains('/'));
     if let Some(place) = plain.and_then(|name| BlockDevice::of_name(name).ok()) {
         return Ok(place);
     }
+    let here = at_path(machine, given);
+    match (here, by_word(machine, given)?) {
+        (Ok(file), Some((place, name))) if place.disk != file.disk => {
+            let file = format!("the file ./{} on {}", given.to_string_lossy(), file.disk);
+            Err(ambiguous(&given.to_string_lossy(), &[file, name]))
+        }
+        (Ok(place), _) | (Err(_), Some((place, _))) => Ok(place),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// Returns the drive that a word names otherwise than as a path, and what the word fits: a name below
+/// `/dev`, a label, a model, a serial number, a pattern.
+fn by_word(machine: &Snapshot, given: &OsStr) -> Result<Option<(BlockDevice, String)>> {
+    for path in names::below_dev(given) {
+        if let Ok(place) = at_path(machine, path.as_os_str()) {
+            return Ok(Some((place, path.display().to_string())));
+        }
+    }
+    // `.` and `..` are no words.
+    match given.to_str().filter(|word| !word.contains('/') && word.trim_matches('.') != "") {
+        Some(word) => by_drive(machine, word, Detail::Labels, |drive| names::fitting(drive, word)),
+        None => Ok(None),
+    }
+}
+
+/// Returns the drive of a path.
+fn at_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
+    let shown = given.to_string_lossy();
     // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
     // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
     let above = mount_of(&machine.mounts, Path::new(given));
@@ -114,7 +168,12 @@ fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
     }
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let stat = statx(found(given)?, c"", flags, wanted).map_err(|e| unreachable_path(e, given))?;
+    let stat = match names::own_descriptor(given) {
+        // The link of a descriptor leads to its file, past every directory.
+        Some(number) => statx(CWD, format!("/proc/self/fd/{number}"), flags, wanted),
+        None => statx(found(given)?, c"", flags, wanted),
+    };
+    let stat = stat.map_err(|e| unreachable_path(e, given))?;
     match u32::from(stat.stx_mode) & libc::S_IFMT {
         libc::S_IFBLK => {
             let device = u64::from(stat.stx_rdev_major) << 32 | u64::from(stat.stx_rdev_minor);
@@ -122,11 +181,16 @@ fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
                 Error::new(ErrorKind::NoSuchTarget, shown, "no drive is behind this device node")
             })
         }
-        libc::S_IFCHR => Err(Error::new(
-            ErrorKind::NotSupported,
-            shown,
-            "is a character device, and no drive that unmoor knows",
-        )),
+        libc::S_IFCHR => {
+            of_scsi_generic(stat.stx_rdev_major, stat.stx_rdev_minor).ok_or_else(|| {
+                let why = "is a character device, and no drive that unmoor knows";
+                Error::new(ErrorKind::NotSupported, shown, why)
+            })
+        }
+        libc::S_IFDIR if is_unmounted(machine, given, stat.stx_mnt_id) => {
+            Err(Error::new(ErrorKind::NoSuchTarget, shown, "nothing is mounted there")
+                .with_help("`unmoor list` shows the drives, and where they are mounted"))
+        }
         kind => {
             let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
             let image =
@@ -138,6 +202,26 @@ fn by_path(machine: &Snapshot, given: &OsStr) -> Result<BlockDevice> {
                 .map_err(|_| on_no_drive(machine, stat.stx_mnt_id, &shown))
         }
     }
+}
+
+/// Returns true if this directory of the root file system is a mount point with nothing mounted.
+fn is_unmounted(machine: &Snapshot, given: &OsStr, mount: u64) -> bool {
+    let root = |line: &&MountInfo| line.id == mount && line.path == Path::new("/");
+    let Ok(path) = std::path::absolute(given) else { return false };
+    machine.mounts.iter().any(|line| root(&line)) && {
+        let fstab = read_proc("/etc/fstab").unwrap_or_default();
+        names::is_mount_point_at_times(&path, &String::from_utf8_lossy(&fstab))
+    }
+}
+
+/// Major number of `/dev/sgN` (Documentation/admin-guide/devices.txt).
+const SCSI_GENERIC_MAJOR: u32 = 21;
+
+/// Returns the drive of a SCSI generic device: `/dev/sg2`.
+fn of_scsi_generic(major: u32, minor: u32) -> Option<BlockDevice> {
+    let device = SysfsDir::open(format!("/sys/dev/char/{major}:{minor}/device"));
+    let disks = device.ok().filter(|_| major == SCSI_GENERIC_MAJOR)?.names_in("block");
+    disks.iter().find_map(|name| BlockDevice::of_name(name).ok())
 }
 
 /// What is at this path, without opening it (`O_PATH`, which sets no automounter off either). The way
@@ -222,37 +306,55 @@ fn on_no_drive(machine: &Snapshot, mount: u64, given: &str) -> Error {
     .with_help("`unmoor list` shows what there is")
 }
 
-/// `LABEL=` and `UUID=`: every drive is looked at, because udev's link names only one of several.
-fn by_content(
+/// Returns the drive with such a volume, if there is one. Every drive is read, because a link made by udev
+/// names only one of several.
+fn by_volume(
     machine: &Snapshot,
     target: &Target,
-    wanted: impl Fn(&crate::Volume) -> bool,
-) -> Result<BlockDevice> {
+    detail: Detail,
+    wanted: impl Fn(&Volume) -> bool,
+) -> Result<Option<BlockDevice>> {
+    let found = by_drive(machine, &target.to_string(), detail, |drive| {
+        drive.volumes.iter().find(|v| wanted(v)).map(|volume| volume.name.clone())
+    })?;
+    Ok(found.map(|(place, _)| place))
+}
+
+/// Returns the only drive for which `wanted` gives a name, and that name.
+fn by_drive(
+    machine: &Snapshot,
+    given: &str,
+    detail: Detail,
+    wanted: impl Fn(&Drive) -> Option<String>,
+) -> Result<Option<(BlockDevice, String)>> {
     let mut found: Vec<(BlockDevice, String)> = Vec::new();
     for place in disks()? {
-        let Ok(drive) = drive(machine, &place, Detail::Labels) else { continue };
-        if let Some(volume) = drive.volumes.iter().find(|v| wanted(v)) {
-            found.push((place, volume.name.clone()));
+        let Ok(drive) = drive(machine, &place, detail) else { continue };
+        if !is_empty_slot(&place, &drive) {
+            found.extend(wanted(&drive).map(|name| (place, name)));
         }
     }
     // An image on a stick is met twice: as a drive of its own, and stacked on the stick.
-    let own: Vec<&(BlockDevice, String)> =
-        found.iter().filter(|(place, volume)| volume.starts_with(&place.disk)).collect();
-    let found: Vec<&(BlockDevice, String)> =
-        if own.is_empty() { found.iter().collect() } else { own };
-    match found[..] {
-        [] => Err(nothing(&target.to_string())),
-        [(place, _)] => Ok(place.clone()),
-        ref several => {
-            let names: Vec<&str> = several.iter().map(|(_, volume)| &**volume).collect();
-            Err(Error::new(
-                ErrorKind::InvalidTarget,
-                target.to_string(),
-                format!("names more than one volume: {}", names.join(", ")),
-            )
-            .with_help("name the drive itself"))
+    if found.iter().any(is_own) {
+        found.retain(is_own);
+    }
+    match &found[..] {
+        [] | [_] => Ok(found.pop()),
+        several => {
+            let names: Vec<String> = several.iter().map(|(_, name)| name.clone()).collect();
+            Err(ambiguous(given, &names))
         }
     }
+}
+
+/// Returns true if what was found is the disk itself or its partition.
+fn is_own((place, name): &(BlockDevice, String)) -> bool {
+    name.starts_with(&place.disk)
+}
+
+fn ambiguous(given: &str, names: &[String]) -> Error {
+    let why = format!("names more than one drive: {}", names.join(", "));
+    Error::new(ErrorKind::InvalidTarget, given, why).with_help("name the drive itself")
 }
 
 /// A name in the partition table: udev's links are the only directory of those.
