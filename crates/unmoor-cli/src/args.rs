@@ -2,7 +2,7 @@
 
 use crate::duration;
 use clap::builder::Resettable;
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ const AFTER_HELP: &str = "\
 TARGET is a drive (sdb, /dev/sdb, E:), a partition (/dev/sdb1), a mount point or any path below it
 (/media/stick), a label (HOLIDAY), a model, a serial number, LABEL=…, UUID=…, PARTLABEL=…,
 PARTUUID=…, or a simulated drive to try things out (sim:stick). It always means the whole drive. A
-pattern ('HOLI*') or a name that fits several drives is refused with the list of them.
+name or a pattern ('HOLI*') that fits several drives is refused, with the list of them.
 
 Exit codes: 0 released, 1 failed or refused, 2 wrong usage, 3 in use, 4 no medium, 5 not permitted,
 6 no such target, 7 not supported by this drive, 130 interrupted.
@@ -213,7 +213,15 @@ pub struct Attach {
 
 /// List removable drives and the volumes on them
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  unmoor list                                   all removable drives
+  unmoor list sdb                               one drive
+  unmoor list -b --no-headings -o name,size     for a script; see also --json")]
 pub struct List {
+    /// Drives to list [default: all removable drives]
+    #[arg(value_name = "TARGET", conflicts_with_all = ["all", "simulated"])]
+    pub targets: Vec<OsString>,
     /// Include built-in drives
     #[arg(long, short)]
     pub all: bool,
@@ -223,6 +231,67 @@ pub struct List {
     /// Print one JSON document instead of text
     #[arg(long, short)]
     pub json: bool,
+    #[command(flatten)]
+    pub layout: Layout,
+}
+
+/// Layout of a list.
+#[derive(Debug, Args)]
+pub struct Layout {
+    /// Print these columns, separated by commas
+    #[arg(
+        long,
+        short = 'o',
+        alias = "output",
+        value_name = "COLUMNS",
+        value_enum,
+        value_delimiter = ',',
+        ignore_case = true
+    )]
+    pub columns: Vec<Column>,
+    /// Do not print the line with the names of the columns
+    #[arg(long, alias = "noheadings")]
+    pub no_headings: bool,
+    /// Print sizes in bytes
+    #[arg(long, short)]
+    pub bytes: bool,
+}
+
+/// Column of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Column {
+    Name,
+    Path,
+    Size,
+    Type,
+    Bus,
+    Vendor,
+    Model,
+    Serial,
+    Port,
+    Label,
+    Uuid,
+    Fstype,
+    #[value(alias = "mountpoints")]
+    Mountpoint,
+    Unwritten,
+    State,
+    #[value(skip)]
+    ModelOrLabel,
+}
+
+impl Column {
+    /// Columns of a list without `-o`.
+    pub const DEFAULT: [Column; 5] =
+        [Column::Name, Column::Size, Column::Type, Column::ModelOrLabel, Column::State];
+
+    /// Returns the column's heading.
+    pub fn heading(self) -> String {
+        match self.to_possible_value() {
+            Some(value) => value.get_name().to_uppercase(),
+            None => "MODEL OR LABEL".into(),
+        }
+    }
 }
 
 /// Show drives in detail, and what `eject` would do
@@ -350,9 +419,11 @@ pub fn first_word(words: &[OsString]) -> Option<usize> {
 /// Returns true if this is an option whose value is the next word.
 fn takes_the_next(word: &[u8]) -> bool {
     match word {
-        b"--wait" | b"--timeout" | b"--grace" => true,
+        b"--wait" | b"--timeout" | b"--grace" | b"--columns" | b"--output" => true,
         // Of several in one word, the last may take one: `-jt 10s`, but not `-t10s`.
-        [b'-', rest @ .., b'w' | b't'] => !rest.iter().any(|c| matches!(c, b'-' | b'w' | b't')),
+        [b'-', rest @ .., b'w' | b't' | b'o'] => {
+            !rest.iter().any(|c| matches!(c, b'-' | b'w' | b't' | b'o'))
+        }
         _ => false,
     }
 }

@@ -77,7 +77,7 @@ fn carry_out(command: Command) -> Result<u8, Error> {
         Command::Flush(args) => release::flush(args),
         Command::Remount(args) => release::remount(args),
         Command::Attach(args) => attach::run(args),
-        Command::List(args) => Ok(list::run(args)),
+        Command::List(args) => list::run(args),
         Command::Status(args) => status::run(args),
         Command::Who(args) => who::run(args),
         Command::Demo(args) => demo::run(args),

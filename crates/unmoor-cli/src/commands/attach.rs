@@ -56,7 +56,7 @@ fn list(output: &args::Output) -> u8 {
 
 fn print(ports: &[Port], quiet: bool) {
     if ports.is_empty() && !quiet {
-        print_out(Style::Plain, "Nothing is plugged in that the system does not use.");
+        print_err(Style::Plain, "No device is plugged in that the system does not use.");
     }
     for port in ports {
         print_out(Style::Plain, &format!("{}  ({})", port.name, json::bus(port.bus)));

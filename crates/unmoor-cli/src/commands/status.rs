@@ -36,7 +36,7 @@ pub fn run(args: args::Status) -> Result<u8, Error> {
         ));
     }
     if results.is_empty() {
-        list::print(&[], false);
+        list::print_none(false);
     }
     for (index, result) in results.iter().enumerate() {
         if index > 0 {
