@@ -145,8 +145,8 @@ fn state(event: &Event) -> Option<String> {
             format!("writing, {} left", messages::size(*left))
         }
         Event::Waiting { error, remaining: left, .. } => {
-            let left = duration::words(*left);
-            format!("{}; waiting {left} more (Ctrl-C stops)", escape(&error.to_string()))
+            let waiting = duration::waiting(*left);
+            format!("{}; {waiting} (Ctrl-C stops)", escape(&error.to_string()))
         }
         _ => return None,
     })
