@@ -223,18 +223,18 @@ mod tests {
     #[test]
     fn nothing_to_write_is_not_worth_a_bar() {
         let mut progress = progress();
-        progress.on_event(&Event::Flushing { remaining: 0 });
+        progress.show_flush(0);
         assert!(progress.bar.is_none());
     }
 
     #[test]
     fn a_bar_goes_when_the_step_is_finished() {
         let mut progress = progress();
-        progress.on_event(&Event::Flushing { remaining: 5_000_000 });
+        progress.show_flush(5_000_000);
         assert!(progress.bar.is_some());
         progress.on_event(&Event::Started(Step::Verify));
         assert!(progress.bar.is_none());
-        progress.on_event(&Event::Flushing { remaining: 0 });
+        progress.show_flush(0);
         assert!(progress.bar.is_none());
     }
 }

@@ -169,7 +169,7 @@ impl Stick for Image {
 }
 
 /// Unmounts our file system. If an interrupted call still keeps it busy after 5 s, unmounts it lazily.
-fn take_down(place: &Path) {
+fn unmount(place: &Path) {
     for _ in 0..50 {
         if run("umount", &[place]).is_ok() {
             return;
@@ -187,7 +187,7 @@ impl Drop for Image {
         }
         for place in [self.verify_contents(), self.mount()] {
             if self.is_mounted(&place) {
-                take_down(&place);
+                unmount(&place);
             }
         }
         self.detach();

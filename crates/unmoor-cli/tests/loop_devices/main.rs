@@ -5,10 +5,10 @@
 #![cfg(target_os = "linux")]
 
 mod batch;
-mod crowd;
 mod image;
 mod kill;
 mod names;
+mod process_load;
 mod raw;
 mod targets;
 mod unprivileged;

@@ -1,16 +1,16 @@
 //! Words that people type for a drive.
 
-use crate::image::{Answer, Image, shell, unmoor};
+use crate::image::{Image, Run, shell, unmoor};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs the command in this directory, with this as its standard input.
-fn unmoor_at(dir: &Path, stdin: Stdio, words: &[&str]) -> Answer {
+fn unmoor_at(dir: &Path, stdin: Stdio, words: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unmoor"));
     let output = command.args(words).current_dir(dir).stdin(stdin).output().unwrap();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    Answer { code: output.status.code().unwrap_or(-1), text }
+    Run { code: output.status.code().unwrap_or(-1), text }
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn by_word(machine: &Snapshot, given: &OsStr) -> Result<Option<(BlockDevice, Str
         }
     }
     // `.` and `..` are no words.
-    match given.to_str().filter(|word| !word.contains('/') && word.trim_matches('.') != "") {
+    match given.to_str().filter(|word| !word.contains('/') && !word.trim_matches('.').is_empty()) {
         Some(word) => by_drive(machine, word, Detail::Labels, |drive| names::fitting(drive, word)),
         None => Ok(None),
     }
