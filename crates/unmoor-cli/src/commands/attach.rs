@@ -1,6 +1,7 @@
 //! `attach`: reattaches a powered-off drive, or lists the ports that have one.
 
-use super::{parse, print_document, run_each};
+use super::document::print_document;
+use super::{parse, run_each};
 use crate::args;
 use crate::command_kind::CommandKind;
 use crate::console::{Style, print_err, print_out};

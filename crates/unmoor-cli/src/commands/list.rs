@@ -1,6 +1,7 @@
 //! `list`: drives and their volumes, one line each.
 
-use super::{parse, print_document};
+use super::document::print_document;
+use super::parse;
 use crate::args::{self, Column};
 use crate::console::{self, Style, print_err, print_out};
 use crate::escape::escape_os;

@@ -1,6 +1,7 @@
 //! `status`: drives in detail, and what `eject` would do. Changes nothing.
 
-use super::{list, parse, print_document};
+use super::document::print_document;
+use super::{list, parse};
 use crate::args;
 use crate::command_kind::CommandKind;
 use crate::console::{Style, print_err, print_out};
