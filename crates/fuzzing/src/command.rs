@@ -11,11 +11,11 @@ use unicode_width::UnicodeWidthStr;
 
 /// The command's.
 pub const PARSERS: [Parser; 4] =
-    [("arguments", arguments), ("duration", duration), ("escape", escaping), ("table", table)];
+    [("arguments", arguments), ("duration", duration), ("escape", escape), ("table", table)];
 
 /// Text from a stranger on its way to a terminal: one line of it, without anything that a terminal
 /// would obey; escaping it again changes nothing.
-pub fn escaping(bytes: &[u8]) {
+pub fn escape(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let line = escape::escape(&text);
     assert!(is_harmless(&line));
@@ -63,13 +63,16 @@ pub fn arguments(bytes: &[u8]) {
     let given: Vec<OsString> =
         [&b"unmoor"[..]].into_iter().chain(bytes.split(|b| *b == 0)).map(os).collect();
     let ordered = with_command_first(given.clone());
-    // No word is lost, none made up but the command that was meant.
-    let mut left = ordered.clone();
-    for word in &given {
-        let at = left.iter().position(|w| w == word);
-        left.remove(at.expect("a word was lost"));
+    let asks = |word: &OsString| ["--version", "--help", "help"].iter().any(|ask| word == *ask);
+    if !ordered.get(1).is_some_and(asks) {
+        // No word is lost, and only the default command is added.
+        let mut left = ordered.clone();
+        for word in &given {
+            let at = left.iter().position(|w| w == word);
+            left.remove(at.expect("a word was lost"));
+        }
+        assert!(left.is_empty() || left == ["eject"], "{left:?} was made up");
     }
-    assert!(left.is_empty() || left == ["eject"], "{left:?} was made up");
     if let Err(error) = Cli::try_parse_from(ordered) {
         for line in error.render().to_string().lines() {
             assert!(is_harmless(&escape::escape(line)));

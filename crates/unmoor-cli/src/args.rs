@@ -2,7 +2,7 @@
 
 use crate::duration;
 use clap::builder::Resettable;
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -20,6 +20,27 @@ use std::time::Duration;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Use colors: auto, always or never [default: auto]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub color: Color,
+}
+
+/// Use of colors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless the environment says otherwise.
+    #[default]
+    Auto,
+    Always,
+    Never,
 }
 
 const ABOUT: &str = "\
@@ -31,8 +52,9 @@ and how to close it.";
 
 const AFTER_HELP: &str = "\
 TARGET is a drive (sdb, /dev/sdb, E:), a partition (/dev/sdb1), a mount point or any path below it
-(/media/stick), LABEL=Holiday, UUID=1234-ABCD, PARTLABEL=…, PARTUUID=…, or a simulated drive to try
-things out (sim:stick). It always means the whole drive.
+(/media/stick), a label (HOLIDAY), a model, a serial number, LABEL=…, UUID=…, PARTLABEL=…,
+PARTUUID=…, or a simulated drive to try things out (sim:stick). It always means the whole drive. A
+name or a pattern ('HOLI*') that fits several drives is refused, with the list of them.
 
 Exit codes: 0 released, 1 failed or refused, 2 wrong usage, 3 in use, 4 no medium, 5 not permitted,
 6 no such target, 7 not supported by this drive, 130 interrupted.
@@ -72,7 +94,7 @@ Examples:
   unmoor eject --all-removable      every drive that can be taken out or unplugged
   unmoor eject --dry-run E:         print what would be done")]
 pub struct Eject {
-    /// Drives to release: sdb, /dev/sdb1, /media/stick, LABEL=Holiday, E:
+    /// Drives to release: sdb, /dev/sdb1, /media/stick, HOLIDAY, E:
     ///
     /// Several drives are released at the same time. An array or a volume group over several of them
     /// is taken down once, and either all of its drives are released or none.
@@ -103,7 +125,7 @@ pub struct Eject {
     pub swapoff: bool,
     /// If the drive is in use, retry for this long [default: 0]
     ///
-    /// TIME is 10s, 2m or 500ms; a bare number is seconds. Even with 0, unmoor retries for a
+    /// TIME is 10s, 2m, 500ms or forever; a bare number is seconds. Even with 0, unmoor retries for a
     /// moment, because some programs scan every new drive.
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub wait: Option<Duration>,
@@ -138,7 +160,7 @@ pub struct Eject {
     /// Needs an administrator. `unmoor remount` brings them back.
     #[arg(long, hide = cfg!(not(windows)))]
     pub offline: bool,
-    /// Do not verify that the drive did what it was told
+    /// Do not verify that the drive executed the command
     #[arg(long)]
     pub no_verify: bool,
     /// Print what would be done, and change nothing
@@ -212,7 +234,15 @@ pub struct Attach {
 
 /// List removable drives and the volumes on them
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  unmoor list                                   all removable drives
+  unmoor list sdb                               one drive
+  unmoor list -b --no-headings -o name,size     for a script; see also --json")]
 pub struct List {
+    /// Drives to list [default: all removable drives]
+    #[arg(value_name = "TARGET", conflicts_with_all = ["all", "simulated"])]
+    pub targets: Vec<OsString>,
     /// Include built-in drives
     #[arg(long, short)]
     pub all: bool,
@@ -222,6 +252,67 @@ pub struct List {
     /// Print one JSON document instead of text
     #[arg(long, short)]
     pub json: bool,
+    #[command(flatten)]
+    pub layout: Layout,
+}
+
+/// Layout of a list.
+#[derive(Debug, Args)]
+pub struct Layout {
+    /// Print these columns, separated by commas
+    #[arg(
+        long,
+        short = 'o',
+        alias = "output",
+        value_name = "COLUMNS",
+        value_enum,
+        value_delimiter = ',',
+        ignore_case = true
+    )]
+    pub columns: Vec<Column>,
+    /// Do not print the line with the names of the columns
+    #[arg(long, alias = "noheadings")]
+    pub no_headings: bool,
+    /// Print sizes in bytes
+    #[arg(long, short)]
+    pub bytes: bool,
+}
+
+/// Column of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Column {
+    Name,
+    Path,
+    Size,
+    Type,
+    Bus,
+    Vendor,
+    Model,
+    Serial,
+    Port,
+    Label,
+    Uuid,
+    Fstype,
+    #[value(alias = "mountpoints")]
+    Mountpoint,
+    Unwritten,
+    State,
+    #[value(skip)]
+    ModelOrLabel,
+}
+
+impl Column {
+    /// Columns of a list without `-o`.
+    pub const DEFAULT: [Column; 5] =
+        [Column::Name, Column::Size, Column::Type, Column::ModelOrLabel, Column::State];
+
+    /// Returns the column's heading.
+    pub fn heading(self) -> String {
+        match self.to_possible_value() {
+            Some(value) => value.get_name().to_uppercase(),
+            None => "MODEL OR LABEL".into(),
+        }
+    }
 }
 
 /// Show drives in detail, and what `eject` would do
@@ -293,14 +384,14 @@ fn summary(option: &Arg) -> Arg {
 }
 
 /// Parses the command line, the program's name first.
-pub fn parse(words: Vec<OsString>) -> Result<Command, clap::Error> {
+pub fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
     let first = first_word(&words).map(|at| words[at].clone());
     let matches: ArgMatches = cli().try_get_matches_from(with_command_first(words))?;
-    let mut command = Cli::from_arg_matches(&matches)?.command;
-    if let Command::Eject(eject) = &mut command {
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let Command::Eject(eject) = &mut cli.command {
         eject.first_word = first.filter(|word| !COMMANDS.iter().any(|command| word == *command));
     }
-    Ok(command)
+    Ok(cli)
 }
 
 /// Returns the words that are neither options nor their values.
@@ -314,44 +405,73 @@ pub fn targets(words: &[OsString]) -> Vec<OsString> {
 }
 
 /// Moves the command to the front: `unmoor sdb` becomes `unmoor eject sdb`, and `unmoor --json list`
-/// becomes `unmoor list --json`.
+/// becomes `unmoor list --json`. A request for version or help becomes one that clap knows.
 pub fn with_command_first(mut words: Vec<OsString>) -> Vec<OsString> {
     let is = |w: &OsString, all: &[&str]| all.iter().any(|c| w.as_os_str() == *c);
     let Some(first) = words.get(1) else { return words };
-    if is(first, &["-h", "--help", "-V", "--version"]) {
+    if is(first, &["-h", "--help"]) {
         return words;
     }
-    match first_word(&words) {
+    let at = first_word(&words);
+    let asked = |at: usize| is(&words[at], &["-V", "--version"]);
+    if at.is_some_and(|at| words[at] == "version") || own_words(&words).any(asked) {
+        return vec![words.swap_remove(0), "--version".into()];
+    }
+    match at {
+        Some(at) if words[at] == "help" => help(words, at),
         Some(at) if is(&words[at], &COMMANDS) => {
             let command = words.remove(at);
             words.insert(1, command);
+            words
         }
-        _ => words.insert(1, "eject".into()),
+        _ => {
+            words.insert(1, "eject".into());
+            words
+        }
+    }
+}
+
+/// Returns `help COMMAND`, or `--help` without a command.
+fn help(mut words: Vec<OsString>, at: usize) -> Vec<OsString> {
+    words.remove(at);
+    words.retain(|word| word != "-h" && word != "--help");
+    match words.get(1) {
+        Some(command) if command != "help" => words.insert(1, "help".into()),
+        _ => {
+            words.truncate(1);
+            words.push("--help".into());
+        }
     }
     words
+}
+
+/// Returns the indices of the words before `--`, without the program's name and the values of options.
+fn own_words(words: &[OsString]) -> impl Iterator<Item = usize> {
+    let mut at = 1;
+    std::iter::from_fn(move || {
+        let word =
+            words.get(at).map(|word| word.as_encoded_bytes()).filter(|word| *word != b"--")?;
+        let own = at;
+        at += if takes_the_next(word) { 2 } else { 1 };
+        Some(own)
+    })
 }
 
 /// Returns the index of the first word that is neither an option nor its value: a command or a target.
 /// After `--` every word is a target.
 pub fn first_word(words: &[OsString]) -> Option<usize> {
-    let mut at = 1;
-    while let Some(word) = words.get(at).map(|word| word.as_encoded_bytes()) {
-        match word {
-            b"--" => return None,
-            word if takes_the_next(word) => at += 2,
-            [b'-', _, ..] => at += 1,
-            _ => return Some(at),
-        }
-    }
-    None
+    let is_option = |at: usize| matches!(words[at].as_encoded_bytes(), [b'-', _, ..]);
+    own_words(words).find(|at| !is_option(*at))
 }
 
 /// Returns true if this is an option whose value is the next word.
 fn takes_the_next(word: &[u8]) -> bool {
     match word {
-        b"--wait" | b"--timeout" | b"--grace" => true,
+        b"--wait" | b"--timeout" | b"--grace" | b"--columns" | b"--output" | b"--color" => true,
         // Of several in one word, the last may take one: `-jt 10s`, but not `-t10s`.
-        [b'-', rest @ .., b'w' | b't'] => !rest.iter().any(|c| matches!(c, b'-' | b'w' | b't')),
+        [b'-', rest @ .., b'w' | b't' | b'o'] => {
+            !rest.iter().any(|c| matches!(c, b'-' | b'w' | b't' | b'o'))
+        }
         _ => false,
     }
 }
@@ -390,7 +510,8 @@ mod tests {
 
     #[test]
     fn every_option_that_takes_the_next_word_is_known() {
-        for command in Cli::command().get_subcommands() {
+        let top = Cli::command();
+        for command in top.get_subcommands().chain([&top]) {
             for option in command.get_arguments().filter(|a| a.get_action().takes_values()) {
                 let long = option.get_long().map(|long| format!("--{long}"));
                 let short = option.get_short().map(|short| format!("-{short}"));

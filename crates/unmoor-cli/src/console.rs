@@ -2,8 +2,10 @@
 //!
 //! Asks nothing about the terminal before a line needs a colour or a width.
 
+use crate::args::Color;
 use crate::escape::escape;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 /// Kind of line, which decides its colour on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,34 +18,61 @@ pub enum Style {
     Strong,
 }
 
-/// Prints one line on standard output.
+/// Use of colors, set once the command line is parsed.
+static COLOR: OnceLock<Color> = OnceLock::new();
+
+/// First error of writing to standard output.
+static WRITE_ERROR: OnceLock<io::Error> = OnceLock::new();
+
+/// Sets the use of colors.
+pub fn set_color(color: Color) {
+    _ = COLOR.set(color);
+}
+
+/// Returns the first error of writing to standard output.
+pub fn write_error() -> Option<&'static io::Error> {
+    WRITE_ERROR.get()
+}
+
+/// Prints one line on standard output. An error is kept for [`write_error`].
 pub fn print_out(style: Style, line: &str) {
     let mut out = io::stdout().lock();
-    let line =
-        styled(style, line, style != Style::Plain && out.is_terminal(), console::Style::for_stdout);
-    // A closed pipe (`unmoor list | head -1`) is no reason to stop or panic.
-    _ = out.write_all(line.as_bytes());
+    let line = styled(style, line, out.is_terminal());
+    match out.write_all(line.as_bytes()) {
+        // A closed pipe (`unmoor list | head -1`) is no reason to stop or panic.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => _ = WRITE_ERROR.set(error),
+        _ => {}
+    }
 }
 
 /// Prints one line on standard error.
 pub fn print_err(style: Style, line: &str) {
     let mut err = io::stderr().lock();
-    let line =
-        styled(style, line, style != Style::Plain && err.is_terminal(), console::Style::for_stderr);
+    let line = styled(style, line, err.is_terminal());
     _ = err.write_all(line.as_bytes());
 }
 
 /// Returns the line with its colours and newline, to be written in one piece.
-fn styled(
-    style: Style,
-    line: &str,
-    terminal: bool,
-    on: fn(console::Style) -> console::Style,
-) -> String {
+fn styled(style: Style, line: &str, terminal: bool) -> String {
     let line = escape(line);
-    match terminal && style != Style::Plain {
-        true => format!("{}\n", on(terminal_style(style)).apply_to(line)),
+    match style != Style::Plain && uses_color(terminal) {
+        true => format!("{}\n", terminal_style(style).force_styling(true).apply_to(line)),
         false => format!("{line}\n"),
+    }
+}
+
+/// Returns true if lines are coloured: by `--color`, else on a terminal that can, unless `NO_COLOR` is
+/// set and not empty (no-color.org).
+fn uses_color(terminal: bool) -> bool {
+    match COLOR.get().copied().unwrap_or_default() {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            terminal
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+                && (cfg!(unix) || console::Term::stdout().features().colors_supported())
+        }
     }
 }
 

@@ -8,6 +8,9 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Parses a length of time.
 pub fn parse(given: &str) -> Result<Duration, String> {
     let mut rest = given.trim();
+    if ["forever", "inf", "infinite", "infinity"].contains(&rest) {
+        return Ok(LONGEST);
+    }
     if rest.is_empty() {
         return Err(HOW.into());
     }
@@ -28,7 +31,16 @@ pub fn parse(given: &str) -> Result<Duration, String> {
     }
 }
 
-const HOW: &str = "a time looks like 10s, 2m, 1m30s or 500ms; a bare number is seconds";
+const HOW: &str = "a time looks like 10s, 2m, 1m30s, 500ms or forever; a bare number is seconds";
+
+/// Describes a wait of at most this long: `waiting up to 10.0 s`.
+pub fn waiting(time: Duration) -> String {
+    // What is left of `forever`.
+    match time > LONGEST / 2 {
+        true => "waiting".into(),
+        false => format!("waiting up to {}", words(time)),
+    }
+}
 
 fn seconds_of(unit: &str) -> Option<f64> {
     Some(match unit {
@@ -77,7 +89,8 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for bad in ["", " ", "s", "10x", "-5s", "1e9", "10 20", "1..5s", "..", "1m30", "NaN", "inf"]
+        for bad in
+            ["", " ", "s", "10x", "-5s", "1e9", "10 20", "1..5s", "..", "1m30", "NaN", "infx"]
         {
             assert!(parse(bad).is_err(), "{bad}");
         }

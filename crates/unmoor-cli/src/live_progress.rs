@@ -49,7 +49,7 @@ impl LiveProgress {
     pub fn on_event(&mut self, target: usize, event: &Event) {
         match self {
             LiveProgress::Plain(all) => all[target].on_event(event),
-            LiveProgress::Lines(live) => live.hear(target, event),
+            LiveProgress::Lines(live) => live.on_event(target, event),
         }
     }
 
@@ -60,7 +60,7 @@ impl LiveProgress {
                 all[target].clear();
                 print();
             }
-            LiveProgress::Lines(live) => live.over(target, print),
+            LiveProgress::Lines(live) => live.finish(target, print),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Live {
         Live { all, lines, verbose, since: Instant::now(), drawn: false }
     }
 
-    fn hear(&mut self, target: usize, event: &Event) {
+    fn on_event(&mut self, target: usize, event: &Event) {
         if !self.drawn && self.since.elapsed() >= REDRAW_INTERVAL {
             self.drawn = true;
             self.all.set_draw_target(ProgressDrawTarget::stderr());
@@ -117,7 +117,7 @@ impl Live {
         }
     }
 
-    fn over(&mut self, target: usize, print: impl FnOnce()) {
+    fn finish(&mut self, target: usize, print: impl FnOnce()) {
         let bar = &self.lines[target].bar;
         bar.finish_and_clear();
         self.all.remove(bar);
@@ -145,8 +145,8 @@ fn state(event: &Event) -> Option<String> {
             format!("writing, {} left", messages::size(*left))
         }
         Event::Waiting { error, remaining: left, .. } => {
-            let left = duration::words(*left);
-            format!("{}; waiting {left} more (Ctrl-C stops)", escape(&error.to_string()))
+            let waiting = duration::waiting(*left);
+            format!("{}; {waiting} (Ctrl-C stops)", escape(&error.to_string()))
         }
         _ => return None,
     })

@@ -21,6 +21,7 @@ mod table;
 mod target_result;
 mod truncate;
 mod typo;
+mod working_directory;
 
 use args::Command;
 use commands::{attach, list, release, status, who};
@@ -31,7 +32,11 @@ use unmoor::{Error, ErrorKind};
 
 fn main() -> ExitCode {
     // The panic message is on standard error, and every lock was released while unwinding.
-    let code = std::panic::catch_unwind(run).unwrap_or(Outcome::Failed.exit_code());
+    let mut code = std::panic::catch_unwind(run).unwrap_or(Outcome::Failed.exit_code());
+    if let Some(error) = console::write_error() {
+        print_err(Style::Bad, &format!("unmoor: write error: {error}"));
+        code = Outcome::worst([code, Outcome::Failed.exit_code()]);
+    }
     ExitCode::from(code)
 }
 
@@ -41,11 +46,12 @@ fn run() -> u8 {
         let targets = args::targets(&words);
         return commands::refuse_word(&unknown, &targets[1..]);
     }
-    let command = match args::parse(words) {
-        Ok(command) => command,
+    let cli = match args::parse(words) {
+        Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    match carry_out(command) {
+    console::set_color(cli.color);
+    match carry_out(cli.command) {
         Ok(code) => code,
         Err(error) => {
             print_err(Style::Bad, &format!("unmoor: {}", messages::failure(None, &error)));
@@ -76,7 +82,7 @@ fn carry_out(command: Command) -> Result<u8, Error> {
         Command::Flush(args) => release::flush(args),
         Command::Remount(args) => release::remount(args),
         Command::Attach(args) => attach::run(args),
-        Command::List(args) => Ok(list::run(args)),
+        Command::List(args) => list::run(args),
         Command::Status(args) => status::run(args),
         Command::Who(args) => who::run(args),
         Command::Demo(args) => demo::run(args),

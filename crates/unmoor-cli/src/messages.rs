@@ -69,13 +69,13 @@ pub fn message(command: CommandKind, report: &Report) -> String {
 
 /// Returns one sentence about an error. The drive's description replaces its bare name.
 pub fn failure(drive: Option<&Drive>, error: &Error) -> String {
-    let Some(drive) = drive else { return sentence(error.to_string()) };
+    let Some(drive) = drive else { return with_full_stop(error.to_string()) };
     let named = describe(drive);
     let text = match error.subject() {
         about if about.is_empty() || about == drive.name => subject(&named, error.detail()),
         _ => subject(&named, &error.to_string()),
     };
-    sentence(match (error.kind(), error.step()) {
+    with_full_stop(match (error.kind(), error.step()) {
         (ErrorKind::Busy | ErrorKind::NotExclusive, Some(Step::Lock)) => {
             format!("{text}; nothing was dismounted")
         }
@@ -90,7 +90,7 @@ fn subject(named: &str, said: &str) -> String {
     format!("{named}{colon} {said}")
 }
 
-fn sentence(text: String) -> String {
+fn with_full_stop(text: String) -> String {
     if text.ends_with(['.', '!', '?']) { text } else { text + "." }
 }
 

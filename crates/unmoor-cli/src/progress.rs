@@ -101,6 +101,10 @@ impl Progress {
 
     fn show_flush(&mut self, left: u64) {
         self.whole = self.whole.max(left);
+        // Other waits report that nothing is left to write.
+        if self.whole == 0 || (left == 0 && self.bar.is_none()) {
+            return;
+        }
         let since = *self.since.get_or_insert_with(Instant::now);
         if since.elapsed() < REDRAW_INTERVAL || !self.is_watched() {
             return;
@@ -118,13 +122,13 @@ impl Progress {
         if self.quiet || !self.tell_waiting {
             return;
         }
-        let (why, left) = (error.to_string(), duration::words(left));
+        let (why, waiting) = (error.to_string(), duration::waiting(left));
         if self.is_watched() && !self.waits_plainly {
             let bar = self.bar.get_or_insert_with(wait_line);
-            bar.set_message(format!("{}; waiting {left} more (Ctrl-C stops)", escape(&why)));
+            bar.set_message(format!("{}; {waiting} (Ctrl-C stops)", escape(&why)));
             bar.tick();
         } else if !self.waiting {
-            print_err(Style::Plain, &format!("{why}; waiting up to {left}"));
+            print_err(Style::Plain, &format!("{why}; {waiting}"));
         }
         self.waiting = true;
         if let Some(scan) = error.scan() {
@@ -200,5 +204,37 @@ fn drawn(whole: u64, style: ProgressStyle, name: &str) -> ProgressBar {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a terminal, flushing for longer than a bar waits.
+    fn progress() -> Progress {
+        let output = Output { json: false, verbose: false, quiet: false };
+        let mut progress = Progress::new(OsStr::new("sdb"), &output, Duration::ZERO);
+        progress.watched = OnceCell::from(true);
+        progress.since = Some(Instant::now() - REDRAW_INTERVAL);
+        progress
+    }
+
+    #[test]
+    fn nothing_to_write_is_not_worth_a_bar() {
+        let mut progress = progress();
+        progress.show_flush(0);
+        assert!(progress.bar.is_none());
+    }
+
+    #[test]
+    fn a_bar_goes_when_the_step_is_finished() {
+        let mut progress = progress();
+        progress.show_flush(5_000_000);
+        assert!(progress.bar.is_some());
+        progress.on_event(&Event::Started(Step::Verify));
+        assert!(progress.bar.is_none());
+        progress.show_flush(0);
+        assert!(progress.bar.is_none());
     }
 }

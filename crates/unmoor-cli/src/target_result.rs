@@ -13,7 +13,7 @@ pub struct TargetResult {
     pub outcome: Outcome,
     /// One sentence.
     pub message: String,
-    /// What to do next.
+    /// Next step for the user.
     pub help: Option<String>,
     /// Drive as it was before.
     pub drive: Option<Drive>,

@@ -1,4 +1,4 @@
-//! The demonstration tells its story to the end, and takes away what it made, whatever happens.
+//! The demonstration runs to its end, and removes everything it made, whatever happens.
 
 mod common;
 

@@ -103,13 +103,11 @@ fn what_is_in_use_stays_mounted_and_is_released_afterwards() {
     assert!(!stick.is_mounted());
 }
 
-#[test]
-fn ctrl_c_ends_the_waiting_and_leaves_everything_as_it_was() {
-    let Some(stick) = Stick::mounted_on(b"wait") else { return };
-    let held = File::create(stick.place.join("letter.txt")).expect("it can be written");
-    let mut waiting = Command::new(env!("CARGO_BIN_EXE_unmoor"))
-        .args(["eject", "--wait", "1h"])
-        .arg(&stick.place)
+/// Starts this command, which waits for a drive in use, sends the signal, and returns the exit code and
+/// what it printed.
+fn signalled(command: &mut Command, signal: &str) -> (Option<i32>, String) {
+    let mut waiting = command
+        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -118,10 +116,34 @@ fn ctrl_c_ends_the_waiting_and_leaves_everything_as_it_was() {
     let mut told = String::new();
     while !told.contains("waiting up to") && lines.read_line(&mut told).expect("text") > 0 {}
     let pid = waiting.id().to_string();
-    tool("kill", &["-INT".as_ref(), pid.as_ref()]).expect("it still waits");
+    tool("kill", &[signal.as_ref(), pid.as_ref()]).expect("it still waits");
     lines.read_to_string(&mut told).expect("text");
-    assert_eq!(waiting.wait().expect("it ends").code(), Some(130), "{told}");
-    assert!(told.contains("interrupted"), "{told}");
-    assert!(stick.is_mounted());
+    (waiting.wait().expect("it ends").code(), told)
+}
+
+#[test]
+fn every_signal_that_ends_a_program_ends_the_waiting_and_leaves_everything_as_it_was() {
+    let Some(stick) = Stick::mounted_on(b"wait") else { return };
+    let held = File::create(stick.place.join("letter.txt")).expect("it can be written");
+    for signal in ["-INT", "-TERM", "-HUP", "-QUIT"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unmoor"));
+        command.args(["eject", "--wait", "1h"]).arg(&stick.place);
+        let (code, told) = signalled(&mut command, signal);
+        assert_eq!(code, Some(130), "{signal}: {told}");
+        assert!(told.contains("interrupted"), "{signal}: {told}");
+        assert!(stick.is_mounted());
+    }
+    drop(held);
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let Some(stick) = Stick::mounted_on(b"nohup") else { return };
+    let held = File::create(stick.place.join("letter.txt")).expect("it can be written");
+    let mut command = Command::new("sh");
+    let script = "trap '' HUP; exec \"$0\" eject --wait 2s \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_unmoor")]).arg(&stick.place);
+    let (code, told) = signalled(&mut command, "-HUP");
+    assert_eq!(code, Some(3), "{told}");
     drop(held);
 }

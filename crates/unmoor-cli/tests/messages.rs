@@ -1,4 +1,4 @@
-//! What a person reads: what happened, to which drive, why, and what to do next.
+//! Messages say what happened, to which drive, why, and what to do next.
 
 mod common;
 
@@ -143,11 +143,7 @@ fn nothing_is_coloured_where_nobody_watches() {
 #[test]
 fn what_came_of_a_program_that_was_ended_is_said() {
     let run = line("--kill --yes sim:busy");
-    assert!(
-        run.code == 0 && run.out.contains("editor (pid 4312, somebody): exited"),
-        "{}",
-        run.out
-    );
+    assert!(run.code == 0 && run.out.contains("editor (pid 4312, user): exited"), "{}", run.out);
     assert!(line("sim:busy").err.contains("--kill to end the programs"));
     // Somebody who is no program is in the way.
     assert!(!line("sim:slow").err.contains("--kill"));

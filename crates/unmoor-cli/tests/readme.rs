@@ -1,4 +1,4 @@
-//! What README.md shows is what the command prints. After a change, write it anew with
+//! README.md shows the real output of the command. After a change, write it anew with
 //! `UNMOOR_WRITE_README=1 cargo test -p unmoor-cli --test readme`, and read the difference.
 #![cfg(target_os = "linux")] // Elsewhere the simulated drives are mounted elsewhere.
 

@@ -20,7 +20,8 @@ fn a_command_line_that_cannot_be_understood_is_two_and_prints_no_result() {
         "eject --kill sim:busy",
         "eject --yes sim:stick",
         "eject --grace 2s sim:stick",
-        "list everything",
+        "list --all sim:stick",
+        "list -o nonsense",
     ] {
         for words in [wrong.to_string(), format!("{wrong} --json")] {
             let run = line(&words);

@@ -64,7 +64,7 @@ impl MachineState {
                 pid,
                 name: name.into(),
                 command_line: vec![name.into()],
-                user: Some("somebody".into()),
+                user: Some("user".into()),
                 unit: None,
                 started: program.started,
             }),

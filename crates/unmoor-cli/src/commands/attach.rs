@@ -1,6 +1,7 @@
 //! `attach`: reattaches a powered-off drive, or lists the ports that have one.
 
-use super::{parse, print_document, run_each};
+use super::document::print_document;
+use super::{parse, run_each};
 use crate::args;
 use crate::command_kind::CommandKind;
 use crate::console::{Style, print_err, print_out};
@@ -56,7 +57,7 @@ fn list(output: &args::Output) -> u8 {
 
 fn print(ports: &[Port], quiet: bool) {
     if ports.is_empty() && !quiet {
-        print_out(Style::Plain, "Nothing is plugged in that the system does not use.");
+        print_err(Style::Plain, "No device is plugged in that the system does not use.");
     }
     for port in ports {
         print_out(Style::Plain, &format!("{}  ({})", port.name, json::bus(port.bus)));

@@ -7,9 +7,9 @@ use crate::command_kind::CommandKind;
 use crate::live_progress::LiveProgress;
 use crate::platforms::Platforms;
 use crate::target_result::TargetResult;
-use crate::typo;
+use crate::{typo, working_directory};
 use std::ffi::{OsStr, OsString};
-use unmoor::{BatchEvent, BatchItem, Error, ErrorKind, Operation, Options};
+use unmoor::{BatchEvent, BatchItem, Error, ErrorKind, Event, Operation, Options, Status, Step};
 
 /// Runs the operation on every target and prints the results; returns the worst exit code.
 pub fn run(
@@ -48,9 +48,15 @@ pub fn run(
     }
     let names = indices.iter().map(|index| &*targets[*index].0);
     let mut progress = LiveProgress::new(names, output, options);
-    let mut is_unknown = false;
+    let (mut is_unknown, mut resolved) = (false, 0);
     unmoor::run_batch(operation, &items, options, &mut |item, event| match event {
-        BatchEvent::Event(event) => progress.on_event(item, &event),
+        BatchEvent::Event(event) => {
+            resolved += usize::from(is_resolved(&event));
+            if resolved == items.len() {
+                working_directory::leave();
+            }
+            progress.on_event(item, &event);
+        }
         BatchEvent::Finished(report) => {
             let kind = report.error().map(Error::kind);
             is_unknown |= unknown.is_some() && item == 0 && kind == Some(ErrorKind::NoSuchTarget);
@@ -72,4 +78,9 @@ pub fn run(
     }
     let results: Vec<TargetResult> = results.into_iter().flatten().collect();
     Ok(finish(command, &results, skipped.as_deref(), output))
+}
+
+/// Returns true if the event says that a target is resolved. No drive is touched before all of them are.
+fn is_resolved(event: &Event) -> bool {
+    matches!(event, Event::Finished(step) if step.step == Step::Resolve && step.status == Status::Done)
 }

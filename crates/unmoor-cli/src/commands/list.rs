@@ -1,83 +1,159 @@
-//! `list`: the drives and their volumes, as a tree.
+//! `list`: drives and their volumes, one line each.
 
-use super::print_document;
+use super::document::print_document;
+use super::parse;
+use crate::args::{self, Column};
 use crate::console::{self, Style, print_err, print_out};
 use crate::escape::escape_os;
 use crate::outcome::Outcome;
+use crate::platforms::Platforms;
 use crate::table::Table;
-use crate::{args, json, messages};
+use crate::{json, messages};
 use unmoor::{Drive, DriveKind, Error, Medium, Volume, platform};
 use unmoor_simulated::Simulated;
 
-pub fn run(args: args::List) -> u8 {
-    let listed = match args.simulated {
-        true => unmoor::list(&Simulated::demo(), args.all),
-        false => platform::native().and_then(|platform| unmoor::list(&*platform, args.all)),
+pub fn run(args: args::List) -> Result<u8, Error> {
+    let (drives, errors) = match (args.targets.is_empty(), args.simulated) {
+        (false, _) => resolve(args.targets)?,
+        (true, true) => split(unmoor::list(&Simulated::demo(), args.all)),
+        (true, false) => {
+            split(platform::native().and_then(|platform| unmoor::list(&*platform, args.all)))
+        }
     };
-    let code = listed.as_ref().err().map_or(0, |e| Outcome::from(e).exit_code());
+    let code = Outcome::worst(errors.iter().map(|e| Outcome::from(e).exit_code()));
     if args.json {
-        let drives = listed.as_deref().unwrap_or_default();
-        return print_document(&json::of_drives(code, drives, listed.as_ref().err()), code);
+        return Ok(print_document(&json::of_drives(code, &drives, errors.first()), code));
     }
-    match listed {
-        Ok(drives) => print(&drives, args.all),
-        Err(error) => fail(&error),
+    errors.iter().for_each(print_error);
+    if !drives.is_empty() {
+        print(&drives, &args.layout);
+    } else if errors.is_empty() {
+        print_none(args.all);
     }
-    code
+    Ok(code)
 }
 
-fn fail(error: &Error) {
+fn resolve(targets: Vec<std::ffi::OsString>) -> Result<(Vec<Drive>, Vec<Error>), Error> {
+    let platforms = Platforms::default();
+    let (mut drives, mut errors) = (Vec::new(), Vec::new());
+    for (_, target) in parse(targets)? {
+        match platforms.of(&target).and_then(|platform| unmoor::resolve(platform, &target)) {
+            Ok(drive) => drives.push(drive),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((drives, errors))
+}
+
+fn split(listed: unmoor::Result<Vec<Drive>>) -> (Vec<Drive>, Vec<Error>) {
+    match listed {
+        Ok(drives) => (drives, Vec::new()),
+        Err(error) => (Vec::new(), vec![error]),
+    }
+}
+
+fn print_error(error: &Error) {
     print_err(Style::Bad, &messages::failure(None, error));
     if let Some(help) = error.help() {
         print_err(Style::Plain, &format!("  {help}"));
     }
 }
 
-/// Prints the tree.
-pub fn print(drives: &[Drive], all: bool) {
-    if drives.is_empty() {
-        let more = if all { "" } else { " `unmoor list --all` shows the built-in ones." };
-        return print_out(Style::Plain, &format!("There is no removable drive.{more}"));
+/// Says on standard error that there is no drive: standard output is for results.
+pub fn print_none(all: bool) {
+    let more = if all { "" } else { " `unmoor list --all` shows the built-in ones." };
+    print_err(Style::Plain, &format!("There is no removable drive.{more}"));
+}
+
+/// One line of the list: a drive, or a volume on it.
+struct Line<'d> {
+    drive: &'d Drive,
+    /// The line's own volume. For a drive, the volume that fills it.
+    volume: Option<&'d Volume>,
+    is_drive: bool,
+    name: String,
+}
+
+fn print(drives: &[Drive], layout: &args::Layout) {
+    let columns = match &layout.columns[..] {
+        [] => &Column::DEFAULT[..],
+        chosen => chosen,
+    };
+    let right = |column: &Column| matches!(column, Column::Size | Column::Unwritten);
+    let right: Vec<usize> = (0..columns.len()).filter(|at| right(&columns[*at])).collect();
+    let mut table = Table::new(&right);
+    if !layout.no_headings {
+        table.row(columns.iter().map(|column| column.heading()));
     }
-    let mut table = Table::new(&[1]);
-    table.row(["NAME", "SIZE", "TYPE", "MODEL OR LABEL", "STATE"].map(String::from));
-    let lines = console::has_lines();
-    for drive in drives {
-        add(drive, lines, &mut table);
+    // A tree is for people; a script gets plain names.
+    let branches = console::width().map(|_| console::has_lines());
+    for line in drives.iter().flat_map(|drive| lines(drive, branches)) {
+        table.row(columns.iter().map(|column| cell(*column, &line, layout.bytes)));
     }
-    let lines = table.lines(console::width());
-    for (index, line) in lines.iter().enumerate() {
-        print_out(if index == 0 { Style::Strong } else { Style::Plain }, line);
+    for (index, line) in table.lines(console::width()).iter().enumerate() {
+        let heading = index == 0 && !layout.no_headings;
+        print_out(if heading { Style::Strong } else { Style::Plain }, line);
     }
 }
 
-fn add(drive: &Drive, lines: bool, table: &mut Table) {
-    let size = drive.size.filter(|s| *s > 0).map(messages::size).unwrap_or_default();
-    let model = match &drive.backing_file {
-        Some(file) => escape_os(file),
-        None => messages::model(drive).unwrap_or_default(),
-    };
-    let mut state = state(drive);
-    // A file system directly on the drive is printed in the drive's line.
+/// Returns the lines of a drive: its own, and one per volume.
+fn lines(drive: &Drive, branches: Option<bool>) -> Vec<Line<'_>> {
+    // A file system directly on the drive is shown in the drive's line.
     let (whole, parts): (Vec<_>, Vec<_>) = drive.volumes.iter().partition(|v| v.name == drive.name);
-    state.extend(whole.iter().flat_map(|v| content(v)));
-    table.row([drive.name.clone(), size, kind(drive), model, state.join(", ")]);
+    let volume = whole.first().copied();
+    let mut lines = vec![Line { drive, volume, is_drive: true, name: drive.name.clone() }];
     for (index, volume) in parts.iter().enumerate() {
-        let branch = match (lines, index + 1 == parts.len()) {
-            (true, false) => "├─",
-            (true, true) => "└─",
-            (false, false) => "|-",
-            (false, true) => "`-",
+        let branch = match (branches, index + 1 == parts.len()) {
+            (None, _) => "",
+            (Some(true), false) => "├─ ",
+            (Some(true), true) => "└─ ",
+            (Some(false), false) => "|- ",
+            (Some(false), true) => "`- ",
         };
-        let deeper = if volume.parents.contains(&drive.name) { "" } else { "  " };
-        table.row([
-            format!("{deeper}{branch} {}", volume.name),
-            volume.size.map(messages::size).unwrap_or_default(),
-            volume.file_system.clone().unwrap_or_default(),
-            volume.label.clone().unwrap_or_default(),
-            attached(volume).join(", "),
-        ]);
+        let is_direct = branches.is_none() || volume.parents.contains(&drive.name);
+        let indent = if is_direct { "" } else { "  " };
+        let name = format!("{indent}{branch}{}", volume.name);
+        lines.push(Line { drive, volume: Some(volume), is_drive: false, name });
     }
+    lines
+}
+
+fn cell(column: Column, line: &Line<'_>, bytes: bool) -> String {
+    let Line { drive, volume, is_drive, .. } = *line;
+    let size = |size: u64| if bytes { size.to_string() } else { messages::size(size) };
+    let of_drive = |text: &Option<String>| text.clone().filter(|_| is_drive);
+    let text = match column {
+        Column::Name => Some(line.name.clone()),
+        Column::Path if is_drive => Some(escape_os(&drive.path)),
+        Column::Path => volume.map(|v| escape_os(&v.path)),
+        Column::Size if is_drive => drive.size.filter(|s| *s > 0).map(size),
+        Column::Size => volume.and_then(|v| v.size).map(size),
+        Column::Type if is_drive => Some(kind(drive)),
+        Column::Type | Column::Fstype => volume.and_then(|v| v.file_system.clone()),
+        Column::Bus => is_drive.then(|| json::bus_of(drive).to_string()),
+        Column::Vendor => of_drive(&drive.vendor),
+        Column::Model => of_drive(&drive.model),
+        Column::Serial => of_drive(&drive.serial),
+        Column::Port => of_drive(&drive.port),
+        Column::ModelOrLabel if is_drive => match &drive.backing_file {
+            Some(file) => Some(escape_os(file)),
+            None => messages::model(drive),
+        },
+        Column::ModelOrLabel | Column::Label => volume.and_then(|v| v.label.clone()),
+        Column::Uuid => volume.and_then(|v| v.uuid.clone()),
+        Column::Mountpoint => volume.map(|v| mount_points(v).join(", ")),
+        Column::Unwritten if is_drive => drive.unwritten().map(size),
+        Column::Unwritten => volume.and_then(|v| v.unwritten).map(size),
+        Column::State => {
+            let mut state = if is_drive { state(drive) } else { Vec::new() };
+            if is_drive {
+                state.extend(volume.iter().flat_map(|v| content(v)));
+            }
+            state.extend(volume.iter().flat_map(|v| mounts_and_cache(v, bytes)));
+            Some(state.join(", "))
+        }
+    };
+    text.unwrap_or_default()
 }
 
 /// Returns bus and kind: `usb disk`, `mmc card`, `loop`.
@@ -107,20 +183,24 @@ fn state(drive: &Drive) -> Vec<String> {
     state
 }
 
-/// Returns file system, label and mounts of a volume that fills its drive.
-fn content(volume: &Volume) -> Vec<String> {
-    let named = match (&volume.file_system, &volume.label) {
+/// Returns file system and label of a volume that fills its drive.
+fn content(volume: &Volume) -> Option<String> {
+    match (&volume.file_system, &volume.label) {
         (Some(fs), Some(label)) => Some(format!("{fs} \"{label}\"")),
         (fs, label) => fs.clone().or_else(|| label.clone()),
-    };
-    named.into_iter().chain(attached(volume)).collect()
+    }
+}
+
+fn mount_points(volume: &Volume) -> Vec<String> {
+    volume.mounts.iter().map(|m| escape_os(&m.path)).collect()
 }
 
 /// Returns the mount points and the number of unwritten bytes.
-fn attached(volume: &Volume) -> Vec<String> {
-    let mut parts: Vec<String> = volume.mounts.iter().map(|m| escape_os(&m.path)).collect();
-    if let Some(bytes) = volume.unwritten.filter(|b| *b > 0) {
-        parts.push(format!("{} unwritten", messages::size(bytes)));
+fn mounts_and_cache(volume: &Volume, bytes: bool) -> Vec<String> {
+    let mut parts = mount_points(volume);
+    if let Some(count) = volume.unwritten.filter(|b| *b > 0) {
+        let count = if bytes { format!("{count} B") } else { messages::size(count) };
+        parts.push(format!("{count} unwritten"));
     }
     parts
 }

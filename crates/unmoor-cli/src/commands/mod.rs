@@ -2,6 +2,7 @@
 
 pub mod attach;
 mod batch;
+mod document;
 pub mod list;
 pub mod release;
 mod removable;
@@ -15,10 +16,10 @@ use crate::outcome::{Outcome, WRONG_USAGE};
 use crate::target_result::TargetResult;
 use crate::typo::UnknownWord;
 use crate::{blockers, json, messages, steps};
+use document::print_document;
 use removable::Skipped;
 use std::env::consts::{ARCH, OS};
 use std::ffi::OsString;
-use std::io::Write;
 use unmoor::{Cancel, Error, ErrorKind, Status, Target};
 
 /// Parses the targets. A word that cannot be a target stops the command before anything is done, as any
@@ -133,16 +134,4 @@ pub fn lines(
         add(format!("  {help}"));
     }
     lines
-}
-
-/// Prints the document. Fails if it cannot be written, so that scripts never take silence for success.
-pub fn print_document(document: &str, code: u8) -> u8 {
-    let mut out = std::io::stdout().lock();
-    match writeln!(out, "{document}").and_then(|()| out.flush()) {
-        Ok(()) => code,
-        Err(error) => {
-            print_err(Style::Bad, &format!("the JSON document could not be written: {error}"));
-            Outcome::worst([code, Outcome::Failed.exit_code()])
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! `eject --all-removable`: selects the drives, with a reason for each one skipped.
 
-use super::print_document;
+use super::document::print_document;
 use crate::args::Output;
 use crate::console::{Style, print_err};
 use crate::outcome::Outcome;

@@ -1,6 +1,7 @@
 //! `status`: drives in detail, and what `eject` would do. Changes nothing.
 
-use super::{list, parse, print_document};
+use super::document::print_document;
+use super::{list, parse};
 use crate::args;
 use crate::command_kind::CommandKind;
 use crate::console::{Style, print_err, print_out};
@@ -36,7 +37,7 @@ pub fn run(args: args::Status) -> Result<u8, Error> {
         ));
     }
     if results.is_empty() {
-        list::print(&[], false);
+        list::print_none(false);
     }
     for (index, result) in results.iter().enumerate() {
         if index > 0 {

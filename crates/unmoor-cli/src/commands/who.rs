@@ -7,28 +7,38 @@ use crate::command_kind::CommandKind;
 use crate::outcome::Outcome;
 use crate::platforms::Platforms;
 use crate::target_result::TargetResult;
-use crate::{messages, signals};
+use crate::{messages, signals, working_directory};
 use std::ffi::OsString;
-use unmoor::{Blocker, BlockerKind, BlockerScan, Drive, Error, ErrorKind, Opened, Options, Target};
+use unmoor::platform::Platform;
+use unmoor::{Blocker, BlockerKind, BlockerScan, Drive, Error, ErrorKind, Opened, Options};
 
 pub fn run(args: args::Who) -> Result<u8, Error> {
     let targets = parse(args.targets)?;
     let platforms = Platforms::default();
     let options = Options { cancel: signals::cancel(), ..Options::default() };
-    Ok(run_each(CommandKind::Who, targets, &args.output, &options.cancel, |given, target| {
-        match search(&platforms, target, &options) {
+    let find = |target| {
+        let platform = platforms.of(target)?;
+        Ok((platform, unmoor::resolve(platform, target)?))
+    };
+    let drives: Vec<Result<Resolved<'_>, Error>> = targets.iter().map(|(_, t)| find(t)).collect();
+    working_directory::leave();
+    let mut drives = drives.into_iter();
+    Ok(run_each(CommandKind::Who, targets, &args.output, &options.cancel, |given, _| {
+        let drive = drives.next().expect("one for each target");
+        match drive.and_then(|(platform, drive)| search(platform, drive, &options)) {
             Ok((drive, scan, as_whom)) => result(given, drive, scan, as_whom),
             Err(error) => TargetResult::from_error(given, CommandKind::Who, None, error),
         }
     }))
 }
 
+type Resolved<'p> = (&'p dyn Platform, Drive);
+
 /// Drive, scan, and the account that could see more.
 type Scanned = (Drive, BlockerScan, Option<&'static str>);
 
-fn search(platforms: &Platforms, target: &Target, options: &Options) -> Result<Scanned, Error> {
-    let platform = platforms.of(target)?;
-    let mut opened = Opened::new(platform, target, options)?;
+fn search(platform: &dyn Platform, drive: Drive, options: &Options) -> Result<Scanned, Error> {
+    let mut opened = Opened::open(platform, drive, options)?;
     let scan = opened.blockers();
     // A drive that is never released, or is empty, is not reported as free.
     let planned = unmoor::plan(opened.drive(), options, |_| Vec::new());

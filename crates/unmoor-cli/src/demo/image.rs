@@ -2,8 +2,8 @@
 //!
 //! Everything made here is removed on drop: on errors, panics and Ctrl-C too. Nothing else is touched.
 
+use super::stick::{FILES, Stick, checksum_files, copied};
 use super::system::{exists, run, tool};
-use super::{FILES, Stick, checksum_files};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -124,7 +124,7 @@ impl Stick for Image {
         for (name, content) in (0..FILES).map(checksum_files) {
             fs::write(self.mount().join(name), content).map_err(|e| e.to_string())?;
         }
-        Ok(super::copied(self))
+        Ok(copied(self))
     }
 
     fn open_file(&mut self) -> Result<String, String> {
@@ -169,7 +169,7 @@ impl Stick for Image {
 }
 
 /// Unmounts our file system. If an interrupted call still keeps it busy after 5 s, unmounts it lazily.
-fn take_down(place: &Path) {
+fn unmount(place: &Path) {
     for _ in 0..50 {
         if run("umount", &[place]).is_ok() {
             return;
@@ -187,7 +187,7 @@ impl Drop for Image {
         }
         for place in [self.verify_contents(), self.mount()] {
             if self.is_mounted(&place) {
-                take_down(&place);
+                unmount(&place);
             }
         }
         self.detach();

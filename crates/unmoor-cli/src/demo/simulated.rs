@@ -1,6 +1,6 @@
 //! The demonstration's stick in memory, with a real clock.
 
-use super::{FILES, Stick, checksum_files};
+use super::stick::{FILES, Stick, checksum_files, copied};
 use std::ffi::OsString;
 use unmoor::DriveId;
 use unmoor::platform::Platform;
@@ -58,7 +58,7 @@ impl Stick for Memory {
             let file = self.write(COPY, &format!("/{name}"), &content)?;
             self.machine.close(file);
         }
-        Ok(super::copied(self))
+        Ok(copied(self))
     }
 
     fn open_file(&mut self) -> Result<String, String> {

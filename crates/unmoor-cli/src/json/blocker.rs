@@ -1,4 +1,4 @@
-//! What is in the way, in the JSON document.
+//! Blockers in the JSON document.
 
 use super::lossy::{bytes_of, plain};
 use super::names;

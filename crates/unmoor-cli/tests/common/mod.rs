@@ -4,14 +4,14 @@
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
-/// What one run printed, and how it ended.
+/// Output and exit code of one run.
 pub struct Run {
     pub code: i32,
     pub out: String,
     pub err: String,
 }
 
-/// Runs `unmoor` with these words; nobody watches, and nothing of the environment matters.
+/// Runs `unmoor` with these words, without a terminal.
 pub fn unmoor<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Run {
     let run = Command::new(env!("CARGO_BIN_EXE_unmoor"))
         .args(words)

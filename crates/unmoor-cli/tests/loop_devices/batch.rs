@@ -10,7 +10,7 @@ fn images(count: usize) -> Option<(Vec<Image>, impl Sized)> {
     Some((images, alone))
 }
 
-fn eject(images: &[&Image]) -> crate::image::Answer {
+fn eject(images: &[&Image]) -> crate::image::Run {
     let devices = images.iter().map(|image| &*image.device);
     unmoor(&["eject"].into_iter().chain(devices).collect::<Vec<_>>())
 }

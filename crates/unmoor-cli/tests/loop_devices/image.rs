@@ -1,4 +1,4 @@
-//! Image files on loop devices: made here, and taken away again whatever happens.
+//! Image files on loop devices, removed again whatever happens.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -95,7 +95,7 @@ impl Image {
         self.mount_at(&self.mount);
     }
 
-    /// How often the device is mounted, as the kernel tells.
+    /// Number of mounts of the device.
     pub fn mounts(&self) -> usize {
         // Once it is detached, the device is the next process's: so are the mounts.
         if !self.attached() {
@@ -107,7 +107,7 @@ impl Image {
         text.lines().filter(|line| line.starts_with(&format!("{} ", self.device))).count()
     }
 
-    /// Is the image attached to its device.
+    /// Returns true if the image is attached to its device.
     pub fn attached(&self) -> bool {
         is_attached(&self.device, &self.file())
     }
@@ -118,7 +118,7 @@ impl Image {
     }
 }
 
-/// Is this file behind this loop device.
+/// Returns true if this file is behind this loop device.
 pub fn is_attached(device: &str, file: &Path) -> bool {
     let name = device.trim_start_matches("/dev/");
     std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"))
@@ -184,8 +184,8 @@ pub fn shell(script: &str, argument: &Path) -> Running {
     Running(child)
 }
 
-/// What the command did.
-pub struct Answer {
+/// Exit code and output of the command.
+pub struct Run {
     /// Exit code.
     pub code: i32,
     /// Everything it printed.
@@ -199,15 +199,15 @@ pub fn unmoor_with<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Outpu
 }
 
 /// Runs the command.
-pub fn unmoor(arguments: &[&str]) -> Answer {
+pub fn unmoor(arguments: &[&str]) -> Run {
     answer(Command::new(env!("CARGO_BIN_EXE_unmoor")).args(arguments))
 }
 
 /// Runs this command and keeps what it prints.
-pub fn answer(command: &mut Command) -> Answer {
+pub fn answer(command: &mut Command) -> Run {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    Answer {
+    Run {
         code: output.status.code().unwrap_or(-1),
         text: String::from_utf8_lossy(&text).into_owned(),
     }

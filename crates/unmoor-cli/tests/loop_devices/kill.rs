@@ -1,6 +1,6 @@
 //! `--kill`: who is ended, who is not, and that the release goes on.
 
-use crate::image::{Answer, Image, answer, shell, unmoor};
+use crate::image::{Image, Run, answer, shell, unmoor};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ fn holder(image: &Image, first: &str) -> crate::image::Running {
     shell(&script, &image.mount)
 }
 
-fn target(answer: &Answer) -> Value {
+fn target(answer: &Run) -> Value {
     unmoor_contract::check(&answer.text, Some(answer.code)).expect("it keeps the contract");
     let document: Value = serde_json::from_str(&answer.text).unwrap();
     document["targets"][0].clone()

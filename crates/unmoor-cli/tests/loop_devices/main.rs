@@ -5,11 +5,12 @@
 #![cfg(target_os = "linux")]
 
 mod batch;
-mod crowd;
 mod image;
 mod kill;
 mod names;
+mod process_load;
 mod raw;
+mod targets;
 mod unprivileged;
 mod waiting;
 

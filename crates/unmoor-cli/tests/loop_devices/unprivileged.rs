@@ -1,12 +1,12 @@
-//! What a user learns who may not look into other people's processes.
+//! `who` for a user who may not inspect other users' processes.
 
 use crate::image::{Image, Running, answer, ran, shell};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// `nobody`, and no group.
-const NOBODY: [&str; 5] = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+/// User id 65534, and no group.
+const UNPRIVILEGED: [&str; 5] = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
 /// The command at a place that everybody may go to.
 fn program(image: &Image) -> PathBuf {
@@ -18,14 +18,14 @@ fn program(image: &Image) -> PathBuf {
     program
 }
 
-fn who(program: &Path, image: &Image, more: &[&str]) -> crate::image::Answer {
+fn who(program: &Path, image: &Image, more: &[&str]) -> crate::image::Run {
     let mut command = Command::new("setpriv");
-    answer(command.args(NOBODY).arg(program).args(["who", &image.device]).args(more))
+    answer(command.args(UNPRIVILEGED).arg(program).args(["who", &image.device]).args(more))
 }
 
 #[test]
 fn who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing() {
-    let Some(image) = Image::new("unmoor-nobody") else { return };
+    let Some(image) = Image::new("unmoor-other") else { return };
     let program = program(&image);
     let _hidden = shell("exec 9>\"$1\"; echo; exec sleep 600", &image.mount.join("root"));
     let answer = who(&program, &image, &[]);
@@ -50,7 +50,7 @@ fn who_may_not_look_sees_their_own_processes_and_is_told_that_there_may_be_more(
     let Some(image) = Image::new("unmoor-own") else { return };
     let program = program(&image);
     let mut own = Command::new("setpriv");
-    own.args(NOBODY).args(["sleep", "600"]).current_dir(&image.mount);
+    own.args(UNPRIVILEGED).args(["sleep", "600"]).current_dir(&image.mount);
     let own = Running(own.stdin(Stdio::null()).spawn().unwrap());
     // It is root's until it has become somebody else's.
     let status = format!("/proc/{}/status", own.0.id());

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use crate::stick_files::mount_both;
 use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
-use unmoor_rig::drives::{STICK, STICK2};
+use unmoor_rig::drives::{CD, STICK, STICK2};
 use unmoor_rig::media::{STICK_EXT4_UUID, STICK_VFAT_UUID};
 
 pub const TESTS: &[Test] = &[
@@ -29,6 +29,27 @@ pub const TESTS: &[Test] = &[
         drives: &[],
         machine: &STANDARD,
         run: unknown,
+    },
+    Test {
+        name: "target.words",
+        promise: "a label alone, a pattern, a name below /dev, a SCSI generic device: the drive; a name that fits two: exit 2",
+        drives: &[&STICK, &STICK2, &CD],
+        machine: &STANDARD,
+        run: spoken,
+    },
+    Test {
+        name: "target.clones",
+        promise: "two drives of one PARTUUID or PARTLABEL, as udev tells: exit 2, both named, none touched",
+        drives: &[&STICK, &STICK2],
+        machine: &STANDARD,
+        run: clones,
+    },
+    Test {
+        name: "target.wrong-words",
+        promise: "a verb of another program before a real CD and stick: exit 2, nothing moves",
+        drives: &[&STICK, &CD],
+        machine: &STANDARD,
+        run: wrong_words,
     },
     Test {
         name: "target.nested-mounts",
@@ -97,6 +118,87 @@ fn unknown(ctx: &mut TestContext) -> Result<()> {
         ensure!(document["targets"][0]["outcome"] == "no-such-target", "{document}");
     }
     Ok(())
+}
+
+fn spoken(ctx: &mut TestContext) -> Result<()> {
+    let (stick, second, cd) = (ctx.node(&STICK)?, ctx.node(&STICK2)?, ctx.node(&CD)?);
+    let name = stick.trim_start_matches("/dev/");
+    let generic = ctx.sh(&format!("ls /sys/block/{name}/device/scsi_generic"))?;
+    let generic = generic.trim();
+    ctx.sh(&format!("ln -sfn {cd} /dev/cdrom"))?;
+    for (target, node) in [
+        ("RIGEXT", &stick),
+        ("rigfat", &stick),
+        ("RIGTW*", &second),
+        ("LABEL=RIGT?O", &second),
+        ("cdrom", &cd),
+        (generic, &stick),
+        (&*format!("/dev/{generic}"), &stick),
+    ] {
+        expect_drive(ctx, target, node)?;
+    }
+    for target in ["RIG*", "LABEL=RIG*"] {
+        let document = ctx.unmoor_json(2, &["eject", target])?;
+        let message = document["targets"][0]["message"].as_str().unwrap_or_default();
+        for node in [&stick, &second] {
+            ensure!(message.contains(node.trim_start_matches("/dev/")), "{message}");
+        }
+    }
+    Ok(())
+}
+
+fn clones(ctx: &mut TestContext) -> Result<()> {
+    let parts = [ctx.partition(&STICK, 1)?, ctx.partition(&STICK2, 1)?];
+    for part in &parts {
+        ctx.sh(&format!(
+            "mkdir -p /run/udev/data && number=$(cat /sys/class/block/$(basename {part})/dev) && \
+             printf 'E:ID_PART_ENTRY_UUID=aa-01\\nE:ID_PART_ENTRY_NAME=twin\\n' > /run/udev/data/b$number"
+        ))?;
+    }
+    for target in ["PARTUUID=AA-01", "PARTLABEL=twin"] {
+        let document = ctx.unmoor_json(2, &["eject", target])?;
+        let message = document["targets"][0]["message"].as_str().unwrap_or_default();
+        for part in &parts {
+            ensure!(message.contains(part.trim_start_matches("/dev/")), "{message}");
+        }
+    }
+    let (stick, second) = (ctx.node(&STICK)?, ctx.node(&STICK2)?);
+    for part in [&stick, &second] {
+        ctx.sh(&format!("test -b {part}"))?;
+    }
+    let number = ctx.sh(&format!("cat /sys/class/block/$(basename {})/dev", parts[1]))?;
+    ctx.sh(&format!("rm /run/udev/data/b{}", number.trim()))?;
+    expect_drive(ctx, "PARTUUID=aa-01", &stick)
+}
+
+fn wrong_words(ctx: &mut TestContext) -> Result<()> {
+    let (stick, cd) = (ctx.node(&STICK)?, ctx.node(&CD)?);
+    let mark = ctx.machine.qmp.mark();
+    for verb in [
+        "info",
+        "show",
+        "check",
+        "verify",
+        "lsof",
+        "stop",
+        "power-off",
+        "kill",
+        "lock",
+        "close",
+        "free",
+        "down",
+        "release",
+        "detach",
+        "umount",
+        "unmountDisk",
+        "safely-remove",
+        "nosuchword",
+    ] {
+        ctx.unmoor(2, &[verb, &stick, &cd])?;
+    }
+    ctx.unmoor(6, &["eject", &stick, &cd, "/dev/sdzz"])?;
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.expect_untouched(mark, &CD)
 }
 
 fn nested(ctx: &mut TestContext) -> Result<()> {

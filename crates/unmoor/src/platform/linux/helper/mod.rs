@@ -33,9 +33,10 @@ use crate::platform::linux::helper::pool::Pool;
 use crate::platform::linux::helper::process::{CallOutcome, Process};
 use crate::platform::linux::helper::request::{DeviceCall, Request, Values};
 use crate::platform::linux::sys::clock::{MonotonicClock, within};
+use crate::platform::linux::sys::device_number;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -295,6 +296,26 @@ pub struct FileFacts {
     pub inode: u64,
     /// ID of the mount that it was reached through.
     pub mount: u64,
+}
+
+impl FileFacts {
+    /// Returns the facts of a descriptor of this program. The kernel has them without asking a server.
+    ///
+    /// # Errors
+    /// `EBADF` if it is not open.
+    pub fn of_descriptor(number: u32) -> std::result::Result<FileFacts, Errno> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
+        // The link of a descriptor leads to its file, past every directory.
+        let stat = statx(CWD, format!("/proc/self/fd/{number}"), flags, wanted)?;
+        Ok(FileFacts {
+            kind: FileType::from_raw_mode(stat.stx_mode.into()),
+            device: device_number::number(stat.stx_dev_major, stat.stx_dev_minor),
+            node: device_number::number(stat.stx_rdev_major, stat.stx_rdev_minor),
+            inode: stat.stx_ino,
+            mount: stat.stx_mnt_id,
+        })
+    }
 }
 
 /// Why a request did not get to a helper.

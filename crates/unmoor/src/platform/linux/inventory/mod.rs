@@ -3,6 +3,7 @@
 pub(crate) mod btrfs;
 pub(crate) mod describe;
 pub(crate) mod loop_devices;
+pub(crate) mod names;
 pub(crate) mod port;
 pub(crate) mod resolve;
 pub(crate) mod snapshot;

@@ -6,12 +6,14 @@ use crate::model::target::Target;
 use crate::model::volume::Volume;
 use crate::platform::linux::helper::{FileFacts, Helper};
 use crate::platform::linux::inventory::describe::{Detail, drive};
+use crate::platform::linux::inventory::names;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::inventory::tape;
-use crate::platform::linux::sys::mountinfo::mount_of;
+use crate::platform::linux::sys::mountinfo::{MountInfo, mount_of};
+use crate::platform::linux::sys::pseudo_file::read_proc;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{device_number, errno, scsi_tape};
+use crate::platform::linux::sys::{device_number, errno, scsi_tape, udev};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -30,6 +32,13 @@ enum Place {
     Tape(BlockDevice),
 }
 
+impl Place {
+    fn disk(&self) -> &str {
+        let (Place::Disk(place) | Place::Tape(place)) = self;
+        &place.disk
+    }
+}
+
 /// Returns the drive that `target` means.
 pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
     let helper = helper.with_budget(BUDGET);
@@ -37,16 +46,29 @@ pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
     let place = match target {
         Target::Path(path) => by_path(&snapshot, path, &helper)?,
         Target::Label(label) => {
-            by_content(&snapshot, target, |v| v.label.as_ref() == Some(label), &helper)?
+            let has_label = |v: &Volume| names::has_label(v, label);
+            by_volume(&snapshot, target, Detail::Labels, has_label, &helper)?
+                .ok_or_else(|| nothing(&target.to_string()))?
         }
         // libblkid compares UUIDs without regard to case: a FAT serial number may be typed either way.
         Target::Uuid(uuid) => {
-            let same = |u: &String| u.eq_ignore_ascii_case(uuid);
-            by_content(&snapshot, target, |v| v.uuid.as_ref().is_some_and(same), &helper)?
+            let same = |own: &String| own.eq_ignore_ascii_case(uuid);
+            let has_uuid = |v: &Volume| v.uuid.as_ref().is_some_and(same);
+            by_volume(&snapshot, target, Detail::Labels, has_uuid, &helper)?
+                .ok_or_else(|| nothing(&target.to_string()))?
         }
-        Target::PartLabel(label) => by_link(target, "by-partlabel", label, &helper)?,
+        Target::PartLabel(label) => {
+            let same = |own: String| own == *label;
+            let has_name = |v: &Volume| udev::partition_entry(v.device).name.is_some_and(same);
+            by_volume(&snapshot, target, Detail::NoLabels, has_name, &helper)?
+                .map_or_else(|| by_link(target, "by-partlabel", label, &helper), Ok)?
+        }
         Target::PartUuid(uuid) => {
-            by_link(target, "by-partuuid", &uuid.to_ascii_lowercase(), &helper)?
+            let same = |own: String| own.eq_ignore_ascii_case(uuid);
+            let has_uuid = |v: &Volume| udev::partition_entry(v.device).uuid.is_some_and(same);
+            let by_link = || by_link(target, "by-partuuid", &uuid.to_ascii_lowercase(), &helper);
+            by_volume(&snapshot, target, Detail::NoLabels, has_uuid, &helper)?
+                .map_or_else(by_link, Ok)?
         }
         Target::Port(_) => by_port(target)?,
         Target::Simulated(_) => return Err(nothing(&target.to_string())),
@@ -73,8 +95,8 @@ pub fn list(all: bool) -> Result<Vec<Drive>> {
     // A drive that leaves meanwhile is left out.
     let drives = disks()?.into_iter().filter_map(|place| {
         let found = drive(&snapshot, &place, Detail::Labels, &helper).ok()?;
-        let empty_slot = matches!(place.bus(), Bus::Virtual) && found.size.is_none();
-        (!empty_slot && (all || found.removable || found.hotplug)).then_some(found)
+        (!is_empty_slot(&place, &found) && (all || found.removable || found.hotplug))
+            .then_some(found)
     });
     let tapes = scsi_tape::all().into_iter().filter_map(|place| tape::drive(&place, &helper).ok());
     Ok(drives.chain(tapes).collect())
@@ -94,8 +116,14 @@ fn disks() -> Result<Vec<BlockDevice>> {
         .collect())
 }
 
+/// Returns true for a loop device without an image and the like.
+fn is_empty_slot(place: &BlockDevice, drive: &Drive) -> bool {
+    place.bus() == Bus::Virtual && drive.size.is_none()
+}
+
+/// Returns the drive of a path or of a word. A word that is a file here and also names another drive is
+/// refused.
 fn by_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place> {
-    let shown = given.to_string_lossy();
     // `sdb` is the drive, whatever file of that name lies here; `./sdb` is the file.
     if let Some(name) = given.to_str().filter(|name| !name.contains('/')) {
         if let Some(tape) = scsi_tape::plain_name(name).and_then(|tape| scsi_tape::place(tape).ok())
@@ -106,6 +134,38 @@ fn by_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place>
             return Ok(Place::Disk(disk));
         }
     }
+    let here = at_path(snapshot, given, helper);
+    match (here, by_word(snapshot, given, helper)?) {
+        (Ok(file), Some((place, name))) if place.disk() != file.disk() => {
+            let file = format!("the file ./{} on {}", given.to_string_lossy(), file.disk());
+            Err(ambiguous(&given.to_string_lossy(), &[file, name]))
+        }
+        (Ok(place), _) | (Err(_), Some((place, _))) => Ok(place),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// Returns the drive that a word names otherwise than as a path, and what the word fits: a name below
+/// `/dev`, a label, a model, a serial number, a pattern.
+fn by_word(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Option<(Place, String)>> {
+    for path in names::below_dev(given) {
+        if let Ok(place) = at_path(snapshot, path.as_os_str(), helper) {
+            return Ok(Some((place, path.display().to_string())));
+        }
+    }
+    // `.` and `..` are no words.
+    match given.to_str().filter(|word| !word.contains('/') && !word.trim_matches('.').is_empty()) {
+        Some(word) => {
+            let fitting = |drive: &Drive| names::fitting(drive, word);
+            by_drive(snapshot, word, Detail::Labels, fitting, helper)
+        }
+        None => Ok(None),
+    }
+}
+
+/// Returns the drive of a path.
+fn at_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place> {
+    let shown = given.to_string_lossy();
     // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
     // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
     let above = mount_of(&snapshot.mounts, Path::new(given));
@@ -122,13 +182,14 @@ fn by_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place>
         FileType::CharacterDevice => {
             let (major, minor) = (file.node >> 32, file.node & 0xffff_ffff);
             let number = u32::try_from(major).ok().zip(u32::try_from(minor).ok());
-            let tape = number.and_then(|(major, minor)| device_number::of_tape(major, minor));
-            tape.and_then(|tape| scsi_tape::by_number(tape).ok()).map(Place::Tape).ok_or_else(
-                || {
-                    let why = "is a character device, and no drive that unmoor knows";
-                    Error::new(ErrorKind::NotSupported, shown, why)
-                },
-            )
+            number.and_then(|(major, minor)| of_character_device(major, minor)).ok_or_else(|| {
+                let why = "is a character device, and no drive that unmoor knows";
+                Error::new(ErrorKind::NotSupported, shown, why)
+            })
+        }
+        FileType::Directory if is_unmounted(snapshot, given, file.mount) => {
+            Err(Error::new(ErrorKind::NoSuchTarget, shown, "nothing is mounted there")
+                .with_help("`unmoor list` shows the drives, and where they are mounted"))
         }
         kind => {
             let is_file = kind == FileType::RegularFile;
@@ -144,9 +205,35 @@ fn by_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place>
     }
 }
 
+/// Returns true if this directory of the root file system is a mount point with nothing mounted.
+fn is_unmounted(snapshot: &Snapshot, given: &OsStr, mount: u64) -> bool {
+    let root = |line: &&MountInfo| line.id == mount && line.path == Path::new("/");
+    let Ok(path) = std::path::absolute(given) else { return false };
+    snapshot.mounts.iter().any(|line| root(&line)) && {
+        let fstab = read_proc("/etc/fstab").unwrap_or_default();
+        names::is_mount_point_at_times(&path, &String::from_utf8_lossy(&fstab))
+    }
+}
+
+/// Major number of `/dev/sgN` (Documentation/admin-guide/devices.txt).
+const SCSI_GENERIC_MAJOR: u32 = 21;
+
+/// Returns the drive of a tape's node, or of a SCSI generic device: `/dev/sg2`.
+fn of_character_device(major: u32, minor: u32) -> Option<Place> {
+    if let Some(tape) = device_number::of_tape(major, minor) {
+        return scsi_tape::by_number(tape).ok().map(Place::Tape);
+    }
+    let device = SysfsDir::open(format!("/sys/dev/char/{major}:{minor}/device"));
+    let disks = device.ok().filter(|_| major == SCSI_GENERIC_MAJOR)?.names_in("block");
+    disks.iter().find_map(|name| BlockDevice::of_name(name).ok()).map(Place::Disk)
+}
+
 /// Returns facts about what is at this path, without opening it (`O_PATH`, which sets no automounter off
 /// either).
 fn stat(given: &OsStr, helper: &Helper) -> Result<FileFacts> {
+    if let Some(number) = names::own_descriptor(given) {
+        return FileFacts::of_descriptor(number).map_err(|errno| unreachable_path(errno, given));
+    }
     let found = helper.within(STAT_TIMEOUT, |deadline| helper.stat(Path::new(given), deadline));
     let found =
         found.map_err(|error| error.with_subject(&given.to_string_lossy()).with_help(LATE))?;
@@ -224,38 +311,56 @@ fn on_no_drive(snapshot: &Snapshot, mount: u64, given: &str) -> Error {
     .with_help("`unmoor list` shows what there is")
 }
 
-/// Finds a volume by `LABEL=` or `UUID=`. Every drive is read, since udev's link names only one of several.
-fn by_content(
+/// Returns the drive with such a volume, if there is one. Every drive is read, because a link made by udev
+/// names only one of several.
+fn by_volume(
     snapshot: &Snapshot,
     target: &Target,
+    detail: Detail,
     wanted: impl Fn(&Volume) -> bool,
     helper: &Helper,
-) -> Result<Place> {
-    let mut found: Vec<(BlockDevice, String)> = Vec::new();
+) -> Result<Option<Place>> {
+    let name = |drive: &Drive| drive.volumes.iter().find(|v| wanted(v)).map(|v| v.name.clone());
+    let found = by_drive(snapshot, &target.to_string(), detail, name, helper)?;
+    Ok(found.map(|(place, _)| place))
+}
+
+/// Returns the only drive for which `wanted` gives a name, and that name.
+fn by_drive(
+    snapshot: &Snapshot,
+    given: &str,
+    detail: Detail,
+    wanted: impl Fn(&Drive) -> Option<String>,
+    helper: &Helper,
+) -> Result<Option<(Place, String)>> {
+    let mut found: Vec<(Place, String)> = Vec::new();
     for place in disks()? {
-        let Ok(drive) = drive(snapshot, &place, Detail::Labels, helper) else { continue };
-        if let Some(volume) = drive.volumes.iter().find(|v| wanted(v)) {
-            found.push((place, volume.name.clone()));
+        let Ok(drive) = drive(snapshot, &place, detail, helper) else { continue };
+        if !is_empty_slot(&place, &drive) {
+            found.extend(wanted(&drive).map(|name| (Place::Disk(place), name)));
         }
     }
     // An image on a stick is met twice: as a drive of its own, and stacked on the stick.
-    let own: Vec<&(BlockDevice, String)> =
-        found.iter().filter(|(place, volume)| volume.starts_with(&place.disk)).collect();
-    let found: Vec<&(BlockDevice, String)> =
-        if own.is_empty() { found.iter().collect() } else { own };
-    match found[..] {
-        [] => Err(nothing(&target.to_string())),
-        [(place, _)] => Ok(Place::Disk(place.clone())),
-        ref several => {
-            let names: Vec<&str> = several.iter().map(|(_, volume)| &**volume).collect();
-            Err(Error::new(
-                ErrorKind::InvalidTarget,
-                target.to_string(),
-                format!("names more than one volume: {}", names.join(", ")),
-            )
-            .with_help("name the drive itself"))
+    if found.iter().any(is_own) {
+        found.retain(is_own);
+    }
+    match &found[..] {
+        [] | [_] => Ok(found.pop()),
+        several => {
+            let names: Vec<String> = several.iter().map(|(_, name)| name.clone()).collect();
+            Err(ambiguous(given, &names))
         }
     }
+}
+
+/// Returns true if what was found is the disk itself or its partition.
+fn is_own((place, name): &(Place, String)) -> bool {
+    name.starts_with(place.disk())
+}
+
+fn ambiguous(given: &str, names: &[String]) -> Error {
+    let why = format!("names more than one drive: {}", names.join(", "));
+    Error::new(ErrorKind::InvalidTarget, given, why).with_help("name the drive itself")
 }
 
 /// A name in the partition table: udev's links are the only directory of those.

@@ -12,16 +12,46 @@ pub fn content(device: u64) -> Option<Content> {
     parse(&read_proc(path).ok()?)
 }
 
+/// Entry of the partition table.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PartitionEntry {
+    pub uuid: Option<String>,
+    pub name: Option<String>,
+}
+
+/// Returns the partition's entry in its table as udev read it, else as far as the kernel tells it
+/// (`PARTNAME`, and since Linux 6.11 `PARTUUID`).
+pub fn partition_entry(device: u64) -> PartitionEntry {
+    let (major, minor) = (device >> 32, device & 0xffff_ffff);
+    let udev = read_proc(format!("/run/udev/data/b{major}:{minor}")).unwrap_or_default();
+    let kernel = read_proc(format!("/sys/dev/block/{major}:{minor}/uevent")).unwrap_or_default();
+    parse_entry(&udev, &kernel)
+}
+
+fn parse_entry(udev: &[u8], kernel: &[u8]) -> PartitionEntry {
+    let (udev, kernel) = (String::from_utf8_lossy(udev), String::from_utf8_lossy(kernel));
+    let of_kernel = |name: &str| {
+        let mut lines = kernel.lines().filter_map(|line| line.split_once('='));
+        lines.find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
+    };
+    PartitionEntry {
+        uuid: property(&udev, "ID_PART_ENTRY_UUID").or_else(|| of_kernel("PARTUUID")),
+        name: property(&udev, "ID_PART_ENTRY_NAME").or_else(|| of_kernel("PARTNAME")),
+    }
+}
+
+fn property(text: &str, name: &str) -> Option<String> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("E:"))
+        .filter_map(|line| line.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| decode(value))
+        .filter(|value| !value.is_empty())
+}
+
 pub(crate) fn parse(text: &[u8]) -> Option<Content> {
     let text = String::from_utf8_lossy(text);
-    let property = |name: &str| {
-        text.lines()
-            .filter_map(|line| line.strip_prefix("E:"))
-            .filter_map(|line| line.split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| decode(value))
-            .filter(|value| !value.is_empty())
-    };
+    let property = |name: &str| property(&text, name);
     Some(Content {
         kind: property("ID_FS_TYPE")?,
         label: property("ID_FS_LABEL_ENC"),
@@ -68,10 +98,24 @@ mod tests {
         assert_eq!((&*content.kind, content.uuid.as_deref()), ("vfat", Some("12AB-34CD")));
     }
 
+    #[test]
+    fn the_entry_of_a_partition_is_udevs_or_the_kernels() {
+        let udev = b"E:ID_PART_ENTRY_UUID=aa-01\nE:ID_PART_ENTRY_NAME=my\\x20part\n";
+        let kernel = b"MAJOR=8\nPARTN=1\nPARTNAME=plain\nPARTUUID=bb-01\n";
+        let entry = |uuid: &str, name: &str| PartitionEntry {
+            uuid: Some(uuid.into()),
+            name: Some(name.into()),
+        };
+        assert_eq!(parse_entry(udev, kernel), entry("aa-01", "my part"));
+        assert_eq!(parse_entry(b"", kernel), entry("bb-01", "plain"));
+        assert_eq!(parse_entry(b"", b""), PartitionEntry::default());
+    }
+
     proptest! {
         #[test]
         fn any_database_is_survived(text in prop::collection::vec(any::<u8>(), 0..200)) {
             parse(&text);
+            parse_entry(&text, &text);
             decode(&String::from_utf8_lossy(&text));
         }
     }

@@ -127,7 +127,7 @@ fn one_of(
     }
     let names: Vec<String> = hits.iter().map(|volume| volume.name()).collect();
     let why = format!("several drives have this name: {}", names.join(", "));
-    Err(Error::new(ErrorKind::NoSuchTarget, shown, why).with_help("name one of them"))
+    Err(Error::new(ErrorKind::InvalidTarget, shown, why).with_help("name one of them"))
 }
 
 /// The drive that a volume stands for. One that lies on others too is refused for that, with their names.

@@ -1,0 +1,163 @@
+//! Conventions that people and scripts expect of every program.
+#![cfg(unix)]
+
+mod common;
+
+use common::{line, unmoor};
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+const COMMANDS: [&str; 13] = [
+    "sim:stick",
+    "-v sim:stick",
+    "--dry-run sim:stick",
+    "--json sim:stick",
+    "list --simulated",
+    "list --simulated --json",
+    "status sim:stick",
+    "who sim:busy",
+    "load sim:tray",
+    "demo --simulated",
+    "--version",
+    "--help",
+    "help eject",
+];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn lost_output_is_an_error_of_every_command() {
+    for words in COMMANDS {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unmoor"));
+        let run =
+            command.args(words.split(' ')).stdin(Stdio::null()).stdout(full).output().unwrap();
+        let err = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(1), "{words}: {err}");
+        assert!(err.contains("No space left on device"), "{words}: {err}");
+    }
+}
+
+#[test]
+fn a_reader_who_left_is_no_error() {
+    for words in ["list --simulated", "status sim:stick", "sim:stick", "--help"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unmoor"));
+        let run =
+            command.args(words.split(' ')).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{words}: {}", String::from_utf8_lossy(&run.stderr));
+        assert!(run.stderr.is_empty(), "{words}");
+    }
+}
+
+#[test]
+fn the_version_is_told_wherever_it_is_asked_for() {
+    let version = line("--version").out;
+    for words in
+        ["-V", "version", "eject -V", "list --version", "who -V sim:stick", "eject sim:stick -V"]
+    {
+        let run = line(words);
+        assert_eq!((run.code, &*run.out), (0, &*version), "{words}: {}", run.err);
+    }
+    // After `--` everything is a target.
+    assert_eq!(line("eject -- -V").code, 6);
+}
+
+#[test]
+fn help_is_told_wherever_it_is_asked_for() {
+    let help = line("--help").out;
+    for words in ["-h", "help", "help --help", "help -h", "help help"] {
+        let run = line(words);
+        assert_eq!((run.code, &*run.out), (0, &*help), "{words}: {}", run.err);
+    }
+    for (words, same) in [("help eject", "eject --help"), ("help --help eject", "eject --help")] {
+        assert_eq!(line(words).out, line(same).out, "{words}");
+    }
+}
+
+#[test]
+fn the_help_lists_the_options_of_releasing() {
+    let help = line("--help").out;
+    for option in ["--wait", "--force", "--kill", "--power-off", "--dry-run", "--timeout"] {
+        assert!(help.contains(option), "{option}");
+    }
+    for words in ["--help", "eject --help", "who --help", "list --help"] {
+        let run = line(words);
+        assert!(!run.out.contains("docs/"), "{words} names a file that is not on this machine");
+        assert!(run.out.lines().all(|line| line.chars().count() <= 100), "{words}");
+    }
+}
+
+#[test]
+fn forever_is_a_time_to_wait() {
+    for time in ["forever", "inf", "infinite"] {
+        let run = unmoor(["--wait", time, "sim:slow"]);
+        assert_eq!(run.code, 0, "{time}: {}", run.err);
+    }
+    assert_eq!(line("--wait forever --timeout 2s sim:busy").code, 3);
+    assert_eq!(line("--grace forever --kill --yes sim:busy").code, 0);
+}
+
+/// Runs the command on a terminal that `script` (util-linux) makes.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(words: &str, environment: &[(&str, &str)]) -> Option<String> {
+    let command = format!("{} {words}", env!("CARGO_BIN_EXE_unmoor"));
+    let mut script = Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
+    let run = script.envs(environment.iter().copied()).stdin(Stdio::null()).output();
+    match run {
+        Ok(run) => Some(String::from_utf8_lossy(&run.stdout).into_owned()),
+        Err(_) => {
+            eprintln!("skipped: no script(1)");
+            None
+        }
+    }
+}
+
+/// A colour, not another escape sequence.
+fn is_coloured(text: &str) -> bool {
+    text.split("\x1b[").skip(1).any(|rest| {
+        rest.split_once('m').is_some_and(|(code, _)| {
+            !code.is_empty() && code.chars().all(|c| c.is_ascii_digit() || c == ';')
+        })
+    })
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn colours_follow_the_option_then_the_environment_then_the_terminal() {
+    for (words, environment, coloured) in [
+        ("sim:stick", &[][..], true),
+        ("sim:stick", &[("NO_COLOR", "1")], false),
+        // no-color.org: only if it is not empty.
+        ("sim:stick", &[("NO_COLOR", "")], true),
+        ("sim:stick", &[("TERM", "dumb")], false),
+        ("--color always sim:stick", &[("NO_COLOR", "1")], true),
+        ("--color=never sim:stick", &[], false),
+        ("--color auto sim:stick", &[], true),
+        ("list --color never --simulated", &[], false),
+    ] {
+        let Some(text) = on_a_terminal(words, environment) else { return };
+        assert_eq!(is_coloured(&text), coloured, "{words} {environment:?}: {text:?}");
+    }
+    assert!(is_coloured(&line("--color always sim:stick").out));
+    assert!(is_coloured(&line("--color always list --simulated").out));
+    assert!(!is_coloured(&line("--color auto sim:stick").out));
+    let run = line("--color sometimes sim:stick");
+    assert_eq!((run.code, run.out.is_empty()), (2, true));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_gets_no_escape_sequence_where_nothing_is_animated() {
+    for words in [
+        "--color never sim:card",
+        "--color never flush sim:cd",
+        "--color never sim:busy",
+        "--color never sim:cd sim:card",
+    ] {
+        let Some(text) = on_a_terminal(words, &[]) else { return };
+        assert!(!text.contains('\x1b'), "{words}: {text:?}");
+        assert!(!text.contains("0 B left"), "{words}: {text:?}");
+    }
+}
