@@ -1,4 +1,4 @@
-//! The exit codes are a promise: scripts decide by them whether a stick may be pulled.
+//! Exit codes are a contract. Scripts use them to decide whether a stick may be pulled.
 
 mod common;
 
@@ -76,7 +76,7 @@ fn a_drive_that_is_pulled_out_is_a_failure() {
 }
 
 #[test]
-fn who_is_three_when_something_is_in_the_way() {
+fn who_ends_with_three_if_the_drive_is_in_use() {
     assert_eq!(line("who sim:busy").code, 3);
     assert_eq!(line("who sim:stick").code, 0);
     assert_eq!(line("who sim:stick sim:busy").code, 3);

@@ -1,4 +1,4 @@
-//! The JSON document keeps its contract, whatever happens: docs/json.md.
+//! JSON documents follow the contract of docs/json.md, whatever happens.
 
 mod common;
 
@@ -113,7 +113,7 @@ fn a_refusal_names_the_process_and_its_file() {
 }
 
 #[test]
-fn who_was_ended_is_listed_with_how() {
+fn ended_processes_are_listed_with_the_method() {
     let document = document("--json --kill --yes sim:busy");
     let ended = &document["targets"][0]["ended"];
     assert_eq!(ended.as_array().map(Vec::len), Some(1));

@@ -1,5 +1,6 @@
-//! The real command on a real file system: needs root, loop devices and mkfs.ext4, and says so where
-//! one is missing.
+//! The real command on a real file system.
+//!
+//! The test needs root, loop devices and mkfs.ext4, and reports what is missing.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -13,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// An image with ext4 on it, mounted; everything is gone again when it is dropped.
+/// A mounted ext4 image. Dropping it removes everything.
 struct Stick {
     folder: PathBuf,
     device: OsString,
@@ -21,8 +22,8 @@ struct Stick {
 }
 
 impl Stick {
-    /// Mounted on a folder of this name; `None`, with the reason on standard error, where that cannot
-    /// be.
+    /// Mounts a new image on a folder of this name. Returns `None`, with the reason on standard error,
+    /// if that is not possible.
     fn mounted_on(name: &[u8]) -> Option<Stick> {
         let made = Stick::make(name);
         if let Err(why) = &made {
@@ -115,13 +116,13 @@ fn ctrl_c_ends_the_waiting_and_leaves_everything_as_it_was() {
         .spawn()
         .expect("the command starts");
     let mut lines = BufReader::new(waiting.stderr.take().expect("it is piped"));
-    let mut told = String::new();
-    while !told.contains("waiting up to") && lines.read_line(&mut told).expect("text") > 0 {}
+    let mut output = String::new();
+    while !output.contains("waiting up to") && lines.read_line(&mut output).expect("text") > 0 {}
     let pid = waiting.id().to_string();
     tool("kill", &["-INT".as_ref(), pid.as_ref()]).expect("it still waits");
-    lines.read_to_string(&mut told).expect("text");
-    assert_eq!(waiting.wait().expect("it ends").code(), Some(130), "{told}");
-    assert!(told.contains("interrupted"), "{told}");
+    lines.read_to_string(&mut output).expect("text");
+    assert_eq!(waiting.wait().expect("it ends").code(), Some(130), "{output}");
+    assert!(output.contains("interrupted"), "{output}");
     assert!(stick.is_mounted());
     drop(held);
 }

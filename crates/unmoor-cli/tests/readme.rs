@@ -1,5 +1,7 @@
-//! What README.md shows is what the command prints. After a change, write it anew with
-//! `UNMOOR_WRITE_README=1 cargo test -p unmoor-cli --test readme`, and read the difference.
+//! README.md shows the command's real output.
+//!
+//! After a change, rewrite it with `UNMOOR_WRITE_README=1 cargo test -p unmoor-cli --test readme` and
+//! read the difference.
 #![cfg(target_os = "linux")] // Elsewhere the simulated drives are mounted elsewhere.
 
 mod common;
@@ -23,7 +25,7 @@ fn the_readme_shows_what_the_command_prints() {
     assert_eq!(shown.lines().count(), real.lines().count());
 }
 
-/// The text, with every `console` block run anew.
+/// Returns the text with every `console` block run anew.
 fn with_real_output(text: &str) -> String {
     let mut out = String::new();
     let mut in_block = false;
@@ -48,7 +50,7 @@ fn with_real_output(text: &str) -> String {
     out
 }
 
-/// Times differ from run to run.
+/// Replaces times, which differ from run to run.
 fn without_times(line: &str) -> String {
     let words = line.split_whitespace().collect::<Vec<_>>();
     let is_time = |at: usize| {

@@ -1,4 +1,4 @@
-//! Wrong usage is 2, says why on standard error, and never panics.
+//! Wrong usage ends with exit code 2, prints a reason, and never panics.
 
 mod common;
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{document, line};
 
-/// Verbs of other programs, and obvious ones.
+/// Commands of other programs, and obvious guesses.
 const VERBS: [&str; 62] = [
     "stop",
     "forcedstop",
@@ -117,7 +117,7 @@ fn a_first_word_that_names_nothing_is_wrong_usage() {
             run.err
         );
     }
-    // A path is no command, and neither is a word after the command.
+    // A path is not a command, and neither is a word after the command.
     for words in ["/nosuch/drive", "eject nosuchdrive", "eject info"] {
         let run = line(words);
         assert_eq!(run.code, 6, "{words}: {}{}", run.out, run.err);

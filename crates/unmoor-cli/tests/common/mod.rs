@@ -4,14 +4,14 @@
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
-/// What one run printed, and how it ended.
+/// Output and exit code of one run.
 pub struct Run {
     pub code: i32,
     pub out: String,
     pub err: String,
 }
 
-/// Runs `unmoor` with these words; nobody watches, and nothing of the environment matters.
+/// Runs `unmoor` with these words, without input and in a fixed locale.
 pub fn unmoor<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Run {
     let run = Command::new(env!("CARGO_BIN_EXE_unmoor"))
         .args(words)
@@ -27,12 +27,12 @@ pub fn unmoor<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Run {
     run
 }
 
-/// As [`unmoor`], with the words of one line.
+/// Runs `unmoor` with the words of one line.
 pub fn line(line: &str) -> Run {
     unmoor(line.split(' '))
 }
 
-/// The document that this line prints, checked against the contract and the exit code.
+/// Returns the document that this line prints, checked against the contract and the exit code.
 pub fn document(words: &str) -> serde_json::Value {
     let run = line(words);
     if let Err(faults) = unmoor_contract::check(&run.out, Some(run.code)) {

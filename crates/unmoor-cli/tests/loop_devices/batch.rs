@@ -1,8 +1,9 @@
-//! Several at the same time.
+//! Several drives at the same time.
 
 use crate::image::{Image, alone, shell, unmoor};
 
-/// The images of one test. It is alone: with the lock of each of several it could wait for itself.
+/// Returns the images of one test, which runs alone. With one lock an image, the test could wait for
+/// itself.
 fn images(count: usize) -> Option<(Vec<Image>, impl Sized)> {
     let alone = alone();
     let image = |number| Image::new_alone(&format!("unmoor-many{number}"), &alone);
@@ -10,7 +11,7 @@ fn images(count: usize) -> Option<(Vec<Image>, impl Sized)> {
     Some((images, alone))
 }
 
-fn eject(images: &[&Image]) -> crate::image::Answer {
+fn eject(images: &[&Image]) -> crate::image::CommandOutput {
     let devices = images.iter().map(|image| &*image.device);
     unmoor(&["eject"].into_iter().chain(devices).collect::<Vec<_>>())
 }

@@ -1,4 +1,4 @@
-//! Image files on loop devices: made here, and taken away again whatever happens.
+//! Image files on loop devices, removed again in any case.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -7,8 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::rc::{Rc, Weak};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A new mount namespace has a copy of every mount of the machine, those of the tests beside it too:
-/// who makes one is alone meanwhile.
+/// Lock of the machine's mounts. A new mount namespace copies every mount, also those of concurrent
+/// tests, so a test that makes a namespace runs alone.
 static NAMESPACES: RwLock<()> = RwLock::new(());
 
 type Shared = RwLockReadGuard<'static, ()>;
@@ -30,7 +30,7 @@ fn shared() -> Rc<Shared> {
     })
 }
 
-/// Keeps other tests' images away while this one makes a mount namespace.
+/// Excludes other tests' images while this test makes a mount namespace.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     NAMESPACES.write().unwrap_or_else(PoisonError::into_inner)
 }
@@ -41,17 +41,17 @@ pub struct Image {
     dir: tempfile::TempDir,
     /// `/dev/loop7`
     pub device: String,
-    /// Where it is mounted.
+    /// Mount point.
     pub mount: PathBuf,
 }
 
 impl Image {
-    /// A new one, or `None`, said aloud, where this machine cannot have it.
+    /// Returns a new image, or `None`, with a message, if this machine cannot make one.
     pub fn new(label: impl AsRef<OsStr>) -> Option<Image> {
         Image::make(label.as_ref(), Some(shared()))
     }
 
-    /// A new one for who is [`alone`].
+    /// Returns a new image for a test that runs [`alone`].
     pub fn new_alone(label: &str, _alone: &RwLockWriteGuard<'_, ()>) -> Option<Image> {
         Image::make(label.as_ref(), None)
     }
@@ -72,19 +72,19 @@ impl Image {
         Some(image)
     }
 
-    /// The image file.
+    /// Returns the path of the image file.
     pub fn file(&self) -> PathBuf {
         self.dir.path().join("image")
     }
 
-    /// A directory beside the mount point, on the machine's own file system.
+    /// Returns a directory beside the mount point, on the machine's own file system.
     pub fn beside(&self, name: &str) -> PathBuf {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(&path).unwrap();
         path
     }
 
-    /// Mounts the device here too.
+    /// Mounts the device on this path too.
     pub fn mount_at(&self, path: &Path) {
         assert!(ran(Command::new("mount").arg(&self.device).arg(path)));
     }
@@ -95,30 +95,30 @@ impl Image {
         self.mount_at(&self.mount);
     }
 
-    /// How often the device is mounted, as the kernel tells.
+    /// Returns the number of mounts of the device, as listed in `/proc/self/mounts`.
     pub fn mounts(&self) -> usize {
-        // Once it is detached, the device is the next process's: so are the mounts.
+        // A detached device, with its mounts, may belong to another process.
         if !self.attached() {
             return 0;
         }
-        // Somebody else's mount may have a name that is no text.
+        // A mount of another process may have a name that is not UTF-8.
         let text = std::fs::read("/proc/self/mounts").unwrap();
         let text = String::from_utf8_lossy(&text);
         text.lines().filter(|line| line.starts_with(&format!("{} ", self.device))).count()
     }
 
-    /// Is the image attached to its device.
+    /// Returns true if the image is attached to its device.
     pub fn attached(&self) -> bool {
         is_attached(&self.device, &self.file())
     }
 
-    /// Checks the file system in the image, changing nothing.
+    /// Checks the file system in the image, read-only.
     pub fn fsck(&self) -> Output {
         Command::new("fsck.ext4").args(["-f", "-n"]).arg(self.file()).output().unwrap()
     }
 }
 
-/// Is this file behind this loop device.
+/// Returns true if this file backs this loop device.
 pub fn is_attached(device: &str, file: &Path) -> bool {
     let name = device.trim_start_matches("/dev/");
     std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"))
@@ -134,8 +134,8 @@ impl Drop for Image {
     }
 }
 
-/// Attaches a file to a free loop device. `losetup -f` finds one and then takes it, so that another
-/// process may be faster.
+/// Attaches a file to a free loop device. `losetup -f` finds a device first and opens it later, so that
+/// another process may be faster.
 pub fn attach(file: &Path, options: &[&str]) -> Option<String> {
     for _ in 0..20 {
         let run = Command::new("losetup").args(["-f", "--show"]).args(options).arg(file).output();
@@ -151,12 +151,12 @@ pub fn attach(file: &Path, options: &[&str]) -> Option<String> {
     None
 }
 
-/// Runs it, and says whether it succeeded.
+/// Runs the command and returns true if it succeeded.
 pub fn ran(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
-/// A process that is stopped when this is dropped.
+/// A process that is killed on drop.
 pub struct Running(pub Child);
 
 impl Drop for Running {
@@ -166,7 +166,7 @@ impl Drop for Running {
     }
 }
 
-/// A shell that runs `script` with `$1` set, and is ready when it has printed a line.
+/// Starts a shell that runs `script` with `$1` set, and waits for its first line.
 pub fn shell(script: &str, argument: &Path) -> Running {
     let mut child = Command::new("sh")
         .args(["-c", script, "sh"])
@@ -184,30 +184,30 @@ pub fn shell(script: &str, argument: &Path) -> Running {
     Running(child)
 }
 
-/// What the command did.
-pub struct Answer {
+/// Result of the command.
+pub struct CommandOutput {
     /// Exit code.
     pub code: i32,
-    /// Everything it printed.
+    /// Standard output, then standard error.
     pub text: String,
 }
 
-/// Runs the command with words that need not be text.
+/// Runs the command with words that need not be UTF-8.
 pub fn unmoor_with<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unmoor"));
     command.args(words).stdin(Stdio::null()).output().unwrap()
 }
 
 /// Runs the command.
-pub fn unmoor(arguments: &[&str]) -> Answer {
+pub fn unmoor(arguments: &[&str]) -> CommandOutput {
     answer(Command::new(env!("CARGO_BIN_EXE_unmoor")).args(arguments))
 }
 
-/// Runs this command and keeps what it prints.
-pub fn answer(command: &mut Command) -> Answer {
+/// Runs this command and captures its output.
+pub fn answer(command: &mut Command) -> CommandOutput {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    Answer {
+    CommandOutput {
         code: output.status.code().unwrap_or(-1),
         text: String::from_utf8_lossy(&text).into_owned(),
     }

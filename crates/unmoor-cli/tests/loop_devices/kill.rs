@@ -1,17 +1,17 @@
-//! `--kill`: who is ended, who is not, and that the release goes on.
+//! `--kill`: which processes are ended, which are not, and the release after it.
 
-use crate::image::{Answer, Image, answer, shell, unmoor};
+use crate::image::{CommandOutput, Image, answer, shell, unmoor};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// A process that holds a file open, after this.
+/// Starts a process that holds a file open, after this shell code.
 fn holder(image: &Image, first: &str) -> crate::image::Running {
     let script = format!("{first} exec 9>\"$1\"/held; echo held >&9; echo; exec sleep 600");
     shell(&script, &image.mount)
 }
 
-fn target(answer: &Answer) -> Value {
+fn target(answer: &CommandOutput) -> Value {
     unmoor_contract::check(&answer.text, Some(answer.code)).expect("it keeps the contract");
     let document: Value = serde_json::from_str(&answer.text).unwrap();
     document["targets"][0].clone()
@@ -28,7 +28,7 @@ fn ended(target: &Value) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn who_holds_a_file_is_asked_to_end_and_the_drive_is_released() {
+fn a_process_with_an_open_file_is_asked_to_exit_and_the_drive_is_released() {
     let Some(image) = Image::new("unmoor-kill") else { return };
     let mut holder = holder(&image, "");
     let pid = u64::from(holder.0.id());
@@ -41,7 +41,7 @@ fn who_holds_a_file_is_asked_to_end_and_the_drive_is_released() {
 }
 
 #[test]
-fn who_does_not_listen_is_killed_after_the_grace() {
+fn a_process_that_ignores_sigterm_is_killed_after_the_grace() {
     let Some(image) = Image::new("unmoor-stubborn") else { return };
     let mut holder = holder(&image, "trap '' TERM HUP;");
     let pid = u64::from(holder.0.id());
@@ -79,7 +79,7 @@ fn what_started_the_command_is_never_ended() {
 }
 
 #[test]
-fn nobody_is_ended_while_something_else_is_in_the_way_all_the_same() {
+fn no_process_is_ended_while_another_blocker_remains() {
     let Some(image) = Image::new("unmoor-in-vain") else { return };
     let inside = image.mount.join("inside");
     std::fs::create_dir(&inside).unwrap();

@@ -1,14 +1,14 @@
-//! The command on real block devices of this machine: loop devices over image files made here.
+//! The command on real block devices of this machine: loop devices over image files.
 //!
-//! These need root and a kernel with loop devices and ext4; each says when it skips. The same promises
-//! are kept in the virtual machine, on emulated drives.
+//! These tests need root and a kernel with loop devices and ext4; each reports when it skips. The
+//! virtual machine tests the same promises on emulated drives.
 #![cfg(target_os = "linux")]
 
 mod batch;
-mod crowd;
 mod image;
 mod kill;
 mod names;
+mod process_load;
 mod raw;
 mod unprivileged;
 mod waiting;
@@ -135,14 +135,14 @@ fn a_use_below_its_own_nested_mount_is_found_before_anything_is_touched() {
     let inner = image.mount.join("inner");
     std::fs::create_dir(&inner).unwrap();
     image.mount_at(&inner);
-    // On the outer mount, which cannot be asked while another one lies on it.
+    // The outer mount cannot be probed while another one lies on it.
     let _holder = shell("exec 9>\"$1\"; echo; exec sleep 600", &image.mount.join("open"));
     let answer = unmoor(&["eject", &image.device]);
     assert_eq!((answer.code, image.mounts()), (3, 2), "{}", answer.text);
 }
 
 #[test]
-fn another_drive_mounted_inside_is_in_the_way() {
+fn another_drive_mounted_inside_is_a_blocker() {
     let (Some(image), Some(other)) = (Image::new("unmoor-outer"), Image::new("unmoor-inner"))
     else {
         return;
@@ -171,7 +171,7 @@ fn a_mount_in_another_namespace_is_found_before_anything_is_touched() {
 fn a_file_open_in_a_copy_of_the_mount_is_found_before_anything_is_touched() {
     let alone = alone();
     let Some(image) = Image::new_alone("unmoor-copy", &alone) else { return };
-    // Mount events are carried to the copies only from a mount that shares them.
+    // Only a shared mount propagates mount events to its copies.
     let shared = image.beside("shared");
     let shared_is = |how: &str| ran(Command::new("mount").arg(how).arg(&shared).arg(&shared));
     assert!(shared_is("--bind") && ran(Command::new("mount").arg("--make-shared").arg(&shared)));
@@ -215,7 +215,7 @@ fn force_cuts_off_an_open_file_and_keeps_what_was_written() {
 }
 
 #[test]
-fn force_cuts_off_who_writes_where_it_is_mounted_in_another_namespace_only() {
+fn force_cuts_off_writers_in_another_mount_namespace() {
     let alone = alone();
     let Some(image) = Image::new_alone("unmoor-elsewhere", &alone) else { return };
     let script = "exec unshare -m --propagation private sh -c \
@@ -332,7 +332,7 @@ fn a_loop_device_over_the_drive_itself_goes_first_and_one_in_use_keeps_both() {
     drop(detach);
 }
 
-/// Detaches the loop device, if a test has left it attached.
+/// Detaches the loop device if a test has left it attached.
 struct Detach(String, PathBuf);
 
 impl Drop for Detach {
@@ -357,7 +357,7 @@ fn the_running_system_is_refused() {
 }
 
 #[test]
-fn a_user_who_may_not_open_it_is_told_what_would_help() {
+fn a_user_without_permission_gets_a_fix() {
     let Some(image) = Image::new("unmoor-user") else { return };
     let program = image.beside("bin").join("unmoor");
     std::fs::copy(env!("CARGO_BIN_EXE_unmoor"), &program).unwrap();
@@ -389,7 +389,8 @@ fn a_loop_device_without_an_image_has_no_medium() {
     }
 }
 
-/// Where no udev runs the medium itself is asked; `list` did so, the others said null.
+/// Without udev the command reads the medium itself. `list` did so already; the other commands returned
+/// null.
 #[test]
 fn every_document_has_the_label_and_the_uuid() {
     let Some(image) = Image::new("unmoor-label") else { return };

@@ -1,5 +1,7 @@
-//! Names that were made to fool a terminal or to break a document: of files, programs, labels, mount
-//! points. A terminal gets nothing that it would obey, and the document has the true bytes.
+//! Hostile names of files, programs, labels and mount points.
+//!
+//! They are made to fool a terminal or to break a document. The terminal must receive nothing that it
+//! would obey, and the document must hold the true bytes.
 
 use crate::image::{Image, Running, ran, unmoor_with};
 use serde_json::Value;
@@ -10,18 +12,18 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A newline, escape sequences, a tab, a backslash, a byte that is not UTF-8, and an order to write from
-/// right to left.
+/// A hostile name. It has a newline, escape sequences, a tab, a backslash, an invalid UTF-8 byte and a
+/// right-to-left override.
 const ODD: &[u8] = b"a\nb\x1b[31m\\\t \xff\xe2\x80\xae'\"%s$(id)";
 
-/// The same, as long as a name may be.
+/// The same name, as long as a name may be.
 fn long() -> OsString {
     let mut name = ODD.to_vec();
     name.resize(255, b'x');
     OsString::from_vec(name)
 }
 
-/// A program of that name, which has its standard output in the file of that name.
+/// Starts a program of this name whose standard output is the file of this name.
 fn holder(image: &Image) -> (Running, PathBuf) {
     let program = image.beside("bin").join(OsStr::from_bytes(ODD));
     std::fs::copy("/bin/sleep", &program).unwrap();
@@ -32,7 +34,7 @@ fn holder(image: &Image) -> (Running, PathBuf) {
     (Running(command.spawn().unwrap()), path)
 }
 
-/// One line of visible text after the other.
+/// Checks that the output consists of lines of visible text.
 fn expect_harmless(what: &str, bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|e| panic!("{what}: {e}"));
     let harmful = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);

@@ -1,12 +1,13 @@
-//! Programs that use the drive past its mounts: the device itself, a tree that was detached, a file on
-//! its way through a socket.
+//! Programs that use the drive without its mounts.
+//!
+//! They use the device itself, a detached tree, or a file in transit through a socket.
 
 use crate::image::{Image, ran, shell, unmoor};
 use serde_json::Value;
 use std::process::Command;
 
 #[test]
-fn who_writes_to_the_device_itself_keeps_it_and_is_named() {
+fn a_writer_of_the_device_itself_is_a_named_blocker() {
     let Some(image) = Image::new("unmoor-raw") else { return };
     let holder = shell("exec 7<>\"$1\"; echo; exec sleep 600", image.device.as_ref());
     let answer = unmoor(&["eject", &image.device]);
@@ -14,7 +15,7 @@ fn who_writes_to_the_device_itself_keeps_it_and_is_named() {
     for part in ["written to directly by a program", "sleep", &holder.0.id().to_string()] {
         assert!(answer.text.contains(part), "{part}: {}", answer.text);
     }
-    // Who dismounts only may be about to write an image there.
+    // A user who only dismounts may be about to write an image there.
     assert_eq!(unmoor(&["eject", "--dismount-only", &image.device]).code, 0);
     let answer = unmoor(&["eject", &image.device]);
     assert!(answer.code == 3 && image.attached(), "{}", answer.text);
@@ -23,7 +24,7 @@ fn who_writes_to_the_device_itself_keeps_it_and_is_named() {
 }
 
 #[test]
-fn who_only_reads_the_device_is_shown_and_in_nobodys_way() {
+fn a_reader_of_the_device_is_listed_and_does_not_block() {
     let Some(image) = Image::new("unmoor-reader") else { return };
     let holder = shell("exec 7<\"$1\"; echo; exec sleep 600", image.device.as_ref());
     let answer = unmoor(&["who", "--json", &image.device]);
@@ -33,13 +34,13 @@ fn who_only_reads_the_device_is_shown_and_in_nobodys_way() {
     assert_eq!(target["blockers"], Value::Array(Vec::new()), "{target:#}");
     let standing = &target["scan"]["bystanders"][0]["process"]["pid"];
     assert_eq!(standing, &Value::from(holder.0.id()), "{target:#}");
-    // The loop device stays for as long as somebody has it open: that is its way.
+    // A loop device stays for as long as a process has it open.
     let answer = unmoor(&["eject", "--dismount-only", &image.device]);
     assert_eq!((answer.code, image.mounts()), (0, 0), "{}", answer.text);
 }
 
 #[test]
-fn who_has_a_file_of_a_detached_tree_is_found_before_anything_is_touched() {
+fn a_file_open_in_a_detached_tree_is_found_before_anything_is_touched() {
     let Some(image) = Image::new("unmoor-detached") else { return };
     let holder = shell("exec 9>\"$1\"/held; echo; exec sleep 600", &image.mount);
     assert!(ran(Command::new("umount").arg("-l").arg(&image.mount)));
@@ -55,9 +56,9 @@ fn who_has_a_file_of_a_detached_tree_is_found_before_anything_is_touched() {
     assert_eq!(unmoor(&["eject", &image.device]).code, 0);
 }
 
-/// The kernel keeps the file, and no process has a descriptor of it.
+/// A file in a socket's queue: the kernel keeps it open, without a descriptor.
 #[test]
-fn a_file_in_a_socket_is_busy_for_a_reason_that_is_said_not_to_be_known() {
+fn a_file_in_a_socket_is_an_unknown_blocker() {
     let Some(image) = Image::new("unmoor-in-flight") else { return };
     let script = r#"
 import array, os, socket, sys, time
@@ -81,7 +82,7 @@ time.sleep(600)
     assert_eq!(blockers[0]["kind"], "unknown");
     let notes = document["targets"][0]["scan"]["notes"].to_string();
     assert!(notes.contains("SCM_RIGHTS"), "{notes}");
-    // Who only asks is not told "nothing" either.
+    // `who` does not report "nothing" either.
     let who = unmoor(&["who", &image.device]);
     assert_eq!((who.code, image.mounts()), (3, 1), "{}", who.text);
     assert!(who.text.contains("no user was found"), "{}", who.text);

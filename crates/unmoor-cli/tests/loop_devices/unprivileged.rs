@@ -1,14 +1,14 @@
-//! What a user learns who may not look into other people's processes.
+//! Results for a user who may not inspect other users' processes.
 
 use crate::image::{Image, Running, answer, ran, shell};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// `nobody`, and no group.
-const NOBODY: [&str; 5] = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+/// `setpriv` options for an unprivileged user (65534) without groups.
+const UNPRIVILEGED: [&str; 5] = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
-/// The command at a place that everybody may go to.
+/// Copies the command to a place that every user may read.
 fn program(image: &Image) -> PathBuf {
     let program = image.beside("bin").join("unmoor");
     std::fs::copy(env!("CARGO_BIN_EXE_unmoor"), &program).unwrap();
@@ -18,14 +18,14 @@ fn program(image: &Image) -> PathBuf {
     program
 }
 
-fn who(program: &Path, image: &Image, more: &[&str]) -> crate::image::Answer {
+fn who(program: &Path, image: &Image, more: &[&str]) -> crate::image::CommandOutput {
     let mut command = Command::new("setpriv");
-    answer(command.args(NOBODY).arg(program).args(["who", &image.device]).args(more))
+    answer(command.args(UNPRIVILEGED).arg(program).args(["who", &image.device]).args(more))
 }
 
 #[test]
-fn who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing() {
-    let Some(image) = Image::new("unmoor-nobody") else { return };
+fn an_incomplete_scan_counts_uninspected_processes_and_never_reports_nothing() {
+    let Some(image) = Image::new("unmoor-unpriv") else { return };
     let program = program(&image);
     let _hidden = shell("exec 9>\"$1\"; echo; exec sleep 600", &image.mount.join("root"));
     let answer = who(&program, &image, &[]);
@@ -40,19 +40,19 @@ fn who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothin
     assert_eq!(target["scan"]["complete"], false, "{document:#}");
     let unseen = target["scan"]["unseen_processes"].as_u64().unwrap();
     assert!(unseen > 0, "{document:#}");
-    // The counts of two searches differ by who came and went; of one they are the same number.
+    // Process counts differ between two scans, so both values are taken from one.
     let said = format!("{unseen} process");
     assert!(target["message"].as_str().unwrap().contains(&said), "{document:#}");
 }
 
 #[test]
-fn who_may_not_look_sees_their_own_processes_and_is_told_that_there_may_be_more() {
+fn an_unprivileged_user_sees_own_processes_and_a_note_that_there_may_be_more() {
     let Some(image) = Image::new("unmoor-own") else { return };
     let program = program(&image);
     let mut own = Command::new("setpriv");
-    own.args(NOBODY).args(["sleep", "600"]).current_dir(&image.mount);
+    own.args(UNPRIVILEGED).args(["sleep", "600"]).current_dir(&image.mount);
     let own = Running(own.stdin(Stdio::null()).spawn().unwrap());
-    // It is root's until it has become somebody else's.
+    // The process belongs to root until `setpriv` has changed its user.
     let status = format!("/proc/{}/status", own.0.id());
     while !std::fs::read_to_string(&status).unwrap().contains("Name:\tsleep") {
         std::thread::yield_now();

@@ -1,11 +1,11 @@
-//! `--wait` names the blockers, and those that leave.
+//! `--wait` names the blockers, and those that have left.
 
 use crate::image::{Image, shell};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 #[test]
-fn who_is_waited_for_is_named_and_who_leaves_is_told() {
+fn blockers_are_named_and_those_that_left_are_reported() {
     let Some(image) = Image::new("unmoor-shrinking") else { return };
     let hold = "exec 9>\"$1\"/held; echo; exec sleep 600";
     let (first, second) = (shell(hold, &image.mount), shell(hold, &image.mount));
@@ -17,17 +17,17 @@ fn who_is_waited_for_is_named_and_who_leaves_is_told() {
     let mut lines = Vec::new();
     for line in BufReader::new(unmoor.stderr.take().unwrap()).lines() {
         let line = line.unwrap();
-        // The next one leaves when it was told who is there.
+        // The next process leaves once the command has reported the current blockers.
         if line.contains("blocking") {
             drop(holders.pop());
         }
         lines.push(line);
     }
     assert!(unmoor.wait().unwrap().success(), "{lines:#?}");
-    let told: Vec<&String> = lines.iter().filter(|l| l.contains("blocking")).collect();
-    assert!(told[0].contains(&one) && told[0].contains(&two), "{lines:#?}");
-    assert!(told[1].contains("left: ") && told[1].contains(&one), "{lines:#?}");
-    let rest = told[1].split("still blocking").nth(1).unwrap();
+    let reports: Vec<&String> = lines.iter().filter(|l| l.contains("blocking")).collect();
+    assert!(reports[0].contains(&one) && reports[0].contains(&two), "{lines:#?}");
+    assert!(reports[1].contains("left: ") && reports[1].contains(&one), "{lines:#?}");
+    let rest = reports[1].split("still blocking").nth(1).unwrap();
     assert!(rest.contains(&two) && !rest.contains(&one), "{lines:#?}");
     assert!(lines.len() <= 4, "no more than what changes: {lines:#?}");
 }

@@ -1,11 +1,11 @@
-//! Searches while processes come and go.
+//! Scans while processes start and exit.
 
 use crate::image::{Image, Running, shell, unmoor_with};
 use serde_json::Value;
 use std::process::{Command, Stdio};
 
-/// Shells at a time, and how many processes each of them starts.
-const CROWD: (usize, usize) = (4, 2500);
+/// Number of concurrent shells, and number of processes that each of them starts.
+const LOAD: (usize, usize) = (4, 2500);
 
 fn pids(blockers: &Value) -> Vec<u64> {
     let all = blockers.as_array().expect("blockers").iter();
@@ -13,7 +13,7 @@ fn pids(blockers: &Value) -> Vec<u64> {
 }
 
 #[test]
-fn ten_thousand_processes_that_come_and_go_are_no_error_and_in_nobody_s_way() {
+fn ten_thousand_short_lived_processes_cause_no_error_and_no_blocker() {
     let (Some(idle), Some(held)) = (Image::new("unmoor-idle"), Image::new("unmoor-held")) else {
         return;
     };
@@ -22,18 +22,18 @@ fn ten_thousand_processes_that_come_and_go_are_no_error_and_in_nobody_s_way() {
         let run = unmoor_with(["who", "--json", &idle.device, &held.device]);
         serde_json::from_slice(&run.stdout).expect("a document")
     };
-    // There are machines that let not even root look into their first process.
+    // Some machines do not let even root inspect the first process.
     let seen = |document: &Value| document["targets"][0]["scan"].clone();
     let before = seen(&search());
 
     let start = |_| {
-        let script = format!("i=0; while [ $i -lt {} ]; do (:); i=$((i+1)); done", CROWD.1);
+        let script = format!("i=0; while [ $i -lt {} ]; do (:); i=$((i+1)); done", LOAD.1);
         let mut shell = Command::new("sh");
         Running(shell.args(["-c", &script]).stdin(Stdio::null()).spawn().unwrap())
     };
-    let mut crowd: Vec<Running> = (0..CROWD.0).map(start).collect();
+    let mut shells: Vec<Running> = (0..LOAD.0).map(start).collect();
     let mut searches = 0;
-    while crowd.iter_mut().any(|shell| shell.0.try_wait().unwrap().is_none()) {
+    while shells.iter_mut().any(|shell| shell.0.try_wait().unwrap().is_none()) {
         let document = search();
         let targets = &document["targets"];
         assert_eq!(pids(&targets[0]["blockers"]), [0; 0], "{document:#}");
@@ -42,6 +42,6 @@ fn ten_thousand_processes_that_come_and_go_are_no_error_and_in_nobody_s_way() {
         assert_eq!(seen(&document), before, "{document:#}");
         searches += 1;
     }
-    assert!(searches > 1, "the crowd was gone before the second search");
-    assert!(crowd.iter_mut().all(|shell| shell.0.wait().unwrap().success()), "all were started");
+    assert!(searches > 1, "the shells were gone before the second search");
+    assert!(shells.iter_mut().all(|shell| shell.0.wait().unwrap().success()), "all were started");
 }
