@@ -138,7 +138,7 @@ pub struct Eject {
     /// Needs an administrator. `unmoor remount` brings them back.
     #[arg(long, hide = cfg!(not(windows)))]
     pub offline: bool,
-    /// Do not verify that the drive did what it was told
+    /// Do not verify that the drive carried out the command
     #[arg(long)]
     pub no_verify: bool,
     /// Print what would be done, and change nothing

@@ -1,4 +1,4 @@
-//! What a person reads: what happened, to which drive, why, and what to do next.
+//! Messages: the event, its drive, the reason, and the next step.
 
 mod common;
 
@@ -38,7 +38,7 @@ fn success_names_the_drive_and_what_to_do_now() {
 }
 
 #[test]
-fn a_refusal_names_who_is_in_the_way_and_the_way_out() {
+fn a_refusal_names_the_blockers_and_the_fix() {
     let run = line("sim:busy");
     for part in ["nothing was dismounted", "editor", "4312", "letter.txt", "--force", "--wait"] {
         assert!(run.err.contains(part), "{part}: {}", run.err);
@@ -91,14 +91,14 @@ fn a_dry_run_prints_the_plan_and_touches_nothing() {
     for step in ["flush", "lock", "dismount", "eject", "verify", "unlock"] {
         assert!(run.out.contains(step), "{step}: {}", run.out);
     }
-    // One machine: what the plan had touched, the second answer would show.
+    // Both commands use one machine, so the second one would show what the plan had touched.
     let both = line("--dry-run sim:stick sim:stick");
     let (first, second) = both.out.split_at(both.out.len() / 2);
     assert_eq!(first, second);
 }
 
 #[test]
-fn waiting_is_told_once_where_nobody_watches() {
+fn waiting_is_reported_once_without_a_terminal() {
     let run = line("--wait 10s sim:slow");
     assert_eq!(run.err.matches("waiting").count(), 1, "{}", run.err);
     assert!(!line("sim:slow").err.contains("waiting up to"));
@@ -133,7 +133,7 @@ fn list_shows_drives_and_their_volumes_as_a_tree() {
 }
 
 #[test]
-fn nothing_is_coloured_where_nobody_watches() {
+fn nothing_is_coloured_without_a_terminal() {
     for words in ["sim:stick", "sim:busy", "-v sim:stick", "status sim:cd", "list --simulated"] {
         let run = line(words);
         assert!(!run.out.contains('\x1b') && !run.err.contains('\x1b'), "{words}");
@@ -141,19 +141,16 @@ fn nothing_is_coloured_where_nobody_watches() {
 }
 
 #[test]
-fn what_came_of_a_program_that_was_ended_is_said() {
+fn the_result_of_ending_a_program_is_reported() {
     let run = line("--kill --yes sim:busy");
-    assert!(
-        run.code == 0 && run.out.contains("editor (pid 4312, somebody): exited"),
-        "{}",
-        run.out
-    );
+    assert!(run.code == 0 && run.out.contains("editor (pid 4312, demo): exited"), "{}", run.out);
     assert!(line("sim:busy").err.contains("--kill to end the programs"));
-    // Somebody who is no program is in the way.
+    // The blocker is not a program.
     assert!(!line("sim:slow").err.contains("--kill"));
 }
 
-/// On a terminal that `script` (util-linux) makes; this is typed once the question is there.
+/// Runs the command on a terminal made by `script` (util-linux). Types this text once the question
+/// appears.
 #[cfg(target_os = "linux")]
 fn on_a_terminal(words: &str, typed: &str) -> Option<(i32, String)> {
     use std::io::{Read, Write};
@@ -174,7 +171,7 @@ fn on_a_terminal(words: &str, typed: &str) -> Option<(i32, String)> {
         text.push(byte[0]);
     }
     stdin.write_all(typed.as_bytes()).unwrap();
-    // What is typed has no end: the terminal stays.
+    // The input has no end, so the terminal stays.
     stdout.read_to_end(&mut text).unwrap();
     let ended = script.wait().unwrap();
     Some((ended.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
@@ -182,7 +179,7 @@ fn on_a_terminal(words: &str, typed: &str) -> Option<(i32, String)> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn on_a_terminal_the_user_is_shown_who_would_be_ended_and_the_default_is_no() {
+fn on_a_terminal_the_programs_are_listed_and_the_default_is_no() {
     for (typed, code) in [("y\n", 0), ("\n", 3), ("n\n", 3), ("what?\n", 3)] {
         let Some((ended, text)) = on_a_terminal("--kill sim:busy", typed) else { return };
         assert_eq!(ended, code, "{typed:?}: {text}");
