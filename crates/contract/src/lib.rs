@@ -1,7 +1,7 @@
-//! Checks a document that `unmoor … --json` printed against `docs/json.md`: every field, its type, its
-//! words, and what the fields say about each other.
+//! Checks a document that `unmoor … --json` printed against `docs/json.md`.
 //!
-//! Tests on every system use it: simulated drives, the virtual machine, Wine.
+//! The check covers every field, its type, its words, and the relations between fields. Tests on every
+//! system use it: simulated drives, the virtual machine, Wine.
 //!
 //! ```
 //! let printed = r#"{"schema": 1, "unmoor": "0.1.0", "command": "list",
@@ -15,8 +15,8 @@ mod shape;
 
 use serde_json::Value;
 
-/// Checks the whole standard output of one run. `exit_code` is the one the process ended with, where
-/// it is known.
+/// Checks the whole standard output of one run. `exit_code` is the exit code of the process, if it is
+/// known.
 ///
 /// # Errors
 /// Every fault found, each with the path of the field.
@@ -31,7 +31,7 @@ pub fn check(printed: &str, exit_code: Option<i32>) -> Result<(), Vec<String>> {
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-/// From the worst to the best.
+/// Exit codes from the worst to the best.
 const WORST_FIRST: [u64; 9] = [130, 1, 3, 5, 7, 2, 6, 4, 0];
 
 /// Checks the relations between the fields.
@@ -53,7 +53,7 @@ fn agree(document: &Value, exit_code: Option<i32>, faults: &mut Vec<String>) {
     }
     let Some(targets) = document["targets"].as_array() else { return };
     if targets.is_empty() && document["command"] == "eject" {
-        // Nothing was there to be chosen, which is not a success.
+        // An empty selection is not a success.
         if code == 0 || document["error"].is_null() || document.get("left_out").is_none() {
             faults.push("no targets, and no word why".into());
         }

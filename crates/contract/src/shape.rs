@@ -1,4 +1,4 @@
-//! Types of JSON values, and whether a value has one.
+//! Types of JSON values, and the check that a value has a type.
 
 use serde_json::Value;
 
@@ -33,17 +33,17 @@ pub struct Field {
     pub optional: bool,
 }
 
-/// A field that is always there.
+/// Returns a field that is always present.
 pub const fn field(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, optional: false }
 }
 
-/// A field that may be left out.
+/// Returns a field that may be absent.
 pub const fn sometimes(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, optional: true }
 }
 
-/// Checks an object field by field; what the contract does not name is a fault too, because the
+/// Checks an object field by field. A field that the contract does not name is a fault too, because the
 /// document and its description grow together.
 pub fn check(path: &str, value: &Value, fields: &[Field], faults: &mut Vec<String>) {
     let Some(object) = value.as_object() else {

@@ -9,12 +9,12 @@ use std::ffi::OsString;
 use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
-/// The command's.
+/// Parsers of the command.
 pub const PARSERS: [Parser; 4] =
     [("arguments", arguments), ("duration", duration), ("escape", escape), ("table", table)];
 
-/// Text from a stranger on its way to a terminal: one line of it, without anything that a terminal
-/// would obey; escaping it again changes nothing.
+/// Escapes hostile text for a terminal. The result is one line without anything that a terminal obeys,
+/// and escaping it again changes nothing.
 pub fn escape(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let line = escape::escape(&text);
@@ -23,13 +23,13 @@ pub fn escape(bytes: &[u8]) {
     let line = escape_os(os(bytes));
     assert!(is_harmless(&line));
     assert_eq!(escape::escape(&line), line);
-    // Ordinary text is left alone.
+    // Ordinary text is unchanged.
     if bytes.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
         assert_eq!(line.as_bytes(), bytes);
     }
 }
 
-/// Lists on a terminal: cells with anything in them, in columns cut to its width.
+/// Formats tables for a terminal: cells with any content, in columns cut to its width.
 pub fn table(bytes: &[u8]) {
     let (width, text) = bytes.split_first().unwrap_or((&80, &[]));
     let mut table = Table::new(&[1]);
@@ -45,8 +45,8 @@ pub fn table(bytes: &[u8]) {
     }
 }
 
-/// Lengths of time. What is read is no longer than a year, and comes back when it is written down: to
-/// the microsecond, since a year has more nanoseconds than a floating-point number has digits.
+/// Parses lengths of time. The result is at most a year and survives writing and parsing again, to the
+/// microsecond: a year has more nanoseconds than a floating-point number has digits.
 pub fn duration(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(time) = duration::parse(&text) {
@@ -58,7 +58,7 @@ pub fn duration(bytes: &[u8]) {
     }
 }
 
-/// A command line, its words separated by 0.
+/// Parses a command line whose words are separated by 0.
 pub fn arguments(bytes: &[u8]) {
     let given: Vec<OsString> =
         [&b"unmoor"[..]].into_iter().chain(bytes.split(|b| *b == 0)).map(os).collect();
@@ -80,8 +80,8 @@ pub fn arguments(bytes: &[u8]) {
     }
 }
 
-/// Nothing that a terminal obeys: no control character, no change of direction, nothing invisible that
-/// `unmoor` promises to write out.
+/// Returns true if the text has nothing that a terminal obeys. That excludes control characters,
+/// changes of direction, and invisible characters that `unmoor` promises to write out.
 fn is_harmless(line: &str) -> bool {
     let bad = |c: char| {
         c.is_control()

@@ -1,14 +1,14 @@
-//! JSON: names that are no text on the way out, and the checker of the documents on the way in.
+//! JSON: the writer of names that are not UTF-8, and the checker of documents.
 
 use crate::command::os;
 use crate::{Parser, lossy};
 use serde_json::Value;
 
-/// JSON's.
+/// Parsers of JSON.
 pub const PARSERS: [Parser; 2] = [("contract", contract), ("json_names", json_names)];
 
-/// Any name in a JSON document: it is valid, says the same when it is read back, and where a string
-/// cannot hold the name the true bytes stand beside it.
+/// Writes any name into a JSON document. The document is valid and reads back the same; where a string
+/// cannot hold the name, the true bytes stand beside it.
 pub fn json_names(bytes: &[u8]) {
     let name = os(bytes);
     let (plain, hex) = (lossy::plain(&name), lossy::bytes_of(&name));
@@ -27,7 +27,7 @@ pub fn json_names(bytes: &[u8]) {
     }
 }
 
-/// Checks a document that claims to be unmoor's: every fault is reported, whatever it holds.
+/// Checks a document that claims to be unmoor's. Every fault is reported, whatever the document holds.
 pub fn contract(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match unmoor_contract::check(&text, Some(0)) {

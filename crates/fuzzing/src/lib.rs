@@ -1,9 +1,9 @@
-//! Every reader of foreign text and bytes that unmoor has, as functions that take any bytes at all.
+//! Fuzz targets: every parser of untrusted input in unmoor, as functions of any bytes.
 //!
 //! Two runners use them: libFuzzer on a nightly toolchain (`fuzz/` at the root of the repository), and
-//! random changes of the seeds on any toolchain (`tests/mutations.rs`). docs/fuzzing.md tells how.
+//! random changes of the seeds on any toolchain (`tests/mutations.rs`). docs/fuzzing.md describes both.
 
-// The command is a program, not a library: its files that read or escape are compiled here once more.
+// The command is a program, not a library, so its files that read or escape are compiled here again.
 #[allow(dead_code)]
 #[path = "../../unmoor-cli/src/args.rs"]
 mod args;
@@ -25,7 +25,7 @@ pub mod document;
 
 pub use unmoor::fuzzing::Parser;
 
-/// All of them, by the names of their seeds' directories.
+/// All parsers, by the names of their seeds' directories.
 pub fn parsers() -> Vec<Parser> {
     let mut parsers = unmoor::fuzzing::PARSERS.to_vec();
     parsers.extend(command::PARSERS);

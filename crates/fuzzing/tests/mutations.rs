@@ -1,7 +1,7 @@
-//! Every parser is fed its seeds, and random changes of them, on any toolchain.
+//! Feeds every parser its seeds and random changes of them, on any toolchain.
 //!
-//! `UNMOOR_FUZZ_CASES` (1000) is how many changes each parser gets; with `UNMOOR_FUZZ_SECONDS` each gets
-//! as many as fit into that time. `UNMOOR_FUZZ_PARSER` names one to be fed alone.
+//! `UNMOOR_FUZZ_CASES` (1000) is the number of changes for each parser; with `UNMOOR_FUZZ_SECONDS` each
+//! parser gets as many as fit into that time. `UNMOOR_FUZZ_PARSER` selects one parser.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -23,7 +23,7 @@ fn seeds(parser: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
-/// One change.
+/// One change of a seed.
 #[derive(Debug, Clone)]
 enum Change {
     Set(Index, u8),
@@ -31,9 +31,9 @@ enum Change {
     Insert(Index, Vec<u8>),
     Remove(Index, usize),
     Repeat(Index, usize, usize),
-    /// A number that is at the edge of something, of 1, 2, 4 or 8 bytes.
+    /// Overwrites 1, 2, 4 or 8 bytes with a boundary value.
     Edge(Index, usize, u64),
-    /// The rest is another seed's.
+    /// Replaces the rest by the rest of another seed.
     Splice(Index, Index, Index),
 }
 
@@ -48,7 +48,7 @@ fn change() -> impl Strategy<Value = Change> {
         Just(0x7f),
         Just(0x8000)
     ];
-    // Text is mostly broken at what divides it.
+    // Separators break text most often.
     let bytes = prop_oneof![
         any::<Vec<u8>>(),
         r"[ \t\n:;,=/\\'-]{1,4}".prop_map(String::into_bytes),
@@ -165,7 +165,7 @@ fn no_bytes_break_a_promise_of_any_parser() {
     wanted.into_iter().for_each(feed);
 }
 
-/// Linux has all of them: there the lists are compared.
+/// Compares the lists on Linux, which has all parsers.
 #[cfg(target_os = "linux")]
 #[test]
 fn every_parser_has_its_fuzz_target_its_seeds_and_its_line_in_the_document() {

@@ -1,12 +1,12 @@
-//! What keeps a simulated drive busy.
+//! Blockers of a simulated drive.
 
-use crate::world::MachineState;
+use crate::state::MachineState;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use unmoor::{Blocker, BlockerKind, BlockerScan, DriveId, Process, Usage, UsageKind};
 
 impl MachineState {
-    /// Every program with its open files, then what programs cannot be seen for.
+    /// Returns the drive's blockers: processes first, then swap, lock holders and mount namespaces.
     pub fn blockers(&self, id: DriveId) -> BlockerScan {
         let mut by_program: BTreeMap<u32, Vec<Usage>> = BTreeMap::new();
         for handle in self.handles.iter().filter(|h| h.device == id && !h.stale) {
@@ -16,13 +16,13 @@ impl MachineState {
             by_program.entry(handle.pid).or_default().push(used);
         }
         let name = self.device(id).map(|d| d.spec.name.clone()).unwrap_or_default();
-        let mut bystanders = Vec::new();
-        for (_, pid, writing) in self.raw.iter().filter(|(drive, ..)| *drive == id) {
+        let mut readers = Vec::new();
+        for (_, pid, writing) in self.raw_handles.iter().filter(|(drive, ..)| *drive == id) {
             let used =
                 Usage { writing: *writing, ..Usage::new(UsageKind::Device, &*name).at(&*name) };
             match writing {
                 true => by_program.entry(*pid).or_default().push(used),
-                false => bystanders.push(self.program(*pid, vec![used])),
+                false => readers.push(self.program(*pid, vec![used])),
             }
         }
         let mut blockers: Vec<Blocker> =
@@ -34,19 +34,19 @@ impl MachineState {
             }
         }
         for volume in self.device(id).into_iter().flat_map(|d| &d.volumes) {
-            let name = &volume.shape.name;
-            if let Some((_, who)) = volume.busy_until.as_ref().filter(|(t, _)| *t > self.now) {
-                let what = format!("{who} is closing its files on {name}");
+            let name = &volume.spec.name;
+            if let Some((_, user)) = volume.busy_until.as_ref().filter(|(t, _)| *t > self.now) {
+                let what = format!("{user} is closing its files on {name}");
                 let blocker = Blocker::new(BlockerKind::Unknown, what);
                 blockers.push(blocker.with_remedy("give it time: pass --wait 10s", None));
             }
-            if let Some(who) = &volume.elsewhere {
-                let what = format!("{name} is mounted in another mount namespace ({who})");
+            if let Some(owner) = &volume.foreign_namespace {
+                let what = format!("{name} is mounted in another mount namespace ({owner})");
                 let blocker = Blocker::new(BlockerKind::Namespace, what);
-                blockers.push(blocker.with_remedy(format!("stop {who}"), None));
+                blockers.push(blocker.with_remedy(format!("stop {owner}"), None));
             }
         }
-        BlockerScan { blockers, readers: bystanders, complete: true, ..BlockerScan::default() }
+        BlockerScan { blockers, readers, complete: true, ..BlockerScan::default() }
     }
 
     fn program(&self, pid: u32, uses: Vec<Usage>) -> Blocker {
@@ -56,7 +56,7 @@ impl MachineState {
             Some(path) => format!("{name} (pid {pid}) has {} open", path.display()),
             None => format!("{name} (pid {pid})"),
         };
-        // The process is no real one: a command that ends it would hit another of that number.
+        // The process is not a real one. A command that ends it would hit another process with that pid.
         let blocker = Blocker::new(BlockerKind::Process, description)
             .with_remedy(format!("close the file in {name}"), None);
         Blocker {
@@ -75,7 +75,7 @@ impl MachineState {
     }
 
     fn full_path(&self, id: DriveId, volume: &str, path: &std::path::Path) -> PathBuf {
-        let mount = self.device(id).and_then(|d| d.volume(volume)?.shape.mounts.first());
+        let mount = self.device(id).and_then(|d| d.volume(volume)?.spec.mounts.first());
         let inside = path.strip_prefix("/").unwrap_or(path);
         mount.map_or_else(|| path.to_path_buf(), |m| m.path.join(inside))
     }

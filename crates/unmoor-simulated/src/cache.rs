@@ -1,10 +1,11 @@
-//! The three levels that written data goes through: the volume's cache in the machine, the drive's own
-//! cache, the medium. Only what is on the medium when it leaves is safe.
+//! The three levels of written data: the volume's cache, the drive's cache, the medium.
+//!
+//! Only data on the medium is safe when the medium leaves.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Data that was written to a file, in a piece small enough that flushing it shows progress.
+/// A piece of data written to a file. It is small enough that flushing it shows progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub volume: String,
@@ -12,7 +13,7 @@ pub(crate) struct Chunk {
     pub bytes: Vec<u8>,
 }
 
-/// As a kernel writes back: not byte by byte, and not all at once.
+/// Largest chunk, in bytes. Kernels write back in pieces of about this size.
 const PIECE: usize = 256 << 10;
 
 impl Chunk {
@@ -28,7 +29,7 @@ impl Chunk {
     }
 }
 
-/// How many bytes.
+/// Returns the number of bytes in the chunks.
 pub(crate) fn total(chunks: &[Chunk]) -> u64 {
     chunks.iter().map(Chunk::len).sum()
 }
@@ -36,7 +37,7 @@ pub(crate) fn total(chunks: &[Chunk]) -> u64 {
 /// Files and their contents: `(volume, path)` → bytes.
 pub type Contents = BTreeMap<(String, PathBuf), Vec<u8>>;
 
-/// What files these chunks make, in the order they were written.
+/// Returns the files that these chunks make up, applied in the order they were written.
 pub(crate) fn contents<'c>(chunks: impl IntoIterator<Item = &'c Chunk>) -> Contents {
     let mut files = Contents::new();
     for chunk in chunks {

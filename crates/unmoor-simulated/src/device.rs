@@ -5,12 +5,12 @@ use crate::fault::{Fault, FaultKind, Op};
 use std::time::Duration;
 use unmoor::{Drive, Medium, Mount, Presence, Volume, VolumeKind};
 
-/// How fast a drive is.
+/// Speed of a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timing {
-    /// What every operation takes.
+    /// Duration of every operation.
     pub operation: Duration,
-    /// What the motor takes.
+    /// Duration of a movement of the motor.
     pub motor: Duration,
     pub bytes_per_second: u64,
 }
@@ -31,120 +31,120 @@ impl Timing {
     }
 }
 
-/// Has somebody told the drive to keep its medium (SCSI: PREVENT ALLOW MEDIUM REMOVAL).
+/// State of the drive's medium lock (SCSI: PREVENT ALLOW MEDIUM REMOVAL).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Prevention {
-    /// No.
+    /// Removal is allowed.
     #[default]
     None,
-    /// Yes; the drive obeys whoever allows it again.
+    /// Removal is prevented until any process allows it again.
     Set,
-    /// Yes, and it cannot be allowed from here.
+    /// Removal is prevented, and the host cannot allow it.
     Stuck,
 }
 
 /// A device that is or was plugged in.
 #[derive(Debug)]
 pub(crate) struct Device {
-    /// What the drive says of itself; what changes is in the other fields.
+    /// Properties that the drive reports. The other fields hold the state that changes.
     pub spec: Drive,
     pub attached: bool,
-    /// It left its bus by a command, and is still plugged in.
+    /// True if the device is plugged in, but a command removed it from its bus.
     pub powered_off: bool,
     pub medium: Medium,
     pub disc_in_tray: bool,
     pub stopped: bool,
-    /// The motor runs: at that time, this will be so.
+    /// Time at which the running motor stops, and the state it causes then.
     pub moving: Option<(Duration, Motion)>,
     pub prevention: Prevention,
     pub silent: bool,
-    pub pace: Timing,
+    pub timing: Timing,
     pub faults: Vec<Fault>,
     pub volumes: Vec<VolumeState>,
-    /// The drive's own cache.
+    /// The drive's cache.
     pub cache: Vec<Chunk>,
     pub on_medium: Vec<Chunk>,
-    /// Everything that a program was told is written.
+    /// Everything whose write a program saw succeed.
     pub written: Vec<Chunk>,
     pub claimed_by: Option<u64>,
-    /// Something in the drive's cache could not be written.
+    /// True if data in the drive's cache could not be written.
     pub lost: bool,
 }
 
-/// What a motor is about to bring about.
+/// State that a motor causes when it stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Motion {
     Medium(Medium),
     Stopped,
 }
 
-/// A volume's state.
+/// State of a volume.
 #[derive(Debug)]
 pub(crate) struct VolumeState {
-    /// Its traits, and its mounts.
-    pub shape: Volume,
-    /// A mapping, an array or a loop device that is set up; always so for partitions.
+    /// Properties and mounts.
+    pub spec: Volume,
+    /// True if a mapping, array or loop device is set up; always true for partitions.
     pub open: bool,
-    /// Windows: the letters it has again once somebody opens a file.
+    /// Windows: drive letters that the volume gets back once a process opens a file.
     pub remount_letters: Vec<Mount>,
-    /// The machine's cache.
+    /// The machine's cache of this volume.
     pub cache: Vec<Chunk>,
     pub locked_by: Option<u64>,
-    /// Somebody lets go of it then, and who.
+    /// End of a use without an open file, and the name of the user.
     pub busy_until: Option<(Duration, String)>,
-    /// Windows: nothing mounts it again.
+    /// Windows: true if nothing mounts the volume again.
     pub offline: bool,
-    /// Mounted where this program cannot see it, and by whom.
-    pub elsewhere: Option<String>,
-    /// Something in its cache could not be written.
+    /// Owner of another mount namespace where the volume is mounted, hidden from this program.
+    pub foreign_namespace: Option<String>,
+    /// True if data in the volume's cache could not be written.
     pub lost: bool,
 }
 
 impl VolumeState {
-    pub fn new(shape: Volume) -> Self {
+    pub fn new(spec: Volume) -> Self {
         VolumeState {
-            shape,
+            spec,
             open: true,
             remount_letters: Vec::new(),
             cache: Vec::new(),
             locked_by: None,
             busy_until: None,
             offline: false,
-            elsewhere: None,
+            foreign_namespace: None,
             lost: false,
         }
     }
 
     pub fn is_mounted(&self) -> bool {
-        !self.shape.mounts.is_empty()
+        !self.spec.mounts.is_empty()
     }
 
-    /// Something that was set up over other volumes, and can be taken down.
+    /// Returns true if the volume is set up over other volumes and can be removed.
     pub fn is_stacked(&self) -> bool {
-        !matches!(self.shape.kind, VolumeKind::Disk | VolumeKind::Partition)
+        !matches!(self.spec.kind, VolumeKind::Disk | VolumeKind::Partition)
     }
 }
 
 impl Device {
     pub fn volume(&self, name: &str) -> Option<&VolumeState> {
-        self.volumes.iter().find(|v| v.shape.name == name)
+        self.volumes.iter().find(|v| v.spec.name == name)
     }
 
     pub fn volume_mut(&mut self, name: &str) -> Option<&mut VolumeState> {
-        self.volumes.iter_mut().find(|v| v.shape.name == name)
+        self.volumes.iter_mut().find(|v| v.spec.name == name)
     }
 
     pub fn is_mounted(&self) -> bool {
-        self.volumes.iter().any(|v| v.is_mounted() || v.elsewhere.is_some())
+        self.volumes.iter().any(|v| v.is_mounted() || v.foreign_namespace.is_some())
     }
 
-    /// The fault that strikes this operation, if any.
+    /// Returns the fault that applies to this operation, if any.
     pub fn fault_for(&mut self, op: Op, volume: Option<&str>) -> Option<FaultKind> {
-        self.faults.iter_mut().filter_map(|f| f.strikes(op, volume).then_some(f.kind)).next()
+        self.faults.iter_mut().filter_map(|f| f.applies(op, volume).then_some(f.kind)).next()
     }
 
-    /// The drive as it looks now.
+    /// Returns the drive as it is now.
     pub fn describe(&self) -> Drive {
         let present = self.medium == Medium::Present;
         Drive {
@@ -156,15 +156,15 @@ impl Device {
                 .filter(|v| present && v.open)
                 .map(|v| Volume {
                     unwritten: Some(total(&v.cache)),
-                    read_only: v.shape.read_only || self.spec.read_only,
-                    ..v.shape.clone()
+                    read_only: v.spec.read_only || self.spec.read_only,
+                    ..v.spec.clone()
                 })
                 .collect(),
             ..self.spec.clone()
         }
     }
 
-    /// What the drive itself would answer.
+    /// Returns the presence that the drive itself reports.
     pub fn presence(&self) -> Presence {
         match self.medium {
             _ if !self.attached => Presence::Gone,
@@ -176,24 +176,24 @@ impl Device {
         }
     }
 
-    /// The medium is out of reach: what was not on it is lost, and nothing of it is mounted any more.
-    pub fn cut_off(&mut self) {
+    /// Marks the medium as out of reach. Unwritten data is lost and every mount is gone.
+    pub fn lose_medium(&mut self) {
         self.lost |= !self.cache.is_empty();
         self.cache.clear();
         self.claimed_by = None;
         for volume in &mut self.volumes {
             volume.lost |= !volume.cache.is_empty();
             volume.cache.clear();
-            volume.shape.mounts.clear();
+            volume.spec.mounts.clear();
             volume.remount_letters.clear();
             volume.locked_by = None;
-            volume.elsewhere = None;
+            volume.foreign_namespace = None;
             volume.busy_until = None;
         }
     }
 
-    /// The motor arrives.
-    pub fn arrive(&mut self, now: Duration) {
+    /// Applies the motor's movement if its time has come.
+    pub fn finish_motion(&mut self, now: Duration) {
         let Some((when, motion)) = self.moving else { return };
         if when > now {
             return;

@@ -1,6 +1,6 @@
-//! What can go wrong, and where.
+//! Faults of a simulated drive, and the operations where they occur.
 
-/// The operations of a session: what faults strike and what the journal lists.
+/// Operations of a session, for faults and for the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Op {
@@ -15,7 +15,7 @@ pub enum Op {
     /// [`Session::try_lock`](unmoor::platform::Session::try_lock)
     Lock,
     /// [`Session::check_raw_users`](unmoor::platform::Session::check_raw_users)
-    Writers,
+    CheckRawUsers,
     /// [`Session::unmount`](unmoor::platform::Session::unmount)
     Unmount,
     /// [`Session::dismount`](unmoor::platform::Session::dismount)
@@ -25,7 +25,7 @@ pub enum Op {
     /// [`Session::offline`](unmoor::platform::Session::offline)
     Offline,
     /// [`Session::perform`](unmoor::platform::Session::perform)
-    LetGo,
+    Perform,
     /// [`Session::load`](unmoor::platform::Session::load)
     Load,
     /// [`Session::presence`](unmoor::platform::Session::presence)
@@ -38,7 +38,7 @@ pub enum Op {
     Attach,
 }
 
-/// Something that goes wrong when an operation begins.
+/// A fault that occurs when an operation begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub(crate) at: Op,
@@ -48,58 +48,58 @@ pub struct Fault {
     pub(crate) times: u32,
 }
 
-/// What goes wrong.
+/// Effect of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// Input/output error. In a flush and a claim: what was to be written is lost, for good.
+    /// Input/output error. In a flush and a claim, the unwritten data is lost for good.
     IoError,
-    /// No answer, until the deadline or a cancellation. Operations without a
-    /// [`Deadline`](unmoor::Deadline) cannot hang: there it has no effect.
+    /// The operation does not return until the deadline or a cancellation. Operations without a
+    /// [`Deadline`](unmoor::Deadline) cannot hang, so the fault has no effect on them.
     Hang,
-    /// The drive is pulled out: everything not on the medium is lost.
+    /// The drive is pulled out. Everything not on the medium is lost.
     Yank,
     /// The medium is taken out by hand.
     NoMedium,
-    /// The drive is pulled out, and another one has its name, number and mount points at once.
+    /// The drive is pulled out, and another takes its name, number and mount points.
     Replaced,
-    /// The system does not let this user do it.
+    /// The system does not permit the operation to this user.
     NotPermitted,
     /// The drive or its driver does not know this command.
     NotSupported,
-    /// The firmware says yes and does nothing.
+    /// The firmware reports success and does nothing.
     Lie,
 }
 
 impl Fault {
-    /// This goes wrong at every such operation.
+    /// Returns a fault that occurs at every such operation.
     pub fn new(at: Op, kind: FaultKind) -> Self {
         Fault { at, kind, volume: None, skip: 0, times: u32::MAX }
     }
 
-    /// Only on this volume.
+    /// Limits the fault to this volume.
     #[must_use]
     pub fn on(mut self, volume: &str) -> Self {
         self.volume = Some(volume.into());
         self
     }
 
-    /// Only after that many such operations went well.
+    /// Delays the fault until this many operations have succeeded.
     #[must_use]
     pub fn after(mut self, operations: u32) -> Self {
         self.skip = operations;
         self
     }
 
-    /// Only that many times.
+    /// Limits the fault to this many occurrences.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = times;
         self
     }
 
-    /// Does it strike this operation; counts it if so.
-    pub(crate) fn strikes(&mut self, op: Op, volume: Option<&str>) -> bool {
+    /// Returns true if the fault applies to this operation, and counts the occurrence.
+    pub(crate) fn applies(&mut self, op: Op, volume: Option<&str>) -> bool {
         if self.at != op || self.volume.as_deref().is_some_and(|v| Some(v) != volume) {
             return false;
         }

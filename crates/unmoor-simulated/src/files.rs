@@ -2,29 +2,29 @@
 
 use crate::Semantics;
 use crate::cache::{Chunk, contents};
-use crate::world::MachineState;
+use crate::state::MachineState;
 use std::fmt;
 use std::path::PathBuf;
 use unmoor::DriveId;
 
-/// A program's open file.
+/// Handle of a program's open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HandleId(pub(crate) u64);
 
-/// Why a program cannot use a file.
+/// Reasons why a program cannot use a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The volume was dismounted under this handle, or its drive is gone (Linux: EIO; Windows:
-    /// ERROR_NOT_READY).
+    /// The volume was dismounted under this handle, or its drive is gone. Linux reports EIO, Windows
+    /// ERROR_NOT_READY.
     Stale,
     /// The handle was closed.
     Closed,
-    /// The volume is not there, or not mounted.
+    /// The volume does not exist, or is not mounted.
     NotMounted,
-    /// Somebody has locked the volume (Windows: ERROR_ACCESS_DENIED).
+    /// Another process has locked the volume (Windows: ERROR_ACCESS_DENIED).
     Locked,
-    /// Nothing can be written to this volume.
+    /// The volume is read-only.
     ReadOnly,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Handle {
     pub id: HandleId,
     pub device: DriveId,
     pub volume: String,
-    /// The mount it was opened through.
+    /// Identifier of the mount that the file was opened through.
     pub mount: u64,
     pub pid: u32,
     pub path: PathBuf,
-    /// Its volume was taken away under it.
+    /// True if the volume was dismounted while the file was open.
     pub stale: bool,
 }
 
@@ -63,7 +63,7 @@ impl MachineState {
         pid: u32,
         path: PathBuf,
     ) -> Result<HandleId, FileError> {
-        let remounts = self.manner == Semantics::Windows;
+        let remounts = self.semantics == Semantics::Windows;
         let vol = self.volume(drive, volume).map_err(|_| FileError::NotMounted)?;
         if vol.locked_by.is_some() {
             return Err(FileError::Locked);
@@ -71,12 +71,12 @@ impl MachineState {
         if vol.offline {
             return Err(FileError::NotMounted);
         }
-        // Windows mounts a volume again as soon as somebody opens a file on it.
+        // Windows mounts a volume again as soon as a process opens a file on it.
         if remounts && !vol.is_mounted() {
-            vol.shape.mounts = std::mem::take(&mut vol.remount_letters);
+            vol.spec.mounts = std::mem::take(&mut vol.remount_letters);
         }
-        let mount = vol.shape.mounts.first().ok_or(FileError::NotMounted)?.id;
-        let id = HandleId(self.number());
+        let mount = vol.spec.mounts.first().ok_or(FileError::NotMounted)?.id;
+        let id = HandleId(self.next_id());
         let volume = volume.to_string();
         self.handles.push(Handle { id, device: drive, volume, mount, pid, path, stale: false });
         Ok(id)

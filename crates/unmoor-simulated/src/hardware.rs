@@ -1,16 +1,16 @@
-//! What the drive itself does: let go of its medium, stop, leave, take the medium in.
+//! The drive's own actions: eject the medium, stop, leave the bus, load the medium.
 
 use crate::Semantics;
 use crate::device::{Motion, Prevention};
 use crate::journal::Effect;
-use crate::session::{Answer, SimSession};
-use crate::world::MachineState;
+use crate::session::{OpResult, SimSession};
+use crate::state::MachineState;
 use unmoor::{
     Action, Attempt, Bus, Deadline, DriveId, DriveKind, Error, ErrorKind, Medium, Presence, Result,
     StepOutcome,
 };
 
-/// Names of the methods, in the order they are tried.
+/// Returns the names of the methods, in the order they are tried.
 pub(crate) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
     let names: &[&str] = match (action, kind) {
         (Action::Eject, DriveKind::Card) => &[],
@@ -25,15 +25,15 @@ pub(crate) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
 }
 
 impl SimSession<'_> {
-    /// Does as it is told, whatever is mounted: hardware knows no policy. What is not on the medium by
-    /// then is lost.
+    /// Carries out the action even if something is mounted, because hardware knows no policy. Data that
+    /// is not on the medium by then is lost.
     pub fn apply_action(
         &self,
-        world: &mut MachineState,
+        state: &mut MachineState,
         action: Action,
         lie: bool,
-    ) -> Answer<StepOutcome> {
-        let device = world.bound(self.id)?;
+    ) -> OpResult<StepOutcome> {
+        let device = state.attached_device(self.id)?;
         let names = methods(device.spec.kind, action);
         let accepted = || StepOutcome {
             attempts: names.iter().map(Attempt::accepted).collect(),
@@ -66,42 +66,42 @@ impl SimSession<'_> {
             _ => return Ok((StepOutcome::skipped("nothing to eject"), None)),
         };
         if action == Action::PowerOff {
-            if world.manner == Semantics::Windows {
-                self.request_removal(world)?;
+            if state.semantics == Semantics::Windows {
+                self.request_removal(state)?;
             }
-            for id in self.whole_device(world) {
-                world.yank(id);
-                if let Some(device) = world.device_mut(id) {
+            for id in self.whole_device(state) {
+                state.yank(id);
+                if let Some(device) = state.device_mut(id) {
                     device.powered_off = true;
                 }
             }
             return Ok((accepted(), Some(effect)));
         }
-        let now = world.now;
-        let device = world.bound(self.id)?;
+        let now = state.now;
+        let device = state.attached_device(self.id)?;
         device.prevention = Prevention::None;
         let motion = match (action, device.spec.kind) {
             (Action::Stop, _) => Motion::Stopped,
             (_, DriveKind::Optical) => Motion::Medium(Medium::TrayOpen),
             _ => Motion::Medium(Medium::Absent),
         };
-        // Locks outlive the medium: letting go of them is the session's own business.
+        // Locks outlive the medium. The session itself releases them.
         let claimed = device.claimed_by;
         let locks: Vec<_> = device.volumes.iter().map(|v| v.locked_by).collect();
-        device.cut_off();
+        device.lose_medium();
         device.claimed_by = claimed;
         device.volumes.iter_mut().zip(locks).for_each(|(v, l)| v.locked_by = l);
-        device.moving = Some((now + device.pace.motor, motion));
-        device.arrive(now);
-        world.invalidate(self.id, None);
+        device.moving = Some((now + device.timing.motor, motion));
+        device.finish_motion(now);
+        state.invalidate(self.id, None);
         Ok((accepted(), Some(effect)))
     }
 
-    /// Windows: closes this session's own handle; any other on a drive of the device is a veto.
-    fn request_removal(&self, world: &mut MachineState) -> Result<()> {
-        self.close(world);
-        let all = self.whole_device(world);
-        match world.ours.iter().any(|(id, _)| all.contains(id)) {
+    /// Windows: closes this session's own handle. Any other handle on a drive of the device is a veto.
+    fn request_removal(&self, state: &mut MachineState) -> Result<()> {
+        self.close(state);
+        let all = self.whole_device(state);
+        match state.own_handles.iter().any(|(id, _)| all.contains(id)) {
             true => {
                 let why = "something has it open; vetoed";
                 Err(Error::new(ErrorKind::Vetoed, "", why)
@@ -111,10 +111,10 @@ impl SimSession<'_> {
         }
     }
 
-    /// This drive and its siblings.
-    fn whole_device(&self, world: &MachineState) -> Vec<DriveId> {
-        let siblings = world.device(self.id).map(|d| d.spec.siblings.clone()).unwrap_or_default();
-        let others = world
+    /// Returns this drive and its siblings.
+    fn whole_device(&self, state: &MachineState) -> Vec<DriveId> {
+        let siblings = state.device(self.id).map(|d| d.spec.siblings.clone()).unwrap_or_default();
+        let others = state
             .devices
             .iter()
             .filter(|d| d.attached && siblings.contains(&d.spec.name))
@@ -122,21 +122,23 @@ impl SimSession<'_> {
         std::iter::once(self.id).chain(others).collect()
     }
 
-    /// Closes the tray, and waits for its motor.
-    pub fn apply_load(&self, deadline: &mut Deadline<'_>) -> Answer<StepOutcome> {
-        let motor = self.world(|world| {
-            let device = world.bound(self.id)?;
+    /// Closes the tray and waits for its motor.
+    pub fn apply_load(&self, deadline: &mut Deadline<'_>) -> OpResult<StepOutcome> {
+        let motor = self.with_state(|state| {
+            let device = state.attached_device(self.id)?;
             match device.spec.kind {
-                DriveKind::Optical => Ok(device.pace.motor),
+                DriveKind::Optical => Ok(device.timing.motor),
                 _ => Err(Error::new(ErrorKind::NotSupported, "", "has no motor to load with")),
             }
         })?;
-        if self.world(|w| w.bound(self.id).map(|d| d.presence()))? == Presence::Present {
+        if self.with_state(|state| state.attached_device(self.id).map(|d| d.presence()))?
+            == Presence::Present
+        {
             return Ok((StepOutcome::skipped("the medium is in it already"), None));
         }
         deadline.sleep(motor)?;
-        self.world(|world| {
-            let device = world.bound(self.id)?;
+        self.with_state(|state| {
+            let device = state.attached_device(self.id)?;
             device.medium = if device.disc_in_tray { Medium::Present } else { Medium::Absent };
             device.moving = None;
             Ok((StepOutcome::via(Attempt::accepted("close the tray")), Some(Effect::Loaded)))

@@ -1,24 +1,25 @@
-//! What was asked of the machine, and what truly came of it: the ground truth that a report can be
-//! held against.
+//! The journal: every operation with its reported and its true result.
+//!
+//! Tests compare it with a report.
 
 use crate::fault::Op;
 use std::time::Duration;
 use unmoor::{DriveId, ErrorKind};
 
-/// One operation, in the order they were carried out.
+/// An operation, in the order of execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// When it was over, by the machine's clock.
+    /// Time when the operation ended, by the machine's clock.
     pub at: Duration,
-    /// What was asked.
+    /// The operation.
     pub op: Op,
-    /// The device it was asked of.
+    /// The device that the operation was for.
     pub device: DriveId,
-    /// The volume it concerned.
+    /// The volume that the operation was for, if any.
     pub volume: Option<String>,
-    /// What was answered.
+    /// The reported result.
     pub answer: Result<(), ErrorKind>,
-    /// What truly happened, whatever was answered.
+    /// The true result, whatever the operation reported.
     pub effect: Option<Effect>,
 }
 
@@ -26,57 +27,57 @@ pub struct JournalEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Data moved on towards the medium.
+    /// Data moved one level towards the medium.
     Flushed {
-        /// That much.
+        /// Number of bytes.
         bytes: u64,
     },
-    /// A volume was found idle, and is held so (Windows) or was so (Linux).
+    /// A volume was found idle. Windows keeps it locked; Linux only probed it.
     Locked,
     /// A mount or a whole volume is gone.
     Dismounted {
-        /// Although it was in use: open handles are stale now.
+        /// True if the volume was in use. Open handles are stale from then on.
         forced: bool,
     },
     /// The drive is held exclusively.
     Claimed,
-    /// A volume cannot be mounted any more until it is plugged in anew.
+    /// A volume cannot be mounted until it is plugged in anew.
     TakenOffline,
     /// The medium is out, or on its way out.
     Ejected {
-        /// While something of it was mounted.
+        /// True if a volume was still mounted.
         mounted: bool,
     },
     /// The drive has stopped, or is about to.
     Stopped {
-        /// While something of it was mounted.
+        /// True if a volume was still mounted.
         mounted: bool,
     },
     /// The image is detached.
     Detached {
-        /// While something of it was mounted.
+        /// True if a volume was still mounted.
         mounted: bool,
     },
     /// The device has left its bus.
     PoweredOff {
-        /// While something of it was mounted.
+        /// True if a volume was still mounted.
         mounted: bool,
     },
     /// The device is on its bus again.
     Attached,
-    /// The tray was closed.
+    /// The tray is closed.
     Loaded,
-    /// At least one lock or claim was let go of.
+    /// At least one lock or claim was released.
     Unlocked,
 }
 
 impl Effect {
-    /// It took the medium or the drive away.
+    /// Returns true if the effect removed the medium or the drive.
     pub fn releases_medium(self) -> bool {
         self.mounted().is_some()
     }
 
-    /// For those that took the medium or the drive away: while something was mounted.
+    /// Returns, for effects that removed the medium or the drive, whether a volume was mounted.
     pub fn mounted(self) -> Option<bool> {
         match self {
             Effect::Ejected { mounted }

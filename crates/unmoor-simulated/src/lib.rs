@@ -1,13 +1,13 @@
-//! Drives in memory, with the semantics of real ones: for tests, for demonstrations, for programs that
-//! embed this library, on every system.
+//! Simulated drives in memory, with the semantics of Linux or Windows.
+//!
+//! They serve tests, demonstrations and programs that embed this library, on every system.
 //!
 //! A [`Simulated`] machine has drives with volumes, programs with open files, caches at three levels
 //! (the machine's, the drive's, the medium), trays and motors that take their time, faults of any kind,
-//! and a clock of its own: sleeping costs no time unless [`Simulated::with_real_clock`] is asked for.
+//! and a clock of its own. Sleeping costs no real time unless [`Simulated::with_real_clock`] is set.
 //!
-//! What truly happened can be asked of the machine afterwards, independently of any report:
-//! [`Simulated::journal`], [`Simulated::medium`], [`Simulated::medium_contents`],
-//! [`Simulated::locks_held`] and others.
+//! The machine reports its true state independently of any report: [`Simulated::journal`],
+//! [`Simulated::medium`], [`Simulated::medium_contents`], [`Simulated::locks_held`] and others.
 //!
 //! ```
 //! use unmoor::{ErrorKind, Options, release};
@@ -33,34 +33,34 @@
 
 pub(crate) mod blockers;
 pub(crate) mod cache;
-pub(crate) mod cut_off;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod fault;
 pub(crate) mod files;
-pub(crate) mod happening;
 pub(crate) mod hardware;
+pub(crate) mod inspect;
 pub(crate) mod journal;
-pub(crate) mod programs;
-pub(crate) mod running;
+pub(crate) mod port;
+pub(crate) mod process_handle;
+pub(crate) mod processes;
+pub(crate) mod scheduled_event;
 pub(crate) mod session;
 pub(crate) mod setup;
-pub(crate) mod socket;
-pub(crate) mod threads;
-pub(crate) mod truth;
-pub(crate) mod world;
+pub(crate) mod state;
+pub(crate) mod virtual_clock;
+pub(crate) mod volume_ops;
 
 pub use crate::cache::Contents;
 pub use crate::device::Prevention;
 pub use crate::fault::{Fault, FaultKind, Op};
 pub use crate::files::{FileError, HandleId};
-pub use crate::happening::ScheduledEvent;
 pub use crate::journal::{Effect, JournalEntry};
-pub use crate::running::{SignalBehavior, SignalRecord};
+pub use crate::process_handle::{SignalBehavior, SignalRecord};
+pub use crate::scheduled_event::ScheduledEvent;
 pub use crate::setup::{DriveSetup, VolumeSetup};
 
 use crate::device::Device;
-use crate::world::MachineState;
+use crate::state::MachineState;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,67 +74,67 @@ use unmoor::{
 #[derive(Debug)]
 pub struct Simulated {
     state: Mutex<MachineState>,
-    /// A thread that sleeps by this machine's clock may have been woken.
+    /// Notified when a thread that sleeps by this machine's clock may continue.
     woke: Condvar,
     real_time: bool,
 }
 
-/// Whose ways a machine has.
+/// The operating system whose semantics a machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Semantics {
-    /// Mounts are taken away one by one; a probe finds them idle but keeps nobody out; the drive is
-    /// claimed at the end.
+    /// Mounts are unmounted one by one. A lock is a probe that excludes no process; the drive is claimed
+    /// at the end.
     Linux,
-    /// A volume is locked, and nobody can open a file until it is unlocked; it is dismounted as a
-    /// whole, letters and all, and is mounted again when somebody opens a file.
+    /// A lock excludes every process until the unlock. A volume is dismounted as a whole, with its
+    /// letters, and is mounted again when a process opens a file.
     Windows,
 }
 
 impl Semantics {
-    /// As the system this program runs on.
+    /// Returns the semantics of the system that this program runs on.
     pub fn native() -> Self {
         if cfg!(windows) { Semantics::Windows } else { Semantics::Linux }
     }
 }
 
 impl Simulated {
-    /// A machine without drives.
-    pub fn new(manner: Semantics) -> Self {
+    /// Returns a machine without drives.
+    pub fn new(semantics: Semantics) -> Self {
         Simulated {
-            state: Mutex::new(MachineState::new(manner)),
+            state: Mutex::new(MachineState::new(semantics)),
             woke: Condvar::new(),
             real_time: false,
         }
     }
 
-    /// Sleeps and operations take real time too, so that a person sees them pass.
+    /// Makes sleeps and operations take real time, so that a person can watch them.
     #[must_use]
     pub fn with_real_clock(mut self) -> Self {
         self.real_time = true;
         self
     }
 
-    /// Plugs a drive in. Every other call names it by what is returned.
+    /// Plugs a drive in and returns its identifier, which every other call takes.
     pub fn plug(&self, drive: &DriveSetup) -> DriveId {
-        self.with(|w| w.plug(drive))
+        self.with(|state| state.plug(drive))
     }
 
-    /// The drive that has this full name (`sim:stick`) now.
+    /// Returns the attached drive with this full name (`sim:stick`).
     pub fn find(&self, name: &str) -> Option<DriveId> {
-        self.with(|w| {
-            w.devices.iter().find(|d| d.attached && d.spec.name == name).map(|d| d.spec.id)
+        self.with(|state| {
+            state.devices.iter().find(|d| d.attached && d.spec.name == name).map(|d| d.spec.id)
         })
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut MachineState) -> T) -> T {
-        // Nothing panics while it holds this lock; were it so, the machine's state is still readable.
+        // Nothing panics while it holds this lock. Even after a panic the state would be readable.
         look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Clock for Simulated {
     fn now(&self) -> Duration {
-        self.with(|w| w.now)
+        self.with(|state| state.now)
     }
 
     fn sleep(&self, time: Duration) {
@@ -144,8 +144,9 @@ impl Clock for Simulated {
 
 impl Platform for Simulated {
     fn list(&self, all: bool) -> Result<Vec<Drive>> {
-        Ok(self.with(|w| {
-            w.devices
+        Ok(self.with(|state| {
+            state
+                .devices
                 .iter()
                 .filter(|d| d.attached && (all || d.spec.removable || d.spec.hotplug))
                 .map(Device::describe)
@@ -154,17 +155,17 @@ impl Platform for Simulated {
     }
 
     fn resolve(&self, target: &Target) -> Result<Drive> {
-        self.with(|w| {
-            let attached = || w.devices.iter().filter(|d| d.attached);
+        self.with(|state| {
+            let attached = || state.devices.iter().filter(|d| d.attached);
             let found = match target {
                 Target::Simulated(name) => {
                     attached().find(|d| is_named_by(d, &format!("sim:{name}")))
                 }
                 Target::Label(label) => attached().find(|d| {
-                    d.volumes.iter().any(|v| v.shape.label.as_ref().is_some_and(|l| l == label))
+                    d.volumes.iter().any(|v| v.spec.label.as_ref().is_some_and(|l| l == label))
                 }),
                 Target::Uuid(uuid) => attached().find(|d| {
-                    d.volumes.iter().any(|v| v.shape.uuid.as_ref().is_some_and(|u| u == uuid))
+                    d.volumes.iter().any(|v| v.spec.uuid.as_ref().is_some_and(|u| u == uuid))
                 }),
                 Target::Path(path) => attached()
                     .find(|d| path.to_str().is_some_and(|name| is_named_by(d, name)))
@@ -180,49 +181,49 @@ impl Platform for Simulated {
     }
 
     fn open(&self, drive: &Drive, _wait: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
-        let token = self.with(MachineState::number);
+        let token = self.with(MachineState::next_id);
         session::SimSession::open(self, drive.id, token)
-            .map(|bound| Box::new(bound) as Box<dyn Session>)
+            .map(|session| Box::new(session) as Box<dyn Session>)
     }
 
     fn supports_offline(&self) -> bool {
-        self.with(|w| w.manner) == Semantics::Windows
+        self.with(|state| state.semantics) == Semantics::Windows
     }
 
     fn remount(&self, drive: &Drive) -> Result<StepOutcome> {
-        self.with(|w| {
-            if w.manner == Semantics::Linux {
+        self.with(|state| {
+            if state.semantics == Semantics::Linux {
                 let why = "is not mounted by this system of its own accord";
                 return Err(Error::new(ErrorKind::NotSupported, &drive.name, why));
             }
-            for vol in &mut w.with_medium(drive.id)?.volumes {
-                let name = &vol.shape.name;
+            for vol in &mut state.with_medium(drive.id)?.volumes {
+                let name = &vol.spec.name;
                 if vol.offline {
                     return Err(Error::new(ErrorKind::Failed, name, "the volume is offline"));
                 }
                 if vol.locked_by.is_some() {
                     return Err(Error::new(ErrorKind::Busy, name, "the volume is locked"));
                 }
-                vol.shape.mounts.append(&mut vol.remount_letters);
+                vol.spec.mounts.append(&mut vol.remount_letters);
             }
             Ok(StepOutcome::default())
         })
     }
 
     fn register_worker(&self) -> u64 {
-        self.announce()
+        self.register_thread()
     }
 
     fn worker_started(&self, number: u64) {
-        self.begin(number);
+        self.thread_started(number);
     }
 
     fn worker_finished(&self, number: u64) {
-        self.end(number);
+        self.thread_finished(number);
     }
 
     fn lock_is_probe(&self) -> bool {
-        self.with(|w| w.manner) == Semantics::Linux
+        self.with(|state| state.semantics) == Semantics::Linux
     }
 
     fn can_terminate(&self) -> bool {
@@ -251,15 +252,15 @@ impl Platform for Simulated {
     }
 }
 
-/// Is this the name of the drive, or of a volume of it.
+/// Returns true if the drive or one of its volumes has this name.
 fn is_named_by(device: &Device, name: &str) -> bool {
-    device.spec.name == name || device.volumes.iter().any(|v| v.shape.name == name)
+    device.spec.name == name || device.volumes.iter().any(|v| v.spec.name == name)
 }
 
-/// The device whose mount holds this path: the innermost, the latest.
+/// Returns the device whose mount contains this path: the innermost, and of those the latest.
 fn mounted_at<'d>(devices: impl Iterator<Item = &'d Device>, path: &Path) -> Option<&'d Device> {
     devices
-        .flat_map(|d| d.volumes.iter().flat_map(|v| &v.shape.mounts).map(move |m| (m, d)))
+        .flat_map(|d| d.volumes.iter().flat_map(|v| &v.spec.mounts).map(move |m| (m, d)))
         .filter(|(m, _)| path.starts_with(&m.path))
         .max_by_key(|(m, _)| (m.path.as_os_str().len(), m.id))
         .map(|(_, device)| device)

@@ -1,8 +1,8 @@
-//! A session: the seam's operations, each with its fault, its time and its line in the journal.
+//! A session: the seam's operations, each with its fault, its duration and its journal entry.
 
 use crate::fault::{FaultKind, Op};
 use crate::journal::{Effect, JournalEntry};
-use crate::world::MachineState;
+use crate::state::MachineState;
 use crate::{Semantics, Simulated};
 use unmoor::platform::Session;
 use unmoor::{
@@ -13,37 +13,38 @@ use unmoor::{
 pub(crate) struct SimSession<'m> {
     pub machine: &'m Simulated,
     pub id: DriveId,
-    /// Whose locks are whose.
+    /// Identifies the locks of this session.
     pub token: u64,
-    /// There was no medium in it when it was opened.
+    /// True if the drive had no medium when the session was opened.
     pub empty: bool,
 }
 
-/// What an operation answered, and what truly happened.
-pub(crate) type Answer<T> = Result<(T, Option<Effect>)>;
+/// Reported result of an operation, and its true effect.
+pub(crate) type OpResult<T> = Result<(T, Option<Effect>)>;
 
 impl<'m> SimSession<'m> {
-    /// Binds a session to the device.
+    /// Opens a session on the device.
     pub fn open(machine: &'m Simulated, id: DriveId, token: u64) -> Result<Self> {
-        let empty = machine.with(|w| w.device(id).is_some_and(|d| d.medium != Medium::Present));
-        let bound = SimSession { machine, id, token, empty };
-        machine.with(|w| w.ours.push((id, token)));
-        bound.run(Op::Open, None, |fault| match fault {
+        let empty =
+            machine.with(|state| state.device(id).is_some_and(|d| d.medium != Medium::Present));
+        let session = SimSession { machine, id, token, empty };
+        machine.with(|state| state.own_handles.push((id, token)));
+        session.run_op(Op::Open, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
             _ => Ok(((), None)),
         })?;
-        Ok(bound)
+        Ok(session)
     }
 
-    /// Carries one operation out: time passes, its fault strikes, the device must still be the one
-    /// that was opened; and whatever comes of it is written down.
-    fn run<T>(
+    /// Carries out one operation and writes its journal entry. Time passes, the fault applies, and the
+    /// device must still be the one that was opened.
+    fn run_op<T>(
         &self,
         op: Op,
         volume: Option<&str>,
-        body: impl FnOnce(Option<FaultKind>) -> Answer<T>,
+        body: impl FnOnce(Option<FaultKind>) -> OpResult<T>,
     ) -> Result<T> {
-        let result = self.begin(op, volume).and_then(|fault| match fault {
+        let result = self.begin_op(op, volume).and_then(|fault| match fault {
             Some(FaultKind::NotPermitted) => {
                 Err(Error::new(ErrorKind::NotPermitted, "", "operation not permitted")
                     .with_os_code(1))
@@ -57,9 +58,9 @@ impl<'m> SimSession<'m> {
             Ok((value, effect)) => (Ok(value), effect),
             Err(error) => (Err(error), None),
         };
-        self.machine.with(|world| {
-            world.journal.push(JournalEntry {
-                at: world.now,
+        self.machine.with(|state| {
+            state.journal.push(JournalEntry {
+                at: state.now,
                 op,
                 device: self.id,
                 volume: volume.map(Into::into),
@@ -70,32 +71,32 @@ impl<'m> SimSession<'m> {
         result
     }
 
-    fn begin(&self, op: Op, volume: Option<&str>) -> Result<Option<FaultKind>> {
-        let time = self.machine.with(|w| w.device(self.id).map(|d| d.pace.operation));
+    fn begin_op(&self, op: Op, volume: Option<&str>) -> Result<Option<FaultKind>> {
+        let time = self.machine.with(|state| state.device(self.id).map(|d| d.timing.operation));
         self.machine.spend(time.unwrap_or_default());
-        self.machine.with(|world| {
-            let fault = world.device_mut(self.id).and_then(|d| d.fault_for(op, volume));
+        self.machine.with(|state| {
+            let fault = state.device_mut(self.id).and_then(|d| d.fault_for(op, volume));
             match fault {
-                Some(FaultKind::Yank) => world.yank(self.id),
-                Some(FaultKind::NoMedium) => world.take_medium(self.id),
-                Some(FaultKind::Replaced) => world.replace(self.id),
+                Some(FaultKind::Yank) => state.yank(self.id),
+                Some(FaultKind::NoMedium) => state.take_medium(self.id),
+                Some(FaultKind::Replaced) => state.replace(self.id),
                 _ => {}
             }
-            // Presence is asked of the bound device, so a drive that is gone is an answer; letting go
-            // of locks is harmless always.
+            // A drive that is gone is a valid result of `presence`, and releasing locks is always
+            // harmless.
             if !matches!(op, Op::Presence | Op::Unlock | Op::Blockers) {
-                world.bound(self.id)?;
+                state.attached_device(self.id)?;
             }
             Ok(fault)
         })
     }
 
-    pub fn world<T>(&self, look: impl FnOnce(&mut MachineState) -> T) -> T {
+    pub fn with_state<T>(&self, look: impl FnOnce(&mut MachineState) -> T) -> T {
         self.machine.with(look)
     }
 }
 
-/// No answer until the deadline, or until somebody wishes to stop.
+/// Waits until the deadline or a cancellation, and returns its error.
 pub(crate) fn hang(deadline: &Deadline<'_>) -> Error {
     loop {
         if let Err(error) = deadline.sleep(std::time::Duration::from_millis(50)) {
@@ -110,18 +111,21 @@ pub(crate) fn io_error() -> Error {
 
 impl Session for SimSession<'_> {
     fn refresh(&mut self) -> Result<Drive> {
-        self.run(Op::Refresh, None, |fault| match fault {
+        self.run_op(Op::Refresh, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
-            _ => Ok((self.world(|w| w.bound(self.id).map(|d| d.describe()))?, None)),
+            _ => Ok((
+                self.with_state(|state| state.attached_device(self.id).map(|d| d.describe()))?,
+                None,
+            )),
         })
     }
 
     fn check(&mut self) -> Result<()> {
-        self.world(|w| w.bound(self.id).map(|_| ()))
+        self.with_state(|state| state.attached_device(self.id).map(|_| ()))
     }
 
     fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        self.run(Op::Flush, Some(&volume.name), |fault| {
+        self.run_op(Op::Flush, Some(&volume.name), |fault| {
             let bytes = match fault {
                 Some(FaultKind::Hang) => return Err(hang(deadline)),
                 Some(FaultKind::IoError) => return Err(self.discard(&volume.name)),
@@ -134,12 +138,12 @@ impl Session for SimSession<'_> {
     }
 
     fn flush_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        self.run(Op::FlushDrive, None, |fault| {
+        self.run_op(Op::FlushDrive, None, |fault| {
             let bytes = match fault {
                 Some(FaultKind::Hang) => return Err(hang(deadline)),
                 Some(FaultKind::IoError) => return Err(self.discard_drive_cache()),
                 Some(FaultKind::Lie) => 0,
-                _ => self.world(|w| self.drain(w))?,
+                _ => self.with_state(|state| self.drain(state))?,
             };
             Ok((
                 StepOutcome::via(Attempt::accepted("flush the drive")),
@@ -149,16 +153,16 @@ impl Session for SimSession<'_> {
     }
 
     fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        self.run(Op::Lock, Some(&volume.name), |fault| match fault {
+        self.run_op(Op::Lock, Some(&volume.name), |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
-            _ => self.world(|w| self.lock_idle(w, &volume.name)),
+            _ => self.with_state(|state| self.lock_idle(state, &volume.name)),
         })
     }
 
     fn check_raw_users(&mut self, stays: bool, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
-        self.run(Op::Writers, None, |_| {
-            let scan = self.world(|w| w.blockers(self.id));
+        self.run_op(Op::CheckRawUsers, None, |_| {
+            let scan = self.with_state(|state| state.blockers(self.id));
             let raw = |b: &Blocker| b.uses.iter().any(|u| u.kind == UsageKind::Device);
             match !stays && scan.blockers.iter().any(raw) {
                 true => Err(Error::new(
@@ -172,7 +176,7 @@ impl Session for SimSession<'_> {
     }
 
     fn check_foreign_mounts(&mut self) -> Result<()> {
-        match self.world(|w| w.mounted_within(self.id)) {
+        match self.with_state(|state| state.mounted_within(self.id)) {
             None => Ok(()),
             Some(path) => {
                 let what = format!("another drive is mounted on {}, within it", path.display());
@@ -188,10 +192,10 @@ impl Session for SimSession<'_> {
         force: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        if self.world(|w| w.manner) == Semantics::Windows {
+        if self.with_state(|state| state.semantics) == Semantics::Windows {
             return Ok(StepOutcome::skipped("dismounted with its volume"));
         }
-        self.run(Op::Unmount, Some(&volume.name), |fault| match fault {
+        self.run_op(Op::Unmount, Some(&volume.name), |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
             _ => self.apply_unmount(&volume.name, mount, force, deadline),
@@ -204,7 +208,7 @@ impl Session for SimSession<'_> {
         force: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        self.run(Op::Dismount, Some(&volume.name), |fault| match fault {
+        self.run_op(Op::Dismount, Some(&volume.name), |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
             _ => self.apply_dismount(&volume.name, force, deadline),
@@ -212,15 +216,15 @@ impl Session for SimSession<'_> {
     }
 
     fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        self.run(Op::Claim, None, |fault| {
+        self.run_op(Op::Claim, None, |fault| {
             if fault == Some(FaultKind::Hang) {
                 return Err(hang(deadline));
             }
-            self.world(|w| self.apply_claim(w, force))?;
+            self.with_state(|state| self.apply_claim(state, force))?;
             match fault {
                 Some(FaultKind::IoError) => Err(self.discard_drive_cache()),
                 _ => {
-                    self.world(|w| self.drain(w))?;
+                    self.with_state(|state| self.drain(state))?;
                     Ok((StepOutcome::via(Attempt::accepted("claim")), Some(Effect::Claimed)))
                 }
             }
@@ -228,11 +232,13 @@ impl Session for SimSession<'_> {
     }
 
     fn offline(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        self.run(Op::Offline, Some(&volume.name), |fault| match fault {
+        self.run_op(Op::Offline, Some(&volume.name), |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
             _ => {
-                self.world(|w| w.volume(self.id, &volume.name).map(|v| v.offline = true))?;
+                self.with_state(|state| {
+                    state.volume(self.id, &volume.name).map(|v| v.offline = true)
+                })?;
                 let method = Attempt::accepted("take offline").with_detail(volume.name.as_str());
                 Ok((StepOutcome::via(method), Some(Effect::TakenOffline)))
             }
@@ -240,23 +246,25 @@ impl Session for SimSession<'_> {
     }
 
     fn release_handles(&mut self) {
-        self.world(|w| {
-            if w.manner == Semantics::Windows {
-                self.close(w);
+        self.with_state(|state| {
+            if state.semantics == Semantics::Windows {
+                self.close(state);
             }
         });
     }
 
     fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        self.run(Op::LetGo, None, |fault| match fault {
+        self.run_op(Op::Perform, None, |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
-            fault => self.world(|w| self.apply_action(w, action, fault == Some(FaultKind::Lie))),
+            fault => self.with_state(|state| {
+                self.apply_action(state, action, fault == Some(FaultKind::Lie))
+            }),
         })
     }
 
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        self.run(Op::Load, None, |fault| match fault {
+        self.run_op(Op::Load, None, |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
             Some(FaultKind::Lie) => {
@@ -271,18 +279,18 @@ impl Session for SimSession<'_> {
     }
 
     fn presence(&mut self, _wait: &mut Deadline<'_>) -> Result<Presence> {
-        self.run(Op::Presence, None, |fault| match fault {
+        self.run_op(Op::Presence, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
             _ => {
-                let seen = self.world(|w| w.device(self.id).map(|d| d.presence()));
+                let seen = self.with_state(|state| state.device(self.id).map(|d| d.presence()));
                 Ok((seen.unwrap_or(Presence::Gone), None))
             }
         })
     }
 
     fn unlock(&mut self) -> Result<StepOutcome> {
-        self.run(Op::Unlock, None, |fault| {
-            let freed = self.world(|w| self.free(w));
+        self.run_op(Op::Unlock, None, |fault| {
+            let freed = self.with_state(|state| self.release_locks(state));
             match fault {
                 Some(FaultKind::IoError) => Err(io_error()),
                 _ if freed => Ok((StepOutcome::default(), Some(Effect::Unlocked))),
@@ -292,11 +300,11 @@ impl Session for SimSession<'_> {
     }
 
     fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
-        let found = self.run(Op::Blockers, None, |fault| {
+        let found = self.run_op(Op::Blockers, None, |fault| {
             if fault == Some(FaultKind::Hang) {
                 return Err(hang(deadline));
             }
-            Ok((self.world(|w| w.blockers(self.id)), None))
+            Ok((self.with_state(|state| state.blockers(self.id)), None))
         });
         found.unwrap_or_else(|error| BlockerScan {
             notes: vec![format!("the search was not finished: {error}")],
@@ -307,6 +315,6 @@ impl Session for SimSession<'_> {
 
 impl Drop for SimSession<'_> {
     fn drop(&mut self) {
-        self.world(|w| self.close(w));
+        self.with_state(|state| self.close(state));
     }
 }

@@ -1,4 +1,4 @@
-//! What a simulated drive is made of: plain builders, in the words of [`unmoor::Drive`].
+//! Builders of simulated drives, in the words of [`unmoor::Drive`].
 
 use crate::cache::Chunk;
 use crate::device::{Device, Prevention, Timing, VolumeState};
@@ -10,8 +10,8 @@ use unmoor::{Bus, Drive, DriveId, DriveKind, Medium, Volume, VolumeKind};
 /// A drive to be plugged into a [`Simulated`](crate::Simulated) machine.
 #[derive(Debug, Clone)]
 pub struct DriveSetup {
-    pub(crate) shape: Drive,
-    pub(crate) pace: Timing,
+    pub(crate) spec: Drive,
+    pub(crate) timing: Timing,
     pub(crate) prevention: Prevention,
     pub(crate) silent: bool,
     pub(crate) disc_in_tray: bool,
@@ -21,10 +21,10 @@ pub struct DriveSetup {
 }
 
 impl DriveSetup {
-    /// A drive of this kind, named `sim:NAME`, with a medium in it and nothing on that.
+    /// Returns a drive of this kind, named `sim:NAME`, with an empty medium.
     pub fn new(name: &str, kind: DriveKind, bus: Bus) -> Self {
         let name = format!("sim:{name}");
-        let shape = Drive {
+        let spec = Drive {
             id: DriveId { device: 0, generation: 0 },
             path: PathBuf::from(&name),
             kind,
@@ -46,8 +46,8 @@ impl DriveSetup {
             name,
         };
         DriveSetup {
-            shape,
-            pace: Timing::default(),
+            spec,
+            timing: Timing::default(),
             prevention: Prevention::None,
             silent: false,
             disc_in_tray: true,
@@ -57,161 +57,161 @@ impl DriveSetup {
         }
     }
 
-    /// A USB stick that calls itself removable.
+    /// Returns a USB stick that reports itself as removable.
     pub fn stick(name: &str) -> Self {
         DriveSetup::new(name, DriveKind::Disk, Bus::Usb)
     }
 
-    /// A CD drive with a tray: read-only, on SATA, slow as a motor is.
+    /// Returns a CD drive with a tray: read-only, on SATA, with a slow motor.
     pub fn cd(name: &str) -> Self {
         let mut cd = DriveSetup::new(name, DriveKind::Optical, Bus::Ata).read_only();
-        cd.pace.motor = Duration::from_millis(1500);
+        cd.timing.motor = Duration::from_millis(1500);
         cd
     }
 
-    /// An SD card on a host controller of its own: it has no command to eject.
+    /// Returns an SD card on its own host controller, which has no eject command.
     pub fn card(name: &str) -> Self {
         DriveSetup::new(name, DriveKind::Card, Bus::Mmc)
     }
 
-    /// A USB disk: its medium stays in it, the drive can be stopped and unplugged.
+    /// Returns a USB disk. Its medium cannot leave it, but the drive can be stopped and unplugged.
     pub fn disk(name: &str) -> Self {
         let mut disk = DriveSetup::new(name, DriveKind::Disk, Bus::Usb);
-        disk.shape.removable = false;
-        disk.pace.motor = Duration::from_millis(800);
+        disk.spec.removable = false;
+        disk.timing.motor = Duration::from_millis(800);
         disk
     }
 
-    /// A loop device over an image file.
+    /// Returns a loop device over an image file.
     pub fn image(name: &str) -> Self {
         let mut image = DriveSetup::new(name, DriveKind::Loop, Bus::Virtual);
-        image.shape.backing_file = Some(format!("/images/{name}.img").into());
+        image.spec.backing_file = Some(format!("/images/{name}.img").into());
         image
     }
 
-    /// What the drive says it is.
+    /// Sets the model.
     #[must_use]
     pub fn model(mut self, model: &str) -> Self {
-        self.shape.model = Some(model.into());
+        self.spec.model = Some(model.into());
         self
     }
 
-    /// Size of the medium.
+    /// Sets the size of the medium, in bytes.
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
-        self.shape.size = Some(bytes);
+        self.spec.size = Some(bytes);
         self
     }
 
-    /// Can the medium leave the drive, and the drive the machine.
+    /// Sets whether the medium can leave the drive, and the drive the machine.
     #[must_use]
     pub fn leaves(mut self, removable: bool, hotplug: bool) -> Self {
-        self.shape.removable = removable;
-        self.shape.hotplug = hotplug;
+        self.spec.removable = removable;
+        self.spec.hotplug = hotplug;
         self
     }
 
-    /// Nothing can be written to it.
+    /// Makes the drive read-only.
     #[must_use]
     pub fn read_only(mut self) -> Self {
-        self.shape.read_only = true;
+        self.spec.read_only = true;
         self
     }
 
-    /// It carries these parts of the running system.
+    /// Sets the parts of the running system that the drive carries.
     #[must_use]
     pub fn system(mut self, carries: &[&str]) -> Self {
-        self.shape.system_uses = carries.iter().map(ToString::to_string).collect();
+        self.spec.system_uses = carries.iter().map(ToString::to_string).collect();
         self
     }
 
-    /// These drives (by full name) are parts of the same device: powering it off takes them along.
+    /// Sets the drives (by full name) of the same device. Powering it off removes all of them.
     #[must_use]
     pub fn siblings(mut self, names: &[&str]) -> Self {
-        self.shape.siblings = names.iter().map(ToString::to_string).collect();
+        self.spec.siblings = names.iter().map(ToString::to_string).collect();
         self
     }
 
-    /// No medium in it.
+    /// Removes the medium.
     #[must_use]
     pub fn empty(mut self) -> Self {
-        self.shape.medium = Medium::Absent;
+        self.spec.medium = Medium::Absent;
         self.disc_in_tray = false;
         self
     }
 
-    /// The tray is open, with a disc in it or without.
+    /// Opens the tray, with a disc in it or without.
     #[must_use]
     pub fn tray_open(mut self, disc: bool) -> Self {
-        self.shape.medium = Medium::TrayOpen;
+        self.spec.medium = Medium::TrayOpen;
         self.disc_in_tray = disc;
         self
     }
 
-    /// Plugged in, and taken off its bus by somebody before.
+    /// Marks the drive as plugged in and powered off.
     #[must_use]
     pub fn powered_off(mut self) -> Self {
         self.powered_off = true;
         self
     }
 
-    /// How fast it writes.
+    /// Sets the speed of writing.
     #[must_use]
     pub fn bytes_per_second(mut self, bytes: u64) -> Self {
-        self.pace.bytes_per_second = bytes.max(1);
+        self.timing.bytes_per_second = bytes.max(1);
         self
     }
 
-    /// How long its motor takes to move the tray, or to stop.
+    /// Sets the time that the motor takes to move the tray or to stop.
     #[must_use]
     pub fn motor(mut self, time: Duration) -> Self {
-        self.pace.motor = time;
+        self.timing.motor = time;
         self
     }
 
-    /// Somebody has told the drive to keep its medium.
+    /// Sets the drive's medium lock.
     #[must_use]
     pub fn prevention(mut self, prevention: Prevention) -> Self {
         self.prevention = prevention;
         self
     }
 
-    /// It never says whether there is a medium in it.
+    /// Makes the drive never report whether it has a medium.
     #[must_use]
     pub fn silent(mut self) -> Self {
         self.silent = true;
         self
     }
 
-    /// Something that goes wrong with it.
+    /// Adds a fault.
     #[must_use]
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// A volume on it. What lies on another volume comes after that.
+    /// Adds a volume. Stacked volumes come after the volumes that they are set up over.
     #[must_use]
     pub fn volume(mut self, volume: VolumeSetup) -> Self {
         self.volumes.push(volume);
         self
     }
 
-    /// The device as it is before anything is mounted.
+    /// Returns the device before anything is mounted.
     pub(crate) fn build(&self, id: DriveId) -> Device {
-        let mut shape = self.shape.clone();
-        shape.id = id;
-        let volumes = (1..).zip(&self.volumes).map(|(n, v)| v.build(&shape.name, id, n)).collect();
+        let mut spec = self.spec.clone();
+        spec.id = id;
+        let volumes = (1..).zip(&self.volumes).map(|(n, v)| v.build(&spec.name, id, n)).collect();
         Device {
             attached: !self.powered_off,
             powered_off: self.powered_off,
-            medium: shape.medium,
+            medium: spec.medium,
             disc_in_tray: self.disc_in_tray,
             stopped: false,
             moving: None,
             prevention: self.prevention,
             silent: self.silent,
-            pace: self.pace,
+            timing: self.timing,
             faults: self.faults.clone(),
             volumes,
             cache: Vec::new(),
@@ -219,7 +219,7 @@ impl DriveSetup {
             written: Vec::new(),
             claimed_by: None,
             lost: false,
-            spec: shape,
+            spec,
         }
     }
 }
@@ -238,7 +238,7 @@ pub struct VolumeSetup {
 }
 
 impl VolumeSetup {
-    /// A partition, named after its drive and its place on it: the first on `sim:stick` is
+    /// Returns a partition, named after its drive and its number. The first on `sim:stick` is
     /// `sim:stick1`.
     pub fn partition(file_system: &str) -> Self {
         VolumeSetup {
@@ -253,12 +253,12 @@ impl VolumeSetup {
         }
     }
 
-    /// The whole drive as one volume, of the drive's name.
+    /// Returns a volume that is the whole drive and has the drive's name.
     pub fn whole(file_system: &str) -> Self {
         VolumeSetup { kind: VolumeKind::Disk, ..VolumeSetup::partition(file_system) }
     }
 
-    /// Something stacked on other volumes: a mapping, an array, a loop device.
+    /// Returns a volume stacked on other volumes: a mapping, an array, a loop device.
     pub fn stacked(name: &str, kind: VolumeKind, on: &[&str]) -> Self {
         VolumeSetup {
             name: Some(name.into()),
@@ -269,28 +269,28 @@ impl VolumeSetup {
         }
     }
 
-    /// Its label.
+    /// Sets the label.
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// Its UUID or serial number.
+    /// Sets the UUID or serial number.
     #[must_use]
     pub fn uuid(mut self, uuid: &str) -> Self {
         self.uuid = Some(uuid.into());
         self
     }
 
-    /// Mounted there; more than once where called again.
+    /// Adds a mount point.
     #[must_use]
     pub fn mounted(mut self, path: impl Into<PathBuf>) -> Self {
         self.mounts.push(path.into());
         self
     }
 
-    /// A file just written, not yet on the medium.
+    /// Adds a file that was just written and is not on the medium yet.
     #[must_use]
     pub fn dirty(mut self, path: impl Into<PathBuf>, bytes: u64) -> Self {
         self.dirty.push((path.into(), bytes));
@@ -304,7 +304,7 @@ impl VolumeSetup {
             (None, _) => format!("{drive}{number}"),
         };
         let on = if self.on.is_empty() { vec![drive.to_string()] } else { self.on.clone() };
-        let shape = Volume {
+        let spec = Volume {
             path: PathBuf::from(&name),
             device: (id.device << 8) + number,
             kind: self.kind,
@@ -321,8 +321,8 @@ impl VolumeSetup {
             name,
         };
         let cache = self.dirty.iter().flat_map(|(path, bytes)| {
-            Chunk::pieces(&shape.name, path, &vec![0x5a; usize::try_from(*bytes).unwrap_or(0)])
+            Chunk::pieces(&spec.name, path, &vec![0x5a; usize::try_from(*bytes).unwrap_or(0)])
         });
-        VolumeState { cache: cache.collect(), ..VolumeState::new(shape) }
+        VolumeState { cache: cache.collect(), ..VolumeState::new(spec) }
     }
 }

@@ -1,5 +1,4 @@
-//! Uses a drive in the way that is named, and goes on with it until its standard input ends: something
-//! for `unmoor who` to find.
+//! Uses a file or drive in the named way, for `unmoor who` to find. Ends with its standard input.
 //!
 //! ```text
 //! hold write E:\letter.txt        hold read E:\letter.txt
@@ -7,8 +6,8 @@
 //! hold deleted E:\letter.txt
 //! hold library E:\some.dll        hold mapped E:\letter.txt        (Windows)
 //! ```
-//! Several may be named, one after the other. It prints `ready` and its
-//! process number when it holds them all.
+//! Takes several pairs, one after the other. Prints `ready` and its process number once it holds them
+//! all.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -53,7 +52,7 @@ fn directory(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Windows opens a directory only for those who say that they mean one.
+/// Opens a directory, which Windows allows only with `FILE_FLAG_BACKUP_SEMANTICS`.
 #[cfg(windows)]
 fn directory(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
@@ -73,7 +72,7 @@ mod windows {
         CreateFileMappingW, FILE_MAP_READ, MapViewOfFile, PAGE_READONLY,
     };
 
-    /// Maps a program or library as one, without running any of it.
+    /// Loads a program or library without running any of it.
     pub fn library(path: &Path) -> io::Result<()> {
         let path: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
         // SAFETY: `path` ends in a NUL; nothing of the library is run or called.
@@ -82,10 +81,10 @@ mod windows {
         if module.is_null() { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Maps a file that is no program, and closes it: only the mapping stays.
+    /// Maps a file that is not a program and closes it. Only the mapping remains.
     pub fn mapped(path: &Path) -> io::Result<()> {
         let file = std::fs::File::open(path)?;
-        // SAFETY: the file is open; the other pointers may be null; the view is never looked at.
+        // SAFETY: the file is open; the other pointers may be null; the view is never accessed.
         let view = unsafe {
             let mapping =
                 CreateFileMappingW(file.as_raw_handle(), null(), PAGE_READONLY, 0, 0, null());

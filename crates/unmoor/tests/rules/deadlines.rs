@@ -27,7 +27,7 @@ fn hang() -> impl Strategy<Value = FaultSpec> {
         Op::Unmount,
         Op::Dismount,
         Op::Claim,
-        Op::LetGo,
+        Op::Perform,
         Op::Blockers,
     ]);
     (at, 0..3u32).prop_map(|(at, after)| FaultSpec {

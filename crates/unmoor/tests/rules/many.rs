@@ -45,7 +45,7 @@ fn one() -> impl Strategy<Value = One> {
         Op::Lock,
         Op::Unmount,
         Op::Claim,
-        Op::LetGo,
+        Op::Perform,
         Op::Presence,
         Op::Unlock,
     ]);

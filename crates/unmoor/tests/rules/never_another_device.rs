@@ -21,7 +21,7 @@ proptest! {
             Step::Unlock,
         ])),
         op in prop::sample::select(vec![
-            Op::Flush, Op::FlushDrive, Op::Lock, Op::Unmount, Op::Dismount, Op::Claim, Op::LetGo,
+            Op::Flush, Op::FlushDrive, Op::Lock, Op::Unmount, Op::Dismount, Op::Claim, Op::Perform,
             Op::Presence, Op::Unlock,
         ]),
         after in 0..3u32,

@@ -59,7 +59,7 @@ fn dismount_is_true(scenario: &Scenario, moment: &Moment) -> TestCaseResult {
 }
 
 fn eject_is_true(moment: &Moment) -> TestCaseResult {
-    let told = asked(moment, Op::LetGo).next();
+    let told = asked(moment, Op::Perform).next();
     match moment.report.status {
         Status::Done => prop_assert!(told.is_some_and(|e| e.answer.is_ok())),
         Status::Skipped | Status::NotRequested => prop_assert!(told.is_none()),
@@ -198,10 +198,10 @@ proptest! {
         scenario.wish.verify = true;
         scenario.wish.timeout = None;
         let kind = FaultKind::Lie;
-        scenario.faults = vec![FaultSpec { at: Op::LetGo, kind, after: 0, times: u32::MAX }];
+        scenario.faults = vec![FaultSpec { at: Op::Perform, kind, after: 0, times: u32::MAX }];
         let ran = Ran::of(&scenario);
         let report = ran.report.as_ref().unwrap();
-        let told = ran.moments.iter().any(|m| asked(m, Op::LetGo).any(|e| e.answer.is_ok()));
+        let told = ran.moments.iter().any(|m| asked(m, Op::Perform).any(|e| e.answer.is_ok()));
         if told {
             prop_assert_eq!(report.error().map(|e| e.kind()), Some(ErrorKind::NotVerified));
             prop_assert_eq!(report.exit_code(), 1);

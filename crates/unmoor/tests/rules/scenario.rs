@@ -264,7 +264,7 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
         Op::Dismount,
         Op::Claim,
         Op::Offline,
-        Op::LetGo,
+        Op::Perform,
         Op::Presence,
         Op::Unlock,
         Op::Blockers,
@@ -283,7 +283,7 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
     // A drive whose flush lies cannot be told from one that flushes: only ejecting can be verified.
     (op, kind, 0..4u32, prop_oneof![Just(1u32), Just(u32::MAX)])
         .prop_filter("only what can be found out", |(op, kind, ..)| {
-            *kind != Lie || *op == Op::LetGo
+            *kind != Lie || *op == Op::Perform
         })
         .prop_map(|(at, kind, after, times)| FaultSpec { at, kind, after, times })
 }

@@ -73,7 +73,7 @@ proptest! {
         lie in any::<bool>(),
     ) {
         let machine = Simulated::new(Semantics::native());
-        let id = machine.plug(&drive(tray, 0, lie.then_some((Op::LetGo, FaultKind::Lie))));
+        let id = machine.plug(&drive(tray, 0, lie.then_some((Op::Perform, FaultKind::Lie))));
         let options = Options { goal, ..Options::default() };
         let report = release(&machine, &target(), &options, &mut |_| {});
         match tray {
@@ -85,7 +85,7 @@ proptest! {
         if tray == Tray::ClosedEmpty {
             let opened = machine.medium(id) == Medium::TrayOpen;
             prop_assert_eq!(opened, goal == Goal::Eject && !lie);
-            let told = machine.journal().iter().any(|e| e.op == Op::LetGo);
+            let told = machine.journal().iter().any(|e| e.op == Op::Perform);
             prop_assert_eq!(told, goal != Goal::Dismount);
         }
         if tray != Tray::Closed && goal == Goal::Dismount {

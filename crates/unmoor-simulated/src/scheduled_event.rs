@@ -1,66 +1,66 @@
-//! What happens by itself at a given time, while the procedure runs.
+//! Events that occur at a given time while the procedure runs.
 
 use crate::files::{Handle, HandleId};
-use crate::world::MachineState;
+use crate::state::MachineState;
 use std::path::PathBuf;
 use unmoor::{Cancel, DriveId};
 
-/// Something that others do to the machine: see [`Simulated::at`](crate::Simulated::at).
+/// An action by others on the machine, see [`Simulated::at`](crate::Simulated::at).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ScheduledEvent {
     /// A program closes its file.
     Close(HandleId),
-    /// A program writes more to its file, if it still can.
+    /// A program writes more to its file, if the file is still writable.
     Write(HandleId, Vec<u8>),
-    /// A program opens a file for writing, if the system lets it.
+    /// A program opens a file for writing, if the volume is not locked.
     Open {
-        /// On this drive,
+        /// The drive.
         drive: DriveId,
-        /// this volume,
+        /// Name of the volume.
         volume: String,
-        /// this program
+        /// Identifier of the process.
         pid: u32,
-        /// opens this file.
+        /// Path of the file on the volume.
         path: PathBuf,
     },
-    /// A program mounts a volume, if it is there and not held.
+    /// A program mounts a volume, if the volume exists and is not locked.
     Mount {
-        /// On this drive,
+        /// The drive.
         drive: DriveId,
-        /// this volume
+        /// Name of the volume.
         volume: String,
-        /// there.
+        /// The mount point.
         path: PathBuf,
     },
     /// The drive is pulled out.
     Yank(DriveId),
     /// The medium is taken out by hand.
     TakeMedium(DriveId),
-    /// Another drive takes this one's name.
+    /// Another drive takes the name of this one.
     Replace(DriveId),
-    /// The system swaps to this drive no longer.
+    /// The system stops swapping to this drive.
     SwapOff(DriveId),
-    /// A program ends, and its files are closed.
+    /// A program exits, and its files are closed.
     Exit(u32),
-    /// Somebody wishes to stop.
+    /// The user interrupts the operation.
     Cancel(Cancel),
 }
 
 impl MachineState {
-    pub fn apply_event(&mut self, happening: ScheduledEvent) {
-        match happening {
+    pub fn apply_event(&mut self, event: ScheduledEvent) {
+        match event {
             ScheduledEvent::Close(handle) => self.handles.retain(|h| h.id != handle),
             ScheduledEvent::Write(handle, bytes) => {
-                // What cannot be written any more fails in that program, and does not count.
+                // A failed write is an error of that program, and does not count.
                 let _ = self.write(handle, &bytes);
             }
             ScheduledEvent::Open { drive, volume, pid, path } => {
-                // Whether it was let in is that program's business.
+                // A failed open is an error of that program.
                 let _ = self.open_file(drive, &volume, pid, path);
             }
             ScheduledEvent::Mount { drive, volume, path } => {
-                self.mount_again(drive, &volume, &path)
+                self.mount_volume(drive, &volume, &path)
             }
             ScheduledEvent::Yank(drive) => self.yank(drive),
             ScheduledEvent::TakeMedium(drive) => self.take_medium(drive),
@@ -75,10 +75,10 @@ impl MachineState {
         }
     }
 
-    /// Mounting needs the medium, and the drive not claimed by somebody else.
-    fn mount_again(&mut self, drive: DriveId, volume: &str, path: &std::path::Path) {
+    /// Mounts the volume, if the medium is present and the drive is not claimed.
+    fn mount_volume(&mut self, drive: DriveId, volume: &str, path: &std::path::Path) {
         let Ok(device) = self.with_medium(drive) else { return };
-        let index = device.volumes.iter().position(|v| v.shape.name == volume);
+        let index = device.volumes.iter().position(|v| v.spec.name == volume);
         let free = device.claimed_by.is_none() && device.moving.is_none();
         if let (Some(index), true) = (index, free)
             && device.volumes[index].locked_by.is_none()
@@ -88,7 +88,7 @@ impl MachineState {
         }
     }
 
-    /// Open files on this volume, also when it was reached through another drive that it lies on.
+    /// Returns the open files on this volume, also those opened through another of its drives.
     pub fn live_handles(&self, id: DriveId, volume: &str) -> impl Iterator<Item = &Handle> {
         let here = move |h: &&Handle| h.device == id || self.is_shared(volume, h.device);
         self.handles.iter().filter(move |h| h.volume == volume && !h.stale).filter(here)

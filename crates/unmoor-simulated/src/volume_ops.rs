@@ -1,11 +1,11 @@
-//! What a session does to the volumes: write back, lock, dismount, claim.
+//! Operations of a session on volumes: write back, lock, dismount, claim.
 
 use crate::Semantics;
 use crate::cache::total;
 use crate::device::Device;
 use crate::journal::Effect;
-use crate::session::{Answer, SimSession};
-use crate::world::MachineState;
+use crate::session::{OpResult, SimSession};
+use crate::state::MachineState;
 use unmoor::{Attempt, Deadline, Error, ErrorKind, Mount, Result, StepOutcome, VolumeKind};
 
 fn busy(what: &str) -> Error {
@@ -18,19 +18,18 @@ fn unwritten(what: &str) -> Error {
 }
 
 impl SimSession<'_> {
-    /// Writes the volume's cache to the drive, at the drive's speed. What could not be written once
-    /// stays lost.
+    /// Writes the volume's cache to the drive, at the drive's speed. Data that failed once stays lost.
     pub fn write_back(&self, volume: &str, deadline: &mut Deadline<'_>) -> Result<u64> {
         let mut bytes = 0;
         loop {
-            let next = self.world(|w| {
-                let device = w.bound(self.id)?;
-                let pace = device.pace;
+            let next = self.with_state(|state| {
+                let device = state.attached_device(self.id)?;
+                let timing = device.timing;
                 let vol = device.volume_mut(volume);
                 match vol {
                     Some(vol) if vol.lost => Err(unwritten(volume)),
                     Some(vol) => {
-                        Ok(vol.cache.first().map(|c| (pace.time_for(c.len()), total(&vol.cache))))
+                        Ok(vol.cache.first().map(|c| (timing.time_for(c.len()), total(&vol.cache))))
                     }
                     None => Ok(None),
                 }
@@ -38,8 +37,8 @@ impl SimSession<'_> {
             let Some((time, left)) = next else { return Ok(bytes) };
             deadline.report_remaining(left);
             deadline.sleep(time)?;
-            let (more, left) = self.world(|w| {
-                let device = w.with_medium(self.id)?;
+            let (more, left) = self.with_state(|state| {
+                let device = state.with_medium(self.id)?;
                 let Some(vol) = device.volume_mut(volume) else { return Ok((0, 0)) };
                 if vol.cache.is_empty() {
                     return Ok((0, 0));
@@ -55,10 +54,10 @@ impl SimSession<'_> {
         }
     }
 
-    /// The medium refuses what is in the volume's cache: the kernel drops it.
+    /// Drops the volume's cache, as a kernel does when the medium refuses the data.
     pub fn discard(&self, volume: &str) -> Error {
-        self.world(|w| {
-            if let Ok(vol) = w.volume(self.id, volume) {
+        self.with_state(|state| {
+            if let Ok(vol) = state.volume(self.id, volume) {
                 vol.cache.clear();
                 vol.lost = true;
             }
@@ -66,9 +65,9 @@ impl SimSession<'_> {
         unwritten(volume)
     }
 
-    /// The medium refuses what is in the drive's cache.
+    /// Drops the drive's cache, which the medium refused.
     pub fn discard_drive_cache(&self) -> Error {
-        self.world(|w| match w.device_mut(self.id) {
+        self.with_state(|state| match state.device_mut(self.id) {
             Some(device) => {
                 device.cache.clear();
                 device.lost = true;
@@ -79,8 +78,8 @@ impl SimSession<'_> {
     }
 
     /// Writes the drive's cache to the medium.
-    pub fn drain(&self, world: &mut MachineState) -> Result<u64> {
-        let device = world.bound(self.id)?;
+    pub fn drain(&self, state: &mut MachineState) -> Result<u64> {
+        let device = state.attached_device(self.id)?;
         if device.lost {
             return Err(unwritten(&device.spec.name));
         }
@@ -89,13 +88,13 @@ impl SimSession<'_> {
         Ok(bytes)
     }
 
-    /// Windows: from here on nobody can open a file. Linux: nobody had one open just now.
-    pub fn lock_idle(&self, world: &mut MachineState, volume: &str) -> Answer<StepOutcome> {
-        let (manner, now) = (world.manner, world.now);
-        let in_use = world.live_handles(self.id, volume).next().is_some();
-        let vol = world.volume(self.id, volume)?;
+    /// Locks an idle volume. On Windows the lock excludes every process; on Linux it is only a probe.
+    pub fn lock_idle(&self, state: &mut MachineState, volume: &str) -> OpResult<StepOutcome> {
+        let (semantics, now) = (state.semantics, state.now);
+        let in_use = state.live_handles(self.id, volume).next().is_some();
+        let vol = state.volume(self.id, volume)?;
         if !vol.is_mounted() {
-            if manner == Semantics::Windows && vol.locked_by.is_none() {
+            if semantics == Semantics::Windows && vol.locked_by.is_none() {
                 vol.locked_by = Some(self.token);
             }
             return Ok((StepOutcome::skipped("not mounted"), Some(Effect::Locked)));
@@ -104,35 +103,35 @@ impl SimSession<'_> {
         if in_use || held || vol.busy_until.as_ref().is_some_and(|(until, _)| *until > now) {
             return Err(busy(volume));
         }
-        if manner == Semantics::Windows {
+        if semantics == Semantics::Windows {
             vol.locked_by = Some(self.token);
         }
         Ok((StepOutcome::via(Attempt::accepted("lock").with_detail(volume)), Some(Effect::Locked)))
     }
 
-    /// Linux: takes one mount away.
+    /// Linux: unmounts one mount.
     pub fn apply_unmount(
         &self,
         volume: &str,
         mount: &Mount,
         force: bool,
         deadline: &mut Deadline<'_>,
-    ) -> Answer<StepOutcome> {
-        let last = self.world(|world| {
-            let used = world.live_handles(self.id, volume).any(|h| h.mount == mount.id);
-            // The kernel refuses to unmount below another mount, and what a loop device lies on.
-            let attached = world.devices.iter().filter(|d| d.attached);
+    ) -> OpResult<StepOutcome> {
+        let last = self.with_state(|state| {
+            let used = state.live_handles(self.id, volume).any(|h| h.mount == mount.id);
+            // The kernel refuses to unmount below another mount, or below a loop device's file.
+            let attached = state.devices.iter().filter(|d| d.attached);
             let below = attached
                 .flat_map(|d| &d.volumes)
-                .flat_map(|v| &v.shape.mounts)
+                .flat_map(|v| &v.spec.mounts)
                 .any(|m| m.parent == mount.id && m.id != mount.id);
-            let device = world.with_medium(self.id)?;
+            let device = state.with_medium(self.id)?;
             let backs = device.volumes.iter().any(|v| {
                 v.open
-                    && v.shape.kind == VolumeKind::Loop
-                    && v.shape.parents.iter().any(|n| n == volume)
+                    && v.spec.kind == VolumeKind::Loop
+                    && v.spec.parents.iter().any(|n| n == volume)
             });
-            let mounts = device.volume(volume).map(|v| &v.shape.mounts);
+            let mounts = device.volume(volume).map(|v| &v.spec.mounts);
             let Some(mounts) = mounts.filter(|ms| ms.iter().any(|m| m.id == mount.id)) else {
                 return Ok(None);
             };
@@ -144,24 +143,24 @@ impl SimSession<'_> {
         let Some(last) = last else {
             return Ok((StepOutcome::skipped("not mounted there any more"), None));
         };
-        // The last unmount writes back; being cut off does so first of all.
+        // The last unmount writes back. A forced unmount does so first of all.
         if last || force {
             self.write_back_if_sound(volume, deadline)?;
         }
-        let forced = self.world(|world| {
-            // Writing back took its time, and somebody may have come in.
-            if !force && world.live_handles(self.id, volume).any(|h| h.mount == mount.id) {
+        let forced = self.with_state(|state| {
+            // Writing back took time, and a process may have opened a file meanwhile.
+            if !force && state.live_handles(self.id, volume).any(|h| h.mount == mount.id) {
                 return Err(busy(&mount.path.display().to_string()));
             }
-            let used = world.live_handles(self.id, volume).next().is_some();
-            let vol = world.volume(self.id, volume)?;
-            vol.shape.mounts.retain(|m| m.id != mount.id);
-            vol.elsewhere.take_if(|_| force);
+            let used = state.live_handles(self.id, volume).next().is_some();
+            let vol = state.volume(self.id, volume)?;
+            vol.spec.mounts.retain(|m| m.id != mount.id);
+            vol.foreign_namespace.take_if(|_| force);
             let forced = force && used;
             if forced {
-                world.invalidate(self.id, Some(volume));
+                state.invalidate(self.id, Some(volume));
             }
-            world.mirror(self.id, volume);
+            state.sync_shared(self.id, volume);
             Ok::<_, Error>(forced)
         })?;
         let method = Attempt::accepted(if forced { "cut off" } else { "unmount" });
@@ -169,29 +168,29 @@ impl SimSession<'_> {
         Ok((StepOutcome::via(method), Some(Effect::Dismounted { forced })))
     }
 
-    /// Windows: takes the file system down. Linux: closes what is stacked.
+    /// Windows: dismounts the file system. Linux: closes a stacked volume.
     pub fn apply_dismount(
         &self,
         volume: &str,
         force: bool,
         deadline: &mut Deadline<'_>,
-    ) -> Answer<StepOutcome> {
+    ) -> OpResult<StepOutcome> {
         let token = self.token;
-        let (windows, dismount, takes_down) = self.world(|world| {
-            let windows = world.manner == Semantics::Windows;
-            let used = world.live_handles(self.id, volume).next().is_some();
-            let device = world.with_medium(self.id)?;
+        let (windows, dismount, takes_down) = self.with_state(|state| {
+            let windows = state.semantics == Semantics::Windows;
+            let used = state.live_handles(self.id, volume).next().is_some();
+            let device = state.with_medium(self.id)?;
             let covered = covered(device, volume);
             let Some(vol) = device.volume(volume).filter(|v| v.open) else {
                 return Ok((windows, false, false));
             };
             let mounted = vol.is_mounted();
             let locked = vol.locked_by == Some(token);
-            let in_the_way = match windows {
+            let blocked = match windows {
                 true => mounted && used && !locked,
                 false => mounted,
             };
-            if (in_the_way || covered) && !force {
+            if (blocked || covered) && !force {
                 return Err(busy(volume));
             }
             Ok((windows, mounted && windows, vol.is_stacked()))
@@ -202,15 +201,15 @@ impl SimSession<'_> {
         if dismount {
             self.write_back_if_sound(volume, deadline)?;
         }
-        let forced = self.world(|world| {
-            let forced = world.live_handles(self.id, volume).next().is_some();
-            let vol = world.volume(self.id, volume)?;
+        let forced = self.with_state(|state| {
+            let forced = state.live_handles(self.id, volume).next().is_some();
+            let vol = state.volume(self.id, volume)?;
             if windows {
-                vol.remount_letters = std::mem::take(&mut vol.shape.mounts);
+                vol.remount_letters = std::mem::take(&mut vol.spec.mounts);
             }
             vol.open = !takes_down;
-            world.invalidate(self.id, Some(volume));
-            world.mirror(self.id, volume);
+            state.invalidate(self.id, Some(volume));
+            state.sync_shared(self.id, volume);
             Ok::<_, Error>(forced)
         })?;
         let method = if dismount { "dismount" } else { "close" };
@@ -218,15 +217,15 @@ impl SimSession<'_> {
         Ok((StepOutcome::via(method), Some(Effect::Dismounted { forced })))
     }
 
-    /// Linux: the exclusive claim, refused while anything is mounted or set up on the drive. Windows
-    /// has no such thing, and the locks hold already.
-    pub fn apply_claim(&self, world: &mut MachineState, force: bool) -> Result<()> {
-        let dead = world.handles.iter().any(|h| h.device == self.id && h.stale);
-        let linux = world.manner == Semantics::Linux;
-        // One that was empty from the start can be taken too: to power it off.
+    /// Claims the drive exclusively on Linux, unless a volume is mounted or set up. Windows has no
+    /// claim, and the locks already exclude other processes.
+    pub fn apply_claim(&self, state: &mut MachineState, force: bool) -> Result<()> {
+        let dead = state.handles.iter().any(|h| h.device == self.id && h.stale);
+        let linux = state.semantics == Semantics::Linux;
+        // A drive that was empty from the start can be claimed too, in order to power it off.
         let device = match self.empty {
-            true => world.bound(self.id)?,
-            false => world.with_medium(self.id)?,
+            true => state.attached_device(self.id)?,
+            false => state.with_medium(self.id)?,
         };
         let stacked = device.volumes.iter().any(|v| v.open && v.is_stacked());
         let held = device.claimed_by.is_some_and(|token| token != self.token);
@@ -239,9 +238,9 @@ impl SimSession<'_> {
         Ok(())
     }
 
-    /// Lets go of every lock and claim of this session; was there one.
-    pub fn free(&self, world: &mut MachineState) -> bool {
-        let Some(device) = world.device_mut(self.id) else { return false };
+    /// Releases every lock and claim of this session. Returns true if there was one.
+    pub fn release_locks(&self, state: &mut MachineState) -> bool {
+        let Some(device) = state.device_mut(self.id) else { return false };
         let mut freed = device.claimed_by.take_if(|token| *token == self.token).is_some();
         for volume in &mut device.volumes {
             freed |= volume.locked_by.take_if(|token| *token == self.token).is_some();
@@ -249,13 +248,13 @@ impl SimSession<'_> {
         freed
     }
 
-    /// Closes its handle on the drive, and with it every lock.
-    pub fn close(&self, world: &mut MachineState) {
-        self.free(world);
-        world.ours.retain(|(_, token)| *token != self.token);
+    /// Closes the session's handle on the drive, which releases every lock.
+    pub fn close(&self, state: &mut MachineState) {
+        self.release_locks(state);
+        state.own_handles.retain(|(_, token)| *token != self.token);
     }
 
-    /// Dismounting writes back what it can; the error of what could not was told by the flush.
+    /// Writes back as much as possible. The flush already reported data that could not be written.
     fn write_back_if_sound(&self, volume: &str, deadline: &mut Deadline<'_>) -> Result<()> {
         match self.write_back(volume, deadline) {
             Err(error) if error.kind() == ErrorKind::Unwritten => Ok(()),
@@ -264,10 +263,10 @@ impl SimSession<'_> {
     }
 }
 
-/// Does something that is set up lie on this volume.
+/// Returns true if another volume is set up over this one.
 fn covered(device: &Device, volume: &str) -> bool {
     device
         .volumes
         .iter()
-        .any(|v| v.open && v.is_stacked() && v.shape.parents.iter().any(|n| n == volume))
+        .any(|v| v.open && v.is_stacked() && v.spec.parents.iter().any(|n| n == volume))
 }

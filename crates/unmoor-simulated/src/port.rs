@@ -1,4 +1,4 @@
-//! Ports: what was powered off is still plugged in, and comes back when its port looks again.
+//! Ports. A drive that was powered off stays plugged in and returns when its port is rescanned.
 
 use crate::Simulated;
 use crate::device::Device;
@@ -7,12 +7,12 @@ use crate::journal::{Effect, JournalEntry};
 use crate::session::{hang, io_error};
 use unmoor::{Attempt, Deadline, Error, ErrorKind, Port, Result, StepOutcome, Target};
 
-const METHOD: &str = "look at the port again";
+const METHOD: &str = "rescan the port";
 
 impl Simulated {
     pub(crate) fn detached_ports(&self) -> Vec<Port> {
-        self.with(|w| {
-            let waiting = w.devices.iter().filter(|d| d.powered_off);
+        self.with(|state| {
+            let waiting = state.devices.iter().filter(|d| d.powered_off);
             waiting.filter_map(Device::detached_port).collect()
         })
     }
@@ -21,13 +21,14 @@ impl Simulated {
         self.port_of(target).map(|_| vec![METHOD.to_string()])
     }
 
-    /// The port's name; that of its drive.
+    /// Returns the name of the port, which is the name of its drive.
     fn port_of(&self, target: &Target) -> Result<String> {
         let name = match target {
             Target::Simulated(name) => format!("sim:{name}"),
             other => other.to_string(),
         };
-        let known = self.with(|w| w.devices.iter().any(|d| d.spec.port.as_ref() == Some(&name)));
+        let known =
+            self.with(|state| state.devices.iter().any(|d| d.spec.port.as_ref() == Some(&name)));
         match known {
             true => Ok(name),
             false => Err(no_port(&name)),
@@ -40,12 +41,12 @@ impl Simulated {
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
         let name = self.port_of(target)?;
-        let (device, operation, fault) = self.with(|w| -> Result<_> {
-            let here = w.devices.iter_mut().rev();
+        let (device, operation, fault) = self.with(|state| -> Result<_> {
+            let here = state.devices.iter_mut().rev();
             let device = here.into_iter().find(|d| d.spec.port.as_ref() == Some(&name));
             let device = device.ok_or_else(|| no_port(&name))?;
             let fault = (!device.attached).then(|| device.fault_for(Op::Attach, None)).flatten();
-            Ok((device.spec.id, device.pace.operation, fault))
+            Ok((device.spec.id, device.timing.operation, fault))
         })?;
         self.spend(operation);
         let answer = match fault {
@@ -55,26 +56,26 @@ impl Simulated {
                 Err(Error::new(ErrorKind::NotPermitted, &name, "operation not permitted"))
             }
             Some(FaultKind::NotSupported) => {
-                Err(Error::new(ErrorKind::NotSupported, &name, "its hub does not look again"))
+                Err(Error::new(ErrorKind::NotSupported, &name, "the hub cannot rescan the port"))
             }
             Some(FaultKind::Lie) => Ok((StepOutcome::via(Attempt::accepted(METHOD)), None)),
-            fault => self.with(|w| {
+            fault => self.with(|state| {
                 if fault == Some(FaultKind::Yank) {
-                    w.yank(device);
+                    state.yank(device);
                 }
-                w.reattach(device)
+                state.reattach(device)
             }),
         };
         let (answer, effect) = match answer {
             Ok((done, effect)) => (Ok(done), effect),
             Err(error) => (Err(error), None),
         };
-        self.with(|w| {
-            let at = w.now;
+        self.with(|state| {
+            let at = state.now;
             let told = answer.as_ref().map(|_| ()).map_err(Error::kind);
             let entry =
                 JournalEntry { at, op: Op::Attach, device, volume: None, answer: told, effect };
-            w.journal.push(entry);
+            state.journal.push(entry);
         });
         answer
     }
@@ -90,8 +91,8 @@ impl Device {
     }
 }
 
-impl crate::world::MachineState {
-    /// Whatever is plugged in there comes back as a new device, with its other drives.
+impl crate::state::MachineState {
+    /// Attaches the plugged-in device again, as a new device, with its other drives.
     fn reattach(&mut self, id: unmoor::DriveId) -> Result<(StepOutcome, Option<Effect>)> {
         let Some(device) = self.device(id) else { return Err(no_port("")) };
         let name = device.spec.name.clone();
@@ -105,7 +106,7 @@ impl crate::world::MachineState {
         names.push(name);
         for at in 0..self.devices.len() {
             if self.devices[at].powered_off && names.contains(&self.devices[at].spec.name) {
-                let generation = self.number();
+                let generation = self.next_id();
                 let device = &mut self.devices[at];
                 device.spec.id.generation = generation;
                 (device.attached, device.powered_off) = (true, false);
