@@ -4,6 +4,7 @@ use crate::fuzzing::take;
 use crate::platform::linux::inventory::{describe, superblock};
 use crate::platform::linux::sys::btf::Source;
 use crate::platform::linux::sys::content::ReadAt;
+use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::{MountInfo, unescape};
 use crate::platform::linux::sys::sense::Sense;
 use crate::platform::linux::sys::sg::ScsiResponse;
@@ -22,12 +23,12 @@ pub use crate::platform::linux::blockers::fuzzing::*;
 ///
 /// Every line that is understood comes back when it is written as the kernel writes it.
 pub fn mountinfo(bytes: &[u8]) {
-    let lines = mountinfo::parse(bytes);
-    assert!(lines.len() <= bytes.iter().filter(|b| **b == b'\n').count() + 1);
-    for line in &lines {
+    let table = MountTable::new(mountinfo::parse(bytes));
+    assert!(table.len() <= bytes.iter().filter(|b| **b == b'\n').count() + 1);
+    for line in table.iter() {
         let again = mountinfo::parse(&written(line));
         assert_eq!(again, std::slice::from_ref(line));
-        let mount = line.to_mount(&lines);
+        let mount = table.to_mount(line);
         assert_eq!((mount.id, mount.parent, &mount.path), (line.id, line.parent, &line.path));
     }
     assert_eq!(unescape(&mangled(bytes)).as_bytes(), bytes);

@@ -11,6 +11,7 @@ use crate::platform::linux::blockers::{external_stack, shell_quote};
 use crate::platform::linux::fuzzing::{counters, mangled};
 use crate::platform::linux::sys::fdinfo::FdInfo;
 use crate::platform::linux::sys::maps::Mapping;
+use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::source_is_device;
 use crate::platform::linux::sys::procfs::namespace_number;
 use crate::platform::linux::sys::pseudo_file::replace;
@@ -34,10 +35,10 @@ pub fn mount_tables(bytes: &[u8]) {
         // Such sources and relative layers would be looked up on this machine.
         lines.retain(|line| line.device >> 32 != 0 || !source_is_device(line));
         lines.retain(|line| {
-            overlay_options::layers(&line.super_options).iter().all(|(_, l)| l.starts_with(b"/"))
+            overlay_options::layers(&line.super_options).iter().all(|(_, l)| l.is_absolute())
         });
         mounts += lines.len();
-        scan.add_table(&lines, namespace, &nodes, &mut groups);
+        scan.add_table(&MountTable::new(lines), namespace, &nodes, &mut groups);
     }
     scan.mark_propagated(&groups);
     assert!(scan.drive_mounts.len() + scan.nested_mounts.len() <= mounts);
@@ -156,7 +157,7 @@ pub fn cgroup(bytes: &[u8]) {
 /// Parses the options of an overlay.
 pub fn overlay(bytes: &[u8]) {
     let layers = overlay_options::layers(bytes);
-    assert!(layers.iter().map(|(_, layer)| layer.len()).sum::<usize>() <= bytes.len());
+    assert!(layers.iter().map(|(_, layer)| layer.as_os_str().len()).sum::<usize>() <= bytes.len());
     // The kernel escapes a layer for the option, and then for mountinfo.
     let shown = |name: &str, layer: &[u8]| {
         let own = layer.iter().flat_map(|b| match b {
@@ -172,8 +173,9 @@ pub fn overlay(bytes: &[u8]) {
     };
     for (role, layer) in layers {
         assert!(["lowerdir", "upperdir", "workdir"].contains(&role));
-        if !layer.is_empty() {
-            assert_eq!(overlay_options::layers(&shown(role, &layer)), [(role, layer)]);
+        let bytes = layer.as_os_str().as_bytes();
+        if !bytes.is_empty() {
+            assert_eq!(overlay_options::layers(&shown(role, bytes)), [(role, layer.clone())]);
         }
     }
 }

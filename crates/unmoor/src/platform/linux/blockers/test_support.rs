@@ -2,6 +2,7 @@
 
 use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium};
 use crate::model::volume::{Mount, Volume, VolumeKind};
+use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo;
 use crate::platform::linux::sys::procfs::stat_at;
 use std::ffi::CString;
@@ -94,12 +95,9 @@ impl Stick {
     /// Describes the drive as the platform would.
     pub(crate) fn drive(&self) -> Drive {
         let name = self.device.file_name().unwrap().to_string_lossy().into_owned();
-        let mounts = mountinfo::read_self().unwrap();
-        let mounts: Vec<Mount> = mounts
-            .iter()
-            .filter(|l| l.source == self.device)
-            .map(|l| l.to_mount(&mounts))
-            .collect();
+        let table = MountTable::read_self().unwrap();
+        let mounts: Vec<Mount> =
+            table.iter().filter(|l| l.source == self.device).map(|l| table.to_mount(l)).collect();
         let volume = Volume {
             path: self.device.clone(),
             device: self.number(),

@@ -17,6 +17,7 @@ use crate::platform::linux::sys::{overlay_options, udev, writeback};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -319,47 +320,70 @@ fn adopt_mounts(snapshot: &Snapshot, drive: &mut Drive) {
     }
 }
 
-/// Overlays with a layer on a mount of this drive, and overlays on those: they keep its file systems
-/// alive by themselves, whatever becomes of the mounts.
+/// Adds the overlays with a layer on a mount of this drive, and overlays on those.
+///
+/// An overlay pins the file systems of its layers, whether or not they are still mounted.
 fn add_overlays(snapshot: &Snapshot, drive: &mut Drive) {
     if !drive.is_mounted() {
         return;
     }
-    let overlays: Vec<&MountInfo> =
-        snapshot.mounts.iter().filter(|l| l.file_system == "overlay").collect();
+    let table = &snapshot.mounts;
+    let mut overlays: Vec<(&MountInfo, Vec<u64>)> = table
+        .iter()
+        .filter(|line| line.file_system == "overlay")
+        .map(|line| (line, overlay_options::layer_mounts(table, line)))
+        .collect();
+    if overlays.is_empty() {
+        return;
+    }
+    let mut mounts_of_device: HashMap<u64, Vec<&MountInfo>> = HashMap::new();
+    for (line, _) in &overlays {
+        mounts_of_device.entry(line.device).or_default().push(line);
+    }
+    let mut known: HashSet<u64> = drive.volumes.iter().map(|v| v.device).collect();
+    let volumes = drive.volumes.iter().enumerate();
+    let mut volume_of: HashMap<u64, usize> =
+        volumes.flat_map(|(at, v)| v.mounts.iter().map(move |mount| (mount.id, at))).collect();
+    // An overlay may be listed before the overlay that it has a layer on.
     loop {
-        let known =
-            |drive: &Drive, line: &MountInfo| drive.volumes.iter().any(|v| v.device == line.device);
-        let found = overlays.iter().filter(|line| !known(drive, line)).find_map(|line| {
-            let layers = overlay_options::layer_mounts(&snapshot.mounts, line);
-            let has_layer = |v: &&Volume| v.mounts.iter().any(|m| layers.contains(&m.id));
-            let on: Vec<String> =
-                drive.volumes.iter().filter(has_layer).map(|v| v.name.clone()).collect();
-            (!on.is_empty()).then_some((line, on))
+        let before = drive.volumes.len();
+        overlays.retain(|(line, layers)| {
+            let mut on: Vec<usize> =
+                layers.iter().filter_map(|id| volume_of.get(id).copied()).collect();
+            if on.is_empty() || !known.insert(line.device) {
+                return on.is_empty() && !known.contains(&line.device);
+            }
+            on.sort_unstable();
+            on.dedup();
+            let parents = on.iter().map(|at| drive.volumes[*at].name.clone()).collect();
+            let lines = mounts_of_device.get(&line.device).map_or(&[][..], Vec::as_slice);
+            let mounts: Vec<Mount> = lines.iter().map(|line| table.to_mount(line)).collect();
+            volume_of.extend(mounts.iter().map(|mount| (mount.id, drive.volumes.len())));
+            drive.volumes.push(overlay_volume(line, parents, mounts));
+            false
         });
-        let Some((line, on)) = found else { return };
-        let mounts: Vec<Mount> = snapshot
-            .mounts
-            .iter()
-            .filter(|other| other.device == line.device)
-            .map(|line| line.to_mount(&snapshot.mounts))
-            .collect();
-        drive.volumes.push(Volume {
-            name: format!("overlay:{}", line.path.display()),
-            path: line.path.clone(),
-            device: line.device,
-            kind: VolumeKind::Overlay,
-            parents: on,
-            other_members: Vec::new(),
-            swaps: Vec::new(),
-            label: None,
-            uuid: None,
-            file_system: Some(line.file_system.clone()),
-            size: None,
-            read_only: mounts.iter().all(|mount| mount.read_only),
-            unwritten: None,
-            mounts,
-        });
+        if drive.volumes.len() == before {
+            return;
+        }
+    }
+}
+
+fn overlay_volume(line: &MountInfo, parents: Vec<String>, mounts: Vec<Mount>) -> Volume {
+    Volume {
+        name: format!("overlay:{}", line.path.display()),
+        path: line.path.clone(),
+        device: line.device,
+        kind: VolumeKind::Overlay,
+        parents,
+        other_members: Vec::new(),
+        swaps: Vec::new(),
+        label: None,
+        uuid: None,
+        file_system: Some(line.file_system.clone()),
+        size: None,
+        read_only: mounts.iter().all(|mount| mount.read_only),
+        unwritten: None,
+        mounts,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::platform::linux::inventory::names;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::inventory::tape;
-use crate::platform::linux::sys::mountinfo::{MountInfo, mount_of};
+use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::pseudo_file::read_proc;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::sys::{device_number, errno, scsi_tape, udev};
@@ -168,7 +168,7 @@ fn at_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place>
     let shown = given.to_string_lossy();
     // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
     // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
-    let above = mount_of(&snapshot.mounts, Path::new(given));
+    let above = snapshot.mounts.mount_of(Path::new(given));
     if above.is_some_and(|line| line.file_system == "autofs") {
         let why = "belongs to an automounter, which has nothing mounted there";
         return Err(Error::new(ErrorKind::NoSuchTarget, shown, why));

@@ -4,6 +4,7 @@ use crate::model::volume::Mount;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::inventory::btrfs::{self, Member};
 use crate::platform::linux::inventory::loop_devices::{LoopDevice, loop_devices};
+use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::{mountinfo, swaps};
 use rustix::fs::FileType;
@@ -17,7 +18,7 @@ const STAT_TIMEOUT: Duration = Duration::from_secs(1);
 /// State of the machine that every drive is described from, read once.
 pub struct Snapshot {
     /// Every mount of our namespace.
-    pub mounts: Vec<MountInfo>,
+    pub mounts: MountTable,
     /// The block device behind each of them.
     backing: Vec<u64>,
     /// Swap in use, with the device number of the partition, or of the file system a swap file lies on.
@@ -33,7 +34,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads the state of the machine.
     pub fn read(helper: &Helper) -> Result<Snapshot, Errno> {
-        let mounts = mountinfo::read_self()?;
+        let mounts = MountTable::read_self()?;
         let backing = mounts.iter().map(|line| backing_device_number(line, helper)).collect();
         let (swaps, images) = (Vec::new(), Vec::new());
         let (loops, btrfs) = (loop_devices(helper), btrfs::mounted_over_several());
@@ -86,8 +87,7 @@ impl Snapshot {
         if found >> 32 != 0 {
             return found;
         }
-        let over = mountinfo::mount_of(&self.mounts, path)
-            .filter(|line| mountinfo::source_is_device(line));
+        let over = self.mounts.mount_of(path).filter(|line| mountinfo::source_is_device(line));
         match over {
             // The path is only a name, and may lead elsewhere by now; in a directory of that subvolume
             // it does not. A deleted file has such a directory too.
@@ -101,7 +101,7 @@ impl Snapshot {
     /// Returns the mounts of this device.
     pub(crate) fn mounts_of(&self, device: u64) -> Vec<Mount> {
         let here = self.mounts_with_backing().filter(|(_, backing)| *backing == device);
-        here.map(|(line, _)| line.to_mount(&self.mounts)).collect()
+        here.map(|(line, _)| self.mounts.to_mount(line)).collect()
     }
 
     /// Returns the members of the file system over several devices that this one belongs to.

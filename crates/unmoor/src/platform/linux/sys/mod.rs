@@ -20,6 +20,7 @@ pub(crate) mod loop_ioctl;
 pub(crate) mod maps;
 pub(crate) mod md;
 pub(crate) mod mount_id;
+pub(crate) mod mount_table;
 pub(crate) mod mountinfo;
 pub(crate) mod mtio;
 pub(crate) mod nbd;

@@ -1,12 +1,11 @@
 //! `/proc/PID/mountinfo` (proc(5)): every mount of a mount namespace, as far as our root reaches.
 
-use crate::model::volume::Mount;
 use crate::platform::linux::sys::device_number;
 use crate::platform::linux::sys::pseudo_file::read_proc;
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// One line of mountinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,43 +34,6 @@ pub struct MountInfo {
     ///
     /// That tells a comma in a value from one between two options.
     pub super_options: Vec<u8>,
-}
-
-impl MountInfo {
-    /// As the model shows it. `lines` are those of its namespace.
-    pub fn to_mount(&self, lines: &[MountInfo]) -> Mount {
-        Mount {
-            path: self.path.clone(),
-            root: PathBuf::from(self.root.clone()),
-            file_system: self.file_system.clone(),
-            read_only: self.options.split(',').any(|o| o == "ro"),
-            id: self.id,
-            parent: self.parent,
-            covered_by: self.covered_by(lines).map(|line| line.id).collect(),
-        }
-    }
-
-    /// Returns the mounts that hide this one.
-    ///
-    /// That is every mount on its root, and, of two mounts on its way from the root, every mount on the lower one
-    /// before the other's mount point.
-    pub fn covered_by<'l>(&'l self, lines: &'l [MountInfo]) -> impl Iterator<Item = &'l MountInfo> {
-        let mut ancestors = vec![self];
-        while let Some(parent) =
-            lines.iter().find(|l| l.id == ancestors[ancestors.len() - 1].parent)
-            && !ancestors.iter().any(|line| line.id == parent.id)
-        {
-            ancestors.push(parent);
-        }
-        let hides = move |line: &&MountInfo| {
-            let at = ancestors.iter().position(|on| on.id == line.parent);
-            at.is_some_and(|at| match at.checked_sub(1).map(|next| ancestors[next]) {
-                Some(next) => next.id != line.id && next.path.starts_with(&line.path),
-                None => line.path == self.path,
-            })
-        };
-        lines.iter().filter(hides)
-    }
 }
 
 /// Returns the mounts of this process's namespace.
@@ -160,12 +122,6 @@ pub fn source_is_device(line: &MountInfo) -> bool {
     several && line.source.as_bytes().starts_with(b"/dev/")
 }
 
-/// Returns the mount of a path: the longest mount point; of equals, the last.
-pub fn mount_of<'l>(lines: &'l [MountInfo], path: &Path) -> Option<&'l MountInfo> {
-    let below = lines.iter().filter(|line| path.starts_with(&line.path));
-    below.max_by_key(|line| line.path.as_os_str().len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,15 +137,6 @@ mod tests {
         assert_eq!(line.path, PathBuf::from("/mnt 2"));
         assert_eq!((line.master, line.shared), (Some(1), Some(7)));
         assert_eq!((&*line.file_system, line.source.to_str()), ("ext3", Some("/dev/root")));
-        assert!(!line.to_mount(&[]).read_only);
-    }
-
-    #[test]
-    fn the_longest_mount_point_holds_a_path_and_names_count_whole() {
-        let text = b"1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /m rw - ext4 b rw\n3 1 8:3 / /m rw - ext4 c rw\n";
-        let lines = parse(text);
-        let mount = |path: &str| mount_of(&lines, Path::new(path)).map(|l| l.id);
-        assert_eq!((mount("/m/x"), mount("/mm/x"), mount("m")), (Some(3), Some(1), None));
     }
 
     #[test]
@@ -219,34 +166,5 @@ mod tests {
             }).collect();
             prop_assert_eq!(unescape(&escaped).into_vec(), path);
         }
-    }
-
-    #[test]
-    fn what_hides_a_mount_is_what_lies_on_it_or_before_it() {
-        let table = b"20 1 8:1 / / rw - ext4 /dev/sda1 rw
-30 20 8:17 / /mnt/stick rw - ext4 /dev/sdb1 rw
-31 30 8:18 / /mnt/stick/in rw - vfat /dev/sdb2 rw
-32 30 0:40 / /mnt/stick rw - tmpfs over rw
-33 20 0:41 / /mnt rw - tmpfs above rw
-34 33 8:18 / /mnt/stick rw - vfat /dev/sdb2 rw
-35 20 0:42 / /mnt/st rw - tmpfs beside rw
-";
-        let lines = parse(table);
-        let hidden = |id: u64| -> Vec<u64> {
-            let line = lines.iter().find(|line| line.id == id).unwrap();
-            line.covered_by(&lines).map(|line| line.id).collect()
-        };
-        assert_eq!(hidden(30), [32, 33], "on it, and above it");
-        assert_eq!(hidden(31), [32, 33], "with what it is in");
-        assert_eq!(hidden(32), [33]);
-        assert_eq!(hidden(34), [0; 0], "what it lies on hides the others, not this one");
-        assert_eq!(hidden(35), [33]);
-        assert_eq!(hidden(20), [0; 0]);
-    }
-
-    #[test]
-    fn a_ring_of_mounts_is_no_end_of_work() {
-        let lines = parse(b"1 2 8:1 / /a rw - ext4 a rw\n2 1 8:1 / /b rw - ext4 b rw\n");
-        assert_eq!(lines[0].covered_by(&lines).count(), 0);
     }
 }

@@ -1,32 +1,36 @@
 //! Mount options of overlayfs (Documentation/filesystems/overlayfs.rst), as mountinfo shows them.
 
-use crate::platform::linux::sys::mountinfo::{MountInfo, mount_of, unescape};
+use crate::platform::linux::sys::mount_table::MountTable;
+use crate::platform::linux::sys::mountinfo::{MountInfo, unescape};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// Returns the mounts of the same table that the layers of this overlay lie on.
-pub(crate) fn layer_mounts(lines: &[MountInfo], overlay: &MountInfo) -> Vec<u64> {
+pub(crate) fn layer_mounts(table: &MountTable, overlay: &MountInfo) -> Vec<u64> {
     let layers = layers(&overlay.super_options).into_iter();
-    let paths = layers.map(|(_, layer)| PathBuf::from(OsString::from_vec(layer)));
-    paths.filter_map(|path| mount_of(lines, &path)).map(|mount| mount.id).collect()
+    layers.filter_map(|(_, layer)| table.mount_of(&layer)).map(|mount| mount.id).collect()
 }
 
-/// Returns the layers in the options of an overlay, with the option that names each.
-pub(crate) fn layers(options: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+/// Option that names a layer, and the path of the layer.
+pub(crate) type Layer = (&'static str, PathBuf);
+
+/// Returns the layers in the options of an overlay.
+pub(crate) fn layers(options: &[u8]) -> Vec<Layer> {
+    let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
     let mut layers = Vec::new();
     for option in options.split(|b| *b == b',') {
         let Some(equals) = option.iter().position(|b| *b == b'=') else { continue };
         let (name, value) = (&option[..equals], unescape(&option[equals + 1..]));
         let value = value.as_bytes();
         match name {
-            b"upperdir" => layers.push(("upperdir", unescaped(value))),
-            b"workdir" => layers.push(("workdir", unescaped(value))),
+            b"upperdir" => layers.push(("upperdir", path(unescaped(value)))),
+            b"workdir" => layers.push(("workdir", path(unescaped(value)))),
             // One directory each, since Linux 6.8.
-            b"lowerdir+" | b"datadir+" => layers.push(("lowerdir", value.to_vec())),
+            b"lowerdir+" | b"datadir+" => layers.push(("lowerdir", path(value.to_vec()))),
             b"lowerdir" => {
                 let lower = split(value).into_iter().filter(|layer| !layer.is_empty());
-                layers.extend(lower.map(|layer| ("lowerdir", layer)));
+                layers.extend(lower.map(|layer| ("lowerdir", path(layer))));
             }
             _ => {}
         }
@@ -72,8 +76,10 @@ mod tests {
     #[test]
     fn layers_are_read_from_the_options() {
         let options = br"rw,lowerdir=/a\\:b:/c:/d\040e,upperdir=/u,workdir=/w,index=off";
-        let found: Vec<_> =
-            layers(options).into_iter().map(|(r, l)| (r, String::from_utf8(l).unwrap())).collect();
+        let found: Vec<_> = layers(options)
+            .into_iter()
+            .map(|(r, l)| (r, l.to_str().unwrap().to_string()))
+            .collect();
         let expected = [
             ("lowerdir", r"/a\"),
             ("lowerdir", "b"),
@@ -84,7 +90,7 @@ mod tests {
         ];
         assert_eq!(found, expected.map(|(r, l)| (r, l.to_string())));
         let escaped = layers(br"lowerdir=/a\134:b");
-        assert_eq!(escaped, [("lowerdir", b"/a:b".to_vec())]);
-        assert_eq!(layers(b"lowerdir+=/a:b"), [("lowerdir", b"/a:b".to_vec())]);
+        assert_eq!(escaped, [("lowerdir", PathBuf::from("/a:b"))]);
+        assert_eq!(layers(b"lowerdir+=/a:b"), [("lowerdir", PathBuf::from("/a:b"))]);
     }
 }

@@ -5,10 +5,10 @@
 
 use crate::platform::linux::blockers::mounts::overlay_relative;
 use crate::platform::linux::blockers::mounts::types::{DeviceIndex, DriveMount, Namespace};
-use crate::platform::linux::sys::mountinfo::{MountInfo, mount_of};
-use crate::platform::linux::sys::overlay_options::layers;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use crate::platform::linux::sys::mount_table::MountTable;
+use crate::platform::linux::sys::mountinfo::MountInfo;
+use crate::platform::linux::sys::overlay_options::{Layer, layers};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Overlay mount with a layer on the drive.
@@ -32,8 +32,10 @@ pub(crate) struct Overlay {
 const MAX_STACK_DEPTH: usize = 2;
 
 /// Finds the overlays of one namespace that have a layer on one of these mounts.
+///
+/// An overlay that is mounted in several namespaces counts in the first one.
 pub(crate) fn find(
-    lines: &[MountInfo],
+    table: &MountTable,
     namespace: Namespace,
     drive_mounts: &[DriveMount],
     found: &mut Vec<Overlay>,
@@ -41,50 +43,54 @@ pub(crate) fn find(
     if drive_mounts.is_empty() {
         return;
     }
+    let elsewhere: HashSet<u64> = found.iter().map(|overlay| overlay.device).collect();
+    let mut below: HashMap<u64, DeviceIndex> =
+        drive_mounts.iter().map(|mount| (mount.id, mount.index)).collect();
+    let mut rest: Vec<(usize, &MountInfo, Vec<Layer>)> = table
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.file_system == "overlay" && !elsewhere.contains(&line.device))
+        .map(|(position, line)| (position, line, layers(&line.super_options)))
+        .collect();
     for _ in 0..MAX_STACK_DEPTH {
-        for (position, line) in lines.iter().enumerate().filter(|(_, l)| l.file_system == "overlay")
-        {
-            // An overlay that is mounted in several namespaces counts in the first one.
-            let same = |o: &Overlay| o.device == line.device && o.namespace != namespace;
-            let known = |o: &Overlay| o.id == line.id && o.namespace == namespace;
-            if found.iter().any(|o| same(o) || known(o)) {
-                continue;
-            }
-            let Some((index, role, layer)) = layer_on(line, lines, namespace, drive_mounts, found)
-            else {
-                continue;
-            };
-            let (id, device, path) = (line.id, line.device, line.path.clone());
-            found.push(Overlay { index, position, id, device, namespace, path, layer, role });
-        }
+        rest.retain(|(position, line, layers)| {
+            let layer = layer_on(line, layers, table, namespace, drive_mounts, &below);
+            let Some((index, role, layer)) = layer else { return true };
+            below.insert(line.id, index);
+            found.push(Overlay {
+                index,
+                position: *position,
+                id: line.id,
+                device: line.device,
+                namespace,
+                path: line.path.clone(),
+                layer,
+                role,
+            });
+            false
+        });
     }
 }
 
 /// Returns the first layer that lies on the drive.
 fn layer_on(
     overlay: &MountInfo,
-    lines: &[MountInfo],
+    layers: &[Layer],
+    table: &MountTable,
     namespace: Namespace,
     drive_mounts: &[DriveMount],
-    found: &[Overlay],
+    below: &HashMap<u64, DeviceIndex>,
 ) -> Option<(DeviceIndex, &'static str, PathBuf)> {
-    let layers: Vec<(&'static str, PathBuf)> = layers(&overlay.super_options)
-        .into_iter()
-        .map(|(role, path)| (role, PathBuf::from(OsString::from_vec(path))))
-        .collect();
     let absolute = layers.iter().filter(|(_, layer)| layer.is_absolute());
     let mut on_drive = absolute.filter_map(|(role, layer)| {
-        let mount = mount_of(lines, layer)?.id;
-        let direct = drive_mounts.iter().find(|m| m.id == mount).map(|m| m.index);
-        let over = || found.iter().find(|o| o.id == mount && o.namespace == namespace);
-        Some((direct.or_else(|| over().map(|o| o.index))?, *role, layer.clone()))
+        Some((*below.get(&table.mount_of(layer)?.id)?, *role, layer.clone()))
     });
     on_drive.next().or_else(|| {
         let relative = || layers.iter().filter(|(_, layer)| layer.is_relative());
         let (role, _) = relative().next()?;
         let paths: Vec<&Path> = relative().map(|(_, layer)| &**layer).collect();
         let (index, layer) =
-            overlay_relative::find(&paths, overlay, lines, namespace, drive_mounts)?;
+            overlay_relative::find(&paths, overlay, table, namespace, drive_mounts)?;
         Some((index, *role, layer))
     })
 }

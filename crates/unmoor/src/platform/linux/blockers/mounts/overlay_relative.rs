@@ -5,7 +5,8 @@
 
 use crate::platform::linux::blockers::mounts::remote_fs;
 use crate::platform::linux::blockers::mounts::types::{DeviceIndex, DriveMount, Namespace};
-use crate::platform::linux::sys::mountinfo::{MountInfo, mount_of};
+use crate::platform::linux::sys::mount_table::MountTable;
+use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::procfs::stat_no_sync;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn find(
     layers: &[&Path],
     overlay: &MountInfo,
-    lines: &[MountInfo],
+    table: &MountTable,
     namespace: Namespace,
     drive_mounts: &[DriveMount],
 ) -> Option<(DeviceIndex, PathBuf)> {
@@ -26,7 +27,7 @@ pub(crate) fn find(
     };
     let above = overlay.path.ancestors().skip(1);
     let mut bases =
-        above.chain(drive_mounts.iter().map(|m| &*m.path)).filter(|base| !may_block(lines, base));
+        above.chain(drive_mounts.iter().map(|m| &*m.path)).filter(|base| !may_block(table, base));
     let (base, mount) = bases.find_map(|base| {
         let path_here = root.join(base.strip_prefix("/").unwrap_or(base));
         Some((base, mount_with_all(&path_here, layers)?))
@@ -46,15 +47,15 @@ fn mount_with_all(base: &Path, layers: &[&Path]) -> Option<u64> {
 }
 
 /// Returns true if a mount on the way to this path may block a lookup.
-fn may_block(lines: &[MountInfo], path: &Path) -> bool {
-    let mut mount = mount_of(lines, path);
+fn may_block(table: &MountTable, path: &Path) -> bool {
+    let mut mount = table.mount_of(path);
     // Bounded by the number of mounts, in case two of them name each other as parent.
-    for _ in lines {
+    for _ in table.iter() {
         let Some(line) = mount else { return false };
         if remote_fs::lookup_may_block(&line.file_system) {
             return true;
         }
-        mount = lines.iter().find(|other| other.id == line.parent);
+        mount = table.get(line.parent);
     }
     false
 }

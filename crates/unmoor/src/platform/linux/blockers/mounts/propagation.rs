@@ -5,7 +5,7 @@
 //! they are unmounted with ours.
 
 use crate::platform::linux::sys::mountinfo::MountInfo;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Place of a mount, in terms that hold in every namespace.
@@ -32,20 +32,28 @@ impl Place {
             master: parent.master,
         })
     }
+
+    /// Returns the part of the place that two copies of a mount have in common.
+    pub(crate) fn key(&self) -> PlaceKey {
+        (self.device, self.directory.clone())
+    }
 }
+
+/// Device of the parent mount, and mount point within its file system.
+pub(crate) type PlaceKey = (u64, PathBuf);
 
 /// Peer groups, and the groups that are their slaves.
 #[derive(Debug, Default)]
 pub(crate) struct PeerGroups {
-    /// Pairs of a master group and a slave group.
-    edges: HashSet<(u64, u64)>,
+    /// Slave groups of each master group.
+    slaves: HashMap<u64, HashSet<u64>>,
 }
 
 impl PeerGroups {
     /// Adds the peer groups of this mount.
     pub(crate) fn add(&mut self, mount: &MountInfo) {
         if let (Some(shared), Some(master)) = (mount.shared, mount.master) {
-            self.edges.insert((master, shared));
+            self.slaves.entry(master).or_default().insert(shared);
         }
     }
 
@@ -55,18 +63,13 @@ impl PeerGroups {
         if from.device != to.device || from.directory != to.directory {
             return false;
         }
-        let mut reached = vec![first];
-        let mut next = 0;
-        while let Some(group) = reached.get(next).copied() {
-            next += 1;
+        let (mut reached, mut pending) = (HashSet::from([first]), vec![first]);
+        while let Some(group) = pending.pop() {
             if to.shared == Some(group) || to.master == Some(group) {
                 return true;
             }
-            for (master, slaves) in &self.edges {
-                if *master == group && !reached.contains(slaves) {
-                    reached.push(*slaves);
-                }
-            }
+            let slaves = self.slaves.get(&group).into_iter().flatten();
+            pending.extend(slaves.copied().filter(|group| reached.insert(*group)));
         }
         false
     }

@@ -6,19 +6,20 @@
 use crate::platform::linux::blockers::mounts::ns_members::{NsMember, threads_in_other_ns};
 use crate::platform::linux::blockers::mounts::overlay::Overlay;
 use crate::platform::linux::blockers::mounts::pinned_ns::PinnedNs;
-use crate::platform::linux::blockers::mounts::propagation::{PeerGroups, Place};
+use crate::platform::linux::blockers::mounts::propagation::{PeerGroups, Place, PlaceKey};
 use crate::platform::linux::blockers::mounts::types::{
     DeviceIndex, DriveMount, Namespace, NestedMount,
 };
 use crate::platform::linux::blockers::mounts::{ns_reader, overlay, pinned_ns, remote_fs};
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
-use crate::platform::linux::sys::mountinfo;
-use crate::platform::linux::sys::mountinfo::MountInfo;
+use crate::platform::linux::sys::mount_table::MountTable;
+use crate::platform::linux::sys::mountinfo::{self, MountInfo};
 use crate::platform::linux::sys::procfs::{
     Proc, ProcPath, Result, dir_buf, is_gone, namespace_number, parse, stat_at,
 };
 use rustix::io::Errno;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -75,18 +76,21 @@ impl MountScan {
     /// Adds the mount table of one namespace.
     pub(crate) fn add_table(
         &mut self,
-        lines: &[MountInfo],
+        table: &MountTable,
         namespace: Namespace,
         nodes: &[(u64, DeviceIndex)],
         groups: &mut PeerGroups,
     ) {
+        // Index of the device below each mount of the drive, and below each mount on those.
+        let mut below: HashMap<u64, DeviceIndex> = HashMap::new();
         let first = self.drive_mounts.len();
-        for line in lines {
+        for line in table.iter() {
             groups.add(line);
             if remote_fs::stat_may_block(&line.file_system) {
                 self.remote_mounts.push(line.id);
             }
             if let Some(index) = device_of(line, nodes) {
+                below.insert(line.id, index);
                 self.drive_mounts.push(DriveMount {
                     index,
                     id: line.id,
@@ -95,49 +99,40 @@ impl MountScan {
                     namespace,
                     path: line.path.clone(),
                     propagates: false,
-                    place: None,
+                    place: table.get(line.parent).and_then(|parent| Place::of(line, parent)),
                 });
             }
         }
         let first_overlay = self.overlays.len();
-        overlay::find(lines, namespace, &self.drive_mounts[first..], &mut self.overlays);
-        self.add_nested(lines, (first, first_overlay), namespace);
-    }
-
-    /// Adds the mounts that lie on the mounts and overlays just found, and sets the place of each.
-    fn add_nested(
-        &mut self,
-        lines: &[MountInfo],
-        (first, first_overlay): (usize, usize),
-        namespace: Namespace,
-    ) {
-        let mounts = self.drive_mounts[first..].iter().map(|mount| (mount.id, mount.index));
-        let overlays =
-            self.overlays[first_overlay..].iter().map(|overlay| (overlay.id, overlay.index));
-        let mut below: Vec<(u64, DeviceIndex)> = mounts.chain(overlays).collect();
+        overlay::find(table, namespace, &self.drive_mounts[first..], &mut self.overlays);
+        let overlays = &self.overlays[first_overlay..];
+        below.extend(overlays.iter().map(|overlay| (overlay.id, overlay.index)));
         if below.is_empty() {
             return;
         }
         if namespace.is_ours() {
-            self.add_hiding(lines, first, &mut below);
+            self.add_hiding(table, first, &mut below);
         }
+        self.add_nested(table, namespace, &mut below);
+    }
+
+    /// Adds the mounts that lie on these mounts, and those that lie on them in turn.
+    fn add_nested(
+        &mut self,
+        table: &MountTable,
+        namespace: Namespace,
+        below: &mut HashMap<u64, DeviceIndex>,
+    ) {
         // A mount comes after its parent, except when it was moved; the second round finds those.
         for _ in 0..2 {
-            for (position, line) in lines.iter().enumerate() {
-                let Some(&(_, index)) = below.iter().find(|(id, _)| *id == line.parent) else {
-                    continue;
-                };
-                if below.iter().any(|(id, _)| *id == line.id) {
-                    continue;
+            for (position, line) in table.iter().enumerate() {
+                let Some(&index) = below.get(&line.parent) else { continue };
+                if let Entry::Vacant(entry) = below.entry(line.id) {
+                    entry.insert(index);
+                    let nested = NestedMount::new(line, index, position, namespace, false);
+                    self.nested_mounts.push(nested);
                 }
-                below.push((line.id, index));
-                self.nested_mounts.push(NestedMount::new(line, index, position, namespace, false));
             }
-        }
-        for mount in &mut self.drive_mounts[first..] {
-            let Some(own) = lines.iter().find(|l| l.id == mount.id) else { continue };
-            let parent = lines.iter().find(|l| l.id == mount.parent);
-            mount.place = parent.and_then(|parent| Place::of(own, parent));
         }
     }
 
@@ -146,19 +141,18 @@ impl MountScan {
     /// A hiding mount has to be unmounted first, with all mounts on it.
     fn add_hiding(
         &mut self,
-        lines: &[MountInfo],
+        table: &MountTable,
         first: usize,
-        below: &mut Vec<(u64, DeviceIndex)>,
+        below: &mut HashMap<u64, DeviceIndex>,
     ) {
         for mount in &self.drive_mounts[first..] {
-            let own = lines.iter().find(|line| line.id == mount.id);
-            for line in own.into_iter().flat_map(|own| own.covered_by(lines)) {
-                if line.parent == mount.id || below.iter().any(|(id, _)| *id == line.id) {
+            let own = table.get(mount.id);
+            for line in own.into_iter().flat_map(|own| table.covered_by(own)) {
+                if line.parent == mount.id || below.contains_key(&line.id) {
                     continue;
                 }
-                let position =
-                    lines.iter().position(|other| other.id == line.id).unwrap_or_default();
-                below.push((line.id, mount.index));
+                below.insert(line.id, mount.index);
+                let position = table.position(line.id).unwrap_or_default();
                 let nested = NestedMount::new(line, mount.index, position, Namespace::Ours, true);
                 self.nested_mounts.push(nested);
             }
@@ -167,16 +161,16 @@ impl MountScan {
 
     /// Marks the mounts in other namespaces that are unmounted together with ours.
     pub(crate) fn mark_propagated(&mut self, groups: &PeerGroups) {
-        let ours: Vec<Place> = self
-            .drive_mounts
-            .iter()
-            .filter(|mount| mount.namespace.is_ours())
-            .filter_map(|mount| mount.place.clone())
-            .collect();
+        let mut ours: HashMap<PlaceKey, Vec<Place>> = HashMap::new();
+        for mount in self.drive_mounts.iter().filter(|mount| mount.namespace.is_ours()) {
+            if let Some(place) = &mount.place {
+                ours.entry(place.key()).or_default().push(place.clone());
+            }
+        }
         for mount in self.drive_mounts.iter_mut().filter(|mount| !mount.namespace.is_ours()) {
-            let place = mount.place.as_ref();
-            mount.propagates =
-                place.is_some_and(|p| ours.iter().any(|our| groups.propagate(our, p)));
+            let Some(place) = &mount.place else { continue };
+            let same_place = ours.get(&place.key()).map_or(&[][..], Vec::as_slice);
+            mount.propagates = same_place.iter().any(|our| groups.propagate(our, place));
         }
     }
 }
@@ -209,7 +203,6 @@ impl<'w> NamespaceWalk<'w> {
         if self.proc.read(c"self/mountinfo", &mut self.text).is_ok() {
             let table = std::mem::take(&mut self.text);
             self.add_table(&table, Namespace::Ours, scan);
-            scan.pinned.extend(mountinfo::parse(&table).iter().filter_map(pinned_ns::from_mount));
             self.text = table;
         }
         self.known.extend(our_namespace(self.proc, &mut self.text));
@@ -293,9 +286,12 @@ impl<'w> NamespaceWalk<'w> {
     }
 
     fn add_table(&mut self, text: &[u8], namespace: Namespace, scan: &mut MountScan) {
-        let lines = mountinfo::parse(text);
-        self.mounts.extend(lines.iter().map(|line| line.id));
-        scan.add_table(&lines, namespace, self.nodes, &mut self.groups);
+        let table = MountTable::new(mountinfo::parse(text));
+        self.mounts.extend(table.iter().map(|line| line.id));
+        if namespace.is_ours() {
+            scan.pinned.extend(table.iter().filter_map(pinned_ns::from_mount));
+        }
+        scan.add_table(&table, namespace, self.nodes, &mut self.groups);
     }
 }
 
@@ -344,5 +340,28 @@ mod tests {
         assert_eq!(walk.read_once(7, |_| Err(Errno::SRCH)), Some(Err(Errno::SRCH)));
         assert_eq!(walk.read_once(7, |_| Ok(Vec::new())), Some(Ok(Vec::new())));
         assert_eq!(walk.read_once(7, |_| unreachable!("the namespace is known")), None);
+    }
+
+    /// A comparison of each mount with each other one would take hours.
+    #[test]
+    fn tables_with_a_hundred_thousand_mounts_and_overlays_are_scanned_in_one_pass() {
+        const COUNT: u64 = 100_000;
+        let mut text = String::from("1 0 8:1 / / rw shared:1 - ext4 a rw\n");
+        for id in 2..COUNT {
+            text += &match id % 2 {
+                0 => format!("{id} 1 8:17 /d /b/{id} rw - ext4 /dev/sdb1 rw\n"),
+                _ => format!("{id} 1 0:{id} / /o/{id} rw - overlay o rw,lowerdir=/b/{}\n", id - 1),
+            };
+        }
+        let table = MountTable::new(mountinfo::parse(text.as_bytes()));
+        let (mut scan, mut groups) = (MountScan::default(), PeerGroups::default());
+        let nodes = [(8 << 32 | 17, 1)];
+        scan.add_table(&table, Namespace::Ours, &nodes, &mut groups);
+        let elsewhere = Namespace::Member(NsMember::process(7));
+        scan.add_table(&table, elsewhere, &nodes, &mut groups);
+        scan.mark_propagated(&groups);
+        let elsewhere = scan.drive_mounts.iter().filter(|mount| !mount.namespace.is_ours());
+        assert_eq!(elsewhere.filter(|mount| mount.propagates).count() as u64, COUNT / 2 - 1);
+        assert_eq!(scan.overlays.len() as u64, COUNT / 2 - 1);
     }
 }

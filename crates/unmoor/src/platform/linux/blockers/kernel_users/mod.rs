@@ -13,8 +13,10 @@ use crate::platform::linux::blockers::processes::process_blocker;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::blockers::shell_quote::{command_on, shell_command};
 use crate::platform::linux::blockers::{btrfs, external_stack};
+use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::procfs::stat_at;
-use crate::platform::linux::sys::{exports, mountinfo, swaps};
+use crate::platform::linux::sys::{exports, swaps};
+use std::collections::HashSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -118,8 +120,8 @@ fn nested_mounts<'d>(
             );
         found.push((overlay.namespace, overlay.position, blocker));
     }
-    let is_overlay = |id| scan.overlays.iter().any(|overlay| overlay.id == id);
-    for nested in scan.nested_mounts.iter().filter(|nested| !is_overlay(nested.id)) {
+    let overlays: HashSet<u64> = scan.overlays.iter().map(|overlay| overlay.id).collect();
+    for nested in scan.nested_mounts.iter().filter(|nested| !overlays.contains(&nested.id)) {
         let volume = name(nested.index);
         let how = if nested.hides { "and hides" } else { "within" };
         let description = format!(
@@ -148,7 +150,7 @@ fn other_mounts<'d>(
     scan: &'d MountScan,
     name: &impl Fn(DeviceIndex) -> &'d str,
 ) -> Vec<Blocker> {
-    let released: Vec<u64> =
+    let released: HashSet<u64> =
         drive.volumes.iter().flat_map(|v| v.mounts.iter().map(|m| m.id)).collect();
     let spans = |mount: &DriveMount| {
         let volume = mount.index.checked_sub(1).map(|position| &drive.volumes[position]);
@@ -180,29 +182,23 @@ fn other_namespaces<'d>(
     name: &impl Fn(DeviceIndex) -> &'d str,
     identify: &impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
-    let mut namespaces: Vec<(Namespace, Vec<&DriveMount>)> = Vec::new();
-    for mount in scan.drive_mounts.iter().filter(|m| !m.namespace.is_ours() && !m.propagates) {
-        match namespaces.iter_mut().find(|(namespace, _)| *namespace == mount.namespace) {
-            Some((_, mounts)) => mounts.push(mount),
-            None => namespaces.push((mount.namespace, vec![mount])),
-        }
-    }
-    let blocker = |(namespace, mounts): (Namespace, Vec<&DriveMount>)| {
+    let elsewhere = scan.drive_mounts.iter().filter(|m| !m.namespace.is_ours() && !m.propagates);
+    // Each namespace was read once, so its mounts are next to each other.
+    let elsewhere: Vec<&DriveMount> = elsewhere.collect();
+    let blocker = |mounts: &[&DriveMount]| {
         let volume = name(mounts[0].index);
-        let blocker = match namespace {
+        let blocker = match mounts[0].namespace {
             Namespace::Ours => return None,
             // A namespace ends with its last process.
-            Namespace::Member(member) => {
-                ns_blocker(&mounts, volume, member, &identify(member.pid)?)
-            }
-            Namespace::Pinned(_) => pinned_ns_blocker(&scan.pinned, &mounts, volume),
+            Namespace::Member(member) => ns_blocker(mounts, volume, member, &identify(member.pid)?),
+            Namespace::Pinned(_) => pinned_ns_blocker(&scan.pinned, mounts, volume),
         };
         let usage = |mount: &&DriveMount| {
             Usage::new(UsageKind::MountPoint, name(mount.index)).at(&mount.path)
         };
         Some(mounts.iter().map(usage).fold(blocker, Blocker::with_usage))
     };
-    namespaces.into_iter().filter_map(blocker).collect()
+    elsewhere.chunk_by(|one, next| one.namespace == next.namespace).filter_map(blocker).collect()
 }
 
 /// Returns the blocker for a namespace with a process or thread.
@@ -268,9 +264,9 @@ fn nfs_exports<'d>(scan: &MountScan, name: &impl Fn(DeviceIndex) -> &'d str) -> 
     if exports.is_empty() {
         return Vec::new();
     }
-    let Ok(lines) = mountinfo::read_self() else { return Vec::new() };
+    let Ok(table) = MountTable::read_self() else { return Vec::new() };
     let on_drive = exports.iter().filter_map(|export| {
-        let mount = mountinfo::mount_of(&lines, &export.path)?.id;
+        let mount = table.mount_of(&export.path)?.id;
         let index = scan.drive_mounts.iter().find(|m| m.id == mount)?.index;
         let description =
             format!("{} is exported over NFS to {}", export.path.display(), export.client);
