@@ -72,6 +72,17 @@ pub(crate) fn may_touch(access: u32) -> bool {
     may_write(access) || access & (FILE_READ_DATA | FILE_EXECUTE) != 0
 }
 
+/// Returns true if a handle with these rights that does not answer is taken for a pipe.
+///
+/// A question to a file that was opened for synchronous I/O waits for the request that the file is in.
+/// Pipes, consoles and serial ports are in a read for as long as nothing comes; a file on a disk is not.
+/// Pipe ends have these rights: `CreatePipe` gives FILE_GENERIC_READ with FILE_WRITE_ATTRIBUTES and
+/// FILE_GENERIC_WRITE with FILE_READ_ATTRIBUTES, consoles and duplex pipes have both. A directory that a
+/// program watches (FILE_LIST_DIRECTORY, SYNCHRONIZE) has others.
+pub(crate) fn is_pipe_like(access: u32) -> bool {
+    matches!(access, 0x12_0189 | 0x12_0196 | 0x12_019b | 0x12_019f | 0x10_0000 | 0x1a_019f)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +152,12 @@ mod tests {
     fn rights_tell_writing_from_reading_and_from_asking() {
         assert!(may_write(0x2) && may_write(0x4) && !may_write(0x12_0089));
         assert!(may_touch(0x1) && may_touch(0x20) && !may_touch(0x10_0080));
+    }
+
+    #[test]
+    fn a_stuck_pipe_is_told_from_a_watched_directory_and_a_file_that_is_read() {
+        assert!([0x12_0189, 0x12_0196, 0x12_019f, 0x10_0000].into_iter().all(is_pipe_like));
+        assert!(![0x10_0001, 0x12_0089, 0x12_0116].into_iter().any(is_pipe_like));
     }
 
     proptest! {

@@ -128,15 +128,6 @@ pub(crate) fn disk_offline(answer: &[u8]) -> bool {
     Bytes(answer).u32(8).is_some_and(|attributes| attributes & 1 != 0)
 }
 
-/// Returns true if `TOKEN_PRIVILEGES` lists this privilege: a count, then records of a LUID (two
-/// numbers) and attributes.
-pub(crate) fn has_privilege(answer: &[u8], luid: (u32, u32)) -> bool {
-    let b = Bytes(answer);
-    let count = b.u32(0).unwrap_or(0) as usize;
-    b.records(4, 12, count)
-        .any(|record| (record.u32(0), record.u32(4)) == (Some(luid.0), Some(luid.1)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,14 +199,6 @@ mod tests {
         assert_eq!(disk_size(&geometry), None);
         let info = hotplug(&[8, 0, 0, 0, 1, 0, 1, 0]).unwrap();
         assert!(info.media_removable && info.device_hotplug);
-    }
-
-    #[test]
-    fn a_privilege_is_found_by_its_whole_number() {
-        let answer = words(&[2, 20, 0, 0, 28, 0, 2]);
-        assert!(has_privilege(&answer, (28, 0)) && has_privilege(&answer, (20, 0)));
-        assert!(!has_privilege(&answer, (28, 1)) && !has_privilege(&answer, (2, 0)));
-        assert!(!has_privilege(&[], (0, 0)));
     }
 
     #[test]

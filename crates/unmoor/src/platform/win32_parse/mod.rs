@@ -26,14 +26,16 @@ pub(crate) mod strings;
 pub(crate) mod veto;
 pub(crate) mod volume_paths;
 
-pub(crate) use crate::platform::stuck_pool::{Heartbeat, PoolResult, run_all, run_one};
+pub(crate) use crate::platform::stuck_pool::{
+    Heartbeat, PoolResult, ThreadLimits, run_all, run_limited, run_one,
+};
 pub(crate) use crate::platform::win32_parse::codes::{
     Code, error, name as code_name, says_unsupported, volume_error,
 };
 pub(crate) use crate::platform::win32_parse::command_line::words;
 pub(crate) use crate::platform::win32_parse::device_tree::{NodeInfo, is_usb, removal_node};
 pub(crate) use crate::platform::win32_parse::handle_table::{
-    Handle, files_like, handle_table, may_touch, may_write, untagged,
+    Handle, files_like, handle_table, is_pipe_like, may_touch, may_write, untagged,
 };
 pub(crate) use crate::platform::win32_parse::ioctl_output::*;
 pub(crate) use crate::platform::win32_parse::names::{

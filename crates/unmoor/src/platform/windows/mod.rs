@@ -30,6 +30,8 @@ use crate::platform::windows::inventory::snapshot::Inventory;
 use crate::platform::windows::inventory::{describe, resolve};
 use crate::platform::windows::release::remount;
 use crate::platform::windows::session::WindowsSession;
+use crate::platform::windows::sys::current_directory;
+use crate::platform::windows::sys::privilege::Privilege;
 use crate::platform::{Clock, Platform, Session};
 use std::ffi::OsString;
 use std::sync::OnceLock;
@@ -40,8 +42,12 @@ use std::time::{Duration, Instant};
 pub struct Windows {}
 
 impl Windows {
-    /// Opens nothing yet.
+    /// Remembers the current directory, which relative names mean from then on.
+    ///
+    /// Opening a drive that holds the current directory moves this process to the system directory:
+    /// otherwise this process itself would keep the drive busy.
     pub fn new() -> Self {
+        current_directory::at_start();
         Windows {}
     }
 }
@@ -58,6 +64,14 @@ pub fn run_elsewhere(targets: &[Target], words: &[OsString]) -> Result<Option<i3
         None => Ok(None),
     }
 }
+
+/// Time for which a refused lock is retried: after copying, the indexer, a virus scanner and Explorer
+/// have files open for seconds.
+const LOCK_RETRY: Duration = Duration::from_secs(10);
+
+/// Time for the first attempt to lock. The lock flushes the volume, and returns only after every program
+/// registered for `GUID_IO_VOLUME_LOCK` has processed its notification.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Clock for Windows {
     fn now(&self) -> Duration {
@@ -88,7 +102,19 @@ impl Platform for Windows {
     }
 
     fn elevated_account(&self) -> Option<&'static str> {
-        Some("administrator")
+        (!Privilege::Debug.is_held()).then_some("administrator")
+    }
+
+    fn min_lock_retry(&self) -> Duration {
+        LOCK_RETRY
+    }
+
+    fn first_lock_timeout(&self) -> Duration {
+        LOCK_TIMEOUT
+    }
+
+    fn removal_locks_volumes(&self) -> bool {
+        true
     }
 
     fn supports_offline(&self) -> bool {

@@ -10,5 +10,7 @@
 //! | in which order, and when to stop asking | [`search`] |
 
 pub(crate) mod kernel_users;
+pub(crate) mod open_file;
 pub(crate) mod processes;
 pub(crate) mod scan;
+pub(crate) mod stuck_pipes;

@@ -16,16 +16,18 @@ use crate::model::drive::Drive;
 use crate::model::volume::Volume;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{
-    Code, Handle, Heartbeat, PoolResult, VolumeNames, VolumePath, find_place, run_all, run_one,
+    Code, Heartbeat, PoolResult, VolumeNames, VolumePath, find_place, run_all, run_one,
 };
 use crate::platform::windows::blockers::kernel_users;
 use crate::platform::windows::blockers::kernel_users::SystemUses;
+use crate::platform::windows::blockers::open_file::{OpenFile, open_file};
 use crate::platform::windows::blockers::processes::duplicate::Sort;
 use crate::platform::windows::blockers::processes::process_blocker::{Annotations, ProcessInfo};
 use crate::platform::windows::blockers::processes::process_list::Listed;
 use crate::platform::windows::blockers::processes::{
-    account, duplicate, mapped_files, process_blocker, process_list, working_directory,
+    account, mapped_files, process_blocker, process_list, working_directory,
 };
+use crate::platform::windows::blockers::stuck_pipes;
 use crate::platform::windows::sys::privilege::Privilege;
 use crate::platform::windows::sys::{process, system_handles, volumes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,13 +70,6 @@ struct Search {
     closed: BTreeSet<u32>,
     /// Not everything was looked at, and why.
     note_missed: Vec<String>,
-}
-
-/// An open file of the drive.
-struct OpenFile {
-    handle: Handle,
-    spot: VolumePath,
-    sort: Sort,
 }
 
 /// What a look into a process showed.
@@ -135,13 +130,20 @@ impl Search {
             });
             questions.extend(process.clone().map(|process| (process, handle)));
         }
-        let places = self.places.clone();
+        // Pipes come last, so that those in a read keep nobody from the files.
+        let (pipes, files): (Vec<_>, Vec<_>) = questions
+            .into_iter()
+            .filter(|(_, handle)| !stuck_pipes::is_stuck(handle))
+            .partition(|(_, handle)| win32_parse::is_pipe_like(handle.access));
         let mut go_on = || deadline.check().is_ok();
-        let asked = run_all(questions, SCAN_BUDGET, &mut go_on, move |(process, handle), _| {
+        let places = self.places.clone();
+        let files = run_all(files, SCAN_BUDGET, &mut go_on, move |(process, handle), _| {
             open_file(process, *handle, &places)
         });
-        self.note_missed.extend(note_missed(&asked, "open files"));
-        asked.answers.into_iter().filter_map(|(_, file)| file).collect()
+        self.note_missed.extend(note_missed(&files, "open files"));
+        let (pipes, missed) = stuck_pipes::ask_all(pipes, &self.places, &mut go_on);
+        self.note_missed.extend(missed);
+        files.answers.into_iter().filter_map(|(_, file)| file).chain(pipes).collect()
     }
 
     /// What runs from the drive or is mapped from it, in every process that may be looked into.
@@ -281,16 +283,6 @@ fn locate(volume: &Volume) -> VolumeNames {
         false => volumes::name_of(&root).ok(),
     };
     VolumeNames { kernel: volumes::kernel_name(device), guid, mounts }
-}
-
-/// What an open file of another process is, if it is one of the drive's.
-fn open_file(process: &OwnedHandle, handle: Handle, places: &[VolumeNames]) -> Option<OpenFile> {
-    let file = duplicate::duplicate(process, handle.value).ok()?;
-    if !duplicate::is_on_disk(&file) {
-        return None;
-    }
-    let spot = find_place(places, &duplicate::name(&file)?)?;
-    Some(OpenFile { handle, spot, sort: duplicate::sort(&file) })
 }
 
 /// Looks into a process.

@@ -5,6 +5,7 @@ use crate::model::target::Target;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{Name, parse_name};
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo, substituted};
+use crate::platform::windows::sys::current_directory;
 use crate::platform::windows::sys::device::exists;
 use crate::platform::windows::sys::volumes;
 use crate::platform::windows::sys::volumes::DriveType;
@@ -33,17 +34,21 @@ fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<DriveKey
         Name::Volume(name) => matching(inventory, &format!(r"\\?\{name}\"), shown),
         Name::Kernel(kernel) => by_kernel_name(inventory, &kernel, shown),
         Name::Device(name) => by_device_name(inventory, &name, shown),
-        Name::Current => {
-            let here = std::env::current_dir()
-                .map_err(|e| Error::new(ErrorKind::NoSuchTarget, shown, e.to_string()))?;
-            by_path(inventory, here.as_os_str(), shown)
-        }
+        Name::Current => match current_directory::at_start() {
+            Some(here) => by_path(inventory, here.as_os_str(), shown),
+            None => {
+                let why = "the current directory is gone";
+                Err(Error::new(ErrorKind::NoSuchTarget, shown, why))
+            }
+        },
         Name::Program => {
             let program = std::env::current_exe()
                 .map_err(|e| Error::new(ErrorKind::NoSuchTarget, shown, e.to_string()))?;
             by_path(inventory, program.as_os_str(), shown)
         }
-        Name::Other if exists(given) => by_path(inventory, given, shown),
+        Name::Other if exists(current_directory::absolute(given).as_os_str()) => {
+            by_path(inventory, current_directory::absolute(given).as_os_str(), shown)
+        }
         Name::Other => labelled(inventory, &given.to_string_lossy(), shown),
     }
 }
@@ -88,7 +93,8 @@ fn by_device_name(inventory: &Inventory, name: &str, shown: &str) -> Result<Driv
     }
 }
 
-fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<DriveKey> {
+/// Returns the drive of the volume that a path lies on.
+pub(crate) fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<DriveKey> {
     let root = volumes::mount_point_of(path)
         .map_err(|code| win32_parse::error(code, shown, "GetVolumePathName"))?;
     if volumes::drive_type(&root) == DriveType::Remote {

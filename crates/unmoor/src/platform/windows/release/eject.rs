@@ -70,6 +70,7 @@ impl DriveHandles {
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
             // The first answer is the news; the veto stands among the attempts.
             Err(error) => {
+                self.reopen()?;
                 let all = [attempts, error.attempts().to_vec()].concat();
                 match before {
                     Ok(done) => Ok(StepOutcome { attempts: all, ..done }),
@@ -131,6 +132,7 @@ impl DriveHandles {
 
     /// Locks and dismounts every volume again.
     fn dismount_again(&mut self, forced: bool, deadline: &mut Deadline<'_>) -> Result<()> {
+        self.reopen()?;
         for volume in self.drive.volumes.clone().iter().rev() {
             if !forced {
                 self.lock_volume(volume, deadline)?;

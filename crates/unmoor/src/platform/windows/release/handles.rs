@@ -10,8 +10,8 @@ use crate::platform::win32_parse::Code;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory};
 use crate::platform::windows::inventory::{describe, resolve};
 use crate::platform::windows::sys::cancellable_io::Request;
-use crate::platform::windows::sys::device::{Access, Device};
-use crate::platform::windows::sys::{cancellable_io, fsctl, storage};
+use crate::platform::windows::sys::device::{Access, Device, code};
+use crate::platform::windows::sys::{cancellable_io, current_directory, fsctl, storage};
 use std::time::Duration;
 
 pub(crate) const ERROR_ACCESS_DENIED: Code = 5;
@@ -69,6 +69,9 @@ impl DriveHandles {
         let inventory = Inventory::take();
         let key = key_of(&inventory, drive)?;
         let disk = inventory.disk(&key);
+        leave_drive(&inventory, &key).map_err(|e| {
+            win32_parse::error(code(&e), &drive.name, "leave the current directory")
+        })?;
         let (_, device) = describe::open(&key, disk, &inventory.on(&key));
         let instance = disk.and_then(|disk| disk.node.instance());
         let medium = device.clone().filter(|_| drive.removable).and_then(|device| {
@@ -86,6 +89,20 @@ impl DriveHandles {
             keep_offline: false,
             unwritten: None,
         })
+    }
+
+    /// Opens the drive for queries again, after its handles were closed for a removal that failed.
+    ///
+    /// # Errors
+    /// `Gone`, or `Replaced` if another device has its name.
+    pub(crate) fn reopen(&mut self) -> Result<()> {
+        let again = DriveHandles::open(&self.drive)?;
+        if again.instance != self.instance {
+            return Err(replaced(&self.drive));
+        }
+        self.device = again.device;
+        self.medium = again.medium;
+        Ok(())
     }
 
     /// Returns the handle of the volume if it is locked or dismounted.
@@ -112,11 +129,7 @@ impl DriveHandles {
             self.volumes.iter().filter(unmounted).map(|open| open.name.as_str()).collect();
         let now = describe::describe_locked(&inventory, &key, &locked);
         if now.id != self.drive.id {
-            return Err(Error::new(
-                ErrorKind::Replaced,
-                &self.drive.name,
-                "another device has this name now",
-            ));
+            return Err(replaced(&self.drive));
         }
         self.drive = now;
         Ok(self.drive.clone())
@@ -178,6 +191,14 @@ impl DriveHandles {
     }
 }
 
+/// Moves this program off the drive if its current directory is there.
+fn leave_drive(inventory: &Inventory, key: &DriveKey) -> std::io::Result<()> {
+    current_directory::leave_if(|here| {
+        let path = here.as_os_str();
+        resolve::by_path(inventory, path, "").is_ok_and(|current| current == *key)
+    })
+}
+
 /// Returns the key of a drive that was listed before.
 fn key_of(inventory: &Inventory, drive: &Drive) -> Result<DriveKey> {
     let path = drive.path.to_string_lossy();
@@ -191,6 +212,10 @@ fn key_of(inventory: &Inventory, drive: &Drive) -> Result<DriveKey> {
         })
     };
     by_device.or_else(by_volume).ok_or_else(|| gone(drive))
+}
+
+fn replaced(drive: &Drive) -> Error {
+    Error::new(ErrorKind::Replaced, &drive.name, "another device has this name now")
 }
 
 fn gone(drive: &Drive) -> Error {

@@ -69,7 +69,8 @@ impl DriveHandles {
             }),
             None => Ok(()),
         };
-        win32_parse::opening_refused(code, &volume.name, root, burner.as_deref())
+        let may_manage = Privilege::ManageVolume.is_held();
+        win32_parse::opening_refused(code, &volume.name, root, burner.as_deref(), may_manage)
     }
 
     /// Tries once to lock the volume. The handle stays open for the next try.

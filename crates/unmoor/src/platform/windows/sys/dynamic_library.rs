@@ -39,7 +39,7 @@ impl Library {
 }
 
 /// `GetSystemDirectoryW`.
-fn system_directory() -> Option<OsString> {
+pub(crate) fn system_directory() -> Option<OsString> {
     let mut units = vec![0u16; 1024];
     // SAFETY: `units` is as long as said.
     let length = unsafe { GetSystemDirectoryW(units.as_mut_ptr(), units.len() as u32) } as usize;
