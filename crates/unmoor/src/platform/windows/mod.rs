@@ -129,6 +129,7 @@ impl Platform for Windows {
         let methods: &[&str] = match action {
             Action::Eject => &["IOCTL_STORAGE_EJECT_MEDIA"],
             Action::Stop => &["CM_Request_Device_EjectW", "IOCTL_STORAGE_EJECT_MEDIA"],
+            Action::Detach => &["DetachVirtualDisk"],
             Action::PowerOff => &["CM_Request_Device_EjectW"],
             _ => &[],
         };

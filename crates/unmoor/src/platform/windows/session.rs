@@ -96,9 +96,12 @@ impl Session for WindowsSession {
     }
 
     fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        let performed = match action {
-            Action::PowerOff => self.0.remove_device(deadline),
-            Action::Stop => self.0.stop(deadline),
+        self.0.performed = true;
+        let performed = match (action, self.0.drive.kind) {
+            (Action::PowerOff, _) => self.0.remove_device(deadline),
+            (Action::Stop, _) => self.0.stop(deadline),
+            (Action::Detach, _) => self.0.detach(deadline),
+            (_, DriveKind::Card | DriveKind::Floppy) => self.0.eject_by_hand(deadline),
             _ => self.0.eject(deadline),
         };
         performed.map_err(|error| match error.kind() {

@@ -64,6 +64,8 @@ pub(crate) fn search(drive: &Drive, deadline: &Deadline<'_>) -> BlockerScan {
 struct Search {
     names: Vec<String>,
     places: Arc<Vec<VolumeNames>>,
+    /// Index of the disk itself among the places.
+    disk: Option<usize>,
     list: Vec<Listed>,
     uses: BTreeMap<u32, Vec<Usage>>,
     /// Processes that this user may not look into.
@@ -84,9 +86,18 @@ struct ProcessScan {
 
 impl Search {
     fn new(drive: &Drive) -> Search {
+        let mut names: Vec<String> = drive.volumes.iter().map(|v| v.name.clone()).collect();
+        let mut places: Vec<VolumeNames> = drive.volumes.iter().map(locate).collect();
+        // Programs that write to the disk itself, past its volumes.
+        let disk = disk_names(drive).map(|disk| {
+            names.push(drive.name.clone());
+            places.push(disk);
+            places.len() - 1
+        });
         Search {
-            names: drive.volumes.iter().map(|volume| volume.name.clone()).collect(),
-            places: Arc::new(drive.volumes.iter().map(locate).collect()),
+            names,
+            places: Arc::new(places),
+            disk,
             list: Vec::new(),
             uses: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -175,6 +186,12 @@ impl Search {
             let kind = match (&spot.path, sort) {
                 // Our own look at the volume, and what asks its driver only, keeps no file system.
                 (None, _) if own || !win32_parse::may_touch(handle.access) => continue,
+                // Who only reads the disk loses nothing.
+                (None, _)
+                    if Some(spot.volume) == self.disk && !win32_parse::may_write(handle.access) =>
+                {
+                    continue;
+                }
                 (None, _) => UsageKind::Device,
                 (Some(_), Sort { directory: true, .. }) if is_current => {
                     UsageKind::WorkingDirectory
@@ -267,6 +284,14 @@ impl Search {
             .map(|pid| known.remove(&pid).unwrap_or_else(|| ProcessInfo::unknown(pid)))
             .collect()
     }
+}
+
+/// Returns the kernel's name of the disk itself: `\\Device\\Harddisk1\\DR1`.
+fn disk_names(drive: &Drive) -> Option<VolumeNames> {
+    let path = drive.path.to_string_lossy();
+    let device = path.strip_prefix(r"\\.\").filter(|name| name.starts_with("PhysicalDrive"))?;
+    let kernel = volumes::kernel_name(device)?;
+    Some(VolumeNames { kernel: Some(kernel), ..VolumeNames::default() })
 }
 
 /// How a volume's files are called.

@@ -10,6 +10,7 @@ use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::FILE_DEVICE_DISK;
+use crate::platform::windows::inventory::images;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo};
 use crate::platform::windows::inventory::system_volumes;
 use crate::platform::windows::inventory::system_volumes::SystemVolumes;
@@ -34,7 +35,15 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
     let descriptor = device.as_ref().and_then(storage::descriptor);
     let hotplug = device.as_ref().and_then(storage::hotplug);
     let bus = descriptor.as_ref().map_or(Bus::Other, |d| d.bus);
-    let kind = kind(key, &found);
+    let image = match bus {
+        Bus::Virtual => images::attached(inventory).into_iter().find(|image| image.key == *key),
+        _ => None,
+    };
+    let kind = match (&image, bus) {
+        (Some(_), _) => DriveKind::Loop,
+        (None, Bus::Mmc) => DriveKind::Card,
+        (None, _) => kind(key, &found),
+    };
     let drive_type = found.iter().map(|v| v.drive_type).find(|t| *t != DriveType::Unknown);
     let removable = kind == DriveKind::Optical
         || drive_type == Some(DriveType::Removable)
@@ -74,7 +83,7 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
         },
         medium,
         system_uses: needed_on(&found, &system_volumes::system_volumes()),
-        backing_file: None,
+        backing_file: image.map(|image| image.path.into()),
         siblings: siblings(inventory, key),
         port: None,
         volumes,
@@ -126,7 +135,6 @@ fn kind(key: &DriveKey, found: &[&VolumeInfo]) -> DriveKind {
         DriveKey::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
             DriveKind::Optical
         }
-        // Memory cards too: Windows has a command for them, and the drive answers it or not.
         DriveKey::Device { kind: FILE_DEVICE_DISK, .. } => DriveKind::Disk,
         DriveKey::Device { .. } => DriveKind::Other,
         DriveKey::Alone(_) => DriveKind::Disk,

@@ -80,6 +80,35 @@ impl DriveHandles {
         }
     }
 
+    /// Asks a drive whose medium is taken out by hand: a memory card is removed as a device first. If the
+    /// drive has no command, nothing is left to do.
+    pub(crate) fn eject_by_hand(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let mut attempts = Vec::new();
+        if self.drive.siblings.is_empty() && self.removal_node().is_some() {
+            match self.remove_device(deadline) {
+                Ok(done) => return Ok(done),
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+                Err(error) => {
+                    attempts = error.attempts().to_vec();
+                    self.dismount_again(false, deadline).map_err(|_| error)?;
+                }
+            }
+        }
+        match self.eject_medium(deadline) {
+            Ok(done) => Ok(with_earlier(done, attempts)),
+            Err(error) if error.kind() == ErrorKind::NotSupported => {
+                let how = match self.drive.kind {
+                    DriveKind::Floppy => "press its button",
+                    _ => "take the card out by hand",
+                };
+                let why = format!("nothing to eject: this drive has no command for it; {how}");
+                let all = [attempts, error.attempts().to_vec()].concat();
+                Ok(StepOutcome { attempts: all, ..StepOutcome::skipped(why) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Releases a drive that cannot lose its medium: removes the device, as "Safely Remove Hardware"
     /// does. If that fails, or if other drives would go along, the drive is asked to eject.
     ///

@@ -34,6 +34,10 @@ pub(crate) struct DriveHandles {
     pub(crate) exclusive: Option<Device>,
     /// Media change count when the drive was opened, and the handle that counts.
     pub(crate) medium: Option<(Device, u32)>,
+    /// An action was carried out, or tried, after the dismount.
+    pub(crate) performed: bool,
+    /// Images on the drive were detached, or tried to be, by this session.
+    pub(crate) images_detached: bool,
     /// `--offline` is set.
     pub(crate) keep_offline: bool,
     /// Error of a flush that failed. Windows reports a lost write once, and the data stays unwritten.
@@ -86,6 +90,8 @@ impl DriveHandles {
             volumes: Vec::new(),
             exclusive: None,
             medium,
+            performed: false,
+            images_detached: false,
             keep_offline: false,
             unwritten: None,
         })
