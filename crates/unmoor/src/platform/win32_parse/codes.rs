@@ -128,6 +128,19 @@ pub(crate) fn volume_error(code: Code, subject: &str, doing: &str) -> Error {
         .with_help("run it as administrator")
 }
 
+/// Returns the code that says more than the one Windows made of this NTSTATUS. ERROR_NOT_READY stands for
+/// a drive without a medium and for one that still spins up; ERROR_ACCESS_DENIED also for a device that
+/// is leaving.
+pub(crate) fn refined(code: Code, status: u32) -> Code {
+    const STATUS_NO_MEDIA_IN_DEVICE: u32 = 0xc000_0013;
+    const STATUS_DELETE_PENDING: u32 = 0xc000_0056;
+    match (code, status) {
+        (21, STATUS_NO_MEDIA_IN_DEVICE) => 1112,
+        (5, STATUS_DELETE_PENDING) => 303,
+        _ => code,
+    }
+}
+
 /// Does this code say "this driver does not know this request", rather than that it failed. Drivers
 /// differ in how they put it; Wine 8.0 says ERROR_INVALID_PARAMETER for requests to a USB stick.
 pub(crate) fn says_unsupported(code: Code) -> bool {
@@ -215,6 +228,14 @@ mod tests {
         assert!(error.to_string().contains("ERROR_INVALID_PARAMETER (87)"), "{error}");
         assert!(error.help().unwrap().contains("administrator"));
         assert_eq!(volume_error(1167, "E:", "FSCTL_LOCK_VOLUME").kind(), Gone);
+    }
+
+    #[test]
+    fn the_status_tells_an_empty_drive_from_a_slow_one_and_a_leaving_device_from_a_refusal() {
+        assert_eq!(refined(21, 0xc000_0013), 1112);
+        assert_eq!(refined(21, 0xc000_00a3), 21);
+        assert_eq!(refined(5, 0xc000_0056), 303);
+        assert_eq!((refined(5, 0xc000_0022), refined(1, 0xc000_0013)), (5, 1));
     }
 
     #[test]

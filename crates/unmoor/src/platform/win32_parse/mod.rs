@@ -30,7 +30,7 @@ pub(crate) use crate::platform::stuck_pool::{
     Heartbeat, PoolResult, ThreadLimits, run_all, run_limited, run_one,
 };
 pub(crate) use crate::platform::win32_parse::codes::{
-    Code, error, name as code_name, says_unsupported, volume_error,
+    Code, error, name as code_name, refined, says_unsupported, volume_error,
 };
 pub(crate) use crate::platform::win32_parse::command_line::words;
 pub(crate) use crate::platform::win32_parse::device_tree::{NodeInfo, is_usb, removal_node};

@@ -21,7 +21,7 @@ pub(crate) mod session;
 pub(crate) mod sys;
 
 use crate::deadline::Deadline;
-use crate::model::drive::{Drive, DriveKind};
+use crate::model::drive::{Drive, DriveKind, Medium};
 use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
@@ -73,6 +73,11 @@ const LOCK_RETRY: Duration = Duration::from_secs(10);
 /// registered for `GUID_IO_VOLUME_LOCK` has processed its notification.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Time for a disc to become ready. Its file system is known only then.
+const SPIN_UP: Duration = Duration::from_secs(12);
+/// Interval between queries while a disc spins up.
+const SPIN_UP_POLL: Duration = Duration::from_millis(250);
+
 impl Clock for Windows {
     fn now(&self) -> Duration {
         static START: OnceLock<Instant> = OnceLock::new();
@@ -94,7 +99,15 @@ impl Platform for Windows {
     fn resolve(&self, target: &Target) -> Result<Drive> {
         let inventory = Inventory::take();
         let key = resolve::resolve(&inventory, target)?;
-        Ok(describe::describe(&inventory, &key))
+        let start = Instant::now();
+        loop {
+            let drive = describe::describe(&inventory, &key);
+            let spins_up = is_optical(&drive) && drive.medium == Medium::Unknown;
+            if !spins_up || start.elapsed() >= SPIN_UP {
+                return Ok(drive);
+            }
+            std::thread::sleep(SPIN_UP_POLL);
+        }
     }
 
     fn open(&self, drive: &Drive, _wait: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {

@@ -9,7 +9,7 @@ use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::FILE_DEVICE_DISK;
+use crate::platform::win32_parse::{Code, FILE_DEVICE_DISK};
 use crate::platform::windows::inventory::images;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo};
 use crate::platform::windows::inventory::system_volumes;
@@ -20,6 +20,8 @@ use crate::platform::windows::sys::volumes::DriveType;
 use crate::platform::windows::sys::{devnode, storage, volumes};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+
+const ERROR_NOT_READY: Code = 21;
 
 /// The drive of this key, asked now.
 pub(crate) fn describe(inventory: &Inventory, key: &DriveKey) -> Drive {
@@ -59,6 +61,8 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
     let readable = volumes.iter().any(|v| v.file_system.is_some());
     let medium = match device.as_ref().map(storage::check_verify) {
         _ if readable => Medium::Present,
+        // A disc that spins up is not ready; a drive without a medium says so.
+        Some(Err(ERROR_NOT_READY)) if kind == DriveKind::Optical => Medium::Unknown,
         Some(result) => win32_parse::medium(result, removable),
         None => Medium::Unknown,
     };
@@ -170,7 +174,8 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
     let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();
     let file_system = system.as_ref().map(|s| s.name.clone()).filter(|name| !name.is_empty());
     let read_only = system.as_ref().is_some_and(|s| s.read_only)
-        || found.drive_type == DriveType::Optical && system.is_some();
+        || found.drive_type == DriveType::Optical
+            && file_system.as_ref().is_some_and(|name| name != "UDF");
     let mounts = found.mounts.iter().enumerate().map(|(at, path)| Mount {
         path: path.into(),
         root: r"\".into(),

@@ -1,7 +1,7 @@
 //! Ejection of the medium, and the choice between ejection and removal of the device.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{DriveKind, Presence};
+use crate::model::drive::{DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
@@ -51,7 +51,10 @@ impl DriveHandles {
             && self.drive.hotplug
             && self.removal_node().is_some();
         let before = match self.eject_medium(deadline) {
-            Ok(done) if !removable_device || self.medium_leaves(deadline)? => return Ok(done),
+            Ok(done) if !removable_device || self.medium_leaves(deadline)? => {
+                self.tray_opened = self.drive.medium == Medium::Absent;
+                return Ok(done);
+            }
             Ok(mut done) => {
                 if let Some(last) = done.attempts.last_mut() {
                     last.detail = Some("accepted, but the medium is still in it".into());

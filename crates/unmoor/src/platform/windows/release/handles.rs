@@ -1,7 +1,7 @@
 //! Handles of one open drive: the one that queries it, and one for each volume that is locked.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{Drive, Presence};
+use crate::model::drive::{Drive, DriveKind, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::step::Attempt;
 use crate::model::volume::Volume;
@@ -36,6 +36,8 @@ pub(crate) struct DriveHandles {
     pub(crate) medium: Option<(Device, u32)>,
     /// An action was carried out, or tried, after the dismount.
     pub(crate) performed: bool,
+    /// An empty drive accepted an ejection.
+    pub(crate) tray_opened: bool,
     /// Images on the drive were detached, or tried to be, by this session.
     pub(crate) images_detached: bool,
     /// `--offline` is set.
@@ -91,6 +93,7 @@ impl DriveHandles {
             exclusive: None,
             medium,
             performed: false,
+            tray_opened: false,
             images_detached: false,
             keep_offline: false,
             unwritten: None,
@@ -183,14 +186,19 @@ impl DriveHandles {
             Device::open(&volume.path, Access::Query).ok()
         });
         let removable = self.drive.removable;
+        // Drivers report a missing medium alike with the tray open and closed. One that accepted the
+        // request has opened it.
+        let opened = self.tray_opened && self.drive.kind == DriveKind::Optical;
         // Some volume drivers answer requests that the drive's own driver does not know.
         for device in [Some(device), volume].into_iter().flatten() {
             let answer =
                 cancellable_io::run_for(QUERY_TIMEOUT, move || storage::check_verify(&device));
             let seen =
                 answer.map_or(Presence::Unknown, |answer| win32_parse::presence(answer, removable));
-            if seen != Presence::Unknown {
-                return seen;
+            match seen {
+                Presence::Unknown => {}
+                Presence::Absent if opened => return Presence::TrayOpen,
+                seen => return seen,
             }
         }
         Presence::Unknown

@@ -3,7 +3,9 @@
 //! Made from the Win32 documentation of `CreateFileW` ("Physical Disks and Volumes") and
 //! `DeviceIoControl`.
 
+use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
+use crate::platform::windows::sys::dynamic_library::Library;
 use crate::platform::windows::sys::error_mode::quiet;
 use crate::platform::windows::sys::utf16::wide;
 use std::ffi::OsStr;
@@ -12,7 +14,7 @@ use std::io;
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::ptr::{null, null_mut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use windows_sys::Win32::Foundation::{ERROR_GEN_FAILURE, GENERIC_READ, GENERIC_WRITE};
 use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE};
 use windows_sys::Win32::System::IO::DeviceIoControl;
@@ -49,12 +51,13 @@ impl Device {
             _ => FILE_SHARE_READ | FILE_SHARE_WRITE,
         };
         let _quiet = quiet();
+        load_last_status();
         OpenOptions::new()
             .access_mode(rights)
             .share_mode(sharing)
             .open(path.as_ref())
             .map(|file| Device(Arc::new(file)))
-            .map_err(|e| code(&e))
+            .map_err(|e| win32_parse::refined(code(&e), last_status()))
     }
 
     /// `FlushFileBuffers`.
@@ -90,7 +93,8 @@ impl Device {
             )
         };
         if ok == 0 {
-            return Err(code(&io::Error::last_os_error()));
+            let code = code(&io::Error::last_os_error());
+            return Err(win32_parse::refined(code, last_status()));
         }
         let bytes: Vec<u8> = answer.iter().flat_map(|word| word.to_ne_bytes()).collect();
         Ok(bytes.into_iter().take(room.min(returned as usize)).collect())
@@ -100,6 +104,24 @@ impl Device {
     pub(crate) fn file(&self) -> &File {
         &self.0
     }
+}
+
+type LastStatus = unsafe extern "system" fn() -> u32;
+
+/// `RtlGetLastNtStatus` of `ntdll.dll`, found before the first request: loading sets the status itself.
+fn load_last_status() -> Option<LastStatus> {
+    static FUNCTION: OnceLock<Option<LastStatus>> = OnceLock::new();
+    *FUNCTION.get_or_init(|| {
+        let library = Library::load("ntdll.dll")?;
+        // SAFETY: the function takes nothing and returns an NTSTATUS; the library is never unloaded.
+        unsafe { library.function::<LastStatus>(c"RtlGetLastNtStatus") }
+    })
+}
+
+/// Returns the NTSTATUS of this thread's last failed call; 0 if it is not known.
+fn last_status() -> u32 {
+    // SAFETY: the function takes nothing and reads this thread's own state.
+    load_last_status().map_or(0, |function| unsafe { function() })
 }
 
 /// The Win32 code inside an error of the standard library.
