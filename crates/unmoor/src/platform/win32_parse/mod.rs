@@ -46,7 +46,7 @@ pub(crate) use crate::platform::win32_parse::refusal::{
     lock_refused, not_ejected, opening_refused,
 };
 pub(crate) use crate::platform::win32_parse::remedy::{
-    Holder, SYSTEM, holder, image, mounted_folder, page_file,
+    Holder, SYSTEM, holder, image, mounted_folder, page_file, role,
 };
 pub(crate) use crate::platform::win32_parse::self_relative::{Buffer as PointedAnswer, sid_text};
 pub(crate) use crate::platform::win32_parse::services::services;

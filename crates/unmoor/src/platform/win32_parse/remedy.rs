@@ -3,6 +3,7 @@
 //! A command is one that `cmd` and PowerShell both run as it stands; where a name cannot be written in
 //! one, or where only the user can do it, there is none.
 
+use crate::model::blocker::Role;
 use crate::platform::win32_parse::command_line::{powershell, quoted};
 
 /// What is known of a process that is in the way.
@@ -33,6 +34,21 @@ pub(crate) struct Holder {
 
 /// The process in which the kernel and its drivers hold files.
 pub(crate) const SYSTEM: u32 = 4;
+
+/// Returns the role that decides whether `--kill` may end the process.
+pub(crate) fn role(holder: &Holder) -> Role {
+    if holder.is_this || holder.is_ancestor {
+        Role::Caller
+    } else if holder.pid == SYSTEM {
+        Role::Kernel
+    } else if !holder.services.is_empty() {
+        Role::Service
+    } else if holder.is_explorer || holder.is_critical {
+        Role::Manager
+    } else {
+        Role::Program
+    }
+}
 
 /// What would make a process let go.
 pub(crate) fn holder(holder: &Holder) -> (String, Option<String>) {
@@ -139,6 +155,22 @@ mod tests {
             Holder { is_open: false, ..editor() },
         ] {
             assert_eq!(command(of.clone()), None, "{of:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_program_that_somebody_started_may_be_ended() {
+        let roles = [
+            (editor(), Role::Program),
+            (Holder { is_this: true, ..editor() }, Role::Caller),
+            (Holder { is_ancestor: true, ..editor() }, Role::Caller),
+            (Holder { pid: SYSTEM, ..editor() }, Role::Kernel),
+            (Holder { services: vec!["A".into()], ..editor() }, Role::Service),
+            (Holder { is_explorer: true, ..editor() }, Role::Manager),
+            (Holder { is_critical: true, ..editor() }, Role::Manager),
+        ];
+        for (holder, expected) in roles {
+            assert_eq!(role(&holder), expected, "{holder:?}");
         }
     }
 

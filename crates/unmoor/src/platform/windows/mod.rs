@@ -21,6 +21,7 @@ pub(crate) mod session;
 pub(crate) mod sys;
 
 use crate::deadline::Deadline;
+use crate::model::blocker::Process;
 use crate::model::drive::{Drive, DriveKind, Medium};
 use crate::model::error::Result;
 use crate::model::report::StepOutcome;
@@ -28,11 +29,11 @@ use crate::model::step::Action;
 use crate::model::target::Target;
 use crate::platform::windows::inventory::snapshot::Inventory;
 use crate::platform::windows::inventory::{describe, resolve};
-use crate::platform::windows::release::remount;
+use crate::platform::windows::release::{process_handle, remount};
 use crate::platform::windows::session::WindowsSession;
 use crate::platform::windows::sys::current_directory;
 use crate::platform::windows::sys::privilege::Privilege;
-use crate::platform::{Clock, Platform, Session};
+use crate::platform::{Clock, Platform, ProcessHandle, Session};
 use std::ffi::OsString;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -128,6 +129,14 @@ impl Platform for Windows {
 
     fn removal_locks_volumes(&self) -> bool {
         true
+    }
+
+    fn can_terminate(&self) -> bool {
+        true
+    }
+
+    fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
+        process_handle::open_process(process)
     }
 
     fn supports_offline(&self) -> bool {

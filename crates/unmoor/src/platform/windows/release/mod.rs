@@ -6,5 +6,6 @@ pub(crate) mod flush;
 pub(crate) mod handles;
 pub(crate) mod load;
 pub(crate) mod lock;
+pub(crate) mod process_handle;
 pub(crate) mod remount;
 pub(crate) mod removal;

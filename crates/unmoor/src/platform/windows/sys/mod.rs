@@ -10,6 +10,7 @@ pub(crate) mod fsctl;
 pub(crate) mod privilege;
 pub(crate) mod process;
 pub(crate) mod registry;
+pub(crate) mod restart_manager;
 pub(crate) mod storage;
 pub(crate) mod system_handles;
 pub(crate) mod utf16;

@@ -4,9 +4,9 @@ use crate::model::blocker::{Blocker, BlockerKind, Process, Usage, UsageKind};
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Holder;
 use crate::platform::windows::blockers::processes::process_list::{Listed, is_ancestor};
-use crate::platform::windows::blockers::processes::restart_manager::Application;
-use crate::platform::windows::blockers::processes::{restart_manager, service_list, window_titles};
-use crate::platform::windows::sys::process;
+use crate::platform::windows::blockers::processes::{service_list, window_titles};
+use crate::platform::windows::sys::restart_manager::Application;
+use crate::platform::windows::sys::{process, restart_manager};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -105,7 +105,7 @@ pub(crate) fn blocker(
         true => person.session.map(|session| format!("session {session}")),
     };
     let all = |kinds: &[UsageKind]| uses.iter().all(|used| kinds.contains(&used.kind));
-    let (words, command) = win32_parse::holder(&Holder {
+    let holder = Holder {
         pid,
         is_this: pid == std::process::id(),
         is_ancestor: is_ancestor(list, pid),
@@ -122,7 +122,8 @@ pub(crate) fn blocker(
             UsageKind::MappedFile,
             UsageKind::WorkingDirectory,
         ]),
-    });
+    };
+    let (words, command) = win32_parse::holder(&holder);
     let mut description = match application {
         Some(Application { name: known, .. }) if !known.is_empty() => {
             format!("{known}, {} (pid {pid})", name.to_string_lossy())
@@ -134,6 +135,7 @@ pub(crate) fn blocker(
     }
     let mut blocker = Blocker::new(BlockerKind::Process, description).with_remedy(words, command);
     blocker.uses = uses;
+    blocker.role = win32_parse::role(&holder);
     blocker.process = Some(Process {
         pid,
         name,
