@@ -16,9 +16,10 @@ use crate::target_result::TargetResult;
 use crate::typo::UnknownWord;
 use crate::{blockers, json, messages, steps};
 use removable::Skipped;
+use std::borrow::Cow;
 use std::env::consts::{ARCH, OS};
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use unmoor::{Cancel, Error, ErrorKind, Status, Target};
 
 /// Parses the targets. A word that cannot be a target stops the command before anything is done, as any
@@ -138,6 +139,10 @@ pub fn lines(
 /// Prints the document. Fails if it cannot be written, so that scripts never take silence for success.
 pub fn print_document(document: &str, code: u8) -> u8 {
     let mut out = std::io::stdout().lock();
+    let document = match cfg!(windows) && !out.is_terminal() {
+        true => Cow::Owned(json::ascii(document)),
+        false => Cow::Borrowed(document),
+    };
     match writeln!(out, "{document}").and_then(|()| out.flush()) {
         Ok(()) => code,
         Err(error) => {

@@ -39,7 +39,7 @@ pub(crate) use crate::platform::win32_parse::handle_table::{
 };
 pub(crate) use crate::platform::win32_parse::ioctl_output::*;
 pub(crate) use crate::platform::win32_parse::names::{
-    Name, is_floppy, kernel_base, parse as parse_name,
+    Name, is_floppy, is_model, kernel_base, parse as parse_name,
 };
 pub(crate) use crate::platform::win32_parse::presence::{medium, presence};
 pub(crate) use crate::platform::win32_parse::refusal::{

@@ -22,14 +22,14 @@ pub(crate) mod sys;
 
 use crate::deadline::Deadline;
 use crate::model::blocker::Process;
-use crate::model::drive::{Drive, DriveKind, Medium};
+use crate::model::drive::{Drive, DriveKind, Medium, Port};
 use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
 use crate::model::target::Target;
 use crate::platform::windows::inventory::snapshot::Inventory;
 use crate::platform::windows::inventory::{describe, resolve};
-use crate::platform::windows::release::{process_handle, remount};
+use crate::platform::windows::release::{attach, process_handle, remount};
 use crate::platform::windows::session::WindowsSession;
 use crate::platform::windows::sys::current_directory;
 use crate::platform::windows::sys::privilege::Privilege;
@@ -137,6 +137,18 @@ impl Platform for Windows {
 
     fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
         process_handle::open_process(process)
+    }
+
+    fn detached_ports(&self) -> Result<Vec<Port>> {
+        Ok(attach::detached_devices())
+    }
+
+    fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
+        attach::method_names(target)
+    }
+
+    fn attach(&self, target: &Target, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        attach::attach(target, deadline)
     }
 
     fn supports_offline(&self) -> bool {

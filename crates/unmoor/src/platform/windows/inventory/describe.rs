@@ -89,7 +89,7 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
         system_uses: needed_on(&found, &system_volumes::system_volumes()),
         backing_file: image.map(|image| image.path.into()),
         siblings: siblings(inventory, key),
-        port: None,
+        port: port(disk),
         volumes,
         name,
     }
@@ -214,6 +214,12 @@ fn needed_on(found: &[&VolumeInfo], needed: &[SystemVolumes]) -> Vec<String> {
     what
 }
 
+/// Returns the USB port that the drive is plugged into, as [`Target::Port`](crate::Target::Port) names it.
+fn port(disk: Option<&Disk>) -> Option<String> {
+    let node = disk.filter(|disk| disk.node.is_usb())?.node.removal_node()?;
+    node.location().map(|location| format!("usb:{location}"))
+}
+
 /// The other drives of the same removable device.
 fn siblings(inventory: &Inventory, key: &DriveKey) -> Vec<String> {
     let ancestor = |disk: &Disk| disk.node.removal_node();
@@ -248,6 +254,7 @@ mod tests {
             drive_type: DriveType::Fixed,
             keys: disks.iter().map(|&number| disk(number)).collect(),
             partition: true,
+            partition_number: None,
         }
     }
 

@@ -5,3 +5,4 @@ pub(crate) mod images;
 pub(crate) mod resolve;
 pub(crate) mod snapshot;
 pub(crate) mod system_volumes;
+pub(crate) mod usb_device;

@@ -3,10 +3,13 @@
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::target::Target;
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::{Name, parse_name};
+use crate::platform::win32_parse::{FILE_DEVICE_DISK, Name, parse_name};
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo, substituted};
+use crate::platform::windows::inventory::usb_device;
 use crate::platform::windows::sys::current_directory;
-use crate::platform::windows::sys::device::exists;
+use crate::platform::windows::sys::device::{Access, Device, exists};
+use crate::platform::windows::sys::devnode::Disk;
+use crate::platform::windows::sys::storage;
 use crate::platform::windows::sys::volumes;
 use crate::platform::windows::sys::volumes::DriveType;
 use std::ffi::OsStr;
@@ -24,6 +27,7 @@ pub(crate) fn resolve(inventory: &Inventory, target: &Target) -> Result<DriveKey
             };
             one_of(inventory, hit, &shown)
         }
+        Target::Port(_) => only(usb_device::drives(inventory, target), &shown),
         _ => Err(unknown(&shown).with_help("on Windows name it by letter, label or volume name")),
     }
 }
@@ -49,16 +53,70 @@ fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<DriveKey
         Name::Other if exists(current_directory::absolute(given).as_os_str()) => {
             by_path(inventory, current_directory::absolute(given).as_os_str(), shown)
         }
-        Name::Other => labelled(inventory, &given.to_string_lossy(), shown),
+        Name::Other => {
+            let target = Target::Path(given.to_os_string());
+            match usb_device::drives(inventory, &target) {
+                found if !found.is_empty() => only(found, shown),
+                _ => labelled(inventory, &given.to_string_lossy(), shown)
+                    .or_else(|unlabelled| by_model(inventory, given, shown, unlabelled)),
+            }
+        }
+        Name::Partition { disk, partition } => {
+            let key = DriveKey::Device { kind: FILE_DEVICE_DISK, number: disk };
+            let on_it = |v: &&VolumeInfo| v.partition_number == Some(partition);
+            match inventory.on(&key).iter().any(on_it) {
+                true => Ok(key),
+                false => Err(unknown(shown)),
+            }
+        }
+    }
+}
+
+/// Returns the only drive of this model: `Cruzer Blade`, or with its vendor `SanDisk Cruzer Blade`.
+fn by_model(
+    inventory: &Inventory,
+    given: &OsStr,
+    shown: &str,
+    unlabelled: Error,
+) -> Result<DriveKey> {
+    if unlabelled.kind() != ErrorKind::NoSuchTarget || given.is_empty() {
+        return Err(unlabelled);
+    }
+    let given = given.to_string_lossy();
+    let is_model = |disk: &&Disk| {
+        let device = Device::open(&disk.path, Access::Query).ok();
+        let descriptor = device.as_ref().and_then(storage::descriptor);
+        descriptor.is_some_and(|d| win32_parse::is_model(&given, &d))
+    };
+    let found: Vec<DriveKey> = inventory
+        .disks
+        .iter()
+        .filter(is_model)
+        .map(|disk| DriveKey::of_number(disk.number))
+        .collect();
+    match found.is_empty() {
+        true => Err(unlabelled),
+        false => only(found, shown),
+    }
+}
+
+/// Returns the drive if there is exactly one.
+fn only(found: Vec<DriveKey>, shown: &str) -> Result<DriveKey> {
+    match found.as_slice() {
+        [key] => Ok(key.clone()),
+        [] => Err(unknown(shown)),
+        several => {
+            let names: Vec<String> = several.iter().filter_map(DriveKey::device_name).collect();
+            let why = format!("several drives have this name: {}", names.join(", "));
+            Err(Error::new(ErrorKind::NoSuchTarget, shown, why).with_help("name one of them"))
+        }
     }
 }
 
 fn by_letter(inventory: &Inventory, letter: char, shown: &str) -> Result<DriveKey> {
     let letter_name = format!("{letter}:");
     if let Some(folder) = substituted(&letter_name) {
-        let why = format!("stands for the folder {folder} (subst), not for a drive");
-        return Err(Error::new(ErrorKind::NotSupported, shown, why)
-            .with_help(format!("name the drive of {folder} instead")));
+        return by_path(inventory, OsStr::new(&folder), shown);
     }
     if volumes::drive_type(format!(r"{letter_name}\")) == DriveType::Remote {
         return Err(network(shown));
@@ -95,6 +153,14 @@ fn by_device_name(inventory: &Inventory, name: &str, shown: &str) -> Result<Driv
 
 /// Returns the drive of the volume that a path lies on.
 pub(crate) fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<DriveKey> {
+    // A letter of `subst` stands for a folder.
+    let text = path.to_string_lossy();
+    if let Some((letter, rest)) = text.split_at_checked(2)
+        && letter.ends_with(':')
+        && let Some(folder) = substituted(letter)
+    {
+        return by_path(inventory, OsStr::new(&format!("{folder}{rest}")), shown);
+    }
     let root = volumes::mount_point_of(path)
         .map_err(|code| win32_parse::error(code, shown, "GetVolumePathName"))?;
     if volumes::drive_type(&root) == DriveType::Remote {

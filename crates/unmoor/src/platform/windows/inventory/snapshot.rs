@@ -72,6 +72,8 @@ pub(crate) struct VolumeInfo {
     pub keys: Vec<DriveKey>,
     /// It is a partition, not the whole of a drive.
     pub partition: bool,
+    /// Number of the partition on its disk.
+    pub partition_number: Option<u32>,
 }
 
 impl VolumeInfo {
@@ -182,6 +184,7 @@ fn complete(
         drive_type,
         keys: vec![DriveKey::Alone(alone)],
         partition: false,
+        partition_number: None,
     };
     if volume.is_floppy() {
         return volume;
@@ -196,6 +199,7 @@ fn complete(
     if let Some(number) = devices.iter().find_map(storage::device_number) {
         volume.keys = vec![DriveKey::of_number(number)];
         volume.partition = number.partition.is_some();
+        volume.partition_number = number.partition;
     } else if let Some(disks) = devices.iter().find_map(storage::disks) {
         let key = |number| DriveKey::Device { kind: FILE_DEVICE_DISK, number };
         volume.keys = disks.into_iter().map(key).collect();
@@ -262,6 +266,7 @@ mod tests {
             drive_type: DriveType::Optical,
             keys: vec![DriveKey::Alone(String::new())],
             partition: false,
+            partition_number: None,
         };
         for name in ["d:", r"D:\", r"c:\mount\card", r"\\?\volume{ab}", r"\device\cdrom0\"] {
             assert!(volume.has_name(name), "{name}");

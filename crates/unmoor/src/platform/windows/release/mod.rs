@@ -1,5 +1,6 @@
 //! Steps of a release: flush, lock, dismount, eject, power off, load, remount.
 
+pub(crate) mod attach;
 pub(crate) mod detach;
 pub(crate) mod eject;
 pub(crate) mod flush;
