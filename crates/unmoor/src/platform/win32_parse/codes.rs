@@ -1,11 +1,11 @@
-//! Win32 error codes: what kind of error each one is, in one table.
+//! Win32 error codes, with the kind of error of each.
 //!
 //! Source: "System Error Codes" of the Win32 documentation, and for the storage controls the remarks
 //! of each control's page (`FSCTL_LOCK_VOLUME`, `IOCTL_STORAGE_EJECT_MEDIA`, …).
 
 use crate::model::error::{Error, ErrorKind};
 
-/// A Win32 error code, as `GetLastError` gives it.
+/// Win32 error code, as `GetLastError` returns it.
 pub(crate) type Code = u32;
 
 struct Row {
@@ -22,8 +22,8 @@ const fn row(code: Code, name: &'static str, kind: ErrorKind, means: &'static st
 /// Code of a BitLocker volume that was not unlocked (`winerror.h`).
 const FVE_E_LOCKED_VOLUME: Code = 0x8031_0000;
 
-/// What a code means when nothing more is known of where it came from. `FSCTL_LOCK_VOLUME` answers
-/// ERROR_ACCESS_DENIED for "in use": that exception stands where that call is made.
+/// Meaning of each code. `FSCTL_LOCK_VOLUME` returns ERROR_ACCESS_DENIED for "in use", which
+/// [`refusal`](crate::platform::win32_parse::refusal) handles.
 const TABLE: &[Row] = {
     use ErrorKind::*;
     &[
@@ -88,7 +88,7 @@ fn find(code: Code) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.code == code)
 }
 
-/// The code's own name, with its number: what a person can look up.
+/// Returns the name and number of the code.
 pub(crate) fn name(code: Code) -> String {
     match find(code) {
         Some(row) => format!("{} ({code})", row.name),
@@ -96,7 +96,7 @@ pub(crate) fn name(code: Code) -> String {
     }
 }
 
-/// The error that a code stands for, about `subject`.
+/// Returns the error of a code, about `subject`.
 pub(crate) fn error(code: Code, subject: &str, doing: &str) -> Error {
     let row = find(code);
     let kind = row.map_or(ErrorKind::Failed, |row| row.kind);
@@ -114,7 +114,7 @@ pub(crate) fn error(code: Code, subject: &str, doing: &str) -> Error {
     }
 }
 
-/// As [`error`], of `FSCTL_LOCK_VOLUME` and `FSCTL_DISMOUNT_VOLUME`: the FAT driver answers
+/// Returns the error of a code, of `FSCTL_LOCK_VOLUME` and `FSCTL_DISMOUNT_VOLUME`: the FAT driver answers
 /// ERROR_INVALID_PARAMETER (its STATUS_INVALID_PARAMETER) to whoever opened the volume without the right
 /// to manage it (`FatLockVolume` and `FatDismountVolume` in Microsoft's published fastfat sample).
 pub(crate) fn volume_error(code: Code, subject: &str, doing: &str) -> Error {
@@ -141,8 +141,8 @@ pub(crate) fn refined(code: Code, status: u32) -> Code {
     }
 }
 
-/// Does this code say "this driver does not know this request", rather than that it failed. Drivers
-/// differ in how they put it; Wine 8.0 says ERROR_INVALID_PARAMETER for requests to a USB stick.
+/// Returns true if the code means that the driver does not know the request. Drivers use several; Wine 8.0
+/// returns ERROR_INVALID_PARAMETER for requests to a USB stick.
 pub(crate) fn says_unsupported(code: Code) -> bool {
     matches!(code, 1 | 22 | 50 | 87)
 }

@@ -1,4 +1,4 @@
-//! The system's table of handles: every handle of every process.
+//! Reader of the system's table of handles.
 //!
 //! `NtQuerySystemInformation(SystemExtendedHandleInformation)` answers with `SYSTEM_HANDLE_INFORMATION_EX`:
 //! a count, a reserved word, then records, all of pointer size. The class is in no Windows header; the
@@ -6,20 +6,20 @@
 
 use crate::platform::win32_parse::bytes::Bytes;
 
-/// A handle of some process.
+/// Handle of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Handle {
-    /// Whose it is.
+    /// Process that has the handle.
     pub pid: u32,
-    /// Its value in that process.
+    /// Value of the handle in that process.
     pub value: u64,
-    /// What it was opened for: an `ACCESS_MASK`.
+    /// Access rights: an `ACCESS_MASK`.
     pub access: u32,
-    /// The type of its object, a number that differs from one Windows to the next.
+    /// Type of the object, a number that differs between versions of Windows.
     pub kind: u16,
 }
 
-/// Reads the table. More records promised than sent are not made up. `pointer` is 4 or 8.
+/// Reads the table, as far as there are records. `pointer` is 4 or 8.
 pub(crate) fn handle_table(answer: &[u8], pointer: usize) -> Vec<Handle> {
     let bytes = Bytes(answer);
     let Some(count) = bytes.pointer(0, pointer) else { return Vec::new() };
@@ -37,14 +37,14 @@ pub(crate) fn handle_table(answer: &[u8], pointer: usize) -> Vec<Handle> {
     bytes.records(2 * pointer, size, count).filter_map(read).collect()
 }
 
-/// The handles of files among them: those of the same type as one that is known to be a file's. `None`
-/// when that one is not in the table, which then is not to be believed.
+/// Returns the handles of the same type as one that is known to be a file's; `None` if the table lacks
+/// that one.
 pub(crate) fn files_like(table: &[Handle], pid: u32, value: u64) -> Option<Vec<Handle>> {
     let known = table.iter().find(|handle| handle.pid == pid && handle.value == value)?;
     Some(table.iter().filter(|handle| handle.kind == known.kind).copied().collect())
 }
 
-/// The handle itself, as the system knows it. Its two low bits are the application's to mark it with
+/// Returns the handle without its tag bits. Its two low bits are the application's to mark it with
 /// (`OBJ_HANDLE_TAGBITS` of `ntdef.h`): `ntdll` sets bit 0 in the handle of a current directory on a
 /// removable medium, and bit 1 in one that is about to be replaced.
 pub(crate) fn untagged(handle: u64) -> Option<u64> {
@@ -61,13 +61,13 @@ const FILE_APPEND_DATA: u32 = 0x04;
 /// `FILE_EXECUTE`, for a directory `FILE_TRAVERSE`.
 const FILE_EXECUTE: u32 = 0x20;
 
-/// Can something be written through a handle with these rights.
+/// Returns true if a handle with these rights can write.
 pub(crate) fn may_write(access: u32) -> bool {
     access & (FILE_WRITE_DATA | FILE_APPEND_DATA) != 0
 }
 
-/// Can anything be read, run or written through it. A volume opened for less asks its driver only, and
-/// keeps no file system.
+/// Returns true if a handle with these rights can read, run or write. A volume opened for less blocks no
+/// file system.
 pub(crate) fn may_touch(access: u32) -> bool {
     may_write(access) || access & (FILE_READ_DATA | FILE_EXECUTE) != 0
 }

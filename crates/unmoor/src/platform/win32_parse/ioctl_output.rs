@@ -9,7 +9,7 @@ pub(crate) struct DeviceNumber {
     /// `FILE_DEVICE_DISK`, `FILE_DEVICE_CD_ROM`, …
     pub kind: u32,
     pub number: u32,
-    /// `None` for a whole device, which the driver calls partition 0 or -1.
+    /// Partition; `None` for a whole device, which drivers number 0 or -1.
     pub partition: Option<u32>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn disk_extents(answer: &[u8]) -> Option<Vec<u32>> {
     Some(disks)
 }
 
-/// What a device says of itself: `STORAGE_DEVICE_DESCRIPTOR`.
+/// Properties of a device: `STORAGE_DEVICE_DESCRIPTOR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Descriptor {
     pub removable_media: bool,

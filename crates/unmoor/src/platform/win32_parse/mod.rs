@@ -1,5 +1,5 @@
-//! What Windows answers, read: the bytes of `DeviceIoControl`, lists of names, error codes, and the
-//! names a user may type.
+//! Readers of what Windows returns: output of `DeviceIoControl`, lists of names, error codes. Also the names
+//! a user may type, and decisions that need no call.
 //!
 //! Nothing here calls Windows, so that it is compiled and tested on every system. The layouts are those
 //! of `winioctl.h` and `ntddstor.h` as the Win32 documentation gives them, for 32 and 64 bits alike. A

@@ -1,8 +1,8 @@
-//! What a user may type to name a drive on Windows, told apart by its looks alone.
+//! Names a user may type for a drive on Windows, classified by their form.
 
 use crate::platform::win32_parse::ioctl_output::Descriptor;
 
-/// What a name looks like. Whether anything answers to it is for the system to say.
+/// Form of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Name {
     /// `E:`, `E:\`, `e`, `\\.\E:`: a drive letter, in upper case.
@@ -23,7 +23,7 @@ pub(crate) enum Name {
     Other,
 }
 
-/// Tells what a name looks like.
+/// Returns the form of a name.
 pub(crate) fn parse(given: &str) -> Name {
     match given {
         "." | r".\" | "./" => return Name::Current,
@@ -69,18 +69,18 @@ pub(crate) fn is_model(given: &str, descriptor: &Descriptor) -> bool {
     same(product) || whole.as_deref().is_some_and(same)
 }
 
-/// The last part of a kernel name: `HarddiskVolume5` of `\Device\HarddiskVolume5`.
+/// Returns the last part of a kernel name: `HarddiskVolume5` of `\Device\HarddiskVolume5`.
 pub(crate) fn kernel_base(kernel: &str) -> &str {
     kernel.rsplit('\\').find(|part| !part.is_empty()).unwrap_or(kernel)
 }
 
-/// Is this the kernel name of a floppy drive. The driver of USB floppy drives calls its devices disks and
+/// Returns true for the kernel name of a floppy drive. The driver of USB floppy drives calls its devices disks and
 /// counts them by itself, so their numbers are those of other drives.
 pub(crate) fn is_floppy(kernel: &str) -> bool {
     strip(kernel, r"\Device\Floppy").is_some()
 }
 
-/// `E:`, and `e` where a bare letter may stand for a drive.
+/// Returns the letter of `E:`, and of `e` if `bare_too`.
 fn letter(text: &str, bare_too: bool) -> Option<char> {
     let mut chars = text.chars();
     let letter = chars.next().filter(char::is_ascii_alphabetic)?;
@@ -92,7 +92,7 @@ fn letter(text: &str, bare_too: bool) -> Option<char> {
     drive.then(|| letter.to_ascii_uppercase())
 }
 
-/// As `str::strip_prefix`, blind to ASCII case as Windows names are.
+/// `str::strip_prefix`, blind to ASCII case as Windows names are.
 fn strip<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
     let head = text.get(..prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])

@@ -3,15 +3,16 @@
 //! | step | request |
 //! |---|---|
 //! | flush | a write handle, `FlushFileBuffers`; not for CD and DVD |
-//! | lock | a handle that may write if it is given, `FSCTL_LOCK_VOLUME`; it stays open and holds the lock |
-//! | dismount | `FSCTL_DISMOUNT_VOLUME`, and `IOCTL_VOLUME_OFFLINE` where wished, on that handle |
-//! | eject | `IOCTL_STORAGE_MEDIA_REMOVAL`, `IOCTL_STORAGE_EJECT_MEDIA`, on the volume, then the drive |
-//! | power off | `CM_Request_Device_EjectW` on the nearest removable ancestor |
+//! | lock | a read handle, `FSCTL_LOCK_VOLUME`; the handle stays open and keeps the lock |
+//! | dismount | `FSCTL_DISMOUNT_VOLUME`, with `--offline` also `IOCTL_VOLUME_OFFLINE`, on that handle |
+//! | eject | `IOCTL_STORAGE_EJECT_MEDIA` on the volume, then on the drive; after a refusal `IOCTL_STORAGE_MEDIA_REMOVAL` and once more |
+//! | power off | `CM_Request_Device_EjectW` on the USB device, the disk or its own adapter |
+//! | detach an image | `DetachVirtualDisk` |
 //! | load | `IOCTL_STORAGE_LOAD_MEDIA2`, `IOCTL_STORAGE_LOAD_MEDIA` |
 //! | verify | `IOCTL_STORAGE_CHECK_VERIFY2` |
 //! | unlock | `FSCTL_UNLOCK_VOLUME`, close |
 //!
-//! Which promise is known how (Wine, simulated drives, documentation): `docs/windows.md`.
+//! `docs/windows.md` says how each promise is tested.
 
 pub(crate) mod blockers;
 pub(crate) mod inventory;

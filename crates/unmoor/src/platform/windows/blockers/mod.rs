@@ -1,4 +1,4 @@
-//! What keeps a drive busy: who it is, and what would move it.
+//! Scan for what keeps a drive busy, and for what would close it.
 //!
 //! | question | where it is asked |
 //! |---|---|

@@ -1,13 +1,12 @@
-//! The search itself: everything is asked on threads that can be left behind, and what was found by the
-//! end of the time is the answer.
+//! Scan of every process. Queries run on threads that can be left behind; the result is what was found by
+//! the deadline.
 //!
-//! The system's table of handles has every open file, but says neither where it lies nor what it is
-//! called: each is duplicated and asked. What is mapped needs no handle, and is read from each process's
-//! memory. A process that this user may not open hides all of it; it is counted, and nobody says
-//! "nothing" then.
+//! The system's table of handles lists every open file without its name, so each handle is duplicated and
+//! queried. Mapped files need no handle; the memory of each process names them. A process that this user
+//! may not open is counted as inaccessible.
 //!
-//! `FileProcessIdsUsingFileInformation` is of no help: it names those who use the very file it is asked
-//! of, and for a volume that is the volume itself, never the files on it.
+//! `FileProcessIdsUsingFileInformation` does not help: asked of a volume, it names the users of the volume
+//! itself, not of its files.
 
 use crate::deadline::Deadline;
 use crate::model::blocker;
@@ -42,12 +41,12 @@ use windows_sys::Win32::System::Threading::{
     PROCESS_VM_READ,
 };
 
-/// How long one question to a file or a process may take.
+/// Timeout for one query of a file or a process.
 const SCAN_BUDGET: Duration = Duration::from_millis(1500);
-/// How long each of those may take who only know more of what was found.
+/// Timeout for each source of further details.
 const ANNOTATION_BUDGET: Duration = Duration::from_secs(2);
 
-/// Searches for what keeps this drive busy, for as long as `wait` allows.
+/// Scans for what keeps this drive busy, until the deadline.
 pub(crate) fn search(drive: &Drive, deadline: &Deadline<'_>) -> BlockerScan {
     let _debug = Privilege::Debug.enable();
     let mut search = Search::new(drive);
@@ -60,7 +59,7 @@ pub(crate) fn search(drive: &Drive, deadline: &Deadline<'_>) -> BlockerScan {
     search.result(system, deadline)
 }
 
-/// What has been found so far.
+/// Scan in progress.
 struct Search {
     names: Vec<String>,
     places: Arc<Vec<VolumeNames>>,
@@ -68,13 +67,13 @@ struct Search {
     disk: Option<usize>,
     list: Vec<Listed>,
     uses: BTreeMap<u32, Vec<Usage>>,
-    /// Processes that this user may not look into.
+    /// Processes that this user may not open.
     closed: BTreeSet<u32>,
-    /// Not everything was looked at, and why.
+    /// Reasons why the scan is incomplete.
     note_missed: Vec<String>,
 }
 
-/// What a look into a process showed.
+/// Result of the scan of one process.
 #[derive(Default)]
 struct ProcessScan {
     pid: u32,
@@ -114,7 +113,7 @@ impl Search {
         }
     }
 
-    /// Every open file of the drive, of every process that may be looked into.
+    /// Returns the open files of the drive, of every process that this user may open.
     fn open_files(&mut self, deadline: &Deadline<'_>) -> Vec<OpenFile> {
         let table = match run_probe(deadline, SCAN_BUDGET * 4, system_handles::files) {
             Some(Ok(table)) => table,
@@ -131,7 +130,7 @@ impl Search {
                 match process::open(handle.pid, PROCESS_DUP_HANDLE) {
                     Ok(process) => Some(Arc::new(process)),
                     Err(code) => {
-                        // One that has ended hides nothing.
+                        // A process that has ended has no files.
                         if code == ERROR_ACCESS_DENIED {
                             self.closed.insert(handle.pid);
                         }
@@ -157,9 +156,9 @@ impl Search {
         files.answers.into_iter().filter_map(|(_, file)| file).chain(pipes).collect()
     }
 
-    /// What runs from the drive or is mapped from it, in every process that may be looked into.
+    /// Returns programs and mapped files of the drive, of every process that this user may open.
     fn scan_processes(&mut self, deadline: &Deadline<'_>) -> Vec<ProcessScan> {
-        // Number 0 stands for the time in which nothing runs.
+        // Number 0 is the idle process.
         let pids: Vec<u32> = self.list.iter().map(|one| one.pid).filter(|&pid| pid != 0).collect();
         let places = self.places.clone();
         let mut go_on = || deadline.check().is_ok();
@@ -184,9 +183,9 @@ impl Search {
             });
             let own = handle.pid == std::process::id();
             let kind = match (&spot.path, sort) {
-                // Our own look at the volume, and what asks its driver only, keeps no file system.
+                // Our own handles, and handles without data access, do not block a file system.
                 (None, _) if own || !win32_parse::may_touch(handle.access) => continue,
-                // Who only reads the disk loses nothing.
+                // A program that only reads the disk loses nothing.
                 (None, _)
                     if Some(spot.volume) == self.disk && !win32_parse::may_write(handle.access) =>
                 {
@@ -202,7 +201,7 @@ impl Search {
                 (Some(_), _) => UsageKind::OpenFile,
             };
             let mut used = self.usage(kind, spot);
-            // The current directory is no handle to a user.
+            // To a user the current directory is no handle.
             used.fd = (kind != UsageKind::WorkingDirectory).then_some(handle.value);
             used.writing = !sort.directory && win32_parse::may_write(handle.access);
             self.uses.entry(handle.pid).or_default().push(used);
@@ -255,7 +254,7 @@ impl Search {
         };
         for person in &people {
             let uses = self.uses.remove(&person.pid).unwrap_or_default();
-            // The program of a closed process is known all the same.
+            // The program of an inaccessible process is known.
             let is_open = !self.closed.contains(&person.pid);
             scan.blockers
                 .push(process_blocker::blocker(person, uses, &hearsay, &self.list, is_open));
@@ -267,14 +266,14 @@ impl Search {
         scan
     }
 
-    /// Who they are: every one of them, known or not.
+    /// Returns the details of every process that was found.
     fn processes(&self, deadline: &Deadline<'_>) -> Vec<ProcessInfo> {
         let pids: Vec<u32> = self.uses.keys().copied().collect();
         let mut go_on = || deadline.check().is_ok();
         let asked = run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| ProcessInfo::of(pid));
         let mut known: BTreeMap<u32, ProcessInfo> =
             asked.answers.into_iter().map(|(_, person)| (person.pid, person)).collect();
-        // The name of a user may be a server's to tell.
+        // A server may have to look the user up.
         let users =
             run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| (pid, account::of(pid)));
         for (_, (pid, user)) in users.answers {
@@ -294,7 +293,7 @@ fn disk_names(drive: &Drive) -> Option<VolumeNames> {
     Some(VolumeNames { kernel: Some(kernel), ..VolumeNames::default() })
 }
 
-/// How a volume's files are called.
+/// Returns the names that files of a volume begin with.
 fn locate(volume: &Volume) -> VolumeNames {
     let path = volume.path.to_string_lossy();
     let device = path.trim_start_matches(r"\\.\").trim_start_matches(r"\\?\");
@@ -310,7 +309,7 @@ fn locate(volume: &Volume) -> VolumeNames {
     VolumeNames { kernel: volumes::kernel_name(device), guid, mounts }
 }
 
-/// Looks into a process.
+/// Scans one process.
 fn scan_process(pid: u32, places: &[VolumeNames], pulse: &Heartbeat) -> ProcessScan {
     let mut look = ProcessScan { pid, ..ProcessScan::default() };
     let known = process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION);
@@ -329,7 +328,7 @@ fn scan_process(pid: u32, places: &[VolumeNames], pulse: &Heartbeat) -> ProcessS
     look
 }
 
-/// Are they the same file, as far as their names say.
+/// Returns true if both names mean the same file.
 fn same_file(one: &VolumePath, other: &VolumePath) -> bool {
     let text = |spot: &VolumePath| {
         spot.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase())
@@ -337,7 +336,7 @@ fn same_file(one: &VolumePath, other: &VolumePath) -> bool {
     one.volume == other.volume && text(one) == text(other)
 }
 
-/// Asks one question, which is left behind when the time for it, or for all of it, is over.
+/// Runs one query; returns `None` if its time or the deadline is over.
 fn run_probe<R: Send + 'static>(
     deadline: &Deadline<'_>,
     time: Duration,
@@ -346,7 +345,7 @@ fn run_probe<R: Send + 'static>(
     run_one(time, || deadline.check().is_ok(), question)
 }
 
-/// Why there is no answer, as the end of a sentence.
+/// Returns the reason for a missing result, as the end of a sentence.
 fn failure_note<T>(answer: Option<Result<T, Code>>) -> String {
     match answer {
         Some(Err(code)) => format!(" ({})", win32_parse::code_name(code)),
@@ -354,7 +353,7 @@ fn failure_note<T>(answer: Option<Result<T, Code>>) -> String {
     }
 }
 
-/// What was not found out, in words.
+/// Returns the number of queries without a result, in words.
 fn note_missed<R>(asked: &PoolResult<R>, what: &str) -> Vec<String> {
     let mut words = Vec::new();
     if !asked.stuck.is_empty() {
@@ -366,7 +365,7 @@ fn note_missed<R>(asked: &PoolResult<R>, what: &str) -> Vec<String> {
     words
 }
 
-/// What others say of these processes, as far as they say it in time.
+/// Returns what services, windows and the Restart Manager add to these processes.
 fn annotations(people: &[ProcessInfo], deadline: &Deadline<'_>) -> Annotations {
     let processes: Vec<(u32, u64)> =
         people.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();

@@ -1,4 +1,4 @@
-//! One drive in full: its volumes with their file systems, its medium, what it is.
+//! Description of one drive: its type, medium, and volumes with their file systems.
 
 use crate::model::drive::Bus;
 use crate::model::drive::Drive;
@@ -23,13 +23,13 @@ use std::path::PathBuf;
 
 const ERROR_NOT_READY: Code = 21;
 
-/// The drive of this key, asked now.
+/// Returns the description of the drive.
 pub(crate) fn describe(inventory: &Inventory, key: &DriveKey) -> Drive {
     describe_locked(inventory, key, &[])
 }
 
-/// As [`drive`], while the volumes of these names are held dismounted: asking their file systems would
-/// mount them again.
+/// Returns the description of the drive without querying the file systems of these volumes: a query would
+/// mount a dismounted volume again.
 pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&str]) -> Drive {
     let found = inventory.on(key);
     let disk = inventory.disk(key);
@@ -95,15 +95,15 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
     }
 }
 
-/// The size of the medium. A disc's geometry is made up by many drivers (and by Wine): what its file
-/// system says comes first there.
+/// Returns the size of the medium. Many drivers make up the geometry of a disc, so that its file system
+/// comes first.
 fn size(kind: DriveKind, device: Option<&Device>, volumes: &[Volume]) -> Option<u64> {
     let disk = || device.and_then(storage::size);
     let volume = || volumes.iter().filter_map(|v| v.size).max();
     if kind == DriveKind::Optical { volume().or_else(disk) } else { disk().or_else(volume) }
 }
 
-/// Opens the drive itself where it has a name, else its volume; to ask, not to read.
+/// Opens the drive, or else its volume, for queries.
 pub(crate) fn open(
     key: &DriveKey,
     disk: Option<&Disk>,
@@ -117,8 +117,7 @@ pub(crate) fn open(
     (shown, ways.iter().find_map(|way| Device::open(way, Access::Query).ok()))
 }
 
-/// A drive with one volume bears the volume's name, which is what people know it by; not where that is on
-/// other drives too.
+/// Returns the name of the drive: that of its only volume, unless the volume is on other drives too.
 fn name(key: &DriveKey, found: &[&VolumeInfo]) -> String {
     match found {
         [only] if only.keys.len() == 1 => only.name(),
@@ -126,7 +125,7 @@ fn name(key: &DriveKey, found: &[&VolumeInfo]) -> String {
     }
 }
 
-/// The other drives that the volume lies on.
+/// Returns the names of the other drives that the volume lies on.
 fn names_of_others(inventory: &Inventory, volume: &VolumeInfo, key: &DriveKey) -> Vec<String> {
     let others = volume.keys.iter().filter(|other| *other != key);
     others.map(|other| name(other, &inventory.on(other))).collect()
@@ -165,8 +164,8 @@ fn id(key: &DriveKey, disk: Option<&Disk>, found: &[&VolumeInfo]) -> DriveId {
 }
 
 fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
-    // Asking a file system mounts it, and waits for a disc that still spins up. An empty floppy drive
-    // would be searched noisily for it.
+    // A query mounts the file system, and waits for a disc that spins up. An empty floppy drive would
+    // make noise.
     let ready = !held.contains(&&*found.name())
         && (!found.is_floppy()
             || Device::open(found.path(), Access::Query)
@@ -198,7 +197,7 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
         size: system.is_some().then(|| volumes::size(found.root())).flatten(),
         read_only,
         unwritten: None,
-        // A letter belongs to the drive, medium or not; something is mounted only with a file system.
+        // An empty drive keeps its letter; only a file system is mounted.
         mounts: if system.is_some() { mounts.collect() } else { Vec::new() },
         file_system,
     }
@@ -220,7 +219,7 @@ fn port(disk: Option<&Disk>) -> Option<String> {
     node.location().map(|location| format!("usb:{location}"))
 }
 
-/// The other drives of the same removable device.
+/// Returns the names of the other drives that leave with the same device.
 fn siblings(inventory: &Inventory, key: &DriveKey) -> Vec<String> {
     let ancestor = |disk: &Disk| disk.node.removal_node();
     let Some(mine) = inventory.disk(key).and_then(ancestor) else { return Vec::new() };
@@ -233,7 +232,7 @@ fn siblings(inventory: &Inventory, key: &DriveKey) -> Vec<String> {
         .collect()
 }
 
-/// Is the device of this instance path still in the tree.
+/// Returns true if the device tree has a device of this instance path.
 pub(crate) fn is_present(instance: &str) -> bool {
     devnode::locate(instance).is_some()
 }

@@ -1,4 +1,4 @@
-//! Which drive a name means.
+//! Resolution of a target: from a name to a drive.
 
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::target::Target;
@@ -14,7 +14,7 @@ use crate::platform::windows::sys::volumes;
 use crate::platform::windows::sys::volumes::DriveType;
 use std::ffi::OsStr;
 
-/// The drive that `target` means.
+/// Returns the drive that `target` means.
 pub(crate) fn resolve(inventory: &Inventory, target: &Target) -> Result<DriveKey> {
     let shown = target.to_string();
     match target {
@@ -185,7 +185,7 @@ fn matching(inventory: &Inventory, name: &str, shown: &str) -> Result<DriveKey> 
     volume.map(first_of).ok_or_else(|| unknown(shown))
 }
 
-/// The one drive with such a volume; when several have one, none is guessed.
+/// Returns the only drive with such a volume.
 fn one_of(
     inventory: &Inventory,
     hit: impl Fn(&VolumeInfo) -> bool,
@@ -202,7 +202,7 @@ fn one_of(
     Err(Error::new(ErrorKind::NoSuchTarget, shown, why).with_help("name one of them"))
 }
 
-/// The drive that a volume stands for. One that lies on others too is refused for that, with their names.
+/// Returns the drive of a volume. One that lies on several drives is refused later.
 pub(crate) fn first_of(volume: &VolumeInfo) -> DriveKey {
     volume.keys.first().cloned().unwrap_or_else(|| DriveKey::Alone(volume.name()))
 }
@@ -216,7 +216,7 @@ fn network(shown: &str) -> Error {
     Error::new(ErrorKind::NotSupported, shortened(shown), "is on the network, not on a drive here")
 }
 
-/// A name of thousands of characters is nonsense, and need not be repeated whole.
+/// Returns at most 80 characters of a name.
 fn shortened(shown: &str) -> String {
     match shown.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &shown[..end]),

@@ -122,8 +122,8 @@ impl DriveHandles {
         }
     }
 
-    /// This is a copy that was started from the drive, and its starter, which only waits, is all that
-    /// was found to use it.
+    /// Returns an outcome if this is a copy started from the drive, and its starter, which only waits, is
+    /// all that uses the drive.
     fn is_only_parent(&self, deadline: &Deadline<'_>) -> Option<StepOutcome> {
         let starter = relocate::waited_for_by()?;
         let scan = scan::search(&self.drive, deadline);

@@ -1,7 +1,6 @@
-//! Devices and volumes, opened, and `DeviceIoControl`.
+//! Handles of devices and volumes: `CreateFileW`, `DeviceIoControl`, `FlushFileBuffers`.
 //!
-//! Made from the Win32 documentation of `CreateFileW` ("Physical Disks and Volumes") and
-//! `DeviceIoControl`.
+//! Win32: "Physical Disks and Volumes" on the page of `CreateFileW`; `DeviceIoControl`.
 
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
@@ -19,14 +18,12 @@ use windows_sys::Win32::Foundation::{ERROR_GEN_FAILURE, GENERIC_READ, GENERIC_WR
 use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE};
 use windows_sys::Win32::System::IO::DeviceIoControl;
 
-/// What a handle is opened for.
+/// Access of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// No access at all: enough to ask a device about itself, allowed to everybody, and a file system
-    /// is not mounted by it.
+    /// No data access: enough for queries, open to every user, and mounts no file system.
     Query,
-    /// Reading: enough to lock, dismount and eject for whoever may manage the volume; whether a user may,
-    /// the file system says when it is asked.
+    /// Reading: enough to lock, dismount and eject, if the file system lets this user.
     Read,
     /// Reading and writing: needed to flush and to take a volume offline.
     Write,
@@ -34,7 +31,7 @@ pub(crate) enum Access {
     ReadExclusive,
 }
 
-/// An open device or volume. Clones share the handle, which closes with the last of them.
+/// Open device or volume. Clones share the handle, which closes with the last of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Device(Arc<File>);
 
@@ -65,12 +62,12 @@ impl Device {
         self.0.sync_all().map_err(|e| code(&e))
     }
 
-    /// `DeviceIoControl` that asks nothing back.
+    /// `DeviceIoControl` without output.
     pub(crate) fn ioctl_in(&self, request: u32, input: &[u8]) -> Result<(), Code> {
         self.ioctl(request, input, 0).map(drop)
     }
 
-    /// `DeviceIoControl`: the answer is as long as the driver says, at most `room` bytes.
+    /// `DeviceIoControl`: returns what the driver wrote, at most `room` bytes.
     pub(crate) fn ioctl(&self, request: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Code> {
         // Answers hold 64-bit numbers, and some drivers insist on aligned room for them.
         let mut answer = vec![0u64; room.div_ceil(8)];
@@ -100,7 +97,7 @@ impl Device {
         Ok(bytes.into_iter().take(room.min(returned as usize)).collect())
     }
 
-    /// The file, for the interfaces that ask other things of the same handle.
+    /// Returns the file, for other calls on the same handle.
     pub(crate) fn file(&self) -> &File {
         &self.0
     }
@@ -124,13 +121,12 @@ fn last_status() -> u32 {
     load_last_status().map_or(0, |function| unsafe { function() })
 }
 
-/// The Win32 code inside an error of the standard library.
+/// Returns the Win32 code of an error of the standard library.
 pub(crate) fn code(error: &io::Error) -> Code {
     error.raw_os_error().map_or(ERROR_GEN_FAILURE, |code| code as Code)
 }
 
-/// Is there a file or folder of this name: `GetFileAttributesW` through the standard library, without
-/// its handle staying open.
+/// Returns true if there is a file or folder of this name. No handle stays open.
 pub(crate) fn exists(path: &OsStr) -> bool {
     // A trailing NUL would cut the name short; `wide` is where that is thought of.
     let _quiet = quiet();
@@ -142,7 +138,7 @@ mod tests {
     use crate::platform::win32_parse;
     use windows_sys::Win32::Foundation as win32;
 
-    /// The table of `win_parse` is portable and has its own numbers: they are those of the headers.
+    /// The portable table of `win32_parse` has the numbers of the headers.
     #[test]
     fn the_names_of_the_error_table_are_those_of_the_headers() {
         macro_rules! check {

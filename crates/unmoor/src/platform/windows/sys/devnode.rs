@@ -1,7 +1,6 @@
-//! The device tree: which device node a drive is, its ancestors, and asking for its removal.
+//! Device tree: the nodes of drives, their ancestors and properties, and requests for their removal.
 //!
-//! Made from `setupapi.h`, `cfgmgr32.h` and the Win32 documentation of each call; how the pieces go
-//! together is the documentation of `CM_Request_Device_EjectW` ("the device instance to be ejected").
+//! Win32: `setupapi.h`, `cfgmgr32.h` and the page of each call.
 
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{Code, DeviceNumber, NodeInfo, Veto};
@@ -29,16 +28,16 @@ const MAX_DEPTH: usize = 32;
 /// Limit for the children that are counted.
 const MAX_CHILDREN: usize = 64;
 
-/// One drive of the machine as the device tree has it.
+/// Disk or CD drive with its device node.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
-    /// The interface's path: opens the device whatever its number is.
+    /// Path of the device interface.
     pub path: OsString,
     pub node: DevNode,
     pub number: DeviceNumber,
 }
 
-/// A list of device interfaces, freed when dropped.
+/// List of device interfaces, freed when dropped.
 struct Interfaces(di::HDEVINFO);
 
 impl Drop for Interfaces {
@@ -48,7 +47,7 @@ impl Drop for Interfaces {
     }
 }
 
-/// Every present disk and CD drive.
+/// Returns every present disk and CD drive.
 pub(crate) fn disks() -> Vec<Disk> {
     [GUID_DEVINTERFACE_DISK, GUID_DEVINTERFACE_CDROM].iter().flat_map(of_class).collect()
 }
@@ -64,7 +63,7 @@ fn of_class(class: &GUID) -> Vec<Disk> {
     (0..).map_while(|index| interface(&list, class, index)).flatten().collect()
 }
 
-/// The interface of this index: `None` after the last, `Some(None)` for one that cannot be asked.
+/// Returns the interface of this index: `None` after the last, `Some(None)` if its query fails.
 fn interface(list: &Interfaces, class: &GUID, index: u32) -> Option<Option<Disk>> {
     let mut data = di::SP_DEVICE_INTERFACE_DATA {
         cbSize: size_of::<di::SP_DEVICE_INTERFACE_DATA>() as u32,
@@ -108,7 +107,7 @@ fn detail(list: &Interfaces, data: &di::SP_DEVICE_INTERFACE_DATA) -> Option<Disk
     Some(Disk { path, node: DevNode(node.DevInst), number })
 }
 
-/// A node of the device tree.
+/// Node of the device tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DevNode(u32);
 
@@ -331,7 +330,7 @@ fn veto(status: u32, kind: i32, name: &[u16]) -> Result<(), Veto> {
     }
 }
 
-/// `CM_Locate_DevNodeW`: is a device of this instance path there now.
+/// `CM_Locate_DevNodeW`: returns the node of this instance path if the device is there.
 pub(crate) fn locate(instance: &str) -> Option<DevNode> {
     let instance = wide(instance);
     let mut node = 0;

@@ -28,18 +28,18 @@ type List =
 type Shutdown = unsafe extern "system" fn(u32, u32, *const core::ffi::c_void) -> u32;
 type End = unsafe extern "system" fn(u32) -> u32;
 
-/// What is known of an application.
+/// Application of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Application {
-    /// As its maker calls it: `Notepad`.
+    /// Name that its maker gave it: `Notepad`.
     pub(crate) name: String,
-    /// Windows' own desktop and file windows.
+    /// Windows Explorer.
     pub(crate) is_explorer: bool,
-    /// Windows does not go on without it.
+    /// Critical: Windows ends with it.
     pub(crate) is_critical: bool,
 }
 
-/// A session, ended when dropped: a user has 64 of them.
+/// Session, ended when dropped. A user has at most 64.
 struct Session(u32, End);
 
 impl Drop for Session {

@@ -1,6 +1,6 @@
-//! The storage stack's controls: what a device says of itself, its medium, its tray.
+//! Storage controls: properties of a device, its medium and its tray.
 //!
-//! Made from `winioctl.h` and the Win32 documentation of each `IOCTL_STORAGE_*` and `IOCTL_DISK_*`.
+//! Win32: `winioctl.h` and the page of each `IOCTL_STORAGE_*` and `IOCTL_DISK_*`.
 
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{Code, Descriptor, DeviceNumber, Hotplug};

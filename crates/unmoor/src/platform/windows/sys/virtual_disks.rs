@@ -1,15 +1,15 @@
 //! Virtual disks and discs, and the image files they lie in.
 //!
-//! Made from the Win32 documentation of `GetStorageDependencyInformation` (Windows 7). Every disk is
-//! asked: a real one answers that it lies in no file. `GetAllAttachedVirtualDiskPhysicalPaths` would say
-//! which ones to ask, but not before Windows 8. The library is loaded when it is needed.
+//! Win32: `GetStorageDependencyInformation`, `OpenVirtualDisk`, `DetachVirtualDisk` (Windows 7). Disks on a
+//! virtual bus are asked. The library is loaded when it is needed: small editions lack it.
 
+use crate::model::drive::Bus;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{Code, DeviceNumber, ImageFile};
 use crate::platform::windows::sys::device::{Access, Device};
-use crate::platform::windows::sys::devnode;
 use crate::platform::windows::sys::dynamic_library::Library;
 use crate::platform::windows::sys::utf16::wide;
+use crate::platform::windows::sys::{devnode, storage};
 use std::ffi::OsStr;
 use std::os::windows::io::AsRawHandle;
 use std::os::windows::io::{FromRawHandle, OwnedHandle};
@@ -49,6 +49,9 @@ pub(crate) fn all() -> Vec<VirtualDisk> {
     let Some(ask) = ask else { return Vec::new() };
     let disks = devnode::disks().into_iter();
     let one = |disk: devnode::Disk| {
+        // Opening a real disk to read could spin it up.
+        let query = Device::open(&disk.path, Access::Query).ok()?;
+        storage::descriptor(&query).filter(|known| known.bus == Bus::Virtual)?;
         // Some drivers want to see that the asker may read.
         let opened = [Access::Query, Access::Read].into_iter();
         let mut answers = opened.filter_map(|access| {

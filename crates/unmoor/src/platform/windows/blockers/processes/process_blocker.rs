@@ -1,4 +1,4 @@
-//! Who a process is, and what would make it let go.
+//! Description of a process that blocks, and what would close it.
 
 use crate::model::blocker::{Blocker, BlockerKind, Process, Usage, UsageKind};
 use crate::platform::win32_parse;
@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
 
-/// What a process says of itself to everybody who may ask.
+/// Details of a process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProcessInfo {
     pub(crate) pid: u32,
@@ -20,12 +20,12 @@ pub(crate) struct ProcessInfo {
     command_line: Vec<OsString>,
     pub(crate) user: Option<String>,
     session: Option<u32>,
-    /// As a `FILETIME`; 0 where it is not known.
+    /// Start time as a `FILETIME`; 0 if it is not known.
     pub(crate) started: u64,
 }
 
 impl ProcessInfo {
-    /// Asks the process, all but the user's name ([`account`](crate::platform::windows::blockers::processes::account)).
+    /// Queries the process, without the user's name ([`account`](crate::platform::windows::blockers::processes::account)).
     pub(crate) fn of(pid: u32) -> ProcessInfo {
         let session = process::session(pid);
         match process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION) {
@@ -41,13 +41,13 @@ impl ProcessInfo {
         }
     }
 
-    /// One that did not say anything.
+    /// Returns a process of which only the number is known.
     pub(crate) fn unknown(pid: u32) -> ProcessInfo {
         ProcessInfo { pid, ..ProcessInfo::default() }
     }
 }
 
-/// What others say of processes. None of it is needed, and any of it may be missing.
+/// Further details of processes, any of which may be missing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Annotations {
     services: BTreeMap<u32, Vec<String>>,
@@ -56,13 +56,13 @@ pub(crate) struct Annotations {
 }
 
 impl Annotations {
-    /// The service manager's.
+    /// Services, by the service manager.
     pub(crate) fn services() -> Annotations {
         let services = service_list::by_process().unwrap_or_default();
         Annotations { services, ..Annotations::default() }
     }
 
-    /// The desktop's.
+    /// Titles of windows.
     pub(crate) fn windows() -> Annotations {
         Annotations { windows: window_titles::by_process(), ..Annotations::default() }
     }
@@ -73,7 +73,7 @@ impl Annotations {
         Annotations { applications, ..Annotations::default() }
     }
 
-    /// Adds what another said.
+    /// Adds the details of another source.
     pub(crate) fn add(&mut self, other: Annotations) {
         self.services.extend(other.services);
         self.windows.extend(other.windows);
@@ -81,7 +81,7 @@ impl Annotations {
     }
 }
 
-/// This process, with its uses of the drive.
+/// Returns the process as a blocker, with its uses of the drive.
 pub(crate) fn blocker(
     person: &ProcessInfo,
     uses: Vec<Usage>,
