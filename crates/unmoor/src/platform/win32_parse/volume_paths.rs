@@ -37,7 +37,7 @@ pub(crate) fn find(places: &[VolumeNames], name: &[u16]) -> Option<VolumePath> {
             }
         }
     }
-    best.map(|(_, spot)| spot)
+    best.map(|(_, location)| location)
 }
 
 impl VolumeNames {
@@ -101,8 +101,8 @@ mod tests {
 
     fn found(name: &str) -> Option<(usize, Option<String>)> {
         let units: Vec<u16> = name.encode_utf16().collect();
-        let spot = find(&places(), &units)?;
-        Some((spot.volume, spot.path.map(|path| String::from_utf16_lossy(&path))))
+        let location = find(&places(), &units)?;
+        Some((location.volume, location.path.map(|path| String::from_utf16_lossy(&path))))
     }
 
     #[test]
@@ -155,14 +155,14 @@ mod tests {
         let mut all = places();
         all[1].mounts = vec![r"E:\inner\".into()];
         let name: Vec<u16> = r"\??\E:\inner\x".encode_utf16().collect();
-        assert_eq!(find(&all, &name).map(|spot| spot.volume), Some(1));
+        assert_eq!(find(&all, &name).map(|location| location.volume), Some(1));
     }
 
     #[test]
     fn units_that_are_no_unicode_survive() {
         let mut name: Vec<u16> = r"\Device\HarddiskVolume5\".encode_utf16().collect();
         name.push(0xd800);
-        let path = find(&places(), &name).and_then(|spot| spot.path).unwrap();
+        let path = find(&places(), &name).and_then(|location| location.path).unwrap();
         assert_eq!(path.last(), Some(&0xd800));
     }
 

@@ -71,8 +71,9 @@ fn folders(places: &[VolumeNames], names: &[String]) -> Vec<String> {
         let mounts = volumes::mount_points(&guid);
         for mount in &mounts {
             let units: Vec<u16> = mount.encode_wide().collect();
-            let spot = find_place(places, &units);
-            let Some((volume, folder)) = spot.and_then(|spot| Some((spot.volume, spot.path?)))
+            let location = find_place(places, &units);
+            let Some((volume, folder)) =
+                location.and_then(|location| Some((location.volume, location.path?)))
             else {
                 continue;
             };
@@ -97,6 +98,6 @@ fn folders(places: &[VolumeNames], names: &[String]) -> Vec<String> {
 /// Returns the volume that a file lies on, and its path there.
 fn at(places: &[VolumeNames], name: &str) -> Option<(usize, String)> {
     let units: Vec<u16> = name.encode_utf16().collect();
-    let spot = find_place(places, &units)?;
-    Some((spot.volume, String::from_utf16_lossy(&spot.path?)))
+    let location = find_place(places, &units)?;
+    Some((location.volume, String::from_utf16_lossy(&location.path?)))
 }

@@ -8,7 +8,7 @@ use std::os::windows::io::OwnedHandle;
 /// Open file of the drive.
 pub(crate) struct OpenFile {
     pub(crate) handle: Handle,
-    pub(crate) spot: VolumePath,
+    pub(crate) location: VolumePath,
     pub(crate) sort: Sort,
 }
 
@@ -22,6 +22,6 @@ pub(crate) fn open_file(
     if !duplicate::is_on_disk(&file) {
         return None;
     }
-    let spot = find_place(places, &duplicate::name(&file)?)?;
-    Some(OpenFile { handle, spot, sort: duplicate::sort(&file) })
+    let location = find_place(places, &duplicate::name(&file)?)?;
+    Some(OpenFile { handle, location, sort: duplicate::sort(&file) })
 }

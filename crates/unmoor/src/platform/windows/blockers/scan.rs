@@ -52,9 +52,9 @@ pub(crate) fn search(drive: &Drive, deadline: &Deadline<'_>) -> BlockerScan {
     let mut search = Search::new(drive);
     search.list_processes(deadline);
     let files = search.open_files(deadline);
-    let looks = search.scan_processes(deadline);
-    search.add_files(&files, &looks);
-    search.add_mapped(looks);
+    let scans = search.scan_processes(deadline);
+    search.add_files(&files, &scans);
+    search.add_mapped(scans);
     let system = search.system_uses(deadline);
     search.result(system, deadline)
 }
@@ -171,23 +171,26 @@ impl Search {
                 "this is the 32-bit program, which does not see what 64-bit programs have mapped";
             self.note_missed.push(why.into());
         }
-        let looks: Vec<ProcessScan> = asked.answers.into_iter().map(|(_, look)| look).collect();
-        self.closed.extend(looks.iter().filter(|look| look.closed).map(|look| look.pid));
-        looks
+        let scans: Vec<ProcessScan> =
+            asked.answers.into_iter().map(|(_, scanned)| scanned).collect();
+        self.closed
+            .extend(scans.iter().filter(|scanned| scanned.closed).map(|scanned| scanned.pid));
+        scans
     }
 
-    fn add_files(&mut self, files: &[OpenFile], looks: &[ProcessScan]) {
-        for OpenFile { handle, spot, sort } in files {
-            let is_current = looks.iter().any(|look| {
-                look.pid == handle.pid && look.current_directory.contains(&handle.value)
+    fn add_files(&mut self, files: &[OpenFile], scans: &[ProcessScan]) {
+        for OpenFile { handle, location, sort } in files {
+            let is_current = scans.iter().any(|scanned| {
+                scanned.pid == handle.pid && scanned.current_directory.contains(&handle.value)
             });
             let own = handle.pid == std::process::id();
-            let kind = match (&spot.path, sort) {
+            let kind = match (&location.path, sort) {
                 // Our own handles, and handles without data access, do not block a file system.
                 (None, _) if own || !win32_parse::may_touch(handle.access) => continue,
                 // A program that only reads the disk loses nothing.
                 (None, _)
-                    if Some(spot.volume) == self.disk && !win32_parse::may_write(handle.access) =>
+                    if Some(location.volume) == self.disk
+                        && !win32_parse::may_write(handle.access) =>
                 {
                     continue;
                 }
@@ -200,7 +203,7 @@ impl Search {
                 (Some(_), _) if win32_parse::may_write(handle.access) => UsageKind::OpenForWriting,
                 (Some(_), _) => UsageKind::OpenFile,
             };
-            let mut used = self.usage(kind, spot);
+            let mut used = self.usage(kind, location);
             // To a user the current directory is no handle.
             used.fd = (kind != UsageKind::WorkingDirectory).then_some(handle.value);
             used.writing = !sort.directory && win32_parse::may_write(handle.access);
@@ -208,23 +211,25 @@ impl Search {
         }
     }
 
-    fn add_mapped(&mut self, looks: Vec<ProcessScan>) {
-        for look in looks {
-            let program = look.program.iter().map(|spot| self.usage(UsageKind::Executable, spot));
-            let is_program =
-                |spot: &&VolumePath| look.program.as_ref().is_none_or(|p| !same_file(p, spot));
-            let others = look.mapped.iter().filter(is_program);
-            let others = others.map(|spot| self.usage(UsageKind::MappedFile, spot));
+    fn add_mapped(&mut self, scans: Vec<ProcessScan>) {
+        for scanned in scans {
+            let program =
+                scanned.program.iter().map(|location| self.usage(UsageKind::Executable, location));
+            let is_program = |location: &&VolumePath| {
+                scanned.program.as_ref().is_none_or(|p| !same_file(p, location))
+            };
+            let others = scanned.mapped.iter().filter(is_program);
+            let others = others.map(|location| self.usage(UsageKind::MappedFile, location));
             let found: Vec<Usage> = program.chain(others).collect();
             if !found.is_empty() {
-                self.uses.entry(look.pid).or_default().extend(found);
+                self.uses.entry(scanned.pid).or_default().extend(found);
             }
         }
     }
 
-    fn usage(&self, kind: UsageKind, spot: &VolumePath) -> Usage {
-        let used = Usage::new(kind, &self.names[spot.volume]);
-        match &spot.path {
+    fn usage(&self, kind: UsageKind, location: &VolumePath) -> Usage {
+        let used = Usage::new(kind, &self.names[location.volume]);
+        match &location.path {
             Some(path) => used.at(OsString::from_wide(path)),
             None => used,
         }
@@ -242,22 +247,27 @@ impl Search {
     }
 
     fn result(mut self, system: SystemUses, deadline: &Deadline<'_>) -> BlockerScan {
-        let people = self.processes(deadline);
-        let hearsay = match people.is_empty() {
+        let found = self.processes(deadline);
+        let details = match found.is_empty() {
             true => Annotations::default(),
-            false => annotations(&people, deadline),
+            false => annotations(&found, deadline),
         };
         let mut scan = BlockerScan {
             blockers: system.blockers,
             notes: system.notes,
             ..BlockerScan::default()
         };
-        for person in &people {
-            let uses = self.uses.remove(&person.pid).unwrap_or_default();
+        for process_info in &found {
+            let uses = self.uses.remove(&process_info.pid).unwrap_or_default();
             // The program of an inaccessible process is known.
-            let is_open = !self.closed.contains(&person.pid);
-            scan.blockers
-                .push(process_blocker::blocker(person, uses, &hearsay, &self.list, is_open));
+            let is_open = !self.closed.contains(&process_info.pid);
+            scan.blockers.push(process_blocker::blocker(
+                process_info,
+                uses,
+                &details,
+                &self.list,
+                is_open,
+            ));
         }
         scan.complete = self.note_missed.is_empty() && self.closed.is_empty();
         scan.inaccessible_processes = self.closed.len();
@@ -271,13 +281,16 @@ impl Search {
         let pids: Vec<u32> = self.uses.keys().copied().collect();
         let mut go_on = || deadline.check().is_ok();
         let asked = run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| ProcessInfo::of(pid));
-        let mut known: BTreeMap<u32, ProcessInfo> =
-            asked.answers.into_iter().map(|(_, person)| (person.pid, person)).collect();
-        // A server may have to look the user up.
+        let mut known: BTreeMap<u32, ProcessInfo> = asked
+            .answers
+            .into_iter()
+            .map(|(_, process_info)| (process_info.pid, process_info))
+            .collect();
+        // A server may have to scanned the user up.
         let users =
             run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| (pid, account::of(pid)));
         for (_, (pid, user)) in users.answers {
-            known.entry(pid).and_modify(|person| person.user = user);
+            known.entry(pid).and_modify(|process_info| process_info.user = user);
         }
         pids.into_iter()
             .map(|pid| known.remove(&pid).unwrap_or_else(|| ProcessInfo::unknown(pid)))
@@ -311,27 +324,29 @@ fn locate(volume: &Volume) -> VolumeNames {
 
 /// Scans one process.
 fn scan_process(pid: u32, places: &[VolumeNames], pulse: &Heartbeat) -> ProcessScan {
-    let mut look = ProcessScan { pid, ..ProcessScan::default() };
+    let mut scanned = ProcessScan { pid, ..ProcessScan::default() };
     let known = process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION);
     let program = known.ok().and_then(|process| process::kernel_program(&process));
-    look.program = program.and_then(|name| find_place(places, &name));
+    scanned.program = program.and_then(|name| find_place(places, &name));
     match process::open(pid, PROCESS_QUERY_INFORMATION | PROCESS_VM_READ) {
         Ok(process) => {
             mapped_files::mapped_files(&process, pulse, |name| {
-                let spot = find_place(places, name).filter(|spot| spot.path.is_some());
-                look.mapped.extend(spot.filter(|spot| !look.mapped.contains(spot)));
+                let location = find_place(places, name).filter(|location| location.path.is_some());
+                scanned
+                    .mapped
+                    .extend(location.filter(|location| !scanned.mapped.contains(location)));
             });
-            look.current_directory = working_directory::handles(&process);
+            scanned.current_directory = working_directory::handles(&process);
         }
-        Err(code) => look.closed = code == ERROR_ACCESS_DENIED,
+        Err(code) => scanned.closed = code == ERROR_ACCESS_DENIED,
     }
-    look
+    scanned
 }
 
 /// Returns true if both names mean the same file.
 fn same_file(one: &VolumePath, other: &VolumePath) -> bool {
-    let text = |spot: &VolumePath| {
-        spot.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase())
+    let text = |location: &VolumePath| {
+        location.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase())
     };
     one.volume == other.volume && text(one) == text(other)
 }
@@ -366,9 +381,9 @@ fn note_missed<R>(asked: &PoolResult<R>, what: &str) -> Vec<String> {
 }
 
 /// Returns what services, windows and the Restart Manager add to these processes.
-fn annotations(people: &[ProcessInfo], deadline: &Deadline<'_>) -> Annotations {
+fn annotations(found: &[ProcessInfo], deadline: &Deadline<'_>) -> Annotations {
     let processes: Vec<(u32, u64)> =
-        people.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();
+        found.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();
     let questions: [Box<dyn FnOnce() -> Annotations + Send>; 3] = [
         Box::new(Annotations::services),
         Box::new(Annotations::windows),

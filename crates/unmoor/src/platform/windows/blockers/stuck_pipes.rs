@@ -1,4 +1,4 @@
-//! Handles that look like pipes: the last to be asked, with little patience and many threads.
+//! Handles that scanned like pipes: the last to be asked, with little patience and many threads.
 //!
 //! `GetFileType` of a file that was opened for synchronous I/O waits for the request that the file is in.
 //! A developer's desktop has hundreds of pipes that are in a read for hours. None of them is a file of the

@@ -83,26 +83,26 @@ impl Annotations {
 
 /// Returns the process as a blocker, with its uses of the drive.
 pub(crate) fn blocker(
-    person: &ProcessInfo,
+    process_info: &ProcessInfo,
     uses: Vec<Usage>,
-    hearsay: &Annotations,
+    details: &Annotations,
     list: &[Listed],
     is_open: bool,
 ) -> Blocker {
-    let pid = person.pid;
+    let pid = process_info.pid;
     let listed = list.iter().find(|one| one.pid == pid).map(|one| one.name.clone());
-    let file = person.program.as_ref().and_then(|path| Path::new(path).file_name());
+    let file = process_info.program.as_ref().and_then(|path| Path::new(path).file_name());
     let name = match (file, listed) {
         (Some(file), _) => file.to_os_string(),
         (None, Some(listed)) if !listed.is_empty() => listed,
         (None, _) if pid == win32_parse::SYSTEM => "System".into(),
         (None, _) => "a process of another user".into(),
     };
-    let application = hearsay.applications.get(&pid);
-    let services = hearsay.services.get(&pid).cloned().unwrap_or_default();
+    let application = details.applications.get(&pid);
+    let services = details.services.get(&pid).cloned().unwrap_or_default();
     let unit = match services.is_empty() {
         false => Some(services.join(", ")),
-        true => person.session.map(|session| format!("session {session}")),
+        true => process_info.session.map(|session| format!("session {session}")),
     };
     let all = |kinds: &[UsageKind]| uses.iter().all(|used| kinds.contains(&used.kind));
     let holder = Holder {
@@ -114,7 +114,7 @@ pub(crate) fn blocker(
         is_critical: application.is_some_and(|a| a.is_critical),
         is_open,
         services,
-        window: hearsay.windows.get(&pid).cloned(),
+        window: details.windows.get(&pid).cloned(),
         writing: uses.iter().any(|used| used.writing),
         only_there: all(&[UsageKind::WorkingDirectory]),
         only_runs: all(&[
@@ -130,7 +130,7 @@ pub(crate) fn blocker(
         }
         _ => format!("{} (pid {pid})", name.to_string_lossy()),
     };
-    if let Some(program) = &person.program {
+    if let Some(program) = &process_info.program {
         description = format!("{description}: {}", program.to_string_lossy());
     }
     let mut blocker = Blocker::new(BlockerKind::Process, description).with_remedy(words, command);
@@ -139,13 +139,13 @@ pub(crate) fn blocker(
     blocker.process = Some(Process {
         pid,
         name,
-        command_line: match person.command_line.is_empty() {
-            true => person.program.iter().cloned().collect(),
-            false => person.command_line.clone(),
+        command_line: match process_info.command_line.is_empty() {
+            true => process_info.program.iter().cloned().collect(),
+            false => process_info.command_line.clone(),
         },
-        user: person.user.clone(),
+        user: process_info.user.clone(),
         unit,
-        started: person.started,
+        started: process_info.started,
     });
     blocker
 }
