@@ -129,19 +129,20 @@ pub struct Eject {
     /// moment, because some programs scan every new drive.
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     pub wait: Option<Duration>,
-    /// End the programs that still use the drive after --wait (Linux)
+    /// End the programs that still use the drive after --wait
     ///
     /// Lists the programs and asks for confirmation on a terminal; elsewhere it needs --yes. Each
-    /// program gets SIGTERM, then SIGKILL if it has not exited after --grace. Services and containers
+    /// program gets SIGTERM, then SIGKILL if it has not exited after --grace (Windows: the Restart
+    /// Manager asks it to close, then it is terminated). Services and containers
     /// are never ended; the command that stops them is printed instead. No program is ended while
     /// something else would still block the release.
-    #[arg(long, short, hide = cfg!(windows))]
+    #[arg(long, short)]
     pub kill: bool,
     /// With --kill: end the programs without asking
-    #[arg(long, short, requires = "kill", hide = cfg!(windows))]
+    #[arg(long, short, requires = "kill")]
     pub yes: bool,
-    /// With --kill: time for a program to exit before SIGKILL [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "kill", hide = cfg!(windows))]
+    /// With --kill: time for a program to exit before it is killed [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "kill")]
     pub grace: Option<Duration>,
     /// Give up after this long in total [default: 30s per step; writing may take longer]
     ///
@@ -210,16 +211,16 @@ pub struct Remount {
     pub output: Output,
 }
 
-/// Bring back a drive that was powered off and is still plugged in (Linux)
+/// Bring back a drive that was powered off and is still plugged in
 ///
 /// Without a port, lists the ports with such a drive.
 #[derive(Debug, Args)]
-#[command(hide = cfg!(windows), after_help = "\
+#[command(after_help = "\
 Examples:
   unmoor attach                list what could be brought back
   unmoor attach usb:1-4.1      the port that `eject --power-off` printed")]
 pub struct Attach {
-    /// Ports: usb:1-4.1, scsi:2:0:0:0, pci:0000:01:00
+    /// Ports: usb:1-4.1, scsi:2:0:0:0, pci:0000:01:00 (Windows: usb:Port_#0008.Hub_#0001, or a device id)
     #[arg(value_name = "PORT")]
     pub targets: Vec<OsString>,
     /// Give up after this long [default: 30s]

@@ -6,16 +6,18 @@ use crate::journal::Effect;
 use crate::session::{OpResult, SimSession};
 use crate::state::MachineState;
 use unmoor::{
-    Action, Attempt, Bus, Deadline, DriveId, DriveKind, Error, ErrorKind, Medium, Presence, Result,
-    StepOutcome,
+    Action, Attempt, Bus, Deadline, Drive, DriveId, DriveKind, Error, ErrorKind, Medium, Presence,
+    Result, StepOutcome,
 };
 
-/// Returns the names of the methods, in the order they are tried.
-pub(crate) fn methods(kind: DriveKind, action: Action) -> Vec<String> {
-    let names: &[&str] = match (action, kind) {
-        (Action::Eject, DriveKind::Card) => &[],
+/// Returns the names of the methods, in the order they are tried. Windows asks every drive to stop that
+/// is named; Linux only one that can be unplugged.
+pub(crate) fn methods(semantics: Semantics, drive: &Drive, action: Action) -> Vec<String> {
+    let names: &[&str] = match (action, drive.kind) {
+        (Action::Eject, DriveKind::Card | DriveKind::Floppy) => &[],
         (Action::Eject, DriveKind::Optical) => &["allow removal", "open the tray"],
         (Action::Eject, _) => &["allow removal", "eject"],
+        (Action::Stop, _) if semantics == Semantics::Linux && !drive.hotplug => &[],
         (Action::Stop, _) => &["stop"],
         (Action::Detach, _) => &["detach"],
         (Action::PowerOff, _) => &["stop", "remove the device"],
@@ -33,8 +35,9 @@ impl SimSession<'_> {
         action: Action,
         lie: bool,
     ) -> OpResult<StepOutcome> {
+        let semantics = state.semantics;
         let device = state.attached_device(self.id)?;
-        let names = methods(device.spec.kind, action);
+        let names = methods(semantics, &device.spec, action);
         let accepted = || StepOutcome {
             attempts: names.iter().map(Attempt::accepted).collect(),
             ..StepOutcome::default()

@@ -77,6 +77,7 @@ pub struct Simulated {
     /// Notified when a thread that sleeps by this machine's clock may continue.
     woke: Condvar,
     real_time: bool,
+    lock_retry: Duration,
 }
 
 /// The operating system whose semantics a machine has.
@@ -104,6 +105,7 @@ impl Simulated {
             state: Mutex::new(MachineState::new(semantics)),
             woke: Condvar::new(),
             real_time: false,
+            lock_retry: Duration::ZERO,
         }
     }
 
@@ -111,6 +113,13 @@ impl Simulated {
     #[must_use]
     pub fn with_real_clock(mut self) -> Self {
         self.real_time = true;
+        self
+    }
+
+    /// Retries a refused lock for at least this time, as the native Windows platform does.
+    #[must_use]
+    pub fn with_lock_retry(mut self, time: Duration) -> Self {
+        self.lock_retry = time;
         self
     }
 
@@ -226,6 +235,14 @@ impl Platform for Simulated {
         self.with(|state| state.semantics) == Semantics::Linux
     }
 
+    fn min_lock_retry(&self) -> Duration {
+        self.lock_retry
+    }
+
+    fn removal_locks_volumes(&self) -> bool {
+        self.with(|state| state.semantics) == Semantics::Windows
+    }
+
     fn can_terminate(&self) -> bool {
         true
     }
@@ -248,7 +265,7 @@ impl Platform for Simulated {
     }
 
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String> {
-        hardware::methods(drive.kind, action)
+        hardware::methods(self.with(|state| state.semantics), drive, action)
     }
 }
 

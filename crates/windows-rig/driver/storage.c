@@ -302,11 +302,12 @@ static NTSTATUS exclusive(const struct rig_disk *disk, char *buffer, unsigned in
     if (in < 8) return STATUS_INFO_LENGTH_MISMATCH;
     memcpy(&kind, buffer, 4);
     if (kind != 0) return disk->exclusive[0] ? STATUS_ACCESS_DENIED : STATUS_INVALID_DEVICE_REQUEST;
-    if (out < 68) return STATUS_BUFFER_TOO_SMALL;
-    memset(buffer, 0, 68);
+    /* BOOLEAN LockState; UCHAR CallerName[64]. */
+    if (out < 65) return STATUS_BUFFER_TOO_SMALL;
+    memset(buffer, 0, 65);
     buffer[0] = disk->exclusive[0] != 0;
-    put(buffer, 4, disk->exclusive, strlen(disk->exclusive));
-    *written = 68;
+    put(buffer, 1, disk->exclusive, strlen(disk->exclusive));
+    *written = 65;
     return STATUS_SUCCESS;
 }
 

@@ -113,6 +113,11 @@ impl Outcome {
                 break;
             }
         }
+        for text in &test.never_later {
+            if let Some(line) = lines.clone().find(|line| line.contains(text)) {
+                faults.push(format!("request `{line}` afterwards"));
+            }
+        }
         for text in &test.never {
             if let Some(line) = self.journal.lines().find(|line| line.contains(text)) {
                 faults.push(format!("request `{line}`"));

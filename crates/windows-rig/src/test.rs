@@ -25,6 +25,8 @@ pub struct Test {
     pub journal: Vec<&'static str>,
     /// Texts that no line of the journal may contain.
     pub never: Vec<&'static str>,
+    /// Texts that no line after those of `journal` may contain.
+    pub never_later: Vec<&'static str>,
     /// Beginnings of lines, and how many of them there may be.
     pub at_most: Vec<(&'static str, usize)>,
     /// Standard output must be ASCII.
@@ -46,6 +48,7 @@ impl Test {
             json: Vec::new(),
             journal: Vec::new(),
             never: Vec::new(),
+            never_later: Vec::new(),
             at_most: Vec::new(),
             ascii: false,
         }
@@ -113,6 +116,11 @@ impl Test {
 
     pub fn journal(mut self, line: &'static str) -> Test {
         self.journal.push(line);
+        self
+    }
+
+    pub fn never_later(mut self, text: &'static str) -> Test {
+        self.never_later.push(text);
         self
     }
 

@@ -1,12 +1,18 @@
 //! Prints the JSON document.
 
 use crate::console::{Style, print_err};
+use crate::json;
 use crate::outcome::Outcome;
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write};
 
 /// Prints the document. Fails if it cannot be written, so that scripts never take silence for success.
 pub fn print_document(document: &str, code: u8) -> u8 {
     let mut out = std::io::stdout().lock();
+    let document = match cfg!(windows) && !out.is_terminal() {
+        true => Cow::Owned(json::ascii(document)),
+        false => Cow::Borrowed(document),
+    };
     match writeln!(out, "{document}").and_then(|()| out.flush()) {
         Ok(()) => code,
         Err(error) => {

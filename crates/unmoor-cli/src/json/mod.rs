@@ -177,6 +177,23 @@ pub fn of_ports(exit_code: u8, ports: &[Port], error: Option<&Error>) -> String 
     })
 }
 
+/// Returns the document in ASCII: other characters become `\uXXXX`. PowerShell 5.1 and `for /f` decode
+/// what comes from a pipe with the OEM code page, not as UTF-8.
+pub fn ascii(document: &str) -> String {
+    let mut text = String::with_capacity(document.len());
+    for character in document.chars() {
+        match character.is_ascii() {
+            true => text.push(character),
+            false => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    text.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    text
+}
+
 fn print(document: &Document<'_>) -> String {
     serde_json::to_string_pretty(document).expect("strings, numbers and lists are always JSON")
 }
@@ -251,4 +268,18 @@ pub fn bus_of(drive: &Drive) -> &'static str {
 /// The contract's word for a bus.
 pub fn bus(bus: Bus) -> &'static str {
     names::bus(bus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_in_ascii_means_the_same() {
+        let label = "\u{dc}ber \u{1f4be} \"x\"";
+        let document = serde_json::to_string(&label).unwrap();
+        let ascii = ascii(&document);
+        assert!(ascii.is_ascii() && ascii.contains(r"\u00dcber \ud83d\udcbe"), "{ascii}");
+        assert_eq!(serde_json::from_str::<String>(&ascii).unwrap(), label);
+    }
 }

@@ -24,6 +24,7 @@ use crate::model::target::Target;
 use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use std::path::Path;
+use std::time::Duration;
 
 /// One operating system, or a simulated one. Several drives of it may be worked on at the same time, in
 /// a thread for each.
@@ -77,6 +78,24 @@ pub trait Platform: Clock + Send + Sync {
 
     /// Does [`Session::try_lock`] keep nobody out: then it may be asked by who only looks.
     fn lock_is_probe(&self) -> bool {
+        false
+    }
+
+    /// Shortest time for which a refused lock is retried, if it is more than
+    /// [`Options::MIN_RETRY`](crate::Options::MIN_RETRY).
+    fn min_lock_retry(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Time for the first attempt to lock, if it is more than
+    /// [`Options::FIRST_LOCK_TIMEOUT`](crate::Options::FIRST_LOCK_TIMEOUT).
+    fn first_lock_timeout(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Returns true if removing a device locks, flushes and dismounts its volumes by itself, so that a
+    /// user who may not lock them may still remove the device.
+    fn removal_locks_volumes(&self) -> bool {
         false
     }
 
@@ -167,6 +186,10 @@ pub trait Session: Send {
     /// # Errors
     /// `Gone` when it left, `Replaced` when another device has its name.
     fn refresh(&mut self) -> Result<Drive>;
+
+    /// Tells the session before the first step whether volumes are to be taken offline
+    /// ([`Session::offline`]): Windows opens them with more rights then.
+    fn set_offline(&mut self, _offline: bool) {}
 
     /// Cheap: is this still the device that was opened, and may this user work on it. A session of a
     /// drive that the user may not open is good for [`Session::blockers`] only.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Interval between checks of the heartbeats.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Largest number of threads that one run starts, those left behind included.
+/// Largest number of threads that one run starts, those left behind included, unless the work says more.
 const MAX_THREADS: usize = 16;
 
 /// Value of [`Heartbeat::item`] between two items.
@@ -26,6 +26,11 @@ pub(crate) trait Work: Send + Sync + 'static {
 
     /// Returns how many threads the items that nobody has taken are worth; 0 when there are none.
     fn wanted_threads(&self) -> usize;
+
+    /// Returns the largest number of threads to start, those left behind included.
+    fn max_threads(&self) -> usize {
+        MAX_THREADS
+    }
 }
 
 /// Progress of one worker thread.
@@ -33,6 +38,7 @@ pub(crate) trait Work: Send + Sync + 'static {
 pub(crate) struct Heartbeat {
     item: AtomicUsize,
     beats: AtomicU64,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     monitor: Arc<Monitor>,
 }
 
@@ -115,7 +121,7 @@ pub(crate) fn run_pool<W: Work>(
         let stuck: Vec<usize> =
             running.into_iter().filter_map(|w| w.stuck_at(stuck_after)).collect();
         let wanted = work.wanted_threads();
-        if wanted == 0 || workers.len() >= MAX_THREADS {
+        if wanted == 0 || workers.len() >= work.max_threads() {
             if stuck.len() == running_count {
                 return stuck;
             }
@@ -200,6 +206,16 @@ struct Questions<T, F, R> {
     ask: F,
     next: AtomicUsize,
     answers: Sender<(usize, R)>,
+    limits: ThreadLimits,
+}
+
+/// Number of threads that ask questions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ThreadLimits {
+    /// At the same time.
+    pub at_once: usize,
+    /// In total, those left behind included.
+    pub total: usize,
 }
 
 impl<T, F, R> Work for Questions<T, F, R>
@@ -221,7 +237,12 @@ where
     }
 
     fn wanted_threads(&self) -> usize {
-        usize::from(self.next.load(Ordering::Acquire) < self.questions.len())
+        let taken = self.next.load(Ordering::Acquire).min(self.questions.len());
+        (self.questions.len() - taken).min(self.limits.at_once)
+    }
+
+    fn max_threads(&self) -> usize {
+        self.limits.total
     }
 }
 
@@ -239,9 +260,25 @@ where
     T: Send + Sync + 'static,
     R: Send + 'static,
 {
+    let limits = ThreadLimits { at_once: 1, total: MAX_THREADS };
+    run_limited(questions, stuck_after, limits, go_on, ask)
+}
+
+/// Asks every question as [`run_all`] does, on this many threads.
+pub(crate) fn run_limited<T, R>(
+    questions: Vec<T>,
+    stuck_after: Duration,
+    limits: ThreadLimits,
+    go_on: impl FnMut() -> bool,
+    ask: impl Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
+) -> PoolResult<R>
+where
+    T: Send + Sync + 'static,
+    R: Send + 'static,
+{
     let total = questions.len();
     let (answers, receiver) = mpsc::channel();
-    let work = Arc::new(Questions { questions, ask, next: AtomicUsize::new(0), answers });
+    let work = Arc::new(Questions { questions, ask, next: AtomicUsize::new(0), answers, limits });
     run_pool(&work, stuck_after, go_on);
     // A thread that still runs finds nothing more to take.
     let taken = work.next.swap(total, Ordering::AcqRel).min(total);
@@ -325,6 +362,26 @@ mod tests {
         );
         assert!(result.answers.is_empty());
         assert_eq!(result.stuck.len() + result.unasked, 10);
+    }
+
+    #[test]
+    fn a_hundred_stuck_questions_keep_nobody_from_the_others() {
+        let (_keep, message) = never();
+        let message = Arc::new(message);
+        let limits = ThreadLimits { at_once: 8, total: 150 };
+        let result = run_limited(
+            (0..200).collect::<Vec<i32>>(),
+            Duration::from_millis(100),
+            limits,
+            || true,
+            move |n, _| {
+                if n % 2 == 0 {
+                    let _ = message.lock().map(|message| message.recv());
+                }
+                *n
+            },
+        );
+        assert_eq!((result.stuck.len(), result.answers.len(), result.unasked), (100, 100, 0));
     }
 
     #[test]

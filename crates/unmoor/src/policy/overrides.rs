@@ -6,7 +6,12 @@ use crate::options::Options;
 
 /// Returns true if [`Options::force`] lets a release continue after this error.
 pub(crate) fn may_force(error: &Error, options: &Options) -> bool {
-    options.force && error.kind() == ErrorKind::Busy
+    // A volume that refuses the lock may still grant a dismount without one.
+    let refused = matches!(
+        error.kind(),
+        ErrorKind::Busy | ErrorKind::NotPermitted | ErrorKind::NotSupported | ErrorKind::Failed
+    );
+    options.force && refused
 }
 
 /// Returns true if only processes may block a drive on which processes are terminated.

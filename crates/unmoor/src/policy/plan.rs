@@ -84,7 +84,7 @@ pub(crate) fn plan_ignoring_busy(
 ) -> Result<Plan> {
     check_system(drive)?;
     check_medium(drive, options.goal)?;
-    let action = action(drive, options)?;
+    let action = action(drive, options, &methods)?;
     let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];
     let eject = match action {
         Action::Nothing => {
@@ -104,7 +104,16 @@ pub(crate) fn plan_ignoring_busy(
     Ok(Plan { action, steps })
 }
 
-fn action(drive: &Drive, options: &Options) -> Result<Action> {
+/// Returns what is done once everything is dismounted.
+///
+/// `methods` may be empty for an action that this system has no command for with this drive. Windows has
+/// one for every drive that is named: there the hardware answers, not its type.
+pub(crate) fn action(
+    drive: &Drive,
+    options: &Options,
+    methods: impl Fn(Action) -> Vec<String>,
+) -> Result<Action> {
+    let has_command = |action| !methods(action).is_empty();
     match options.goal {
         Goal::Dismount => Ok(Action::Nothing),
         Goal::PowerOff if can_be_powered_off(drive) => Ok(Action::PowerOff),
@@ -116,11 +125,16 @@ fn action(drive: &Drive, options: &Options) -> Result<Action> {
         .with_help("leave --power-off out to eject the medium only")),
         Goal::Eject => match drive.kind {
             DriveKind::Loop | DriveKind::Network => Ok(Action::Detach),
+            DriveKind::Card | DriveKind::Floppy
+                if drive.removable && has_command(Action::Eject) =>
+            {
+                Ok(Action::Eject)
+            }
             DriveKind::Card if drive.removable => Ok(Action::Nothing),
             DriveKind::Floppy => Ok(Action::Nothing),
             DriveKind::Optical | DriveKind::Tape => Ok(Action::Eject),
             _ if drive.removable => Ok(Action::Eject),
-            _ if drive.hotplug => Ok(Action::Stop),
+            _ if drive.hotplug || has_command(Action::Stop) => Ok(Action::Stop),
             _ => Err(Error::new(
                 ErrorKind::NotSupported,
                 &drive.name,

@@ -25,9 +25,13 @@ impl OpenDrive<'_> {
     ///
     /// With `force`, open files do not keep a volume mounted, but mounts of other drives do.
     pub(crate) fn dismount(&mut self, force: bool) -> Result<StepOutcome> {
+        let left_to_removal = self.locks_left_to_removal && !force;
         let OpenDrive { operation, session, drive, .. } = self;
         let options = operation.options.clone();
         let outcome = operation.step(Step::Dismount, |deadline| {
+            if left_to_removal {
+                return Ok(StepOutcome::skipped("the removal of the device dismounts it"));
+            }
             if force {
                 session.check_foreign_mounts()?;
             }

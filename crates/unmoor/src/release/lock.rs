@@ -4,7 +4,7 @@ use crate::model::blocker::{Blocker, BlockerKind, BlockerScan};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::event::Event;
 use crate::model::report::StepOutcome;
-use crate::model::step::Step;
+use crate::model::step::{Action, Step};
 use crate::options::{Goal, Options};
 use crate::policy::overrides::may_force;
 use crate::policy::preconditions::{check_release, without_planned};
@@ -49,8 +49,10 @@ impl OpenDrive<'_> {
     fn lock_in_time(&mut self) -> Result<StepOutcome> {
         let platform = self.operation.platform;
         let (start, wait) = (platform.now(), self.operation.options.wait);
-        let give_up = self.by(start + wait.max(Options::MIN_RETRY));
-        let attempts_end = self.by(start + wait.max(Options::FIRST_LOCK_TIMEOUT));
+        let retry = Options::MIN_RETRY.max(platform.min_lock_retry());
+        let first = Options::FIRST_LOCK_TIMEOUT.max(platform.first_lock_timeout());
+        let give_up = self.by(start + wait.max(retry));
+        let attempts_end = self.by(start + wait.max(first));
         let mut pause = Duration::from_millis(20);
         let mut busy: Option<Error> = None;
         let mut next_scan = start + Options::MIN_RETRY;
@@ -96,8 +98,11 @@ impl OpenDrive<'_> {
 
     /// Tries once to lock every volume, the topmost first.
     fn try_lock(&mut self, end: Duration) -> Result<StepOutcome> {
-        let OpenDrive { operation, session, drive, .. } = self;
+        let OpenDrive { operation, session, drive, locks_left_to_removal, .. } = self;
         check_release(drive, &operation.options)?;
+        *locks_left_to_removal = false;
+        let removed = operation.platform.removal_locks_volumes()
+            && matches!(operation.report.action, Some(Action::Stop | Action::PowerOff));
         // A user who only dismounts may be about to write to the drive itself.
         let stays = operation.options.goal == Goal::Dismount;
         let locked: Result<StepOutcome> = operation.with_deadline(end, |deadline| {
@@ -107,7 +112,14 @@ impl OpenDrive<'_> {
             };
             for volume in drive.volumes.iter().rev() {
                 session.check()?;
-                outcome.merge(session.try_lock(volume, deadline)?);
+                match session.try_lock(volume, deadline) {
+                    Err(error) if removed && error.kind() == ErrorKind::NotPermitted => {
+                        *locks_left_to_removal = true;
+                        let why = "this user may not lock it: the removal of the device does";
+                        return Ok(StepOutcome::skipped(why));
+                    }
+                    locked => outcome.merge(locked?),
+                }
             }
             session.check()?;
             outcome.merge(session.check_raw_users(stays, deadline)?);

@@ -31,6 +31,8 @@ pub(crate) struct OpenDrive<'p> {
     pub(crate) had_to_wait: bool,
     /// True if the drive is dismounted without a lock.
     pub(crate) forced: bool,
+    /// True if this user may not lock the volumes, and the removal of the device locks and dismounts them.
+    pub(crate) locks_left_to_removal: bool,
     /// Failed flush that keeps the medium in.
     unwritten: Option<Error>,
     /// What stays writable after a forced dismount.
@@ -79,6 +81,7 @@ impl<'p> OpenDrive<'p> {
             siblings: Vec::new(),
             had_to_wait: false,
             forced: false,
+            locks_left_to_removal: false,
             unwritten: None,
             still_writable: Vec::new(),
             ejected: None,

@@ -116,8 +116,12 @@ impl<'p> DriveOperation<'p> {
     /// Opens a session of the drive.
     pub(crate) fn open_session(&mut self, drive: &Drive) -> Result<Box<dyn Session + 'p>> {
         let platform = self.platform;
-        self.with_deadline(self.end_of_step(), |deadline| platform.open(drive, deadline))
-            .map_err(|e| e.with_subject(&drive.name).with_step(Step::Resolve))
+        let session =
+            self.with_deadline(self.end_of_step(), |deadline| platform.open(drive, deadline));
+        let mut session =
+            session.map_err(|e| e.with_subject(&drive.name).with_step(Step::Resolve))?;
+        session.set_offline(self.options.offline);
+        Ok(session)
     }
 
     /// Moment at which [`Options::timeout`] expires.

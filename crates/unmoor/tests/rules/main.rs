@@ -23,4 +23,5 @@ mod scenario;
 mod stages;
 mod tray;
 mod undo_order;
+mod windows_policy;
 mod writers;

@@ -1,21 +1,26 @@
 //! What is planned for which drive.
 
 use crate::run::target;
+use unmoor::platform::Platform;
 use unmoor::{
     Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, dry_run, plan,
     resolve,
 };
 use unmoor_simulated::{DriveSetup, Semantics, Simulated, VolumeSetup};
 
+fn linux() -> Simulated {
+    Simulated::new(Semantics::Linux)
+}
+
 fn drive(setup: &DriveSetup) -> Drive {
-    let machine = Simulated::new(Semantics::Linux);
+    let machine = linux();
     machine.plug(setup);
     resolve(&machine, &target()).unwrap()
 }
 
 fn planned(drive: &Drive, goal: Goal) -> Result<Plan, ErrorKind> {
     let options = Options { goal, ..Options::default() };
-    plan(drive, &options, |action| vec![action.name().into()]).map_err(|e| e.kind())
+    plan(drive, &options, |action| Platform::methods(&linux(), drive, action)).map_err(|e| e.kind())
 }
 
 fn action(setup: &DriveSetup, goal: Goal) -> Result<Action, ErrorKind> {
@@ -84,7 +89,7 @@ fn a_plan_has_its_steps_in_order_and_names_the_methods() {
     let expected =
         [Step::Flush, Step::Lock, Step::Dismount, Step::PowerOff, Step::Verify, Step::Unlock];
     assert_eq!(steps, expected);
-    assert_eq!(made.steps[3].what, ["power-off"]);
+    assert_eq!(made.steps[3].what, ["stop", "remove the device"]);
 }
 
 #[test]

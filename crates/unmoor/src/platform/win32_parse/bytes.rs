@@ -1,6 +1,6 @@
 //! Numbers and texts at offsets in an answer of unknown length.
 
-/// An answer, as long as the driver said it is.
+/// Output of a driver, of the length it returned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bytes<'a>(pub &'a [u8]);
 
@@ -25,22 +25,22 @@ impl<'a> Bytes<'a> {
         self.array(at).map(u64::from_le_bytes)
     }
 
-    /// A number or address of pointer size: 4 or 8 bytes.
+    /// Returns a number or address of pointer size: 4 or 8 bytes.
     pub(crate) fn pointer(self, at: usize, size: usize) -> Option<u64> {
         if size == 4 { self.u32(at).map(u64::from) } else { self.u64(at) }
     }
 
-    /// All of it as units of UTF-16; an odd byte at the end is none.
+    /// Returns the bytes as units of UTF-16, without an odd one at the end.
     pub(crate) fn units(self) -> impl Iterator<Item = u16> + 'a {
         self.0.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair))
     }
 
-    /// A number of bytes that Windows keeps signed: negative ones are lies.
+    /// Returns a size, which Windows keeps signed; `None` for a negative one.
     pub(crate) fn size(self, at: usize) -> Option<u64> {
         self.u64(at).filter(|&n| i64::try_from(n).is_ok())
     }
 
-    /// A NUL-terminated text of bytes, trimmed; an empty one is none.
+    /// Returns a NUL-terminated text, trimmed; `None` for an empty one.
     pub(crate) fn text(self, at: usize) -> Option<String> {
         let rest = self.0.get(at..)?;
         let end = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
@@ -49,7 +49,7 @@ impl<'a> Bytes<'a> {
         (!text.is_empty()).then(|| text.to_string())
     }
 
-    /// `count` records of `size` bytes from `at` on, as many as are really there.
+    /// Returns up to `count` records of `size` bytes from `at` on.
     pub(crate) fn records(
         self,
         at: usize,

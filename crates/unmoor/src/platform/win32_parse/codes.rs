@@ -1,11 +1,11 @@
-//! Win32 error codes: what kind of error each one is, in one table.
+//! Win32 error codes, with the kind of error of each.
 //!
 //! Source: "System Error Codes" of the Win32 documentation, and for the storage controls the remarks
 //! of each control's page (`FSCTL_LOCK_VOLUME`, `IOCTL_STORAGE_EJECT_MEDIA`, …).
 
 use crate::model::error::{Error, ErrorKind};
 
-/// A Win32 error code, as `GetLastError` gives it.
+/// Win32 error code, as `GetLastError` returns it.
 pub(crate) type Code = u32;
 
 struct Row {
@@ -22,8 +22,8 @@ const fn row(code: Code, name: &'static str, kind: ErrorKind, means: &'static st
 /// Code of a BitLocker volume that was not unlocked (`winerror.h`).
 const FVE_E_LOCKED_VOLUME: Code = 0x8031_0000;
 
-/// What a code means when nothing more is known of where it came from. `FSCTL_LOCK_VOLUME` answers
-/// ERROR_ACCESS_DENIED for "in use": that exception stands where that call is made.
+/// Meaning of each code. `FSCTL_LOCK_VOLUME` returns ERROR_ACCESS_DENIED for "in use", which
+/// [`refusal`](crate::platform::win32_parse::refusal) handles.
 const TABLE: &[Row] = {
     use ErrorKind::*;
     &[
@@ -88,7 +88,7 @@ fn find(code: Code) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.code == code)
 }
 
-/// The code's own name, with its number: what a person can look up.
+/// Returns the name and number of the code.
 pub(crate) fn name(code: Code) -> String {
     match find(code) {
         Some(row) => format!("{} ({code})", row.name),
@@ -96,7 +96,7 @@ pub(crate) fn name(code: Code) -> String {
     }
 }
 
-/// The error that a code stands for, about `subject`.
+/// Returns the error of a code, about `subject`.
 pub(crate) fn error(code: Code, subject: &str, doing: &str) -> Error {
     let row = find(code);
     let kind = row.map_or(ErrorKind::Failed, |row| row.kind);
@@ -114,7 +114,7 @@ pub(crate) fn error(code: Code, subject: &str, doing: &str) -> Error {
     }
 }
 
-/// As [`error`], of `FSCTL_LOCK_VOLUME` and `FSCTL_DISMOUNT_VOLUME`: the FAT driver answers
+/// Returns the error of a code, of `FSCTL_LOCK_VOLUME` and `FSCTL_DISMOUNT_VOLUME`: the FAT driver answers
 /// ERROR_INVALID_PARAMETER (its STATUS_INVALID_PARAMETER) to whoever opened the volume without the right
 /// to manage it (`FatLockVolume` and `FatDismountVolume` in Microsoft's published fastfat sample).
 pub(crate) fn volume_error(code: Code, subject: &str, doing: &str) -> Error {
@@ -128,8 +128,21 @@ pub(crate) fn volume_error(code: Code, subject: &str, doing: &str) -> Error {
         .with_help("run it as administrator")
 }
 
-/// Does this code say "this driver does not know this request", rather than that it failed. Drivers
-/// differ in how they put it; Wine 8.0 says ERROR_INVALID_PARAMETER for requests to a USB stick.
+/// Returns the code that says more than the one Windows made of this NTSTATUS. ERROR_NOT_READY stands for
+/// a drive without a medium and for one that still spins up; ERROR_ACCESS_DENIED also for a device that
+/// is leaving.
+pub(crate) fn refined(code: Code, status: u32) -> Code {
+    const STATUS_NO_MEDIA_IN_DEVICE: u32 = 0xc000_0013;
+    const STATUS_DELETE_PENDING: u32 = 0xc000_0056;
+    match (code, status) {
+        (21, STATUS_NO_MEDIA_IN_DEVICE) => 1112,
+        (5, STATUS_DELETE_PENDING) => 303,
+        _ => code,
+    }
+}
+
+/// Returns true if the code means that the driver does not know the request. Drivers use several; Wine 8.0
+/// returns ERROR_INVALID_PARAMETER for requests to a USB stick.
 pub(crate) fn says_unsupported(code: Code) -> bool {
     matches!(code, 1 | 22 | 50 | 87)
 }
@@ -215,6 +228,14 @@ mod tests {
         assert!(error.to_string().contains("ERROR_INVALID_PARAMETER (87)"), "{error}");
         assert!(error.help().unwrap().contains("administrator"));
         assert_eq!(volume_error(1167, "E:", "FSCTL_LOCK_VOLUME").kind(), Gone);
+    }
+
+    #[test]
+    fn the_status_tells_an_empty_drive_from_a_slow_one_and_a_leaving_device_from_a_refusal() {
+        assert_eq!(refined(21, 0xc000_0013), 1112);
+        assert_eq!(refined(21, 0xc000_00a3), 21);
+        assert_eq!(refined(5, 0xc000_0056), 303);
+        assert_eq!((refined(5, 0xc000_0022), refined(1, 0xc000_0013)), (5, 1));
     }
 
     #[test]

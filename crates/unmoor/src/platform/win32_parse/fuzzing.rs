@@ -68,6 +68,10 @@ pub fn windows_names(bytes: &[u8]) {
             assert!(!device.contains('\\'));
             assert_eq!(parse_name(&format!(r"\\.\{device}")), Name::Device(device));
         }
+        Name::Partition { disk, partition } => {
+            let name = format!(r"\Device\Harddisk{disk}\Partition{partition}");
+            assert_eq!(parse_name(&name), Name::Partition { disk, partition });
+        }
         Name::Kernel(kernel) => {
             assert!(kernel.starts_with(r"\Device\"));
             assert_eq!(parse_name(&kernel), Name::Kernel(kernel.clone()));

@@ -1,4 +1,4 @@
-//! The system's table of handles: every handle of every process.
+//! Reader of the system's table of handles.
 //!
 //! `NtQuerySystemInformation(SystemExtendedHandleInformation)` answers with `SYSTEM_HANDLE_INFORMATION_EX`:
 //! a count, a reserved word, then records, all of pointer size. The class is in no Windows header; the
@@ -6,20 +6,20 @@
 
 use crate::platform::win32_parse::bytes::Bytes;
 
-/// A handle of some process.
+/// Handle of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Handle {
-    /// Whose it is.
+    /// Process that has the handle.
     pub pid: u32,
-    /// Its value in that process.
+    /// Value of the handle in that process.
     pub value: u64,
-    /// What it was opened for: an `ACCESS_MASK`.
+    /// Access rights: an `ACCESS_MASK`.
     pub access: u32,
-    /// The type of its object, a number that differs from one Windows to the next.
+    /// Type of the object, a number that differs between versions of Windows.
     pub kind: u16,
 }
 
-/// Reads the table. More records promised than sent are not made up. `pointer` is 4 or 8.
+/// Reads the table, as far as there are records. `pointer` is 4 or 8.
 pub(crate) fn handle_table(answer: &[u8], pointer: usize) -> Vec<Handle> {
     let bytes = Bytes(answer);
     let Some(count) = bytes.pointer(0, pointer) else { return Vec::new() };
@@ -37,14 +37,14 @@ pub(crate) fn handle_table(answer: &[u8], pointer: usize) -> Vec<Handle> {
     bytes.records(2 * pointer, size, count).filter_map(read).collect()
 }
 
-/// The handles of files among them: those of the same type as one that is known to be a file's. `None`
-/// when that one is not in the table, which then is not to be believed.
+/// Returns the handles of the same type as one that is known to be a file's; `None` if the table lacks
+/// that one.
 pub(crate) fn files_like(table: &[Handle], pid: u32, value: u64) -> Option<Vec<Handle>> {
     let known = table.iter().find(|handle| handle.pid == pid && handle.value == value)?;
     Some(table.iter().filter(|handle| handle.kind == known.kind).copied().collect())
 }
 
-/// The handle itself, as the system knows it. Its two low bits are the application's to mark it with
+/// Returns the handle without its tag bits. Its two low bits are the application's to mark it with
 /// (`OBJ_HANDLE_TAGBITS` of `ntdef.h`): `ntdll` sets bit 0 in the handle of a current directory on a
 /// removable medium, and bit 1 in one that is about to be replaced.
 pub(crate) fn untagged(handle: u64) -> Option<u64> {
@@ -61,15 +61,26 @@ const FILE_APPEND_DATA: u32 = 0x04;
 /// `FILE_EXECUTE`, for a directory `FILE_TRAVERSE`.
 const FILE_EXECUTE: u32 = 0x20;
 
-/// Can something be written through a handle with these rights.
+/// Returns true if a handle with these rights can write.
 pub(crate) fn may_write(access: u32) -> bool {
     access & (FILE_WRITE_DATA | FILE_APPEND_DATA) != 0
 }
 
-/// Can anything be read, run or written through it. A volume opened for less asks its driver only, and
-/// keeps no file system.
+/// Returns true if a handle with these rights can read, run or write. A volume opened for less blocks no
+/// file system.
 pub(crate) fn may_touch(access: u32) -> bool {
     may_write(access) || access & (FILE_READ_DATA | FILE_EXECUTE) != 0
+}
+
+/// Returns true if a handle with these rights that does not answer is taken for a pipe.
+///
+/// A question to a file that was opened for synchronous I/O waits for the request that the file is in.
+/// Pipes, consoles and serial ports are in a read for as long as nothing comes; a file on a disk is not.
+/// Pipe ends have these rights: `CreatePipe` gives FILE_GENERIC_READ with FILE_WRITE_ATTRIBUTES and
+/// FILE_GENERIC_WRITE with FILE_READ_ATTRIBUTES, consoles and duplex pipes have both. A directory that a
+/// program watches (FILE_LIST_DIRECTORY, SYNCHRONIZE) has others.
+pub(crate) fn is_pipe_like(access: u32) -> bool {
+    matches!(access, 0x12_0189 | 0x12_0196 | 0x12_019b | 0x12_019f | 0x10_0000 | 0x1a_019f)
 }
 
 #[cfg(test)]
@@ -141,6 +152,12 @@ mod tests {
     fn rights_tell_writing_from_reading_and_from_asking() {
         assert!(may_write(0x2) && may_write(0x4) && !may_write(0x12_0089));
         assert!(may_touch(0x1) && may_touch(0x20) && !may_touch(0x10_0080));
+    }
+
+    #[test]
+    fn a_stuck_pipe_is_told_from_a_watched_directory_and_a_file_that_is_read() {
+        assert!([0x12_0189, 0x12_0196, 0x12_019f, 0x10_0000].into_iter().all(is_pipe_like));
+        assert!(![0x10_0001, 0x12_0089, 0x12_0116].into_iter().any(is_pipe_like));
     }
 
     proptest! {

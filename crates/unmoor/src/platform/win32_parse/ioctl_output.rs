@@ -9,7 +9,7 @@ pub(crate) struct DeviceNumber {
     /// `FILE_DEVICE_DISK`, `FILE_DEVICE_CD_ROM`, …
     pub kind: u32,
     pub number: u32,
-    /// `None` for a whole device, which the driver calls partition 0 or -1.
+    /// Partition; `None` for a whole device, which drivers number 0 or -1.
     pub partition: Option<u32>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn disk_extents(answer: &[u8]) -> Option<Vec<u32>> {
     Some(disks)
 }
 
-/// What a device says of itself: `STORAGE_DEVICE_DESCRIPTOR`.
+/// Properties of a device: `STORAGE_DEVICE_DESCRIPTOR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Descriptor {
     pub removable_media: bool,
@@ -128,15 +128,6 @@ pub(crate) fn disk_offline(answer: &[u8]) -> bool {
     Bytes(answer).u32(8).is_some_and(|attributes| attributes & 1 != 0)
 }
 
-/// Returns true if `TOKEN_PRIVILEGES` lists this privilege: a count, then records of a LUID (two
-/// numbers) and attributes.
-pub(crate) fn has_privilege(answer: &[u8], luid: (u32, u32)) -> bool {
-    let b = Bytes(answer);
-    let count = b.u32(0).unwrap_or(0) as usize;
-    b.records(4, 12, count)
-        .any(|record| (record.u32(0), record.u32(4)) == (Some(luid.0), Some(luid.1)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,14 +199,6 @@ mod tests {
         assert_eq!(disk_size(&geometry), None);
         let info = hotplug(&[8, 0, 0, 0, 1, 0, 1, 0]).unwrap();
         assert!(info.media_removable && info.device_hotplug);
-    }
-
-    #[test]
-    fn a_privilege_is_found_by_its_whole_number() {
-        let answer = words(&[2, 20, 0, 0, 28, 0, 2]);
-        assert!(has_privilege(&answer, (28, 0)) && has_privilege(&answer, (20, 0)));
-        assert!(!has_privilege(&answer, (28, 1)) && !has_privilege(&answer, (2, 0)));
-        assert!(!has_privilege(&[], (0, 0)));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What Windows answers, read: the bytes of `DeviceIoControl`, lists of names, error codes, and the
-//! names a user may type.
+//! Readers of what Windows returns: output of `DeviceIoControl`, lists of names, error codes. Also the names
+//! a user may type, and decisions that need no call.
 //!
 //! Nothing here calls Windows, so that it is compiled and tested on every system. The layouts are those
 //! of `winioctl.h` and `ntddstor.h` as the Win32 documentation gives them, for 32 and 64 bits alike. A
@@ -26,25 +26,27 @@ pub(crate) mod strings;
 pub(crate) mod veto;
 pub(crate) mod volume_paths;
 
-pub(crate) use crate::platform::stuck_pool::{Heartbeat, PoolResult, run_all, run_one};
+pub(crate) use crate::platform::stuck_pool::{
+    Heartbeat, PoolResult, ThreadLimits, run_all, run_limited, run_one,
+};
 pub(crate) use crate::platform::win32_parse::codes::{
-    Code, error, name as code_name, says_unsupported, volume_error,
+    Code, error, name as code_name, refined, says_unsupported, volume_error,
 };
 pub(crate) use crate::platform::win32_parse::command_line::words;
 pub(crate) use crate::platform::win32_parse::device_tree::{NodeInfo, is_usb, removal_node};
 pub(crate) use crate::platform::win32_parse::handle_table::{
-    Handle, files_like, handle_table, may_touch, may_write, untagged,
+    Handle, files_like, handle_table, is_pipe_like, may_touch, may_write, untagged,
 };
 pub(crate) use crate::platform::win32_parse::ioctl_output::*;
 pub(crate) use crate::platform::win32_parse::names::{
-    Name, is_floppy, kernel_base, parse as parse_name,
+    Name, is_floppy, is_model, kernel_base, parse as parse_name,
 };
 pub(crate) use crate::platform::win32_parse::presence::{medium, presence};
 pub(crate) use crate::platform::win32_parse::refusal::{
     lock_refused, not_ejected, opening_refused,
 };
 pub(crate) use crate::platform::win32_parse::remedy::{
-    Holder, SYSTEM, holder, image, mounted_folder, page_file,
+    Holder, SYSTEM, holder, image, mounted_folder, page_file, role,
 };
 pub(crate) use crate::platform::win32_parse::self_relative::{Buffer as PointedAnswer, sid_text};
 pub(crate) use crate::platform::win32_parse::services::services;

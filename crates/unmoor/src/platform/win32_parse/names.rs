@@ -1,6 +1,8 @@
-//! What a user may type to name a drive on Windows, told apart by its looks alone.
+//! Names a user may type for a drive on Windows, classified by their form.
 
-/// What a name looks like. Whether anything answers to it is for the system to say.
+use crate::platform::win32_parse::ioctl_output::Descriptor;
+
+/// Form of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Name {
     /// `E:`, `E:\`, `e`, `\\.\E:`: a drive letter, in upper case.
@@ -9,6 +11,8 @@ pub(crate) enum Name {
     Volume(String),
     /// `\Device\HarddiskVolume5`, `\Device\CdRom0`.
     Kernel(String),
+    /// `\Device\Harddisk2\Partition1`: a disk and the number of a partition.
+    Partition { disk: u32, partition: u32 },
     /// `PhysicalDrive2`, `\\.\CdRom0`: a name in the Win32 device namespace, without `\\.\`.
     Device(String),
     /// `.`: the drive of the current directory.
@@ -19,7 +23,7 @@ pub(crate) enum Name {
     Other,
 }
 
-/// Tells what a name looks like.
+/// Returns the form of a name.
 pub(crate) fn parse(given: &str) -> Name {
     match given {
         "." | r".\" | "./" => return Name::Current,
@@ -28,6 +32,9 @@ pub(crate) fn parse(given: &str) -> Name {
     }
     let slashed = given.replace('/', r"\");
     if let Some(kernel) = strip(&slashed, r"\Device\") {
+        if let Some(name) = partition(kernel) {
+            return name;
+        }
         return Name::Kernel(format!(r"\Device\{}", kernel.trim_end_matches('\\')));
     }
     let bare = [r"\\.\", r"\\?\", r"\??\"].iter().find_map(|p| strip(&slashed, p));
@@ -47,18 +54,33 @@ pub(crate) fn parse(given: &str) -> Name {
     Name::Other
 }
 
-/// The last part of a kernel name: `HarddiskVolume5` of `\Device\HarddiskVolume5`.
+/// `Harddisk2\Partition1`; partition 0 is the whole disk, and no partition.
+fn partition(kernel: &str) -> Option<Name> {
+    let (disk, partition) = strip(kernel, "Harddisk")?.split_once('\\')?;
+    let partition = strip(partition, "Partition")?.trim_end_matches('\\').parse().ok()?;
+    Some(Name::Partition { disk: disk.parse().ok()?, partition }).filter(|_| partition != 0)
+}
+
+/// Returns true if this is the model of the drive, with or without its vendor, in any case.
+pub(crate) fn is_model(given: &str, descriptor: &Descriptor) -> bool {
+    let Some(product) = descriptor.product.as_deref() else { return false };
+    let whole = descriptor.vendor.as_deref().map(|vendor| format!("{vendor} {product}"));
+    let same = |name: &str| name.to_lowercase() == given.trim().to_lowercase();
+    same(product) || whole.as_deref().is_some_and(same)
+}
+
+/// Returns the last part of a kernel name: `HarddiskVolume5` of `\Device\HarddiskVolume5`.
 pub(crate) fn kernel_base(kernel: &str) -> &str {
     kernel.rsplit('\\').find(|part| !part.is_empty()).unwrap_or(kernel)
 }
 
-/// Is this the kernel name of a floppy drive. The driver of USB floppy drives calls its devices disks and
+/// Returns true for the kernel name of a floppy drive. The driver of USB floppy drives calls its devices disks and
 /// counts them by itself, so their numbers are those of other drives.
 pub(crate) fn is_floppy(kernel: &str) -> bool {
     strip(kernel, r"\Device\Floppy").is_some()
 }
 
-/// `E:`, and `e` where a bare letter may stand for a drive.
+/// Returns the letter of `E:`, and of `e` if `bare_too`.
 fn letter(text: &str, bare_too: bool) -> Option<char> {
     let mut chars = text.chars();
     let letter = chars.next().filter(char::is_ascii_alphabetic)?;
@@ -70,7 +92,7 @@ fn letter(text: &str, bare_too: bool) -> Option<char> {
     drive.then(|| letter.to_ascii_uppercase())
 }
 
-/// As `str::strip_prefix`, blind to ASCII case as Windows names are.
+/// `str::strip_prefix`, blind to ASCII case as Windows names are.
 fn strip<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
     let head = text.get(..prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
@@ -109,6 +131,32 @@ mod tests {
         let kernel = Name::Kernel(r"\Device\HarddiskVolume5".into());
         assert_eq!(parse(r"\device\HarddiskVolume5"), kernel);
         assert_eq!(kernel_base(r"\Device\HarddiskVolume5"), "HarddiskVolume5");
+    }
+
+    #[test]
+    fn a_partition_is_named_by_its_disk_and_number() {
+        let first = Name::Partition { disk: 12, partition: 1 };
+        assert_eq!(parse(r"\Device\Harddisk12\Partition1"), first);
+        for other in
+            [r"\Device\Harddisk1\Partition0", r"\Device\Harddisk1\DR1", r"\Device\HarddiskX\P"]
+        {
+            assert!(matches!(parse(other), Name::Kernel(_)), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_named_with_or_without_its_vendor() {
+        let drive = Descriptor {
+            removable_media: true,
+            vendor: Some("SanDisk".into()),
+            product: Some("Cruzer Blade".into()),
+            serial: None,
+            bus: crate::model::drive::Bus::Usb,
+            hotplug_bus: true,
+        };
+        assert!(is_model("cruzer blade", &drive) && is_model("SanDisk Cruzer Blade", &drive));
+        assert!(!is_model("Cruzer", &drive) && !is_model("", &drive));
+        assert!(!is_model("", &Descriptor { product: None, ..drive }));
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! What the answer to `IOCTL_STORAGE_CHECK_VERIFY2` says: is there a medium, is there a drive.
+//! Medium and drive, by the result of `IOCTL_STORAGE_CHECK_VERIFY2`.
 
 use crate::model::drive::{Medium, Presence};
 use crate::model::error::ErrorKind;
 use crate::platform::win32_parse::{Code, error};
 
-/// The class drivers' STATUS_NO_MEDIA_IN_DEVICE ("medium not present", with the tray open or not) becomes
-/// ERROR_NOT_READY; so does STATUS_DEVICE_NOT_READY of a drive that still spins up, which passes. A drive
-/// whose medium cannot leave it has one whatever it says: of such a drive, "not ready" proves nothing.
+/// Returns what the result shows. ERROR_NOT_READY is STATUS_NO_MEDIA_IN_DEVICE (with the tray open or not)
+/// or STATUS_DEVICE_NOT_READY. A drive whose medium cannot leave it always has one, so that "not ready"
+/// proves nothing there.
 pub(crate) fn presence(answer: Result<(), Code>, removable: bool) -> Presence {
     const ERROR_NOT_READY: Code = 21;
     const ERROR_MEDIA_CHANGED: Code = 1110;
@@ -24,7 +24,7 @@ pub(crate) fn presence(answer: Result<(), Code>, removable: bool) -> Presence {
     }
 }
 
-/// Where the medium is, by the same answer.
+/// Returns the state of the medium, by the same result.
 pub(crate) fn medium(answer: Result<(), Code>, removable: bool) -> Medium {
     match presence(answer, removable) {
         Presence::Present => Medium::Present,

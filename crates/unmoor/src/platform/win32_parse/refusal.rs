@@ -12,12 +12,14 @@ const ERROR_SHARING_VIOLATION: Code = 32;
 /// A locked volume refuses every open, that of its root folder too (`FatCommonCreate` and
 /// `CdCommonCreate` of Microsoft's published drivers; the I/O manager does so for a volume that is
 /// locked and dismounted). A user who may not open the volume may still open its root folder. `root` is
-/// the result of that, `burner` the program that has a CD drive in exclusive access.
+/// the result of that, `burner` the program that has a CD drive in exclusive access; `may_manage` is true
+/// for a user who may open every volume.
 pub(crate) fn opening_refused(
     code: Code,
     volume: &str,
     root: Result<(), Code>,
     burner: Option<&str>,
+    may_manage: bool,
 ) -> Error {
     let busy = |why: String, help: &str| {
         let why = format!("{why} (open: {})", name(code));
@@ -32,11 +34,16 @@ pub(crate) fn opening_refused(
             let why = format!("{program} has the drive to itself: it may be burning a disc");
             busy(why, "wait until it has finished, or close it")
         }
-        (ERROR_ACCESS_DENIED, None, Err(ERROR_ACCESS_DENIED)) => busy(
-            "another program has locked it, or this user may not open it".into(),
-            "wait until that program has finished (a format, a check, an imager), or run it as \
-             administrator",
-        ),
+        (ERROR_ACCESS_DENIED, None, Err(ERROR_ACCESS_DENIED)) => {
+            let wait = "wait until that program has finished (a format, a check, an imager)";
+            match may_manage {
+                true => busy("another program has locked it".into(), wait),
+                false => busy(
+                    "another program has locked it, or this user may not open it".into(),
+                    &format!("{wait}, or run it as administrator"),
+                ),
+            }
+        }
         _ => error(code, volume, "open"),
     }
 }
@@ -90,15 +97,18 @@ mod tests {
 
     #[test]
     fn a_volume_whose_root_is_refused_too_is_locked_by_another_program() {
-        let locked = opening_refused(5, "E:", Err(5), None);
+        let locked = opening_refused(5, "E:", Err(5), None, false);
         assert_eq!(locked.kind(), ErrorKind::Busy);
-        assert!(locked.to_string().contains("another program has locked it"), "{locked}");
+        assert!(locked.to_string().contains("another program has locked it, or"), "{locked}");
+        let admin = opening_refused(5, "E:", Err(5), None, true);
+        assert!(admin.to_string().contains("another program has locked it (open"), "{admin}");
+        assert!(!admin.help().unwrap().contains("administrator"));
     }
 
     #[test]
     fn a_volume_whose_root_opens_or_has_no_file_system_is_not_this_users_to_open() {
         for root in [Ok(()), Err(1005), Err(21)] {
-            let error = opening_refused(5, "E:", root, None);
+            let error = opening_refused(5, "E:", root, None, false);
             assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
             assert!(error.help().unwrap().contains("administrator"));
         }
@@ -107,7 +117,7 @@ mod tests {
     #[test]
     fn a_drive_that_burns_names_the_program() {
         for (name, shown) in [("Burner", "Burner has"), (" ", "a program has")] {
-            let error = opening_refused(5, "D:", Ok(()), Some(name));
+            let error = opening_refused(5, "D:", Ok(()), Some(name), false);
             assert_eq!(error.kind(), ErrorKind::Busy);
             assert!(error.detail().starts_with(shown), "{error}");
         }
@@ -124,8 +134,8 @@ mod tests {
 
     #[test]
     fn other_codes_keep_their_meaning() {
-        assert_eq!(opening_refused(2, "E:", Err(5), None).kind(), ErrorKind::NoSuchTarget);
-        assert_eq!(opening_refused(32, "E:", Ok(()), None).kind(), ErrorKind::Busy);
+        assert_eq!(opening_refused(2, "E:", Err(5), None, false).kind(), ErrorKind::NoSuchTarget);
+        assert_eq!(opening_refused(32, "E:", Ok(()), None, false).kind(), ErrorKind::Busy);
     }
 
     #[test]

@@ -1,40 +1,56 @@
-//! What would move something that is in the way, in words and as a command.
+//! Remedies for what blocks, in words and as a command.
 //!
 //! A command is one that `cmd` and PowerShell both run as it stands; where a name cannot be written in
 //! one, or where only the user can do it, there is none.
 
+use crate::model::blocker::Role;
 use crate::platform::win32_parse::command_line::{powershell, quoted};
 
-/// What is known of a process that is in the way.
+/// Process that blocks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub pid: u32,
-    /// This very program.
+    /// The process is this program.
     pub is_this: bool,
-    /// This program descends from it.
+    /// The process is an ancestor of this program.
     pub is_ancestor: bool,
-    /// Windows' own windows of files and folders.
+    /// The process is Windows Explorer.
     pub is_explorer: bool,
-    /// Windows does not go on without it.
+    /// Windows ends with the process.
     pub is_critical: bool,
-    /// It was open enough to be looked into; else this user cannot end it either.
+    /// This user may open the process, and so end it.
     pub is_open: bool,
-    /// The services that run in it.
+    /// Services that run in the process.
     pub services: Vec<String>,
-    /// The title of its window.
+    /// Title of its window.
     pub window: Option<String>,
-    /// Something can be written through what it has open.
+    /// A handle of it can write.
     pub writing: bool,
-    /// Nothing but its current directory is there.
+    /// Only its current directory is on the drive.
     pub only_there: bool,
-    /// Nothing but programs and libraries that run from there.
+    /// Only programs and libraries that it runs are on the drive.
     pub only_runs: bool,
 }
 
-/// The process in which the kernel and its drivers hold files.
+/// Process in which the kernel and its drivers have files open.
 pub(crate) const SYSTEM: u32 = 4;
 
-/// What would make a process let go.
+/// Returns the role that decides whether `--kill` may end the process.
+pub(crate) fn role(holder: &Holder) -> Role {
+    if holder.is_this || holder.is_ancestor {
+        Role::Caller
+    } else if holder.pid == SYSTEM {
+        Role::Kernel
+    } else if !holder.services.is_empty() {
+        Role::Service
+    } else if holder.is_explorer || holder.is_critical {
+        Role::Manager
+    } else {
+        Role::Program
+    }
+}
+
+/// Returns what would close the files of a process.
 pub(crate) fn holder(holder: &Holder) -> (String, Option<String>) {
     let words = |words: &str| words.to_string();
     if holder.is_this {
@@ -91,17 +107,17 @@ pub(crate) fn holder(holder: &Holder) -> (String, Option<String>) {
     (how, Some(command))
 }
 
-/// What detaches a virtual disk or disc from its image file.
+/// Returns what detaches a virtual disk or disc.
 pub(crate) fn image(file: &str) -> (String, Option<String>) {
     ("detach the image".into(), powershell("Dismount-DiskImage -ImagePath", file))
 }
 
-/// What takes a volume away from a folder.
+/// Returns the command that removes a volume from a folder.
 pub(crate) fn mounted_folder(folder: &str) -> Option<String> {
     quoted(folder).map(|folder| format!("mountvol {folder} /D"))
 }
 
-/// What moves a page file: only the user can, and only a restart ends its use.
+/// Returns how a page file is moved.
 pub(crate) fn page_file() -> String {
     "take the page file off it (System Properties, Advanced, Performance, Virtual memory) and restart \
      Windows"
@@ -139,6 +155,22 @@ mod tests {
             Holder { is_open: false, ..editor() },
         ] {
             assert_eq!(command(of.clone()), None, "{of:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_program_that_somebody_started_may_be_ended() {
+        let roles = [
+            (editor(), Role::Program),
+            (Holder { is_this: true, ..editor() }, Role::Caller),
+            (Holder { is_ancestor: true, ..editor() }, Role::Caller),
+            (Holder { pid: SYSTEM, ..editor() }, Role::Kernel),
+            (Holder { services: vec!["A".into()], ..editor() }, Role::Service),
+            (Holder { is_explorer: true, ..editor() }, Role::Manager),
+            (Holder { is_critical: true, ..editor() }, Role::Manager),
+        ];
+        for (holder, expected) in roles {
+            assert_eq!(role(&holder), expected, "{holder:?}");
         }
     }
 

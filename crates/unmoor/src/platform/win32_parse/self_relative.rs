@@ -2,13 +2,13 @@
 
 use crate::platform::win32_parse::bytes::Bytes;
 
-/// An answer with pointers in it, and where it lay when it was written.
+/// Output with pointers into itself, and the address where it was written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Buffer<'a> {
     pub(crate) bytes: Bytes<'a>,
-    /// The address of its first byte.
+    /// Address of the first byte.
     base: u64,
-    /// 4 or 8.
+    /// Size of a pointer: 4 or 8.
     pub(crate) pointer: usize,
 }
 
@@ -17,14 +17,14 @@ impl<'a> Buffer<'a> {
         Buffer { bytes: Bytes(bytes), base, pointer }
     }
 
-    /// What lies behind the pointer at this offset, up to the end of the answer.
+    /// Returns the bytes from the target of the pointer at this offset on.
     fn at_pointer(self, at: usize) -> Option<Bytes<'a>> {
         let target = self.bytes.pointer(at, self.pointer)?;
         let offset = usize::try_from(target.checked_sub(self.base)?).ok()?;
         self.bytes.0.get(offset..).filter(|rest| !rest.is_empty()).map(Bytes)
     }
 
-    /// The NUL-terminated text that the pointer at this offset leads to; `None` for a null pointer, for
+    /// Returns the NUL-terminated text that the pointer at this offset leads to; `None` for a null pointer, for
     /// one that leads elsewhere, and for a text without an end.
     pub(crate) fn sz(self, at: usize) -> Option<Vec<u16>> {
         let units: Vec<u16> = self.at_pointer(at)?.units().take_while(|&u| u != 0).collect();
@@ -32,7 +32,7 @@ impl<'a> Buffer<'a> {
         (units.len() < room).then_some(units)
     }
 
-    /// A `UNICODE_STRING` at this offset: length and room in bytes, then a pointer.
+    /// Returns the `UNICODE_STRING` at this offset: length and room in bytes, then a pointer.
     pub(crate) fn counted(self, at: usize) -> Option<Vec<u16>> {
         let length = usize::from(self.bytes.u16(at)?);
         if length == 0 {
@@ -42,7 +42,7 @@ impl<'a> Buffer<'a> {
         Some(Bytes(text.0.get(..length)?).units().collect())
     }
 
-    /// The security identifier (`SID` of `winnt.h`) that the pointer at this offset leads to: revision,
+    /// Returns the security identifier (`SID` of `winnt.h`) that the pointer at this offset leads to: revision,
     /// how many numbers, six bytes of authority, the numbers.
     pub(crate) fn sid(self, at: usize) -> Option<Vec<u8>> {
         let sid = self.at_pointer(at)?;
@@ -51,7 +51,7 @@ impl<'a> Buffer<'a> {
     }
 }
 
-/// A security identifier as it is written: `S-1-5-21-…-1001`.
+/// Returns a security identifier in text form: `S-1-5-21-…-1001`.
 pub(crate) fn sid_text(sid: &[u8]) -> Option<String> {
     let bytes = Bytes(sid);
     let authority = sid.get(2..8)?.iter().fold(0u64, |number, &byte| number << 8 | u64::from(byte));

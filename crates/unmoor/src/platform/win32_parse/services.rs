@@ -2,12 +2,12 @@
 
 use crate::platform::win32_parse::self_relative::Buffer;
 
-/// A running service.
+/// Running service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Service {
-    /// The process it runs in.
+    /// Process of the service.
     pub pid: u32,
-    /// The name that `net stop` takes.
+    /// Name that `net stop` takes.
     pub name: Vec<u16>,
 }
 

@@ -2,12 +2,12 @@
 
 use crate::platform::win32_parse::self_relative::Buffer;
 
-/// A file that a virtual disk lies in.
+/// File of a virtual disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageFile {
-    /// `\\?\Volume{…}\` of the volume that the file is on.
+    /// `\\?\Volume{…}\` of the file's volume.
     pub volume: Vec<u16>,
-    /// The file, from that volume's root on.
+    /// Path of the file from the root of the volume.
     pub path: Vec<u16>,
 }
 

@@ -1,20 +1,20 @@
-//! UTF-16 texts as Windows hands them out: NUL-terminated, or lists of such ended by an empty one.
+//! UTF-16 texts of Windows: NUL-terminated, or lists of such that end with an empty one.
 
 use std::borrow::Cow;
 
-/// The units before the first NUL, or all of them.
+/// Returns the units before the first NUL, or all of them.
 pub(crate) fn sz(units: &[u16]) -> &[u16] {
     let end = units.iter().position(|&u| u == 0).unwrap_or(units.len());
     &units[..end]
 }
 
-/// The texts of a `REG_MULTI_SZ`, of `QueryDosDeviceW` or of `GetVolumePathNamesForVolumeNameW`. The
+/// Returns the texts of a `REG_MULTI_SZ`, of `QueryDosDeviceW` or of `GetVolumePathNamesForVolumeNameW`. The
 /// list ends at an empty text or at the end of what there is: an unterminated last text counts.
 pub(crate) fn multi_sz(units: &[u16]) -> impl Iterator<Item = &[u16]> {
     units.split(|&u| u == 0).take_while(|text| !text.is_empty())
 }
 
-/// The volume that a page file of the registry lies on, as `C:` or a kernel name.
+/// Returns the volume of a page file in the registry, as `C:` or a kernel name.
 ///
 /// `ExistingPageFiles` has `\??\C:\pagefile.sys`, `PagingFiles` has `C:\pagefile.sys 0 0`; `?:\…` there
 /// means "wherever Windows likes", and `ExistingPageFiles` then says where that is.

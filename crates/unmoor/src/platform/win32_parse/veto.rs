@@ -1,15 +1,15 @@
-//! Who says no to the removal of a device: `PNP_VETO_TYPE` of `cfg.h`, in words.
+//! Veto of the removal of a device: `PNP_VETO_TYPE` of `cfg.h`, in words.
 
 use crate::model::error::{Error, ErrorKind};
 
-/// A refused `CM_Request_Device_EjectW`.
+/// Refused `CM_Request_Device_EjectW`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Veto {
     /// `PNP_VETO_TYPE`.
     pub kind: i32,
-    /// A program, service, device instance or driver: which one depends on the type.
+    /// Program, service, device instance or driver, depending on the type.
     pub name: String,
-    /// The `CONFIGRET` of the call.
+    /// `CONFIGRET` of the call.
     pub status: u32,
 }
 
@@ -19,12 +19,13 @@ const CR_ACCESS_DENIED: u32 = 0x33;
 const CR_REMOVE_VETOED: u32 = 0x17;
 
 impl Veto {
-    /// Somebody was faster: the device is gone, which is what was wanted.
+    /// Returns true if the device was gone already.
     pub(crate) fn is_gone_already(&self) -> bool {
         self.kind == 13
     }
 
-    /// May asking again help. Services look at drives for moments; a missing right stays missing.
+    /// Returns true if another request may succeed. Services open drives for moments; a missing privilege
+    /// stays missing.
     pub(crate) fn may_pass(&self) -> bool {
         self.status != CR_ACCESS_DENIED && matches!(self.kind, 0 | 2..=7)
     }
@@ -35,7 +36,7 @@ impl Veto {
         self.status != CR_ACCESS_DENIED && matches!(self.kind, 8 | 10)
     }
 
-    /// The error about this drive.
+    /// Returns the error about this drive.
     pub(crate) fn into_error(self, drive: &str) -> Error {
         let by = match self.name.trim() {
             "" => String::new(),

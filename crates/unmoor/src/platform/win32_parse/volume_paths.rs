@@ -1,30 +1,30 @@
-//! Names of files in the kernel's words, and what they are called on this drive.
+//! Kernel names of files, and their paths on this drive.
 //!
 //! The kernel names a file `\Device\HarddiskVolume5\folder\letter.txt`; Wine names it by the letter it
 //! was opened with, `\??\E:\folder\letter.txt`; Windows' settings have `\??\C:\pagefile.sys` and
 //! `C:\pagefile.sys`. All of them are found here.
 
-/// A volume, and what it is called.
+/// Names of a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct VolumeNames {
-    /// The kernel's name: `\Device\HarddiskVolume5`.
+    /// Kernel name: `\Device\HarddiskVolume5`.
     pub kernel: Option<String>,
-    /// Its volume name: `\\?\Volume{…}`.
+    /// Volume name: `\\?\Volume{…}`.
     pub guid: Option<String>,
-    /// Where it is mounted: `E:\`, `C:\Mount\Card\`. The first one is shown.
+    /// Mount points: `E:\`, `C:\Mount\Card\`. The first one is shown.
     pub mounts: Vec<String>,
 }
 
-/// A file on one of the volumes.
+/// File on one of the volumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VolumePath {
-    /// Which volume, counted from 0.
+    /// Index of the volume, counted from 0.
     pub volume: usize,
-    /// Its path as a user knows it; `None` for the volume itself, opened as a device.
+    /// Path that is shown; `None` for the volume itself, opened as a device.
     pub path: Option<Vec<u16>>,
 }
 
-/// Which volume a file lies on; `None` for one on another drive.
+/// Returns the volume that a file lies on; `None` for a file of another drive.
 pub(crate) fn find(places: &[VolumeNames], name: &[u16]) -> Option<VolumePath> {
     let mut best: Option<(usize, VolumePath)> = None;
     for (volume, place) in places.iter().enumerate() {
@@ -37,11 +37,11 @@ pub(crate) fn find(places: &[VolumeNames], name: &[u16]) -> Option<VolumePath> {
             }
         }
     }
-    best.map(|(_, spot)| spot)
+    best.map(|(_, location)| location)
 }
 
 impl VolumeNames {
-    /// What the names of its files may begin with, without a `\` at the end.
+    /// Returns the prefixes of the names of its files, without a final `\`.
     fn prefixes(&self) -> Vec<String> {
         let bare = |name: &str| name.trim_end_matches('\\').to_string();
         let mut all: Vec<String> = self.kernel.iter().map(|name| bare(name)).collect();
@@ -55,7 +55,7 @@ impl VolumeNames {
         all
     }
 
-    /// The path as a user knows it.
+    /// Returns the path that is shown.
     fn shown(&self, rest: &[u16]) -> Vec<u16> {
         let names = self.mounts.iter().chain(&self.guid).chain(&self.kernel);
         let root = names.map(|name| name.trim_end_matches('\\')).find(|name| !name.is_empty());
@@ -63,7 +63,7 @@ impl VolumeNames {
     }
 }
 
-/// The rest of `name` after `prefix`: empty, or with a `\` in front. Blind to ASCII case.
+/// Returns the rest of `name` after `prefix`: empty, or with a `\` in front. Blind to ASCII case.
 fn below<'n>(name: &'n [u16], prefix: &str) -> Option<&'n [u16]> {
     let mut rest = name;
     for wanted in prefix.encode_utf16() {
@@ -101,8 +101,8 @@ mod tests {
 
     fn found(name: &str) -> Option<(usize, Option<String>)> {
         let units: Vec<u16> = name.encode_utf16().collect();
-        let spot = find(&places(), &units)?;
-        Some((spot.volume, spot.path.map(|path| String::from_utf16_lossy(&path))))
+        let location = find(&places(), &units)?;
+        Some((location.volume, location.path.map(|path| String::from_utf16_lossy(&path))))
     }
 
     #[test]
@@ -155,14 +155,14 @@ mod tests {
         let mut all = places();
         all[1].mounts = vec![r"E:\inner\".into()];
         let name: Vec<u16> = r"\??\E:\inner\x".encode_utf16().collect();
-        assert_eq!(find(&all, &name).map(|spot| spot.volume), Some(1));
+        assert_eq!(find(&all, &name).map(|location| location.volume), Some(1));
     }
 
     #[test]
     fn units_that_are_no_unicode_survive() {
         let mut name: Vec<u16> = r"\Device\HarddiskVolume5\".encode_utf16().collect();
         name.push(0xd800);
-        let path = find(&places(), &name).and_then(|spot| spot.path).unwrap();
+        let path = find(&places(), &name).and_then(|location| location.path).unwrap();
         assert_eq!(path.last(), Some(&0xd800));
     }
 

@@ -3,15 +3,16 @@
 //! | step | request |
 //! |---|---|
 //! | flush | a write handle, `FlushFileBuffers`; not for CD and DVD |
-//! | lock | a handle that may write if it is given, `FSCTL_LOCK_VOLUME`; it stays open and holds the lock |
-//! | dismount | `FSCTL_DISMOUNT_VOLUME`, and `IOCTL_VOLUME_OFFLINE` where wished, on that handle |
-//! | eject | `IOCTL_STORAGE_MEDIA_REMOVAL`, `IOCTL_STORAGE_EJECT_MEDIA`, on the volume, then the drive |
-//! | power off | `CM_Request_Device_EjectW` on the nearest removable ancestor |
+//! | lock | a read handle, `FSCTL_LOCK_VOLUME`; the handle stays open and keeps the lock |
+//! | dismount | `FSCTL_DISMOUNT_VOLUME`, with `--offline` also `IOCTL_VOLUME_OFFLINE`, on that handle |
+//! | eject | `IOCTL_STORAGE_EJECT_MEDIA` on the volume, then on the drive; after a refusal `IOCTL_STORAGE_MEDIA_REMOVAL` and once more |
+//! | power off | `CM_Request_Device_EjectW` on the USB device, the disk or its own adapter |
+//! | detach an image | `DetachVirtualDisk` |
 //! | load | `IOCTL_STORAGE_LOAD_MEDIA2`, `IOCTL_STORAGE_LOAD_MEDIA` |
 //! | verify | `IOCTL_STORAGE_CHECK_VERIFY2` |
 //! | unlock | `FSCTL_UNLOCK_VOLUME`, close |
 //!
-//! Which promise is known how (Wine, simulated drives, documentation): `docs/windows.md`.
+//! `docs/windows.md` says how each promise is tested.
 
 pub(crate) mod blockers;
 pub(crate) mod inventory;
@@ -21,16 +22,19 @@ pub(crate) mod session;
 pub(crate) mod sys;
 
 use crate::deadline::Deadline;
-use crate::model::drive::{Drive, DriveKind};
+use crate::model::blocker::Process;
+use crate::model::drive::{Drive, DriveKind, Medium, Port};
 use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
 use crate::model::target::Target;
 use crate::platform::windows::inventory::snapshot::Inventory;
 use crate::platform::windows::inventory::{describe, resolve};
-use crate::platform::windows::release::remount;
+use crate::platform::windows::release::{attach, process_handle, remount};
 use crate::platform::windows::session::WindowsSession;
-use crate::platform::{Clock, Platform, Session};
+use crate::platform::windows::sys::current_directory;
+use crate::platform::windows::sys::privilege::Privilege;
+use crate::platform::{Clock, Platform, ProcessHandle, Session};
 use std::ffi::OsString;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -40,8 +44,12 @@ use std::time::{Duration, Instant};
 pub struct Windows {}
 
 impl Windows {
-    /// Opens nothing yet.
+    /// Remembers the current directory, which relative names mean from then on.
+    ///
+    /// Opening a drive that holds the current directory moves this process to the system directory:
+    /// otherwise this process itself would keep the drive busy.
     pub fn new() -> Self {
+        current_directory::at_start();
         Windows {}
     }
 }
@@ -58,6 +66,19 @@ pub fn run_elsewhere(targets: &[Target], words: &[OsString]) -> Result<Option<i3
         None => Ok(None),
     }
 }
+
+/// Time for which a refused lock is retried: after copying, the indexer, a virus scanner and Explorer
+/// have files open for seconds.
+const LOCK_RETRY: Duration = Duration::from_secs(10);
+
+/// Time for the first attempt to lock. The lock flushes the volume, and returns only after every program
+/// registered for `GUID_IO_VOLUME_LOCK` has processed its notification.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time for a disc to become ready. Its file system is known only then.
+const SPIN_UP: Duration = Duration::from_secs(12);
+/// Interval between queries while a disc spins up.
+const SPIN_UP_POLL: Duration = Duration::from_millis(250);
 
 impl Clock for Windows {
     fn now(&self) -> Duration {
@@ -80,7 +101,15 @@ impl Platform for Windows {
     fn resolve(&self, target: &Target) -> Result<Drive> {
         let inventory = Inventory::take();
         let key = resolve::resolve(&inventory, target)?;
-        Ok(describe::describe(&inventory, &key))
+        let start = Instant::now();
+        loop {
+            let drive = describe::describe(&inventory, &key);
+            let spins_up = is_optical(&drive) && drive.medium == Medium::Unknown;
+            if !spins_up || start.elapsed() >= SPIN_UP {
+                return Ok(drive);
+            }
+            std::thread::sleep(SPIN_UP_POLL);
+        }
     }
 
     fn open(&self, drive: &Drive, _wait: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
@@ -88,7 +117,39 @@ impl Platform for Windows {
     }
 
     fn elevated_account(&self) -> Option<&'static str> {
-        Some("administrator")
+        (!Privilege::Debug.is_held()).then_some("administrator")
+    }
+
+    fn min_lock_retry(&self) -> Duration {
+        LOCK_RETRY
+    }
+
+    fn first_lock_timeout(&self) -> Duration {
+        LOCK_TIMEOUT
+    }
+
+    fn removal_locks_volumes(&self) -> bool {
+        true
+    }
+
+    fn can_terminate(&self) -> bool {
+        true
+    }
+
+    fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
+        process_handle::open_process(process)
+    }
+
+    fn detached_ports(&self) -> Result<Vec<Port>> {
+        Ok(attach::detached_devices())
+    }
+
+    fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
+        attach::method_names(target)
+    }
+
+    fn attach(&self, target: &Target, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        attach::attach(target, deadline)
     }
 
     fn supports_offline(&self) -> bool {
@@ -103,6 +164,7 @@ impl Platform for Windows {
         let methods: &[&str] = match action {
             Action::Eject => &["IOCTL_STORAGE_EJECT_MEDIA"],
             Action::Stop => &["CM_Request_Device_EjectW", "IOCTL_STORAGE_EJECT_MEDIA"],
+            Action::Detach => &["DetachVirtualDisk"],
             Action::PowerOff => &["CM_Request_Device_EjectW"],
             _ => &[],
         };

@@ -3,7 +3,7 @@
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
 use crate::model::drive::{Drive, DriveKind, Presence};
-use crate::model::error::Result;
+use crate::model::error::{ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
 use crate::model::volume::{Mount, Volume};
@@ -26,6 +26,10 @@ impl WindowsSession {
 impl Session for WindowsSession {
     fn refresh(&mut self) -> Result<Drive> {
         self.0.refresh()
+    }
+
+    fn set_offline(&mut self, offline: bool) {
+        self.0.keep_offline = offline;
     }
 
     fn check(&mut self) -> Result<()> {
@@ -92,11 +96,22 @@ impl Session for WindowsSession {
     }
 
     fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        match action {
-            Action::PowerOff => self.0.remove_device(deadline),
-            Action::Stop => self.0.stop(deadline),
+        self.0.performed = true;
+        let performed = match (action, self.0.drive.kind) {
+            (Action::PowerOff, _) => self.0.remove_device(deadline),
+            (Action::Stop, _) => self.0.stop(deadline),
+            (Action::Detach, _) => self.0.detach(deadline),
+            (_, DriveKind::Card | DriveKind::Floppy) => self.0.eject_by_hand(deadline),
             _ => self.0.eject(deadline),
-        }
+        };
+        performed.map_err(|error| match error.kind() {
+            // The veto names a device or one program; the scan names every process and its files.
+            ErrorKind::Vetoed => {
+                let scan = scan::search(&self.0.drive, deadline);
+                if scan.blockers.is_empty() { error } else { error.with_scan(scan) }
+            }
+            _ => error,
+        })
     }
 
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {

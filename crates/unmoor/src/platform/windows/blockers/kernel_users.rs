@@ -9,15 +9,15 @@ use crate::platform::windows::sys::{registry, virtual_disks, volumes};
 use std::ffi::OsString;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 
-/// What was found.
+/// Users that were found.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SystemUses {
     pub(crate) blockers: Vec<Blocker>,
-    /// What is not in the way, but should be known.
+    /// Remarks on what does not block.
     pub(crate) notes: Vec<String>,
 }
 
-/// Looks for all of it. `names` are the names of the volumes at `places`.
+/// Finds all of them. `names` are the names of the volumes at `places`.
 pub(crate) fn find(places: &[VolumeNames], names: &[String]) -> SystemUses {
     let mut found = SystemUses::default();
     found.blockers.extend(page_files(places, names));
@@ -39,7 +39,7 @@ fn page_files(places: &[VolumeNames], names: &[String]) -> Vec<Blocker> {
         .collect()
 }
 
-/// Virtual disks and discs whose file lies on the drive: Windows keeps the file open itself.
+/// Returns virtual disks and discs whose file lies on the drive. Windows has the file open.
 fn images(places: &[VolumeNames], names: &[String]) -> Vec<Blocker> {
     let mut found = Vec::new();
     for disk in virtual_disks::all() {
@@ -61,8 +61,8 @@ fn images(places: &[VolumeNames], names: &[String]) -> Vec<Blocker> {
     found
 }
 
-/// Other volumes that are mounted in a folder of the drive. They keep nothing open there, so they are
-/// in nobody's way; but that way to them goes with the drive.
+/// Returns remarks on volumes that are mounted in a folder of the drive. They block nothing, but cannot
+/// be reached through that folder afterwards.
 fn folders(places: &[VolumeNames], names: &[String]) -> Vec<String> {
     let ours = |guid: &String| places.iter().any(|place| place.guid.as_ref() == Some(guid));
     let others = volumes::all().into_iter().filter(|guid| !ours(guid));
@@ -71,8 +71,9 @@ fn folders(places: &[VolumeNames], names: &[String]) -> Vec<String> {
         let mounts = volumes::mount_points(&guid);
         for mount in &mounts {
             let units: Vec<u16> = mount.encode_wide().collect();
-            let spot = find_place(places, &units);
-            let Some((volume, folder)) = spot.and_then(|spot| Some((spot.volume, spot.path?)))
+            let location = find_place(places, &units);
+            let Some((volume, folder)) =
+                location.and_then(|location| Some((location.volume, location.path?)))
             else {
                 continue;
             };
@@ -94,9 +95,9 @@ fn folders(places: &[VolumeNames], names: &[String]) -> Vec<String> {
     notes
 }
 
-/// Which of the volumes a file lies on, and its path there.
+/// Returns the volume that a file lies on, and its path there.
 fn at(places: &[VolumeNames], name: &str) -> Option<(usize, String)> {
     let units: Vec<u16> = name.encode_utf16().collect();
-    let spot = find_place(places, &units)?;
-    Some((spot.volume, String::from_utf16_lossy(&spot.path?)))
+    let location = find_place(places, &units)?;
+    Some((location.volume, String::from_utf16_lossy(&location.path?)))
 }

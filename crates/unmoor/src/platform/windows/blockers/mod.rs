@@ -1,4 +1,4 @@
-//! What keeps a drive busy: who it is, and what would move it.
+//! Scan for what keeps a drive busy, and for what would close it.
 //!
 //! | question | where it is asked |
 //! |---|---|
@@ -10,5 +10,7 @@
 //! | in which order, and when to stop asking | [`search`] |
 
 pub(crate) mod kernel_users;
+pub(crate) mod open_file;
 pub(crate) mod processes;
 pub(crate) mod scan;
+pub(crate) mod stuck_pipes;

@@ -1,13 +1,12 @@
-//! The search itself: everything is asked on threads that can be left behind, and what was found by the
-//! end of the time is the answer.
+//! Scan of every process. Queries run on threads that can be left behind; the result is what was found by
+//! the deadline.
 //!
-//! The system's table of handles has every open file, but says neither where it lies nor what it is
-//! called: each is duplicated and asked. What is mapped needs no handle, and is read from each process's
-//! memory. A process that this user may not open hides all of it; it is counted, and nobody says
-//! "nothing" then.
+//! The system's table of handles lists every open file without its name, so each handle is duplicated and
+//! queried. Mapped files need no handle; the memory of each process names them. A process that this user
+//! may not open is counted as inaccessible.
 //!
-//! `FileProcessIdsUsingFileInformation` is of no help: it names those who use the very file it is asked
-//! of, and for a volume that is the volume itself, never the files on it.
+//! `FileProcessIdsUsingFileInformation` does not help: asked of a volume, it names the users of the volume
+//! itself, not of its files.
 
 use crate::deadline::Deadline;
 use crate::model::blocker;
@@ -16,16 +15,18 @@ use crate::model::drive::Drive;
 use crate::model::volume::Volume;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{
-    Code, Handle, Heartbeat, PoolResult, VolumeNames, VolumePath, find_place, run_all, run_one,
+    Code, Heartbeat, PoolResult, VolumeNames, VolumePath, find_place, run_all, run_one,
 };
 use crate::platform::windows::blockers::kernel_users;
 use crate::platform::windows::blockers::kernel_users::SystemUses;
+use crate::platform::windows::blockers::open_file::{OpenFile, open_file};
 use crate::platform::windows::blockers::processes::duplicate::Sort;
 use crate::platform::windows::blockers::processes::process_blocker::{Annotations, ProcessInfo};
 use crate::platform::windows::blockers::processes::process_list::Listed;
 use crate::platform::windows::blockers::processes::{
-    account, duplicate, mapped_files, process_blocker, process_list, working_directory,
+    account, mapped_files, process_blocker, process_list, working_directory,
 };
+use crate::platform::windows::blockers::stuck_pipes;
 use crate::platform::windows::sys::privilege::Privilege;
 use crate::platform::windows::sys::{process, system_handles, volumes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,44 +41,39 @@ use windows_sys::Win32::System::Threading::{
     PROCESS_VM_READ,
 };
 
-/// How long one question to a file or a process may take.
+/// Timeout for one query of a file or a process.
 const SCAN_BUDGET: Duration = Duration::from_millis(1500);
-/// How long each of those may take who only know more of what was found.
+/// Timeout for each source of further details.
 const ANNOTATION_BUDGET: Duration = Duration::from_secs(2);
 
-/// Searches for what keeps this drive busy, for as long as `wait` allows.
+/// Scans for what keeps this drive busy, until the deadline.
 pub(crate) fn search(drive: &Drive, deadline: &Deadline<'_>) -> BlockerScan {
     let _debug = Privilege::Debug.enable();
     let mut search = Search::new(drive);
     search.list_processes(deadline);
     let files = search.open_files(deadline);
-    let looks = search.scan_processes(deadline);
-    search.add_files(&files, &looks);
-    search.add_mapped(looks);
+    let scans = search.scan_processes(deadline);
+    search.add_files(&files, &scans);
+    search.add_mapped(scans);
     let system = search.system_uses(deadline);
     search.result(system, deadline)
 }
 
-/// What has been found so far.
+/// Scan in progress.
 struct Search {
     names: Vec<String>,
     places: Arc<Vec<VolumeNames>>,
+    /// Index of the disk itself among the places.
+    disk: Option<usize>,
     list: Vec<Listed>,
     uses: BTreeMap<u32, Vec<Usage>>,
-    /// Processes that this user may not look into.
+    /// Processes that this user may not open.
     closed: BTreeSet<u32>,
-    /// Not everything was looked at, and why.
+    /// Reasons why the scan is incomplete.
     note_missed: Vec<String>,
 }
 
-/// An open file of the drive.
-struct OpenFile {
-    handle: Handle,
-    spot: VolumePath,
-    sort: Sort,
-}
-
-/// What a look into a process showed.
+/// Result of the scan of one process.
 #[derive(Default)]
 struct ProcessScan {
     pid: u32,
@@ -89,9 +85,18 @@ struct ProcessScan {
 
 impl Search {
     fn new(drive: &Drive) -> Search {
+        let mut names: Vec<String> = drive.volumes.iter().map(|v| v.name.clone()).collect();
+        let mut places: Vec<VolumeNames> = drive.volumes.iter().map(locate).collect();
+        // Programs that write to the disk itself, past its volumes.
+        let disk = disk_names(drive).map(|disk| {
+            names.push(drive.name.clone());
+            places.push(disk);
+            places.len() - 1
+        });
         Search {
-            names: drive.volumes.iter().map(|volume| volume.name.clone()).collect(),
-            places: Arc::new(drive.volumes.iter().map(locate).collect()),
+            names,
+            places: Arc::new(places),
+            disk,
             list: Vec::new(),
             uses: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -108,7 +113,7 @@ impl Search {
         }
     }
 
-    /// Every open file of the drive, of every process that may be looked into.
+    /// Returns the open files of the drive, of every process that this user may open.
     fn open_files(&mut self, deadline: &Deadline<'_>) -> Vec<OpenFile> {
         let table = match run_probe(deadline, SCAN_BUDGET * 4, system_handles::files) {
             Some(Ok(table)) => table,
@@ -125,7 +130,7 @@ impl Search {
                 match process::open(handle.pid, PROCESS_DUP_HANDLE) {
                     Ok(process) => Some(Arc::new(process)),
                     Err(code) => {
-                        // One that has ended hides nothing.
+                        // A process that has ended has no files.
                         if code == ERROR_ACCESS_DENIED {
                             self.closed.insert(handle.pid);
                         }
@@ -135,18 +140,25 @@ impl Search {
             });
             questions.extend(process.clone().map(|process| (process, handle)));
         }
-        let places = self.places.clone();
+        // Pipes come last, so that those in a read keep nobody from the files.
+        let (pipes, files): (Vec<_>, Vec<_>) = questions
+            .into_iter()
+            .filter(|(_, handle)| !stuck_pipes::is_stuck(handle))
+            .partition(|(_, handle)| win32_parse::is_pipe_like(handle.access));
         let mut go_on = || deadline.check().is_ok();
-        let asked = run_all(questions, SCAN_BUDGET, &mut go_on, move |(process, handle), _| {
+        let places = self.places.clone();
+        let files = run_all(files, SCAN_BUDGET, &mut go_on, move |(process, handle), _| {
             open_file(process, *handle, &places)
         });
-        self.note_missed.extend(note_missed(&asked, "open files"));
-        asked.answers.into_iter().filter_map(|(_, file)| file).collect()
+        self.note_missed.extend(note_missed(&files, "open files"));
+        let (pipes, missed) = stuck_pipes::ask_all(pipes, &self.places, &mut go_on);
+        self.note_missed.extend(missed);
+        files.answers.into_iter().filter_map(|(_, file)| file).chain(pipes).collect()
     }
 
-    /// What runs from the drive or is mapped from it, in every process that may be looked into.
+    /// Returns programs and mapped files of the drive, of every process that this user may open.
     fn scan_processes(&mut self, deadline: &Deadline<'_>) -> Vec<ProcessScan> {
-        // Number 0 stands for the time in which nothing runs.
+        // Number 0 is the idle process.
         let pids: Vec<u32> = self.list.iter().map(|one| one.pid).filter(|&pid| pid != 0).collect();
         let places = self.places.clone();
         let mut go_on = || deadline.check().is_ok();
@@ -159,20 +171,29 @@ impl Search {
                 "this is the 32-bit program, which does not see what 64-bit programs have mapped";
             self.note_missed.push(why.into());
         }
-        let looks: Vec<ProcessScan> = asked.answers.into_iter().map(|(_, look)| look).collect();
-        self.closed.extend(looks.iter().filter(|look| look.closed).map(|look| look.pid));
-        looks
+        let scans: Vec<ProcessScan> =
+            asked.answers.into_iter().map(|(_, scanned)| scanned).collect();
+        self.closed
+            .extend(scans.iter().filter(|scanned| scanned.closed).map(|scanned| scanned.pid));
+        scans
     }
 
-    fn add_files(&mut self, files: &[OpenFile], looks: &[ProcessScan]) {
-        for OpenFile { handle, spot, sort } in files {
-            let is_current = looks.iter().any(|look| {
-                look.pid == handle.pid && look.current_directory.contains(&handle.value)
+    fn add_files(&mut self, files: &[OpenFile], scans: &[ProcessScan]) {
+        for OpenFile { handle, location, sort } in files {
+            let is_current = scans.iter().any(|scanned| {
+                scanned.pid == handle.pid && scanned.current_directory.contains(&handle.value)
             });
             let own = handle.pid == std::process::id();
-            let kind = match (&spot.path, sort) {
-                // Our own look at the volume, and what asks its driver only, keeps no file system.
+            let kind = match (&location.path, sort) {
+                // Our own handles, and handles without data access, do not block a file system.
                 (None, _) if own || !win32_parse::may_touch(handle.access) => continue,
+                // A program that only reads the disk loses nothing.
+                (None, _)
+                    if Some(location.volume) == self.disk
+                        && !win32_parse::may_write(handle.access) =>
+                {
+                    continue;
+                }
                 (None, _) => UsageKind::Device,
                 (Some(_), Sort { directory: true, .. }) if is_current => {
                     UsageKind::WorkingDirectory
@@ -182,31 +203,33 @@ impl Search {
                 (Some(_), _) if win32_parse::may_write(handle.access) => UsageKind::OpenForWriting,
                 (Some(_), _) => UsageKind::OpenFile,
             };
-            let mut used = self.usage(kind, spot);
-            // The current directory is no handle to a user.
+            let mut used = self.usage(kind, location);
+            // To a user the current directory is no handle.
             used.fd = (kind != UsageKind::WorkingDirectory).then_some(handle.value);
             used.writing = !sort.directory && win32_parse::may_write(handle.access);
             self.uses.entry(handle.pid).or_default().push(used);
         }
     }
 
-    fn add_mapped(&mut self, looks: Vec<ProcessScan>) {
-        for look in looks {
-            let program = look.program.iter().map(|spot| self.usage(UsageKind::Executable, spot));
-            let is_program =
-                |spot: &&VolumePath| look.program.as_ref().is_none_or(|p| !same_file(p, spot));
-            let others = look.mapped.iter().filter(is_program);
-            let others = others.map(|spot| self.usage(UsageKind::MappedFile, spot));
+    fn add_mapped(&mut self, scans: Vec<ProcessScan>) {
+        for scanned in scans {
+            let program =
+                scanned.program.iter().map(|location| self.usage(UsageKind::Executable, location));
+            let is_program = |location: &&VolumePath| {
+                scanned.program.as_ref().is_none_or(|p| !same_file(p, location))
+            };
+            let others = scanned.mapped.iter().filter(is_program);
+            let others = others.map(|location| self.usage(UsageKind::MappedFile, location));
             let found: Vec<Usage> = program.chain(others).collect();
             if !found.is_empty() {
-                self.uses.entry(look.pid).or_default().extend(found);
+                self.uses.entry(scanned.pid).or_default().extend(found);
             }
         }
     }
 
-    fn usage(&self, kind: UsageKind, spot: &VolumePath) -> Usage {
-        let used = Usage::new(kind, &self.names[spot.volume]);
-        match &spot.path {
+    fn usage(&self, kind: UsageKind, location: &VolumePath) -> Usage {
+        let used = Usage::new(kind, &self.names[location.volume]);
+        match &location.path {
             Some(path) => used.at(OsString::from_wide(path)),
             None => used,
         }
@@ -224,22 +247,27 @@ impl Search {
     }
 
     fn result(mut self, system: SystemUses, deadline: &Deadline<'_>) -> BlockerScan {
-        let people = self.processes(deadline);
-        let hearsay = match people.is_empty() {
+        let found = self.processes(deadline);
+        let details = match found.is_empty() {
             true => Annotations::default(),
-            false => annotations(&people, deadline),
+            false => annotations(&found, deadline),
         };
         let mut scan = BlockerScan {
             blockers: system.blockers,
             notes: system.notes,
             ..BlockerScan::default()
         };
-        for person in &people {
-            let uses = self.uses.remove(&person.pid).unwrap_or_default();
-            // The program of a closed process is known all the same.
-            let is_open = !self.closed.contains(&person.pid);
-            scan.blockers
-                .push(process_blocker::blocker(person, uses, &hearsay, &self.list, is_open));
+        for process_info in &found {
+            let uses = self.uses.remove(&process_info.pid).unwrap_or_default();
+            // The program of an inaccessible process is known.
+            let is_open = !self.closed.contains(&process_info.pid);
+            scan.blockers.push(process_blocker::blocker(
+                process_info,
+                uses,
+                &details,
+                &self.list,
+                is_open,
+            ));
         }
         scan.complete = self.note_missed.is_empty() && self.closed.is_empty();
         scan.inaccessible_processes = self.closed.len();
@@ -248,18 +276,21 @@ impl Search {
         scan
     }
 
-    /// Who they are: every one of them, known or not.
+    /// Returns the details of every process that was found.
     fn processes(&self, deadline: &Deadline<'_>) -> Vec<ProcessInfo> {
         let pids: Vec<u32> = self.uses.keys().copied().collect();
         let mut go_on = || deadline.check().is_ok();
         let asked = run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| ProcessInfo::of(pid));
-        let mut known: BTreeMap<u32, ProcessInfo> =
-            asked.answers.into_iter().map(|(_, person)| (person.pid, person)).collect();
-        // The name of a user may be a server's to tell.
+        let mut known: BTreeMap<u32, ProcessInfo> = asked
+            .answers
+            .into_iter()
+            .map(|(_, process_info)| (process_info.pid, process_info))
+            .collect();
+        // A server may have to scanned the user up.
         let users =
             run_all(pids.clone(), SCAN_BUDGET, &mut go_on, |&pid, _| (pid, account::of(pid)));
         for (_, (pid, user)) in users.answers {
-            known.entry(pid).and_modify(|person| person.user = user);
+            known.entry(pid).and_modify(|process_info| process_info.user = user);
         }
         pids.into_iter()
             .map(|pid| known.remove(&pid).unwrap_or_else(|| ProcessInfo::unknown(pid)))
@@ -267,7 +298,15 @@ impl Search {
     }
 }
 
-/// How a volume's files are called.
+/// Returns the kernel's name of the disk itself: `\\Device\\Harddisk1\\DR1`.
+fn disk_names(drive: &Drive) -> Option<VolumeNames> {
+    let path = drive.path.to_string_lossy();
+    let device = path.strip_prefix(r"\\.\").filter(|name| name.starts_with("PhysicalDrive"))?;
+    let kernel = volumes::kernel_name(device)?;
+    Some(VolumeNames { kernel: Some(kernel), ..VolumeNames::default() })
+}
+
+/// Returns the names that files of a volume begin with.
 fn locate(volume: &Volume) -> VolumeNames {
     let path = volume.path.to_string_lossy();
     let device = path.trim_start_matches(r"\\.\").trim_start_matches(r"\\?\");
@@ -283,44 +322,36 @@ fn locate(volume: &Volume) -> VolumeNames {
     VolumeNames { kernel: volumes::kernel_name(device), guid, mounts }
 }
 
-/// What an open file of another process is, if it is one of the drive's.
-fn open_file(process: &OwnedHandle, handle: Handle, places: &[VolumeNames]) -> Option<OpenFile> {
-    let file = duplicate::duplicate(process, handle.value).ok()?;
-    if !duplicate::is_on_disk(&file) {
-        return None;
-    }
-    let spot = find_place(places, &duplicate::name(&file)?)?;
-    Some(OpenFile { handle, spot, sort: duplicate::sort(&file) })
-}
-
-/// Looks into a process.
+/// Scans one process.
 fn scan_process(pid: u32, places: &[VolumeNames], pulse: &Heartbeat) -> ProcessScan {
-    let mut look = ProcessScan { pid, ..ProcessScan::default() };
+    let mut scanned = ProcessScan { pid, ..ProcessScan::default() };
     let known = process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION);
     let program = known.ok().and_then(|process| process::kernel_program(&process));
-    look.program = program.and_then(|name| find_place(places, &name));
+    scanned.program = program.and_then(|name| find_place(places, &name));
     match process::open(pid, PROCESS_QUERY_INFORMATION | PROCESS_VM_READ) {
         Ok(process) => {
             mapped_files::mapped_files(&process, pulse, |name| {
-                let spot = find_place(places, name).filter(|spot| spot.path.is_some());
-                look.mapped.extend(spot.filter(|spot| !look.mapped.contains(spot)));
+                let location = find_place(places, name).filter(|location| location.path.is_some());
+                scanned
+                    .mapped
+                    .extend(location.filter(|location| !scanned.mapped.contains(location)));
             });
-            look.current_directory = working_directory::handles(&process);
+            scanned.current_directory = working_directory::handles(&process);
         }
-        Err(code) => look.closed = code == ERROR_ACCESS_DENIED,
+        Err(code) => scanned.closed = code == ERROR_ACCESS_DENIED,
     }
-    look
+    scanned
 }
 
-/// Are they the same file, as far as their names say.
+/// Returns true if both names mean the same file.
 fn same_file(one: &VolumePath, other: &VolumePath) -> bool {
-    let text = |spot: &VolumePath| {
-        spot.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase())
+    let text = |location: &VolumePath| {
+        location.path.as_ref().map(|path| String::from_utf16_lossy(path).to_lowercase())
     };
     one.volume == other.volume && text(one) == text(other)
 }
 
-/// Asks one question, which is left behind when the time for it, or for all of it, is over.
+/// Runs one query; returns `None` if its time or the deadline is over.
 fn run_probe<R: Send + 'static>(
     deadline: &Deadline<'_>,
     time: Duration,
@@ -329,7 +360,7 @@ fn run_probe<R: Send + 'static>(
     run_one(time, || deadline.check().is_ok(), question)
 }
 
-/// Why there is no answer, as the end of a sentence.
+/// Returns the reason for a missing result, as the end of a sentence.
 fn failure_note<T>(answer: Option<Result<T, Code>>) -> String {
     match answer {
         Some(Err(code)) => format!(" ({})", win32_parse::code_name(code)),
@@ -337,7 +368,7 @@ fn failure_note<T>(answer: Option<Result<T, Code>>) -> String {
     }
 }
 
-/// What was not found out, in words.
+/// Returns the number of queries without a result, in words.
 fn note_missed<R>(asked: &PoolResult<R>, what: &str) -> Vec<String> {
     let mut words = Vec::new();
     if !asked.stuck.is_empty() {
@@ -349,10 +380,10 @@ fn note_missed<R>(asked: &PoolResult<R>, what: &str) -> Vec<String> {
     words
 }
 
-/// What others say of these processes, as far as they say it in time.
-fn annotations(people: &[ProcessInfo], deadline: &Deadline<'_>) -> Annotations {
+/// Returns what services, windows and the Restart Manager add to these processes.
+fn annotations(found: &[ProcessInfo], deadline: &Deadline<'_>) -> Annotations {
     let processes: Vec<(u32, u64)> =
-        people.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();
+        found.iter().filter(|p| p.started != 0).map(|p| (p.pid, p.started)).collect();
     let questions: [Box<dyn FnOnce() -> Annotations + Send>; 3] = [
         Box::new(Annotations::services),
         Box::new(Annotations::windows),

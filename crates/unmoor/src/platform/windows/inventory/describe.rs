@@ -1,4 +1,4 @@
-//! One drive in full: its volumes with their file systems, its medium, what it is.
+//! Description of one drive: its type, medium, and volumes with their file systems.
 
 use crate::model::drive::Bus;
 use crate::model::drive::Drive;
@@ -9,7 +9,8 @@ use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::FILE_DEVICE_DISK;
+use crate::platform::win32_parse::{Code, FILE_DEVICE_DISK};
+use crate::platform::windows::inventory::images;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo};
 use crate::platform::windows::inventory::system_volumes;
 use crate::platform::windows::inventory::system_volumes::SystemVolumes;
@@ -20,13 +21,15 @@ use crate::platform::windows::sys::{devnode, storage, volumes};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-/// The drive of this key, asked now.
+const ERROR_NOT_READY: Code = 21;
+
+/// Returns the description of the drive.
 pub(crate) fn describe(inventory: &Inventory, key: &DriveKey) -> Drive {
     describe_locked(inventory, key, &[])
 }
 
-/// As [`drive`], while the volumes of these names are held dismounted: asking their file systems would
-/// mount them again.
+/// Returns the description of the drive without querying the file systems of these volumes: a query would
+/// mount a dismounted volume again.
 pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&str]) -> Drive {
     let found = inventory.on(key);
     let disk = inventory.disk(key);
@@ -34,7 +37,15 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
     let descriptor = device.as_ref().and_then(storage::descriptor);
     let hotplug = device.as_ref().and_then(storage::hotplug);
     let bus = descriptor.as_ref().map_or(Bus::Other, |d| d.bus);
-    let kind = kind(key, &found);
+    let image = match bus {
+        Bus::Virtual => images::attached(inventory).into_iter().find(|image| image.key == *key),
+        _ => None,
+    };
+    let kind = match (&image, bus) {
+        (Some(_), _) => DriveKind::Loop,
+        (None, Bus::Mmc) => DriveKind::Card,
+        (None, _) => kind(key, &found),
+    };
     let drive_type = found.iter().map(|v| v.drive_type).find(|t| *t != DriveType::Unknown);
     let removable = kind == DriveKind::Optical
         || drive_type == Some(DriveType::Removable)
@@ -50,6 +61,8 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
     let readable = volumes.iter().any(|v| v.file_system.is_some());
     let medium = match device.as_ref().map(storage::check_verify) {
         _ if readable => Medium::Present,
+        // A disc that spins up is not ready; a drive without a medium says so.
+        Some(Err(ERROR_NOT_READY)) if kind == DriveKind::Optical => Medium::Unknown,
         Some(result) => win32_parse::medium(result, removable),
         None => Medium::Unknown,
     };
@@ -74,23 +87,23 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
         },
         medium,
         system_uses: needed_on(&found, &system_volumes::system_volumes()),
-        backing_file: None,
+        backing_file: image.map(|image| image.path.into()),
         siblings: siblings(inventory, key),
-        port: None,
+        port: port(disk),
         volumes,
         name,
     }
 }
 
-/// The size of the medium. A disc's geometry is made up by many drivers (and by Wine): what its file
-/// system says comes first there.
+/// Returns the size of the medium. Many drivers make up the geometry of a disc, so that its file system
+/// comes first.
 fn size(kind: DriveKind, device: Option<&Device>, volumes: &[Volume]) -> Option<u64> {
     let disk = || device.and_then(storage::size);
     let volume = || volumes.iter().filter_map(|v| v.size).max();
     if kind == DriveKind::Optical { volume().or_else(disk) } else { disk().or_else(volume) }
 }
 
-/// Opens the drive itself where it has a name, else its volume; to ask, not to read.
+/// Opens the drive, or else its volume, for queries.
 pub(crate) fn open(
     key: &DriveKey,
     disk: Option<&Disk>,
@@ -104,8 +117,7 @@ pub(crate) fn open(
     (shown, ways.iter().find_map(|way| Device::open(way, Access::Query).ok()))
 }
 
-/// A drive with one volume bears the volume's name, which is what people know it by; not where that is on
-/// other drives too.
+/// Returns the name of the drive: that of its only volume, unless the volume is on other drives too.
 fn name(key: &DriveKey, found: &[&VolumeInfo]) -> String {
     match found {
         [only] if only.keys.len() == 1 => only.name(),
@@ -113,7 +125,7 @@ fn name(key: &DriveKey, found: &[&VolumeInfo]) -> String {
     }
 }
 
-/// The other drives that the volume lies on.
+/// Returns the names of the other drives that the volume lies on.
 fn names_of_others(inventory: &Inventory, volume: &VolumeInfo, key: &DriveKey) -> Vec<String> {
     let others = volume.keys.iter().filter(|other| *other != key);
     others.map(|other| name(other, &inventory.on(other))).collect()
@@ -126,7 +138,6 @@ fn kind(key: &DriveKey, found: &[&VolumeInfo]) -> DriveKind {
         DriveKey::Alone(_) if found.iter().any(|v| v.drive_type == DriveType::Optical) => {
             DriveKind::Optical
         }
-        // Memory cards too: Windows has a command for them, and the drive answers it or not.
         DriveKey::Device { kind: FILE_DEVICE_DISK, .. } => DriveKind::Disk,
         DriveKey::Device { .. } => DriveKind::Other,
         DriveKey::Alone(_) => DriveKind::Disk,
@@ -153,8 +164,8 @@ fn id(key: &DriveKey, disk: Option<&Disk>, found: &[&VolumeInfo]) -> DriveId {
 }
 
 fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
-    // Asking a file system mounts it, and waits for a disc that still spins up. An empty floppy drive
-    // would be searched noisily for it.
+    // A query mounts the file system, and waits for a disc that spins up. An empty floppy drive would
+    // make noise.
     let ready = !held.contains(&&*found.name())
         && (!found.is_floppy()
             || Device::open(found.path(), Access::Query)
@@ -162,7 +173,8 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
     let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();
     let file_system = system.as_ref().map(|s| s.name.clone()).filter(|name| !name.is_empty());
     let read_only = system.as_ref().is_some_and(|s| s.read_only)
-        || found.drive_type == DriveType::Optical && system.is_some();
+        || found.drive_type == DriveType::Optical
+            && file_system.as_ref().is_some_and(|name| name != "UDF");
     let mounts = found.mounts.iter().enumerate().map(|(at, path)| Mount {
         path: path.into(),
         root: r"\".into(),
@@ -185,7 +197,7 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
         size: system.is_some().then(|| volumes::size(found.root())).flatten(),
         read_only,
         unwritten: None,
-        // A letter belongs to the drive, medium or not; something is mounted only with a file system.
+        // An empty drive keeps its letter; only a file system is mounted.
         mounts: if system.is_some() { mounts.collect() } else { Vec::new() },
         file_system,
     }
@@ -201,7 +213,13 @@ fn needed_on(found: &[&VolumeInfo], needed: &[SystemVolumes]) -> Vec<String> {
     what
 }
 
-/// The other drives of the same removable device.
+/// Returns the USB port that the drive is plugged into, as [`Target::Port`](crate::Target::Port) names it.
+fn port(disk: Option<&Disk>) -> Option<String> {
+    let node = disk.filter(|disk| disk.node.is_usb())?.node.removal_node()?;
+    node.location().map(|location| format!("usb:{location}"))
+}
+
+/// Returns the names of the other drives that leave with the same device.
 fn siblings(inventory: &Inventory, key: &DriveKey) -> Vec<String> {
     let ancestor = |disk: &Disk| disk.node.removal_node();
     let Some(mine) = inventory.disk(key).and_then(ancestor) else { return Vec::new() };
@@ -214,7 +232,7 @@ fn siblings(inventory: &Inventory, key: &DriveKey) -> Vec<String> {
         .collect()
 }
 
-/// Is the device of this instance path still in the tree.
+/// Returns true if the device tree has a device of this instance path.
 pub(crate) fn is_present(instance: &str) -> bool {
     devnode::locate(instance).is_some()
 }
@@ -235,6 +253,7 @@ mod tests {
             drive_type: DriveType::Fixed,
             keys: disks.iter().map(|&number| disk(number)).collect(),
             partition: true,
+            partition_number: None,
         }
     }
 

@@ -1,16 +1,20 @@
-//! Which drive a name means.
+//! Resolution of a target: from a name to a drive.
 
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::target::Target;
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::{Name, parse_name};
+use crate::platform::win32_parse::{FILE_DEVICE_DISK, Name, parse_name};
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo, substituted};
-use crate::platform::windows::sys::device::exists;
+use crate::platform::windows::inventory::usb_device;
+use crate::platform::windows::sys::current_directory;
+use crate::platform::windows::sys::device::{Access, Device, exists};
+use crate::platform::windows::sys::devnode::Disk;
+use crate::platform::windows::sys::storage;
 use crate::platform::windows::sys::volumes;
 use crate::platform::windows::sys::volumes::DriveType;
 use std::ffi::OsStr;
 
-/// The drive that `target` means.
+/// Returns the drive that `target` means.
 pub(crate) fn resolve(inventory: &Inventory, target: &Target) -> Result<DriveKey> {
     let shown = target.to_string();
     match target {
@@ -23,6 +27,7 @@ pub(crate) fn resolve(inventory: &Inventory, target: &Target) -> Result<DriveKey
             };
             one_of(inventory, hit, &shown)
         }
+        Target::Port(_) => only(usb_device::drives(inventory, target), &shown),
         _ => Err(unknown(&shown).with_help("on Windows name it by letter, label or volume name")),
     }
 }
@@ -33,27 +38,85 @@ fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<DriveKey
         Name::Volume(name) => matching(inventory, &format!(r"\\?\{name}\"), shown),
         Name::Kernel(kernel) => by_kernel_name(inventory, &kernel, shown),
         Name::Device(name) => by_device_name(inventory, &name, shown),
-        Name::Current => {
-            let here = std::env::current_dir()
-                .map_err(|e| Error::new(ErrorKind::NoSuchTarget, shown, e.to_string()))?;
-            by_path(inventory, here.as_os_str(), shown)
-        }
+        Name::Current => match current_directory::at_start() {
+            Some(here) => by_path(inventory, here.as_os_str(), shown),
+            None => {
+                let why = "the current directory is gone";
+                Err(Error::new(ErrorKind::NoSuchTarget, shown, why))
+            }
+        },
         Name::Program => {
             let program = std::env::current_exe()
                 .map_err(|e| Error::new(ErrorKind::NoSuchTarget, shown, e.to_string()))?;
             by_path(inventory, program.as_os_str(), shown)
         }
-        Name::Other if exists(given) => by_path(inventory, given, shown),
-        Name::Other => labelled(inventory, &given.to_string_lossy(), shown),
+        Name::Other if exists(current_directory::absolute(given).as_os_str()) => {
+            by_path(inventory, current_directory::absolute(given).as_os_str(), shown)
+        }
+        Name::Other => {
+            let target = Target::Path(given.to_os_string());
+            match usb_device::drives(inventory, &target) {
+                found if !found.is_empty() => only(found, shown),
+                _ => labelled(inventory, &given.to_string_lossy(), shown)
+                    .or_else(|unlabelled| by_model(inventory, given, shown, unlabelled)),
+            }
+        }
+        Name::Partition { disk, partition } => {
+            let key = DriveKey::Device { kind: FILE_DEVICE_DISK, number: disk };
+            let on_it = |v: &&VolumeInfo| v.partition_number == Some(partition);
+            match inventory.on(&key).iter().any(on_it) {
+                true => Ok(key),
+                false => Err(unknown(shown)),
+            }
+        }
+    }
+}
+
+/// Returns the only drive of this model: `Cruzer Blade`, or with its vendor `SanDisk Cruzer Blade`.
+fn by_model(
+    inventory: &Inventory,
+    given: &OsStr,
+    shown: &str,
+    unlabelled: Error,
+) -> Result<DriveKey> {
+    if unlabelled.kind() != ErrorKind::NoSuchTarget || given.is_empty() {
+        return Err(unlabelled);
+    }
+    let given = given.to_string_lossy();
+    let is_model = |disk: &&Disk| {
+        let device = Device::open(&disk.path, Access::Query).ok();
+        let descriptor = device.as_ref().and_then(storage::descriptor);
+        descriptor.is_some_and(|d| win32_parse::is_model(&given, &d))
+    };
+    let found: Vec<DriveKey> = inventory
+        .disks
+        .iter()
+        .filter(is_model)
+        .map(|disk| DriveKey::of_number(disk.number))
+        .collect();
+    match found.is_empty() {
+        true => Err(unlabelled),
+        false => only(found, shown),
+    }
+}
+
+/// Returns the drive if there is exactly one.
+fn only(found: Vec<DriveKey>, shown: &str) -> Result<DriveKey> {
+    match found.as_slice() {
+        [key] => Ok(key.clone()),
+        [] => Err(unknown(shown)),
+        several => {
+            let names: Vec<String> = several.iter().filter_map(DriveKey::device_name).collect();
+            let why = format!("several drives have this name: {}", names.join(", "));
+            Err(Error::new(ErrorKind::NoSuchTarget, shown, why).with_help("name one of them"))
+        }
     }
 }
 
 fn by_letter(inventory: &Inventory, letter: char, shown: &str) -> Result<DriveKey> {
     let letter_name = format!("{letter}:");
     if let Some(folder) = substituted(&letter_name) {
-        let why = format!("stands for the folder {folder} (subst), not for a drive");
-        return Err(Error::new(ErrorKind::NotSupported, shown, why)
-            .with_help(format!("name the drive of {folder} instead")));
+        return by_path(inventory, OsStr::new(&folder), shown);
     }
     if volumes::drive_type(format!(r"{letter_name}\")) == DriveType::Remote {
         return Err(network(shown));
@@ -88,7 +151,16 @@ fn by_device_name(inventory: &Inventory, name: &str, shown: &str) -> Result<Driv
     }
 }
 
-fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<DriveKey> {
+/// Returns the drive of the volume that a path lies on.
+pub(crate) fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Result<DriveKey> {
+    // A letter of `subst` stands for a folder.
+    let text = path.to_string_lossy();
+    if let Some((letter, rest)) = text.split_at_checked(2)
+        && letter.ends_with(':')
+        && let Some(folder) = substituted(letter)
+    {
+        return by_path(inventory, OsStr::new(&format!("{folder}{rest}")), shown);
+    }
     let root = volumes::mount_point_of(path)
         .map_err(|code| win32_parse::error(code, shown, "GetVolumePathName"))?;
     if volumes::drive_type(&root) == DriveType::Remote {
@@ -113,7 +185,7 @@ fn matching(inventory: &Inventory, name: &str, shown: &str) -> Result<DriveKey> 
     volume.map(first_of).ok_or_else(|| unknown(shown))
 }
 
-/// The one drive with such a volume; when several have one, none is guessed.
+/// Returns the only drive with such a volume.
 fn one_of(
     inventory: &Inventory,
     hit: impl Fn(&VolumeInfo) -> bool,
@@ -130,7 +202,7 @@ fn one_of(
     Err(Error::new(ErrorKind::InvalidTarget, shown, why).with_help("name one of them"))
 }
 
-/// The drive that a volume stands for. One that lies on others too is refused for that, with their names.
+/// Returns the drive of a volume. One that lies on several drives is refused later.
 pub(crate) fn first_of(volume: &VolumeInfo) -> DriveKey {
     volume.keys.first().cloned().unwrap_or_else(|| DriveKey::Alone(volume.name()))
 }
@@ -144,7 +216,7 @@ fn network(shown: &str) -> Error {
     Error::new(ErrorKind::NotSupported, shortened(shown), "is on the network, not on a drive here")
 }
 
-/// A name of thousands of characters is nonsense, and need not be repeated whole.
+/// Returns at most 80 characters of a name.
 fn shortened(shown: &str) -> String {
     match shown.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &shown[..end]),

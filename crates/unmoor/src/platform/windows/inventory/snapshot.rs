@@ -1,5 +1,5 @@
-//! What there is: volumes first, because those are what Windows can enumerate for everybody; then the
-//! drives they lie on, as far as the drivers tell.
+//! Volumes and drives at one moment. Volumes come first, since every user may list them; then the drives
+//! that their drivers name.
 
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{
@@ -11,17 +11,17 @@ use crate::platform::windows::sys::volumes::DriveType;
 use crate::platform::windows::sys::{devnode, storage, volumes};
 use std::ffi::OsString;
 
-/// What tells one drive from another.
+/// Identity of a drive.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum DriveKey {
-    /// A device whose number the driver tells: `FILE_DEVICE_DISK` 2 is `PhysicalDrive2`.
+    /// Device with a number: `FILE_DEVICE_DISK` 2 is `PhysicalDrive2`.
     Device { kind: u32, number: u32 },
-    /// A volume whose driver does not tell what it lies on: its kernel name, or how it is opened.
+    /// Volume whose driver does not name its device: its kernel name or its path.
     Alone(String),
 }
 
 impl DriveKey {
-    /// The name in the Win32 device namespace, without `\\.\`.
+    /// Returns the name in the Win32 device namespace, without `\\.\`.
     pub(crate) fn device_name(&self) -> Option<String> {
         match *self {
             DriveKey::Device { kind: FILE_DEVICE_DISK, number } => {
@@ -32,7 +32,7 @@ impl DriveKey {
         }
     }
 
-    /// The key of such a name.
+    /// Returns the key of such a name.
     pub(crate) fn of_device_name(name: &str) -> Option<DriveKey> {
         let split = name.find(|c: char| c.is_ascii_digit())?;
         let number = name[split..].parse().ok()?;
@@ -44,7 +44,7 @@ impl DriveKey {
         Some(DriveKey::Device { kind, number })
     }
 
-    /// The key of a device of this number.
+    /// Returns the key of a device number.
     pub(crate) fn of_number(number: DeviceNumber) -> DriveKey {
         let kind = match number.kind {
             FILE_DEVICE_DVD => FILE_DEVICE_CD_ROM,
@@ -58,7 +58,7 @@ impl DriveKey {
     }
 }
 
-/// A volume as far as it is known without touching its file system.
+/// Volume, without what only its file system knows.
 #[derive(Debug, Clone)]
 pub(crate) struct VolumeInfo {
     /// `\\?\Volume{…}\`.
@@ -68,19 +68,21 @@ pub(crate) struct VolumeInfo {
     /// `E:\`, `C:\Mount\Card\`: letters first.
     pub mounts: Vec<OsString>,
     pub drive_type: DriveType,
-    /// The drives it lies on: one, or all the disks of a spanned, striped or mirrored volume.
+    /// Drives of the volume: one, or all disks of a spanned, striped or mirrored volume.
     pub keys: Vec<DriveKey>,
-    /// It is a partition, not the whole of a drive.
+    /// The volume is a partition, not a whole drive.
     pub partition: bool,
+    /// Number of the partition on its disk.
+    pub partition_number: Option<u32>,
 }
 
 impl VolumeInfo {
-    /// Its letter, as `E:`.
+    /// Returns the drive letter: `E:`.
     pub(crate) fn letter(&self) -> Option<String> {
         self.mounts.iter().find_map(|mount| letter_of(&mount.to_string_lossy()))
     }
 
-    /// Short name: `E:`, or the last part of its kernel name.
+    /// Returns the short name: `E:`, or the last part of the kernel name.
     pub(crate) fn name(&self) -> String {
         self.letter()
             .or_else(|| self.kernel.as_deref().map(|k| win32_parse::kernel_base(k).to_string()))
@@ -88,8 +90,8 @@ impl VolumeInfo {
             .unwrap_or_else(|| "volume".into())
     }
 
-    /// How it is opened: `\\.\E:`, or `\\?\Volume{…}` (without the last `\`, which would mean its root
-    /// folder). Windows takes one for the other; in Wine 8.0 only the letter leads to the device.
+    /// Returns the path to open: `\\.\E:`, or `\\?\Volume{…}` (with a final `\` that would be its root
+    /// folder). In Wine 8.0 only the letter leads to the device.
     pub(crate) fn path(&self) -> String {
         match (&self.guid, self.letter()) {
             (_, Some(letter)) => format!(r"\\.\{letter}"),
@@ -98,7 +100,7 @@ impl VolumeInfo {
         }
     }
 
-    /// Its root folder, which mounts it when touched.
+    /// Returns the root folder. Opening it mounts the volume.
     pub(crate) fn root(&self) -> String {
         match (&self.guid, self.letter()) {
             (Some(guid), _) => guid.clone(),
@@ -107,13 +109,13 @@ impl VolumeInfo {
         }
     }
 
-    /// Is it what is in a floppy drive.
+    /// Returns true for the volume of a floppy drive.
     pub(crate) fn is_floppy(&self) -> bool {
         self.kernel.as_deref().is_some_and(win32_parse::is_floppy)
     }
 
-    /// Does this name mean it: a letter, a mount point, a volume name or a kernel name, in any case
-    /// and with or without a `\` at its end.
+    /// Returns true if this is its letter, mount point, volume name or kernel name, in any case and with or
+    /// without a final `\`.
     pub(crate) fn has_name(&self, name: &str) -> bool {
         let bare = |text: &str| text.trim_end_matches('\\').to_lowercase();
         let name = bare(name);
@@ -123,13 +125,13 @@ impl VolumeInfo {
     }
 }
 
-/// `E:` of `E:\` and of nothing else.
+/// Returns `E:` for `E:\`, and `None` for a folder.
 fn letter_of(mount: &str) -> Option<String> {
     let short = mount.trim_end_matches('\\');
     (short.len() == 2 && short.ends_with(':')).then(|| short.to_ascii_uppercase())
 }
 
-/// Every volume, and every drive letter that no volume has told of.
+/// Returns every volume, and every drive letter without one.
 pub(crate) fn volumes() -> Vec<VolumeInfo> {
     let mut found: Vec<VolumeInfo> = volumes::all().into_iter().map(by_guid).collect();
     for letter in volumes::letters() {
@@ -150,7 +152,7 @@ fn by_guid(guid: String) -> VolumeInfo {
     complete(Some(guid), kernel, mounts, drive_type)
 }
 
-/// Letters of the network and of `subst` are no volumes.
+/// Returns the volume of a letter, unless the letter is of the network or of `subst`.
 fn by_letter(letter: &str) -> Option<VolumeInfo> {
     let root = format!(r"{letter}\");
     let drive_type = volumes::drive_type(&root);
@@ -161,7 +163,7 @@ fn by_letter(letter: &str) -> Option<VolumeInfo> {
     Some(complete(None, kernel, vec![root.into()], drive_type))
 }
 
-/// The folder that `subst` put behind a letter: its kernel name is a path.
+/// Returns the folder that `subst` gave a letter. The kernel name of such a letter is a path.
 pub(crate) fn substituted(letter: &str) -> Option<String> {
     let kernel = volumes::kernel_name(letter)?;
     let path = kernel.strip_prefix(r"\??\")?;
@@ -182,6 +184,7 @@ fn complete(
         drive_type,
         keys: vec![DriveKey::Alone(alone)],
         partition: false,
+        partition_number: None,
     };
     if volume.is_floppy() {
         return volume;
@@ -196,6 +199,7 @@ fn complete(
     if let Some(number) = devices.iter().find_map(storage::device_number) {
         volume.keys = vec![DriveKey::of_number(number)];
         volume.partition = number.partition.is_some();
+        volume.partition_number = number.partition;
     } else if let Some(disks) = devices.iter().find_map(storage::disks) {
         let key = |number| DriveKey::Device { kind: FILE_DEVICE_DISK, number };
         volume.keys = disks.into_iter().map(key).collect();
@@ -204,7 +208,7 @@ fn complete(
     volume
 }
 
-/// The volumes, the device nodes, and the drives that have no volume at all.
+/// Volumes and device nodes, those of drives without volumes included.
 pub(crate) struct Inventory {
     pub volumes: Vec<VolumeInfo>,
     pub disks: Vec<Disk>,
@@ -215,7 +219,7 @@ impl Inventory {
         Inventory { volumes: volumes(), disks: devnode::disks() }
     }
 
-    /// Every drive once, those with volumes first.
+    /// Returns every drive, those with volumes first.
     pub(crate) fn keys(&self) -> Vec<DriveKey> {
         let of_volumes = self.volumes.iter().flat_map(|volume| volume.keys.clone());
         let of_disks = self.disks.iter().map(|disk| DriveKey::of_number(disk.number));
@@ -228,12 +232,12 @@ impl Inventory {
         keys
     }
 
-    /// The volumes of a drive, those that lie on others too among them.
+    /// Returns the volumes of a drive, those that lie on other drives as well included.
     pub(crate) fn on<'i>(&'i self, key: &DriveKey) -> Vec<&'i VolumeInfo> {
         self.volumes.iter().filter(|volume| volume.keys.contains(key)).collect()
     }
 
-    /// The device node of a drive.
+    /// Returns the device node of a drive.
     pub(crate) fn disk(&self, key: &DriveKey) -> Option<&Disk> {
         self.disks.iter().find(|disk| DriveKey::of_number(disk.number) == *key)
     }
@@ -262,6 +266,7 @@ mod tests {
             drive_type: DriveType::Optical,
             keys: vec![DriveKey::Alone(String::new())],
             partition: false,
+            partition_number: None,
         };
         for name in ["d:", r"D:\", r"c:\mount\card", r"\\?\volume{ab}", r"\device\cdrom0\"] {
             assert!(volume.has_name(name), "{name}");

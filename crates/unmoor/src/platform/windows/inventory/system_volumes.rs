@@ -1,11 +1,11 @@
-//! Which volumes Windows itself lives on: those are never released.
+//! Volumes that the running Windows needs. They are never released.
 
 use crate::platform::windows::sys::utf16::narrow;
 use crate::platform::windows::sys::{registry, volumes};
 use std::ffi::OsString;
 use windows_sys::Win32::System::SystemInformation::GetSystemWindowsDirectoryW;
 
-/// A volume that the running system needs, and what for.
+/// Volume that the running system needs, and its purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SystemVolumes {
     /// `C:`, a kernel name or `\\?\Volume{…}\`.
@@ -13,7 +13,7 @@ pub(crate) struct SystemVolumes {
     pub what: &'static str,
 }
 
-/// Everything that the running system needs.
+/// Returns every volume that the running system needs.
 pub(crate) fn system_volumes() -> Vec<SystemVolumes> {
     let mut all = Vec::new();
     if let Some(windows) = windows_directory() {
@@ -31,7 +31,7 @@ pub(crate) fn system_volumes() -> Vec<SystemVolumes> {
     all
 }
 
-/// `GetSystemWindowsDirectoryW`: the true one, also in a terminal server's session.
+/// `GetSystemWindowsDirectoryW`, which in a terminal server's session differs from `GetWindowsDirectoryW`.
 fn windows_directory() -> Option<OsString> {
     let mut units = vec![0u16; 1024];
     // SAFETY: `units` is as long as said.

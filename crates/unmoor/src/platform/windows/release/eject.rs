@@ -1,7 +1,7 @@
 //! Ejection of the medium, and the choice between ejection and removal of the device.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{DriveKind, Presence};
+use crate::model::drive::{DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
@@ -51,7 +51,10 @@ impl DriveHandles {
             && self.drive.hotplug
             && self.removal_node().is_some();
         let before = match self.eject_medium(deadline) {
-            Ok(done) if !removable_device || self.medium_leaves(deadline)? => return Ok(done),
+            Ok(done) if !removable_device || self.medium_leaves(deadline)? => {
+                self.tray_opened = self.drive.medium == Medium::Absent;
+                return Ok(done);
+            }
             Ok(mut done) => {
                 if let Some(last) = done.attempts.last_mut() {
                     last.detail = Some("accepted, but the medium is still in it".into());
@@ -70,12 +73,42 @@ impl DriveHandles {
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
             // The first answer is the news; the veto stands among the attempts.
             Err(error) => {
+                self.reopen()?;
                 let all = [attempts, error.attempts().to_vec()].concat();
                 match before {
                     Ok(done) => Ok(StepOutcome { attempts: all, ..done }),
                     Err(first) => Err(first.with_attempts(all)),
                 }
             }
+        }
+    }
+
+    /// Asks a drive whose medium is taken out by hand: a memory card is removed as a device first. If the
+    /// drive has no command, nothing is left to do.
+    pub(crate) fn eject_by_hand(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let mut attempts = Vec::new();
+        if self.drive.siblings.is_empty() && self.removal_node().is_some() {
+            match self.remove_device(deadline) {
+                Ok(done) => return Ok(done),
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+                Err(error) => {
+                    attempts = error.attempts().to_vec();
+                    self.dismount_again(false, deadline).map_err(|_| error)?;
+                }
+            }
+        }
+        match self.eject_medium(deadline) {
+            Ok(done) => Ok(with_earlier(done, attempts)),
+            Err(error) if error.kind() == ErrorKind::NotSupported => {
+                let how = match self.drive.kind {
+                    DriveKind::Floppy => "press its button",
+                    _ => "take the card out by hand",
+                };
+                let why = format!("nothing to eject: this drive has no command for it; {how}");
+                let all = [attempts, error.attempts().to_vec()].concat();
+                Ok(StepOutcome { attempts: all, ..StepOutcome::skipped(why) })
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -131,6 +164,7 @@ impl DriveHandles {
 
     /// Locks and dismounts every volume again.
     fn dismount_again(&mut self, forced: bool, deadline: &mut Deadline<'_>) -> Result<()> {
+        self.reopen()?;
         for volume in self.drive.volumes.clone().iter().rev() {
             if !forced {
                 self.lock_volume(volume, deadline)?;

@@ -12,7 +12,10 @@ use crate::platform::windows::release::handles::DriveHandles;
 use crate::platform::windows::sys::cancellable_io::{open_until, run_until};
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::storage::WriteMeter;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
 
 const ERROR_WRITE_PROTECT: Code = 19;
 /// Interval between queries of the bytes written.
@@ -70,18 +73,35 @@ impl DriveHandles {
     /// Returns a check that is true while bytes reach the disk.
     fn bytes_move(&self) -> impl FnMut() -> bool + use<> {
         let path = self.key.device_name().map(|name| format!(r"\\.\{name}"));
-        let device = path.and_then(|path| Device::open(path, Access::Query).ok());
-        let mut meter = device.map(WriteMeter::new);
-        let mut last: Option<(Instant, Option<u64>)> = None;
+        let changes = Arc::new(AtomicU64::new(0));
+        if let Some(path) = path {
+            count_changes(path, Arc::downgrade(&changes));
+        }
+        let mut seen = 0;
         move || {
-            if last.is_some_and(|(at, _)| at.elapsed() < METER_INTERVAL) {
-                return false;
-            }
-            let now = meter.as_mut().and_then(WriteMeter::bytes_written);
-            let before = last.replace((Instant::now(), now));
-            now.is_some() && before.is_none_or(|(_, before)| before != now)
+            let now = changes.load(Ordering::Relaxed);
+            std::mem::replace(&mut seen, now) != now
         }
     }
+}
+
+/// Counts on a thread of its own how often the bytes written have changed. The thread ends when nothing
+/// reads the count any more, or is left behind in a query that does not return.
+fn count_changes(path: String, changes: Weak<AtomicU64>) {
+    let count = move || {
+        let Ok(device) = Device::open(path, Access::Query) else { return };
+        let mut meter = WriteMeter::new(device);
+        let mut before = None;
+        while let (Some(changes), Some(now)) = (changes.upgrade(), meter.bytes_written()) {
+            if before.replace(now) != Some(now) {
+                changes.fetch_add(1, Ordering::Relaxed);
+            }
+            drop(changes);
+            thread::sleep(METER_INTERVAL);
+        }
+    };
+    // Without a thread the flush has the deadline of any other step.
+    let _ = thread::Builder::new().name("unmoor-meter".into()).spawn(count);
 }
 
 /// Discs are not flushed, as in the documentation of ejecting them. A disc written like a stick (UDF) is

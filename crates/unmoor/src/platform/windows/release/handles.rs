@@ -1,7 +1,7 @@
 //! Handles of one open drive: the one that queries it, and one for each volume that is locked.
 
 use crate::deadline::Deadline;
-use crate::model::drive::{Drive, Presence};
+use crate::model::drive::{Drive, DriveKind, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::step::Attempt;
 use crate::model::volume::Volume;
@@ -10,8 +10,8 @@ use crate::platform::win32_parse::Code;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory};
 use crate::platform::windows::inventory::{describe, resolve};
 use crate::platform::windows::sys::cancellable_io::Request;
-use crate::platform::windows::sys::device::{Access, Device};
-use crate::platform::windows::sys::{cancellable_io, fsctl, storage};
+use crate::platform::windows::sys::device::{Access, Device, code};
+use crate::platform::windows::sys::{cancellable_io, current_directory, fsctl, storage};
 use std::time::Duration;
 
 pub(crate) const ERROR_ACCESS_DENIED: Code = 5;
@@ -34,6 +34,12 @@ pub(crate) struct DriveHandles {
     pub(crate) exclusive: Option<Device>,
     /// Media change count when the drive was opened, and the handle that counts.
     pub(crate) medium: Option<(Device, u32)>,
+    /// An action was carried out, or tried, after the dismount.
+    pub(crate) performed: bool,
+    /// An empty drive accepted an ejection.
+    pub(crate) tray_opened: bool,
+    /// Images on the drive were detached, or tried to be, by this session.
+    pub(crate) images_detached: bool,
     /// `--offline` is set.
     pub(crate) keep_offline: bool,
     /// Error of a flush that failed. Windows reports a lost write once, and the data stays unwritten.
@@ -69,6 +75,9 @@ impl DriveHandles {
         let inventory = Inventory::take();
         let key = key_of(&inventory, drive)?;
         let disk = inventory.disk(&key);
+        leave_drive(&inventory, &key).map_err(|e| {
+            win32_parse::error(code(&e), &drive.name, "leave the current directory")
+        })?;
         let (_, device) = describe::open(&key, disk, &inventory.on(&key));
         let instance = disk.and_then(|disk| disk.node.instance());
         let medium = device.clone().filter(|_| drive.removable).and_then(|device| {
@@ -83,9 +92,26 @@ impl DriveHandles {
             volumes: Vec::new(),
             exclusive: None,
             medium,
+            performed: false,
+            tray_opened: false,
+            images_detached: false,
             keep_offline: false,
             unwritten: None,
         })
+    }
+
+    /// Opens the drive for queries again, after its handles were closed for a removal that failed.
+    ///
+    /// # Errors
+    /// `Gone`, or `Replaced` if another device has its name.
+    pub(crate) fn reopen(&mut self) -> Result<()> {
+        let again = DriveHandles::open(&self.drive)?;
+        if again.instance != self.instance {
+            return Err(replaced(&self.drive));
+        }
+        self.device = again.device;
+        self.medium = again.medium;
+        Ok(())
     }
 
     /// Returns the handle of the volume if it is locked or dismounted.
@@ -112,11 +138,7 @@ impl DriveHandles {
             self.volumes.iter().filter(unmounted).map(|open| open.name.as_str()).collect();
         let now = describe::describe_locked(&inventory, &key, &locked);
         if now.id != self.drive.id {
-            return Err(Error::new(
-                ErrorKind::Replaced,
-                &self.drive.name,
-                "another device has this name now",
-            ));
+            return Err(replaced(&self.drive));
         }
         self.drive = now;
         Ok(self.drive.clone())
@@ -164,18 +186,31 @@ impl DriveHandles {
             Device::open(&volume.path, Access::Query).ok()
         });
         let removable = self.drive.removable;
+        // Drivers report a missing medium alike with the tray open and closed. One that accepted the
+        // request has opened it.
+        let opened = self.tray_opened && self.drive.kind == DriveKind::Optical;
         // Some volume drivers answer requests that the drive's own driver does not know.
         for device in [Some(device), volume].into_iter().flatten() {
             let answer =
                 cancellable_io::run_for(QUERY_TIMEOUT, move || storage::check_verify(&device));
             let seen =
                 answer.map_or(Presence::Unknown, |answer| win32_parse::presence(answer, removable));
-            if seen != Presence::Unknown {
-                return seen;
+            match seen {
+                Presence::Unknown => {}
+                Presence::Absent if opened => return Presence::TrayOpen,
+                seen => return seen,
             }
         }
         Presence::Unknown
     }
+}
+
+/// Moves this program off the drive if its current directory is there.
+fn leave_drive(inventory: &Inventory, key: &DriveKey) -> std::io::Result<()> {
+    current_directory::leave_if(|here| {
+        let path = here.as_os_str();
+        resolve::by_path(inventory, path, "").is_ok_and(|current| current == *key)
+    })
 }
 
 /// Returns the key of a drive that was listed before.
@@ -191,6 +226,10 @@ fn key_of(inventory: &Inventory, drive: &Drive) -> Result<DriveKey> {
         })
     };
     by_device.or_else(by_volume).ok_or_else(|| gone(drive))
+}
+
+fn replaced(drive: &Drive) -> Error {
+    Error::new(ErrorKind::Replaced, &drive.name, "another device has this name now")
 }
 
 fn gone(drive: &Drive) -> Error {

@@ -1,4 +1,4 @@
-//! Loading: the tray closes, and the drive looks at what is on it.
+//! Load: closes the tray, and waits until the drive knows its medium.
 
 use crate::deadline::Deadline;
 use crate::model::drive::Presence;
@@ -12,11 +12,11 @@ use crate::platform::windows::sys::storage;
 use std::time::Duration;
 
 impl DriveHandles {
-    /// By the handle that asks, then by those that may read.
+    /// Loads the medium: by the query handle, then by handles that may read.
     pub(crate) fn load_medium(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let mut attempts = Vec::new();
         let mut last = ERROR_ACCESS_DENIED;
-        // Loading "2" needs no right to read the medium, so it goes through the handle that asks.
+        // IOCTL_STORAGE_LOAD_MEDIA2 needs no read access.
         let asking = self.device.clone().map(|device| (self.drive.name.clone(), device));
         let ways = asking.into_iter().map(|way| (way, true));
         for ((name, device), two) in
@@ -53,13 +53,13 @@ impl DriveHandles {
         Err(error.with_attempts(attempts))
     }
 
-    /// After the tray has closed: the drive finds out whether there is a medium.
+    /// Waits until the drive has found out whether there is a medium.
     fn settle(&self, deadline: &mut Deadline<'_>) -> Result<()> {
         let start = deadline.now();
         loop {
             let seen = self.presence();
             let patience = match seen {
-                // "Not ready" is what a drive says that has no medium, and one that spins up.
+                // Not ready: no medium, or one that spins up.
                 Presence::Absent | Presence::Stopped => Duration::from_secs(12),
                 Presence::TrayOpen => Duration::from_secs(2),
                 _ => return Ok(()),

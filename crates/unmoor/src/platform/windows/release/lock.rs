@@ -1,6 +1,7 @@
 //! Lock of a volume, and the steps that need one: dismount, offline, unlock.
 
 use crate::deadline::Deadline;
+use crate::model::blocker::BlockerKind;
 use crate::model::drive::DriveKind;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
@@ -69,7 +70,8 @@ impl DriveHandles {
             }),
             None => Ok(()),
         };
-        win32_parse::opening_refused(code, &volume.name, root, burner.as_deref())
+        let may_manage = Privilege::ManageVolume.is_held();
+        win32_parse::opening_refused(code, &volume.name, root, burner.as_deref(), may_manage)
     }
 
     /// Tries once to lock the volume. The handle stays open for the next try.
@@ -105,6 +107,12 @@ impl DriveHandles {
                     done.attempts.push(attempt(method, &Err(ERROR_ACCESS_DENIED)));
                     return Ok(done);
                 }
+                if !self.images_detached && self.only_images_are_open(deadline) {
+                    self.images_detached = true;
+                    let mut done = self.detach_images(deadline)?;
+                    done.merge(self.lock_volume(volume, deadline)?);
+                    return Ok(done);
+                }
                 let may_manage = Privilege::ManageVolume.is_held();
                 Err(win32_parse::lock_refused(&volume.name, &method, may_manage))
             }
@@ -114,8 +122,8 @@ impl DriveHandles {
         }
     }
 
-    /// This is a copy that was started from the drive, and its starter, which only waits, is all that
-    /// was found to use it.
+    /// Returns an outcome if this is a copy started from the drive, and its starter, which only waits, is
+    /// all that uses the drive.
     fn is_only_parent(&self, deadline: &Deadline<'_>) -> Option<StepOutcome> {
         let starter = relocate::waited_for_by()?;
         let scan = scan::search(&self.drive, deadline);
@@ -132,6 +140,12 @@ impl DriveHandles {
                 self.drive.name
             )),
         })
+    }
+
+    /// Returns true if images attached from files of the drive are all that keeps it busy.
+    fn only_images_are_open(&self, deadline: &Deadline<'_>) -> bool {
+        let blockers = scan::search(&self.drive, deadline).blockers;
+        !blockers.is_empty() && blockers.iter().all(|one| one.kind == BlockerKind::Loop)
     }
 
     /// Keeps programs that write to the disk itself away, past the volumes: imagers write to
@@ -231,9 +245,10 @@ impl DriveHandles {
         let mut done = StepOutcome::default();
         let dismounted: Vec<&str> =
             self.volumes.iter().filter(|v| v.dismounted).map(|v| v.name.as_str()).collect();
-        if !dismounted.is_empty() && !self.keep_offline {
-            done = done.with_note(format!(
-                "Windows may mount {} again from now on (--offline prevents that)",
+        if !dismounted.is_empty() && !self.keep_offline && !self.performed {
+            done = done.with_warning(format!(
+                "Windows mounts {} again as soon as a program opens a file there: --offline prevents \
+                 that",
                 dismounted.join(", ")
             ));
         }

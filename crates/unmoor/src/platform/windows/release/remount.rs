@@ -1,4 +1,4 @@
-//! Mounting again what was dismounted and is still in the drive.
+//! Remount of volumes that were dismounted and are still in the drive.
 
 use crate::model::drive::Drive;
 use crate::model::error::Result;
@@ -8,8 +8,8 @@ use crate::platform::windows::release::handles::attempt;
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::{fsctl, volumes};
 
-/// Mounts every volume of the drive again: opening its root is all that Windows needs for it, unless
-/// the volume was taken offline.
+/// Mounts every volume of the drive by opening its root folder. One that was taken offline is taken
+/// online first.
 pub(crate) fn remount(drive: &Drive) -> Result<StepOutcome> {
     let mut done = StepOutcome::default();
     for volume in &drive.volumes {
@@ -22,7 +22,7 @@ pub(crate) fn remount(drive: &Drive) -> Result<StepOutcome> {
             win32_parse::error(code, &volume.name, "open its root")
                 .with_attempts(vec![online.clone()])
         })?;
-        // Only a volume that was offline needs it, and only an administrator may: no word otherwise.
+        // Only a volume that was offline needs this, and only an administrator may do it.
         done.attempts.extend(online.ok.then_some(online));
         done.merge(
             StepOutcome::default()

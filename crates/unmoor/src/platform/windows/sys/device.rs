@@ -1,9 +1,10 @@
-//! Devices and volumes, opened, and `DeviceIoControl`.
+//! Handles of devices and volumes: `CreateFileW`, `DeviceIoControl`, `FlushFileBuffers`.
 //!
-//! Made from the Win32 documentation of `CreateFileW` ("Physical Disks and Volumes") and
-//! `DeviceIoControl`.
+//! Win32: "Physical Disks and Volumes" on the page of `CreateFileW`; `DeviceIoControl`.
 
+use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
+use crate::platform::windows::sys::dynamic_library::Library;
 use crate::platform::windows::sys::error_mode::quiet;
 use crate::platform::windows::sys::utf16::wide;
 use std::ffi::OsStr;
@@ -12,19 +13,17 @@ use std::io;
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::ptr::{null, null_mut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use windows_sys::Win32::Foundation::{ERROR_GEN_FAILURE, GENERIC_READ, GENERIC_WRITE};
 use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE};
 use windows_sys::Win32::System::IO::DeviceIoControl;
 
-/// What a handle is opened for.
+/// Access of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// No access at all: enough to ask a device about itself, allowed to everybody, and a file system
-    /// is not mounted by it.
+    /// No data access: enough for queries, open to every user, and mounts no file system.
     Query,
-    /// Reading: enough to lock, dismount and eject for whoever may manage the volume; whether a user may,
-    /// the file system says when it is asked.
+    /// Reading: enough to lock, dismount and eject, if the file system lets this user.
     Read,
     /// Reading and writing: needed to flush and to take a volume offline.
     Write,
@@ -32,7 +31,7 @@ pub(crate) enum Access {
     ReadExclusive,
 }
 
-/// An open device or volume. Clones share the handle, which closes with the last of them.
+/// Open device or volume. Clones share the handle, which closes with the last of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Device(Arc<File>);
 
@@ -49,12 +48,13 @@ impl Device {
             _ => FILE_SHARE_READ | FILE_SHARE_WRITE,
         };
         let _quiet = quiet();
+        load_last_status();
         OpenOptions::new()
             .access_mode(rights)
             .share_mode(sharing)
             .open(path.as_ref())
             .map(|file| Device(Arc::new(file)))
-            .map_err(|e| code(&e))
+            .map_err(|e| win32_parse::refined(code(&e), last_status()))
     }
 
     /// `FlushFileBuffers`.
@@ -62,12 +62,12 @@ impl Device {
         self.0.sync_all().map_err(|e| code(&e))
     }
 
-    /// `DeviceIoControl` that asks nothing back.
+    /// `DeviceIoControl` without output.
     pub(crate) fn ioctl_in(&self, request: u32, input: &[u8]) -> Result<(), Code> {
         self.ioctl(request, input, 0).map(drop)
     }
 
-    /// `DeviceIoControl`: the answer is as long as the driver says, at most `room` bytes.
+    /// `DeviceIoControl`: returns what the driver wrote, at most `room` bytes.
     pub(crate) fn ioctl(&self, request: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Code> {
         // Answers hold 64-bit numbers, and some drivers insist on aligned room for them.
         let mut answer = vec![0u64; room.div_ceil(8)];
@@ -90,25 +90,43 @@ impl Device {
             )
         };
         if ok == 0 {
-            return Err(code(&io::Error::last_os_error()));
+            let code = code(&io::Error::last_os_error());
+            return Err(win32_parse::refined(code, last_status()));
         }
         let bytes: Vec<u8> = answer.iter().flat_map(|word| word.to_ne_bytes()).collect();
         Ok(bytes.into_iter().take(room.min(returned as usize)).collect())
     }
 
-    /// The file, for the interfaces that ask other things of the same handle.
+    /// Returns the file, for other calls on the same handle.
     pub(crate) fn file(&self) -> &File {
         &self.0
     }
 }
 
-/// The Win32 code inside an error of the standard library.
+type LastStatus = unsafe extern "system" fn() -> u32;
+
+/// `RtlGetLastNtStatus` of `ntdll.dll`, found before the first request: loading sets the status itself.
+fn load_last_status() -> Option<LastStatus> {
+    static FUNCTION: OnceLock<Option<LastStatus>> = OnceLock::new();
+    *FUNCTION.get_or_init(|| {
+        let library = Library::load("ntdll.dll")?;
+        // SAFETY: the function takes nothing and returns an NTSTATUS; the library is never unloaded.
+        unsafe { library.function::<LastStatus>(c"RtlGetLastNtStatus") }
+    })
+}
+
+/// Returns the NTSTATUS of this thread's last failed call; 0 if it is not known.
+fn last_status() -> u32 {
+    // SAFETY: the function takes nothing and reads this thread's own state.
+    load_last_status().map_or(0, |function| unsafe { function() })
+}
+
+/// Returns the Win32 code of an error of the standard library.
 pub(crate) fn code(error: &io::Error) -> Code {
     error.raw_os_error().map_or(ERROR_GEN_FAILURE, |code| code as Code)
 }
 
-/// Is there a file or folder of this name: `GetFileAttributesW` through the standard library, without
-/// its handle staying open.
+/// Returns true if there is a file or folder of this name. No handle stays open.
 pub(crate) fn exists(path: &OsStr) -> bool {
     // A trailing NUL would cut the name short; `wide` is where that is thought of.
     let _quiet = quiet();
@@ -120,7 +138,7 @@ mod tests {
     use crate::platform::win32_parse;
     use windows_sys::Win32::Foundation as win32;
 
-    /// The table of `win_parse` is portable and has its own numbers: they are those of the headers.
+    /// The portable table of `win32_parse` has the numbers of the headers.
     #[test]
     fn the_names_of_the_error_table_are_those_of_the_headers() {
         macro_rules! check {

@@ -1,10 +1,9 @@
-//! The device tree: which device node a drive is, its ancestors, and asking for its removal.
+//! Device tree: the nodes of drives, their ancestors and properties, and requests for their removal.
 //!
-//! Made from `setupapi.h`, `cfgmgr32.h` and the Win32 documentation of each call; how the pieces go
-//! together is the documentation of `CM_Request_Device_EjectW` ("the device instance to be ejected").
+//! Win32: `setupapi.h`, `cfgmgr32.h` and the page of each call.
 
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::{DeviceNumber, NodeInfo, Veto};
+use crate::platform::win32_parse::{Code, DeviceNumber, NodeInfo, Veto};
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::storage;
 use crate::platform::windows::sys::utf16::{lossy, narrow, wide};
@@ -12,26 +11,33 @@ use std::ffi::OsString;
 use std::mem::size_of;
 use std::ptr::{null, null_mut};
 use windows_sys::Win32::Devices::DeviceAndDriverInstallation as di;
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_GEN_FAILURE};
 use windows_sys::Win32::System::Ioctl::{GUID_DEVINTERFACE_CDROM, GUID_DEVINTERFACE_DISK};
 use windows_sys::core::GUID;
 
 /// `CM_DRP_CAPABILITIES` of `cfgmgr32.h`.
 const CM_DRP_CAPABILITIES: u32 = 0x10;
+/// `CM_DRP_LOCATION_INFORMATION`.
+const CM_DRP_LOCATION_INFORMATION: u32 = 0xe;
+/// `CM_DRP_ADDRESS`.
+const CM_DRP_ADDRESS: u32 = 0x1d;
+/// `GUID_DEVINTERFACE_USB_HUB` of `usbiodef.h`.
+const GUID_DEVINTERFACE_USB_HUB: GUID = GUID::from_u128(0xf18a0e88_c30c_11d0_8815_00a0c906bed8);
 /// Limit for the depth of the tree, in case answers form a ring.
 const MAX_DEPTH: usize = 32;
 /// Limit for the children that are counted.
 const MAX_CHILDREN: usize = 64;
 
-/// One drive of the machine as the device tree has it.
+/// Disk or CD drive with its device node.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
-    /// The interface's path: opens the device whatever its number is.
+    /// Path of the device interface.
     pub path: OsString,
     pub node: DevNode,
     pub number: DeviceNumber,
 }
 
-/// A list of device interfaces, freed when dropped.
+/// List of device interfaces, freed when dropped.
 struct Interfaces(di::HDEVINFO);
 
 impl Drop for Interfaces {
@@ -41,7 +47,7 @@ impl Drop for Interfaces {
     }
 }
 
-/// Every present disk and CD drive.
+/// Returns every present disk and CD drive.
 pub(crate) fn disks() -> Vec<Disk> {
     [GUID_DEVINTERFACE_DISK, GUID_DEVINTERFACE_CDROM].iter().flat_map(of_class).collect()
 }
@@ -57,7 +63,7 @@ fn of_class(class: &GUID) -> Vec<Disk> {
     (0..).map_while(|index| interface(&list, class, index)).flatten().collect()
 }
 
-/// The interface of this index: `None` after the last, `Some(None)` for one that cannot be asked.
+/// Returns the interface of this index: `None` after the last, `Some(None)` if its query fails.
 fn interface(list: &Interfaces, class: &GUID, index: u32) -> Option<Option<Disk>> {
     let mut data = di::SP_DEVICE_INTERFACE_DATA {
         cbSize: size_of::<di::SP_DEVICE_INTERFACE_DATA>() as u32,
@@ -101,7 +107,7 @@ fn detail(list: &Interfaces, data: &di::SP_DEVICE_INTERFACE_DATA) -> Option<Disk
     Some(Disk { path, node: DevNode(node.DevInst), number })
 }
 
-/// A node of the device tree.
+/// Node of the device tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DevNode(u32);
 
@@ -158,8 +164,7 @@ impl DevNode {
 
     /// Returns this node and its ancestors, with their descriptions.
     fn chain(self) -> (Vec<DevNode>, Vec<NodeInfo>) {
-        let nodes: Vec<DevNode> =
-            std::iter::successors(Some(self), |node| node.parent()).take(MAX_DEPTH).collect();
+        let nodes = self.ancestors();
         let describe = |node: &DevNode| NodeInfo {
             instance: node.instance().unwrap_or_default(),
             capabilities: node.capabilities(),
@@ -193,7 +198,111 @@ impl DevNode {
     }
 }
 
+/// `CM_Get_Device_ID_ListW`: instance paths of the present devices of an enumerator (`USB`).
+pub(crate) fn instances(enumerator: &str) -> Vec<String> {
+    let flags = di::CM_GETIDLIST_FILTER_ENUMERATOR | di::CM_GETIDLIST_FILTER_PRESENT;
+    let filter = wide(enumerator);
+    let mut length = 0;
+    // SAFETY: `filter` ends in a NUL; `length` outlives the call.
+    let status = unsafe { di::CM_Get_Device_ID_List_SizeW(&mut length, filter.as_ptr(), flags) };
+    if status != di::CR_SUCCESS {
+        return Vec::new();
+    }
+    let mut units = vec![0u16; length as usize + 1024];
+    // SAFETY: `filter` ends in a NUL; `units` is as long as said.
+    let status = unsafe {
+        di::CM_Get_Device_ID_ListW(filter.as_ptr(), units.as_mut_ptr(), units.len() as u32, flags)
+    };
+    match status == di::CR_SUCCESS {
+        true => win32_parse::multi_sz(&units).map(lossy).collect(),
+        false => Vec::new(),
+    }
+}
+
 impl DevNode {
+    /// `CM_Get_DevNode_Status`: problem code; `None` if the device works.
+    pub(crate) fn problem(self) -> Option<u32> {
+        let (mut status, mut problem) = (0, 0);
+        // SAFETY: both numbers outlive the call.
+        let answer = unsafe { di::CM_Get_DevNode_Status(&mut status, &mut problem, self.0, 0) };
+        (answer == di::CR_SUCCESS && status & di::DN_HAS_PROBLEM != 0).then_some(problem)
+    }
+
+    /// `CM_DRP_LOCATION_INFORMATION`: `Port_#0008.Hub_#0001`.
+    pub(crate) fn location(self) -> Option<String> {
+        let mut units = [0u16; 1024];
+        let mut size = size_of_val(&units) as u32;
+        // SAFETY: `units` is `size` bytes long.
+        let status = unsafe {
+            di::CM_Get_DevNode_Registry_PropertyW(
+                self.0,
+                CM_DRP_LOCATION_INFORMATION,
+                null_mut(),
+                units.as_mut_ptr().cast(),
+                &mut size,
+                0,
+            )
+        };
+        let location = lossy(&units);
+        (status == di::CR_SUCCESS && !location.is_empty()).then_some(location)
+    }
+
+    /// `CM_DRP_ADDRESS`: number of the hub's port, for a USB device.
+    pub(crate) fn address(self) -> Option<u32> {
+        let (mut address, mut size) = (0u32, 4u32);
+        // SAFETY: `address` is `size` bytes long.
+        let status = unsafe {
+            di::CM_Get_DevNode_Registry_PropertyW(
+                self.0,
+                CM_DRP_ADDRESS,
+                null_mut(),
+                (&raw mut address).cast(),
+                &mut size,
+                0,
+            )
+        };
+        (status == di::CR_SUCCESS).then_some(address)
+    }
+
+    /// Returns this node and its ancestors.
+    pub(crate) fn ancestors(self) -> Vec<DevNode> {
+        std::iter::successors(Some(self), |node| node.parent()).take(MAX_DEPTH).collect()
+    }
+
+    /// `CM_Enable_DevNode`, then `CM_Reenumerate_DevNode` of the parent: starts a device again that was
+    /// stopped for its removal (problem code 21).
+    pub(crate) fn enable(self) -> Result<(), Code> {
+        // SAFETY: takes numbers only.
+        let enabled = unsafe { di::CM_Enable_DevNode(self.0, 0) };
+        if let Some(parent) = self.parent() {
+            // SAFETY: takes numbers only.
+            unsafe { di::CM_Reenumerate_DevNode(parent.0, 0) };
+        }
+        match enabled {
+            di::CR_SUCCESS => Ok(()),
+            di::CR_ACCESS_DENIED => Err(ERROR_ACCESS_DENIED),
+            _ => Err(ERROR_GEN_FAILURE),
+        }
+    }
+
+    /// `CM_Get_Device_Interface_ListW`: path by which this node is opened as a USB hub.
+    pub(crate) fn hub_path(self) -> Option<OsString> {
+        let instance = wide(self.instance()?);
+        let mut units = [0u16; 1024];
+        // SAFETY: `instance` ends in a NUL; `units` is as long as said; the class outlives the call.
+        let status = unsafe {
+            di::CM_Get_Device_Interface_ListW(
+                &GUID_DEVINTERFACE_USB_HUB,
+                instance.as_ptr(),
+                units.as_mut_ptr(),
+                units.len() as u32,
+                di::CM_GET_DEVICE_INTERFACE_LIST_PRESENT,
+            )
+        };
+        let path = narrow(&units);
+        (status == di::CR_SUCCESS && !path.is_empty()).then_some(path)
+    }
+
     /// `CM_Query_And_Remove_SubTreeW`: stops the device and those below it. It stays stopped until it is
     /// plugged in again.
     pub(crate) fn remove_subtree(self) -> Result<(), Veto> {
@@ -221,7 +330,7 @@ fn veto(status: u32, kind: i32, name: &[u16]) -> Result<(), Veto> {
     }
 }
 
-/// `CM_Locate_DevNodeW`: is a device of this instance path there now.
+/// `CM_Locate_DevNodeW`: returns the node of this instance path if the device is there.
 pub(crate) fn locate(instance: &str) -> Option<DevNode> {
     let instance = wide(instance);
     let mut node = 0;

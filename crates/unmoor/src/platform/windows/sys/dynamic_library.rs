@@ -1,7 +1,7 @@
-//! Libraries of Windows that not every edition has: loaded when they are needed.
+//! Libraries that not every edition of Windows has, loaded when they are needed.
 //!
-//! Made from the Win32 documentation of `LoadLibraryExW` and `GetProcAddress`. Only the system's own
-//! folder is searched, by the full path: Windows 7 without updates does not know the flag for it.
+//! Win32: `LoadLibraryExW`, `GetProcAddress`. The full path in the system directory is given, since Windows
+//! 7 without updates does not know the flag that restricts the search to it.
 
 use crate::platform::windows::sys::utf16::{narrow, wide};
 use std::ffi::{CStr, OsString};
@@ -11,12 +11,12 @@ use windows_sys::Win32::Foundation::HMODULE;
 use windows_sys::Win32::System::LibraryLoader::{GetProcAddress, LoadLibraryExW};
 use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
 
-/// A library, which stays loaded.
+/// Library, which stays loaded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Library(HMODULE);
 
 impl Library {
-    /// Loads a library of the system; `None` where there is none of this name.
+    /// Loads a library of the system; returns `None` if there is none of this name.
     pub(crate) fn load(name: &str) -> Option<Library> {
         let path = wide(PathBuf::from(system_directory()?).join(name));
         // SAFETY: `path` ends in a NUL, and leads to the system's own folder.
@@ -24,7 +24,7 @@ impl Library {
         (!module.is_null()).then_some(Library(module))
     }
 
-    /// A function of it; `None` where it has none of this name.
+    /// Returns a function of the library; `None` if it has none of this name.
     ///
     /// # Safety
     /// `F` must be the type of a function pointer, and the one that this function has.
@@ -39,7 +39,7 @@ impl Library {
 }
 
 /// `GetSystemDirectoryW`.
-fn system_directory() -> Option<OsString> {
+pub(crate) fn system_directory() -> Option<OsString> {
     let mut units = vec![0u16; 1024];
     // SAFETY: `units` is as long as said.
     let length = unsafe { GetSystemDirectoryW(units.as_mut_ptr(), units.len() as u32) } as usize;

@@ -1,6 +1,6 @@
-//! The file system's controls of a volume: lock, dismount, unlock, offline.
+//! File system controls of a volume: lock, dismount, unlock, offline.
 //!
-//! Made from the Win32 documentation of `FSCTL_LOCK_VOLUME`, `FSCTL_UNLOCK_VOLUME`,
+//! Win32: pages of `FSCTL_LOCK_VOLUME`, `FSCTL_UNLOCK_VOLUME`,
 //! `FSCTL_DISMOUNT_VOLUME`, `IOCTL_VOLUME_OFFLINE` and `IOCTL_VOLUME_ONLINE`.
 
 use crate::platform::win32_parse::Code;
@@ -10,8 +10,8 @@ use windows_sys::Win32::System::Ioctl::{
     FSCTL_DISMOUNT_VOLUME, FSCTL_IS_VOLUME_MOUNTED, FSCTL_LOCK_VOLUME, FSCTL_UNLOCK_VOLUME,
 };
 
-/// `FSCTL_LOCK_VOLUME`: one attempt. It succeeds only when nobody has a file open; it may take seconds,
-/// because programs registered for `GUID_IO_VOLUME_LOCK` are told first and may let go.
+/// `FSCTL_LOCK_VOLUME`: fails while a file is open. It may take seconds: programs registered for
+/// `GUID_IO_VOLUME_LOCK` are notified first, and the volume is flushed.
 pub(crate) fn lock(volume: &Device) -> Result<(), Code> {
     volume.ioctl_in(FSCTL_LOCK_VOLUME, &[])
 }

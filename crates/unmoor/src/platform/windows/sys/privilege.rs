@@ -1,16 +1,16 @@
 //! Privileges that a user has, which are switched off in the token until they are asked for.
 //!
-//! Win32: `AdjustTokenPrivileges`, `LookupPrivilegeValueW`, `GetTokenInformation` (`TokenPrivileges`).
+//! Win32: `AdjustTokenPrivileges`, `LookupPrivilegeValueW`.
 
-use crate::platform::win32_parse;
+use crate::platform::windows::sys::cancellable_io::last;
 use crate::platform::windows::sys::utf16::wide;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
 use std::sync::{Mutex, PoisonError};
-use windows_sys::Win32::Foundation::LUID;
+use windows_sys::Win32::Foundation::{ERROR_NOT_ALL_ASSIGNED, LUID};
 use windows_sys::Win32::Security::{
-    AdjustTokenPrivileges, GetTokenInformation, LUID_AND_ATTRIBUTES, LookupPrivilegeValueW,
-    SE_PRIVILEGE_ENABLED, TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY, TokenPrivileges,
+    AdjustTokenPrivileges, LUID_AND_ATTRIBUTES, LookupPrivilegeValueW, SE_PRIVILEGE_ENABLED,
+    TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
@@ -29,15 +29,19 @@ pub(crate) enum Privilege {
 /// Number of [`Privilege`]s.
 const COUNT: usize = 3;
 
+/// State of a privilege before it was enabled, and the token it belongs to.
+type Before = (OwnedHandle, TOKEN_PRIVILEGES);
+
 /// Users of an enabled privilege, and the state to restore after the last one.
 struct State {
     users: usize,
-    before: Option<(OwnedHandle, TOKEN_PRIVILEGES)>,
+    held: bool,
+    before: Option<Before>,
 }
 
 /// Privileges belong to the process, in which several drives may be worked on at a time.
 static STATES: Mutex<[State; COUNT]> =
-    Mutex::new([const { State { users: 0, before: None } }; COUNT]);
+    Mutex::new([const { State { users: 0, held: false, before: None } }; COUNT]);
 
 /// Enabled privilege, disabled again when the last of these is dropped. Without effect if the user does
 /// not have the privilege.
@@ -50,14 +54,15 @@ impl Privilege {
         let state = &mut states[self as usize];
         state.users += 1;
         if state.users == 1 {
-            state.before = enable(self);
+            (state.held, state.before) = enable(self).unwrap_or((false, None));
         }
         Enabled(self)
     }
 
     /// Returns true if the user has the privilege, enabled or not.
     pub(crate) fn is_held(self) -> bool {
-        held(self).unwrap_or(false)
+        let _enabled = self.enable();
+        STATES.lock().unwrap_or_else(PoisonError::into_inner)[self as usize].held
     }
 
     fn name(self) -> &'static str {
@@ -94,7 +99,8 @@ impl Drop for Enabled {
     }
 }
 
-fn token(rights: u32) -> Option<OwnedHandle> {
+fn token() -> Option<OwnedHandle> {
+    let rights = TOKEN_ADJUST_PRIVILEGES | TOKEN_QUERY;
     let mut token = null_mut();
     // SAFETY: our own process; `token` outlives the call.
     if unsafe { OpenProcessToken(GetCurrentProcess(), rights, &mut token) } == 0 {
@@ -104,8 +110,9 @@ fn token(rights: u32) -> Option<OwnedHandle> {
     Some(unsafe { OwnedHandle::from_raw_handle(token) })
 }
 
-fn enable(privilege: Privilege) -> Option<(OwnedHandle, TOKEN_PRIVILEGES)> {
-    let token = token(TOKEN_ADJUST_PRIVILEGES | TOKEN_QUERY)?;
+/// Enables the privilege. Returns true if the user has it, and the state to restore if it was disabled.
+fn enable(privilege: Privilege) -> Option<(bool, Option<Before>)> {
+    let token = token()?;
     let luid = privilege.luid()?;
     let enabled = TOKEN_PRIVILEGES {
         PrivilegeCount: 1,
@@ -124,29 +131,10 @@ fn enable(privilege: Privilege) -> Option<(OwnedHandle, TOKEN_PRIVILEGES)> {
             &mut returned,
         )
     };
-    // If the privilege was enabled already, or is not held, nothing was changed.
-    (ok != 0 && before.PrivilegeCount == 1).then_some((token, before))
-}
-
-fn held(privilege: Privilege) -> Option<bool> {
-    let token = token(TOKEN_QUERY)?;
-    let luid = privilege.luid()?;
-    // A token has about 40 privileges of 12 bytes.
-    let mut answer = [0u32; 1024];
-    let mut returned = 0u32;
-    // SAFETY: the token is open; `answer` is as long as said and aligned for numbers of 32 bits.
-    let ok = unsafe {
-        GetTokenInformation(
-            token.as_raw_handle(),
-            TokenPrivileges,
-            answer.as_mut_ptr().cast(),
-            size_of_val(&answer) as u32,
-            &mut returned,
-        )
-    };
-    let bytes: Vec<u8> = answer.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let luid = (luid.LowPart, luid.HighPart as u32);
-    (ok != 0).then(|| win32_parse::has_privilege(&bytes, luid))
+    // A privilege that the user does not have is a success with this code.
+    let held = ok != 0 && last() != ERROR_NOT_ALL_ASSIGNED;
+    // One that was enabled already is not listed: nothing is to be restored.
+    Some((held, (ok != 0 && before.PrivilegeCount == 1).then_some((token, before))))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! A process: which program it is, when it began, what its command line says.
+//! One process: its program, start time and command line.
 //!
-//! Made from the Win32 documentation of `OpenProcess`, `QueryFullProcessImageNameW`, `GetProcessTimes`,
+//! Win32: pages of `OpenProcess`, `QueryFullProcessImageNameW`, `GetProcessTimes`,
 //! `ProcessIdToSessionId` and `NtQueryInformationProcess`, whose `ProcessCommandLineInformation`
 //! (Windows 8.1) has the kernel copy the command line: nothing is read from the process's own memory.
 //! All of them want PROCESS_QUERY_LIMITED_INFORMATION at most.
@@ -37,12 +37,12 @@ pub(crate) fn open(pid: u32, rights: PROCESS_ACCESS_RIGHTS) -> Result<OwnedHandl
     }
 }
 
-/// The path of its program: `C:\Windows\notepad.exe`.
+/// Returns the path of the program: `C:\Windows\notepad.exe`.
 pub(crate) fn program(process: &OwnedHandle) -> Option<OsString> {
     image_name(process, PROCESS_NAME_WIN32).map(|units| narrow(&units))
 }
 
-/// The same in the kernel's words: `\Device\HarddiskVolume3\Windows\notepad.exe`.
+/// Returns the kernel's path of the program: `\Device\HarddiskVolume3\Windows\notepad.exe`.
 pub(crate) fn kernel_program(process: &OwnedHandle) -> Option<Vec<u16>> {
     image_name(process, PROCESS_NAME_NATIVE)
 }
@@ -58,7 +58,7 @@ fn image_name(process: &OwnedHandle, form: u32) -> Option<Vec<u16>> {
     (ok != 0 && !units.is_empty()).then_some(units)
 }
 
-/// When it began, as a `FILETIME` (100 ns since 1601); 0 where that is not told.
+/// Returns the start time as a `FILETIME` (100 ns since 1601); 0 if it is not known.
 pub(crate) fn started(process: &OwnedHandle) -> u64 {
     let mut times = [FILETIME::default(); 4];
     let [began, ended, kernel, user] = &mut times;
@@ -70,7 +70,7 @@ pub(crate) fn started(process: &OwnedHandle) -> u64 {
     }
 }
 
-/// The words of its command line; empty where the system does not tell.
+/// Returns the words of the command line; empty if the system does not report them.
 pub(crate) fn command_line(process: &OwnedHandle) -> Vec<OsString> {
     // The longest command line has 32,767 units; the structure stands in front.
     let mut answer = vec![0u64; (32_768 * 2 + 32) / 8];
@@ -97,7 +97,7 @@ pub(crate) fn command_line(process: &OwnedHandle) -> Vec<OsString> {
     words.iter().map(|word| OsString::from_wide(word)).collect()
 }
 
-/// The session it runs in: 0 for services, others for users that are logged on.
+/// Returns the session: 0 for services, others for users that are logged on.
 pub(crate) fn session(pid: u32) -> Option<u32> {
     let mut session = 0;
     // SAFETY: `session` outlives the call.

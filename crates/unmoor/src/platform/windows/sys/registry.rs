@@ -1,4 +1,4 @@
-//! The two registry values that say which volumes Windows itself lives on.
+//! Registry values that name the volumes of the running Windows.
 //!
 //! `ExistingPageFiles` is what is in use since start-up, `PagingFiles` what the user asked for; both
 //! are readable by everybody, which `NtQuerySystemInformation(SystemPageFileInformation)` is too, but
@@ -37,12 +37,12 @@ fn texts(key: &str, value: &str) -> Vec<String> {
 
 const MEMORY: &str = r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management";
 
-/// The page files in use since start-up: `\??\C:\pagefile.sys`.
+/// Returns the page files in use since start-up: `\??\C:\pagefile.sys`.
 pub(crate) fn page_files_in_use() -> Vec<String> {
     texts(MEMORY, "ExistingPageFiles")
 }
 
-/// The volumes with page files, as `C:` or kernel names.
+/// Returns the volumes with page files, as `C:` or kernel names.
 pub(crate) fn page_file_volumes() -> Vec<String> {
     let mut entries = page_files_in_use();
     entries.extend(texts(MEMORY, "PagingFiles"));
@@ -52,7 +52,7 @@ pub(crate) fn page_file_volumes() -> Vec<String> {
         .collect()
 }
 
-/// The kernel name of the system partition.
+/// Returns the kernel name of the system partition.
 pub(crate) fn system_partition() -> Option<String> {
     texts(r"SYSTEM\Setup", "SystemPartition").into_iter().next()
 }

@@ -1,6 +1,6 @@
-//! The storage stack's controls: what a device says of itself, its medium, its tray.
+//! Storage controls: properties of a device, its medium and its tray.
 //!
-//! Made from `winioctl.h` and the Win32 documentation of each `IOCTL_STORAGE_*` and `IOCTL_DISK_*`.
+//! Win32: `winioctl.h` and the page of each `IOCTL_STORAGE_*` and `IOCTL_DISK_*`.
 
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{Code, Descriptor, DeviceNumber, Hotplug};
@@ -127,6 +127,16 @@ pub(crate) fn allow_removal(device: &Device) -> Result<(), Code> {
 /// `IOCTL_STORAGE_EJECT_MEDIA`.
 pub(crate) fn eject_media(device: &Device) -> Result<(), Code> {
     device.ioctl_in(IOCTL_STORAGE_EJECT_MEDIA, &[])
+}
+
+/// `IOCTL_USB_HUB_CYCLE_PORT` (Windows 8): cuts the power of a hub's port and restores it, as if the
+/// device were plugged in again.
+pub(crate) fn cycle_port(hub: &Device, port: u32) -> Result<(), Code> {
+    // CTL_CODE(FILE_DEVICE_USB, 273, METHOD_BUFFERED, FILE_ANY_ACCESS) of `usbioctl.h`; input and output
+    // are USB_CYCLE_PORT_PARAMS: a connection index and a status.
+    const IOCTL_USB_HUB_CYCLE_PORT: u32 = 0x0022_0444;
+    let parameters = [port.to_le_bytes(), [0; 4]].concat();
+    hub.ioctl(IOCTL_USB_HUB_CYCLE_PORT, &parameters, 8).map(drop)
 }
 
 /// `IOCTL_STORAGE_LOAD_MEDIA2`, which needs no right to read.

@@ -1,4 +1,4 @@
-//! Every handle of every process, by the system's own table.
+//! Table of every handle of every process.
 //!
 //! `NtQuerySystemInformation` is in the Win32 documentation; the class `SystemExtendedHandleInformation`
 //! is not, but stands still since Windows XP. Everybody may ask it.
@@ -20,10 +20,10 @@ const FIRST_ROOM: usize = 1 << 20;
 /// Six million handles; a system with more has other worries.
 const MOST_ROOM: usize = 1 << 28;
 
-/// The handles of files of all processes.
+/// Returns the handles of files of all processes.
 ///
 /// # Errors
-/// Where the system does not tell, or tells what cannot be believed.
+/// ERROR_NOT_SUPPORTED if the system gives no table, or one without this program's own handle.
 pub(crate) fn files() -> Result<Vec<Handle>, Code> {
     // What type of object a file is has another number in each Windows: a file of our own tells it.
     let program = std::env::current_exe().and_then(File::open).map_err(|e| code(&e))?;

@@ -1,6 +1,6 @@
-//! Volumes, their names and where they are mounted.
+//! Volumes, their names and mount points.
 //!
-//! Made from the Win32 documentation of `FindFirstVolumeW`, `GetVolumePathNamesForVolumeNameW`,
+//! Win32: pages of `FindFirstVolumeW`, `GetVolumePathNamesForVolumeNameW`,
 //! `GetVolumeNameForVolumeMountPointW`, `GetVolumePathNameW`, `GetVolumeInformationW`, `GetDriveTypeW`,
 //! `GetDiskFreeSpaceExW`, `GetLogicalDrives` and `QueryDosDeviceW`.
 
@@ -21,7 +21,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 /// Longest path of the Win32 interface, with its NUL.
 const LONGEST: usize = 32_768;
 
-/// A search for volumes, closed when dropped.
+/// Enumeration of volumes, closed when dropped.
 struct Search(HANDLE);
 
 impl Drop for Search {
@@ -96,7 +96,7 @@ pub(crate) fn mount_point_of(path: impl AsRef<OsStr>) -> Result<OsString, Code> 
     if ok == 0 { Err(last()) } else { Ok(narrow(&units)) }
 }
 
-/// What a file system says of itself.
+/// Properties of a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileSystem {
     pub name: String,

@@ -1,8 +1,7 @@
-//! The user that a process runs as.
+//! User of a process.
 //!
-//! Made from the Win32 documentation of `OpenProcessToken`, `GetTokenInformation` and
-//! `LookupAccountSidW`. The last one may ask a domain's server: it is called on a thread that can be
-//! left behind.
+//! Win32: `OpenProcessToken`, `GetTokenInformation`, `LookupAccountSidW`. The last one may ask a server of
+//! the domain, so it runs on a thread that can be left behind.
 
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::PointedAnswer;
@@ -15,12 +14,12 @@ use windows_sys::Win32::Security::{
 };
 use windows_sys::Win32::System::Threading::{OpenProcessToken, PROCESS_QUERY_LIMITED_INFORMATION};
 
-/// The user of a process that lets everybody ask.
+/// Returns the user of a process.
 pub(crate) fn of(pid: u32) -> Option<String> {
     user(&process::open(pid, PROCESS_QUERY_LIMITED_INFORMATION).ok()?)
 }
 
-/// `SHELF\anna`, or the security identifier where it has no name. The process must be open with
+/// Returns `SHELF\anna`, or the security identifier if it has no name. The process must be open with
 /// PROCESS_QUERY_LIMITED_INFORMATION.
 fn user(process: &OwnedHandle) -> Option<String> {
     let mut token = null_mut();

@@ -1,6 +1,6 @@
-//! A handle of another process, as a handle of ours: what it is of.
+//! Duplicates of handles of other processes, and the files behind them.
 //!
-//! Made from the Win32 documentation of `DuplicateHandle`, `GetFileType`,
+//! Win32: pages of `DuplicateHandle`, `GetFileType`,
 //! `GetFileInformationByHandleEx` and `NtQueryObject`. Any of them may wait for as long as the file is
 //! kept by somebody's request: they are asked on a thread that can be left behind.
 
@@ -77,11 +77,11 @@ pub(crate) fn name(file: &OwnedHandle) -> Option<Vec<u16>> {
     (!name.is_empty()).then_some(name)
 }
 
-/// What a file is besides its name.
+/// Type of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sort {
     pub(crate) directory: bool,
-    /// It has no name any more once the last handle closes.
+    /// The file is deleted when its last handle closes.
     pub(crate) deleted: bool,
 }
 

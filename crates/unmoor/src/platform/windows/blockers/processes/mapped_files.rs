@@ -1,6 +1,6 @@
-//! What is mapped into the memory of a process: programs, libraries, data files.
+//! Files mapped into the memory of a process: programs, libraries, data files.
 //!
-//! Made from the Win32 documentation of `VirtualQueryEx` and `GetMappedFileNameW` (here by the name it
+//! Win32: pages of `VirtualQueryEx` and `GetMappedFileNameW` (here by the name it
 //! has in kernel32 since Windows 7). The names come from the kernel, not from the process's own lists,
 //! which it could have changed; and data files are in no list.
 

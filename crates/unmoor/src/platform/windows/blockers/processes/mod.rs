@@ -5,7 +5,6 @@ pub(crate) mod duplicate;
 pub(crate) mod mapped_files;
 pub(crate) mod process_blocker;
 pub(crate) mod process_list;
-pub(crate) mod restart_manager;
 pub(crate) mod service_list;
 pub(crate) mod window_titles;
 pub(crate) mod working_directory;

@@ -1,4 +1,4 @@
-//! Every process that runs: `CreateToolhelp32Snapshot`, as the Win32 documentation has it.
+//! List of running processes (`CreateToolhelp32Snapshot`).
 
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::sys::cancellable_io::last;
@@ -10,17 +10,17 @@ use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
 };
 
-/// A process in the list.
+/// Process in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) pid: u32,
-    /// Who started it; it may have ended, and its number be another's now.
+    /// Parent process. It may have ended, and its number may have been given to another one.
     pub(crate) parent: u32,
-    /// The file name of its program.
+    /// File name of the program.
     pub(crate) name: OsString,
 }
 
-/// All processes.
+/// Returns all processes.
 ///
 /// # Errors
 /// What the system says.
@@ -49,7 +49,7 @@ pub(crate) fn all() -> Result<Vec<Listed>, Code> {
     Ok(all)
 }
 
-/// Does this process descend from the one of that number.
+/// Returns true if this process descends from the one of that number.
 pub(crate) fn is_ancestor(list: &[Listed], pid: u32) -> bool {
     let parent = |of: u32| list.iter().find(|one| one.pid == of).map(|one| one.parent);
     let mut at = std::process::id();

@@ -1,6 +1,6 @@
-//! Which services run, and in which process: the service manager's own list.
+//! Running services, by process.
 //!
-//! Made from the Win32 documentation of `OpenSCManagerW` and `EnumServicesStatusExW`.
+//! Win32: pages of `OpenSCManagerW` and `EnumServicesStatusExW`.
 
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::Code;
@@ -14,7 +14,7 @@ use windows_sys::Win32::System::Services::{
     SC_MANAGER_ENUMERATE_SERVICE, SERVICE_ACTIVE, SERVICE_WIN32,
 };
 
-/// The connection to the service manager, closed when dropped.
+/// Connection to the service manager, closed when dropped.
 struct Manager(SC_HANDLE);
 
 impl Drop for Manager {
@@ -24,7 +24,7 @@ impl Drop for Manager {
     }
 }
 
-/// The names of the services in each process.
+/// Returns the names of the services in each process.
 ///
 /// # Errors
 /// What the service manager says.

@@ -1,6 +1,6 @@
-//! The titles of windows, by process.
+//! Titles of windows, by process.
 //!
-//! Made from the Win32 documentation of `EnumWindows`, `GetWindowThreadProcessId` and
+//! Win32: pages of `EnumWindows`, `GetWindowThreadProcessId` and
 //! `InternalGetWindowText`, which reads the kernel's copy of a title: `GetWindowText` may send a message
 //! to the window, and wait for a program that hangs.
 
@@ -14,7 +14,7 @@ use windows_sys::Win32::UI::WindowsAndMessaging::{
 
 type Titles = BTreeMap<u32, String>;
 
-/// The title of the topmost visible window of each process that has one.
+/// Returns the title of the topmost visible window of each process.
 pub(crate) fn by_process() -> Titles {
     let mut titles = Titles::new();
     if is_wine() {
@@ -26,8 +26,8 @@ pub(crate) fn by_process() -> Titles {
     titles
 }
 
-/// Wine starts a desktop for the first who asks about windows, and that desktop keeps the asker's output
-/// open: whoever reads it to its end waits for minutes. `wine_get_version` is how Wine is told apart.
+/// Returns true under Wine, which has `wine_get_version`. Wine starts a desktop for the first query about
+/// windows, and that desktop keeps this program's output open for minutes.
 fn is_wine() -> bool {
     // SAFETY: the function is looked for, and not called.
     let version = |ntdll: Library| unsafe { ntdll.function::<usize>(c"wine_get_version") };

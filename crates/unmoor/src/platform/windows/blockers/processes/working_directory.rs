@@ -1,4 +1,4 @@
-//! The handle by which a process keeps its current directory: read from its own memory.
+//! Handle of the current directory of a process, read from the memory of the process.
 //!
 //! Windows keeps a current directory open like any other directory; which of a process's handles it is
 //! stands in its parameters (`PEB.ProcessParameters.CurrentDirectory.Handle` of `winternl.h`; the
@@ -22,7 +22,7 @@ struct Layout {
 const LAYOUT_64: Layout = Layout { parameters: 0x20, handle: 0x48, pointer: 8 };
 const LAYOUT_32: Layout = Layout { parameters: 0x10, handle: 0x2c, pointer: 4 };
 
-/// The handles of its current directory: two, where a 32-bit program runs on a 64-bit Windows. The
+/// Returns the handles of the current directory: two, if a 32-bit program runs on a 64-bit Windows. The
 /// process must be open with PROCESS_QUERY_INFORMATION and PROCESS_VM_READ.
 pub(crate) fn handles(process: &OwnedHandle) -> Vec<u64> {
     let own = if size_of::<usize>() == 8 { LAYOUT_64 } else { LAYOUT_32 };
@@ -40,7 +40,7 @@ pub(crate) fn handles(process: &OwnedHandle) -> Vec<u64> {
     found
 }
 
-/// Does this program, of 32 bits, run on a 64-bit Windows, and sees only part of the others' memory.
+/// Returns true for a 32-bit program on a 64-bit Windows, which sees only part of the memory of others.
 pub(crate) fn sees_half() -> bool {
     let mut wow64 = 0usize;
     let process = crate::platform::windows::sys::process::open(
@@ -58,7 +58,7 @@ fn handle(process: &OwnedHandle, block: usize, layout: &Layout) -> Option<u64> {
     word(process, parameters.checked_add(layout.handle)?, layout.pointer).and_then(untagged)
 }
 
-/// A word of pointer size from the memory of the process.
+/// Returns a word of pointer size from the memory of the process.
 fn word(process: &OwnedHandle, at: usize, pointer: usize) -> Option<u64> {
     let mut bytes = [0u8; 8];
     let mut read = 0usize;

@@ -1,0 +1,65 @@
+//! Detachment of image files: of the drive itself, and of images whose file lies on the drive.
+
+use crate::deadline::Deadline;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
+use crate::model::step::Attempt;
+use crate::platform::win32_parse;
+use crate::platform::windows::inventory::snapshot::Inventory;
+use crate::platform::windows::inventory::{describe, images};
+use crate::platform::windows::release::handles::DriveHandles;
+use crate::platform::windows::sys::{cancellable_io, virtual_disks};
+
+impl DriveHandles {
+    /// Detaches the drive from its image file, once its handles are closed.
+    ///
+    /// # Errors
+    /// `NotSupported` if the drive is no image; what the system reports.
+    pub(crate) fn detach(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let Some(image) = self.drive.backing_file.clone() else {
+            let why = "is not attached from an image file";
+            return Err(Error::new(ErrorKind::NotSupported, &self.drive.name, why));
+        };
+        let method = format!("DetachVirtualDisk {}", image.display());
+        self.close_all();
+        let path = image.into_os_string();
+        match cancellable_io::run_until(deadline, || false, move || virtual_disks::detach(&path))? {
+            Ok(()) => Ok(StepOutcome::via(Attempt::accepted(method))),
+            Err(code) => {
+                let attempt = Attempt::failed(method, win32_parse::code_name(code));
+                Err(win32_parse::error(code, &self.drive.name, "DetachVirtualDisk")
+                    .with_attempts(vec![attempt]))
+            }
+        }
+    }
+
+    /// Releases and detaches every image whose file lies on the drive: Windows has those files open, so
+    /// that no volume with one can be locked.
+    ///
+    /// # Errors
+    /// As a release of the image would fail: `Busy` if something on it is in use.
+    pub(crate) fn detach_images(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let inventory = Inventory::take();
+        let mut done = StepOutcome::default();
+        let mut notes = Vec::new();
+        let images = images::attached(&inventory);
+        for image in images.into_iter().filter(|image| image.hosts.contains(&self.key)) {
+            let drive = describe::describe(&inventory, &image.key);
+            let mut handles = DriveHandles::open(&drive)?;
+            done.attempts.extend(handles.detach_images(deadline)?.attempts);
+            let volumes: Vec<_> = drive.volumes.iter().rev().collect();
+            for volume in &volumes {
+                done.attempts.extend(handles.lock_volume(volume, deadline)?.attempts);
+            }
+            for volume in &volumes {
+                done.attempts.extend(handles.dismount_volume(volume, false, deadline)?.attempts);
+            }
+            done.attempts.extend(handles.detach(deadline)?.attempts);
+            notes.push(format!("the image {} was detached", image.path));
+        }
+        if !notes.is_empty() {
+            done = done.with_note(notes.join(", "));
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,81 @@
+//! Decisions of the procedure that Windows alone calls for, with Linux beside them.
+
+use crate::run::ms;
+use unmoor::{ErrorKind, Goal, Options, Report, Status, Step, release};
+use unmoor_simulated::{DriveSetup, Fault, FaultKind, Op, Semantics, Simulated, VolumeSetup};
+
+fn machine(semantics: Semantics, drive: &DriveSetup) -> Simulated {
+    let machine = Simulated::new(semantics);
+    machine.plug(drive);
+    machine
+}
+
+fn run(machine: &Simulated, options: &Options) -> Report {
+    release(machine, &"sim:it".parse().unwrap(), options, &mut |_| {})
+}
+
+/// The drive with one mounted volume, which this user may not lock.
+fn not_lockable(drive: DriveSetup) -> DriveSetup {
+    drive
+        .volume(VolumeSetup::partition("ntfs").mounted("/m"))
+        .fault(Fault::new(Op::Lock, FaultKind::NotPermitted))
+}
+
+#[test]
+fn a_device_removal_needs_no_lock_of_this_user_on_windows() {
+    let drive = not_lockable(DriveSetup::disk("it"));
+    let power_off = Options { goal: Goal::PowerOff, ..Options::default() };
+    for options in [Options::default(), power_off] {
+        let report = run(&machine(Semantics::Windows, &drive), &options);
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        for step in [Step::Lock, Step::Dismount] {
+            assert_eq!(report.step(step).unwrap().status, Status::Skipped);
+        }
+        let report = run(&machine(Semantics::Linux, &drive), &options);
+        assert_eq!(report.error().unwrap().kind(), ErrorKind::NotPermitted);
+    }
+}
+
+#[test]
+fn an_ejection_without_a_lock_stays_not_permitted() {
+    let drive = not_lockable(DriveSetup::stick("it"));
+    let report = run(&machine(Semantics::Windows, &drive), &Options::default());
+    assert_eq!(report.error().unwrap().kind(), ErrorKind::NotPermitted);
+    let dismount = Options { goal: Goal::Dismount, ..Options::default() };
+    let drive = not_lockable(DriveSetup::disk("it"));
+    let report = run(&machine(Semantics::Windows, &drive), &dismount);
+    assert_eq!(report.error().unwrap().kind(), ErrorKind::NotPermitted);
+}
+
+#[test]
+fn force_dismounts_after_a_refusal_of_any_kind() {
+    let options = Options { force: true, ..Options::default() };
+    for kind in [FaultKind::NotPermitted, FaultKind::IoError] {
+        let drive = DriveSetup::stick("it")
+            .volume(VolumeSetup::partition("vfat").mounted("/m"))
+            .fault(Fault::new(Op::Lock, kind));
+        let report = run(&machine(Semantics::Windows, &drive), &options);
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+    }
+}
+
+#[test]
+fn a_fixed_drive_that_is_named_is_asked_on_windows() {
+    let drive = DriveSetup::disk("it").leaves(false, false);
+    assert_eq!(run(&machine(Semantics::Windows, &drive), &Options::default()).exit_code(), 0);
+    let linux = run(&machine(Semantics::Linux, &drive), &Options::default());
+    assert_eq!(linux.error().unwrap().kind(), ErrorKind::NotSupported);
+    let force = Options { force: true, ..Options::default() };
+    let system = run(&machine(Semantics::Windows, &drive.system(&["Windows"])), &force);
+    assert_eq!(system.error().unwrap().kind(), ErrorKind::Refused);
+}
+
+#[test]
+fn a_refused_lock_is_retried_for_the_platforms_own_time() {
+    for (retry, exit_code) in [(0, 3), (10_000, 0)] {
+        let machine = Simulated::demo_in(Semantics::Windows).with_lock_retry(ms(retry));
+        let target = "sim:slow".parse().unwrap();
+        let report = release(&machine, &target, &Options::default(), &mut |_| {});
+        assert_eq!(report.exit_code(), exit_code, "{retry}");
+    }
+}
