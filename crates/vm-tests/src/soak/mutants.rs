@@ -60,19 +60,18 @@ const NO_LAST_FLUSH: Change = Change {
 
 /// Ejects the drive while it is mounted, and unmounts nothing.
 const EJECT_FIRST: Change = Change {
-    file: "crates/unmoor/src/release/open_drive.rs",
+    file: "crates/unmoor/src/release/dismount.rs",
     from: "for (at, &undo) in order.iter().enumerate() {",
-    to: "let _ = session.perform(crate::model::step::Action::Eject, wait);
+    to: "let _ = session.perform(crate::model::step::Action::Eject, deadline);
             for (at, &undo) in order.iter().enumerate().take(0) {",
 };
 
 /// Ignores the error of the claim, which would notice that the medium has left.
 const NO_CLAIM: Change = Change {
-    file: "crates/unmoor/src/release/open_drive.rs",
-    from: "match session.claim(force, wait) {",
-    to: "match session
-                .claim(force, wait)
-                .or_else(|_: Error| Ok::<_, Error>(StepOutcome::default())) {",
+    file: "crates/unmoor/src/release/dismount.rs",
+    from: "session.claim(force, deadline).or_else(|error| {",
+    to: "session.claim(force, deadline).or_else(|_: Error| Ok(StepOutcome::default()));
+            let claimed = claimed.or_else(|error: Error| -> Result<StepOutcome> {",
 };
 
 /// Returns the names of all mutants.
