@@ -55,7 +55,7 @@ fn run() -> u8 {
         Ok(code) => code,
         Err(error) => {
             print_err(Style::Bad, &format!("unmoor: {}", messages::failure(None, &error)));
-            if let Some(help) = error.help() {
+            if let Some(help) = error.hint().map(messages::hint) {
                 print_err(Style::Plain, &format!("  {help}"));
             }
             match error.kind() {

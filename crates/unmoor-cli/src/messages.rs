@@ -6,8 +6,8 @@ use crate::command_kind::CommandKind;
 use crate::typo::UnknownWord;
 use std::ffi::{OsStr, OsString};
 use unmoor::{
-    Action, Drive, DriveKind, Error, ErrorKind, Goal, Outcome, Presence, Report, Status, Step,
-    StepReport,
+    Action, Drive, DriveKind, Error, ErrorKind, Goal, Hint, Outcome, Presence, Report, Status,
+    Step, StepReport,
 };
 
 /// Describes the drive: `sdb (SanDisk Cruzer, 16.0 GB)`.
@@ -164,8 +164,8 @@ pub fn help(
     error: &Error,
     steps: &[StepReport],
 ) -> Option<String> {
-    if let Some(help) = error.help() {
-        return Some(help.to_string());
+    if let Some(hint) = error.hint() {
+        return Some(self::hint(hint));
     }
     match error.kind() {
         ErrorKind::NotPermitted if cfg!(windows) => {
@@ -212,6 +212,54 @@ fn kill_would_help(error: &Error, steps: &[StepReport]) -> bool {
     error.step() == Some(Step::Lock)
         && !steps.iter().any(|step| step.step == Step::Kill)
         && error.scan().is_some_and(|scan| unmoor::all_terminable(&scan.blockers))
+}
+
+/// Words the library's advice in terms of this command's options.
+pub fn hint(hint: &Hint) -> String {
+    match hint {
+        Hint::AllowMoreTime => "allow more time with --timeout",
+        Hint::Elevate if cfg!(windows) => "run it as administrator",
+        Hint::Elevate => "run it as root: sudo unmoor …",
+        Hint::SwapOff => "pass --swapoff to switch the swap on it off first",
+        Hint::DiscardUnwritten => {
+            "the medium stays in, because data would be lost; --discard-unwritten gives it up"
+        }
+        Hint::CloseOrForce => "close what uses it, or pass --force to cut it off",
+        Hint::CloseForceOrElevate => {
+            "close what uses it, or pass --force to cut it off; if nothing uses it, run this as \
+             administrator or pass --power-off"
+        }
+        Hint::CloseOrEject => {
+            "close them, or let the medium go too: without --dismount-only, or with --power-off"
+        }
+        Hint::EjectOnly => "leave --power-off out to eject the medium only",
+        Hint::EjectThisDriveOnly => {
+            "or leave --power-off out, to eject the medium of this drive alone"
+        }
+        Hint::DismountOnly => "pass --dismount-only to flush and dismount it",
+        Hint::DismountOrPowerOff => {
+            "pass --dismount-only to flush and dismount it, or --power-off if its slot is made for that"
+        }
+        Hint::PressButtonOrPowerOff => {
+            "everything was flushed and dismounted before: press the drive's own button, or pass \
+             --power-off if it is to be unplugged"
+        }
+        Hint::RemoveByHandOrPowerOff => "take the medium out by hand, or pass --power-off",
+        Hint::LeaveOnline => "leave --offline out",
+        Hint::LeaveProcesses => "leave --kill out; the blockers are named, and how to remove them",
+        Hint::ListDrives => "`unmoor list` shows what there is",
+        Hint::ListAllDrives => "see what there is with: unmoor list --all",
+        Hint::ListAndRetry => "look at `unmoor list` and name it again if that is the one you mean",
+        Hint::ReplugAndList => "plug it in again and see with: unmoor list",
+        Hint::UseDriveName => {
+            "a file system on the way to it may wait for its server: name the drive (`unmoor list`)"
+        }
+        Hint::ListPorts => "`unmoor attach` lists what can be brought back",
+        Hint::Attach(port) => return format!("if it was powered off: unmoor attach {port}"),
+        Hint::UseSimulated => "simulated drives work everywhere: try sim:stick",
+        other => return other.to_string(),
+    }
+    .into()
 }
 
 /// Quotes the word for a shell.

@@ -129,7 +129,7 @@ fn list_shows_drives_and_their_volumes_as_a_tree() {
     let at = |name: &str| run.out.lines().position(|l| l.contains(name)).expect(name);
     assert!(at("Memory stick") < at("photos") && at("photos") < at("LETTERS"));
     assert!(!run.out.contains("sim:system") && !run.out.contains('\x1b'));
-    assert!(line("list --simulated --all").out.contains("system (/, swap)"));
+    assert!(line("list --simulated --all").out.contains("system (/, swap on sim:system2)"));
 }
 
 #[test]

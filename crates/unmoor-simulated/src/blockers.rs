@@ -3,7 +3,7 @@
 use crate::state::MachineState;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use unmoor::{Blocker, BlockerKind, BlockerScan, DriveId, Process, Usage, UsageKind};
+use unmoor::{Blocker, BlockerKind, BlockerScan, DriveId, Process, SystemUse, Usage, UsageKind};
 
 impl MachineState {
     /// Returns the drive's blockers: processes first, then swap, lock holders and mount namespaces.
@@ -28,8 +28,8 @@ impl MachineState {
         let mut blockers: Vec<Blocker> =
             by_program.into_iter().map(|(pid, uses)| self.program(pid, uses)).collect();
         for what in self.device(id).into_iter().flat_map(|d| &d.spec.system_uses) {
-            if what.starts_with("swap on ") {
-                let blocker = Blocker::new(BlockerKind::Swap, what);
+            if let SystemUse::Swap(_) = what {
+                let blocker = Blocker::new(BlockerKind::Swap, what.to_string());
                 blockers.push(blocker.with_remedy("switch it off: pass --swapoff", None));
             }
         }

@@ -6,7 +6,7 @@ use crate::setup::{DriveSetup, VolumeSetup};
 use crate::{Semantics, Simulated};
 use std::path::PathBuf;
 use std::time::Duration;
-use unmoor::{Bus, DriveKind};
+use unmoor::{Bus, DriveKind, SystemUse};
 
 const MIB: u64 = 1 << 20;
 
@@ -131,7 +131,7 @@ fn busy_drives(machine: &Simulated, mount_points: &mut MountPoints) {
         &DriveSetup::new("system", DriveKind::Disk, Bus::Nvme)
             .model("Built-in disk")
             .leaves(false, false)
-            .system(&["/", "swap"])
+            .system(&[SystemUse::Mount("/".into()), SystemUse::Swap("sim:system2".into())])
             .volume(system),
     );
 }

@@ -26,7 +26,7 @@
 //!
 //! machine.close(file);
 //! let report = release(&machine, &target, &Options::default(), &mut |_| {});
-//! assert_eq!(report.exit_code(), 0);
+//! assert!(report.error().is_none());
 //! assert_eq!(machine.medium_contents(stick), machine.written(stick));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -3,7 +3,7 @@
 use crate::files::{Handle, HandleId};
 use crate::state::MachineState;
 use std::path::PathBuf;
-use unmoor::{Cancel, DriveId};
+use unmoor::{Cancel, DriveId, SystemUse};
 
 /// An action by others on the machine, see [`Simulated::at`](crate::Simulated::at).
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ impl MachineState {
             ScheduledEvent::Replace(drive) => self.replace(drive),
             ScheduledEvent::SwapOff(drive) => {
                 if let Ok(device) = self.with_medium(drive) {
-                    device.spec.system_uses.retain(|what| !what.starts_with("swap on "));
+                    device.spec.system_uses.retain(|one| !matches!(one, SystemUse::Swap(_)));
                 }
             }
             ScheduledEvent::Exit(pid) => self.exit(pid),

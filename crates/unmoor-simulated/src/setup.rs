@@ -5,7 +5,7 @@ use crate::device::{Device, Prevention, Timing, VolumeState};
 use crate::fault::Fault;
 use std::path::PathBuf;
 use std::time::Duration;
-use unmoor::{Bus, Drive, DriveId, DriveKind, Medium, Volume, VolumeKind};
+use unmoor::{Bus, Drive, DriveId, DriveKind, Medium, SystemUse, Volume, VolumeKind};
 
 /// A drive to be plugged into a [`Simulated`](crate::Simulated) machine.
 #[derive(Debug, Clone)]
@@ -120,8 +120,8 @@ impl DriveSetup {
 
     /// Sets the parts of the running system that the drive carries.
     #[must_use]
-    pub fn system(mut self, carries: &[&str]) -> Self {
-        self.spec.system_uses = carries.iter().map(ToString::to_string).collect();
+    pub fn system(mut self, uses: &[SystemUse]) -> Self {
+        self.spec.system_uses = uses.to_vec();
         self
     }
 

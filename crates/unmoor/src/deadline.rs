@@ -1,6 +1,7 @@
 //! Deadlines, and the wish to stop: every wait of the procedure goes through here.
 
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -114,7 +115,7 @@ impl<'w> Deadline<'w> {
         self.cancel.check()?;
         if self.remaining().is_zero() {
             return Err(Error::new(ErrorKind::TimedOut, "", "no answer within the time given")
-                .with_help("allow more time with --timeout"));
+                .with_hint(Hint::AllowMoreTime));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! comes back, nothing points outside of what was given, and a length that lies costs nothing. A text
 //! that cannot be read is no fault; a broken promise is a panic, which is what a fuzzer looks for.
 
+use crate::model::error::ErrorKind;
 use crate::model::target::Target;
 
 #[cfg(target_os = "linux")]
@@ -67,7 +68,7 @@ pub fn target(bytes: &[u8]) {
                 }
             }
             Err(error) => {
-                assert_eq!(error.kind().exit_code(), 2);
+                assert_eq!(error.kind(), ErrorKind::InvalidTarget);
                 assert!(error.to_string().chars().count() < 200, "too long to repeat");
             }
         }

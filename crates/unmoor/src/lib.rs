@@ -1,18 +1,35 @@
-//! Lets go of removable media safely.
+//! Releases removable media safely: flush, lock, dismount, eject, verify.
 //!
-//! `unmoor` flushes a storage volume's file cache, locks and dismounts it, ejects the medium or powers
-//! the device off, looks whether that really happened, and unlocks. If something is in the way it
-//! names what, and what would move it. It loads media back.
+//! `unmoor` writes everything that is cached for a drive, finds every volume idle, dismounts them,
+//! ejects the medium or powers the device off, and verifies that it happened. If something blocks the
+//! drive, the error names the process, mount, swap or mapping, and the command that removes it. It also
+//! loads and reattaches what was released.
 //!
-//! The whole procedure is one call, [`release()`]; its [`Report`] says what was done, step by step:
+//! # One line
+//!
+//! ```no_run
+//! unmoor::eject("/media/stick")?; // or "/dev/sdb", "LABEL=Holiday", "E:"
+//! # Ok::<(), unmoor::Error>(())
+//! ```
+//!
+//! # With options, events and a report
+//!
+//! [`release()`] is the whole procedure. Its [`Report`] lists every step, and its [`Event`]s own their
+//! data, so that they can be sent to another thread.
 //!
 //! ```
-//! use unmoor::{Options, Outcome, Target, release};
+//! use std::time::Duration;
+//! use unmoor::{Event, Options, Outcome, release};
 //! use unmoor_simulated::Simulated;
 //!
-//! let target: Target = "sim:stick".parse()?; // "/dev/sdb", "/media/stick", "LABEL=Holiday", "E:"
-//! let machine = Simulated::demo(); // the system's own drives: unmoor::platform::native()?
-//! let report = release(&machine, &target, &Options::default(), &mut |_event| {});
+//! let platform = Simulated::demo(); // drives in memory; real ones: unmoor::platform::native()?
+//! let mut options = Options::default();
+//! options.wait = Duration::from_secs(10);
+//! let report = release(&platform, &"sim:stick".parse()?, &options, &mut |event| {
+//!     if let Event::Waiting { error, .. } = event {
+//!         eprintln!("{error}");
+//!     }
+//! });
 //! assert_eq!(report.outcome, Outcome::Completed);
 //! for step in &report.steps {
 //!     println!("{:>9}: {:?}", step.step.name(), step.status);
@@ -20,23 +37,57 @@
 //! # Ok::<(), unmoor::Error>(())
 //! ```
 //!
-//! Several drives at the same time are one call too, [`run_batch()`]: each in a thread of its own, what shares
-//! a stack as one.
+//! # Stage by stage
 //!
-//! A program that wants to do something in between takes the stages one by one, whose types keep the
-//! order: [`Opened`] → [`Locked`] → [`Dismounted`] → [`Ejected`].
+//! A program that does something between the steps takes the stages one by one. Their types keep the
+//! order: [`Opened`] → [`Locked`] → [`Dismounted`] → [`Ejected`]. Dropping a stage unlocks the drive.
+//!
+//! ```
+//! use unmoor::{Opened, Options};
+//! # use unmoor_simulated::Simulated;
+//!
+//! # let platform = Simulated::demo();
+//! let mut drive = Opened::new(&platform, &"sim:stick".parse()?, &Options::default())?;
+//! drive.flush()?;
+//! let dismounted = drive.lock()?.dismount()?;
+//! // Nothing is mounted, and the drive is claimed: check it, image it, …
+//! dismounted.eject()?.verify()?;
+//! # Ok::<(), unmoor::Error>(())
+//! ```
+//!
+//! # Several drives
+//!
+//! [`run_batch()`] works on several drives at the same time. Drives that one volume spans are released
+//! together or not at all.
+//!
+//! # Threads and async
+//!
+//! Every call blocks: for seconds while data is written, for [`Options::wait`] while something blocks
+//! the drive. [`Options::timeout`] bounds it, and [`Options::cancel`] ends it from another thread or a
+//! signal handler. Platforms, options, reports, events and the stages are [`Send`]. An async program
+//! runs a release on a thread for blocking calls (`spawn_blocking` in Tokio) and sends the events
+//! through a channel.
+//!
+//! # Errors
+//!
+//! An [`Error`] has a [kind](ErrorKind) to match on, the [step](Step) at which it happened, the number of
+//! the system, the [scan](BlockerScan) of what blocks the drive, and a [`Hint`] of what to do next, as
+//! data. Texts may contain names from strangers (labels, files, processes): escape them for a terminal.
 //!
 //! # What it is not for
-//! Unmounting file systems that are not on a drive (network, FUSE, tmpfs), or keeping a drive from
-//! being mounted again: whoever mounts it after the release is free to.
+//!
+//! It does not unmount file systems that are on no drive (network, FUSE, tmpfs), and does not keep a
+//! drive from being mounted again after the release.
 //!
 //! # Platforms
-//! - **Linux**: needs root for most drives (unmounting, claiming and SCSI commands are privileged).
-//!   `diskseq`, to which a drive is bound, came with Linux 5.15; before that the device number and the
-//!   open descriptor do.
-//! - **Windows**: 7 and later.
+//!
+//! - **Linux**: needs root for most drives, because unmounting, claiming and SCSI commands are
+//!   privileged. A drive is bound to its `diskseq` from Linux 5.15 on, before that to its device number
+//!   and the open descriptor.
+//! - **Windows** 7 and later.
 //! - **Simulated** drives, in memory, are the crate `unmoor-simulated`. They work on every system and
 //!   need no privileges.
+//!
 #![warn(missing_docs)]
 
 pub(crate) mod deadline;
@@ -62,8 +113,10 @@ pub use crate::model::drive::DriveKind;
 pub use crate::model::drive::Medium;
 pub use crate::model::drive::Port;
 pub use crate::model::drive::Presence;
+pub use crate::model::drive::SystemUse;
 pub use crate::model::error::{Error, ErrorKind, Result};
 pub use crate::model::event::{Event, EventHandler};
+pub use crate::model::hint::Hint;
 pub use crate::model::report::Outcome;
 pub use crate::model::report::Report;
 pub use crate::model::report::StepOutcome;
@@ -94,28 +147,70 @@ pub use crate::release::{
 };
 
 use crate::platform::Platform;
+use std::ffi::OsStr;
 
-/// The drives of this machine. `all` includes those whose medium and self both stay.
+/// Ejects the drive of this target, with the default options, on the system this program runs on.
+///
+/// The target is a path on the drive, a device, a label or a UUID, as [`Target::parse`] reads it.
+///
+/// ```no_run
+/// let report = unmoor::eject("/media/stick")?;
+/// report.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+/// # Ok::<(), unmoor::Error>(())
+/// ```
 ///
 /// # Errors
-/// What the system says; a drive that vanishes meanwhile is left out.
+/// `Busy` if something uses the drive: [`Error::scan`] names it. The drive is as it was before. Every
+/// other [`ErrorKind`].
+pub fn eject(target: impl AsRef<OsStr>) -> Result<Report> {
+    let target = Target::parse(target)?;
+    let platform = platform::native()?;
+    release(&*platform, &target, &Options::default(), &mut |_| {}).into_result()
+}
+
+/// Returns the drives of this machine, or with `all` the built-in ones too.
+///
+/// # Errors
+/// What the system reports. A drive that vanishes meanwhile is left out.
 pub fn list(platform: &dyn Platform, all: bool) -> Result<Vec<Drive>> {
     platform.list(all)
 }
 
-/// The ports that have something plugged in which the system does not use: what [`attach`] could bring
-/// back.
+/// Returns the ports with a device plugged in that the system does not use.
+///
+/// [`attach`] brings such a device back.
 ///
 /// # Errors
-/// `NotSupported` where the system does not tell; `NotPermitted` where this user may not ask.
+/// `NotSupported` if the system does not report them; `NotPermitted`.
 pub fn detached_ports(platform: &dyn Platform) -> Result<Vec<Port>> {
     platform.detached_ports()
 }
 
-/// The drive that `target` means, as it is now.
+/// Returns the drive of this target, as it is now.
 ///
 /// # Errors
 /// As [`Platform::resolve`].
 pub fn resolve(platform: &dyn Platform, target: &Target) -> Result<Drive> {
     platform.resolve(target).map_err(|e| e.with_step(Step::Resolve))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program may open a drive on one thread and eject it on another.
+    #[test]
+    fn stages_events_and_reports_can_be_sent_to_another_thread() {
+        fn sendable<T: Send>() {}
+        sendable::<Opened<'_>>();
+        sendable::<Locked<'_>>();
+        sendable::<Dismounted<'_>>();
+        sendable::<Ejected<'_>>();
+        sendable::<StageError<'_>>();
+        sendable::<Event>();
+        sendable::<BatchEvent>();
+        sendable::<Report>();
+        sendable::<Options>();
+        sendable::<Box<dyn Platform>>();
+    }
 }

@@ -47,7 +47,7 @@ fn list(output: &args::Output) -> u8 {
         Ok(ports) => print(&ports, output.quiet),
         Err(error) => {
             print_err(Style::Bad, &messages::failure(None, &error));
-            if let Some(help) = error.help() {
+            if let Some(help) = error.hint().map(messages::hint) {
                 print_err(Style::Plain, &format!("  {help}"));
             }
         }

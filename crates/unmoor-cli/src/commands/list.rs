@@ -54,7 +54,7 @@ fn split(listed: unmoor::Result<Vec<Drive>>) -> (Vec<Drive>, Vec<Error>) {
 
 fn print_error(error: &Error) {
     print_err(Style::Bad, &messages::failure(None, error));
-    if let Some(help) = error.help() {
+    if let Some(help) = error.hint().map(messages::hint) {
         print_err(Style::Plain, &format!("  {help}"));
     }
 }
@@ -168,7 +168,7 @@ pub fn kind(drive: &Drive) -> String {
 fn state(drive: &Drive) -> Vec<String> {
     let mut state = Vec::new();
     if !drive.system_uses.is_empty() {
-        state.push(format!("system ({})", drive.system_uses.join(", ")));
+        state.push(format!("system ({})", drive.system_description()));
     } else if !drive.removable && !drive.hotplug && drive.kind != DriveKind::Loop {
         state.push("built in".into());
     }

@@ -44,7 +44,7 @@ pub fn nothing_to_release(
         print_skipped(skipped);
     }
     print_err(Style::Bad, &messages::failure(None, error));
-    if let Some(help) = error.help() {
+    if let Some(help) = error.hint().map(messages::hint) {
         print_err(Style::Plain, &format!("  {help}"));
     }
     code

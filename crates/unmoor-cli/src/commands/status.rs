@@ -114,7 +114,7 @@ fn facts(drive: &Drive) -> Vec<(&'static str, String)> {
     add("medium", Some(medium(drive).into()));
     add("leaves", Some(leaves(drive).into()));
     add("read-only", drive.read_only.then(|| "nothing can be written to it".into()));
-    add("system", (!drive.system_uses.is_empty()).then(|| drive.system_uses.join(", ")));
+    add("system", (!drive.system_uses.is_empty()).then(|| drive.system_description()));
     add("siblings", (!drive.siblings.is_empty()).then(|| drive.siblings.join(", ")));
     add("unwritten", drive.unwritten().map(messages::size));
     facts

@@ -21,7 +21,7 @@ pub struct DriveDto<'a> {
     hotplug: bool,
     read_only: bool,
     medium: &'static str,
-    system: &'a [String],
+    system: Vec<String>,
     backing_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backing_file_bytes: Option<String>,
@@ -77,7 +77,7 @@ impl<'a> From<&'a Drive> for DriveDto<'a> {
             hotplug: drive.hotplug,
             read_only: drive.read_only,
             medium: names::medium(drive.medium),
-            system: &drive.system_uses,
+            system: drive.system_uses.iter().map(ToString::to_string).collect(),
             backing_file: drive.backing_file.as_ref().map(plain),
             backing_file_bytes: drive.backing_file.as_ref().and_then(bytes_of),
             siblings: &drive.siblings,

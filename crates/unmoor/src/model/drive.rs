@@ -7,6 +7,7 @@
 //! [`Platform::resolve`]: crate::platform::Platform::resolve
 
 use crate::model::volume::Volume;
+use std::fmt;
 use std::path::PathBuf;
 
 /// What a drive is bound to: a name can be given to another device a second later, this cannot.
@@ -50,8 +51,8 @@ pub struct Drive {
     pub read_only: bool,
     /// Is there a medium in it.
     pub medium: Medium,
-    /// Why this drive is never released: `/`, `/boot`, `/usr`, `swap`, … Empty for all others.
-    pub system_uses: Vec<String>,
+    /// What the running system uses the drive for. A drive with any use but swap is never released.
+    pub system_uses: Vec<SystemUse>,
     /// Loop devices: the image file.
     pub backing_file: Option<PathBuf>,
     /// Names of the other drives of the same device (a card reader's slots, the "virtual CD" beside a
@@ -71,6 +72,21 @@ impl Drive {
         self.volumes.iter().any(|v| !v.mounts.is_empty())
     }
 
+    /// Returns true if the running system needs the drive for more than swap.
+    pub fn carries_system(&self) -> bool {
+        self.system_uses.iter().any(|one| !matches!(one, SystemUse::Swap(_)))
+    }
+
+    /// Returns true if the running system swaps to the drive.
+    pub fn carries_swap(&self) -> bool {
+        self.system_uses.iter().any(|one| matches!(one, SystemUse::Swap(_)))
+    }
+
+    /// Returns [`Drive::system_uses`] for a message: `/, swap on sdb2`.
+    pub fn system_description(&self) -> String {
+        self.system_uses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+
     /// The volume of this name.
     pub fn volume(&self, name: &str) -> Option<&Volume> {
         self.volumes.iter().find(|v| v.name == name)
@@ -83,6 +99,35 @@ impl Drive {
             sum = Some(sum.unwrap_or(0) + bytes);
         }
         sum
+    }
+}
+
+/// What the running system uses a drive for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SystemUse {
+    /// A mount point without which the system does not run: `/`, `/boot`, `/usr`, `/efi` (Linux).
+    Mount(PathBuf),
+    /// Swap on the volume of this name (Linux). It can be switched off
+    /// ([`Options::swapoff`](crate::Options::swapoff)).
+    Swap(String),
+    /// The volume of the Windows directory (`GetSystemWindowsDirectoryW`).
+    Windows,
+    /// A page file (Windows).
+    PageFile,
+    /// The partition that the system boots from (Windows).
+    SystemPartition,
+}
+
+impl fmt::Display for SystemUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SystemUse::Mount(path) => path.display().fmt(f),
+            SystemUse::Swap(volume) => write!(f, "swap on {volume}"),
+            SystemUse::Windows => f.write_str("Windows"),
+            SystemUse::PageFile => f.write_str("page file"),
+            SystemUse::SystemPartition => f.write_str("system partition"),
+        }
     }
 }
 

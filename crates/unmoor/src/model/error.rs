@@ -1,6 +1,7 @@
 //! One error: what kind it is, at which step, what it concerned, what the system said, what helps.
 
 use crate::model::blocker::BlockerScan;
+use crate::model::hint::Hint;
 use crate::model::step::Attempt;
 use crate::model::step::Step;
 use std::fmt;
@@ -10,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong.
 ///
-/// Displayed, it is one sentence: what it concerned and why. [`Error::help`] says what to do next.
+/// Displayed, it is one sentence: what it concerned and why. [`Error::hint`] says what to do next.
 /// The text may hold names from strangers: escape it before it reaches a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -23,7 +24,7 @@ struct Inner {
     step: Option<Step>,
     subject: String,
     detail: String,
-    help: Option<String>,
+    hint: Option<Hint>,
     os_code: Option<i32>,
     scan: Option<BlockerScan>,
     attempts: Vec<Attempt>,
@@ -70,28 +71,6 @@ pub enum ErrorKind {
     Interrupted,
 }
 
-impl ErrorKind {
-    /// The exit code of a command that ends with it: see the README.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            ErrorKind::Busy | ErrorKind::NotExclusive | ErrorKind::Vetoed => 3,
-            ErrorKind::NoMedium => 4,
-            ErrorKind::NotPermitted => 5,
-            ErrorKind::NoSuchTarget | ErrorKind::NotStarted => 6,
-            ErrorKind::NotSupported => 7,
-            ErrorKind::InvalidTarget => 2,
-            ErrorKind::Interrupted => 130,
-            ErrorKind::Failed
-            | ErrorKind::Refused
-            | ErrorKind::Gone
-            | ErrorKind::Replaced
-            | ErrorKind::TimedOut
-            | ErrorKind::Unwritten
-            | ErrorKind::NotVerified => 1,
-        }
-    }
-}
-
 impl Error {
     /// An error of this kind about `subject` (a drive, a volume, a path), with the reason in `detail`.
     pub fn new(kind: ErrorKind, subject: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -105,11 +84,17 @@ impl Error {
         }
     }
 
-    /// Says what to do next.
+    /// Sets what to do next.
     #[must_use]
-    pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.inner.help = Some(help.into());
+    pub fn with_hint(mut self, hint: Hint) -> Self {
+        self.inner.hint = Some(hint);
         self
+    }
+
+    /// Sets what to do next, in words: a fact, or a command of the system.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        self.with_hint(Hint::Text(help.into()))
     }
 
     /// Keeps the system's own number: an errno, or a Win32 error code.
@@ -186,9 +171,9 @@ impl Error {
         &self.inner.detail
     }
 
-    /// What to do next.
-    pub fn help(&self) -> Option<&str> {
-        self.inner.help.as_deref()
+    /// Returns what to do next.
+    pub fn hint(&self) -> Option<&Hint> {
+        self.inner.hint.as_ref()
     }
 
     /// The system's own number: an errno, or a Win32 error code.

@@ -5,6 +5,7 @@ pub(crate) mod blocker;
 pub(crate) mod drive;
 pub(crate) mod error;
 pub(crate) mod event;
+pub(crate) mod hint;
 pub(crate) mod report;
 pub(crate) mod step;
 pub(crate) mod target;

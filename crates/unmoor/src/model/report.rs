@@ -2,7 +2,7 @@
 
 use crate::model::blocker::Process;
 use crate::model::drive::{Drive, Presence};
-use crate::model::error::Error;
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::step::Action;
 use crate::model::step::{Attempt, Status, Step};
 use std::time::Duration;
@@ -59,12 +59,20 @@ impl Report {
         }
     }
 
-    /// The exit code of a command that ends with it: see the README.
-    pub fn exit_code(&self) -> u8 {
-        match &self.outcome {
-            Outcome::Completed | Outcome::Planned => 0,
-            Outcome::Failed(error) => error.kind().exit_code(),
+    /// Returns the report, or the error that the operation failed with.
+    ///
+    /// # Errors
+    /// [`Report::error`].
+    pub fn into_result(self) -> Result<Report> {
+        match self.outcome {
+            Outcome::Failed(error) => Err(error),
+            _ => Ok(self),
         }
+    }
+
+    /// Returns the kind of the error that the operation failed with.
+    pub fn error_kind(&self) -> Option<ErrorKind> {
+        self.error().map(Error::kind)
     }
 
     /// The error it stopped at.

@@ -326,5 +326,5 @@ pub fn native() -> Result<Box<dyn Platform>> {
         std::env::consts::OS,
         "unmoor knows no drives of this system",
     )
-    .with_help("simulated drives work everywhere: try sim:stick"))
+    .with_hint(Hint::UseSimulated))
 }

@@ -1,6 +1,7 @@
 //! Whether a release goes on after data could not be written.
 
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::options::Options;
 
 /// Returns the error as a loss to report, if the options discard unwritten data.
@@ -10,9 +11,7 @@ use crate::options::Options;
 pub(crate) fn discard(error: Error, options: &Options) -> Result<Error> {
     match error.kind() {
         ErrorKind::Unwritten if options.discard_unwritten => Ok(error),
-        ErrorKind::Unwritten => Err(error.with_help(
-            "the medium stays in, because data would be lost; --discard-unwritten gives it up",
-        )),
+        ErrorKind::Unwritten => Err(error.with_hint(Hint::DiscardUnwritten)),
         _ => Err(error),
     }
 }

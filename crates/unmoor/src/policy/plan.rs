@@ -5,6 +5,7 @@ use crate::model::drive::Drive;
 use crate::model::drive::DriveKind;
 use crate::model::drive::Medium;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::model::step::Action;
 use crate::model::step::Step;
 use crate::model::teardown::{TeardownStep, teardown_order};
@@ -122,7 +123,7 @@ pub(crate) fn action(
             &drive.name,
             "cannot be powered off: it cannot leave this machine while it runs",
         )
-        .with_help("leave --power-off out to eject the medium only")),
+        .with_hint(Hint::EjectOnly)),
         Goal::Eject => match drive.kind {
             DriveKind::Loop | DriveKind::Network => Ok(Action::Detach),
             DriveKind::Card | DriveKind::Floppy
@@ -140,12 +141,9 @@ pub(crate) fn action(
                 &drive.name,
                 "is built in: neither its medium nor the drive itself is made to be taken out",
             )
-            .with_help(match can_be_powered_off(drive) {
-                true => {
-                    "pass --dismount-only to flush and dismount it, or --power-off if its slot is made \
-                     for that"
-                }
-                false => "pass --dismount-only to flush and dismount it",
+            .with_hint(match can_be_powered_off(drive) {
+                true => Hint::DismountOrPowerOff,
+                false => Hint::DismountOnly,
             })),
         },
     }
@@ -210,7 +208,7 @@ fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
     let what: Vec<String> = teardown_order(drive).iter().filter_map(label).collect();
     let note = match (what.is_empty(), options.force) {
         (true, _) => Some("not mounted".into()),
-        (false, true) => Some("even while in use (--force): what is open then fails".into()),
+        (false, true) => Some("even while in use (forced): what is open then fails".into()),
         _ => None,
     };
     PlannedStep::new(Step::Dismount, what).with_note(note)

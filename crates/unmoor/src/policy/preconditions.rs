@@ -3,30 +3,25 @@
 use crate::model::blocker::{BlockerKind, BlockerScan};
 use crate::model::drive::{Drive, DriveKind, Medium};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::options::{Goal, Options};
 
 /// A drive that carries the running system is never released, by no option. Swap can be switched off:
 /// alone it only holds the drive ([`check_exclusive`]).
 pub(crate) fn check_system(drive: &Drive) -> Result<()> {
-    if drive.system_uses.iter().all(|what| is_swap(what)) {
+    if !drive.carries_system() {
         return Ok(());
     }
-    let what = format!("carries the running system ({})", drive.system_uses.join(", "));
+    let what = format!("carries the running system ({})", drive.system_description());
     Err(Error::new(ErrorKind::Refused, &drive.name, what)
         .with_help("unmoor never releases such a drive"))
 }
 
-/// Is this use of a drive by the system swap alone.
-pub(crate) fn is_swap(what: &str) -> bool {
-    what.starts_with("swap on ")
-}
-
 /// What is not this drive's alone: not even force takes it away.
 pub(crate) fn check_exclusive(drive: &Drive, options: &Options) -> Result<()> {
-    if !options.swapoff && drive.system_uses.iter().any(|what| is_swap(what)) {
-        let what = format!("is in use: {}", drive.system_uses.join(", "));
-        return Err(Error::new(ErrorKind::NotExclusive, &drive.name, what)
-            .with_help("pass --swapoff to switch the swap on it off first"));
+    if !options.swapoff && drive.carries_swap() {
+        let what = format!("is in use: {}", drive.system_description());
+        return Err(Error::new(ErrorKind::NotExclusive, &drive.name, what).with_hint(Hint::SwapOff));
     }
     check_no_spanning(drive, options)
 }
@@ -47,12 +42,11 @@ pub(crate) fn check_supported(
     let unsupported = |why| Error::new(ErrorKind::NotSupported, &drive.name, why);
     if options.offline && !supports_offline {
         let why = "cannot be taken offline: this system has no such state";
-        return Err(unsupported(why).with_help("leave --offline out"));
+        return Err(unsupported(why).with_hint(Hint::LeaveOnline));
     }
     if options.kill.is_some() && !can_terminate {
         let why = "programs cannot be ended for it: not available on this system";
-        return Err(unsupported(why)
-            .with_help("leave --kill out; what is in the way is named, and what would move it"));
+        return Err(unsupported(why).with_hint(Hint::LeaveProcesses));
     }
     Ok(())
 }
@@ -127,18 +121,19 @@ fn check_no_spanning(drive: &Drive, options: &Options) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::drive::SystemUse;
 
     #[test]
     fn swap_holds_a_drive_until_it_may_be_switched_off_and_root_is_never_released() {
         let mut drive = crate::model::drive::tests::drive();
         let swapoff = Options { swapoff: true, ..Options::default() };
-        drive.system_uses = vec!["swap on sdb2".into()];
+        drive.system_uses = vec![SystemUse::Swap("sdb2".into())];
         assert!(check_system(&drive).is_ok());
         let error = check_exclusive(&drive, &Options::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotExclusive);
-        assert!(error.help().unwrap().contains("--swapoff"), "{error}");
+        assert_eq!(error.hint(), Some(&Hint::SwapOff));
         assert!(check_exclusive(&drive, &swapoff).is_ok());
-        drive.system_uses.push("/".into());
+        drive.system_uses.push(SystemUse::Mount("/".into()));
         let error = check_system(&drive).unwrap_err();
         assert!(error.to_string().ends_with("(swap on sdb2, /)"), "{error}");
     }

@@ -1,7 +1,6 @@
 //! "All that can be taken out": which drives that means.
 
 use crate::model::drive::{Drive, DriveKind, Medium};
-use crate::policy::preconditions::is_swap;
 
 /// Of these drives, those that a person would take out or unplug and that have something to release;
 /// and the others, each with the reason why it is left alone.
@@ -22,8 +21,8 @@ pub fn select_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>
 }
 
 fn reason_to_leave(drive: &Drive) -> Option<String> {
-    if drive.system_uses.iter().any(|what| !is_swap(what)) {
-        return Some(format!("carries the running system ({})", drive.system_uses.join(", ")));
+    if drive.carries_system() {
+        return Some(format!("carries the running system ({})", drive.system_description()));
     }
     let why = match (drive.kind, drive.medium) {
         (DriveKind::Loop, _) => "is an image file",
@@ -39,6 +38,11 @@ fn reason_to_leave(drive: &Drive) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::drive::SystemUse;
+
+    fn swap() -> SystemUse {
+        SystemUse::Swap("sdb2".into())
+    }
 
     fn left_out(change: impl FnOnce(&mut Drive)) -> Option<String> {
         let mut drive = crate::model::drive::tests::drive();
@@ -53,14 +57,15 @@ mod tests {
         assert_eq!(left_out(|d| d.hotplug = false), None);
         assert_eq!(left_out(|d| d.medium = Medium::Unknown), None);
         // Whoever is about to pull everything out has to know that swap holds this one.
-        assert_eq!(left_out(|d| d.system_uses = vec!["swap on sdb2".into()]), None);
+        assert_eq!(left_out(|d| d.system_uses = vec![swap()]), None);
     }
 
     #[test]
     fn system_built_in_and_empty_drives_are_not() {
-        let system = left_out(|d| d.system_uses = vec!["/boot".into()]).unwrap();
+        let system = left_out(|d| d.system_uses = vec![SystemUse::Mount("/boot".into())]).unwrap();
         assert!(system.contains("/boot"), "{system}");
-        let mixed = left_out(|d| d.system_uses = vec!["swap on sdb2".into(), "/".into()]).unwrap();
+        let mixed =
+            left_out(|d| d.system_uses = vec![swap(), SystemUse::Mount("/".into())]).unwrap();
         assert!(mixed.contains("(swap on sdb2, /)"), "{mixed}");
         assert!(left_out(|d| (d.removable, d.hotplug) = (false, false)).is_some());
         assert!(left_out(|d| d.medium = Medium::Absent).is_some());

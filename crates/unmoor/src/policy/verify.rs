@@ -2,6 +2,7 @@
 
 use crate::model::drive::{Drive, DriveKind, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
 
@@ -43,18 +44,17 @@ pub(crate) fn not_verified(drive: &Drive, action: Action, seen: Presence) -> Err
         (_, Presence::Stopped) => "stopped, but kept the medium",
         _ => "reported success, but the medium is still in it",
     };
-    Error::new(ErrorKind::NotVerified, &drive.name, what).with_help(match action {
-        Action::Detach => {
+    Error::new(ErrorKind::NotVerified, &drive.name, what).with_hint(match action {
+        Action::Detach => Hint::Text(
             "everything was flushed and dismounted before: something has it open, and it is detached when \
              that ends"
-        }
-        Action::PowerOff => {
+                .into(),
+        ),
+        Action::PowerOff => Hint::Text(
             "everything was flushed and dismounted before: unplug it, once nothing blinks any more"
-        }
-        _ => {
-            "everything was flushed and dismounted before: press the drive's own button, or pass \
-             --power-off if it is to be unplugged"
-        }
+                .into(),
+        ),
+        _ => Hint::PressButtonOrPowerOff,
     })
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn still_writable(drive: &Drive, what: &[String]) -> Error {
         &drive.name,
         format!("programs that have {what} open can still write to it: it could not be cut off"),
     )
-    .with_help("close them, or let the medium go too: without --dismount-only, or with --power-off")
+    .with_hint(Hint::CloseOrEject)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind}
 use crate::model::drive::Drive;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::event::Event;
+use crate::model::hint::Hint;
 use crate::model::step::Step;
 use crate::model::target::Target;
 use crate::policy::plan::siblings_note;
@@ -112,6 +113,6 @@ impl<'p> DriveOperation<'p> {
 fn in_use(drive: &Drive, name: &str, how: &str) -> Error {
     let what = format!("powering it off would take {name} along, which {how}");
     Error::new(ErrorKind::Busy, &drive.name, what)
-        .with_help("or leave --power-off out, to eject the medium of this drive alone")
+        .with_hint(Hint::EjectThisDriveOnly)
         .with_step(Step::Resolve)
 }

@@ -296,7 +296,7 @@ proptest! {
         for (target, report) in targets.iter().zip(&reports).take(others.len()) {
             let (alone, _) = self::machine(Semantics::Linux, &others);
             let wanted = release(&alone, target, &wish.options(), &mut |_| {});
-            prop_assert_eq!(report.exit_code(), wanted.exit_code());
+            prop_assert_eq!(report.error_kind(), wanted.error_kind());
         }
     }
 }
@@ -385,7 +385,7 @@ fn members_are_idle_at_the_same_time_or_none_is_dismounted() {
     machine.at(ms(500), open);
     let options = Options { wait: ms(3000), ..Options::default() };
     let reports = all(&machine, &named(&["a", "b"]), &options);
-    assert!(reports.iter().all(|r| r.exit_code() == 3), "{reports:#?}");
+    assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Busy)), "{reports:#?}");
     assert!(machine.journal().iter().all(|e| !matches!(e.effect, Some(Effect::Dismounted { .. }))));
     assert!(machine.now() < ms(4500), "waited for longer than wished: {:?}", machine.now());
 }
@@ -398,7 +398,7 @@ fn several_members_are_waited_for_no_longer_than_one() {
     machine.at(ms(2500), ScheduledEvent::Close(first));
     let options = Options { wait: ms(3000), ..Options::default() };
     let reports = all(&machine, &named(&["a", "b"]), &options);
-    assert!(reports.iter().all(|r| r.exit_code() == 3), "{reports:#?}");
+    assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Busy)), "{reports:#?}");
     assert!(machine.now() < ms(4000), "{:?}", machine.now());
 }
 
@@ -408,7 +408,7 @@ fn nothing_is_dismounted_until_all_members_are_idle() {
     // Only the second one's own volume is in use.
     machine.open_file(b, "sim:b1", 7, "/letter").expect("mounted");
     let reports = all(&machine, &named(&["a", "b"]), &Options::default());
-    assert!(reports.iter().all(|r| r.exit_code() == 3), "{reports:#?}");
+    assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Busy)), "{reports:#?}");
     assert!(machine.journal().iter().all(|e| !matches!(e.effect, Some(Effect::Dismounted { .. }))));
     assert!(machine.is_mounted(a) && machine.is_mounted(b));
     assert!(reports[0].error().is_some_and(|e| e.to_string().contains("sim:b1")));
@@ -518,7 +518,7 @@ fn what_was_not_begun_when_the_wish_to_stop_came_is_not_touched() {
     cancel.cancel();
     let options = Options { cancel, ..Options::default() };
     let reports = all(&machine, &targets(3), &options);
-    assert!(reports.iter().all(|r| r.exit_code() == 130));
+    assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Interrupted)));
     assert!(machine.journal().is_empty());
 }
 

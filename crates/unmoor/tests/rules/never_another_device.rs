@@ -4,7 +4,7 @@
 use crate::run::{Ran, ms, target};
 use crate::scenario::{Accident, anything, cases, peaceful};
 use proptest::prelude::*;
-use unmoor::{ErrorKind, Goal, Opened, Options, Step, dry_run, release};
+use unmoor::{ErrorKind, Goal, Opened, Options, Step, SystemUse, dry_run, release};
 use unmoor_simulated::{
     DriveSetup, Effect, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
@@ -66,7 +66,7 @@ proptest! {
         let options = Options { force, goal: Goal::PowerOff, ..Options::default() };
         let report = release(&machine, &target(), &options, &mut |_| {});
         prop_assert_eq!(machine.is_attached(that), in_use);
-        prop_assert_eq!(report.exit_code(), if in_use { 3 } else { 0 });
+        prop_assert_eq!(report.error_kind(), in_use.then_some(ErrorKind::Busy));
         prop_assert_eq!(machine.medium_contents(that).is_empty(), true);
     }
 
@@ -89,7 +89,12 @@ proptest! {
         discard_unwritten in any::<bool>(),
         goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
         manner in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
-        carries in prop::sample::select(vec!["/", "/boot", "swap", "Windows"]),
+        carries in prop::sample::select(vec![
+            SystemUse::Mount("/".into()),
+            SystemUse::Mount("/boot".into()),
+            SystemUse::PageFile,
+            SystemUse::Windows,
+        ]),
     ) {
         let machine = Simulated::new(manner);
         let root = VolumeSetup::partition("ext4").mounted("/").dirty("/etc/motd", 100);
@@ -99,8 +104,7 @@ proptest! {
 
         let report = release(&machine, &target(), &options, &mut |_| {});
         prop_assert_eq!(report.error().unwrap().kind(), ErrorKind::Refused);
-        prop_assert_eq!(report.exit_code(), 1);
-        prop_assert_eq!(dry_run(&machine, &target(), &options).exit_code(), 1);
+        prop_assert_eq!(dry_run(&machine, &target(), &options).error_kind(), Some(ErrorKind::Refused));
         prop_assert!(machine.journal().is_empty());
 
         let open = || Opened::new(&machine, &target(), &options).unwrap();

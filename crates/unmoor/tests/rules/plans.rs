@@ -3,8 +3,8 @@
 use crate::run::target;
 use unmoor::platform::Platform;
 use unmoor::{
-    Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, dry_run, plan,
-    resolve,
+    Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, SystemUse,
+    dry_run, plan, resolve,
 };
 use unmoor_simulated::{DriveSetup, Semantics, Simulated, VolumeSetup};
 
@@ -69,7 +69,7 @@ fn an_empty_drive_can_be_powered_off_and_nothing_else() {
 #[test]
 fn a_system_drive_is_refused_before_anything_else_is_asked() {
     for goal in [Goal::Eject, Goal::Dismount, Goal::PowerOff] {
-        let setup = DriveSetup::stick("it").system(&["/boot"]).empty();
+        let setup = DriveSetup::stick("it").system(&[SystemUse::Mount("/boot".into())]).empty();
         assert_eq!(action(&setup, goal), Err(ErrorKind::Refused));
     }
 }
@@ -110,6 +110,6 @@ fn a_plan_of_powering_off_names_who_goes_along_and_who_forbids_it() {
     let reason = free.step(Step::PowerOff).and_then(|step| step.reason.clone()).unwrap();
     assert!(reason.contains("sim:two, sim:three go along"), "{reason}");
     let mounted = reader(true);
-    assert_eq!(mounted.exit_code(), 3);
+    assert_eq!(mounted.error_kind(), Some(ErrorKind::Busy));
     assert!(mounted.error().unwrap().to_string().contains("/m"), "{mounted:#?}");
 }

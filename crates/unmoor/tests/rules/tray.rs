@@ -60,8 +60,8 @@ proptest! {
             prop_assert_eq!(seen, machine.presence(id));
         }
         if fault.is_none() {
-            let code = if matches!(tray, Tray::ClosedEmpty | Tray::OpenEmpty) { 4 } else { 0 };
-            prop_assert_eq!(report.exit_code(), code);
+            let empty = matches!(tray, Tray::ClosedEmpty | Tray::OpenEmpty);
+            prop_assert_eq!(report.error_kind(), empty.then_some(ErrorKind::NoMedium));
         }
         prop_assert_eq!(machine.locks_held(), 0);
     }
@@ -79,7 +79,7 @@ proptest! {
         match tray {
             Tray::Closed => {}
             // The drive itself can go, whatever is in it.
-            _ if goal == Goal::PowerOff => prop_assert_eq!(report.exit_code(), u8::from(lie)),
+            _ if goal == Goal::PowerOff => prop_assert_eq!(report.error_kind(), lie.then_some(ErrorKind::NotVerified)),
             _ => prop_assert_eq!(report.error().unwrap().kind(), ErrorKind::NoMedium),
         }
         if tray == Tray::ClosedEmpty {

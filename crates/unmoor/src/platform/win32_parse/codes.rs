@@ -4,6 +4,7 @@
 //! of each control's page (`FSCTL_LOCK_VOLUME`, `IOCTL_STORAGE_EJECT_MEDIA`, …).
 
 use crate::model::error::{Error, ErrorKind};
+use crate::model::hint::Hint;
 
 /// Win32 error code, as `GetLastError` returns it.
 pub(crate) type Code = u32;
@@ -107,9 +108,9 @@ pub(crate) fn error(code: Code, subject: &str, doing: &str) -> Error {
     };
     let error = Error::new(kind, subject, detail).with_os_code(code as i32);
     match kind {
-        ErrorKind::NotPermitted => error.with_help("run it as administrator"),
-        ErrorKind::Gone => error.with_help("plug it in again and see with: unmoor list"),
-        ErrorKind::NoSuchTarget => error.with_help("see what there is with: unmoor list --all"),
+        ErrorKind::NotPermitted => error.with_hint(Hint::Elevate),
+        ErrorKind::Gone => error.with_hint(Hint::ReplugAndList),
+        ErrorKind::NoSuchTarget => error.with_hint(Hint::ListAllDrives),
         _ => error,
     }
 }
@@ -125,7 +126,7 @@ pub(crate) fn volume_error(code: Code, subject: &str, doing: &str) -> Error {
     let why = format!("this user may not manage the volume ({doing}: {})", name(code));
     Error::new(ErrorKind::NotPermitted, subject, why)
         .with_os_code(code as i32)
-        .with_help("run it as administrator")
+        .with_hint(Hint::Elevate)
 }
 
 /// Returns the code that says more than the one Windows made of this NTSTATUS. ERROR_NOT_READY stands for
@@ -226,7 +227,7 @@ mod tests {
         let error = volume_error(87, "E:", "FSCTL_LOCK_VOLUME");
         assert_eq!((error.kind(), error.os_code()), (NotPermitted, Some(87)));
         assert!(error.to_string().contains("ERROR_INVALID_PARAMETER (87)"), "{error}");
-        assert!(error.help().unwrap().contains("administrator"));
+        assert_eq!(error.hint(), Some(&Hint::Elevate));
         assert_eq!(volume_error(1167, "E:", "FSCTL_LOCK_VOLUME").kind(), Gone);
     }
 

@@ -47,7 +47,7 @@ pub fn windows_errors(mut bytes: &[u8]) {
     let veto = Veto { kind, name: name.clone(), status };
     let passes = veto.may_pass() && !veto.is_gone_already();
     let error = veto.into_error("E:");
-    assert!(error.help().is_some());
+    assert!(error.hint().is_some());
     assert!(error.to_string().contains(&kind.to_string()));
     assert!(!passes || error.kind() != ErrorKind::NotPermitted, "asked again for a missing right");
 }

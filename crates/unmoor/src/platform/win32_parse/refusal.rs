@@ -2,6 +2,7 @@
 
 use crate::model::drive::Drive;
 use crate::model::error::{Error, ErrorKind};
+use crate::model::hint::Hint;
 use crate::platform::win32_parse::codes::{Code, error, name, says_unsupported};
 
 const ERROR_ACCESS_DENIED: Code = 5;
@@ -52,20 +53,13 @@ pub(crate) fn opening_refused(
 /// NTFS, this user may not manage the volume (`may_manage`: the user has `SeManageVolumePrivilege`).
 pub(crate) fn lock_refused(volume: &str, method: &str, may_manage: bool) -> Error {
     let code = name(ERROR_ACCESS_DENIED);
-    let (why, help) = match may_manage {
-        true => (
-            "is in use: something on it is open",
-            "close what uses it, or pass --force to cut it off",
-        ),
-        false => (
-            "is in use, or this user may not lock it",
-            "close what uses it, or pass --force to cut it off; if nothing uses it, run this as \
-             administrator or pass --power-off",
-        ),
+    let (why, hint) = match may_manage {
+        true => ("is in use: something on it is open", Hint::CloseOrForce),
+        false => ("is in use, or this user may not lock it", Hint::CloseForceOrElevate),
     };
     Error::new(ErrorKind::Busy, volume, format!("{why} ({method}: {code})"))
         .with_os_code(ERROR_ACCESS_DENIED as i32)
-        .with_help(help)
+        .with_hint(hint)
 }
 
 /// Returns the error for `IOCTL_STORAGE_EJECT_MEDIA` that was refused on every handle. A drive whose
@@ -102,7 +96,7 @@ mod tests {
         assert!(locked.to_string().contains("another program has locked it, or"), "{locked}");
         let admin = opening_refused(5, "E:", Err(5), None, true);
         assert!(admin.to_string().contains("another program has locked it (open"), "{admin}");
-        assert!(!admin.help().unwrap().contains("administrator"));
+        assert!(!admin.hint().unwrap().to_string().contains("administrator"));
     }
 
     #[test]
@@ -110,7 +104,7 @@ mod tests {
         for root in [Ok(()), Err(1005), Err(21)] {
             let error = opening_refused(5, "E:", root, None, false);
             assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
-            assert!(error.help().unwrap().contains("administrator"));
+            assert!(error.hint().unwrap().to_string().contains("administrator"));
         }
     }
 
@@ -145,6 +139,6 @@ mod tests {
         let user = lock_refused("E:", "FSCTL_LOCK_VOLUME on E:", false);
         assert_eq!((user.kind(), user.os_code()), (ErrorKind::Busy, Some(5)));
         assert!(user.to_string().contains("this user may not lock it"), "{user}");
-        assert!(user.help().unwrap().contains("--power-off"));
+        assert_eq!(user.hint(), Some(&Hint::CloseForceOrElevate));
     }
 }

@@ -1,6 +1,7 @@
 //! Veto of the removal of a device: `PNP_VETO_TYPE` of `cfg.h`, in words.
 
 use crate::model::error::{Error, ErrorKind};
+use crate::model::hint::Hint;
 
 /// Refused `CM_Request_Device_EjectW`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,36 +43,43 @@ impl Veto {
             "" => String::new(),
             name => format!(" by {name}"),
         };
+        let text = |help: &str| Hint::Text(help.into());
         let (kind, what, help) = match (self.status, self.kind) {
             (CR_ACCESS_DENIED, _) | (_, 12) => (
                 ErrorKind::NotPermitted,
                 "this user may not remove it",
-                "run it as administrator, or from the console session",
+                text("run it as administrator, or from the console session"),
             ),
-            (_, 1 | 11) => (ErrorKind::Vetoed, "its driver cannot be unloaded", "shut down first"),
-            (_, 2) => (ErrorKind::Vetoed, "a program is just closing it", "try again"),
-            (_, 3) => (ErrorKind::Vetoed, "a program keeps it open", "close it"),
-            (_, 4) => (ErrorKind::Vetoed, "a service keeps it open", "stop the service"),
-            (_, 5) => (ErrorKind::Vetoed, "something has it open", "close what uses the drive"),
-            (_, 6) => (ErrorKind::Vetoed, "a device on it refuses", "close what uses the drive"),
-            (_, 7) => (ErrorKind::Vetoed, "a driver refuses", "close what uses the drive"),
+            (_, 1 | 11) => {
+                (ErrorKind::Vetoed, "its driver cannot be unloaded", text("shut down first"))
+            }
+            (_, 2) => (ErrorKind::Vetoed, "a program is just closing it", text("try again")),
+            (_, 3) => (ErrorKind::Vetoed, "a program keeps it open", text("close it")),
+            (_, 4) => (ErrorKind::Vetoed, "a service keeps it open", text("stop the service")),
+            (_, 5) => {
+                (ErrorKind::Vetoed, "something has it open", text("close what uses the drive"))
+            }
+            (_, 6) => {
+                (ErrorKind::Vetoed, "a device on it refuses", text("close what uses the drive"))
+            }
+            (_, 7) => (ErrorKind::Vetoed, "a driver refuses", text("close what uses the drive")),
             (_, 8 | 10) => (
                 ErrorKind::NotSupported,
                 "the device cannot be removed while the machine runs",
-                "leave --power-off out to eject the medium only",
+                Hint::EjectOnly,
             ),
-            (_, 9) => (ErrorKind::Failed, "there is not enough power", "try again"),
+            (_, 9) => (ErrorKind::Failed, "there is not enough power", text("try again")),
             (CR_REMOVE_VETOED, _) => {
-                (ErrorKind::Vetoed, "the removal was vetoed", "close what uses the drive")
+                (ErrorKind::Vetoed, "the removal was vetoed", text("close what uses the drive"))
             }
-            _ => (ErrorKind::Failed, "the removal failed", "try again"),
+            _ => (ErrorKind::Failed, "the removal failed", text("try again")),
         };
         let numbers =
             format!("CM_Request_Device_EjectW: {:#x}, veto type {}", self.status, self.kind);
         let word = if kind == ErrorKind::Vetoed && !by.is_empty() { "; vetoed" } else { "" };
         Error::new(kind, drive, format!("{what}{word}{by} ({numbers})"))
             .with_os_code(i32::try_from(self.status).unwrap_or(i32::MAX))
-            .with_help(help)
+            .with_hint(help)
     }
 }
 
@@ -86,7 +94,7 @@ mod tests {
     #[test]
     fn a_veto_names_who_said_no_and_is_something_in_the_way() {
         let error = veto(3, r"C:\Windows\notepad.exe").into_error("E:");
-        assert_eq!(error.kind().exit_code(), 3);
+        assert_eq!(error.kind(), ErrorKind::Vetoed);
         assert!(error.to_string().contains(r"vetoed by C:\Windows\notepad.exe"), "{error}");
         assert_eq!(veto(5, r"STORAGE\Volume\7").into_error("E:").kind(), ErrorKind::Vetoed);
     }
@@ -96,7 +104,7 @@ mod tests {
         for kind in -1..=14 {
             for status in [CR_REMOVE_VETOED, CR_ACCESS_DENIED, 0, u32::MAX] {
                 let error = Veto { kind, name: String::new(), status }.into_error("E:");
-                assert!(error.help().is_some() && !error.to_string().contains(" by "));
+                assert!(error.hint().is_some() && !error.to_string().contains(" by "));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::model::drive::{Bus, Drive};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::model::target::Target;
 use crate::model::volume::Volume;
 use crate::platform::linux::helper::{FileFacts, Helper};
@@ -189,7 +190,7 @@ fn at_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place>
         }
         FileType::Directory if is_unmounted(snapshot, given, file.mount) => {
             Err(Error::new(ErrorKind::NoSuchTarget, shown, "nothing is mounted there")
-                .with_help("`unmoor list` shows the drives, and where they are mounted"))
+                .with_hint(Hint::ListDrives))
         }
         kind => {
             let is_file = kind == FileType::RegularFile;
@@ -235,21 +236,19 @@ fn stat(given: &OsStr, helper: &Helper) -> Result<FileFacts> {
         return FileFacts::of_descriptor(number).map_err(|errno| unreachable_path(errno, given));
     }
     let found = helper.within(STAT_TIMEOUT, |deadline| helper.stat(Path::new(given), deadline));
-    let found =
-        found.map_err(|error| error.with_subject(&given.to_string_lossy()).with_help(LATE))?;
+    // A file system on the way may wait for its server.
+    let late =
+        |error: Error| error.with_subject(&given.to_string_lossy()).with_hint(Hint::UseDriveName);
+    let found = found.map_err(late)?;
     found.map_err(|errno| unreachable_path(errno, given))
 }
-
-const LATE: &str =
-    "a file system on the way to it may wait for its server: name the drive (`unmoor list`)";
 
 /// The port that `target` names.
 pub fn port(target: &Target) -> Result<Port> {
     let no_port = || {
         let why =
             "is not the name of a port (usb:1-4.1), and what is powered off has no other name";
-        Error::new(ErrorKind::NotSupported, target.to_string(), why)
-            .with_help("`unmoor attach` lists what can be brought back")
+        Error::new(ErrorKind::NotSupported, target.to_string(), why).with_hint(Hint::ListPorts)
     };
     match target {
         Target::Port(name) => Port::parse(name).ok_or_else(|| nothing(name)),
@@ -266,7 +265,7 @@ fn by_port(target: &Target) -> Result<Place> {
     }
     port.disks().into_iter().next().map(Place::Disk).ok_or_else(|| {
         Error::new(ErrorKind::NoSuchTarget, port.to_string(), "no drive is attached there")
-            .with_help(format!("if it was powered off: unmoor attach {port}"))
+            .with_hint(Hint::Attach(port.to_string()))
     })
 }
 
@@ -280,7 +279,7 @@ fn unreachable_path(errno: Errno, given: &OsStr) -> Error {
 
 fn nothing(given: &str) -> Error {
     Error::new(ErrorKind::NoSuchTarget, given, "there is no such drive, volume, mount or file")
-        .with_help("`unmoor list` shows what there is")
+        .with_hint(Hint::ListDrives)
 }
 
 /// A path on a file system that is on no block device: `/proc`, a network share, an overlay.
@@ -308,7 +307,7 @@ fn on_no_drive(snapshot: &Snapshot, mount: u64, given: &str) -> Error {
         given,
         format!("is on a {kind} file system, which is on no drive"),
     )
-    .with_help("`unmoor list` shows what there is")
+    .with_hint(Hint::ListDrives)
 }
 
 /// Returns the drive with such a volume, if there is one. Every drive is read, because a link made by udev

@@ -1,20 +1,20 @@
 //! Mount points and swap of a drive that the running system needs.
 
-use crate::model::drive::Drive;
+use crate::model::drive::{Drive, SystemUse};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Mount points without which the system does not run, and swap in use.
-pub fn uses(drive: &Drive) -> Vec<String> {
-    let mut uses: Vec<String> = Vec::new();
+pub fn uses(drive: &Drive) -> Vec<SystemUse> {
+    let mut uses = Vec::new();
     for volume in &drive.volumes {
         for mount in &volume.mounts {
             if is_system(&mount.path) {
-                uses.push(mount.path.display().to_string());
+                uses.push(SystemUse::Mount(mount.path.clone()));
             }
         }
         if !volume.swaps.is_empty() {
-            uses.push(format!("swap on {}", volume.name));
+            uses.push(SystemUse::Swap(volume.name.clone()));
         }
     }
     uses

@@ -138,7 +138,7 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
         None => Ok(()),
         Some(line) => {
             let what = format!(
-                "{} is mounted on {}, within it, and is not its own: --force would take it along",
+                "{} is mounted on {}, within it, and is not its own: force would take it along",
                 line.file_system,
                 line.path.display()
             );

@@ -2,6 +2,7 @@
 
 use crate::model::drive::Drive;
 use crate::model::error::{Error, ErrorKind};
+use crate::model::hint::Hint;
 use crate::platform::linux::sys::errno;
 use rustix::io::Errno;
 
@@ -22,7 +23,7 @@ pub fn replaced(drive: &Drive) -> Error {
         &drive.name,
         "another drive or medium is there now; nothing was done to it",
     )
-    .with_help("look at `unmoor list` and name it again if that is the one you mean")
+    .with_hint(Hint::ListAndRetry)
 }
 
 /// Returns the error for a drive that cannot be opened.
@@ -35,7 +36,7 @@ pub fn cannot_open(errno: Errno, drive: &Drive) -> Error {
             format!("may not be opened by this user: {errno}"),
         )
         .with_os_code(errno.raw_os_error())
-        .with_help("run it as root: sudo unmoor …"),
+        .with_hint(Hint::Elevate),
         errno => errno::error(errno, &drive.name, "open"),
     }
 }

@@ -3,6 +3,7 @@
 use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Drive, DriveKind};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::model::report::StepOutcome;
 use crate::model::step::{Action, Attempt};
 use crate::platform::linux::helper::device::Device;
@@ -215,9 +216,10 @@ impl MethodError {
                 &drive.name,
                 format!("flushed and dismounted, but it knows no such command: {}", self.words),
             )
-            .with_help("take the medium out by hand, or pass --power-off"),
-            ErrorKind::NotPermitted => Error::new(self.kind, &drive.name, self.words)
-                .with_help("run it as root: sudo unmoor …"),
+            .with_hint(Hint::RemoveByHandOrPowerOff),
+            ErrorKind::NotPermitted => {
+                Error::new(self.kind, &drive.name, self.words).with_hint(Hint::Elevate)
+            }
             kind => Error::new(kind, &drive.name, self.words),
         };
         match self.code {

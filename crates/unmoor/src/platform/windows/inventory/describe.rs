@@ -5,6 +5,7 @@ use crate::model::drive::Drive;
 use crate::model::drive::DriveId;
 use crate::model::drive::DriveKind;
 use crate::model::drive::Medium;
+use crate::model::drive::SystemUse;
 use crate::model::volume::Mount;
 use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
@@ -203,11 +204,11 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
     }
 }
 
-fn needed_on(found: &[&VolumeInfo], needed: &[SystemVolumes]) -> Vec<String> {
-    let mut what: Vec<String> = needed
+fn needed_on(found: &[&VolumeInfo], needed: &[SystemVolumes]) -> Vec<SystemUse> {
+    let mut what: Vec<SystemUse> = needed
         .iter()
         .filter(|needed| found.iter().any(|volume| volume.has_name(&needed.volume)))
-        .map(|needed| needed.what.to_string())
+        .map(|needed| needed.what.clone())
         .collect();
     what.dedup();
     what

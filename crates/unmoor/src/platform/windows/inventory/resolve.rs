@@ -1,6 +1,7 @@
 //! Resolution of a target: from a name to a drive.
 
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::model::target::Target;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{FILE_DEVICE_DISK, Name, parse_name};
@@ -209,7 +210,7 @@ pub(crate) fn first_of(volume: &VolumeInfo) -> DriveKey {
 
 fn unknown(shown: &str) -> Error {
     Error::new(ErrorKind::NoSuchTarget, shortened(shown), "there is no such drive or volume")
-        .with_help("see what there is with: unmoor list --all")
+        .with_hint(Hint::ListAllDrives)
 }
 
 fn network(shown: &str) -> Error {

@@ -1,5 +1,6 @@
 //! Volumes that the running Windows needs. They are never released.
 
+use crate::model::drive::SystemUse;
 use crate::platform::windows::sys::utf16::narrow;
 use crate::platform::windows::sys::{registry, volumes};
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use windows_sys::Win32::System::SystemInformation::GetSystemWindowsDirectoryW;
 pub(crate) struct SystemVolumes {
     /// `C:`, a kernel name or `\\?\Volume{…}\`.
     pub volume: String,
-    pub what: &'static str,
+    pub what: SystemUse,
 }
 
 /// Returns every volume that the running system needs.
@@ -21,13 +22,16 @@ pub(crate) fn system_volumes() -> Vec<SystemVolumes> {
         // By name as well as by letter: a volume without a name still has the letter.
         let names = [volumes::name_of(&root).ok(), Some(root.to_string_lossy().into_owned())];
         all.extend(
-            names.into_iter().flatten().map(|volume| SystemVolumes { volume, what: "Windows" }),
+            names
+                .into_iter()
+                .flatten()
+                .map(|volume| SystemVolumes { volume, what: SystemUse::Windows }),
         );
     }
     let files = registry::page_file_volumes().into_iter();
-    all.extend(files.map(|volume| SystemVolumes { volume, what: "page file" }));
+    all.extend(files.map(|volume| SystemVolumes { volume, what: SystemUse::PageFile }));
     let boot = registry::system_partition();
-    all.extend(boot.map(|volume| SystemVolumes { volume, what: "system partition" }));
+    all.extend(boot.map(|volume| SystemVolumes { volume, what: SystemUse::SystemPartition }));
     all
 }
 

@@ -3,6 +3,7 @@
 use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Port};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::model::target::Target;
@@ -80,8 +81,7 @@ fn find(target: &Target) -> Result<Detached> {
     let found = devices.into_iter().find(|device| usb_device::is_named(device.node, target));
     found.ok_or_else(|| {
         let why = "no device of this name was removed and is still plugged in";
-        Error::new(ErrorKind::NoSuchTarget, target.to_string(), why)
-            .with_help("see what there is with: unmoor attach")
+        Error::new(ErrorKind::NoSuchTarget, target.to_string(), why).with_hint(Hint::ListPorts)
     })
 }
 

@@ -247,8 +247,7 @@ impl DriveHandles {
             self.volumes.iter().filter(|v| v.dismounted).map(|v| v.name.as_str()).collect();
         if !dismounted.is_empty() && !self.keep_offline && !self.performed {
             done = done.with_warning(format!(
-                "Windows mounts {} again as soon as a program opens a file there: --offline prevents \
-                 that",
+                "Windows mounts {} again as soon as a program opens a file there",
                 dismounted.join(", ")
             ));
         }

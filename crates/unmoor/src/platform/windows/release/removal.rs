@@ -2,6 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::hint::Hint;
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::platform::win32_parse::Veto;
@@ -33,7 +34,7 @@ impl DriveHandles {
         let Some(node) = self.removal_node() else {
             let why = "cannot be powered off: its device is not one that may be removed";
             return Err(Error::new(ErrorKind::NotSupported, &self.drive.name, why)
-                .with_help("leave --power-off out to eject the medium only"));
+                .with_hint(Hint::EjectOnly));
         };
         let instance = node.instance().unwrap_or_default();
         let eject = format!("CM_Request_Device_EjectW on {instance}");
