@@ -44,8 +44,8 @@ const NO_FLUSH: Change = Change {
 /// Removes the command that empties the drive's cache.
 const NO_DRIVE_FLUSH: Change = Change {
     file: "crates/unmoor/src/platform/linux/release/flush.rs",
-    from: "fn sync_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {",
-    to: "fn sync_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+    from: "pub fn flush_drive(&self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {",
+    to: "pub fn flush_drive(&self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         if true {
             return Ok(StepOutcome::default());
         }",
@@ -53,9 +53,9 @@ const NO_DRIVE_FLUSH: Change = Change {
 
 /// Removes the second flush, right before an unmount.
 const NO_LAST_FLUSH: Change = Change {
-    file: "crates/unmoor/src/platform/linux/release/umount.rs",
-    from: "if !known {",
-    to: "if false && !known {",
+    file: "crates/unmoor/src/platform/linux/helper/mount_calls.rs",
+    from: "if sync {",
+    to: "if false && sync {",
 };
 
 /// Ejects the drive while it is mounted, and unmounts nothing.
