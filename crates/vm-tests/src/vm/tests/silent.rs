@@ -21,7 +21,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "silent.loop-itself",
-        promise: "such a loop device itself: eject ends by its deadline, and at SIGINT",
+        promise: "such a loop device itself: eject ends by its deadline, and at SIGTERM",
         drives: &[&STICK],
         machine: &STANDARD,
         run: loop_itself,
@@ -42,7 +42,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "silent.no-read-itself",
-        promise: "such a drive itself: eject ends by its deadline, and at SIGINT",
+        promise: "such a drive itself: eject ends by its deadline, and at SIGTERM",
         drives: &[&STICK],
         machine: &STANDARD,
         run: no_read_itself,
@@ -113,10 +113,12 @@ fn stop_image(ctx: &mut TestContext) -> Result<Silent> {
 fn suspend_mapping(ctx: &mut TestContext) -> Result<Silent> {
     let node = make_drives(ctx, 1)?;
     ctx.sh(&format!(
-        "dmsetup create silent --table \"0 8192 linear {node} 0\" --noudevsync && \
-         mkfs.ext2 -q -L other /dev/mapper/silent && sync && \
+        "mkfs.ext2 -q -L other {node} && sync && \
+         dmsetup create silent --table \"0 8192 linear {node} 0\" --noudevsync && \
          dmsetup suspend --noudevsync silent && echo 3 >/proc/sys/vm/drop_caches"
     ))?;
+    let asked = ctx.try_sh("timeout -s KILL 2 head -c 512 /dev/dm-0 & sleep 3; ! wait $!")?;
+    ensure!(asked.code == Some(0), "the mapping still answers");
     let mend = "dmsetup resume --noudevsync silent; dmsetup remove --noudevsync silent".to_owned();
     Ok(Silent { node, mend })
 }
@@ -133,13 +135,13 @@ fn stop_reading(ctx: &mut TestContext) -> Result<Silent> {
     Ok(Silent { node, mend: format!("echo 0 >{debug}/every_nth; echo 0 >{debug}/opts") })
 }
 
-/// Fails unless the command ends by its deadline, and at SIGINT before that.
+/// Fails unless the command ends by its deadline, and at SIGTERM before that.
 fn ends_in_time(ctx: &mut TestContext, arguments: &[&str]) -> Result<()> {
     let program = unmoor(arguments).words.join(" ");
     let ended = ctx.try_sh(&format!("timeout -s KILL {TIMEOUT} {program} --timeout 20s --json"))?;
     ensure!(ended.code.is_some_and(|code| code < 128), "it does not end in time");
     let interrupted = ctx.try_sh(&format!(
-        "{program} --timeout 1000s --json & pid=$!; sleep 5; kill -INT $pid; \
+        "{program} --timeout 1000s --json & pid=$!; sleep 5; kill -TERM $pid; \
          (sleep 60; kill -KILL $pid) & wait $pid"
     ))?;
     ensure!(interrupted.code.is_some_and(|code| code != 137), "it does not hear the signal");
