@@ -21,6 +21,8 @@ mod table;
 mod target_result;
 mod truncate;
 mod typo;
+#[cfg(windows)]
+mod windows;
 mod working_directory;
 
 use args::Command;

@@ -1,8 +1,12 @@
 //! Platforms of the targets: native and simulated, each created once on first use, so that all targets
 //! of one call see the same drives.
 
+#[cfg(windows)]
+use crate::windows::self_copy::native;
 use std::cell::OnceCell;
-use unmoor::platform::{self, Platform};
+use unmoor::platform::Platform;
+#[cfg(not(windows))]
+use unmoor::platform::native;
 use unmoor::{Result, Target};
 use unmoor_simulated::Simulated;
 
@@ -20,7 +24,7 @@ impl Platforms {
             return Ok(self.simulated.get_or_init(Simulated::demo));
         }
         if self.native.get().is_none() {
-            _ = self.native.set(platform::native()?);
+            _ = self.native.set(native()?);
         }
         Ok(&**self.native.get().expect("it was made a line above"))
     }

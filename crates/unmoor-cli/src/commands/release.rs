@@ -78,7 +78,7 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
 fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
     let targets: Vec<Target> = targets.iter().filter_map(|t| Target::parse(t).ok()).collect();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let code = unmoor::platform::windows::run_elsewhere(&targets, &words)?;
+    let code = crate::windows::self_copy::run(&targets, &words)?;
     Ok(code.map(|code| u8::try_from(code).unwrap_or(crate::outcome::Outcome::Failed.exit_code())))
 }
 

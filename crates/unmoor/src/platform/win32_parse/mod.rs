@@ -20,11 +20,11 @@ pub(crate) mod refusal;
 pub(crate) mod remedy;
 pub(crate) mod self_relative;
 pub(crate) mod services;
-pub(crate) mod starter;
 pub(crate) mod storage_dependency;
 pub(crate) mod strings;
 pub(crate) mod veto;
 pub(crate) mod volume_paths;
+pub(crate) mod waiting_process;
 
 pub(crate) use crate::platform::stuck_pool::{
     Heartbeat, PoolResult, ThreadLimits, run_all, run_limited, run_one,
@@ -50,7 +50,6 @@ pub(crate) use crate::platform::win32_parse::remedy::{
 };
 pub(crate) use crate::platform::win32_parse::self_relative::{Buffer as PointedAnswer, sid_text};
 pub(crate) use crate::platform::win32_parse::services::services;
-pub(crate) use crate::platform::win32_parse::starter::is_alone;
 pub(crate) use crate::platform::win32_parse::storage_dependency::{ImageFile, image_files};
 pub(crate) use crate::platform::win32_parse::strings::{
     multi_sz, page_file_volume, sz, volume_root,
@@ -59,3 +58,4 @@ pub(crate) use crate::platform::win32_parse::veto::Veto;
 pub(crate) use crate::platform::win32_parse::volume_paths::{
     VolumeNames, VolumePath, find as find_place,
 };
+pub(crate) use crate::platform::win32_parse::waiting_process::is_only_user;

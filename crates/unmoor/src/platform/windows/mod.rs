@@ -17,7 +17,6 @@
 pub(crate) mod blockers;
 pub(crate) mod inventory;
 pub(crate) mod release;
-pub(crate) mod relocate;
 pub(crate) mod session;
 pub(crate) mod sys;
 
@@ -35,13 +34,14 @@ use crate::platform::windows::session::WindowsSession;
 use crate::platform::windows::sys::current_directory;
 use crate::platform::windows::sys::privilege::Privilege;
 use crate::platform::{Clock, Platform, ProcessHandle, Session};
-use std::ffi::OsString;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The Win32 storage interface.
 #[derive(Debug, Default)]
-pub struct Windows {}
+pub struct Windows {
+    waiting_process: Option<u32>,
+}
 
 impl Windows {
     /// Remembers the current directory, which relative names mean from then on.
@@ -50,20 +50,18 @@ impl Windows {
     /// otherwise this process itself would keep the drive busy.
     pub fn new() -> Self {
         current_directory::at_start();
-        Windows {}
+        Windows::default()
     }
-}
 
-/// Where this program itself lies on the drive that a target means, it cannot release it: its own file
-/// is open. Then a copy of it runs elsewhere, with the same words, and this is the copy's exit code.
-/// `None` when the program lies elsewhere, which is nearly always.
-///
-/// # Errors
-/// When the copy could not be made or run.
-pub fn run_elsewhere(targets: &[Target], words: &[OsString]) -> Result<Option<i32>> {
-    match relocate::words_for_copy(targets, words)? {
-        Some(words) => relocate::run_copy(&words).map(Some),
-        None => Ok(None),
+    /// Names a process that runs from the drive to be released and only waits for this one.
+    ///
+    /// A program that releases its own drive starts a copy of itself elsewhere, and waits. Its open program
+    /// file makes Windows refuse the lock. A volume that no other process was found to use is then
+    /// dismounted without a lock.
+    #[must_use]
+    pub fn waited_for_by(mut self, pid: u32) -> Self {
+        self.waiting_process = Some(pid);
+        self
     }
 }
 
@@ -113,7 +111,7 @@ impl Platform for Windows {
     }
 
     fn open(&self, drive: &Drive, _wait: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
-        Ok(Box::new(WindowsSession::open(drive)?))
+        Ok(Box::new(WindowsSession::open(drive, self.waiting_process)?))
     }
 
     fn elevated_account(&self) -> Option<&'static str> {

@@ -18,8 +18,8 @@ pub(crate) struct WindowsSession(DriveHandles);
 
 impl WindowsSession {
     /// Opens the drive for queries.
-    pub(crate) fn open(drive: &Drive) -> Result<WindowsSession> {
-        DriveHandles::open(drive).map(WindowsSession)
+    pub(crate) fn open(drive: &Drive, waiting_process: Option<u32>) -> Result<WindowsSession> {
+        DriveHandles::open(drive, waiting_process).map(WindowsSession)
     }
 }
 

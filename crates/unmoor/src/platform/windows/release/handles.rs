@@ -44,6 +44,8 @@ pub(crate) struct DriveHandles {
     pub(crate) keep_offline: bool,
     /// Error of a flush that failed. Windows reports a lost write once, and the data stays unwritten.
     pub(crate) unwritten: Option<Error>,
+    /// Process that runs from the drive and only waits for this one.
+    pub(crate) waiting_process: Option<u32>,
 }
 
 /// Volume that is open to be locked.
@@ -71,7 +73,7 @@ impl DriveHandles {
     ///
     /// # Errors
     /// `Gone` if the drive has left.
-    pub(crate) fn open(drive: &Drive) -> Result<DriveHandles> {
+    pub(crate) fn open(drive: &Drive, waiting_process: Option<u32>) -> Result<DriveHandles> {
         let inventory = Inventory::take();
         let key = key_of(&inventory, drive)?;
         let disk = inventory.disk(&key);
@@ -97,6 +99,7 @@ impl DriveHandles {
             images_detached: false,
             keep_offline: false,
             unwritten: None,
+            waiting_process,
         })
     }
 

@@ -13,7 +13,6 @@ use crate::platform::windows::blockers::scan;
 use crate::platform::windows::release::handles::{
     DriveHandles, ERROR_ACCESS_DENIED, OpenVolume, attempt, query, run_until,
 };
-use crate::platform::windows::relocate;
 use crate::platform::windows::sys::cancellable_io::{Request, open_until};
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::privilege::Privilege;
@@ -101,7 +100,7 @@ impl DriveHandles {
             }
             // The documentation of FSCTL_LOCK_VOLUME: with open files it fails with this code.
             Ok(Err(ERROR_ACCESS_DENIED)) => {
-                if let Some(mut done) = self.is_only_parent(deadline) {
+                if let Some(mut done) = self.used_by_waiting_process(deadline) {
                     // Not locked, but dismounting cuts off nobody's work.
                     self.open_volume(volume, deadline)?.lock_waived = true;
                     done.attempts.push(attempt(method, &Err(ERROR_ACCESS_DENIED)));
@@ -122,12 +121,11 @@ impl DriveHandles {
         }
     }
 
-    /// Returns an outcome if this is a copy started from the drive, and its starter, which only waits, is
-    /// all that uses the drive.
-    fn is_only_parent(&self, deadline: &Deadline<'_>) -> Option<StepOutcome> {
-        let starter = relocate::waited_for_by()?;
+    /// Returns the outcome of a lock that Windows refused because of the waiting process alone.
+    fn used_by_waiting_process(&self, deadline: &Deadline<'_>) -> Option<StepOutcome> {
+        let pid = self.waiting_process?;
         let scan = scan::search(&self.drive, deadline);
-        if !win32_parse::is_alone(starter, &scan) {
+        if !win32_parse::is_only_user(pid, &scan) {
             return None;
         }
         let why = "only the program that started this copy of itself runs from it";

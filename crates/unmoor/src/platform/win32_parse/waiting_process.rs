@@ -1,18 +1,18 @@
-//! The program on the drive that waits for the copy of itself which releases it: is it all that is in
-//! the way.
+//! A process that runs from the drive and only waits for this one: a program that runs a copy of itself to
+//! release its own drive.
 
 use crate::model::blocker::{BlockerScan, UsageKind};
 
-/// Does nobody but this process use the drive, and it only by running from there: so dismounting without
-/// the lock cuts off nobody's work. Whom this user may not look into does not count against it (Windows
-/// keeps some closed to everybody); what was not looked at for another reason does.
-pub(crate) fn is_alone(starter: u32, scan: &BlockerScan) -> bool {
+/// Returns true if the scan found process `pid` alone, with nothing but its program files on the drive.
+/// Dismounting without a lock then cuts off no other process. Processes that this user may not inspect
+/// are ignored, because Windows closes some of them to every user. An incomplete scan returns false.
+pub(crate) fn is_only_user(pid: u32, scan: &BlockerScan) -> bool {
     let looked = scan.complete || scan.inaccessible_processes > 0;
     let [only] = scan.blockers.as_slice() else { return false };
     let runs = [UsageKind::Executable, UsageKind::MappedFile];
     looked
         && scan.notes.is_empty()
-        && only.process.as_ref().is_some_and(|process| process.pid == starter)
+        && only.process.as_ref().is_some_and(|process| process.pid == pid)
         && !only.uses.is_empty()
         && only.uses.iter().all(|used| runs.contains(&used.kind))
 }
@@ -41,32 +41,32 @@ mod tests {
     }
 
     #[test]
-    fn one_that_only_runs_from_there_is_alone() {
+    fn one_that_only_runs_from_there_is_only_user() {
         let starter = process(7, &[UsageKind::Executable, UsageKind::MappedFile]);
-        assert!(is_alone(7, &found(vec![starter.clone()])));
+        assert!(is_only_user(7, &found(vec![starter.clone()])));
         let closed = BlockerScan {
             complete: false,
             inaccessible_processes: 5,
             ..found(vec![starter.clone()])
         };
-        assert!(is_alone(7, &closed));
+        assert!(is_only_user(7, &closed));
     }
 
     #[test]
     fn another_one_or_an_open_file_or_half_a_search_is_not_alone() {
         let starter = process(7, &[UsageKind::Executable]);
         let editor = process(8, &[UsageKind::OpenForWriting]);
-        assert!(!is_alone(7, &found(vec![starter.clone(), editor])));
-        assert!(!is_alone(7, &found(vec![process(8, &[UsageKind::Executable])])));
-        assert!(!is_alone(7, &found(Vec::new())));
-        assert!(!is_alone(7, &found(vec![process(7, &[])])));
+        assert!(!is_only_user(7, &found(vec![starter.clone(), editor])));
+        assert!(!is_only_user(7, &found(vec![process(8, &[UsageKind::Executable])])));
+        assert!(!is_only_user(7, &found(Vec::new())));
+        assert!(!is_only_user(7, &found(vec![process(7, &[])])));
         for kind in [UsageKind::OpenFile, UsageKind::OpenForWriting, UsageKind::WorkingDirectory] {
-            assert!(!is_alone(7, &found(vec![process(7, &[UsageKind::Executable, kind])])));
+            assert!(!is_only_user(7, &found(vec![process(7, &[UsageKind::Executable, kind])])));
         }
         let image = Blocker::new(BlockerKind::Loop, "an image");
-        assert!(!is_alone(7, &found(vec![starter.clone(), image])));
+        assert!(!is_only_user(7, &found(vec![starter.clone(), image])));
         let late = BlockerScan { complete: false, ..found(vec![starter.clone()]) };
-        assert!(!is_alone(7, &late));
+        assert!(!is_only_user(7, &late));
         let notes = vec!["3 open files gave no answer".to_string()];
         let stuck = BlockerScan {
             complete: false,
@@ -74,6 +74,6 @@ mod tests {
             notes,
             ..found(vec![starter])
         };
-        assert!(!is_alone(7, &stuck));
+        assert!(!is_only_user(7, &stuck));
     }
 }
