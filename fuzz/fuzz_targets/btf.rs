@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| unmoor::fuzzing::btf(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| unmoor_fuzzing::linux::btf(bytes));

@@ -1,6 +1,7 @@
 //! Parsers of the command's input, and the escaping of its output.
 
 use crate::args::{Cli, with_command_first};
+use crate::bytes::os;
 use crate::escape::{self, escape_os};
 use crate::table::Table;
 use crate::{Parser, duration};
@@ -91,16 +92,4 @@ fn is_harmless(line: &str) -> bool {
                 .contains(&c)
     };
     !line.contains(bad)
-}
-
-#[cfg(unix)]
-pub(crate) fn os(bytes: &[u8]) -> OsString {
-    std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
-}
-
-#[cfg(windows)]
-pub(crate) fn os(bytes: &[u8]) -> OsString {
-    let units: Vec<u16> =
-        bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-    std::os::windows::ffi::OsStringExt::from_wide(&units)
 }

@@ -1,6 +1,6 @@
 //! JSON: the writer of names that are not UTF-8, and the checker of documents.
 
-use crate::command::os;
+use crate::bytes::os;
 use crate::{Parser, lossy};
 use serde_json::Value;
 

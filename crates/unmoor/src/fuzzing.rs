@@ -1,101 +1,108 @@
-//! Every reader of foreign text and bytes, as a function that takes any bytes at all (docs/fuzzing.md).
-//!
-//! What is promised of each reader is asserted here, not only that it survives: what is written down
-//! comes back, nothing points outside of what was given, and a length that lies costs nothing. A text
-//! that cannot be read is no fault; a broken promise is a panic, which is what a fuzzer looks for.
+//! Parsers of foreign text and bytes, for the crate `unmoor-fuzzing` alone. No part of the interface:
+//! names and types change without notice.
 
-use crate::model::error::ErrorKind;
-use crate::model::target::Target;
-
+/// Parsers of what Linux, udev and drives report.
 #[cfg(target_os = "linux")]
-pub use crate::platform::linux::fuzzing::*;
-pub use crate::platform::win32_parse::fuzzing::*;
-
-/// A reader's name, and the function that feeds it.
-pub type Parser = (&'static str, fn(&[u8]));
-
-/// All of them, by the names of their seeds' directories.
-pub const PARSERS: &[Parser] = &[
-    ("target", target),
-    ("windows_answers", windows_answers),
-    ("windows_errors", windows_errors),
-    ("windows_names", windows_names),
-    ("windows_tables", windows_tables),
-    #[cfg(target_os = "linux")]
-    ("btf", btf),
-    #[cfg(target_os = "linux")]
-    ("cgroup", cgroup),
-    #[cfg(target_os = "linux")]
-    ("device_numbers", device_numbers),
-    #[cfg(target_os = "linux")]
-    ("mount_tables", mount_tables),
-    #[cfg(target_os = "linux")]
-    ("mountinfo", mountinfo),
-    #[cfg(target_os = "linux")]
-    ("overlay", overlay),
-    #[cfg(target_os = "linux")]
-    ("proc_maps", proc_maps),
-    #[cfg(target_os = "linux")]
-    ("proc_process", proc_process),
-    #[cfg(target_os = "linux")]
-    ("proc_tables", proc_tables),
-    #[cfg(target_os = "linux")]
-    ("remedies", remedies),
-    #[cfg(target_os = "linux")]
-    ("sense", sense),
-    #[cfg(target_os = "linux")]
-    ("superblock", superblock),
-    #[cfg(target_os = "linux")]
-    ("sysfs", sysfs),
-    #[cfg(target_os = "linux")]
-    ("udev", udev),
-    #[cfg(target_os = "linux")]
-    ("unix_sockets", unix_sockets),
-];
-
-/// What a user may name: [`Target::parse`].
-///
-/// What a target says of itself means the same target when it is typed again.
-pub fn target(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    for given in [given(bytes), text.as_ref().into()] {
-        match Target::parse(&given) {
-            Ok(target) => {
-                let shown = target.to_string();
-                let exact = given.to_str().is_some();
-                if exact {
-                    assert_eq!(Target::parse(&shown).ok(), Some(target), "{shown:?}");
-                }
-            }
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::InvalidTarget);
-                assert!(error.to_string().chars().count() < 200, "too long to repeat");
-            }
-        }
+pub mod linux {
+    pub mod btf {
+        pub use crate::platform::linux::sys::btf::{Source, find_in};
+        pub use rustix::io::Errno;
+    }
+    pub mod cgroup {
+        pub use crate::platform::linux::blockers::processes::cgroup::Owner;
+    }
+    pub mod describe {
+        pub use crate::platform::linux::inventory::describe::partition_number;
+    }
+    pub mod device_number {
+        pub use crate::platform::linux::sys::device_number::{from_dev, parse};
+    }
+    pub mod dm_ioctl {
+        pub use crate::platform::linux::sys::dm_ioctl::encoded;
+    }
+    pub mod exports {
+        pub use crate::platform::linux::sys::exports::parse;
+    }
+    pub mod external_stack {
+        pub use crate::platform::linux::blockers::external_stack::logical_volume;
+    }
+    pub mod fdinfo {
+        pub use crate::platform::linux::sys::fdinfo::FdInfo;
+    }
+    pub mod identity {
+        pub use crate::platform::linux::blockers::processes::identity::{Users, stat, uid};
+    }
+    pub mod maps {
+        pub use crate::platform::linux::sys::maps::Mapping;
+    }
+    pub mod mount_table {
+        pub use crate::platform::linux::sys::mount_table::MountTable;
+    }
+    pub mod mountinfo {
+        pub use crate::platform::linux::sys::mountinfo::{
+            MountInfo, parse, source_is_device, unescape,
+        };
+    }
+    pub mod mounts {
+        pub use crate::platform::linux::blockers::mounts::ns_members::NsMember;
+        pub use crate::platform::linux::blockers::mounts::propagation::PeerGroups;
+        pub use crate::platform::linux::blockers::mounts::scan::MountScan;
+        pub use crate::platform::linux::blockers::mounts::types::Namespace;
+    }
+    pub mod overlay_options {
+        pub use crate::platform::linux::sys::overlay_options::layers;
+    }
+    pub mod procfs {
+        pub use crate::platform::linux::sys::procfs::{namespace_number, parse};
+    }
+    pub mod pseudo_file {
+        pub use crate::platform::linux::sys::pseudo_file::{replace, text_of};
+    }
+    pub mod sense {
+        pub use crate::platform::linux::sys::sense::Sense;
+        pub use crate::platform::linux::sys::sg::ScsiResponse;
+    }
+    pub mod shell_quote {
+        pub use crate::platform::linux::blockers::shell_quote::{command_on, shell_command};
+    }
+    pub mod signal_mask {
+        pub use crate::platform::linux::blockers::processes::signal_mask::{SignalState, mask};
+    }
+    pub mod sock_diag {
+        pub use crate::platform::linux::sys::sock_diag::{Part, parse, written};
+    }
+    pub mod superblock {
+        pub use crate::platform::linux::inventory::superblock::probe;
+        pub use crate::platform::linux::sys::content::ReadAt;
+    }
+    pub mod swaps {
+        pub use crate::platform::linux::sys::swaps::parse;
+    }
+    pub mod sysfs {
+        pub use crate::platform::linux::sys::sysfs::BlockDevice;
+    }
+    pub mod udev {
+        pub use crate::platform::linux::sys::udev::{decode, parse};
+    }
+    pub mod writeback {
+        pub use crate::platform::linux::sys::writeback::sum;
     }
 }
 
-/// As the system gives an argument to a program.
-#[cfg(unix)]
-fn given(bytes: &[u8]) -> std::ffi::OsString {
-    std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
-}
-
-#[cfg(windows)]
-fn given(bytes: &[u8]) -> std::ffi::OsString {
-    std::os::windows::ffi::OsStringExt::from_wide(&units(bytes))
-}
-
-/// Bytes as UTF-16 units.
-pub(crate) fn units(bytes: &[u8]) -> Vec<u16> {
-    bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
-}
-
-/// Takes the first bytes off, zeros where there are none left.
-pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
-    let mut taken = [0; N];
-    let (head, rest) = bytes.split_at(N.min(bytes.len()));
-    taken[..head.len()].copy_from_slice(head);
-    *bytes = rest;
-    taken
+/// Parsers of what Windows reports. They call no Windows function, and are compiled everywhere.
+pub mod win32 {
+    pub use crate::platform::win32_parse::codes::{error, name as code_name, says_unsupported};
+    pub use crate::platform::win32_parse::command_line::words;
+    pub use crate::platform::win32_parse::handle_table::handle_table;
+    pub use crate::platform::win32_parse::ioctl_output::{
+        bytes_written, device_descriptor, device_number, disk_extents, disk_size, hotplug,
+    };
+    pub use crate::platform::win32_parse::names::{Name, kernel_base, parse as parse_name};
+    pub use crate::platform::win32_parse::remedy::{image, mounted_folder};
+    pub use crate::platform::win32_parse::self_relative::{Buffer, sid_text};
+    pub use crate::platform::win32_parse::services::services;
+    pub use crate::platform::win32_parse::storage_dependency::image_files;
+    pub use crate::platform::win32_parse::strings::{multi_sz, page_file_volume, sz};
+    pub use crate::platform::win32_parse::veto::Veto;
+    pub use crate::platform::win32_parse::volume_paths::{VolumeNames, VolumePath, find};
 }

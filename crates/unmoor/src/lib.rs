@@ -87,8 +87,7 @@
 //! - **Windows** 7 and later.
 //! - **Simulated** drives, in memory, are the crate `unmoor-simulated`. They work on every system and
 //!   need no privileges.
-//!
-#![warn(missing_docs)]
+#![cfg_attr(not(feature = "fuzzing"), warn(missing_docs))]
 
 pub(crate) mod deadline;
 #[cfg(feature = "fuzzing")]

@@ -2,8 +2,6 @@
 //! sessions over them.
 
 pub(crate) mod blockers;
-#[cfg(feature = "fuzzing")]
-pub(crate) mod fuzzing;
 pub(crate) mod helper;
 pub(crate) mod inventory;
 pub(crate) mod release;

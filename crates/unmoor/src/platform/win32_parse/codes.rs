@@ -90,7 +90,7 @@ fn find(code: Code) -> Option<&'static Row> {
 }
 
 /// Returns the name and number of the code.
-pub(crate) fn name(code: Code) -> String {
+pub fn name(code: Code) -> String {
     match find(code) {
         Some(row) => format!("{} ({code})", row.name),
         None => format!("Windows error {code}"),
@@ -98,7 +98,7 @@ pub(crate) fn name(code: Code) -> String {
 }
 
 /// Returns the error of a code, about `subject`.
-pub(crate) fn error(code: Code, subject: &str, doing: &str) -> Error {
+pub fn error(code: Code, subject: &str, doing: &str) -> Error {
     let row = find(code);
     let kind = row.map_or(ErrorKind::Failed, |row| row.kind);
     let because = row.map_or("", |row| row.means);
@@ -144,7 +144,7 @@ pub(crate) fn refined(code: Code, status: u32) -> Code {
 
 /// Returns true if the code means that the driver does not know the request. Drivers use several; Wine 8.0
 /// returns ERROR_INVALID_PARAMETER for requests to a USB stick.
-pub(crate) fn says_unsupported(code: Code) -> bool {
+pub fn says_unsupported(code: Code) -> bool {
     matches!(code, 1 | 22 | 50 | 87)
 }
 

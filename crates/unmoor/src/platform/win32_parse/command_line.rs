@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// Splits a command line as programs built with Microsoft's C library do ("Parsing C command-line
 /// arguments"): spaces and tabs part words, quotation marks hold them together, a backslash before a
 /// quotation mark takes it for itself. The first word, the program, knows no backslashes.
-pub(crate) fn words(line: &[u16]) -> Vec<Vec<u16>> {
+pub fn words(line: &[u16]) -> Vec<Vec<u16>> {
     const QUOTE: u16 = b'"' as u16;
     const BACKSLASH: u16 = b'\\' as u16;
     let is_space = |unit: u16| unit == u16::from(b' ') || unit == u16::from(b'\t');

@@ -8,7 +8,7 @@ use crate::platform::win32_parse::bytes::Bytes;
 
 /// Handle of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Handle {
+pub struct Handle {
     /// Process that has the handle.
     pub pid: u32,
     /// Value of the handle in that process.
@@ -20,7 +20,7 @@ pub(crate) struct Handle {
 }
 
 /// Reads the table, as far as there are records. `pointer` is 4 or 8.
-pub(crate) fn handle_table(answer: &[u8], pointer: usize) -> Vec<Handle> {
+pub fn handle_table(answer: &[u8], pointer: usize) -> Vec<Handle> {
     let bytes = Bytes(answer);
     let Some(count) = bytes.pointer(0, pointer) else { return Vec::new() };
     let count = usize::try_from(count).unwrap_or(usize::MAX);

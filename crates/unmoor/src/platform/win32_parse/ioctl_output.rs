@@ -5,7 +5,7 @@ use crate::platform::win32_parse::bytes::Bytes;
 
 /// `STORAGE_DEVICE_NUMBER`: which device, and which partition of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct DeviceNumber {
+pub struct DeviceNumber {
     /// `FILE_DEVICE_DISK`, `FILE_DEVICE_CD_ROM`, …
     pub kind: u32,
     pub number: u32,
@@ -21,7 +21,7 @@ pub(crate) const FILE_DEVICE_DISK: u32 = 0x07;
 pub(crate) const FILE_DEVICE_DVD: u32 = 0x33;
 
 /// Reads the answer to `IOCTL_STORAGE_GET_DEVICE_NUMBER`.
-pub(crate) fn device_number(answer: &[u8]) -> Option<DeviceNumber> {
+pub fn device_number(answer: &[u8]) -> Option<DeviceNumber> {
     let b = Bytes(answer);
     let partition = b.u32(8)?;
     Some(DeviceNumber {
@@ -33,7 +33,7 @@ pub(crate) fn device_number(answer: &[u8]) -> Option<DeviceNumber> {
 
 /// Reads the answer to `IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS`: the numbers of the disks that a volume
 /// lies on, each once. `VOLUME_DISK_EXTENTS` is a count, padding to 8, then records of 24 bytes.
-pub(crate) fn disk_extents(answer: &[u8]) -> Option<Vec<u32>> {
+pub fn disk_extents(answer: &[u8]) -> Option<Vec<u32>> {
     let b = Bytes(answer);
     let count = b.u32(0)? as usize;
     let mut disks: Vec<u32> = b.records(8, 24, count).filter_map(|extent| extent.u32(0)).collect();
@@ -44,7 +44,7 @@ pub(crate) fn disk_extents(answer: &[u8]) -> Option<Vec<u32>> {
 
 /// Properties of a device: `STORAGE_DEVICE_DESCRIPTOR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Descriptor {
+pub struct Descriptor {
     pub removable_media: bool,
     pub vendor: Option<String>,
     pub product: Option<String>,
@@ -56,7 +56,7 @@ pub(crate) struct Descriptor {
 
 /// Reads the answer to `IOCTL_STORAGE_QUERY_PROPERTY` for `StorageDeviceProperty`. An offset of 0
 /// means "not given"; offsets count from the start of the answer.
-pub(crate) fn device_descriptor(answer: &[u8]) -> Option<Descriptor> {
+pub fn device_descriptor(answer: &[u8]) -> Option<Descriptor> {
     let b = Bytes(answer);
     let text = |at| b.u32(at).filter(|&o| o != 0 && o != u32::MAX).and_then(|o| b.text(o as usize));
     let number = b.u32(28)?;
@@ -85,26 +85,26 @@ fn bus(number: u32) -> Bus {
 
 /// `STORAGE_HOTPLUG_INFO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hotplug {
+pub struct Hotplug {
     pub media_removable: bool,
     pub device_hotplug: bool,
 }
 
 /// Reads the answer to `IOCTL_STORAGE_GET_HOTPLUG_INFO`.
-pub(crate) fn hotplug(answer: &[u8]) -> Option<Hotplug> {
+pub fn hotplug(answer: &[u8]) -> Option<Hotplug> {
     let b = Bytes(answer);
     Some(Hotplug { media_removable: b.u8(4)? != 0, device_hotplug: b.u8(6)? != 0 })
 }
 
 /// Reads the size from the answer to `IOCTL_DISK_GET_DRIVE_GEOMETRY_EX`: `DISK_GEOMETRY_EX` is 24
 /// bytes of geometry, then the size of the disk.
-pub(crate) fn disk_size(answer: &[u8]) -> Option<u64> {
+pub fn disk_size(answer: &[u8]) -> Option<u64> {
     Bytes(answer).size(24).filter(|&n| n != 0)
 }
 
 /// Reads the bytes written since start-up from the answer to `IOCTL_DISK_PERFORMANCE`:
 /// `DISK_PERFORMANCE` begins with bytes read and bytes written.
-pub(crate) fn bytes_written(answer: &[u8]) -> Option<u64> {
+pub fn bytes_written(answer: &[u8]) -> Option<u64> {
     Bytes(answer).size(8)
 }
 

@@ -10,8 +10,6 @@ pub(crate) mod bytes;
 pub(crate) mod codes;
 pub(crate) mod command_line;
 pub(crate) mod device_tree;
-#[cfg(feature = "fuzzing")]
-pub(crate) mod fuzzing;
 pub(crate) mod handle_table;
 pub(crate) mod ioctl_output;
 pub(crate) mod names;

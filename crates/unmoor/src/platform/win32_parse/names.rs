@@ -4,7 +4,7 @@ use crate::platform::win32_parse::ioctl_output::Descriptor;
 
 /// Form of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Name {
+pub enum Name {
     /// `E:`, `E:\`, `e`, `\\.\E:`: a drive letter, in upper case.
     Letter(char),
     /// `\\?\Volume{…}\`, with or without the ends: the part `Volume{…}`.
@@ -24,7 +24,7 @@ pub(crate) enum Name {
 }
 
 /// Returns the form of a name.
-pub(crate) fn parse(given: &str) -> Name {
+pub fn parse(given: &str) -> Name {
     match given {
         "." | r".\" | "./" => return Name::Current,
         r"\" | "/" => return Name::Program,
@@ -70,7 +70,7 @@ pub(crate) fn is_model(given: &str, descriptor: &Descriptor) -> bool {
 }
 
 /// Returns the last part of a kernel name: `HarddiskVolume5` of `\Device\HarddiskVolume5`.
-pub(crate) fn kernel_base(kernel: &str) -> &str {
+pub fn kernel_base(kernel: &str) -> &str {
     kernel.rsplit('\\').find(|part| !part.is_empty()).unwrap_or(kernel)
 }
 

@@ -108,12 +108,12 @@ pub(crate) fn holder(holder: &Holder) -> (String, Option<String>) {
 }
 
 /// Returns what detaches a virtual disk or disc.
-pub(crate) fn image(file: &str) -> (String, Option<String>) {
+pub fn image(file: &str) -> (String, Option<String>) {
     ("detach the image".into(), powershell("Dismount-DiskImage -ImagePath", file))
 }
 
 /// Returns the command that removes a volume from a folder.
-pub(crate) fn mounted_folder(folder: &str) -> Option<String> {
+pub fn mounted_folder(folder: &str) -> Option<String> {
     quoted(folder).map(|folder| format!("mountvol {folder} /D"))
 }
 

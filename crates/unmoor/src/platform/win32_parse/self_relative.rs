@@ -4,7 +4,7 @@ use crate::platform::win32_parse::bytes::Bytes;
 
 /// Output with pointers into itself, and the address where it was written.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Buffer<'a> {
+pub struct Buffer<'a> {
     pub(crate) bytes: Bytes<'a>,
     /// Address of the first byte.
     base: u64,
@@ -13,7 +13,7 @@ pub(crate) struct Buffer<'a> {
 }
 
 impl<'a> Buffer<'a> {
-    pub(crate) fn new(bytes: &'a [u8], base: u64, pointer: usize) -> Self {
+    pub fn new(bytes: &'a [u8], base: u64, pointer: usize) -> Self {
         Buffer { bytes: Bytes(bytes), base, pointer }
     }
 
@@ -33,7 +33,7 @@ impl<'a> Buffer<'a> {
     }
 
     /// Returns the `UNICODE_STRING` at this offset: length and room in bytes, then a pointer.
-    pub(crate) fn counted(self, at: usize) -> Option<Vec<u16>> {
+    pub fn counted(self, at: usize) -> Option<Vec<u16>> {
         let length = usize::from(self.bytes.u16(at)?);
         if length == 0 {
             return Some(Vec::new());
@@ -44,7 +44,7 @@ impl<'a> Buffer<'a> {
 
     /// Returns the security identifier (`SID` of `winnt.h`) that the pointer at this offset leads to: revision,
     /// how many numbers, six bytes of authority, the numbers.
-    pub(crate) fn sid(self, at: usize) -> Option<Vec<u8>> {
+    pub fn sid(self, at: usize) -> Option<Vec<u8>> {
         let sid = self.at_pointer(at)?;
         let length = 8 + 4 * usize::from(sid.u8(1)?);
         sid.0.get(..length).map(<[u8]>::to_vec)
@@ -52,7 +52,7 @@ impl<'a> Buffer<'a> {
 }
 
 /// Returns a security identifier in text form: `S-1-5-21-…-1001`.
-pub(crate) fn sid_text(sid: &[u8]) -> Option<String> {
+pub fn sid_text(sid: &[u8]) -> Option<String> {
     let bytes = Bytes(sid);
     let authority = sid.get(2..8)?.iter().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
     let mut text = format!("S-{}-{authority}", bytes.u8(0)?);

@@ -4,7 +4,7 @@ use crate::platform::win32_parse::self_relative::Buffer;
 
 /// Running service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Service {
+pub struct Service {
     /// Process of the service.
     pub pid: u32,
     /// Name that `net stop` takes.
@@ -13,7 +13,7 @@ pub(crate) struct Service {
 
 /// Reads `ENUM_SERVICE_STATUS_PROCESSW` records of `winsvc.h`, as `EnumServicesStatusExW` fills them in:
 /// two pointers to texts (name, display name), then nine numbers, of which the eighth is the process.
-pub(crate) fn services(answer: &[u8], count: usize, base: u64, pointer: usize) -> Vec<Service> {
+pub fn services(answer: &[u8], count: usize, base: u64, pointer: usize) -> Vec<Service> {
     let size = (2 * pointer + 36).next_multiple_of(pointer);
     let answer = Buffer::new(answer, base, pointer);
     let room = answer.bytes.0.len() / size;

@@ -4,7 +4,7 @@ use crate::platform::win32_parse::self_relative::Buffer;
 
 /// File of a virtual disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ImageFile {
+pub struct ImageFile {
     /// `\\?\Volume{…}\` of the file's volume.
     pub volume: Vec<u16>,
     /// Path of the file from the root of the volume.
@@ -15,7 +15,7 @@ pub(crate) struct ImageFile {
 /// chain (a differencing disk has several). Version, count, then records; a record is flags, provider
 /// flags, type (a number and a GUID), level, and four pointers to texts: the device, the volume that
 /// hosts it, the volume that depends on it, the file's path.
-pub(crate) fn image_files(answer: &[u8], base: u64, pointer: usize) -> Vec<ImageFile> {
+pub fn image_files(answer: &[u8], base: u64, pointer: usize) -> Vec<ImageFile> {
     const VERSION_2: u32 = 2;
     const HEADER: usize = 8;
     const TEXTS: usize = 32;

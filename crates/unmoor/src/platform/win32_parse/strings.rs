@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 /// Returns the units before the first NUL, or all of them.
-pub(crate) fn sz(units: &[u16]) -> &[u16] {
+pub fn sz(units: &[u16]) -> &[u16] {
     let end = units.iter().position(|&u| u == 0).unwrap_or(units.len());
     &units[..end]
 }
 
 /// Returns the texts of a `REG_MULTI_SZ`, of `QueryDosDeviceW` or of `GetVolumePathNamesForVolumeNameW`. The
 /// list ends at an empty text or at the end of what there is: an unterminated last text counts.
-pub(crate) fn multi_sz(units: &[u16]) -> impl Iterator<Item = &[u16]> {
+pub fn multi_sz(units: &[u16]) -> impl Iterator<Item = &[u16]> {
     units.split(|&u| u == 0).take_while(|text| !text.is_empty())
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn multi_sz(units: &[u16]) -> impl Iterator<Item = &[u16]> {
 ///
 /// `ExistingPageFiles` has `\??\C:\pagefile.sys`, `PagingFiles` has `C:\pagefile.sys 0 0`; `?:\…` there
 /// means "wherever Windows likes", and `ExistingPageFiles` then says where that is.
-pub(crate) fn page_file_volume(entry: &str) -> Option<Cow<'_, str>> {
+pub fn page_file_volume(entry: &str) -> Option<Cow<'_, str>> {
     let entry = entry.strip_prefix(r"\??\").unwrap_or(entry);
     if entry.starts_with(r"\Device\") {
         let end = entry.match_indices('\\').nth(2).map_or(entry.len(), |(at, _)| at);

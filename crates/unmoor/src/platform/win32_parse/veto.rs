@@ -5,7 +5,7 @@ use crate::model::hint::Hint;
 
 /// Refused `CM_Request_Device_EjectW`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Veto {
+pub struct Veto {
     /// `PNP_VETO_TYPE`.
     pub kind: i32,
     /// Program, service, device instance or driver, depending on the type.
@@ -21,13 +21,13 @@ const CR_REMOVE_VETOED: u32 = 0x17;
 
 impl Veto {
     /// Returns true if the device was gone already.
-    pub(crate) fn is_gone_already(&self) -> bool {
+    pub fn is_gone_already(&self) -> bool {
         self.kind == 13
     }
 
     /// Returns true if another request may succeed. Services open drives for moments; a missing privilege
     /// stays missing.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         self.status != CR_ACCESS_DENIED && matches!(self.kind, 0 | 2..=7)
     }
 
@@ -38,7 +38,7 @@ impl Veto {
     }
 
     /// Returns the error about this drive.
-    pub(crate) fn into_error(self, drive: &str) -> Error {
+    pub fn into_error(self, drive: &str) -> Error {
         let by = match self.name.trim() {
             "" => String::new(),
             name => format!(" by {name}"),

@@ -6,7 +6,7 @@
 
 /// Names of a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct VolumeNames {
+pub struct VolumeNames {
     /// Kernel name: `\Device\HarddiskVolume5`.
     pub kernel: Option<String>,
     /// Volume name: `\\?\Volume{…}`.
@@ -17,7 +17,7 @@ pub(crate) struct VolumeNames {
 
 /// File on one of the volumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct VolumePath {
+pub struct VolumePath {
     /// Index of the volume, counted from 0.
     pub volume: usize,
     /// Path that is shown; `None` for the volume itself, opened as a device.
@@ -25,7 +25,7 @@ pub(crate) struct VolumePath {
 }
 
 /// Returns the volume that a file lies on; `None` for a file of another drive.
-pub(crate) fn find(places: &[VolumeNames], name: &[u16]) -> Option<VolumePath> {
+pub fn find(places: &[VolumeNames], name: &[u16]) -> Option<VolumePath> {
     let mut best: Option<(usize, VolumePath)> = None;
     for (volume, place) in places.iter().enumerate() {
         for prefix in place.prefixes() {

@@ -71,7 +71,7 @@ fn command(words: &[&str]) -> Option<String> {
 /// Returns the LVM name of a mapping: `vg/my-lv` for `vg-my--lv`.
 ///
 /// LVM doubles the dashes of both names and puts a single dash between them (`dm_build_dm_name`, libdm).
-pub(crate) fn logical_volume(mapping: &str) -> String {
+pub fn logical_volume(mapping: &str) -> String {
     let mut out = String::new();
     let mut rest = mapping.chars().peekable();
     let mut slash = true;

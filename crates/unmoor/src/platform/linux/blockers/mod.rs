@@ -10,8 +10,6 @@
 
 pub(crate) mod btrfs;
 pub(crate) mod external_stack;
-#[cfg(feature = "fuzzing")]
-pub(crate) mod fuzzing;
 pub(crate) mod kernel_users;
 pub(crate) mod mounts;
 pub(crate) mod processes;

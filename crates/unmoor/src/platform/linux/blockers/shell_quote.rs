@@ -9,7 +9,7 @@ use std::path::Path;
 ///
 /// The line is shown and pasted. A word with control or invisible characters, or with invalid UTF-8, is written in
 /// octal. `None` if a word contains a 0, or ends with a newline, which the shell would remove.
-pub(crate) fn shell_command<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> Option<String> {
+pub fn shell_command<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> Option<String> {
     let mut line = String::new();
     for word in words {
         if !line.is_empty() {
@@ -51,7 +51,7 @@ fn in_octal(word: &[u8], line: &mut String) -> Option<()> {
 }
 
 /// Returns a command whose last word is a path.
-pub(crate) fn command_on(words: &[&str], path: &Path) -> Option<String> {
+pub fn command_on(words: &[&str], path: &Path) -> Option<String> {
     // A path that begins with a dash would be read as an option; paths from the kernel do not.
     shell_command(
         words.iter().map(OsStr::new).chain([OsStr::from_bytes(path.as_os_str().as_bytes())]),

@@ -210,7 +210,7 @@ fn volumes(
 }
 
 /// `sdb12` → 12, `mmcblk0p1` → 1. `mmcblk0boot0` is a disk of its own.
-pub(crate) fn partition_number(disk: &str, name: &str) -> Option<u32> {
+pub fn partition_number(disk: &str, name: &str) -> Option<u32> {
     let rest = name.strip_prefix(disk)?;
     rest.strip_prefix('p').unwrap_or(rest).parse().ok()
 }

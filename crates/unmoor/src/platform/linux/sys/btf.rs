@@ -12,7 +12,7 @@ pub(crate) type Offset = i16;
 
 /// Types that were found.
 #[derive(Debug, Default)]
-pub(crate) struct TypeInfo {
+pub struct TypeInfo {
     /// Functions: their number.
     functions: HashMap<&'static str, u32>,
     /// Members: structure, name, place.
@@ -21,12 +21,12 @@ pub(crate) struct TypeInfo {
 
 impl TypeInfo {
     /// The number of a function.
-    pub(crate) fn function(&self, name: &str) -> Option<u32> {
+    pub fn function(&self, name: &str) -> Option<u32> {
         self.functions.get(name).copied()
     }
 
     /// Where a member lies.
-    pub(crate) fn member(&self, of: &'static str, name: &'static str) -> Option<Offset> {
+    pub fn member(&self, of: &'static str, name: &'static str) -> Option<Offset> {
         self.members.get(&(of, name)).copied()
     }
 }
@@ -42,7 +42,7 @@ pub(crate) fn find(
 }
 
 /// As [`find`], in any description.
-pub(crate) fn find_in(
+pub fn find_in(
     file: &impl Source,
     functions: &[&'static str],
     members: &[(&'static str, &'static str)],
@@ -140,7 +140,7 @@ fn types_of(
 }
 
 /// Where a description is read from.
-pub(crate) trait Source {
+pub trait Source {
     /// Reads at most as many bytes as fit into the buffer, from this offset.
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno>;
 }

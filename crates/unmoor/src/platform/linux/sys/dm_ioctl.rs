@@ -78,7 +78,7 @@ impl Header {
 }
 
 /// `huge_encode_dev` (linux/kdev_t.h) of `major << 32 | minor`.
-pub(crate) fn encoded(device: u64) -> u64 {
+pub fn encoded(device: u64) -> u64 {
     let (major, minor) = (device >> 32, device & 0xffff_ffff);
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }

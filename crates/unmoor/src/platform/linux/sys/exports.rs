@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 /// A directory that is exported to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Export {
-    pub(crate) path: PathBuf,
-    pub(crate) client: String,
+pub struct Export {
+    pub path: PathBuf,
+    pub client: String,
 }
 
 /// Returns the exports in use; none where there is no server.
@@ -17,7 +17,7 @@ pub(crate) fn active() -> Vec<Export> {
 }
 
 /// Lines of `PATH CLIENT(OPTIONS)`, with comments.
-pub(crate) fn parse(text: &[u8]) -> Vec<Export> {
+pub fn parse(text: &[u8]) -> Vec<Export> {
     let lines = text.split(|b| *b == b'\n').filter(|line| line.starts_with(b"/"));
     lines
         .filter_map(|line| {

@@ -4,15 +4,15 @@ use crate::platform::linux::sys::procfs::parse;
 
 /// Attributes of an open file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct FdInfo {
+pub struct FdInfo {
     flags: u32,
     /// The mount it was opened through.
-    pub(crate) mount: Option<u64>,
+    pub mount: Option<u64>,
 }
 
 impl FdInfo {
     /// Reads the file.
-    pub(crate) fn parse(text: &[u8]) -> FdInfo {
+    pub fn parse(text: &[u8]) -> FdInfo {
         let mut info = FdInfo::default();
         for line in text.split(|b| *b == b'\n') {
             if let Some(flags) = line.strip_prefix(b"flags:") {

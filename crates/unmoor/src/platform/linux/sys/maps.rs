@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 /// One line: a piece of a file in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mapping<'t> {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+pub struct Mapping<'t> {
+    pub device: u64,
+    pub inode: u64,
     /// True for a shared, writable mapping: what is written to memory goes to the file.
-    pub(crate) writing: bool,
+    pub writing: bool,
     /// Its addresses, as they stand there.
     range: &'t [u8],
     /// Still escaped: a newline is `\012`.
@@ -22,7 +22,7 @@ pub(crate) struct Mapping<'t> {
 
 impl<'t> Mapping<'t> {
     /// Reads one line; `None` for memory that is no file's.
-    pub(crate) fn parse(line: &'t [u8]) -> Option<Mapping<'t>> {
+    pub fn parse(line: &'t [u8]) -> Option<Mapping<'t>> {
         let mut words = line.splitn(5, |b| *b == b' ');
         let (range, access, _offset) = (words.next()?, words.next()?, words.next()?);
         let device = words.next()?;
@@ -42,7 +42,7 @@ impl<'t> Mapping<'t> {
     }
 
     /// Every file mapping in the content of a maps file.
-    pub(crate) fn all(text: &'t [u8]) -> impl Iterator<Item = Mapping<'t>> {
+    pub fn all(text: &'t [u8]) -> impl Iterator<Item = Mapping<'t>> {
         text.split(|b| *b == b'\n').filter_map(Mapping::parse)
     }
 
@@ -59,7 +59,7 @@ impl<'t> Mapping<'t> {
     }
 
     /// The path, and whether the file is deleted.
-    pub(crate) fn path(&self) -> (PathBuf, bool) {
+    pub fn path(&self) -> (PathBuf, bool) {
         let (path, deleted) = match self.path.strip_suffix(b" (deleted)") {
             Some(path) => (path, true),
             None => (self.path, false),

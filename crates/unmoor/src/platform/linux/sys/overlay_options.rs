@@ -16,7 +16,7 @@ pub(crate) fn layer_mounts(table: &MountTable, overlay: &MountInfo) -> Vec<u64> 
 pub(crate) type Layer = (&'static str, PathBuf);
 
 /// Returns the layers in the options of an overlay.
-pub(crate) fn layers(options: &[u8]) -> Vec<Layer> {
+pub fn layers(options: &[u8]) -> Vec<Layer> {
     let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
     let mut layers = Vec::new();
     for option in options.split(|b| *b == b',') {

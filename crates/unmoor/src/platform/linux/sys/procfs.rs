@@ -218,7 +218,7 @@ impl ProcPath {
 }
 
 /// The number that these digits are.
-pub(crate) fn parse<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
+pub fn parse<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
     // `+7` is a number to Rust and to nobody else here.
     if !digits.first()?.is_ascii_digit() {
         return None;
@@ -227,7 +227,7 @@ pub(crate) fn parse<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
 }
 
 /// Returns the inode number of a mount namespace from its link: `mnt:[4026531841]` (namespaces(7)).
-pub(crate) fn namespace_number(link: &[u8]) -> Option<u64> {
+pub fn namespace_number(link: &[u8]) -> Option<u64> {
     parse(link.strip_prefix(b"mnt:[")?.strip_suffix(b"]")?)
 }
 

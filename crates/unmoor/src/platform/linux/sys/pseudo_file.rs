@@ -56,7 +56,7 @@ pub fn text_at(dir: impl AsFd, path: impl Arg) -> Option<String> {
 }
 
 /// The text of an attribute, without what stands around it; an empty one is none.
-pub(crate) fn text_of(bytes: &[u8]) -> Option<String> {
+pub fn text_of(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
     (!text.is_empty()).then(|| text.to_string())
@@ -68,7 +68,7 @@ pub fn number_at(dir: impl AsFd, path: impl Arg) -> Option<u64> {
 }
 
 /// Returns `text` with every `from` replaced by `to`.
-pub(crate) fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+pub fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.first() {

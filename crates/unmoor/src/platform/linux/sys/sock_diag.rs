@@ -26,18 +26,18 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A socket that is bound to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BoundSocket {
+pub struct BoundSocket {
     /// The number in `socket:[…]`.
-    pub(crate) socket: u64,
+    pub socket: u64,
     /// The device of the file, as mount tables have it.
     pub(crate) device: u64,
     /// The name that was given; relative to wherever its process was then.
-    pub(crate) name: Vec<u8>,
+    pub name: Vec<u8>,
 }
 
 /// Kind of a datagram of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// There is more to come.
     More,
     /// The last datagram.
@@ -99,7 +99,7 @@ fn request() -> Vec<u8> {
 }
 
 /// Reads one datagram of the answer.
-pub(crate) fn parse(mut bytes: &[u8], mut each: impl FnMut(BoundSocket)) -> Part {
+pub fn parse(mut bytes: &[u8], mut each: impl FnMut(BoundSocket)) -> Part {
     while let Some((head, rest)) = bytes.split_first_chunk::<16>() {
         let [length, kind, ..] = words(head);
         let length = length as usize;
@@ -150,7 +150,7 @@ fn words(bytes: &[u8; 16]) -> [u32; 4] {
 
 /// A message as the kernel writes it, and the end of the answer after it.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn written(bound: &BoundSocket) -> Vec<u8> {
+pub fn written(bound: &BoundSocket) -> Vec<u8> {
     let name_length = 4 + bound.name.len() + 1;
     let mut attributes = (name_length as u16).to_ne_bytes().to_vec();
     attributes.extend(UNIX_DIAG_NAME.to_ne_bytes());

@@ -22,7 +22,7 @@ pub fn swapoff(path: &CStr) -> Result<(), Errno> {
     }
 }
 
-pub(crate) fn parse(text: &[u8]) -> Vec<PathBuf> {
+pub fn parse(text: &[u8]) -> Vec<PathBuf> {
     text.split(|&b| b == b'\n')
         .skip(1)
         .filter_map(|line| line.split(|b| b.is_ascii_whitespace()).next())

@@ -127,7 +127,7 @@ impl BlockDevice {
 
     /// `../../devices/pci…/block/sdb/sdb1`: the last component after `block/` is the partition, if
     /// there are two.
-    pub(crate) fn parse(base: &Path, target: &str) -> Option<BlockDevice> {
+    pub fn parse(base: &Path, target: &str) -> Option<BlockDevice> {
         let mut path = base.to_path_buf();
         for part in target.split('/') {
             match part {

@@ -49,7 +49,7 @@ fn property(text: &str, name: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-pub(crate) fn parse(text: &[u8]) -> Option<Content> {
+pub fn parse(text: &[u8]) -> Option<Content> {
     let text = String::from_utf8_lossy(text);
     let property = |name: &str| property(&text, name);
     Some(Content {
@@ -59,7 +59,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<Content> {
     })
 }
 
-pub(crate) fn decode(value: &str) -> String {
+pub fn decode(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

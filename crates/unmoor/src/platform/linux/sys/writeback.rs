@@ -20,7 +20,7 @@ pub fn unwritten_anywhere() -> Option<u64> {
 }
 
 /// Adds up the lines of these names, which are in kB.
-pub(crate) fn sum(text: &[u8], names: &[&str]) -> Option<u64> {
+pub fn sum(text: &[u8], names: &[&str]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     let mut total = None;
     for line in text.lines() {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 /// Process in a mount namespace, or one thread of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct NsMember {
+pub struct NsMember {
     pub(crate) pid: u32,
     /// Thread, if the rest of the process is in another namespace.
     pub(crate) thread: Option<u32>,
@@ -16,7 +16,7 @@ pub(crate) struct NsMember {
 
 impl NsMember {
     /// Returns the process as a whole.
-    pub(crate) fn process(pid: u32) -> NsMember {
+    pub fn process(pid: u32) -> NsMember {
         NsMember { pid, thread: None }
     }
 

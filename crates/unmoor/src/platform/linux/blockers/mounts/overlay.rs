@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Overlay mount with a layer on the drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Overlay {
+pub struct Overlay {
     pub(crate) index: DeviceIndex,
     /// Position in the mount table.
     pub(crate) position: usize,

@@ -44,7 +44,7 @@ pub(crate) type PlaceKey = (u64, PathBuf);
 
 /// Peer groups, and the groups that are their slaves.
 #[derive(Debug, Default)]
-pub(crate) struct PeerGroups {
+pub struct PeerGroups {
     /// Slave groups of each master group.
     slaves: HashMap<u64, HashSet<u64>>,
 }

@@ -26,13 +26,13 @@ use std::path::PathBuf;
 
 /// Findings in the mount tables.
 #[derive(Debug, Default)]
-pub(crate) struct MountScan {
+pub struct MountScan {
     /// Mounts of the drive's file systems.
-    pub(crate) drive_mounts: Vec<DriveMount>,
+    pub drive_mounts: Vec<DriveMount>,
     /// Mounts of other file systems on those.
-    pub(crate) nested_mounts: Vec<NestedMount>,
+    pub nested_mounts: Vec<NestedMount>,
     /// Overlays with a layer on the drive.
-    pub(crate) overlays: Vec<Overlay>,
+    pub overlays: Vec<Overlay>,
     /// Mounts on which stat(2) may block.
     pub(crate) remote_mounts: Vec<u64>,
     /// Namespaces without a process that a mount of ours pins.
@@ -74,7 +74,7 @@ impl MountScan {
     }
 
     /// Adds the mount table of one namespace.
-    pub(crate) fn add_table(
+    pub fn add_table(
         &mut self,
         table: &MountTable,
         namespace: Namespace,
@@ -160,7 +160,7 @@ impl MountScan {
     }
 
     /// Marks the mounts in other namespaces that are unmounted together with ours.
-    pub(crate) fn mark_propagated(&mut self, groups: &PeerGroups) {
+    pub fn mark_propagated(&mut self, groups: &PeerGroups) {
         let mut ours: HashMap<PlaceKey, Vec<Place>> = HashMap::new();
         for mount in self.drive_mounts.iter().filter(|mount| mount.namespace.is_ours()) {
             if let Some(place) = &mount.place {

@@ -10,7 +10,7 @@ pub(crate) type DeviceIndex = usize;
 
 /// Mount namespace, by what leads to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Namespace {
+pub enum Namespace {
     /// Namespace of this process.
     Ours,
     /// Namespace of another process or thread: the one with the lowest number, mostly its creator.
@@ -23,35 +23,35 @@ pub(crate) enum Namespace {
 
 impl Namespace {
     /// Returns true if this is the namespace of this process.
-    pub(crate) fn is_ours(self) -> bool {
+    pub fn is_ours(self) -> bool {
         self == Namespace::Ours
     }
 }
 
 /// Mount of one of the drive's file systems, in any namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DriveMount {
-    pub(crate) index: DeviceIndex,
-    pub(crate) id: u64,
+pub struct DriveMount {
+    pub index: DeviceIndex,
+    pub id: u64,
     pub(crate) parent: u64,
-    pub(crate) device: u64,
-    pub(crate) namespace: Namespace,
+    pub device: u64,
+    pub namespace: Namespace,
     pub(crate) path: PathBuf,
     /// True if mount propagation unmounts it together with our mount.
-    pub(crate) propagates: bool,
+    pub propagates: bool,
     /// Place of the mount, in terms that hold in every namespace.
     pub(crate) place: Option<Place>,
 }
 
 /// Mount of another file system that lies on one of the drive's mounts, or hides one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NestedMount {
+pub struct NestedMount {
     pub(crate) index: DeviceIndex,
     /// Position in the mount table, in which a mount comes after the mount that it lies on.
     pub(crate) position: usize,
-    pub(crate) id: u64,
+    pub id: u64,
     pub(crate) device: u64,
-    pub(crate) namespace: Namespace,
+    pub namespace: Namespace,
     pub(crate) path: PathBuf,
     pub(crate) file_system: String,
     /// True if it hides the drive's mount without lying on it.

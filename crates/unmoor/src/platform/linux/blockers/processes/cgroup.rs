@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Unit or container that a control group belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub enum Owner {
     /// System service.
     Service(String),
     /// Service of a user's own manager.
@@ -38,7 +38,7 @@ impl fmt::Display for Owner {
 
 impl Owner {
     /// Parses `/proc/PID/cgroup`.
-    pub(crate) fn parse(text: &[u8]) -> Option<Owner> {
+    pub fn parse(text: &[u8]) -> Option<Owner> {
         let text = String::from_utf8_lossy(text);
         // The unified hierarchy and systemd's own have the units, so they come first.
         let mut paths: Vec<(bool, &str)> = text
@@ -58,7 +58,7 @@ impl Owner {
     ///
     /// `None` if its name would be read as an option. A user who may create a control group chooses its name, and the
     /// command may be run by root.
-    pub(crate) fn stop(&self) -> Option<Vec<String>> {
+    pub fn stop(&self) -> Option<Vec<String>> {
         let names = match self {
             Owner::Service(unit) | Owner::Scope(unit) => [unit, ""],
             Owner::UserService { uid, unit } => [unit, uid.as_str()],
@@ -103,7 +103,7 @@ impl Owner {
     }
 
     /// Returns the noun for messages: `service`, `session`, `container`.
-    pub(crate) fn noun(&self) -> &'static str {
+    pub fn noun(&self) -> &'static str {
         match self {
             Owner::Service(_) | Owner::UserService { .. } => "service",
             Owner::Scope(_) => "session",

@@ -23,7 +23,7 @@ pub(crate) struct Identity {
 ///
 /// No name service is asked, because that may wait for the network.
 #[derive(Debug, Default)]
-pub(crate) struct Users(HashMap<u32, String>);
+pub struct Users(HashMap<u32, String>);
 
 impl Users {
     /// Reads `/etc/passwd`.
@@ -31,7 +31,7 @@ impl Users {
         Users::parse(&std::fs::read("/etc/passwd").unwrap_or_default())
     }
 
-    pub(crate) fn parse(text: &[u8]) -> Users {
+    pub fn parse(text: &[u8]) -> Users {
         let mut users = HashMap::new();
         for line in text.split(|b| *b == b'\n') {
             let mut words = line.split(|b| *b == b':');
@@ -84,7 +84,7 @@ pub(crate) fn command_line(task: &Task, text: &mut Vec<u8>) -> Vec<OsString> {
 }
 
 /// Returns the effective user: second number of the line `Uid:` in `/proc/PID/status`.
-pub(crate) fn uid(status: &[u8]) -> Option<u32> {
+pub fn uid(status: &[u8]) -> Option<u32> {
     parse(
         status_line(status, b"Uid:")?
             .split(u8::is_ascii_whitespace)
@@ -95,12 +95,12 @@ pub(crate) fn uid(status: &[u8]) -> Option<u32> {
 
 /// Fields of `/proc/PID/stat` (proc_pid_stat(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub(crate) parent: u32,
+pub struct Stat {
+    pub parent: u32,
     /// True for a kernel thread, which has no files.
-    pub(crate) kernel: bool,
+    pub kernel: bool,
     /// Start time, in clock ticks since boot.
-    pub(crate) started: u64,
+    pub started: u64,
 }
 
 /// Flag of a kernel thread (linux/sched.h).
@@ -123,7 +123,7 @@ pub(crate) fn is_exiting(stat: &[u8]) -> bool {
 /// Parses `/proc/PID/stat`.
 ///
 /// The name may contain any byte, so fields count from its last bracket.
-pub(crate) fn stat(text: &[u8]) -> Option<Stat> {
+pub fn stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|b| *b == b')')?;
     let mut words = text[end + 1..].split(|b| *b == b' ').filter(|w| !w.is_empty());
     let parent = parse(words.nth(1)?)?; // field 4

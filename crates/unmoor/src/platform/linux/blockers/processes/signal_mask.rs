@@ -4,7 +4,7 @@ use crate::platform::linux::sys::procfs::{Proc, ProcPath, Task, dir_buf, parse, 
 
 /// Signal that ends a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TermSignal {
+pub enum TermSignal {
     /// SIGTERM.
     Terminate,
     /// SIGHUP, for processes that ignore SIGTERM, such as interactive shells.
@@ -15,7 +15,7 @@ pub(crate) enum TermSignal {
 
 /// Disposition of the signals of a process, one bit for each signal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct SignalState {
+pub struct SignalState {
     ignored: u64,
     blocked: u64,
     caught: u64,
@@ -27,7 +27,7 @@ pub(crate) struct SignalState {
 
 impl SignalState {
     /// Parses `/proc/PID/status`.
-    pub(crate) fn parse(status: &[u8]) -> SignalState {
+    pub fn parse(status: &[u8]) -> SignalState {
         let numbers = status_line(status, b"NSpid:").unwrap_or_default();
         let mut numbers = numbers.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
         SignalState {
@@ -61,7 +61,7 @@ impl SignalState {
     }
 
     /// Returns the mildest signal that ends it.
-    pub(crate) fn terminating_signal(self) -> TermSignal {
+    pub fn terminating_signal(self) -> TermSignal {
         let lost = self.ignored | self.blocked;
         let gets = |signal| lost & bit(signal) == 0;
         match (gets(libc::SIGTERM), gets(libc::SIGHUP)) {
@@ -104,7 +104,7 @@ fn bit(signal: libc::c_int) -> u64 {
 }
 
 /// Returns the value of a signal mask line, which is a hexadecimal number.
-pub(crate) fn mask(text: &[u8], name: &[u8]) -> u64 {
+pub fn mask(text: &[u8], name: &[u8]) -> u64 {
     let digits = status_line(text, name).and_then(|digits| std::str::from_utf8(digits).ok());
     digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }

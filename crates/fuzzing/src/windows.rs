@@ -1,8 +1,17 @@
-//! What Windows answers, as functions that take any bytes (docs/fuzzing.md).
+//! Parsers of what Windows reports (docs/fuzzing.md).
 
-use crate::fuzzing::{take, units};
-use crate::model::error::ErrorKind;
-use crate::platform::win32_parse::*;
+use crate::Parser;
+use crate::bytes::{take, units};
+use unmoor::ErrorKind;
+use unmoor::fuzzing::win32::*;
+
+/// Parsers of what Windows reports.
+pub const PARSERS: [Parser; 4] = [
+    ("windows_answers", windows_answers),
+    ("windows_errors", windows_errors),
+    ("windows_names", windows_names),
+    ("windows_tables", windows_tables),
+];
 
 /// The structures that `DeviceIoControl` fills in.
 ///
@@ -107,7 +116,7 @@ pub fn windows_tables(mut bytes: &[u8]) {
     for service in services(bytes, usize::MAX, base, pointer) {
         assert!(service.pid != 0 && !service.name.is_empty() && !service.name.contains(&0));
     }
-    let answer = PointedAnswer::new(bytes, base, pointer);
+    let answer = Buffer::new(bytes, base, pointer);
     assert!(answer.counted(0).is_none_or(|text| text.len() <= bytes.len() / 2));
     assert!(answer.sid(0).and_then(|sid| sid_text(&sid)).is_none_or(|text| text.starts_with("S-")));
     let units = units(bytes);
@@ -116,7 +125,7 @@ pub fn windows_tables(mut bytes: &[u8]) {
         guid: Some(r"\\?\Volume{ab}\".into()),
         mounts: vec![r"E:\".into()],
     };
-    if let Some(VolumePath { volume, path }) = find_place(&[stick], &units) {
+    if let Some(VolumePath { volume, path }) = find(&[stick], &units) {
         assert_eq!(volume, 0);
         let shown = path.map(|path| String::from_utf16_lossy(&path));
         assert!(shown.is_none_or(|shown| shown.starts_with(r"E:\")));

@@ -1,23 +1,31 @@
-//! What the kernel, udev and drives say, as functions that take any bytes (docs/fuzzing.md).
+//! Parsers of what the kernel, udev and drives report (docs/fuzzing.md).
 
-use crate::fuzzing::take;
-use crate::platform::linux::inventory::{describe, superblock};
-use crate::platform::linux::sys::btf::Source;
-use crate::platform::linux::sys::content::ReadAt;
-use crate::platform::linux::sys::mount_table::MountTable;
-use crate::platform::linux::sys::mountinfo::{MountInfo, unescape};
-use crate::platform::linux::sys::sense::Sense;
-use crate::platform::linux::sys::sg::ScsiResponse;
-use crate::platform::linux::sys::sysfs::BlockDevice;
-use crate::platform::linux::sys::{
-    btf, device_number, dm_ioctl, mountinfo, pseudo_file, swaps, udev, writeback,
-};
-use rustix::io::Errno;
+use crate::Parser;
+use crate::bytes::take;
 use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use unmoor::fuzzing::linux::btf::{Errno, Source};
+use unmoor::fuzzing::linux::mount_table::MountTable;
+use unmoor::fuzzing::linux::mountinfo::{MountInfo, unescape};
+use unmoor::fuzzing::linux::sense::{ScsiResponse, Sense};
+use unmoor::fuzzing::linux::superblock::ReadAt;
+use unmoor::fuzzing::linux::sysfs::BlockDevice;
+use unmoor::fuzzing::linux::{
+    btf, describe, device_number, dm_ioctl, mountinfo, pseudo_file, superblock, swaps, udev,
+    writeback,
+};
 
-pub use crate::platform::linux::blockers::fuzzing::*;
+/// Parsers of what the kernel, udev and drives report.
+pub const PARSERS: [Parser; 7] = [
+    ("btf", btf),
+    ("device_numbers", device_numbers),
+    ("mountinfo", mountinfo),
+    ("sense", sense),
+    ("superblock", superblock),
+    ("sysfs", sysfs),
+    ("udev", udev),
+];
 
 /// `/proc/PID/mountinfo`.
 ///
@@ -172,8 +180,8 @@ pub fn superblock(bytes: &[u8]) {
     assert!(medium.volume.get() <= 1 << 20, "{} bytes read", medium.volume.get());
 }
 
-/// A medium with holes, of 64 MiB.
-struct Medium {
+/// A medium of 64 MiB, with zeros between its pieces.
+pub struct Medium {
     pieces: Vec<(usize, Vec<u8>)>,
     reads: Cell<usize>,
     volume: Cell<usize>,
@@ -182,7 +190,8 @@ struct Medium {
 impl Medium {
     const SIZE: usize = 64 << 20;
 
-    fn new(mut bytes: &[u8]) -> Medium {
+    /// Reads the pieces: offset (4 bytes), length (2 bytes), content.
+    pub fn new(mut bytes: &[u8]) -> Medium {
         let mut pieces = Vec::new();
         while !bytes.is_empty() {
             let offset = u32::from_le_bytes(take(&mut bytes)) as usize % Medium::SIZE;
@@ -234,24 +243,5 @@ impl Source for Description<'_> {
         let length = room.len().min(rest.len());
         room[..length].copy_from_slice(&rest[..length]);
         Ok(length)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A seed that is not recognised leads a fuzzer nowhere.
-    #[test]
-    fn every_seed_of_a_superblock_is_recognised() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/superblock");
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            let found = superblock::probe(&Medium::new(&std::fs::read(&path).unwrap()));
-            println!("{}: {found:?}", path.display());
-            let found = found.unwrap_or_else(|| panic!("{} is nothing", path.display()));
-            let labelled = !["ntfs", "LVM2_member", "squashfs"].contains(&&*found.kind);
-            assert_eq!(found.label.is_some(), labelled, "{}", path.display());
-        }
     }
 }

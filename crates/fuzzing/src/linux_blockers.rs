@@ -1,25 +1,36 @@
 //! Parsers of the blocker scan, as functions that take any bytes (docs/fuzzing.md).
 
-use crate::platform::linux::blockers::mounts::ns_members::NsMember;
-use crate::platform::linux::blockers::mounts::propagation::PeerGroups;
-use crate::platform::linux::blockers::mounts::scan::MountScan;
-use crate::platform::linux::blockers::mounts::types::Namespace;
-use crate::platform::linux::blockers::processes::cgroup::Owner;
-use crate::platform::linux::blockers::processes::identity::{self, Users};
-use crate::platform::linux::blockers::processes::signal_mask::{SignalState, mask};
-use crate::platform::linux::blockers::{external_stack, shell_quote};
-use crate::platform::linux::fuzzing::{counters, mangled};
-use crate::platform::linux::sys::fdinfo::FdInfo;
-use crate::platform::linux::sys::maps::Mapping;
-use crate::platform::linux::sys::mount_table::MountTable;
-use crate::platform::linux::sys::mountinfo::source_is_device;
-use crate::platform::linux::sys::procfs::namespace_number;
-use crate::platform::linux::sys::pseudo_file::replace;
-use crate::platform::linux::sys::{exports, mountinfo, overlay_options, procfs, sock_diag};
+use crate::Parser;
+use crate::linux::{counters, mangled};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use unmoor::fuzzing::linux::cgroup::Owner;
+use unmoor::fuzzing::linux::fdinfo::FdInfo;
+use unmoor::fuzzing::linux::identity::Users;
+use unmoor::fuzzing::linux::maps::Mapping;
+use unmoor::fuzzing::linux::mount_table::MountTable;
+use unmoor::fuzzing::linux::mountinfo::source_is_device;
+use unmoor::fuzzing::linux::mounts::{MountScan, Namespace, NsMember, PeerGroups};
+use unmoor::fuzzing::linux::procfs::namespace_number;
+use unmoor::fuzzing::linux::pseudo_file::replace;
+use unmoor::fuzzing::linux::signal_mask::{SignalState, mask};
+use unmoor::fuzzing::linux::{
+    exports, external_stack, identity, mountinfo, overlay_options, procfs, shell_quote, sock_diag,
+};
+
+/// Parsers of what the blocker scan reads.
+pub const PARSERS: [Parser; 8] = [
+    ("cgroup", cgroup),
+    ("mount_tables", mount_tables),
+    ("overlay", overlay),
+    ("proc_maps", proc_maps),
+    ("proc_process", proc_process),
+    ("proc_tables", proc_tables),
+    ("remedies", remedies),
+    ("unix_sockets", unix_sockets),
+];
 
 /// Scans the mount tables of two namespaces, with a 0 between.
 pub fn mount_tables(bytes: &[u8]) {
