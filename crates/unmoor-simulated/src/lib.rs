@@ -31,6 +31,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![warn(missing_docs)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub(crate) mod blockers;
 pub(crate) mod cache;
 pub(crate) mod demo;

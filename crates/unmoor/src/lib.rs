@@ -89,6 +89,10 @@
 //!   need no privileges.
 #![cfg_attr(not(feature = "fuzzing"), warn(missing_docs))]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub(crate) mod deadline;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
