@@ -9,11 +9,16 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use unmoor::Cancel;
 use unmoor::platform::{self, Platform};
 
 const SIZE: u64 = 96_000_000;
+
+/// Timeout for other programs to close a loop device of ours.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval between two checks of the loop devices.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// File system, with the commands that make and check it.
 struct Kind {
@@ -77,15 +82,32 @@ impl Image {
         self.folder.join("second-look")
     }
 
-    /// Detaches the loop device if its image is still ours.
-    fn detach(&mut self) {
-        let Some(device) = self.device.take() else { return };
-        let name = device.file_name().unwrap_or_default();
-        let backing = Path::new("/sys/block").join(name).join("loop/backing_file");
-        let ours =
-            fs::read_to_string(backing).is_ok_and(|f| Path::new(f.trim_end()) == self.file());
-        if ours {
+    /// Returns the loop devices that our image is attached to.
+    fn attached_devices(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let is_ours = |name: &OsString| {
+            let backing = Path::new("/sys/block").join(name).join("loop/backing_file");
+            fs::read_to_string(backing).is_ok_and(|f| Path::new(f.trim_end()) == self.file())
+        };
+        let names = entries.map(|entry| entry.file_name()).filter(is_ours);
+        names.map(|name| Path::new("/dev").join(name)).collect()
+    }
+
+    /// Detaches our image, and waits until it is detached. Returns the devices that keep it.
+    ///
+    /// While another program has a loop device open, the kernel only marks it (`LO_FLAGS_AUTOCLEAR`,
+    /// loop(4)), and detaches it on the last close.
+    fn detach(&self) -> Vec<PathBuf> {
+        for device in self.attached_devices() {
             _ = run("losetup", &["--detach".as_ref(), device.as_os_str()]);
+        }
+        let end = Instant::now() + DETACH_TIMEOUT;
+        loop {
+            let attached = self.attached_devices();
+            if attached.is_empty() || Instant::now() >= end {
+                return attached;
+            }
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -166,6 +188,35 @@ impl Stick for Image {
         }
         Ok(seen)
     }
+
+    fn remove(&mut self) -> Vec<String> {
+        if let Some(mut editor) = self.editor.take() {
+            _ = editor.kill();
+            _ = editor.wait();
+        }
+        for place in [self.verify_contents(), self.mount()] {
+            if self.is_mounted(&place) {
+                unmount(&place);
+            }
+        }
+        let attached = self.detach();
+        for place in [self.verify_contents(), self.mount()] {
+            // If another program unmounted it while files were copied, the copies are in here.
+            if !self.is_mounted(&place) {
+                _ = fs::remove_dir_all(place);
+            }
+        }
+        _ = fs::remove_file(self.file());
+        _ = fs::remove_dir(&self.folder);
+        let open_elsewhere = |device: PathBuf| {
+            format!("{} stays attached until another program closes it", device.display())
+        };
+        let mut left: Vec<String> = attached.into_iter().map(open_elsewhere).collect();
+        if self.folder.exists() {
+            left.push(format!("{} could not be removed", self.folder.display()));
+        }
+        left
+    }
 }
 
 /// Unmounts our file system. If an interrupted call still keeps it busy after 5 s, unmounts it lazily.
@@ -181,23 +232,6 @@ fn unmount(place: &Path) {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        if let Some(mut editor) = self.editor.take() {
-            _ = editor.kill();
-            _ = editor.wait();
-        }
-        for place in [self.verify_contents(), self.mount()] {
-            if self.is_mounted(&place) {
-                unmount(&place);
-            }
-        }
-        self.detach();
-        for place in [self.verify_contents(), self.mount()] {
-            // If another program unmounted it while files were copied, the copies are in here.
-            if !self.is_mounted(&place) {
-                _ = fs::remove_dir_all(place);
-            }
-        }
-        _ = fs::remove_file(self.file());
-        _ = fs::remove_dir(&self.folder);
+        _ = self.remove();
     }
 }

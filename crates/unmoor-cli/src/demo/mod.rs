@@ -25,18 +25,23 @@ pub fn run(args: args::Demo) -> Result<u8, Error> {
     let mut stick = make(args.simulated, &cancel);
     let told = run_script(&mut *stick, &cancel);
     // Everything is removed before the last line is printed.
-    drop(stick);
+    let left = stick.remove();
+    let removed = match left.is_empty() {
+        true => "Everything the demonstration made was removed.".to_string(),
+        false => format!("Left behind: {}.", left.join("; ")),
+    };
     Ok(match told {
-        Ok(()) => {
+        Ok(()) if left.is_empty() => {
             print_out(Style::Plain, "");
-            print_out(Style::Good, "Done. Everything the demonstration made was removed.");
+            print_out(Style::Good, &format!("Done. {removed}"));
             0
         }
+        Ok(()) => {
+            print_err(Style::Bad, &removed);
+            Outcome::Failed.exit_code()
+        }
         Err(_) if cancel.is_cancelled() => {
-            print_err(
-                Style::Warning,
-                "Interrupted. Everything the demonstration made was removed.",
-            );
+            print_err(Style::Warning, &format!("Interrupted. {removed}"));
             Outcome::Interrupted.exit_code()
         }
         Err(why) => {

@@ -18,6 +18,10 @@ pub trait Stick {
     fn close_file(&mut self) -> Result<(), String>;
     /// Compares the contents of the released medium.
     fn inspect(&mut self) -> Result<Vec<String>, String>;
+    /// Removes everything that was made. Returns what is left, one sentence each.
+    fn remove(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Number of copied files, of the size of photographs.

@@ -53,7 +53,7 @@ impl Windows {
         Windows::default()
     }
 
-    /// Names a process that runs from the drive to be released and only waits for this one.
+    /// Names a process that runs from the drive and only waits for this one.
     ///
     /// A program that releases its own drive starts a copy of itself elsewhere, and waits. Its open program
     /// file makes Windows refuse the lock. A volume that no other process was found to use is then
