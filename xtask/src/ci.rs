@@ -41,7 +41,8 @@ const fn step(name: &'static str, run: Run) -> Step {
     Step { name, run, full: None, needed: false }
 }
 
-const TESTS: &[&str] = &["test", "--workspace", "--all-features", "--no-fail-fast"];
+const TESTS: &[&str] =
+    &["test", "--workspace", "--all-features", "--no-fail-fast", "--", "--include-ignored"];
 
 const STEPS: &[Step] = &[
     Step { needed: true, ..step("setup", Call(setup::everything)) },

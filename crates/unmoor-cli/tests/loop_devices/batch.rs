@@ -1,23 +1,19 @@
 //! Several at the same time.
 
-use crate::image::{Image, alone, shell, unmoor};
+use crate::command::{Run, unmoor};
+use unmoor_test_support::{Attached, LOOP_DEVICES, LoopImage, Test, ok, shell, test};
 
-/// The images of one test. It is alone: with the lock of each of several it could wait for itself.
-fn images(count: usize) -> Option<(Vec<Image>, impl Sized)> {
-    let alone = alone();
-    let image = |number| Image::new_alone(&format!("unmoor-many{number}"), &alone);
-    let images = (0..count).map(image).collect::<Option<Vec<_>>>()?;
-    Some((images, alone))
+fn images(count: usize) -> Vec<LoopImage> {
+    (0..count).map(|number| LoopImage::new(format!("unmoor-many{number}"))).collect()
 }
 
-fn eject(images: &[&Image]) -> crate::image::Run {
+fn eject(images: &[&LoopImage]) -> Run {
     let devices = images.iter().map(|image| &*image.device);
     unmoor(&["eject"].into_iter().chain(devices).collect::<Vec<_>>())
 }
 
-#[test]
 fn one_that_is_busy_holds_up_no_other() {
-    let Some((images, _alone)) = images(8) else { return };
+    let images = images(8);
     for (number, image) in images.iter().enumerate() {
         std::fs::write(image.mount.join("data"), vec![number as u8; 300_000]).unwrap();
     }
@@ -35,10 +31,9 @@ fn one_that_is_busy_holds_up_no_other() {
     }
 }
 
-#[test]
 fn one_that_is_mounted_in_another_goes_first_in_either_order() {
     for reversed in [false, true] {
-        let Some((images, _alone)) = images(2) else { return };
+        let images = images(2);
         let [low, high] = &images[..] else { unreachable!() };
         let inside = low.mount.join("inside");
         std::fs::create_dir(&inside).unwrap();
@@ -52,17 +47,16 @@ fn one_that_is_mounted_in_another_goes_first_in_either_order() {
     }
 }
 
-#[test]
 fn an_image_on_another_goes_first_in_either_order() {
     for reversed in [false, true] {
-        let Some((mut images, _alone)) = images(1) else { return };
+        let mut images = images(1);
         let low = images.remove(0);
         let file = low.mount.join("image");
         std::fs::File::create(&file).unwrap().set_len(8 << 20).unwrap();
-        let Some(device) = crate::image::attach(&file, &[]) else { return };
-        let mut names = ["eject", &low.device, &device];
+        let upper = Attached::new(&file, &[]);
+        let mut names = ["eject", &low.device, &upper.device];
         if reversed {
-            names = ["eject", &device, &low.device];
+            names = ["eject", &upper.device, &low.device];
         }
         let answer = unmoor(&names);
         assert_eq!(answer.code, 0, "{}", answer.text);
@@ -71,11 +65,10 @@ fn an_image_on_another_goes_first_in_either_order() {
     }
 }
 
-#[test]
 fn force_takes_no_other_drive_along_that_is_mounted_inside() {
-    let Some((images, _alone)) = images(2) else { return };
+    let images = images(2);
     let [low, high] = &images[..] else { unreachable!() };
-    assert!(crate::image::ran(std::process::Command::new("umount").arg(&high.mount)));
+    assert!(ok(std::process::Command::new("umount").arg(&high.mount)));
     let inside = low.mount.join("inside");
     std::fs::create_dir(&inside).unwrap();
     high.mount_at(&inside);
@@ -88,9 +81,8 @@ fn force_takes_no_other_drive_along_that_is_mounted_inside() {
     assert_eq!(eject(&[low, high]).code, 0);
 }
 
-#[test]
 fn a_wrong_word_before_a_real_drive_moves_nothing() {
-    let Some(image) = Image::new("unmoor-verb") else { return };
+    let image = LoopImage::new("unmoor-verb");
     for verb in [
         "info",
         "stop",
@@ -119,3 +111,11 @@ fn a_wrong_word_before_a_real_drive_moves_nothing() {
         assert!(image.attached() && image.mounts() == 1, "{wrong:?}: {}", answer.text);
     }
 }
+
+pub const TESTS: &[Test] = &[
+    test!(one_that_is_busy_holds_up_no_other, LOOP_DEVICES),
+    test!(one_that_is_mounted_in_another_goes_first_in_either_order, LOOP_DEVICES),
+    test!(an_image_on_another_goes_first_in_either_order, LOOP_DEVICES),
+    test!(force_takes_no_other_drive_along_that_is_mounted_inside, LOOP_DEVICES),
+    test!(a_wrong_word_before_a_real_drive_moves_nothing, LOOP_DEVICES),
+];

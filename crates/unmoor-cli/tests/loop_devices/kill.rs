@@ -1,12 +1,13 @@
 //! `--kill`: who is ended, who is not, and that the release goes on.
 
-use crate::image::{Image, Run, answer, shell, unmoor};
+use crate::command::{Run, unmoor};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
+use unmoor_test_support::{Holder, LOOP_DEVICES, LoopImage, Test, shell, test};
 
 /// A process that holds a file open, after this.
-fn holder(image: &Image, first: &str) -> crate::image::Running {
+fn holder(image: &LoopImage, first: &str) -> Holder {
     let script = format!("{first} exec 9>\"$1\"/held; echo held >&9; echo; exec sleep 600");
     shell(&script, &image.mount)
 }
@@ -17,7 +18,7 @@ fn target(answer: &Run) -> Value {
     document["targets"][0].clone()
 }
 
-fn is_alive(holder: &mut crate::image::Running) -> bool {
+fn is_alive(holder: &mut Holder) -> bool {
     holder.0.try_wait().unwrap().is_none()
 }
 
@@ -27,9 +28,8 @@ fn ended(target: &Value) -> Vec<(u64, String)> {
     target["ended"].as_array().unwrap().iter().map(of).collect()
 }
 
-#[test]
 fn who_holds_a_file_is_asked_to_end_and_the_drive_is_released() {
-    let Some(image) = Image::new("unmoor-kill") else { return };
+    let image = LoopImage::new("unmoor-kill");
     let mut holder = holder(&image, "");
     let pid = u64::from(holder.0.id());
     let target = target(&unmoor(&["eject", "--kill", "--yes", "--json", &image.device]));
@@ -40,9 +40,8 @@ fn who_holds_a_file_is_asked_to_end_and_the_drive_is_released() {
     assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
 }
 
-#[test]
 fn who_does_not_listen_is_killed_after_the_grace() {
-    let Some(image) = Image::new("unmoor-stubborn") else { return };
+    let image = LoopImage::new("unmoor-stubborn");
     let mut holder = holder(&image, "trap '' TERM HUP;");
     let pid = u64::from(holder.0.id());
     let words = ["eject", "--kill", "--yes", "--grace", "500ms", "--json", &image.device];
@@ -52,9 +51,8 @@ fn who_does_not_listen_is_killed_after_the_grace() {
     assert!(!is_alive(&mut holder));
 }
 
-#[test]
 fn without_a_terminal_and_without_yes_nothing_is_done() {
-    let Some(image) = Image::new("unmoor-no-yes") else { return };
+    let image = LoopImage::new("unmoor-no-yes");
     let mut holder = holder(&image, "");
     let answer = unmoor(&["eject", "--kill", &image.device]);
     assert_eq!((answer.code, image.mounts()), (2, 1), "{}", answer.text);
@@ -62,9 +60,8 @@ fn without_a_terminal_and_without_yes_nothing_is_done() {
     assert!(is_alive(&mut holder));
 }
 
-#[test]
 fn what_started_the_command_is_never_ended() {
-    let Some(image) = Image::new("unmoor-caller") else { return };
+    let image = LoopImage::new("unmoor-caller");
     let mut shell = Command::new("sh");
     shell.args([
         "-c",
@@ -72,15 +69,14 @@ fn what_started_the_command_is_never_ended() {
         "sh",
     ]);
     shell.arg(&image.mount).arg(env!("CARGO_BIN_EXE_unmoor")).arg(&image.device);
-    let answer = answer(&mut shell);
+    let answer = crate::command::answer(&mut shell);
     assert!(answer.code == 0 && answer.text.contains("code 3"), "{}", answer.text);
     assert!(answer.text.contains("what started it"), "{}", answer.text);
     assert_eq!(image.mounts(), 1);
 }
 
-#[test]
 fn nobody_is_ended_while_something_else_is_in_the_way_all_the_same() {
-    let Some(image) = Image::new("unmoor-in-vain") else { return };
+    let image = LoopImage::new("unmoor-in-vain");
     let inside = image.mount.join("inside");
     std::fs::create_dir(&inside).unwrap();
     let mount = |on: &Path| Command::new("mount").args(["-t", "tmpfs", "none"]).arg(on).status();
@@ -94,15 +90,23 @@ fn nobody_is_ended_while_something_else_is_in_the_way_all_the_same() {
     assert_eq!((answer.code, is_alive(&mut holder)), (0, false), "{}", answer.text);
 }
 
-#[test]
 fn the_refusal_offers_it_only_where_it_would_work() {
-    let Some(image) = Image::new("unmoor-offer") else { return };
+    let image = LoopImage::new("unmoor-offer");
     let _holder = holder(&image, "");
     let answer = unmoor(&["eject", &image.device]);
     assert!(answer.code == 3 && answer.text.contains("--kill"), "{}", answer.text);
     let mut shell = Command::new("sh");
     shell.args(["-c", "cd \"$1\"; (cd /; exec \"$2\" eject \"$3\")", "sh"]);
     shell.arg(&image.mount).arg(env!("CARGO_BIN_EXE_unmoor")).arg(&image.device);
-    let answer = crate::image::answer(&mut shell);
+    let answer = crate::command::answer(&mut shell);
     assert!(answer.code == 3 && !answer.text.contains("--kill"), "{}", answer.text);
 }
+
+pub const TESTS: &[Test] = &[
+    test!(who_holds_a_file_is_asked_to_end_and_the_drive_is_released, LOOP_DEVICES),
+    test!(who_does_not_listen_is_killed_after_the_grace, LOOP_DEVICES),
+    test!(without_a_terminal_and_without_yes_nothing_is_done, LOOP_DEVICES),
+    test!(what_started_the_command_is_never_ended, LOOP_DEVICES),
+    test!(nobody_is_ended_while_something_else_is_in_the_way_all_the_same, LOOP_DEVICES),
+    test!(the_refusal_offers_it_only_where_it_would_work, LOOP_DEVICES),
+];

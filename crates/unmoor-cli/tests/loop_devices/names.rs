@@ -1,7 +1,7 @@
 //! Names that were made to fool a terminal or to break a document: of files, programs, labels, mount
 //! points. A terminal gets nothing that it would obey, and the document has the true bytes.
 
-use crate::image::{Image, Running, ran, unmoor_with};
+use crate::command::unmoor_with;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use unmoor_test_support::{Holder, LOOP_DEVICES, LoopImage, Test, ok, test};
 
 /// A newline, escape sequences, a tab, a backslash, a byte that is not UTF-8, and an order to write from
 /// right to left.
@@ -22,14 +23,14 @@ fn long() -> OsString {
 }
 
 /// A program of that name, which has its standard output in the file of that name.
-fn holder(image: &Image) -> (Running, PathBuf) {
+fn holder(image: &LoopImage) -> (Holder, PathBuf) {
     let program = image.beside("bin").join(OsStr::from_bytes(ODD));
     std::fs::copy("/bin/sleep", &program).unwrap();
     let path = image.mount.join(long());
     let mut command = Command::new(program);
     command.arg0(OsStr::from_bytes(ODD)).arg("600");
     command.stdin(Stdio::null()).stdout(File::create(&path).unwrap());
-    (Running(command.spawn().unwrap()), path)
+    (Holder(command.spawn().unwrap()), path)
 }
 
 /// One line of visible text after the other.
@@ -54,9 +55,8 @@ fn document(words: &[&OsStr], code: i32) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-#[test]
 fn odd_names_reach_no_terminal_and_are_whole_in_the_document() {
-    let Some(image) = Image::new(OsStr::from_bytes(b"l\n\x1b[2J\xff\xe2\x80\xae")) else { return };
+    let image = LoopImage::new(OsStr::from_bytes(b"l\n\x1b[2J\xff\xe2\x80\xae"));
     let odd = image.beside("places").join(OsStr::from_bytes(ODD));
     std::fs::create_dir(&odd).unwrap();
     image.mount_at(&odd);
@@ -96,25 +96,44 @@ fn odd_names_reach_no_terminal_and_are_whole_in_the_document() {
     });
     assert!(at_odd, "{mounts:#?}");
 
-    assert!(ran(Command::new("sh").args(["-c", blocker["command"].as_str().unwrap()])));
+    assert!(ok(Command::new("sh").args(["-c", blocker["command"].as_str().unwrap()])));
     holder.0.wait().unwrap();
     let run = unmoor_with([OsStr::new("eject"), odd.as_os_str()]);
     expect_harmless("released", &[run.stdout, run.stderr].concat());
     assert_eq!((run.status.code(), image.attached()), (Some(0), false));
 }
 
-#[test]
 fn the_command_for_a_mount_of_an_odd_name_works_as_it_is_printed() {
-    let Some(image) = Image::new("unmoor-odd") else { return };
+    let image = LoopImage::new("unmoor-odd");
     let inside = image.mount.join(OsStr::from_bytes(ODD));
     std::fs::create_dir(&inside).unwrap();
-    assert!(ran(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&inside)));
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&inside)));
     let run = unmoor_with(["eject", &image.device]);
     assert_eq!(run.status.code(), Some(3));
     expect_harmless("refused", &run.stderr);
     let text = String::from_utf8(run.stderr).unwrap();
     let (_, command) = text.split_once("fix: unmount it first: ").expect("it is offered");
     let command = command.lines().next().unwrap();
-    assert!(ran(Command::new("sh").args(["-c", command])), "{command}");
+    assert!(ok(Command::new("sh").args(["-c", command])), "{command}");
     assert_eq!(unmoor_with(["eject", &image.device]).status.code(), Some(0));
 }
+
+fn a_place_whose_name_is_no_text_is_released_and_shown_harmlessly() {
+    let name = b"\xff\x1b[2J\nforged line";
+    let image = LoopImage::mounted_on(OsStr::from_bytes(name), "unmoor-place");
+    let mount = image.mount.as_os_str();
+
+    let status = String::from_utf8(unmoor_with([OsStr::new("status"), mount]).stdout).unwrap();
+    assert!(!status.contains('\x1b'), "{status:?}");
+    assert!(status.contains("\\xff\\x1b[2J\\nforged line"), "{status:?}");
+
+    let document = document(&[OsStr::new("eject"), mount], 0).to_string();
+    assert!(document.contains("ff1b5b324a0a666f72676564206c696e65\""), "{document}");
+    assert_eq!((image.mounts(), image.attached()), (0, false));
+}
+
+pub const TESTS: &[Test] = &[
+    test!(odd_names_reach_no_terminal_and_are_whole_in_the_document, LOOP_DEVICES),
+    test!(the_command_for_a_mount_of_an_odd_name_works_as_it_is_printed, LOOP_DEVICES),
+    test!(a_place_whose_name_is_no_text_is_released_and_shown_harmlessly, LOOP_DEVICES),
+];

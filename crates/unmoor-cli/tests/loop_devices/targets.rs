@@ -1,9 +1,10 @@
 //! Words that people type for a drive.
 
-use crate::image::{Image, Run, shell, unmoor};
+use crate::command::{Run, unmoor};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use unmoor_test_support::{LOOP_DEVICES, LoopImage, Test, shell, test};
 
 /// Runs the command in this directory, with this as its standard input.
 fn unmoor_at(dir: &Path, stdin: Stdio, words: &[&str]) -> Run {
@@ -13,26 +14,22 @@ fn unmoor_at(dir: &Path, stdin: Stdio, words: &[&str]) -> Run {
     Run { code: output.status.code().unwrap_or(-1), text }
 }
 
-#[test]
 fn a_label_alone_in_any_case_or_as_a_pattern_is_a_drive() {
     for word in ["UNMOORHOLI", "unmoorholi", "UNMOORH*", "?nmoorhol?"] {
-        let Some(image) = Image::new("UNMOORHOLI") else { return };
+        let image = LoopImage::new("UNMOORHOLI");
         let answer = unmoor(&[word]);
         assert_eq!(answer.code, 0, "{word}: {}", answer.text);
         assert!(!image.attached(), "{word}: {}", answer.text);
     }
     for word in ["LABEL=UNMOORTAG*", "LABEL=UNMOOR?AGGED"] {
-        let Some(image) = Image::new("UNMOORTAGGED") else { return };
+        let image = LoopImage::new("UNMOORTAGGED");
         assert_eq!(unmoor(&[word]).code, 0, "{word}");
         assert!(!image.attached(), "{word}");
     }
 }
 
-#[test]
 fn a_name_that_fits_two_drives_is_refused_with_both() {
-    let (Some(one), Some(two)) = (Image::new("unmoor-twin"), Image::new("unmoor-twin")) else {
-        return;
-    };
+    let (one, two) = (LoopImage::new("unmoor-twin"), LoopImage::new("unmoor-twin"));
     for word in
         ["LABEL=unmoor-twin", "unmoor-twin", "UNMOOR-TWIN", "unmoor-tw*", "LABEL=unmoor-tw*"]
     {
@@ -48,11 +45,8 @@ fn a_name_that_fits_two_drives_is_refused_with_both() {
     assert!(one.attached() && two.attached() && one.mounts() == 1 && two.mounts() == 1);
 }
 
-#[test]
 fn a_file_here_and_a_label_of_another_drive_are_two_drives() {
-    let (Some(here), Some(other)) = (Image::new("unmoor-here"), Image::new("UNMOORWORD")) else {
-        return;
-    };
+    let (here, other) = (LoopImage::new("unmoor-here"), LoopImage::new("UNMOORWORD"));
     File::create(here.mount.join("UNMOORWORD")).unwrap();
     let answer = unmoor_at(&here.mount, Stdio::null(), &["UNMOORWORD"]);
     assert_eq!(answer.code, 2, "{}", answer.text);
@@ -61,9 +55,8 @@ fn a_file_here_and_a_label_of_another_drive_are_two_drives() {
     assert_eq!((answer.code, other.attached()), (0, true), "{}", answer.text);
 }
 
-#[test]
 fn names_below_dev_are_drives() {
-    let Some(image) = Image::new("unmoor-link") else { return };
+    let image = LoopImage::new("unmoor-link");
     let link = format!("unmoor-link-{}", std::process::id());
     let path = Path::new("/dev").join(&link);
     std::os::unix::fs::symlink(&image.device, &path).unwrap();
@@ -73,9 +66,8 @@ fn names_below_dev_are_drives() {
     assert!(!image.attached());
 }
 
-#[test]
 fn a_descriptor_of_a_file_on_the_drive_is_the_drive() {
-    let Some(image) = Image::new("unmoor-stdin") else { return };
+    let image = LoopImage::new("unmoor-stdin");
     let device = File::open(&image.device).unwrap();
     for word in ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
         let on_drive = File::create(image.mount.join("file")).unwrap();
@@ -90,12 +82,9 @@ fn a_descriptor_of_a_file_on_the_drive_is_the_drive() {
     assert_ne!(answer.code, 0, "{}", answer.text);
 }
 
-#[test]
 fn a_mount_point_that_is_no_longer_mounted_is_no_drive() {
     let dir = Path::new("/mnt").join(format!("unmoor-gone-{}", std::process::id()));
-    if std::fs::create_dir(&dir).is_err() {
-        return;
-    }
+    std::fs::create_dir(&dir).unwrap();
     let answer = unmoor(&["eject", dir.to_str().unwrap()]);
     std::fs::remove_dir(&dir).unwrap();
     assert_eq!(answer.code, 6, "{}", answer.text);
@@ -103,9 +92,8 @@ fn a_mount_point_that_is_no_longer_mounted_is_no_drive() {
     assert!(!answer.text.contains("running system"), "{}", answer.text);
 }
 
-#[test]
 fn the_commands_own_working_directory_does_not_block() {
-    let Some(image) = Image::new("unmoor-cwd") else { return };
+    let image = LoopImage::new("unmoor-cwd");
     std::fs::create_dir(image.mount.join("dir")).unwrap();
     let answer = unmoor_at(&image.mount.join("dir"), Stdio::null(), &["who", "."]);
     assert!(!answer.text.contains("working directory"), "{}", answer.text);
@@ -113,9 +101,19 @@ fn the_commands_own_working_directory_does_not_block() {
     assert_eq!(answer.code, 0, "{}", answer.text);
     assert!(!image.attached());
     // The directory of another process is another matter.
-    let Some(image) = Image::new("unmoor-cwd2") else { return };
+    let image = LoopImage::new("unmoor-cwd2");
     let _shell = shell("cd \"$1\"; echo; exec sleep 600", &image.mount);
     let answer = unmoor_at(&image.mount, Stdio::null(), &["."]);
     assert_eq!(answer.code, 3, "{}", answer.text);
     assert!(image.attached());
 }
+
+pub const TESTS: &[Test] = &[
+    test!(a_label_alone_in_any_case_or_as_a_pattern_is_a_drive, LOOP_DEVICES),
+    test!(a_name_that_fits_two_drives_is_refused_with_both, LOOP_DEVICES),
+    test!(a_file_here_and_a_label_of_another_drive_are_two_drives, LOOP_DEVICES),
+    test!(names_below_dev_are_drives, LOOP_DEVICES),
+    test!(a_descriptor_of_a_file_on_the_drive_is_the_drive, LOOP_DEVICES),
+    test!(a_mount_point_that_is_no_longer_mounted_is_no_drive, LOOP_DEVICES),
+    test!(the_commands_own_working_directory_does_not_block, LOOP_DEVICES),
+];

@@ -1,31 +1,31 @@
 //! `who` for a user who may not inspect other users' processes.
 
-use crate::image::{Image, Running, answer, ran, shell};
+use crate::command::{Run, answer};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use unmoor_test_support::{Holder, LOOP_DEVICES, LoopImage, Test, ok, shell, test};
 
 /// User id 65534, and no group.
 const UNPRIVILEGED: [&str; 5] = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
 /// The command at a place that everybody may go to.
-fn program(image: &Image) -> PathBuf {
+fn program(image: &LoopImage) -> PathBuf {
     let program = image.beside("bin").join("unmoor");
     std::fs::copy(env!("CARGO_BIN_EXE_unmoor"), &program).unwrap();
     for dir in [image.beside("bin"), image.beside(""), image.mount.clone()] {
-        assert!(ran(Command::new("chmod").arg("755").arg(dir)));
+        assert!(ok(Command::new("chmod").arg("755").arg(dir)));
     }
     program
 }
 
-fn who(program: &Path, image: &Image, more: &[&str]) -> crate::image::Run {
+fn who(program: &Path, image: &LoopImage, more: &[&str]) -> Run {
     let mut command = Command::new("setpriv");
     answer(command.args(UNPRIVILEGED).arg(program).args(["who", &image.device]).args(more))
 }
 
-#[test]
 fn who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing() {
-    let Some(image) = Image::new("unmoor-other") else { return };
+    let image = LoopImage::new("unmoor-other");
     let program = program(&image);
     let _hidden = shell("exec 9>\"$1\"; echo; exec sleep 600", &image.mount.join("root"));
     let answer = who(&program, &image, &[]);
@@ -45,13 +45,12 @@ fn who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothin
     assert!(target["message"].as_str().unwrap().contains(&said), "{document:#}");
 }
 
-#[test]
 fn who_may_not_look_sees_their_own_processes_and_is_told_that_there_may_be_more() {
-    let Some(image) = Image::new("unmoor-own") else { return };
+    let image = LoopImage::new("unmoor-own");
     let program = program(&image);
     let mut own = Command::new("setpriv");
     own.args(UNPRIVILEGED).args(["sleep", "600"]).current_dir(&image.mount);
-    let own = Running(own.stdin(Stdio::null()).spawn().unwrap());
+    let own = Holder(own.stdin(Stdio::null()).spawn().unwrap());
     // It is root's until it has become somebody else's.
     let status = format!("/proc/{}/status", own.0.id());
     while !std::fs::read_to_string(&status).unwrap().contains("Name:\tsleep") {
@@ -62,3 +61,30 @@ fn who_may_not_look_sees_their_own_processes_and_is_told_that_there_may_be_more(
     assert!(answer.text.contains(&format!("sleep (pid {}", own.0.id())), "{}", answer.text);
     assert!(answer.text.contains("could not be inspected"), "{}", answer.text);
 }
+
+fn a_user_who_may_not_open_it_is_told_what_would_help() {
+    let image = LoopImage::new("unmoor-user");
+    let program = image.beside("bin").join("unmoor");
+    std::fs::copy(env!("CARGO_BIN_EXE_unmoor"), &program).unwrap();
+    for dir in [image.beside("bin"), image.beside("")] {
+        assert!(ok(Command::new("chmod").arg("755").arg(dir)));
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    let answer = answer(command.arg(program).args(["eject", &image.device]));
+    assert_eq!(answer.code, 5, "{}", answer.text);
+    assert!(answer.text.contains("sudo"), "{}", answer.text);
+    assert_eq!(image.mounts(), 1);
+}
+
+pub const TESTS: &[Test] = &[
+    test!(
+        who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing,
+        LOOP_DEVICES
+    ),
+    test!(
+        who_may_not_look_sees_their_own_processes_and_is_told_that_there_may_be_more,
+        LOOP_DEVICES
+    ),
+    test!(a_user_who_may_not_open_it_is_told_what_would_help, LOOP_DEVICES),
+];

@@ -17,7 +17,5 @@ pub(crate) mod scan;
 pub(crate) mod shell_quote;
 #[cfg(test)]
 pub(crate) mod test_support;
-#[cfg(test)]
-pub(crate) mod tests;
 
 pub(crate) use crate::platform::linux::blockers::scan::{scan, scan_open};

@@ -225,11 +225,12 @@ mod tests {
     use super::*;
 
     #[test]
+    #[ignore = "needs a kernel with BTF"]
     fn a_member_and_a_function_of_this_kernel_are_found() {
         let found = match find(&["bpf_iter_task_file"], &[("inode", "i_mode"), ("inode", "i_sb")]) {
             Ok(found) => found,
             Err(errno) => {
-                return eprintln!("skipped: this kernel does not describe itself: {errno}");
+                panic!("this kernel does not describe its types: {errno}");
             }
         };
         assert_eq!(found.member("inode", "i_mode"), Some(0), "it is the first one");

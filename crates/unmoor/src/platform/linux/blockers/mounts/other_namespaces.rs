@@ -66,55 +66,58 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::linux::blockers::test_support::{Holder, Stick, ok};
+    use crate::platform::linux::blockers::test_support::{Holder, LoopImage, image, number, ok};
     use crate::platform::linux::sys::mountinfo::parse;
     use std::process::Command;
 
     const TIME: Duration = Duration::from_secs(20);
 
     /// Returns the mounts in the namespace of this process; other tests have namespaces of their own.
-    fn found(stick: &Stick, holder: &Holder) -> Vec<OtherMount> {
-        let mut found = mounted_elsewhere(&[stick.number()], TIME).mounts;
+    fn found(stick: &LoopImage, holder: &Holder) -> Vec<OtherMount> {
+        let mut found = mounted_elsewhere(&[number(stick)], TIME).mounts;
         found.retain(|e| e.pid == Some(holder.pid()));
         found
     }
 
     #[test]
+    #[ignore = "needs root and loop devices"]
     fn a_private_mount_in_another_namespace_is_found_with_its_process() {
-        let Some(stick) = Stick::new() else { return };
+        let stick = image();
         let holder = Holder::in_a_namespace("private", "", &stick.mount);
         let expected = OtherMount { pid: Some(holder.pid()), path: stick.mount.clone() };
         assert_eq!(found(&stick, &holder), [expected]);
     }
 
     #[test]
+    #[ignore = "needs root and loop devices"]
     fn namespaces_of_threads_and_of_processes_in_a_chroot_are_found() {
-        let Some(stick) = Stick::new() else { return };
+        let stick = image();
         let jail = stick.beside("jail");
         let thread = "threading.Thread(target=lambda: (apart(), ready()), daemon=True).start()\n\
                       time.sleep(1000)";
         let rooted = format!("apart()\nos.chroot({jail:?})\nready()");
         for script in [thread, &rooted] {
-            let Some(holder) = Holder::python(script, &stick.mount) else { return };
+            let holder = Holder::python(script, &stick.mount);
             let expected = OtherMount { pid: Some(holder.pid()), path: stick.mount.clone() };
             assert_eq!(found(&stick, &holder), [expected], "{script}");
         }
     }
 
     #[test]
+    #[ignore = "needs root and loop devices"]
     fn a_propagated_copy_is_not_reported() {
-        let Some(stick) = Stick::new() else { return };
+        let stick = image();
         let shared = stick.share();
         let inside = shared.join("mnt");
         let holder = Holder::in_a_namespace("slave", "", &shared);
         let mounts = std::fs::read(format!("/proc/{}/mountinfo", holder.pid())).unwrap();
-        let inside_too = parse(&mounts).iter().any(|l| l.device == stick.number());
+        let inside_too = parse(&mounts).iter().any(|l| l.device == number(&stick));
         assert!(inside_too, "the copy exists");
         assert_eq!(found(&stick, &holder), []);
         assert!(ok(Command::new("umount").arg(&inside)), "the unmount succeeds");
         let mounts = std::fs::read(format!("/proc/{}/mountinfo", holder.pid())).unwrap();
         assert!(
-            !parse(&mounts).iter().any(|l| l.device == stick.number()),
+            !parse(&mounts).iter().any(|l| l.device == number(&stick)),
             "the copy is unmounted too"
         );
     }

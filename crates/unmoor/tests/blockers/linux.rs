@@ -1,19 +1,26 @@
 //! Scans of a loop device with each kind of blocker that a host can have.
 
-use crate::deadline::{Cancel, Clock, Deadline};
-use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
-use crate::platform::linux::Linux;
-use crate::platform::linux::blockers::scan;
-use crate::platform::linux::blockers::test_support::{Holder, Stick, ok};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use unmoor::platform::Platform;
+use unmoor::platform::linux::Linux;
+use unmoor::{Blocker, BlockerKind, BlockerScan, Cancel, Clock, Deadline, Usage, UsageKind};
+use unmoor_test_support::{
+    BTRFS, C_COMPILER, Holder, LOOP_DEVICES, LoopImage, PYTHON, STATIC_C, Test, ok, test,
+};
 
-fn scan_stick(stick: &Stick) -> BlockerScan {
-    let (clock, cancel) = (Linux::new(), Cancel::new());
+fn image() -> LoopImage {
+    LoopImage::new("unmoor-scan")
+}
+
+fn scan_image(image: &LoopImage) -> BlockerScan {
+    let (platform, cancel) = (Linux::new(), Cancel::new());
     let mut watch = |_| {};
-    let end = clock.now() + Duration::from_secs(60);
-    scan(&stick.drive(), &mut Deadline::until(&clock, end, &cancel, &mut watch))
+    let end = platform.now() + Duration::from_secs(60);
+    let mut deadline = Deadline::until(&platform, end, &cancel, &mut watch);
+    let drive = platform.resolve(&image.device.parse().unwrap()).unwrap();
+    platform.open(&drive, &mut deadline).unwrap().blockers(&mut deadline)
 }
 
 /// Returns the blocker for this process.
@@ -49,69 +56,64 @@ fn unmounts(path: &Path) -> bool {
     })
 }
 
-#[test]
 fn an_idle_drive_has_no_blockers() {
-    let Some(stick) = Stick::new() else { return };
-    let scan = scan_stick(&stick);
+    let image = image();
+    let scan = scan_image(&image);
     let found: Vec<_> = scan.blockers.iter().filter(|b| b.kind != BlockerKind::Namespace).collect();
     assert!(found.is_empty(), "{found:#?}");
 }
 
-#[test]
 fn a_file_open_for_writing_is_named_and_kill_closes_it() {
-    let Some(stick) = Stick::new() else { return };
-    let holder = Holder::shell("exec 7>\"$1/a b\nc\"", &stick.mount);
-    let scan = scan_stick(&stick);
+    let image = image();
+    let holder = Holder::shell("exec 7>\"$1/a b\nc\"", &image.mount);
+    let scan = scan_image(&image);
     let blocker = blocker_of(&scan, &holder);
     let usage = only_usage(blocker);
     assert_eq!((usage.kind, usage.fd, usage.writing), (UsageKind::OpenForWriting, Some(7), true));
-    assert_eq!(usage.path, Some(stick.mount.join("a b\nc")));
-    assert_eq!(usage.volume, stick.drive().name);
+    assert_eq!(usage.path, Some(image.mount.join("a b\nc")));
+    assert_eq!(usage.volume, image.device.trim_start_matches("/dev/"));
     let process = blocker.process.as_ref().unwrap();
     assert_eq!(process.name, "bash");
     assert_eq!(process.command_line[0], "bash");
     assert_eq!(process.user.as_deref(), Some("root"));
-    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it is busy");
+    assert!(!ok(Command::new("umount").arg(&image.mount)), "it is busy");
     run_remedy(blocker);
     let mut holder = holder;
     holder.0.wait().unwrap();
-    assert!(unmounts(&stick.mount));
+    assert!(unmounts(&image.mount));
 }
 
-#[test]
 fn open_directories_and_deleted_files_are_distinguished() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     let script = "echo x > \"$1/f\"; echo x > \"$1/g\"; echo x > \"$1/h (deleted)\"
         exec 5<\"$1/f\" 6<\"$1\" 8<>\"$1/g\" 9<\"$1/h (deleted)\"; rm \"$1/g\"";
-    let holder = Holder::shell(script, &stick.mount);
-    let scan = scan_stick(&stick);
+    let holder = Holder::shell(script, &image.mount);
+    let scan = scan_image(&image);
     let uses = &blocker_of(&scan, &holder).uses;
     let at = |fd| uses.iter().find(|u| u.fd == Some(fd)).unwrap();
     assert_eq!((at(5).kind, at(5).writing), (UsageKind::OpenFile, false));
     assert_eq!(at(6).kind, UsageKind::Directory);
     assert_eq!((at(8).kind, at(8).deleted, at(8).writing), (UsageKind::DeletedFile, true, true));
-    assert_eq!(at(8).path, Some(stick.mount.join("g")), "the former name");
+    assert_eq!(at(8).path, Some(image.mount.join("g")), "the former name");
     assert_eq!((at(9).kind, at(9).deleted), (UsageKind::OpenFile, false));
-    assert_eq!(at(9).path, Some(stick.mount.join("h (deleted)")));
+    assert_eq!(at(9).path, Some(image.mount.join("h (deleted)")));
     assert_eq!(uses[0].fd, Some(8), "writers come first");
 }
 
-#[test]
 fn a_working_directory_is_named() {
-    let Some(stick) = Stick::new() else { return };
-    let holder = Holder::shell("cd \"$1\"", &stick.mount);
-    let scan = scan_stick(&stick);
+    let image = image();
+    let holder = Holder::shell("cd \"$1\"", &image.mount);
+    let scan = scan_image(&image);
     let usage = only_usage(blocker_of(&scan, &holder));
     assert_eq!(usage.kind, UsageKind::WorkingDirectory);
-    assert_eq!(usage.path.as_deref(), Some(&*stick.mount));
+    assert_eq!(usage.path.as_deref(), Some(&*image.mount));
 }
 
-#[test]
 fn programs_roots_and_mapped_files_are_named() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     // A static program needs nothing else in its root.
-    let program = stick.mount.join("program");
-    let source = stick.beside("source").join("p.c");
+    let program = image.mount.join("program");
+    let source = image.beside("source").join("p.c");
     let text = r#"
         #include <fcntl.h>
         #include <sys/mman.h>
@@ -127,13 +129,10 @@ fn programs_roots_and_mapped_files_are_named() {
             for (;;) pause();
         }"#;
     std::fs::write(&source, text).unwrap();
-    if !ok(Command::new("cc").args(["-static", "-o"]).arg(&program).arg(&source)) {
-        eprintln!("skipped: no C compiler with a static library");
-        return;
-    }
-    let (kept, gone) = (stick.mount.join("kept"), stick.mount.join("gone"));
-    let holder = Holder::ready(Command::new(&program).args([&kept, &gone, &stick.mount]));
-    let scan = scan_stick(&stick);
+    assert!(ok(Command::new("cc").args(["-static", "-o"]).arg(&program).arg(&source)));
+    let (kept, gone) = (image.mount.join("kept"), image.mount.join("gone"));
+    let holder = Holder::ready(Command::new(&program).args([&kept, &gone, &image.mount]));
+    let scan = scan_image(&image);
     let uses = &blocker_of(&scan, &holder).uses;
     let at = |kind, path: &Path| {
         uses.iter()
@@ -141,16 +140,15 @@ fn programs_roots_and_mapped_files_are_named() {
             .unwrap_or_else(|| panic!("{kind:?} {path:?}: {uses:#?}"))
     };
     at(UsageKind::Executable, &program);
-    at(UsageKind::Root, &stick.mount);
+    at(UsageKind::Root, &image.mount);
     assert!(at(UsageKind::MappedFile, &kept).writing);
     let gone = at(UsageKind::MappedFile, &gone);
     assert!(gone.deleted && !gone.writing);
     assert_eq!(uses.len(), 4, "the program is not named as its own mapping: {uses:#?}");
 }
 
-#[test]
 fn a_thread_with_a_directory_and_files_of_its_own_is_named() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     let script = r#"
 import ctypes, os, sys, threading, time
 def own():
@@ -162,21 +160,16 @@ def own():
 threading.Thread(target=own, daemon=True).start()
 time.sleep(1000)
 "#;
-    if !ok(Command::new("python3").args(["-c", "import ctypes"])) {
-        eprintln!("skipped: no python3");
-        return;
-    }
-    let holder = Holder::ready(Command::new("python3").args(["-c", script]).arg(&stick.mount));
-    let scan = scan_stick(&stick);
+    let holder = Holder::ready(Command::new("python3").args(["-c", script]).arg(&image.mount));
+    let scan = scan_image(&image);
     let uses = &blocker_of(&scan, &holder).uses;
     let kinds: Vec<_> = uses.iter().map(|u| u.kind).collect();
     assert_eq!(kinds, [UsageKind::OpenForWriting, UsageKind::WorkingDirectory]);
     assert!(uses.iter().all(|u| u.thread.is_some_and(|tid| tid != holder.pid())), "{uses:#?}");
 }
 
-#[test]
 fn a_bound_socket_and_its_connections_are_named() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     let script = "
 import socket
 os.chdir(keep)
@@ -190,9 +183,9 @@ accepted = listener.accept()[0]
 listener.close()
 ready()
 ";
-    let Some(holder) = Holder::python(script, &stick.mount) else { return };
-    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it is busy");
-    let scan = scan_stick(&stick);
+    let holder = Holder::python(script, &image.mount);
+    assert!(!ok(Command::new("umount").arg(&image.mount)), "it is busy");
+    let scan = scan_image(&image);
     let blocker = blocker_of(&scan, &holder);
     let usage = only_usage(blocker);
     assert_eq!((usage.kind, usage.writing), (UsageKind::OpenFile, false));
@@ -200,14 +193,13 @@ ready()
     run_remedy(blocker);
     let mut holder = holder;
     holder.0.wait().unwrap();
-    assert!(unmounts(&stick.mount));
+    assert!(unmounts(&image.mount));
 }
 
-#[test]
 fn a_program_whose_first_thread_has_ended_is_named() {
-    let Some(stick) = Stick::new() else { return };
-    let program = stick.mount.join("program");
-    let source = stick.beside("source").join("p.c");
+    let image = image();
+    let program = image.mount.join("program");
+    let source = image.beside("source").join("p.c");
     let text = r#"
         #define _GNU_SOURCE
         #include <fcntl.h>
@@ -230,13 +222,10 @@ fn a_program_whose_first_thread_has_ended_is_named() {
             syscall(SYS_exit, 0);
         }"#;
     std::fs::write(&source, text).unwrap();
-    if !ok(Command::new("cc").args(["-pthread", "-o"]).arg(&program).arg(&source)) {
-        eprintln!("skipped: no C compiler");
-        return;
-    }
-    let kept = stick.mount.join("kept");
+    assert!(ok(Command::new("cc").args(["-pthread", "-o"]).arg(&program).arg(&source)));
+    let kept = image.mount.join("kept");
     let holder = Holder::ready(Command::new(&program).arg(&kept));
-    let scan = scan_stick(&stick);
+    let scan = scan_image(&image);
     let uses = &blocker_of(&scan, &holder).uses;
     let found: Vec<_> = uses.iter().map(|usage| (usage.kind, usage.path.as_deref())).collect();
     let expected =
@@ -244,38 +233,35 @@ fn a_program_whose_first_thread_has_ended_is_named() {
     assert_eq!(found, expected);
 }
 
-#[test]
 fn an_open_device_is_named() {
-    let Some(stick) = Stick::new() else { return };
-    let holder = Holder::shell("exec 7<>\"$1\"", &stick.device);
-    let scan = scan_stick(&stick);
+    let image = image();
+    let holder = Holder::shell("exec 7<>\"$1\"", &image.device);
+    let scan = scan_image(&image);
     let usage = only_usage(blocker_of(&scan, &holder));
     assert_eq!((usage.kind, usage.fd, usage.writing), (UsageKind::Device, Some(7), true));
-    assert_eq!(usage.path.as_deref(), Some(&*stick.device));
+    assert_eq!(usage.path.as_deref(), Some(Path::new(&image.device)));
 }
 
-#[test]
 fn a_nested_mount_and_its_users_are_named_and_the_command_unmounts_it() {
-    let Some(stick) = Stick::new() else { return };
-    let nested = stick.mount.join("it's nested");
+    let image = image();
+    let nested = image.mount.join("it's nested");
     std::fs::create_dir(&nested).unwrap();
     assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&nested)));
     let holder = Holder::shell("exec 7>\"$1/file\"", &nested);
-    let scan = scan_stick(&stick);
+    let scan = scan_image(&image);
     let mounts = of_kind(&scan, BlockerKind::Mount);
     assert_eq!(mounts.len(), 1, "{scan:#?}");
     assert_eq!(only_usage(mounts[0]).path.as_deref(), Some(&*nested));
     assert_eq!(only_usage(blocker_of(&scan, &holder)).path, Some(nested.join("file")));
-    assert!(!ok(Command::new("umount").arg(&stick.mount)), "it is busy");
+    assert!(!ok(Command::new("umount").arg(&image.mount)), "it is busy");
     drop(holder);
     run_remedy(mounts[0]);
-    assert!(unmounts(&stick.mount));
+    assert!(unmounts(&image.mount));
 }
 
-#[test]
 fn a_mapped_file_counts_only_through_the_nested_mount() {
-    let Some(stick) = Stick::new() else { return };
-    let (nested, beside) = (stick.mount.join("nested"), stick.beside("beside"));
+    let image = image();
+    let (nested, beside) = (image.mount.join("nested"), image.beside("beside"));
     std::fs::create_dir(&nested).unwrap();
     assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&beside)));
     assert!(ok(Command::new("mount").arg("--bind").args([&beside, &nested])));
@@ -287,9 +273,9 @@ def mapped(name):
 mapped(keep)
 ready()
 ";
-    let Some(inside) = Holder::python(script, &nested.join("file")) else { return };
-    let outside = Holder::python(script, &beside.join("other")).unwrap();
-    let scan = scan_stick(&stick);
+    let inside = Holder::python(script, &nested.join("file"));
+    let outside = Holder::python(script, &beside.join("other"));
+    let scan = scan_image(&image);
     let usage = only_usage(blocker_of(&scan, &inside));
     assert_eq!(
         (usage.kind, usage.path.as_deref()),
@@ -300,47 +286,23 @@ ready()
     assert!(!named(outside.pid()), "{scan:#?}");
 }
 
-#[test]
-fn an_overlay_with_a_layer_on_it_is_named() {
-    let Some(stick) = Stick::new() else { return };
-    let merged = stick.beside("merged");
-    for name in ["lower", "upper", "work"] {
-        std::fs::create_dir(stick.mount.join(name)).unwrap();
-    }
-    let at = |name: &str| stick.mount.join(name).display().to_string();
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
-    if !ok(Command::new("mount").args(["-t", "overlay", "unmoor", "-o", &options]).arg(&merged)) {
-        eprintln!("skipped: no overlay here");
-        return;
-    }
-    let scan = scan_stick(&stick);
-    let found = of_kind(&scan, BlockerKind::Overlay);
-    assert_eq!(found.len(), 1, "{scan:#?}");
-    assert_eq!(only_usage(found[0]).path.as_deref(), Some(&*merged));
-    run_remedy(found[0]);
-    assert!(unmounts(&stick.mount));
-}
-
-#[test]
 fn another_mount_namespace_is_named_and_the_command_unmounts_it_there() {
-    let Some(stick) = Stick::new() else { return };
-    let holder = Holder::in_a_namespace("private", "", &stick.mount);
-    let scan = scan_stick(&stick);
+    let image = image();
+    let holder = Holder::in_a_namespace("private", "", &image.mount);
+    let scan = scan_image(&image);
     let found = of_kind(&scan, BlockerKind::Namespace);
     let ours = |b: &&&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
     let blocker = found.iter().find(ours).unwrap_or_else(|| panic!("{scan:#?}"));
-    assert_eq!(only_usage(blocker).path.as_deref(), Some(&*stick.mount));
+    assert_eq!(only_usage(blocker).path.as_deref(), Some(&*image.mount));
     run_remedy(blocker);
-    let again = scan_stick(&stick);
+    let again = scan_image(&image);
     assert!(!of_kind(&again, BlockerKind::Namespace).iter().any(|b| ours(&b)));
 }
 
-#[test]
 fn a_file_opened_in_another_mount_namespace_is_found() {
-    let Some(stick) = Stick::new() else { return };
-    let holder = Holder::in_a_namespace("private", "exec 7>\"$1/there\"", &stick.mount);
-    let scan = scan_stick(&stick);
+    let image = image();
+    let holder = Holder::in_a_namespace("private", "exec 7>\"$1/there\"", &image.mount);
+    let scan = scan_image(&image);
     assert_eq!(only_usage(blocker_of(&scan, &holder)).fd, Some(7));
 }
 
@@ -351,9 +313,8 @@ fn namespace_of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
     found.iter().find(by).unwrap_or_else(|| panic!("{scan:#?}"))
 }
 
-#[test]
 fn a_thread_in_its_own_mount_namespace_is_named_and_the_command_unmounts_it_there() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     let script = "
 def own():
     apart()
@@ -361,77 +322,70 @@ def own():
 threading.Thread(target=own, daemon=True).start()
 time.sleep(1000)
 ";
-    let Some(holder) = Holder::python(script, &stick.mount) else { return };
-    let scan = scan_stick(&stick);
+    let holder = Holder::python(script, &image.mount);
+    let scan = scan_image(&image);
     let blocker = namespace_of(&scan, &holder);
     assert!(blocker.description.contains("thread "), "{}", blocker.description);
-    assert_eq!(only_usage(blocker).path.as_deref(), Some(&*stick.mount));
+    assert_eq!(only_usage(blocker).path.as_deref(), Some(&*image.mount));
     run_remedy(blocker);
-    assert!(unmounts(&stick.mount));
-    let again = scan_stick(&stick);
+    assert!(unmounts(&image.mount));
+    let again = scan_image(&image);
     assert!(!of_kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
 }
 
-#[test]
 fn a_namespace_whose_only_process_is_in_a_chroot_is_read_from_its_root() {
-    let Some(stick) = Stick::new() else { return };
-    // The first root shows no mount of the stick; the second shows it under another path.
-    for root in [stick.beside("jail"), stick.mount.parent().unwrap().to_path_buf()] {
+    let image = image();
+    // The first root shows no mount of the image; the second shows it under another path.
+    for root in [image.beside("jail"), image.mount.parent().unwrap().to_path_buf()] {
         let script = format!("apart()\nos.chroot({root:?})\nos.chdir('/')\nready()\n");
-        let Some(holder) = Holder::python(&script, &stick.mount) else { return };
-        let scan = scan_stick(&stick);
+        let holder = Holder::python(&script, &image.mount);
+        let scan = scan_image(&image);
         let blocker = namespace_of(&scan, &holder);
-        assert_eq!(only_usage(blocker).path.as_deref(), Some(&*stick.mount));
+        assert_eq!(only_usage(blocker).path.as_deref(), Some(&*image.mount));
         run_remedy(blocker);
-        let again = scan_stick(&stick);
+        let again = scan_image(&image);
         assert!(
             !of_kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process)
         );
     }
-    assert!(unmounts(&stick.mount));
+    assert!(unmounts(&image.mount));
 }
 
-#[test]
 fn one_command_unmounts_several_mounts_of_a_namespace() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     let script = r#"mkdir "$1/a" "$1/b"; mount --bind "$1/a" "$1/b"; mount --bind "$1" "$1/a""#;
-    let holder = Holder::in_a_namespace("private", script, &stick.mount);
-    let scan = scan_stick(&stick);
+    let holder = Holder::in_a_namespace("private", script, &image.mount);
+    let scan = scan_image(&image);
     let blocker = namespace_of(&scan, &holder);
     let paths: Vec<_> = blocker.uses.iter().filter_map(|usage| usage.path.clone()).collect();
-    assert_eq!(paths, [stick.mount.clone(), stick.mount.join("b"), stick.mount.join("a")]);
+    assert_eq!(paths, [image.mount.clone(), image.mount.join("b"), image.mount.join("a")]);
     run_remedy(blocker);
-    let again = scan_stick(&stick);
+    let again = scan_image(&image);
     assert!(!of_kind(&again, BlockerKind::Namespace).iter().any(|b| b.process == blocker.process));
-    assert!(unmounts(&stick.mount));
+    assert!(unmounts(&image.mount));
 }
 
-#[test]
 fn files_on_a_btrfs_subvolume_are_named() {
-    let Some(stick) = Stick::with(&["mkfs.btrfs", "-q", "-f"]) else { return };
-    let sub = stick.mount.join("sub");
-    if !ok(Command::new("btrfs").args(["subvolume", "create"]).arg(&sub)) {
-        eprintln!("skipped: no btrfs program");
-        return;
-    }
+    let image = LoopImage::with_mkfs(&["mkfs.btrfs", "-q", "-f"]);
+    let sub = image.mount.join("sub");
+    assert!(ok(Command::new("btrfs").args(["subvolume", "create"]).arg(&sub)));
     let holder = Holder::shell("exec 7>\"$1/file\"; cd \"$1\"", &sub);
-    let scan = scan_stick(&stick);
+    let scan = scan_image(&image);
     let kinds: Vec<_> = blocker_of(&scan, &holder).uses.iter().map(|u| u.kind).collect();
     assert_eq!(kinds, [UsageKind::OpenForWriting, UsageKind::WorkingDirectory]);
 }
 
-#[test]
 fn a_process_that_ignores_sigterm_gets_sighup() {
-    let Some(stick) = Stick::new() else { return };
-    let holder = Holder::shell("trap '' TERM; exec 7>\"$1/file\"", &stick.mount);
-    let scan = scan_stick(&stick);
+    let image = image();
+    let holder = Holder::shell("trap '' TERM; exec 7>\"$1/file\"", &image.mount);
+    let scan = scan_image(&image);
     let expected = format!("kill -HUP {}", holder.pid());
     assert_eq!(blocker_of(&scan, &holder).command, Some(expected));
 }
 
 /// Asserts that this is the printed command, with the number for PID, and that it ends the process.
-fn assert_ends_by(stick: &Stick, holder: Holder, command: &str) {
-    let scan = scan_stick(stick);
+fn assert_ends_by(image: &LoopImage, holder: Holder, command: &str) {
+    let scan = scan_image(image);
     let blocker = blocker_of(&scan, &holder);
     let expected = command.replace("PID", &holder.pid().to_string());
     assert_eq!(blocker.command, Some(expected));
@@ -444,45 +398,42 @@ fn assert_ends_by(stick: &Stick, holder: Holder, command: &str) {
     assert!(ended, "{command}");
 }
 
-#[test]
 fn a_stopped_process_gets_sigcont_too() {
-    let Some(stick) = Stick::new() else { return };
-    let holder = Holder::shell("exec 7>\"$1/file\"", &stick.mount);
+    let image = image();
+    let holder = Holder::shell("exec 7>\"$1/file\"", &image.mount);
     let pid = rustix::process::Pid::from_raw(holder.pid() as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     while !std::fs::read_to_string(format!("/proc/{}/status", holder.pid()))
         .unwrap()
         .contains("T (stopped)")
     {}
-    assert_ends_by(&stick, holder, "kill PID && kill -CONT PID");
+    assert_ends_by(&image, holder, "kill PID && kill -CONT PID");
 }
 
-#[test]
 fn a_process_that_blocks_sigterm_gets_another_signal() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     let block = |signals: &str, more: &str| {
         let script = format!(
             "import signal\nopen(keep + '/f', 'w').close()\nF = open(keep + '/f')\n\
              signal.pthread_sigmask(signal.SIG_BLOCK, [{signals}])\n{more}\nready()"
         );
-        Holder::python(&script, &stick.mount)
+        Holder::python(&script, &image.mount)
     };
-    let Some(holder) = block("15", "") else { return };
-    assert_ends_by(&stick, holder, "kill -HUP PID");
-    assert_ends_by(&stick, block("1, 15", "").unwrap(), "kill -KILL PID");
+    let holder = block("15", "");
+    assert_ends_by(&image, holder, "kill -HUP PID");
+    assert_ends_by(&image, block("1, 15", ""), "kill -KILL PID");
     // A process that waits for signals with sigwait(3) or signalfd(2) ends in its own way.
     let waits = "threading.Thread(target=lambda: (signal.sigwait([15]), os._exit(0))).start()\ntime.sleep(0.2)";
-    assert_ends_by(&stick, block("1, 15", waits).unwrap(), "kill PID");
+    assert_ends_by(&image, block("1, 15", waits), "kill PID");
     let reads = "
 set = ctypes.c_uint64(1 << 14)
 fd = libc.signalfd(-1, ctypes.byref(set), 0)
 threading.Thread(target=lambda: (os.read(fd, 128), os._exit(0))).start()";
-    assert_ends_by(&stick, block("1, 15", reads).unwrap(), "kill PID");
+    assert_ends_by(&image, block("1, 15", reads), "kill PID");
 }
 
-#[test]
 fn the_first_process_of_a_namespace_gets_sigkill() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     let script = "
 assert libc.unshare(0x20000000) == 0
 F = open(keep + '/f', 'w')
@@ -492,22 +443,21 @@ if child == 0:
 F.close()
 os.waitpid(child, 0)
 ";
-    let Some(holder) = Holder::python(script, &stick.mount) else { return };
-    let scan = scan_stick(&stick);
+    let holder = Holder::python(script, &image.mount);
+    let scan = scan_image(&image);
     let blocker = scan.blockers.iter().find(|b| b.kind == BlockerKind::Process).unwrap();
     let command = blocker.command.as_deref().unwrap();
     assert!(command.starts_with("kill -KILL "), "{command}");
     run_remedy(blocker);
     let mut holder = holder;
     assert!(holder.0.wait().unwrap().success());
-    assert!(unmounts(&stick.mount));
+    assert!(unmounts(&image.mount));
 }
 
-#[test]
 fn processes_that_exit_during_the_scan_are_no_error() {
-    let Some(stick) = Stick::new() else { return };
+    let image = image();
     let script = "for i in {1..1000}; do (:); done";
-    let mut crowd = Holder::shell(&format!("echo ready; {script}; exit 0"), &stick.mount);
+    let mut crowd = Holder::shell(&format!("echo ready; {script}; exit 0"), &image.mount);
     let idle = |scan: &BlockerScan| {
         assert!(of_kind(scan, BlockerKind::Process).is_empty(), "{scan:#?}");
         // On some hosts, even root may not inspect PID 1.
@@ -517,8 +467,45 @@ fn processes_that_exit_during_the_scan_are_no_error() {
     };
     let mut scans = 0;
     while crowd.0.try_wait().unwrap().is_none() {
-        idle(&scan_stick(&stick));
+        idle(&scan_image(&image));
         scans += 1;
     }
     assert!(scans > 0);
+}
+
+const TESTS: &[Test] = &[
+    test!(an_idle_drive_has_no_blockers, LOOP_DEVICES),
+    test!(a_file_open_for_writing_is_named_and_kill_closes_it, LOOP_DEVICES),
+    test!(open_directories_and_deleted_files_are_distinguished, LOOP_DEVICES),
+    test!(a_working_directory_is_named, LOOP_DEVICES),
+    test!(programs_roots_and_mapped_files_are_named, LOOP_DEVICES, STATIC_C),
+    test!(a_thread_with_a_directory_and_files_of_its_own_is_named, LOOP_DEVICES, PYTHON),
+    test!(a_bound_socket_and_its_connections_are_named, LOOP_DEVICES, PYTHON),
+    test!(a_program_whose_first_thread_has_ended_is_named, LOOP_DEVICES, C_COMPILER),
+    test!(an_open_device_is_named, LOOP_DEVICES),
+    test!(a_nested_mount_and_its_users_are_named_and_the_command_unmounts_it, LOOP_DEVICES),
+    test!(a_mapped_file_counts_only_through_the_nested_mount, LOOP_DEVICES, PYTHON),
+    test!(another_mount_namespace_is_named_and_the_command_unmounts_it_there, LOOP_DEVICES),
+    test!(a_file_opened_in_another_mount_namespace_is_found, LOOP_DEVICES),
+    test!(
+        a_thread_in_its_own_mount_namespace_is_named_and_the_command_unmounts_it_there,
+        LOOP_DEVICES,
+        PYTHON
+    ),
+    test!(
+        a_namespace_whose_only_process_is_in_a_chroot_is_read_from_its_root,
+        LOOP_DEVICES,
+        PYTHON
+    ),
+    test!(one_command_unmounts_several_mounts_of_a_namespace, LOOP_DEVICES),
+    test!(files_on_a_btrfs_subvolume_are_named, LOOP_DEVICES, BTRFS),
+    test!(a_process_that_ignores_sigterm_gets_sighup, LOOP_DEVICES),
+    test!(a_stopped_process_gets_sigcont_too, LOOP_DEVICES),
+    test!(a_process_that_blocks_sigterm_gets_another_signal, LOOP_DEVICES, PYTHON),
+    test!(the_first_process_of_a_namespace_gets_sigkill, LOOP_DEVICES, PYTHON),
+    test!(processes_that_exit_during_the_scan_are_no_error, LOOP_DEVICES),
+];
+
+pub fn run() {
+    unmoor_test_support::run(&[TESTS]);
 }

@@ -1,0 +1,48 @@
+//! Support for tests that need root, loop devices or tools of the system.
+//!
+//! Such a test is a plain function, listed with what it needs:
+//!
+//! ```no_run
+//! use unmoor_test_support::{LOOP_DEVICES, LoopImage, PYTHON, Test, run, test};
+//!
+//! fn an_image_is_mounted() {
+//!     assert_eq!(LoopImage::new("unmoor-doc").mounts(), 1);
+//! }
+//!
+//! fn python_runs() {}
+//!
+//! const TESTS: &[Test] = &[
+//!     test!(an_image_is_mounted, LOOP_DEVICES),
+//!     test!(python_runs, LOOP_DEVICES, PYTHON),
+//! ];
+//!
+//! fn main() {
+//!     run(&[TESTS]);
+//! }
+//! ```
+//!
+//! The runner reports a test as ignored, with the reason, if this machine or user lacks what it needs.
+#![cfg(target_os = "linux")]
+
+mod holder;
+mod loop_control;
+mod loop_image;
+mod need;
+mod runner;
+
+pub use holder::{Holder, shell};
+pub use loop_image::{Attached, LoopImage, alone};
+pub use need::{BTRFS, C_COMPILER, LOOP_DEVICES, LOOP_PARTITIONS, Need, PYTHON, SCRIPT, STATIC_C};
+pub use runner::{Test, run};
+
+use std::process::{Command, Stdio};
+
+/// Runs a command silently; returns true if it succeeds.
+pub fn ok(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,0 +1,94 @@
+//! What a test needs of the machine and the user, checked once.
+
+use crate::loop_image::{Attached, LoopImage};
+use crate::ok;
+use std::collections::HashMap;
+use std::panic::catch_unwind;
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// A need.
+pub struct Need {
+    /// Name, as in "needs root and loop devices".
+    pub name: &'static str,
+    check: fn() -> bool,
+}
+
+/// Root, and loop devices that the kernel mounts ext4 from.
+pub const LOOP_DEVICES: Need = Need { name: "root and loop devices", check: has_loop_devices };
+/// Partitions of loop devices.
+pub const LOOP_PARTITIONS: Need =
+    Need { name: "a kernel that reads partition tables", check: has_loop_partitions };
+/// btrfs, and its tools.
+pub const BTRFS: Need = Need { name: "btrfs", check: has_btrfs };
+/// Python with ctypes.
+pub const PYTHON: Need = Need { name: "python3", check: has_python };
+/// A C compiler.
+pub const C_COMPILER: Need = Need { name: "a C compiler", check: || compiles(&[]) };
+/// A C compiler with a static C library.
+pub const STATIC_C: Need = Need { name: "a static C library", check: || compiles(&["-static"]) };
+/// `script` of util-linux.
+pub const SCRIPT: Need = Need { name: "script(1)", check: has_script };
+
+impl Need {
+    /// Returns true if the need is met. The first call checks it.
+    pub fn is_met(&self) -> bool {
+        static MET: LazyLock<Mutex<HashMap<&'static str, bool>>> = LazyLock::new(Mutex::default);
+        let known = MET.lock().unwrap_or_else(PoisonError::into_inner).get(self.name).copied();
+        known.unwrap_or_else(|| {
+            let met = (self.check)();
+            MET.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name, met);
+            met
+        })
+    }
+}
+
+/// Returns true if the closure does not panic. Prints nothing.
+fn works(check: impl Fn() + std::panic::UnwindSafe) -> bool {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let works = catch_unwind(check).is_ok();
+    std::panic::set_hook(hook);
+    works
+}
+
+fn has_loop_devices() -> bool {
+    rustix::process::geteuid().is_root() && works(|| drop(LoopImage::new("unmoor-probe")))
+}
+
+fn has_btrfs() -> bool {
+    LOOP_DEVICES.is_met()
+        && ok(Command::new("btrfs").arg("--version"))
+        && works(|| drop(LoopImage::with_mkfs(&["mkfs.btrfs", "-q", "-f"])))
+}
+
+fn has_loop_partitions() -> bool {
+    LOOP_DEVICES.is_met()
+        && works(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("image");
+            std::fs::File::create(&file).unwrap().set_len(4 << 20).unwrap();
+            let mut sfdisk = Command::new("sfdisk");
+            let mut sfdisk = sfdisk.arg("-q").arg(&file).stdin(Stdio::piped()).spawn().unwrap();
+            std::io::Write::write_all(&mut sfdisk.stdin.take().unwrap(), b"label: dos\n,1M,L\n")
+                .unwrap();
+            assert!(sfdisk.wait().unwrap().success());
+            let attached = Attached::new(&file, &["-P"]);
+            assert!(std::path::Path::new(&format!("{}p1", attached.device)).exists());
+        })
+}
+
+fn has_python() -> bool {
+    ok(Command::new("python3").args(["-c", "import ctypes"]))
+}
+
+fn has_script() -> bool {
+    ok(Command::new("script").args(["-qec", "true", "/dev/null"]))
+}
+
+fn compiles(options: &[&str]) -> bool {
+    let Ok(dir) = tempfile::tempdir() else { return false };
+    let source = dir.path().join("probe.c");
+    std::fs::write(&source, "int main(void) { return 0; }").is_ok()
+        && ok(Command::new("cc").args(options).arg("-o").arg(dir.path().join("probe")).arg(&source))
+}
