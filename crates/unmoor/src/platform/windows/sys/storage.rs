@@ -105,7 +105,13 @@ pub(crate) fn exclusive_program(device: &Device) -> Option<String> {
     // CTL_CODE(FILE_DEVICE_CD_ROM, 0x17, METHOD_BUFFERED, FILE_READ_ACCESS | FILE_WRITE_ACCESS) of
     // `ntddcdrm.h`. CDROM_EXCLUSIVE_ACCESS is a request type (0: query) and flags.
     const IOCTL_CDROM_EXCLUSIVE_ACCESS: u32 = 0x0002_c05c;
-    win32_parse::exclusive_program(&device.ioctl(IOCTL_CDROM_EXCLUSIVE_ACCESS, &[0; 8], 65).ok()?)
+    // While the drive is locked, no handle has that access. The same request that asks for none reaches
+    // drivers that do not compare the access bits.
+    const ANY_ACCESS: u32 = IOCTL_CDROM_EXCLUSIVE_ACCESS & !0xc000;
+    let answer = device
+        .ioctl(IOCTL_CDROM_EXCLUSIVE_ACCESS, &[0; 8], 65)
+        .or_else(|_| device.ioctl(ANY_ACCESS, &[0; 8], 65));
+    win32_parse::exclusive_program(&answer.ok()?)
 }
 
 /// `IOCTL_STORAGE_CHECK_VERIFY2`, which needs no right to read; where a driver does not know it,
