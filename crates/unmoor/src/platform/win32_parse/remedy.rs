@@ -70,15 +70,20 @@ pub(crate) fn holder(holder: &Holder) -> (String, Option<String>) {
             if holder.only_there { "leave the directory there: C:" } else { "close it there" };
         return (words(how), None);
     }
+    // A user who may not open the process may not stop its services either.
+    let as_whom = if holder.is_open { "" } else { ", as administrator" };
     match holder.services.as_slice() {
         [] => {}
         [one] => {
             let command = quoted(one).map(|name| format!("net stop {name} /y"));
-            return (words("stop the service"), command);
+            return (format!("stop the service{as_whom}"), command);
         }
         several => {
-            let how = format!("stop the one of its services that uses it: {}", several.join(", "));
-            return (how, None);
+            let services = several.join(", ");
+            return (
+                format!("stop the one of its services that uses it{as_whom}: {services}"),
+                None,
+            );
         }
     }
     if holder.is_explorer {
@@ -178,6 +183,8 @@ mod tests {
     fn a_service_is_stopped_as_one() {
         let one = Holder { services: vec!["My Service".into()], ..editor() };
         assert_eq!(command(one).as_deref(), Some("net stop \"My Service\" /y"));
+        let closed = Holder { services: vec!["A".into()], is_open: false, ..editor() };
+        assert_eq!(holder(&closed).0, "stop the service, as administrator");
         let several = Holder { services: vec!["A".into(), "B".into()], ..editor() };
         assert_eq!(command(several.clone()), None);
         assert!(holder(&several).0.ends_with("A, B"));
