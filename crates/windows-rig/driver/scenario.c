@@ -208,7 +208,8 @@ static const char *volume_line(void)
         else return "volume: unknown key";
     }
     if (!volume->disk_count) return "volume: no disk";
-    if (cd) volume->read_only = 1;
+    /* A disc written like a stick is UDF; pressed UDF discs are not modelled. */
+    if (cd && strcmp(volume->fs, "udf")) volume->read_only = 1;
     if (!state.disks[volume->disks[0]].media) volume->mounted = 0;
     return NULL;
 }

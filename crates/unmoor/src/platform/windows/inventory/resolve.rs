@@ -64,7 +64,8 @@ fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<DriveKey
         }
         Name::Partition { disk, partition } => {
             let key = DriveKey::Device { kind: FILE_DEVICE_DISK, number: disk };
-            let on_it = |v: &&VolumeInfo| v.partition_number == Some(partition);
+            // The volume of a removable medium has no number, and is the first partition.
+            let on_it = |v: &&VolumeInfo| v.partition_number.unwrap_or(1) == partition;
             match inventory.on(&key).iter().any(on_it) {
                 true => Ok(key),
                 false => Err(unknown(shown)),
