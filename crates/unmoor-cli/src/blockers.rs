@@ -162,18 +162,12 @@ mod tests {
     fn editor(uses: usize) -> BlockerScan {
         let mut open = Usage::new(UsageKind::OpenForWriting, "sdb1").at("/mnt/letter.txt");
         open.fd = Some(3);
-        let process = Process {
-            pid: 4312,
-            name: "vim".into(),
-            command_line: Vec::new(),
-            user: Some("anna".into()),
-            unit: None,
-            started: 0,
-        };
+        let mut process = Process::new(4312, "vim");
+        process.user = Some("anna".into());
         let mut blocker = Blocker::new(BlockerKind::Process, "");
         blocker.process = Some(process);
         blocker.uses = vec![open; uses];
-        BlockerScan { blockers: vec![blocker], complete: true, ..BlockerScan::default() }
+        BlockerScan::complete(vec![blocker])
     }
 
     #[test]
@@ -192,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_search_that_did_not_see_everything_says_so() {
-        let scan = BlockerScan { inaccessible_processes: 7, ..BlockerScan::default() };
+        let mut scan = BlockerScan::default();
+        scan.inaccessible_processes = 7;
         assert_eq!(
             lines(&scan, Room::default()),
             ["  note: 7 processes could not be inspected (permission denied)"]

@@ -6,10 +6,8 @@ use unmoor::{Status, Step, StepReport};
 /// Formats a step, its status, and every method that was tried.
 pub fn lines(drive: &str, step: &StepReport) -> Vec<String> {
     let status = match step.status {
-        Status::Done => "done",
-        Status::Skipped | Status::NotRequested => "skipped",
         Status::Failed => "FAILED",
-        Status::Planned => "planned",
+        _ => step.status.name(),
     };
     let took = duration::words(step.took);
     let reason = reason(step).unwrap_or_default();

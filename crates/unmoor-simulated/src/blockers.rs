@@ -12,14 +12,15 @@ impl MachineState {
         for handle in self.handles.iter().filter(|h| h.device == id && !h.stale) {
             let path = self.full_path(id, &handle.volume, &handle.path);
             let used = Usage::new(UsageKind::OpenForWriting, handle.volume.as_str()).at(path);
-            let used = Usage { fd: Some(handle.id.0), ..used };
+            let mut used = used;
+            used.fd = Some(handle.id.0);
             by_program.entry(handle.pid).or_default().push(used);
         }
         let name = self.device(id).map(|d| d.spec.name.clone()).unwrap_or_default();
         let mut readers = Vec::new();
         for (_, pid, writing) in self.raw_handles.iter().filter(|(drive, ..)| *drive == id) {
-            let used =
-                Usage { writing: *writing, ..Usage::new(UsageKind::Device, &*name).at(&*name) };
+            let mut used = Usage::new(UsageKind::Device, &*name).at(&*name);
+            used.writing = *writing;
             match writing {
                 true => by_program.entry(*pid).or_default().push(used),
                 false => readers.push(self.program(*pid, vec![used])),
@@ -46,7 +47,9 @@ impl MachineState {
                 blockers.push(blocker.with_remedy(format!("stop {owner}"), None));
             }
         }
-        BlockerScan { blockers, readers, complete: true, ..BlockerScan::default() }
+        let mut scan = BlockerScan::complete(blockers);
+        scan.readers = readers;
+        scan
     }
 
     fn program(&self, pid: u32, uses: Vec<Usage>) -> Blocker {
@@ -57,21 +60,16 @@ impl MachineState {
             None => format!("{name} (pid {pid})"),
         };
         // The process is not a real one. A command that ends it would hit another process with that pid.
-        let blocker = Blocker::new(BlockerKind::Process, description)
+        let mut blocker = Blocker::new(BlockerKind::Process, description)
             .with_remedy(format!("close the file in {name}"), None);
-        Blocker {
-            process: Some(Process {
-                pid,
-                name: name.into(),
-                command_line: vec![name.into()],
-                user: Some("user".into()),
-                unit: None,
-                started: program.started,
-            }),
-            role: program.role,
-            uses,
-            ..blocker
-        }
+        let mut process = Process::new(pid, name);
+        process.command_line = vec![name.into()];
+        process.user = Some("user".into());
+        process.started = program.started;
+        blocker.process = Some(process);
+        blocker.role = program.role;
+        blocker.uses = uses;
+        blocker
     }
 
     fn full_path(&self, id: DriveId, volume: &str, path: &std::path::Path) -> PathBuf {

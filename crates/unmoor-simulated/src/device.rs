@@ -147,21 +147,21 @@ impl Device {
     /// Returns the drive as it is now.
     pub fn describe(&self) -> Drive {
         let present = self.medium == Medium::Present;
-        Drive {
-            medium: if self.silent && present { Medium::Unknown } else { self.medium },
-            size: if present { self.spec.size } else { None },
-            volumes: self
-                .volumes
-                .iter()
-                .filter(|v| present && v.open)
-                .map(|v| Volume {
-                    unwritten: Some(total(&v.cache)),
-                    read_only: v.spec.read_only || self.spec.read_only,
-                    ..v.spec.clone()
-                })
-                .collect(),
-            ..self.spec.clone()
-        }
+        let mut drive = self.spec.clone();
+        drive.medium = if self.silent && present { Medium::Unknown } else { self.medium };
+        drive.size = drive.size.filter(|_| present);
+        drive.volumes = self
+            .volumes
+            .iter()
+            .filter(|v| present && v.open)
+            .map(|v| {
+                let mut volume = v.spec.clone();
+                volume.unwritten = Some(total(&v.cache));
+                volume.read_only |= drive.read_only;
+                volume
+            })
+            .collect();
+        drive
     }
 
     /// Returns the presence that the drive itself reports.

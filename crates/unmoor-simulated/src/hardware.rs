@@ -38,9 +38,10 @@ impl SimSession<'_> {
         let semantics = state.semantics;
         let device = state.attached_device(self.id)?;
         let names = methods(semantics, &device.spec, action);
-        let accepted = || StepOutcome {
-            attempts: names.iter().map(Attempt::accepted).collect(),
-            ..StepOutcome::default()
+        let accepted = || {
+            let mut outcome = StepOutcome::default();
+            outcome.attempts = names.iter().map(Attempt::accepted).collect();
+            outcome
         };
         let able = match action {
             Action::Eject => device.spec.removable && !names.is_empty(),

@@ -87,7 +87,7 @@ fn no_port(name: &str) -> Error {
 
 impl Device {
     fn detached_port(&self) -> Option<Port> {
-        Some(Port { name: self.spec.port.clone()?, bus: self.spec.bus })
+        Some(Port::new(self.spec.port.clone()?, self.spec.bus))
     }
 }
 

@@ -306,9 +306,10 @@ impl Session for SimSession<'_> {
             }
             Ok((self.with_state(|state| state.blockers(self.id)), None))
         });
-        found.unwrap_or_else(|error| BlockerScan {
-            notes: vec![format!("the search was not finished: {error}")],
-            ..BlockerScan::default()
+        found.unwrap_or_else(|error| {
+            let mut scan = BlockerScan::default();
+            scan.notes.push(format!("the search was not finished: {error}"));
+            scan
         })
     }
 }

@@ -24,27 +24,14 @@ impl DriveSetup {
     /// Returns a drive of this kind, named `sim:NAME`, with an empty medium.
     pub fn new(name: &str, kind: DriveKind, bus: Bus) -> Self {
         let name = format!("sim:{name}");
-        let spec = Drive {
-            id: DriveId { device: 0, generation: 0 },
-            path: PathBuf::from(&name),
-            kind,
-            bus,
-            vendor: Some("Simulated".into()),
-            model: None,
-            serial: None,
-            size: Some(1 << 30),
-            removable: true,
-            hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt),
-            read_only: false,
-            medium: Medium::Present,
-            system_uses: Vec::new(),
-            backing_file: None,
-            siblings: Vec::new(),
-            port: matches!(bus, Bus::Usb | Bus::Thunderbolt | Bus::Scsi | Bus::Ata | Bus::Nvme)
-                .then(|| name.clone()),
-            volumes: Vec::new(),
-            name,
-        };
+        let mut spec = Drive::new(DriveId::new(0, 0), name.clone(), &name, kind, bus);
+        spec.vendor = Some("Simulated".into());
+        spec.size = Some(1 << 30);
+        spec.removable = true;
+        spec.hotplug = matches!(bus, Bus::Usb | Bus::Thunderbolt);
+        spec.medium = Medium::Present;
+        spec.port = matches!(bus, Bus::Usb | Bus::Thunderbolt | Bus::Scsi | Bus::Ata | Bus::Nvme)
+            .then_some(name);
         DriveSetup {
             spec,
             timing: Timing::default(),
@@ -304,22 +291,12 @@ impl VolumeSetup {
             (None, _) => format!("{drive}{number}"),
         };
         let on = if self.on.is_empty() { vec![drive.to_string()] } else { self.on.clone() };
-        let spec = Volume {
-            path: PathBuf::from(&name),
-            device: (id.device << 8) + number,
-            kind: self.kind,
-            parents: on,
-            other_members: Vec::new(),
-            swaps: Vec::new(),
-            label: self.label.clone(),
-            uuid: self.uuid.clone(),
-            file_system: self.file_system.clone(),
-            size: None,
-            read_only: false,
-            unwritten: None,
-            mounts: Vec::new(),
-            name,
-        };
+        let mut spec = Volume::new(name.clone(), name, self.kind);
+        spec.device = (id.device << 8) + number;
+        spec.parents = on;
+        spec.label = self.label.clone();
+        spec.uuid = self.uuid.clone();
+        spec.file_system = self.file_system.clone();
         let cache = self.dirty.iter().flat_map(|(path, bytes)| {
             Chunk::pieces(&spec.name, path, &vec![0x5a; usize::try_from(*bytes).unwrap_or(0)])
         });

@@ -56,7 +56,7 @@ impl MachineState {
     }
 
     pub fn plug(&mut self, setup: &DriveSetup) -> DriveId {
-        let id = DriveId { device: self.next_id(), generation: self.next_id() };
+        let id = DriveId::new(self.next_id(), self.next_id());
         self.plug_as(setup, id);
         id
     }
@@ -102,15 +102,11 @@ impl MachineState {
             .map_or(1, |m| m.id);
         let number = self.next_id();
         let Some(vol) = self.device_mut(id).and_then(|d| d.volumes.get_mut(volume)) else { return };
-        vol.spec.mounts.push(Mount {
-            path: path.to_path_buf(),
-            root: "/".into(),
-            file_system: vol.spec.file_system.clone().unwrap_or_default(),
-            read_only: vol.spec.read_only,
-            id: number,
-            parent,
-            covered_by: Vec::new(),
-        });
+        let file_system = vol.spec.file_system.clone().unwrap_or_default();
+        let mut mount = Mount::new(path, file_system, number);
+        mount.read_only = vol.spec.read_only;
+        mount.parent = parent;
+        vol.spec.mounts.push(mount);
     }
 
     /// Returns the mounts of a stacked volume that another drive already has. Such a volume is set up
@@ -244,7 +240,7 @@ impl MachineState {
             .collect();
         self.yank(id);
         let number = self.next_id();
-        let id = DriveId { device: id.device, generation: number };
+        let id = DriveId::new(id.device, number);
         self.plug_as(&setup, id);
         let device = self.devices.last_mut().expect("just plugged");
         device.volumes = volumes;

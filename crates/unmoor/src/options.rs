@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// What the user wishes of a release. The default is the careful one.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// How far to go.
     pub goal: Goal,
@@ -43,6 +44,7 @@ pub struct Options {
 
 /// How far a release goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Goal {
     /// Eject the medium, as far as this drive can.
     #[default]
@@ -68,6 +70,13 @@ impl Options {
     pub const FIRST_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 }
 
+impl Options {
+    /// Returns the default options, with this flag to cancel the operation.
+    pub fn cancelled_by(cancel: Cancel) -> Self {
+        Options { cancel, ..Options::default() }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {
@@ -88,6 +97,7 @@ impl Default for Options {
 
 /// The wish to end the programs that are in the way of a release.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Kill {
     /// How long a program gets to end by itself, once it was asked to.
     pub grace: Duration,
@@ -98,10 +108,16 @@ pub struct Kill {
 impl Kill {
     /// Long enough to save a document, short enough to be waited for.
     pub const GRACE: Duration = Duration::from_secs(5);
+
+    /// Terminates processes with this grace period, if `confirm` allows it.
+    pub fn new(grace: Duration, confirm: Confirm) -> Self {
+        Kill { grace, confirm }
+    }
 }
 
 /// Who is asked whether these programs may be ended.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Confirm {
     /// Nobody: the user has agreed beforehand to whatever it may be.
     Always,

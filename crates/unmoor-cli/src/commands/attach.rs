@@ -16,8 +16,8 @@ pub fn run(args: args::Attach) -> Result<u8, Error> {
     if args.targets.is_empty() {
         return Ok(list(&args.output));
     }
-    let options =
-        Options { timeout: args.timeout, cancel: signals::cancel(), ..Options::default() };
+    let mut options = Options::cancelled_by(signals::cancel());
+    options.timeout = args.timeout;
     let platforms = Platforms::default();
     let targets = parse(args.targets)?;
     Ok(run_each(CommandKind::Attach, targets, &args.output, &options.cancel, |given, target| {

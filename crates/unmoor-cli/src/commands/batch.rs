@@ -34,7 +34,7 @@ pub fn run(
     for (index, (given, target)) in targets.iter().enumerate() {
         match platforms.of(target) {
             Ok(platform) => {
-                items.push(BatchItem { platform, target });
+                items.push(BatchItem::new(platform, target));
                 indices.push(index);
             }
             Err(error) => {

@@ -18,19 +18,15 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         (_, true) => Goal::PowerOff,
         _ => Goal::Eject,
     };
-    let options = Options {
-        goal,
-        force: args.force,
-        discard_unwritten: args.discard_unwritten,
-        swapoff: args.swapoff,
-        kill: kill(&args)?,
-        group: Vec::new(),
-        wait: args.wait.unwrap_or_default(),
-        timeout: args.timeout,
-        offline: args.offline,
-        verify: !args.no_verify,
-        cancel: signals::cancel(),
-    };
+    let mut options = only_timeout(args.timeout);
+    options.goal = goal;
+    options.force = args.force;
+    options.discard_unwritten = args.discard_unwritten;
+    options.swapoff = args.swapoff;
+    options.kill = kill(&args)?;
+    options.wait = args.wait.unwrap_or_default();
+    options.offline = args.offline;
+    options.verify = !args.no_verify;
     let command = CommandKind::Eject(goal);
     let (targets, skipped) = match args.all_removable {
         false => (args.targets, None),
@@ -125,9 +121,11 @@ fn kill(args: &Eject) -> Result<Option<Kill>, Error> {
                 .with_help("add --yes to confirm beforehand"));
         }
     };
-    Ok(Some(Kill { grace: args.grace.unwrap_or(Kill::GRACE), confirm: consent }))
+    Ok(Some(Kill::new(args.grace.unwrap_or(Kill::GRACE), consent)))
 }
 
 fn only_timeout(timeout: Option<Duration>) -> Options {
-    Options { timeout, cancel: signals::cancel(), ..Options::default() }
+    let mut options = Options::cancelled_by(signals::cancel());
+    options.timeout = timeout;
+    options
 }

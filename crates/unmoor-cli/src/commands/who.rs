@@ -15,7 +15,7 @@ use unmoor::{Blocker, BlockerKind, BlockerScan, Drive, Error, ErrorKind, Opened,
 pub fn run(args: args::Who) -> Result<u8, Error> {
     let targets = parse(args.targets)?;
     let platforms = Platforms::default();
-    let options = Options { cancel: signals::cancel(), ..Options::default() };
+    let options = Options::cancelled_by(signals::cancel());
     let find = |target| {
         let platform = platforms.of(target)?;
         Ok((platform, unmoor::resolve(platform, target)?))
@@ -140,10 +140,11 @@ mod tests {
 
     #[test]
     fn nothing_is_said_only_when_everything_was_seen() {
-        let (code, message) = of(BlockerScan { complete: true, ..BlockerScan::default() });
+        let (code, message) = of(BlockerScan::complete(Vec::new()));
         assert!(code == 0 && message.contains("not in use"), "{message}");
-        let (code, message) =
-            of(BlockerScan { inaccessible_processes: 3, ..BlockerScan::default() });
+        let mut unseen = BlockerScan::default();
+        unseen.inaccessible_processes = 3;
+        let (code, message) = of(unseen);
         assert!(code == 5 && message.contains("3 processes could not"), "{message}");
         let (code, message) = of(BlockerScan::default());
         assert!(code == 1 && message.contains("incomplete"), "{message}");
@@ -154,8 +155,7 @@ mod tests {
     #[test]
     fn something_in_the_way_is_three() {
         let blocker = Blocker::new(BlockerKind::Swap, "swap file /mnt/swap");
-        let scan =
-            BlockerScan { blockers: vec![blocker], complete: true, ..BlockerScan::default() };
+        let scan = BlockerScan::complete(vec![blocker]);
         assert_eq!(of(scan).0, 3);
     }
 }

@@ -125,7 +125,7 @@ fn eject(stick: &dyn Stick, cancel: &Cancel, verbose: bool) -> Result<Outcome, S
     let flag = if verbose { " -v" } else { "" };
     comment(&format!("$ unmoor eject{flag} {}", escape_os(&given)));
     let target = Target::parse(&given).map_err(|e| e.to_string())?;
-    let options = Options { cancel: cancel.clone(), ..Options::default() };
+    let options = Options::cancelled_by(cancel.clone());
     let output = Output { json: false, verbose: false, quiet: false };
     let mut progress = Progress::new(&given, &output, Duration::ZERO);
     let report =

@@ -230,7 +230,7 @@ impl<'a> From<&'a StepReport> for StepDto<'a> {
     fn from(step: &'a StepReport) -> Self {
         StepDto {
             step: step.step.name(),
-            status: names::status(&step.status),
+            status: step.status.name(),
             ms: step.took.as_micros() as f64 / 1000.0,
             reason: steps::reason(step),
             attempts: step.attempts.iter().map(AttemptDto::from).collect(),

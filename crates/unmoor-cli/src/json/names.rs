@@ -1,9 +1,7 @@
 //! The words of the contract for the library's kinds. What a newer library adds is `other` here until
 //! the contract names it.
 
-use unmoor::{
-    BlockerKind, Bus, DriveKind, ErrorKind, Medium, Presence, Status, UsageKind, VolumeKind,
-};
+use unmoor::{BlockerKind, Bus, DriveKind, ErrorKind, Medium, Presence, UsageKind, VolumeKind};
 
 pub fn drive_kind(kind: DriveKind) -> &'static str {
     match kind {
@@ -63,15 +61,6 @@ pub fn volume_kind(kind: VolumeKind) -> &'static str {
         VolumeKind::Loop => "loop",
         VolumeKind::Overlay => "overlay",
         _ => "other",
-    }
-}
-
-pub fn status(status: &Status) -> &'static str {
-    match status {
-        Status::Done => "done",
-        Status::Skipped | Status::NotRequested => "skipped",
-        Status::Failed => "failed",
-        Status::Planned => "planned",
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// One thing in the way: a process with all its uses of the drive, or something in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Blocker {
     /// What sort of thing it is.
     pub kind: BlockerKind,
@@ -119,6 +120,7 @@ impl Role {
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Process {
     /// Its number.
     pub pid: u32,
@@ -134,6 +136,20 @@ pub struct Process {
     pub started: u64,
 }
 
+impl Process {
+    /// Returns the process of this number and name.
+    pub fn new(pid: u32, name: impl Into<OsString>) -> Self {
+        Process {
+            pid,
+            name: name.into(),
+            command_line: Vec::new(),
+            user: None,
+            unit: None,
+            started: 0,
+        }
+    }
+}
+
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (pid {})", self.name.to_string_lossy(), self.pid)
@@ -142,6 +158,7 @@ impl fmt::Display for Process {
 
 /// One use that a blocker makes of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// How.
     pub kind: UsageKind,
@@ -212,6 +229,7 @@ pub enum UsageKind {
 
 /// What a search for blockers found, and how far it could see.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BlockerScan {
     /// What is in the way; what to close first comes first.
     pub blockers: Vec<Blocker>,
@@ -225,6 +243,13 @@ pub struct BlockerScan {
     pub inaccessible_processes: usize,
     /// What was not visible, and why.
     pub notes: Vec<String>,
+}
+
+impl BlockerScan {
+    /// Returns a scan that saw everything and found these.
+    pub fn complete(blockers: Vec<Blocker>) -> Self {
+        BlockerScan { blockers, complete: true, ..BlockerScan::default() }
+    }
 }
 
 /// Why something in the way is not ended.

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 /// Linux: the kernel's `diskseq` (`BLKGETDISKSEQ`, Linux 5.15), a number never given twice between
 /// boots. Windows: the device's instance path, hashed by the platform. Simulated: a serial number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct DriveId {
     /// The device number (`major << 32 | minor` on Linux, the storage device number on Windows).
     pub device: u64,
@@ -24,6 +25,7 @@ pub struct DriveId {
 
 /// The device that holds or takes a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Drive {
     /// What the drive is bound to.
     pub id: DriveId,
@@ -66,7 +68,44 @@ pub struct Drive {
     pub volumes: Vec<Volume>,
 }
 
+impl DriveId {
+    /// Returns the identity of the device with this number.
+    pub fn new(device: u64, generation: u64) -> Self {
+        DriveId { device, generation }
+    }
+}
+
 impl Drive {
+    /// Returns a drive of which nothing more is known.
+    pub fn new(
+        id: DriveId,
+        name: impl Into<String>,
+        path: impl Into<PathBuf>,
+        kind: DriveKind,
+        bus: Bus,
+    ) -> Self {
+        Drive {
+            id,
+            name: name.into(),
+            path: path.into(),
+            kind,
+            bus,
+            vendor: None,
+            model: None,
+            serial: None,
+            size: None,
+            removable: false,
+            hotplug: false,
+            read_only: false,
+            medium: Medium::Unknown,
+            system_uses: Vec::new(),
+            backing_file: None,
+            siblings: Vec::new(),
+            port: None,
+            volumes: Vec::new(),
+        }
+    }
+
     /// Is any volume of it mounted.
     pub fn is_mounted(&self) -> bool {
         self.volumes.iter().any(|v| !v.mounts.is_empty())
@@ -133,11 +172,19 @@ impl fmt::Display for SystemUse {
 
 /// A place that a drive can be plugged into, with something in it that the system does not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Port {
     /// Its name: `usb:1-4.1`.
     pub name: String,
     /// On which bus.
     pub bus: Bus,
+}
+
+impl Port {
+    /// Returns the port of this name.
+    pub fn new(name: impl Into<String>, bus: Bus) -> Self {
+        Port { name: name.into(), bus }
+    }
 }
 
 /// What sort of drive it is, which decides how its medium is ejected.
@@ -239,45 +286,17 @@ pub(crate) mod tests {
     /// A USB stick with nothing on it.
     pub(crate) fn drive() -> Drive {
         Drive {
-            id: DriveId { device: 0, generation: 0 },
-            name: "sdb".into(),
-            path: "/dev/sdb".into(),
-            kind: DriveKind::Disk,
-            bus: Bus::Usb,
-            vendor: None,
-            model: None,
-            serial: None,
             size: Some(1 << 20),
             removable: true,
             hotplug: true,
-            read_only: false,
             medium: Medium::Present,
-            system_uses: Vec::new(),
-            backing_file: None,
-            siblings: Vec::new(),
-            port: None,
-            volumes: Vec::new(),
+            ..Drive::new(DriveId::new(0, 0), "sdb", "/dev/sdb", DriveKind::Disk, Bus::Usb)
         }
     }
 
     /// A volume of this name on that one or on the drive, of which nothing more is known.
     pub(crate) fn volume(name: &str, on: &str) -> Volume {
-        Volume {
-            name: name.into(),
-            path: name.into(),
-            device: 0,
-            kind: VolumeKind::Partition,
-            parents: vec![on.into()],
-            other_members: Vec::new(),
-            swaps: Vec::new(),
-            label: None,
-            uuid: None,
-            file_system: None,
-            size: None,
-            read_only: false,
-            unwritten: None,
-            mounts: Vec::new(),
-        }
+        Volume { parents: vec![on.into()], ..Volume::new(name, name, VolumeKind::Partition) }
     }
 
     #[test]

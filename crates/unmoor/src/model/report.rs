@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// What came of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// The target, as it was given.
     pub target: String,
@@ -32,7 +33,9 @@ pub struct Report {
     pub outcome: Outcome,
 }
 
-/// How a procedure ended.
+/// How an operation ended.
+///
+/// The list is closed on purpose: a program must not mistake a new outcome for success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything that was planned was done, and was seen to have happened.
@@ -91,6 +94,7 @@ impl Report {
 
 /// What came of one program that was to be ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Termination {
     /// Which.
     pub process: Process,
@@ -126,6 +130,7 @@ impl TerminationResult {
 
 /// What a step that did not fail has to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepOutcome {
     /// Why there was nothing to do; `None` when it was done.
     pub skipped: Option<String>,
@@ -196,6 +201,7 @@ impl StepOutcome {
 
 /// One step, as it was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepReport {
     /// Which.
     pub step: Step,

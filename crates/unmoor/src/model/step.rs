@@ -52,6 +52,7 @@ impl Step {
 
 /// One method that was tried, and what came of it: `CDROMEJECT`, `START STOP UNIT (LoEj)`, ….
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Attempt {
     /// The system's or the standard's own name for it.
     pub method: String,
@@ -82,6 +83,7 @@ impl Attempt {
 
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Status {
     /// Done.
     Done,
@@ -93,6 +95,18 @@ pub enum Status {
     Failed,
     /// Not carried out: `--dry-run`.
     Planned,
+}
+
+impl Status {
+    /// Returns the name of the status in the JSON document.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Status::Done => "done",
+            Status::Skipped | Status::NotRequested => "skipped",
+            Status::Failed => "failed",
+            Status::Planned => "planned",
+        }
+    }
 }
 
 /// What is done once everything is dismounted.

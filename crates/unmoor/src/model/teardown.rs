@@ -8,6 +8,7 @@ use std::path::Path;
 
 /// One thing to undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TeardownStep<'d> {
     /// Take this swap space of this volume out of use.
     SwapOff(&'d Volume, &'d Path),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Something with a file system on it, or that holds other volumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Volume {
     /// Short name: `sdb1`, `dm-0`, `E:`.
     pub name: String,
@@ -37,6 +38,28 @@ pub struct Volume {
     pub mounts: Vec<Mount>,
 }
 
+impl Volume {
+    /// Returns a volume of which nothing more is known.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>, kind: VolumeKind) -> Self {
+        Volume {
+            name: name.into(),
+            path: path.into(),
+            device: 0,
+            kind,
+            parents: Vec::new(),
+            other_members: Vec::new(),
+            swaps: Vec::new(),
+            label: None,
+            uuid: None,
+            file_system: None,
+            size: None,
+            read_only: false,
+            unwritten: None,
+            mounts: Vec::new(),
+        }
+    }
+}
+
 /// What a volume is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -62,6 +85,7 @@ pub enum VolumeKind {
 
 /// A place where a volume is attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mount {
     /// Mount point, drive letter, or mount folder.
     pub path: PathBuf,
@@ -78,4 +102,19 @@ pub struct Mount {
     /// The mounts that hide it: on its own root, or on a directory on the way to it. It cannot be reached
     /// before they are gone.
     pub covered_by: Vec<u64>,
+}
+
+impl Mount {
+    /// Returns a writable mount of a whole file system.
+    pub fn new(path: impl Into<PathBuf>, file_system: impl Into<String>, id: u64) -> Self {
+        Mount {
+            path: path.into(),
+            root: "/".into(),
+            file_system: file_system.into(),
+            read_only: false,
+            id,
+            parent: 0,
+            covered_by: Vec::new(),
+        }
+    }
 }

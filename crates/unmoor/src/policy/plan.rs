@@ -15,6 +15,7 @@ use crate::policy::preconditions::{check_exclusive, check_medium, check_system};
 
 /// The steps of a release, before it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Plan {
     /// What is done once everything is dismounted.
     pub action: Action,
@@ -33,6 +34,7 @@ impl Plan {
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PlannedStep {
     /// Which.
     pub step: Step,

@@ -23,7 +23,7 @@ fn machine(fault: Option<FaultKind>) -> Simulated {
 }
 
 fn power_off(machine: &Simulated) {
-    let options = Options { goal: Goal::PowerOff, ..Options::default() };
+    let options = options!(goal: Goal::PowerOff);
     let report = release(machine, &target(), &options, &mut |_| {});
     assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
 }

@@ -20,14 +20,7 @@ fn eject(machine: &Simulated, name: &str, options: &Options) -> Report {
 }
 
 fn statuses(report: &Report) -> String {
-    let letter = |s: &Status| match s {
-        Status::Done => "done",
-        Status::Skipped => "skipped",
-        Status::NotRequested => "not requested",
-        Status::Failed => "failed",
-        Status::Planned => "planned",
-    };
-    let steps = report.steps.iter().map(|s| format!("{} {}", s.step.name(), letter(&s.status)));
+    let steps = report.steps.iter().map(|s| format!("{} {}", s.step.name(), s.status.name()));
     steps.collect::<Vec<_>>().join(", ")
 }
 
@@ -93,7 +86,7 @@ fn a_disk_is_stopped_or_powered_off() {
             (report.action, report.medium_after),
             (Some(Action::Stop), Some(Presence::Stopped))
         );
-        let off = Options { goal: Goal::PowerOff, ..Options::default() };
+        let off = options!(goal: Goal::PowerOff);
         let report = eject(machine, "disk", &off);
         assert_eq!((report.error_kind(), report.medium_after), (None, Some(Presence::Gone)));
         assert_eq!(eject(machine, "disk", &off).error_kind(), Some(ErrorKind::NoSuchTarget));
@@ -119,7 +112,7 @@ fn a_file_on_the_second_partition_keeps_both_mounted_and_is_named() {
 #[test]
 fn force_cuts_the_holder_off() {
     both(|machine| {
-        let report = eject(machine, "busy", &Options { force: true, ..Options::default() });
+        let report = eject(machine, "busy", &options!(force: true));
         assert_eq!(report.error_kind(), None, "{report:?}");
         assert!(report.warnings.iter().any(|w| w.contains("fails from now on")));
     });
@@ -129,7 +122,7 @@ fn force_cuts_the_holder_off() {
 fn a_slow_release_is_waited_for_when_wished() {
     both(|machine| {
         assert_eq!(eject(machine, "slow", &Options::default()).error_kind(), Some(ErrorKind::Busy));
-        let report = eject(machine, "slow", &Options { wait: ms(10_000), ..Options::default() });
+        let report = eject(machine, "slow", &options!(wait: ms(10_000)));
         assert_eq!(report.error_kind(), None);
         assert!(machine.now() >= ms(6000));
     });
@@ -155,7 +148,7 @@ fn firmware_that_says_yes_and_keeps_the_medium_is_found_out() {
         let report = eject(machine, "liar", &Options::default());
         assert_eq!(report.error().unwrap().kind(), ErrorKind::NotVerified);
         assert_eq!(report.medium_after, Some(Presence::Present));
-        let unlooked = Options { verify: false, ..Options::default() };
+        let unlooked = options!(verify: false);
         assert_eq!(eject(machine, "liar", &unlooked).medium_after, None);
     });
 }
@@ -175,12 +168,12 @@ fn what_cannot_be_written_stays_in_unless_it_is_discarded() {
     both(|machine| {
         let broken = machine.find("sim:broken").unwrap();
         for force in [false, true] {
-            let report = eject(machine, "broken", &Options { force, ..Options::default() });
+            let report = eject(machine, "broken", &options!(force));
             assert_eq!(report.error().unwrap().kind(), ErrorKind::Unwritten);
             assert_eq!(report.error().unwrap().hint(), Some(&Hint::DiscardUnwritten));
             assert!(machine.is_mounted(broken));
         }
-        let discard = Options { discard_unwritten: true, ..Options::default() };
+        let discard = options!(discard_unwritten: true);
         assert_eq!(eject(machine, "broken", &discard).error_kind(), None);
         assert!(machine.was_ejected(broken));
     });
@@ -222,10 +215,10 @@ fn removal_prevented_by_somebody_is_allowed_first() {
 fn powering_off_takes_idle_siblings_along_and_refuses_while_one_is_in_use() {
     both(|machine| {
         let sibling = machine.find("sim:reader2").unwrap();
-        let off = Options { goal: Goal::PowerOff, ..Options::default() };
+        let off = options!(goal: Goal::PowerOff);
         assert_eq!(eject(machine, "reader", &off).error_kind(), Some(ErrorKind::Busy));
         assert!(machine.is_attached(sibling) && machine.is_mounted(sibling));
-        eject(machine, "reader2", &Options { goal: Goal::Dismount, ..Options::default() });
+        eject(machine, "reader2", &options!(goal: Goal::Dismount));
         let report = eject(machine, "reader", &off);
         assert_eq!(report.error_kind(), None);
         assert!(report.warnings.iter().any(|w| w.contains("sim:reader2 goes along")));
@@ -249,7 +242,7 @@ fn what_is_mounted_while_a_lock_is_waited_for_is_dismounted_too() {
         ScheduledEvent::Mount { drive: stick, volume: "sim:it1".into(), path: "/again".into() };
     machine.at(ms(500), mount);
     machine.at(ms(1500), ScheduledEvent::Close(file));
-    let report = eject(&machine, "it", &Options { wait: ms(5000), ..Options::default() });
+    let report = eject(&machine, "it", &options!(wait: ms(5000)));
     assert_eq!(report.error_kind(), None, "{:?}", report.error());
 }
 
@@ -257,7 +250,7 @@ fn what_is_mounted_while_a_lock_is_waited_for_is_dismounted_too() {
 fn force_cuts_off_also_what_comes_between_the_lock_and_the_dismount() {
     for force in [false, true] {
         let (machine, stick) = one_stick(Semantics::Linux);
-        let options = Options { force, ..Options::default() };
+        let options = options!(force);
         let report = release(&machine, &"sim:it".parse().unwrap(), &options, &mut |event| {
             if let Event::Started(Step::Dismount) = event {
                 // At the second start it is open already, and one more changes nothing.
@@ -285,7 +278,7 @@ fn windows_keeps_everybody_out_between_the_lock_and_the_dismount() {
 #[test]
 fn windows_mounts_a_volume_again_when_somebody_opens_a_file() {
     let (machine, stick) = one_stick(Semantics::Windows);
-    let only = Options { goal: Goal::Dismount, ..Options::default() };
+    let only = options!(goal: Goal::Dismount);
     assert_eq!(eject(&machine, "it", &only).error_kind(), None);
     assert!(!machine.is_mounted(stick));
     assert!(machine.open_file(stick, "sim:it1", 7, "/f").is_ok());
@@ -296,7 +289,7 @@ fn windows_mounts_a_volume_again_when_somebody_opens_a_file() {
 fn a_volume_taken_offline_stays_dismounted_and_any_other_is_mounted_again_at_wish() {
     for offline in [false, true] {
         let (machine, stick) = one_stick(Semantics::Windows);
-        let options = Options { goal: Goal::Dismount, offline, ..Options::default() };
+        let options = options!(goal: Goal::Dismount, offline);
         assert_eq!(eject(&machine, "it", &options).error_kind(), None);
         let target = "sim:it".parse().unwrap();
         let again = unmoor::remount(&machine, &target, &Options::default(), &mut |_| {});
@@ -305,7 +298,7 @@ fn a_volume_taken_offline_stays_dismounted_and_any_other_is_mounted_again_at_wis
         assert_eq!(machine.open_file(stick, "sim:it1", 7, "/f").is_ok(), !offline);
     }
     let (machine, _) = one_stick(Semantics::Linux);
-    let options = Options { offline: true, ..Options::default() };
+    let options = options!(offline: true);
     assert_eq!(eject(&machine, "it", &options).error_kind(), Some(ErrorKind::NotSupported));
 }
 

@@ -41,8 +41,8 @@ proptest! {
         goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
     ) {
         let (machine, drive) = held(by_swap);
-        let kill = kill.then(|| Kill { grace: ms(500), confirm: Confirm::Always });
-        let options = Options { force, kill, goal, wait: ms(wait), ..Options::default() };
+        let kill = kill.then(|| Kill::new(ms(500), Confirm::Always));
+        let options = options!(force, kill, goal, wait: ms(wait));
         let report = release(&machine, &target(), &options, &mut |_| {});
         let error = report.error().expect("it is not released");
         prop_assert_eq!(error.kind(), ErrorKind::NotExclusive);
@@ -72,7 +72,7 @@ fn a_plan_says_what_holds_the_drive_and_touches_nothing() {
 fn swap_that_is_switched_off_meanwhile_was_worth_the_wait() {
     let (machine, drive) = held(true);
     machine.at(ms(1500), ScheduledEvent::SwapOff(drive));
-    let options = Options { wait: ms(5000), ..Options::default() };
+    let options = options!(wait: ms(5000));
     let report = release(&machine, &target(), &options, &mut |_| {});
     assert_eq!(report.outcome, Outcome::Completed, "{report:#?}");
     assert_eq!(report.step(Step::Lock).map(|s| &s.status), Some(&Status::Done));
@@ -95,7 +95,7 @@ fn force_takes_no_other_drive_along_that_is_mounted_within() {
     let low = machine.plug(&DriveSetup::stick("it").volume(volume("/m")));
     let high = machine.plug(&DriveSetup::stick("other").volume(volume("/m/inside")));
     machine.open_file(low, "sim:it1", 7, "/letter").unwrap();
-    let options = Options { force: true, ..Options::default() };
+    let options = options!(force: true);
     let report = release(&machine, &target(), &options, &mut |_| {});
     let error = report.error().expect("it is not released");
     assert_eq!((error.kind(), error.step()), (ErrorKind::NotExclusive, Some(Step::Lock)));
@@ -113,7 +113,7 @@ fn a_sibling_in_use_is_named_and_waited_for() {
         let two = machine.plug(&DriveSetup::stick("two").siblings(&["sim:it"]).volume(mounted));
         (machine, two)
     };
-    let options = |wait| Options { goal: Goal::PowerOff, wait: ms(wait), ..Options::default() };
+    let options = |wait| options!(goal: Goal::PowerOff, wait: ms(wait));
     let (machine, _) = reader();
     let report = release(&machine, &target(), &options(0), &mut |_| {});
     let scan = report.error().and_then(|e| e.scan()).expect("what is in the way is named");

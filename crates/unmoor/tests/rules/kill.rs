@@ -7,8 +7,8 @@ use crate::scenario::{KillSpec, Scenario, anything, cases, peaceful};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use unmoor::{
-    BatchItem, Confirm, ErrorKind, Kill, Operation, Options, Outcome, Role, Status, Step,
-    SystemUse, Target, TerminationResult, release, run_batch,
+    BatchItem, Confirm, ErrorKind, Kill, Operation, Outcome, Role, Status, Step, SystemUse, Target,
+    TerminationResult, release, run_batch,
 };
 use unmoor_simulated::{
     DriveSetup, Semantics, SignalBehavior, SignalRecord, Simulated, VolumeSetup,
@@ -213,8 +213,8 @@ fn swap_that_is_switched_off_anyway_keeps_no_program_from_being_ended() {
     let drive = machine
         .plug(&DriveSetup::stick("it").system(&[SystemUse::Swap("sim:it2".into())]).volume(volume));
     machine.open_file(drive, "sim:it1", 1000, "/letter").unwrap();
-    let kill = Kill { grace: ms(500), confirm: Confirm::Always };
-    let options = Options { kill: Some(kill), swapoff: true, ..Options::default() };
+    let kill = Kill::new(ms(500), Confirm::Always);
+    let options = options!(kill: Some(kill), swapoff: true);
     let report = release(&machine, &target(), &options, &mut |_| {});
     assert_eq!(report.outcome, Outcome::Completed, "{report:#?}");
     assert_eq!(report.ended.len(), 1);
@@ -226,11 +226,11 @@ fn nobody_is_ended_for_one_member_while_another_one_is_kept_all_the_same() {
     let (machine, [a, b]) = array_beside_own();
     machine.open_file(a, "sim:a1", 1000, "/letter").unwrap();
     machine.mount_elsewhere(b, "sim:b1", "a container");
-    let kill = Kill { grace: ms(500), confirm: Confirm::Always };
-    let options = Options { kill: Some(kill), ..Options::default() };
+    let kill = Kill::new(ms(500), Confirm::Always);
+    let options = options!(kill: Some(kill));
     let targets = ["a", "b"].map(|name| Target::Simulated(name.into()));
     let jobs: Vec<BatchItem<'_>> =
-        targets.iter().map(|target| BatchItem { platform: &machine, target }).collect();
+        targets.iter().map(|target| BatchItem::new(&machine, target)).collect();
     let reports = run_batch(Operation::Release, &jobs, &options, &mut |_, _| {});
     assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Busy)), "{reports:#?}");
     assert!(reports.iter().all(|r| r.ended.is_empty()), "ended in vain: {reports:#?}");

@@ -79,13 +79,12 @@ fn wish() -> impl Strategy<Value = Wish> {
 
 impl Wish {
     fn options(&self) -> Options {
-        Options {
+        options!(
             goal: if self.power_off { Goal::PowerOff } else { Goal::Eject },
             force: self.force,
             wait: ms(self.wait),
             timeout: self.timeout.map(ms),
-            ..Options::default()
-        }
+        )
     }
 }
 
@@ -142,7 +141,7 @@ fn targets(count: usize) -> Vec<Target> {
 }
 
 fn jobs<'j>(machine: &'j Simulated, targets: &'j [Target]) -> Vec<BatchItem<'j>> {
-    targets.iter().map(|target| BatchItem { platform: machine, target }).collect()
+    targets.iter().map(|target| BatchItem::new(machine, target)).collect()
 }
 
 fn all(machine: &Simulated, targets: &[Target], options: &Options) -> Vec<Report> {
@@ -346,7 +345,7 @@ fn one_member_alone_is_refused_and_both_leave_in_either_order() {
     for names in [["a", "b"], ["b", "a"]] {
         for goal in [Goal::Eject, Goal::PowerOff] {
             let (machine, ids) = array();
-            let options = Options { goal, ..Options::default() };
+            let options = options!(goal);
             let alone = release(&machine, &named(&names)[0], &options, &mut |_| {});
             assert_eq!(alone.error().map(|e| e.kind()), Some(ErrorKind::NotExclusive));
             assert!(machine.is_mounted(ids[0]));
@@ -383,7 +382,7 @@ fn members_are_idle_at_the_same_time_or_none_is_dismounted() {
     let path = "/late".into();
     let open = ScheduledEvent::Open { drive: a, volume: "sim:a1".into(), pid: 8, path };
     machine.at(ms(500), open);
-    let options = Options { wait: ms(3000), ..Options::default() };
+    let options = options!(wait: ms(3000));
     let reports = all(&machine, &named(&["a", "b"]), &options);
     assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Busy)), "{reports:#?}");
     assert!(machine.journal().iter().all(|e| !matches!(e.effect, Some(Effect::Dismounted { .. }))));
@@ -396,7 +395,7 @@ fn several_members_are_waited_for_no_longer_than_one() {
     let first = machine.open_file(a, "sim:a1", 7, "/letter").expect("mounted");
     machine.open_file(b, "sim:b1", 8, "/letter").expect("mounted");
     machine.at(ms(2500), ScheduledEvent::Close(first));
-    let options = Options { wait: ms(3000), ..Options::default() };
+    let options = options!(wait: ms(3000));
     let reports = all(&machine, &named(&["a", "b"]), &options);
     assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Busy)), "{reports:#?}");
     assert!(machine.now() < ms(4000), "{:?}", machine.now());
@@ -424,7 +423,7 @@ fn slots_of_one_device_are_powered_off_together() {
             .volume(VolumeSetup::partition("vfat").mounted(format!("/{name}")))
     };
     let ids = [machine.plug(&slot("a", "sim:b")), machine.plug(&slot("b", "sim:a"))];
-    let options = Options { goal: Goal::PowerOff, ..Options::default() };
+    let options = options!(goal: Goal::PowerOff);
     let reports = all(&machine, &named(&["b", "a"]), &options);
     assert!(reports.iter().all(|r| r.outcome == Outcome::Completed), "{reports:#?}");
     assert!(ids.iter().all(|id| !machine.is_attached(*id)));
@@ -505,7 +504,7 @@ fn those_that_wait_for_their_turn_do_not_wait_past_the_timeout() {
         let hangs = Fault::new(Op::Flush, FaultKind::Hang);
         machine.plug(&DriveSetup::stick(&name(number)).volume(volume).fault(hangs));
     }
-    let options = Options { timeout: Some(ms(5000)), ..Options::default() };
+    let options = options!(timeout: Some(ms(5000)));
     let reports = all(&machine, &targets(MAX_CONCURRENT + 10), &options);
     assert!(reports.iter().all(|r| r.error().is_some_and(|e| e.kind() == ErrorKind::TimedOut)));
     assert!(machine.now() < ms(6000), "{:?}", machine.now());
@@ -516,7 +515,7 @@ fn what_was_not_begun_when_the_wish_to_stop_came_is_not_touched() {
     let machine = slow(3);
     let cancel = Cancel::new();
     cancel.cancel();
-    let options = Options { cancel, ..Options::default() };
+    let options = options!(cancel);
     let reports = all(&machine, &targets(3), &options);
     assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Interrupted)));
     assert!(machine.journal().is_empty());

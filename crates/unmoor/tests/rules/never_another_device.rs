@@ -4,7 +4,7 @@
 use crate::run::{Ran, ms, target};
 use crate::scenario::{Accident, anything, cases, peaceful};
 use proptest::prelude::*;
-use unmoor::{ErrorKind, Goal, Opened, Options, Step, SystemUse, dry_run, release};
+use unmoor::{ErrorKind, Goal, Opened, Step, SystemUse, dry_run, release};
 use unmoor_simulated::{
     DriveSetup, Effect, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
@@ -63,7 +63,7 @@ proptest! {
         let other = if in_use { volume().mounted("/other") } else { VolumeSetup::partition("vfat") };
         machine.plug(&DriveSetup::stick("it").siblings(&["sim:that"]).volume(volume().mounted("/m")));
         let that = machine.plug(&DriveSetup::stick("that").siblings(&["sim:it"]).volume(other));
-        let options = Options { force, goal: Goal::PowerOff, ..Options::default() };
+        let options = options!(force, goal: Goal::PowerOff);
         let report = release(&machine, &target(), &options, &mut |_| {});
         prop_assert_eq!(machine.is_attached(that), in_use);
         prop_assert_eq!(report.error_kind(), in_use.then_some(ErrorKind::Busy));
@@ -100,7 +100,7 @@ proptest! {
         let root = VolumeSetup::partition("ext4").mounted("/").dirty("/etc/motd", 100);
         let drive = machine.plug(&DriveSetup::stick("it").system(&[carries]).volume(root));
         let before = machine.describe(drive);
-        let options = Options { force, discard_unwritten, goal, ..Options::default() };
+        let options = options!(force, discard_unwritten, goal);
 
         let report = release(&machine, &target(), &options, &mut |_| {});
         prop_assert_eq!(report.error().unwrap().kind(), ErrorKind::Refused);
@@ -123,7 +123,7 @@ fn a_drive_replaced_while_a_lock_is_waited_for_is_left_alone() {
     let drive = machine.plug(&DriveSetup::stick("it").volume(volume));
     machine.open_file(drive, "sim:it1", 1, "/f").unwrap();
     machine.at(ms(300), ScheduledEvent::Replace(drive));
-    let options = Options { wait: ms(5000), ..Options::default() };
+    let options = options!(wait: ms(5000));
     let report = release(&machine, &target(), &options, &mut |_| {});
     assert_eq!(report.error().unwrap().kind(), ErrorKind::Replaced);
     assert!(machine.journal().iter().all(|e| !e.effect.is_some_and(Effect::releases_medium)));

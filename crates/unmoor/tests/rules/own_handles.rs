@@ -31,8 +31,8 @@ fn power_off(machine: &Simulated, slots: &[usize]) -> Vec<Report> {
     let targets: Vec<Target> =
         slots.iter().map(|slot| Target::Simulated(format!("slot{slot}"))).collect();
     let jobs: Vec<BatchItem<'_>> =
-        targets.iter().map(|target| BatchItem { platform: machine, target }).collect();
-    let options = Options { goal: Goal::PowerOff, ..Options::default() };
+        targets.iter().map(|target| BatchItem::new(machine, target)).collect();
+    let options = options!(goal: Goal::PowerOff);
     run_batch(Operation::Release, &jobs, &options, &mut |_, _| {})
 }
 
@@ -64,7 +64,7 @@ fn a_handle_of_ours_on_another_slot_is_a_veto() {
     let (machine, ids) = reader(Semantics::Windows, 2, &[0, 1]);
     let other = Opened::new(&machine, &"sim:slot1".parse().unwrap(), &Options::default()).unwrap();
     let locked = other.lock().unwrap();
-    let options = Options { goal: Goal::PowerOff, ..Options::default() };
+    let options = options!(goal: Goal::PowerOff);
     let open = Opened::new(&machine, &"sim:slot0".parse().unwrap(), &options).unwrap();
     let halted = open.lock().unwrap().dismount().unwrap().power_off().err().unwrap();
     assert_eq!(halted.error.kind(), ErrorKind::Vetoed);

@@ -3,8 +3,8 @@
 use crate::run::target;
 use unmoor::platform::Platform;
 use unmoor::{
-    Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Options, Plan, Step, SystemUse,
-    dry_run, plan, resolve,
+    Action, Bus, Drive, DriveKind, ErrorKind, Goal, Medium, Plan, Step, SystemUse, dry_run, plan,
+    resolve,
 };
 use unmoor_simulated::{DriveSetup, Semantics, Simulated, VolumeSetup};
 
@@ -19,7 +19,7 @@ fn drive(setup: &DriveSetup) -> Drive {
 }
 
 fn planned(drive: &Drive, goal: Goal) -> Result<Plan, ErrorKind> {
-    let options = Options { goal, ..Options::default() };
+    let options = options!(goal);
     plan(drive, &options, |action| Platform::methods(&linux(), drive, action)).map_err(|e| e.kind())
 }
 
@@ -76,10 +76,11 @@ fn a_system_drive_is_refused_before_anything_else_is_asked() {
 
 #[test]
 fn a_drive_that_does_not_say_whether_it_is_empty_is_given_a_try() {
-    let unknown = Drive { medium: Medium::Unknown, ..drive(&DriveSetup::stick("it")) };
-    assert_eq!(planned(&unknown, Goal::Eject).map(|p| p.action), Ok(Action::Eject));
-    let empty = Drive { medium: Medium::Absent, ..unknown };
-    assert_eq!(planned(&empty, Goal::Eject).map(|p| p.action), Err(ErrorKind::NoMedium));
+    let mut stick = drive(&DriveSetup::stick("it"));
+    stick.medium = Medium::Unknown;
+    assert_eq!(planned(&stick, Goal::Eject).map(|p| p.action), Ok(Action::Eject));
+    stick.medium = Medium::Absent;
+    assert_eq!(planned(&stick, Goal::Eject).map(|p| p.action), Err(ErrorKind::NoMedium));
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_plan_of_powering_off_names_who_goes_along_and_who_forbids_it() {
         machine.plug(&DriveSetup::stick("it").siblings(&["sim:two", "sim:three"]));
         machine.plug(&DriveSetup::stick("two").siblings(&["sim:it", "sim:three"]).volume(card));
         machine.plug(&DriveSetup::stick("three").siblings(&["sim:it", "sim:two"]).empty());
-        let options = Options { goal: Goal::PowerOff, ..Options::default() };
+        let options = options!(goal: Goal::PowerOff);
         let report = dry_run(&machine, &target(), &options);
         assert!(machine.journal().is_empty(), "a plan touches nothing");
         report

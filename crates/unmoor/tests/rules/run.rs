@@ -87,10 +87,8 @@ impl Stage {
             machine.at(ms(*at), happening(&machine, drive, *accident));
         }
         let wish = &scenario.wish;
-        let options = Options {
+        let options = options!(
             kill: wish.kill.as_ref().map(|spec| kill(spec, &asked)),
-            swapoff: false,
-            group: Vec::new(),
             goal: wish.goal,
             force: wish.force,
             discard_unwritten: wish.discard,
@@ -99,7 +97,7 @@ impl Stage {
             verify: wish.verify,
             cancel,
             offline: wish.offline && scenario.manner == Semantics::Windows,
-        };
+        );
         let before = machine.describe(drive).expect("plugged in");
         let bystander_before = machine.describe(bystander).expect("plugged in");
         Stage { machine, asked, drive, bystander, options, handles, before, bystander_before }
@@ -127,7 +125,7 @@ fn kill(spec: &KillSpec, asked: &Asked) -> Kill {
             Confirm::Prompt(ask)
         }
     };
-    Kill { grace: ms(spec.grace), confirm: consent }
+    Kill::new(ms(spec.grace), consent)
 }
 
 fn setup(scenario: &Scenario) -> DriveSetup {

@@ -74,7 +74,7 @@ proptest! {
     ) {
         let machine = Simulated::new(Semantics::native());
         let id = machine.plug(&drive(tray, 0, lie.then_some((Op::Perform, FaultKind::Lie))));
-        let options = Options { goal, ..Options::default() };
+        let options = options!(goal);
         let report = release(&machine, &target(), &options, &mut |_| {});
         match tray {
             Tray::Closed => {}

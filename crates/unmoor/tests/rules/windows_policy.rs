@@ -24,7 +24,7 @@ fn not_lockable(drive: DriveSetup) -> DriveSetup {
 #[test]
 fn a_device_removal_needs_no_lock_of_this_user_on_windows() {
     let drive = not_lockable(DriveSetup::disk("it"));
-    let power_off = Options { goal: Goal::PowerOff, ..Options::default() };
+    let power_off = options!(goal: Goal::PowerOff);
     for options in [Options::default(), power_off] {
         let report = run(&machine(Semantics::Windows, &drive), &options);
         assert!(report.error().is_none(), "{report:?}");
@@ -41,7 +41,7 @@ fn an_ejection_without_a_lock_stays_not_permitted() {
     let drive = not_lockable(DriveSetup::stick("it"));
     let report = run(&machine(Semantics::Windows, &drive), &Options::default());
     assert_eq!(report.error().unwrap().kind(), ErrorKind::NotPermitted);
-    let dismount = Options { goal: Goal::Dismount, ..Options::default() };
+    let dismount = options!(goal: Goal::Dismount);
     let drive = not_lockable(DriveSetup::disk("it"));
     let report = run(&machine(Semantics::Windows, &drive), &dismount);
     assert_eq!(report.error().unwrap().kind(), ErrorKind::NotPermitted);
@@ -49,7 +49,7 @@ fn an_ejection_without_a_lock_stays_not_permitted() {
 
 #[test]
 fn force_dismounts_after_a_refusal_of_any_kind() {
-    let options = Options { force: true, ..Options::default() };
+    let options = options!(force: true);
     for kind in [FaultKind::NotPermitted, FaultKind::IoError] {
         let drive = DriveSetup::stick("it")
             .volume(VolumeSetup::partition("vfat").mounted("/m"))
@@ -66,7 +66,7 @@ fn a_fixed_drive_that_is_named_is_asked_on_windows() {
     assert!(windows.error().is_none(), "{windows:?}");
     let linux = run(&machine(Semantics::Linux, &drive), &Options::default());
     assert_eq!(linux.error().unwrap().kind(), ErrorKind::NotSupported);
-    let force = Options { force: true, ..Options::default() };
+    let force = options!(force: true);
     let system = run(&machine(Semantics::Windows, &drive.system(&[SystemUse::Windows])), &force);
     assert_eq!(system.error().unwrap().kind(), ErrorKind::Refused);
 }

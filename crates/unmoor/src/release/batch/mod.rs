@@ -30,11 +30,19 @@ pub const MAX_CONCURRENT: usize = 64;
 
 /// A target and the platform that it is on.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct BatchItem<'i> {
     /// The platform.
     pub platform: &'i dyn Platform,
     /// The target.
     pub target: &'i Target,
+}
+
+impl<'i> BatchItem<'i> {
+    /// Returns the item for this target.
+    pub fn new(platform: &'i dyn Platform, target: &'i Target) -> Self {
+        BatchItem { platform, target }
+    }
 }
 
 /// An event of one target of a batch.
@@ -71,7 +79,7 @@ pub type BatchHandler<'e> = dyn FnMut(usize, BatchEvent) + Send + 'e;
 /// let platform = &Simulated::demo();
 /// let targets = ["sim:stick".parse()?, "sim:busy".parse()?];
 /// let items: Vec<BatchItem> =
-///     targets.iter().map(|target| BatchItem { platform, target }).collect();
+///     targets.iter().map(|target| BatchItem::new(platform, target)).collect();
 /// let reports = run_batch(Operation::Release, &items, &Options::default(), &mut |_, _| {});
 /// assert_eq!(reports[0].outcome, Outcome::Completed);
 /// assert!(reports[1].error().is_some());

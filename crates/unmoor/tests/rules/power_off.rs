@@ -1,6 +1,6 @@
 //! Powering a device off takes its other drives along: none of them may be in use.
 
-use unmoor::{Clock, ErrorKind, Goal, Options, Presence, Status, Step, VolumeKind, release};
+use unmoor::{Clock, ErrorKind, Goal, Presence, Status, Step, VolumeKind, release};
 use unmoor_simulated::{DriveSetup, ScheduledEvent, Semantics, Simulated, VolumeSetup};
 
 fn reader(second: VolumeSetup) -> Simulated {
@@ -12,7 +12,7 @@ fn reader(second: VolumeSetup) -> Simulated {
 }
 
 fn power_off(machine: &Simulated) -> unmoor::Report {
-    let options = Options { goal: Goal::PowerOff, ..Options::default() };
+    let options = options!(goal: Goal::PowerOff);
     release(machine, &"sim:one".parse().unwrap(), &options, &mut |_| {})
 }
 
@@ -77,7 +77,7 @@ fn nothing_can_mount_a_sibling_meanwhile() {
         ScheduledEvent::Mount { drive: two, volume: "sim:two1".into(), path: "/media/late".into() },
     );
     let mut held = false;
-    let options = Options { goal: Goal::PowerOff, ..Options::default() };
+    let options = options!(goal: Goal::PowerOff);
     let report = release(&machine, &"sim:one".parse().unwrap(), &options, &mut |_| {
         held |= machine.now() > std::time::Duration::from_millis(4) && !machine.is_mounted(two);
     });
