@@ -102,7 +102,7 @@ pub fn attach(
     options: &Options,
     events: &mut EventHandler<'_>,
 ) -> Report {
-    let mut operation = operation(platform, target, options, events);
+    let mut operation = new_operation(platform, target, options, events);
     let attached = operation.step(Step::Attach, |deadline| platform.attach(target, deadline));
     let drive = attached.and_then(|_| {
         operation.resolve_in(Step::Verify, target, |error| match error.kind() {
@@ -160,7 +160,7 @@ impl Operation {
     }
 }
 
-fn operation<'p>(
+fn new_operation<'p>(
     platform: &'p dyn Platform,
     target: &Target,
     options: &Options,
@@ -176,7 +176,7 @@ fn resolve<'p>(
     options: &Options,
     events: &'p mut EventHandler<'_>,
 ) -> Result<Resolved<'p>, Box<Report>> {
-    let mut operation = operation(platform, target, options, events);
+    let mut operation = new_operation(platform, target, options, events);
     match operation.resolve(target) {
         Ok(drive) => Ok((operation, drive)),
         Err(error) => Err(Box::new(operation.fail(error))),

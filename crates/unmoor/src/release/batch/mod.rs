@@ -9,6 +9,8 @@
 pub(crate) mod grouping;
 pub(crate) mod workers;
 
+pub use crate::release::batch::workers::MAX_CONCURRENT;
+
 use crate::model::drive::Drive;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::event::{Event, EventHandler};
@@ -24,9 +26,6 @@ use crate::release::{Operation, resolve};
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
-
-/// Maximum number of drives that are worked on at the same time.
-pub const MAX_CONCURRENT: usize = 64;
 
 /// A target and the platform that it is on.
 #[derive(Clone, Copy)]

@@ -2,11 +2,13 @@
 
 use crate::deadline::Cancel;
 use crate::platform::Platform;
-use crate::release::batch::MAX_CONCURRENT;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
+
+/// Maximum number of drives that are worked on at the same time.
+pub const MAX_CONCURRENT: usize = 64;
 
 /// A task, and the platform that it works on.
 pub(crate) type Task<'p, T> = (&'p dyn Platform, T);
