@@ -82,9 +82,21 @@ fn resolve(
         "crate" => BTreeSet::from([Target::Module(root(tree, module))]),
         "self" => BTreeSet::from([Target::Module(module)]),
         "super" => tree.modules[module].parent.map(Target::Module).into_iter().collect(),
-        name => lookup(tree, module, name, visited),
+        name => {
+            let mut found = lookup(tree, module, name, visited);
+            only_modules_go_on(&mut found, rest);
+            found
+        }
     };
     starts.into_iter().flat_map(|start| descend(tree, start, rest, visited)).collect()
+}
+
+/// Removes the items if a path goes on behind a name that a module has too, as a function may.
+fn only_modules_go_on(found: &mut BTreeSet<Target>, rest: &[String]) {
+    let is_module = |target: &Target| matches!(target, Target::Module(_));
+    if !rest.is_empty() && found.iter().any(is_module) {
+        found.retain(is_module);
+    }
 }
 
 fn descend(
@@ -103,11 +115,12 @@ fn descend(
     if name == "*" {
         return BTreeSet::from([Target::Item(module)]);
     }
-    let found = lookup(tree, module, name, visited);
+    let mut found = lookup(tree, module, name, visited);
     if found.is_empty() {
         // The name of something that a macro defines.
         return BTreeSet::from([Target::Item(module)]);
     }
+    only_modules_go_on(&mut found, rest);
     found.into_iter().flat_map(|next| descend(tree, next, rest, visited)).collect()
 }
 

@@ -73,6 +73,19 @@ fn grouped_uses_and_self_are_seen() {
 }
 
 #[test]
+fn a_function_named_like_its_module_is_not_what_a_longer_path_names() {
+    expect_none(
+        &[
+            ("lib.rs", "mod a;\npub use crate::a::a;"),
+            ("a/mod.rs", "mod b;\nuse crate::a::b::B;\npub fn a(_: B) {}"),
+            ("a/b.rs", "mod c;\nuse crate::a::b::c::C;\npub struct B(C);"),
+            ("a/b/c.rs", "pub struct C;"),
+        ],
+        &[],
+    );
+}
+
+#[test]
 fn a_path_in_a_macro_or_a_signature_is_an_import() {
     expect_one(
         &[

@@ -4,6 +4,7 @@
 //! happen, whether to go on after a failure, or whether a drive may be released. A [`Session`] is one
 //! drive, opened and bound; it owns every handle and lock, and lets go of all of them when dropped.
 
+mod host;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub(crate) mod stuck_pool;
@@ -11,6 +12,8 @@ pub(crate) mod stuck_pool;
 pub(crate) mod win32_parse;
 #[cfg(windows)]
 pub mod windows;
+
+pub use self::host::native;
 
 use crate::deadline::{Clock, Deadline};
 use crate::model::blocker::{BlockerScan, Process};
@@ -309,22 +312,4 @@ fn attach_unsupported(target: &Target) -> Error {
     let why = "attach is not available on this system yet";
     Error::new(ErrorKind::NotSupported, target.to_string(), why)
         .with_help("unplug the drive and plug it in again")
-}
-
-/// The platform this program runs on.
-///
-/// # Errors
-/// `NotSupported` on a system that has no platform here: only simulated drives work there.
-pub fn native() -> Result<Box<dyn Platform>> {
-    #[cfg(target_os = "linux")]
-    return Ok(Box::new(linux::Linux::new()));
-    #[cfg(windows)]
-    return Ok(Box::new(windows::Windows::new()));
-    #[cfg(not(any(target_os = "linux", windows)))]
-    Err(Error::new(
-        ErrorKind::NotSupported,
-        std::env::consts::OS,
-        "unmoor knows no drives of this system",
-    )
-    .with_hint(Hint::UseSimulated))
 }
