@@ -45,7 +45,7 @@ impl DriveHandles {
         let images = images::attached(&inventory);
         for image in images.into_iter().filter(|image| image.hosts.contains(&self.key)) {
             let drive = describe::describe(&inventory, &image.key);
-            let mut handles = DriveHandles::open(&drive)?;
+            let mut handles = DriveHandles::open(&drive, self.waiting_process)?;
             done.attempts.extend(handles.detach_images(deadline)?.attempts);
             let volumes: Vec<_> = drive.volumes.iter().rev().collect();
             for volume in &volumes {

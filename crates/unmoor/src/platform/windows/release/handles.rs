@@ -108,7 +108,7 @@ impl DriveHandles {
     /// # Errors
     /// `Gone`, or `Replaced` if another device has its name.
     pub(crate) fn reopen(&mut self) -> Result<()> {
-        let again = DriveHandles::open(&self.drive)?;
+        let again = DriveHandles::open(&self.drive, self.waiting_process)?;
         if again.instance != self.instance {
             return Err(replaced(&self.drive));
         }
