@@ -27,6 +27,7 @@
 mod holder;
 mod loop_control;
 mod loop_image;
+mod mount_namespace;
 mod need;
 mod runner;
 

@@ -108,7 +108,7 @@ fn is_device_or_part(source: &str, device: &str) -> bool {
 }
 
 /// Returns the mount points that the closure selects by source and path, the latest first.
-fn mounts(select: impl Fn(&str, &Path) -> bool) -> Vec<PathBuf> {
+pub(crate) fn mounts(select: impl Fn(&str, &Path) -> bool) -> Vec<PathBuf> {
     // The name of another program's mount need not be UTF-8.
     let text = std::fs::read("/proc/self/mounts").unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -1,5 +1,6 @@
 //! Runner of tests that need more than an ordinary user has.
 
+use crate::mount_namespace;
 use crate::need::Need;
 use libtest_mimic::{Arguments, Trial};
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub fn run(groups: &[&[Test]]) -> ! {
     // No flag makes a test run whose need is not met.
     arguments.include_ignored = false;
     let mut ignored: BTreeMap<String, usize> = BTreeMap::new();
+    // Without the privilege there are no mounts to hide either.
+    mount_namespace::enter();
     let total: usize = groups.iter().map(|group| group.len()).sum();
     let mut trials = Vec::with_capacity(total);
     for test in groups.iter().copied().flatten() {

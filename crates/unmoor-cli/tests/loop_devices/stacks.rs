@@ -47,7 +47,8 @@ fn an_image_on_the_drive_goes_first_and_one_in_use_keeps_both() {
     let answer = unmoor(&["eject", &image.device]);
     assert_eq!((answer.code, mounted(), image.mounts()), (3, true, 1), "{}", answer.text);
     drop(holder);
-    let answer = unmoor(&["eject", &image.device]);
+    // Another program may look at the upper device for a moment.
+    let answer = unmoor(&["eject", "--wait", "30s", &image.device]);
     assert_eq!((answer.code, mounted(), image.mounts()), (0, false, 0), "{}", answer.text);
     assert!(!upper.is_attached() && !image.attached());
 }
@@ -66,7 +67,8 @@ fn a_loop_device_over_the_drive_itself_goes_first_and_one_in_use_keeps_both() {
         assert_eq!((answer.code, mounted()), (3, true), "{options:?}: {}", answer.text);
     }
     drop(holder);
-    let answer = unmoor(&["eject", &image.device]);
+    // Another program may look at the upper device for a moment.
+    let answer = unmoor(&["eject", "--wait", "30s", &image.device]);
     assert_eq!((answer.code, mounted()), (0, false), "{}", answer.text);
     assert!(!upper.is_attached() && !image.attached(), "{}", answer.text);
     let written =
