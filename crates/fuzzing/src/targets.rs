@@ -7,7 +7,7 @@ use unmoor::Target;
 /// The parser of targets.
 pub const PARSERS: [Parser; 1] = [("target", target)];
 
-/// What a user may name: [`Target::parse`].
+/// Parses the name of a drive: [`Target::parse`].
 ///
 /// What a target says of itself means the same target when it is typed again.
 pub fn target(bytes: &[u8]) {

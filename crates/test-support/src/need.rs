@@ -1,4 +1,4 @@
-//! What a test needs of the machine and the user, checked once.
+//! Needs of a test: privileges, devices, tools. Each is checked once.
 
 use crate::loop_image::{Attached, LoopImage};
 use crate::ok;

@@ -2,8 +2,9 @@
 
 use crate::device::Prevention;
 use crate::fault::{Fault, FaultKind, Op};
+use crate::machine::Simulated;
+use crate::semantics::Semantics;
 use crate::setup::{DriveSetup, VolumeSetup};
-use crate::{Semantics, Simulated};
 use std::path::PathBuf;
 use std::time::Duration;
 use unmoor::{Bus, DriveKind, SystemUse};

@@ -1,8 +1,8 @@
 //! The drive's own actions: eject the medium, stop, leave the bus, load the medium.
 
-use crate::Semantics;
 use crate::device::{Motion, Prevention};
 use crate::journal::Effect;
+use crate::semantics::Semantics;
 use crate::session::{OpResult, SimSession};
 use crate::state::MachineState;
 use unmoor::{

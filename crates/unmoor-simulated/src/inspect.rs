@@ -1,8 +1,8 @@
 //! The machine's true state, which tests compare with a report.
 
-use crate::Simulated;
 use crate::cache::{Contents, contents, total};
 use crate::journal::JournalEntry;
+use crate::machine::Simulated;
 use unmoor::{Drive, DriveId, Medium, Presence};
 
 impl Simulated {

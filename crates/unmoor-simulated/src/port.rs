@@ -1,9 +1,9 @@
 //! Ports. A drive that was powered off stays plugged in and returns when its port is rescanned.
 
-use crate::Simulated;
 use crate::device::Device;
 use crate::fault::{FaultKind, Op};
 use crate::journal::{Effect, JournalEntry};
+use crate::machine::Simulated;
 use crate::session::{hang, io_error};
 use unmoor::{Attempt, Deadline, Error, ErrorKind, Port, Result, StepOutcome, Target};
 

@@ -1,8 +1,8 @@
 //! Actions of programs, people and other parts of the system on a simulated machine.
 
-use crate::Simulated;
 use crate::fault::Fault;
 use crate::files::{FileError, HandleId};
+use crate::machine::Simulated;
 use crate::scheduled_event::ScheduledEvent;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,8 +2,9 @@
 
 use crate::fault::{FaultKind, Op};
 use crate::journal::{Effect, JournalEntry};
+use crate::machine::Simulated;
+use crate::semantics::Semantics;
 use crate::state::MachineState;
-use crate::{Semantics, Simulated};
 use unmoor::platform::Session;
 use unmoor::{
     Action, Attempt, Blocker, BlockerScan, Deadline, Drive, DriveId, Error, ErrorKind, Medium,

@@ -1,13 +1,13 @@
 //! The machine's state behind one lock: devices, handles, the clock, scheduled events.
 
-use crate::Semantics;
 use crate::device::{Device, VolumeState};
 use crate::files::Handle;
 use crate::journal::JournalEntry;
-use crate::process_handle::{Program, SignalRecord};
+use crate::program::{Program, SignalRecord};
 use crate::scheduled_event::ScheduledEvent;
+use crate::semantics::Semantics;
 use crate::setup::DriveSetup;
-use crate::virtual_clock::Threads;
+use crate::worker_threads::Threads;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -5,29 +5,11 @@
 //! thread runs at a time, and the next one depends only on the machine. So the scenario alone determines
 //! a run with many drives.
 
-use crate::Simulated;
+use crate::machine::Simulated;
 use crate::state::MachineState;
+use crate::worker_threads::Thread;
 use std::sync::PoisonError;
-use std::thread::ThreadId;
 use std::time::Duration;
-
-/// The threads at work on the drives of a machine.
-#[derive(Debug, Default)]
-pub(crate) struct Threads {
-    last: u64,
-    /// Threads that are registered and not finished.
-    all: Vec<Thread>,
-    running: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Thread {
-    number: u64,
-    /// Identifier of the program's thread; `None` until it has started.
-    id: Option<ThreadId>,
-    /// End of the thread's sleep; `None` while it runs.
-    until: Option<Duration>,
-}
 
 impl Simulated {
     pub(crate) fn register_thread(&self) -> u64 {

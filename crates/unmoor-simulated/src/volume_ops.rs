@@ -1,9 +1,9 @@
 //! Operations of a session on volumes: write back, lock, dismount, claim.
 
-use crate::Semantics;
 use crate::cache::total;
 use crate::device::Device;
 use crate::journal::Effect;
+use crate::semantics::Semantics;
 use crate::session::{OpResult, SimSession};
 use crate::state::MachineState;
 use unmoor::{Attempt, Deadline, Error, ErrorKind, Mount, Result, StepOutcome, VolumeKind};

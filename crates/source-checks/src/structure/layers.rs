@@ -168,6 +168,19 @@ pub const LIBRARY: &[Layer] = &[
         files: &["platform/host.rs"],
         may_import: &["linux", "windows", "platform seam", "model"],
     },
+    // Parsers of every layer, for fuzz targets.
+    Layer {
+        name: "fuzzing door",
+        files: &["fuzzing.rs"],
+        may_import: &[
+            "linux blockers",
+            "linux inventory",
+            "linux sys",
+            "win32_parse",
+            "platform seam",
+            "model",
+        ],
+    },
     Layer {
         name: "front page",
         files: &["lib.rs"],

@@ -19,7 +19,7 @@ use unmoor::{Drive, Error, ErrorKind, Result, Target};
 /// Environment variable that gives the copy the number of the waiting process.
 const WAITING_PROCESS: &str = "UNMOOR_WAITED_FOR_BY";
 /// Start of the name of a copy's folder below the temporary folder. Each copy has a new folder: Windows
-/// looks for a program's libraries beside the program first, so nobody else may have put files there.
+/// looks for a program's libraries beside the program first, so no other user may have put files there.
 const FOLDER: &str = "unmoor-copy-";
 /// Name of the copy in its folder.
 const COPY: &str = "unmoor.exe";
