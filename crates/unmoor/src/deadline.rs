@@ -1,4 +1,4 @@
-//! Deadlines, and the wish to stop: every wait of the procedure goes through here.
+//! Deadlines and cancellation: every wait of an operation goes through here.
 
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;
@@ -6,28 +6,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A clock that the procedure can also be slept by. Simulated drives bring a simulated one.
+/// A clock to measure time and to sleep by. Simulated drives have a simulated one.
 pub trait Clock {
-    /// Time since some moment in the past; never runs backwards.
+    /// Returns the time since a fixed moment in the past. It never decreases.
     fn now(&self) -> Duration;
-    /// Sleeps that long, or a little less when a signal arrives.
+    /// Sleeps for this time, or less if a signal arrives.
     fn sleep(&self, time: Duration);
 }
 
-/// The wish to stop, shared between a signal handler or another thread and the procedure.
+/// A flag that cancels an operation, shared with another thread or a signal handler.
 ///
-/// The procedure looks at it between steps and in every wait, then unlocks and reports
+/// The operation checks it between steps and in every wait, then unlocks the drive and fails with
 /// [`ErrorKind::Interrupted`].
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Nobody wishes to stop yet.
+    /// Returns a flag that is not set.
     pub fn new() -> Self {
         Cancel::default()
     }
 
-    /// Asks the procedure to stop. Safe to call in a signal handler.
+    /// Cancels the operation. Safe in a signal handler.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -49,18 +49,18 @@ impl Cancel {
     }
 }
 
-/// A flag that somebody else sets, a signal handler for instance.
+/// Uses a flag that exists already, as a signal handler sets it.
 impl From<Arc<AtomicBool>> for Cancel {
     fn from(flag: Arc<AtomicBool>) -> Self {
         Cancel(flag)
     }
 }
 
-/// How long a step may wait, and who is told meanwhile.
+/// Deadline of a step, with its cancellation and its progress.
 pub struct Deadline<'w> {
     clock: &'w dyn Clock,
     deadline: Duration,
-    /// While bytes still move, the deadline moves along: a slow stick with much to write is no fault.
+    /// Time by which progress extends the deadline: a slow stick with much to write is not a fault.
     stall: Option<Duration>,
     lowest: u64,
     cancel: &'w Cancel,
@@ -68,49 +68,56 @@ pub struct Deadline<'w> {
 }
 
 impl<'w> Deadline<'w> {
-    /// A wait that ends at `deadline` by this clock. `watch` is told of bytes still to be written.
+    /// Returns a deadline at this moment of the clock.
+    ///
+    /// `on_progress` receives the bytes that are still to be written.
     pub fn until(
         clock: &'w dyn Clock,
         deadline: Duration,
         cancel: &'w Cancel,
-        watch: &'w mut dyn FnMut(u64),
+        on_progress: &'w mut dyn FnMut(u64),
     ) -> Self {
-        Deadline { clock, deadline, stall: None, lowest: u64::MAX, cancel, on_progress: watch }
+        Deadline { clock, deadline, stall: None, lowest: u64::MAX, cancel, on_progress }
     }
 
-    /// The deadline moves on to `stall` from now whenever fewer bytes are left than ever before.
+    /// Extends the deadline to `stall` from now at each progress.
+    ///
+    /// Progress means that fewer bytes remain than ever before.
     #[must_use]
     pub fn extend_on_progress(mut self, stall: Duration) -> Self {
         self.stall = Some(stall);
         self
     }
 
-    /// A part of this wait: it ends with it, and after `time` at the latest.
+    /// Returns a deadline that is at most `time` from now and not after this one.
     #[must_use]
     pub fn capped(&mut self, time: Duration) -> Deadline<'_> {
         let deadline = self.deadline.min(self.clock.now() + time);
-        let Deadline { clock, cancel, on_progress: watch, .. } = self;
+        let Deadline { clock, cancel, on_progress, .. } = self;
         Deadline {
             clock: *clock,
             deadline,
             stall: None,
             lowest: u64::MAX,
             cancel,
-            on_progress: *watch,
+            on_progress: *on_progress,
         }
     }
 
-    /// The time that is left; zero once the deadline has passed.
+    /// Returns the time until the deadline; zero if it has passed.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_sub(self.clock.now())
     }
 
-    /// The present time by the clock of this wait.
+    /// Returns the time of the clock.
     pub fn now(&self) -> Duration {
         self.clock.now()
     }
 
-    /// Fails when somebody asked to stop, or the deadline has passed.
+    /// Fails if the operation was cancelled or the deadline has passed.
+    ///
+    /// # Errors
+    /// `Interrupted`, `TimedOut`.
     pub fn check(&self) -> Result<()> {
         self.cancel.check()?;
         if self.remaining().is_zero() {
@@ -120,25 +127,28 @@ impl<'w> Deadline<'w> {
         Ok(())
     }
 
-    /// Tells how many bytes are still to be written.
-    pub fn report_remaining(&mut self, left: u64) {
-        if left < self.lowest {
-            self.lowest = left;
+    /// Reports the number of bytes that are still to be written.
+    pub fn report_remaining(&mut self, remaining: u64) {
+        if remaining < self.lowest {
+            self.lowest = remaining;
             if let Some(stall) = self.stall {
                 self.deadline = self.deadline.max(self.clock.now() + stall);
             }
         }
-        (self.on_progress)(left);
+        (self.on_progress)(remaining);
     }
 
-    /// Bytes moved, though the system does not say how many are left (Windows).
+    /// Reports progress where the system does not count the remaining bytes (Windows).
     pub fn note_progress(&mut self) {
         if let Some(stall) = self.stall {
             self.deadline = self.deadline.max(self.clock.now() + stall);
         }
     }
 
-    /// Sleeps for at most `time`, never past the deadline, and fails as [`Deadline::check`] does.
+    /// Sleeps for `time`, but not past the deadline.
+    ///
+    /// # Errors
+    /// As [`Deadline::check`].
     pub fn sleep(&self, time: Duration) -> Result<()> {
         self.check()?;
         self.clock.sleep(time.min(self.remaining()));

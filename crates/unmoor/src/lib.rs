@@ -152,7 +152,7 @@ pub use crate::release::{
 use crate::platform::Platform;
 use std::ffi::OsStr;
 
-/// Ejects the drive of this target, with the default options, on the system this program runs on.
+/// Ejects the drive of this target with the default options.
 ///
 /// The target is a path on the drive, a device, a label or a UUID, as [`Target::parse`] reads it.
 ///

@@ -1,4 +1,4 @@
-//! What the user wishes of a release.
+//! Options of a release.
 
 use crate::deadline::Cancel;
 use crate::deadline::Deadline;
@@ -8,41 +8,56 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the user wishes of a release. The default is the careful one.
+/// Options of a release. The default is the careful one.
+///
+/// ```
+/// use unmoor::{Goal, Options};
+///
+/// let mut options = Options::default();
+/// options.goal = Goal::PowerOff;
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// How far to go.
+    /// Goal of the release.
     pub goal: Goal,
-    /// Dismount even what is in use: open handles then fail (Linux: EIO; Windows: ERROR_NOT_READY).
+    /// Dismount volumes that are in use.
+    ///
+    /// Open handles fail from then on (Linux: `EIO`; Windows: `ERROR_NOT_READY`).
     pub force: bool,
-    /// Go on although data could not be written. Not implied by [`Options::force`].
+    /// Continue although data could not be written. [`Options::force`] does not imply this.
     pub discard_unwritten: bool,
-    /// Switch swap on the drive off, instead of refusing a drive that the system swaps to.
+    /// Switch off swap on the drive. Otherwise such a drive is refused.
     pub swapoff: bool,
-    /// The other drives that are released with this one. What lies on several drives is taken down only
-    /// when all of them are among these. [`run_batch()`](crate::run_batch()) adds those that share a stack by
-    /// itself, and releases them as one; this is for who walks the stages of several drives by himself.
+    /// Other drives that are released together with this one.
+    ///
+    /// A volume that spans several drives is taken down only if all of them are listed.
+    /// [`run_batch()`](crate::run_batch()) fills the list. A program that takes several drives through the
+    /// stages fills it itself.
     pub group: Vec<Drive>,
-    /// End the programs that are in the way, once [`Options::wait`] is over. Nobody is ended in vain:
-    /// where something is in the way that this does not move, nobody is (unless [`Options::force`]
-    /// moves the rest).
+    /// Terminate the processes that block the drive, after [`Options::wait`].
+    ///
+    /// No process is terminated in vain: if something else blocks the drive too, none is, unless
+    /// [`Options::force`] is set.
     pub kill: Option<Kill>,
-    /// How long to retry while something is in the way. Even zero tries more than once within a
-    /// second, because system services look at drives for moments.
+    /// Time to wait while something blocks the drive.
+    ///
+    /// Zero still retries for [`Options::MIN_RETRY`], because system services open drives for moments.
     pub wait: Duration,
-    /// The longest the whole of it may take. `None`: [`Options::DEFAULT_STEP_TIMEOUT`] for each step, and for
-    /// flushing as long as bytes still move.
+    /// Timeout of the whole operation.
+    ///
+    /// `None`: [`Options::DEFAULT_STEP_TIMEOUT`] for each step, and no limit for writing as long as bytes
+    /// still move.
     pub timeout: Option<Duration>,
-    /// Take every volume offline once it is dismounted, so that nothing mounts it again (Windows).
+    /// Take dismounted volumes offline, so that nothing mounts them again (Windows).
     pub offline: bool,
-    /// Look whether it really happened.
+    /// Verify that the drive did what it accepted.
     pub verify: bool,
-    /// Somebody else's wish to stop.
+    /// Flag that cancels the operation from another thread or a signal handler.
     pub cancel: Cancel,
 }
 
-/// How far a release goes.
+/// Goal of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Goal {
@@ -56,17 +71,20 @@ pub enum Goal {
 }
 
 impl Options {
-    /// How long a step may take when no timeout is given: longer than the slowest tray and than a
-    /// drive that spins up, shorter than a person's patience.
+    /// Timeout of a step if no timeout is given.
+    ///
+    /// It is longer than the slowest tray and a drive that spins up, and shorter than a person's patience.
     pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// How long a refusal is retried at the least: a thumbnailer or a device manager's probe is over
-    /// sooner.
+    /// Minimum time for which a lock is retried.
+    ///
+    /// The probe of a thumbnailer or a device manager is finished sooner.
     pub const MIN_RETRY: Duration = Duration::from_millis(700);
 
-    /// How long the first attempt to lock may take, whatever [`Options::wait`] says: Windows tells
-    /// programs registered for `GUID_IO_VOLUME_LOCK` first and lets them let go; Linux looks around in
-    /// other mount namespaces.
+    /// Timeout of the first attempt to lock, whatever [`Options::wait`] is.
+    ///
+    /// Windows notifies programs registered for `GUID_IO_VOLUME_LOCK` first, which may close their
+    /// handles. Linux scans other mount namespaces.
     pub const FIRST_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 }
 
@@ -95,18 +113,18 @@ impl Default for Options {
     }
 }
 
-/// The wish to end the programs that are in the way of a release.
+/// Termination of the processes that block a release.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Kill {
-    /// How long a program gets to end by itself, once it was asked to.
+    /// Time for a process to exit after it was asked to. Then it is killed.
     pub grace: Duration,
-    /// Does the user agree.
+    /// Confirmation by the user.
     pub confirm: Confirm,
 }
 
 impl Kill {
-    /// Long enough to save a document, short enough to be waited for.
+    /// Default grace period: enough to save a document.
     pub const GRACE: Duration = Duration::from_secs(5);
 
     /// Terminates processes with this grace period, if `confirm` allows it.
@@ -115,26 +133,26 @@ impl Kill {
     }
 }
 
-/// Who is asked whether these programs may be ended.
+/// Confirmation before processes are terminated.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Confirm {
-    /// Nobody: the user has agreed beforehand to whatever it may be.
+    /// The user has agreed beforehand.
     Always,
-    /// This, each time; it is shown the drive and who would be ended. What it says holds for those
-    /// processes only, and an answer may take its time.
+    /// This function asks the user each time. Its answer counts for the listed processes only.
     Prompt(PromptFn),
 }
 
-/// Asks the user; `true` is yes. It must not wait past the deadline or the wish to stop, of which the
-/// [`Deadline`] knows.
+/// Asks the user whether these processes of this drive may be terminated.
+///
+/// It has to return when [`Deadline::check`] fails: at the deadline, or when the operation is cancelled.
 pub type PromptFn = Arc<dyn Fn(&Drive, &[&Blocker], &Deadline<'_>) -> bool + Send + Sync>;
 
 impl fmt::Debug for Confirm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Confirm::Always => "Given",
-            Confirm::Prompt(_) => "Ask",
+            Confirm::Always => "Always",
+            Confirm::Prompt(_) => "Prompt",
         })
     }
 }

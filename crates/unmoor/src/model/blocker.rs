@@ -1,32 +1,33 @@
-//! What keeps a volume busy, who it is, and what would move it.
+//! Blockers: the processes and kernel users that keep a volume busy, and how to remove them.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing in the way: a process with all its uses of the drive, or something in the kernel.
+/// A process with all its uses of a drive, or a user in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Blocker {
-    /// What sort of thing it is.
+    /// Kind of the blocker.
     pub kind: BlockerKind,
-    /// Who it is, for a process.
+    /// The process, for a blocker that is one.
     pub process: Option<Process>,
-    /// What that process is to the system.
+    /// Role of the process in the system.
     pub role: Role,
-    /// How it uses the drive; one entry for each file, directory, mapping.
+    /// Uses of the drive: one for each file, directory and mapping.
     pub uses: Vec<Usage>,
-    /// One line that says what it is. May hold text from strangers: escape it before it is shown.
+    /// Description in one line. May contain text from strangers: escape it for a terminal.
     pub description: String,
-    /// What would move it, in words.
+    /// Remedy in words.
     pub remedy: Option<String>,
-    /// A command that moves it when a shell runs it as it stands; `None` where only the user can, or
-    /// where the name of something cannot be written in a command.
+    /// Shell command that removes the blocker, ready to run.
+    ///
+    /// `None` if only the user can remove it, or if a name in the command cannot be quoted.
     pub command: Option<String>,
 }
 
 impl Blocker {
-    /// Something in the way that is not a process.
+    /// Returns a blocker that is not a process.
     pub fn new(kind: BlockerKind, description: impl Into<String>) -> Self {
         Blocker {
             kind,
@@ -39,14 +40,14 @@ impl Blocker {
         }
     }
 
-    /// Adds a use.
+    /// Adds a use of the drive.
     #[must_use]
     pub fn with_usage(mut self, used: Usage) -> Self {
         self.uses.push(used);
         self
     }
 
-    /// Says what would move it, and with which command.
+    /// Sets the remedy and its command.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>, command: Option<String>) -> Self {
         self.remedy = Some(remedy.into());
@@ -55,7 +56,7 @@ impl Blocker {
     }
 }
 
-/// What sort of thing is in the way.
+/// Kind of a blocker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum BlockerKind {
@@ -77,34 +78,35 @@ pub enum BlockerKind {
     Overlay,
     /// An NFS export.
     Export,
-    /// The system says busy, and nothing was found.
+    /// A user that was not found, although the system reports the drive as busy.
     Unknown,
 }
 
-/// What a process is to the system: it decides whether it may be ended for the sake of a release
-/// ([`Blocker::check_terminable`]).
+/// Role of a process in the system.
+///
+/// It decides whether a release may terminate the process ([`Blocker::check_terminable`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Role {
-    /// The system does not say, or it is no process.
+    /// Unknown to the system, or not a process.
     #[default]
     Unknown,
-    /// A program that somebody started.
+    /// A program that a user started.
     Program,
-    /// A part of a service: [`Blocker::command`] stops that properly.
+    /// A process of a service, which [`Blocker::command`] stops properly.
     Service,
-    /// A part of a container: [`Blocker::command`] stops that properly.
+    /// A process of a container, which [`Blocker::command`] stops properly.
     Container,
-    /// Others depend on it: the first process, the manager of a user's services.
+    /// A process that others depend on: the first process, the manager of a user's services.
     Manager,
-    /// This program, or one that it descends from.
+    /// This program, or an ancestor of it.
     Caller,
     /// A thread of the kernel.
     Kernel,
 }
 
 impl Role {
-    /// Its name, as in the JSON document.
+    /// Returns the name of the role in the JSON document.
     pub fn name(self) -> &'static str {
         match self {
             Role::Unknown => "unknown",
@@ -122,17 +124,19 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Process {
-    /// Its number.
+    /// Process ID.
     pub pid: u32,
-    /// Its name. Text from a stranger.
+    /// Name. Text from a stranger.
     pub name: OsString,
-    /// Its command line. Text from a stranger.
+    /// Command line. Text from a stranger.
     pub command_line: Vec<OsString>,
-    /// The user it runs as: a name, or a number where there is none.
+    /// Name of the user that the process runs as, or the number of a user without a name.
     pub user: Option<String>,
-    /// What started it: a systemd unit, a container, a Windows service.
+    /// Systemd unit, container or Windows service that started the process.
     pub unit: Option<String>,
-    /// When it started, in the system's own measure; tells it from the next one of the same number.
+    /// Start time, which identifies one process together with the process ID.
+    ///
+    /// Linux: clock ticks since boot. Windows: units of 100 ns since 1601.
     pub started: u64,
 }
 
@@ -160,24 +164,24 @@ impl fmt::Display for Process {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// How.
+    /// Kind of the use.
     pub kind: UsageKind,
-    /// Which file or directory. Text from a stranger.
+    /// File or directory. Text from a stranger.
     pub path: Option<PathBuf>,
     /// File descriptor or handle.
     pub fd: Option<u64>,
     /// Name of the volume.
     pub volume: String,
-    /// Something can be written through it.
+    /// True if data can be written through this use.
     pub writing: bool,
-    /// The file has no name any more; the path is the one it had.
+    /// True if the file is deleted. The path is the one it had.
     pub deleted: bool,
-    /// The thread, where it uses what its process as a whole does not.
+    /// Thread, for a use that the other threads of the process do not share.
     pub thread: Option<u32>,
 }
 
 impl Usage {
-    /// This use of the volume of that name.
+    /// Returns a use of the volume of this name.
     pub fn new(kind: UsageKind, volume: impl Into<String>) -> Self {
         Usage {
             kind,
@@ -190,7 +194,7 @@ impl Usage {
         }
     }
 
-    /// Says which file or directory.
+    /// Sets the file or directory.
     #[must_use]
     pub fn at(mut self, path: impl Into<PathBuf>) -> Self {
         self.path = Some(path.into());
@@ -198,8 +202,7 @@ impl Usage {
     }
 }
 
-/// How a volume is used. The order is the one in which a person looks at it: what may lose data comes
-/// first.
+/// Kind of a use of a volume, what may lose data first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum UsageKind {
@@ -227,21 +230,23 @@ pub enum UsageKind {
     Kernel,
 }
 
-/// What a search for blockers found, and how far it could see.
+/// Result of a scan for blockers, and how complete it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockerScan {
-    /// What is in the way; what to close first comes first.
+    /// Blockers, what to close first in front.
     pub blockers: Vec<Blocker>,
-    /// Who looks at the drive itself (reads its device, past the file systems): not in the way of a
-    /// release, but cut off by it.
+    /// Processes that read the device itself, past its file systems.
+    ///
+    /// They do not block a release, and lose access by it.
     pub readers: Vec<Blocker>,
-    /// Everything was looked at, within the time given. When this is false, an empty list means
-    /// "not known", never "nothing".
+    /// True if everything was scanned within the time.
+    ///
+    /// If false, an empty list means "unknown", never "nothing".
     pub complete: bool,
-    /// How many processes could not be inspected (permission denied).
+    /// Number of processes that could not be inspected (permission denied).
     pub inaccessible_processes: usize,
-    /// What was not visible, and why.
+    /// Limits of the scan, in words.
     pub notes: Vec<String>,
 }
 
@@ -252,28 +257,28 @@ impl BlockerScan {
     }
 }
 
-/// Why something in the way is not ended.
+/// Reason why a blocker is not terminated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotTerminable {
-    /// It is no process: a mount, swap, a mapping. Its command undoes it.
+    /// Not a process: a mount, swap, a mapping. The command of the blocker removes it.
     NoProcess,
-    /// It belongs to a service, which would start it again, or miss it.
+    /// Part of a service, which would restart the process or depend on it.
     Service,
-    /// It runs in a container.
+    /// Part of a container.
     Container,
-    /// Others depend on it: the first process, a session's manager.
+    /// Needed by other processes: the first process, a session's manager.
     Manager,
-    /// It is this program, or what started it: nobody would be left to go on.
+    /// This program, or an ancestor of it.
     Caller,
-    /// It is a part of the kernel.
+    /// A thread of the kernel.
     Kernel,
-    /// The system does not say what it is.
+    /// Of unknown role.
     Unknown,
 }
 
 impl NotTerminable {
-    /// Why, after the words "was not ended: it".
+    /// Returns the reason as a phrase that follows "was not ended: it".
     pub fn reason(self) -> &'static str {
         match self {
             NotTerminable::NoProcess => "is not a program",
@@ -288,17 +293,17 @@ impl NotTerminable {
 }
 
 impl Blocker {
-    /// May this be ended for the sake of a release: a program that somebody started, and nothing else.
+    /// Returns the process if a release may terminate it: a program that a user started.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it may not.
     pub fn check_terminable(&self) -> Result<&Process, NotTerminable> {
         let process = match (&self.process, self.kind) {
             (Some(process), BlockerKind::Process) => process,
             _ => return Err(NotTerminable::NoProcess),
         };
         match self.role {
-            // Whatever else is said of it: without this one there is no system.
+            // Without the first process there is no system, whatever its role says.
             _ if process.pid <= 1 => Err(NotTerminable::Manager),
             Role::Program => Ok(process),
             Role::Service => Err(NotTerminable::Service),
@@ -311,17 +316,17 @@ impl Blocker {
     }
 }
 
-/// Would ending programs clear the way: there are some, and nothing else is in it.
+/// Returns true if there are blockers and a release may terminate all of them.
 pub fn all_terminable(blockers: &[Blocker]) -> bool {
     !blockers.is_empty() && blockers.iter().all(|blocker| blocker.check_terminable().is_ok())
 }
 
-/// Sorts: programs before what they run on, top before bottom.
+/// Sorts the blockers: programs before what they run on, top before bottom.
 pub(crate) fn sort(blockers: &mut [Blocker]) {
     for blocker in blockers.iter_mut() {
         blocker.uses.sort_by_key(|used| (!used.writing, used.kind));
     }
-    // The sort is stable: what was found in the order of a stack stays so.
+    // The sort is stable, so that the order of a stack is kept.
     blockers.sort_by_key(|blocker| {
         let writing = blocker.uses.iter().any(|used| used.writing);
         let kind = blocker.uses.iter().map(|used| used.kind).min();
@@ -334,11 +339,11 @@ fn display_rank(kind: BlockerKind) -> u8 {
     match kind {
         BlockerKind::Process => 0,
         BlockerKind::Namespace => 1,
-        // These lie on each other in any order.
+        // These nest in any order.
         BlockerKind::Overlay | BlockerKind::Mount => 2,
         BlockerKind::Export => 4,
         BlockerKind::Swap => 5,
-        // These stand on each other in any order.
+        // These stack in any order.
         BlockerKind::Loop | BlockerKind::Mapping | BlockerKind::MultiDevice => 6,
         BlockerKind::Unknown => 7,
     }

@@ -1,7 +1,7 @@
-//! Drives, media, volumes and mounts: plain data, a picture of one moment.
+//! Drives and their media: plain data, a snapshot of one moment.
 //!
-//! Nothing here talks to the system. A [`Drive`] comes from [`Platform::list`] or
-//! [`Platform::resolve`] and tells what was there then; the procedure checks again at every step.
+//! A [`Drive`] comes from [`Platform::list`] or [`Platform::resolve`]. A release checks it again at
+//! every step.
 //!
 //! [`Platform::list`]: crate::platform::Platform::list
 //! [`Platform::resolve`]: crate::platform::Platform::resolve
@@ -10,61 +10,68 @@ use crate::model::volume::Volume;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What a drive is bound to: a name can be given to another device a second later, this cannot.
+/// Identity of a drive. Its name may belong to another device a second later; its identity never does.
 ///
-/// Linux: the kernel's `diskseq` (`BLKGETDISKSEQ`, Linux 5.15), a number never given twice between
-/// boots. Windows: the device's instance path, hashed by the platform. Simulated: a serial number.
+/// Linux: the kernel's `diskseq` (`BLKGETDISKSEQ`, Linux 5.15), which is unique between boots. Windows: a
+/// hash of the device instance path. Simulated: a serial number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DriveId {
-    /// The device number (`major << 32 | minor` on Linux, the storage device number on Windows).
+    /// Device number: `major << 32 | minor` (Linux), storage device number (Windows).
     pub device: u64,
-    /// What tells this device from the next one with the same number; 0 where the system has none.
+    /// Number that tells devices with the same device number apart.
+    ///
+    /// 0 if the system has none.
     pub generation: u64,
 }
 
-/// The device that holds or takes a medium.
+/// A device that holds a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drive {
-    /// What the drive is bound to.
+    /// Identity of the device.
     pub id: DriveId,
     /// Short name: `sdb`, `sr0`, `E:`, `sim:stick`.
     pub name: String,
-    /// Where the system keeps it: `/dev/sdb`, `\\.\PhysicalDrive2`.
+    /// Path in the system: `/dev/sdb`, `\\.\PhysicalDrive2`.
     pub path: PathBuf,
-    /// What sort of drive it is.
+    /// Kind of the drive.
     pub kind: DriveKind,
-    /// How it is attached.
+    /// Bus that the drive is attached to.
     pub bus: Bus,
-    /// Vendor, as the drive says. Text from a stranger: escape it before it is shown.
+    /// Vendor, as the drive reports it. Text from a stranger: escape it for a terminal.
     pub vendor: Option<String>,
-    /// Model, as the drive says. Text from a stranger.
+    /// Model, as the drive reports it. Text from a stranger.
     pub model: Option<String>,
-    /// Serial number, as the drive says. Text from a stranger.
+    /// Serial number, as the drive reports it. Text from a stranger.
     pub serial: Option<String>,
-    /// Size of the medium in bytes; `None` or 0 where there is none.
+    /// Size of the medium in bytes; `None` or 0 without a medium.
     pub size: Option<u64>,
-    /// The medium can leave the drive (a disc, a card, a USB stick that calls itself removable).
+    /// True if the medium can leave the drive.
+    ///
+    /// Discs, cards, and USB sticks that report themselves as removable can.
     pub removable: bool,
-    /// The drive can leave the machine while it runs (USB, card readers, hot-plug SATA).
+    /// True if the drive can leave the running machine: USB, hot-plug SATA.
     pub hotplug: bool,
-    /// Nothing can be written to it.
+    /// True if nothing can be written to the drive.
     pub read_only: bool,
-    /// Is there a medium in it.
+    /// Medium in the drive.
     pub medium: Medium,
-    /// What the running system uses the drive for. A drive with any use but swap is never released.
+    /// Uses of the drive by the running system. With any use but swap, it is never released.
     pub system_uses: Vec<SystemUse>,
-    /// Loop devices: the image file.
+    /// Image file of a loop device.
     pub backing_file: Option<PathBuf>,
-    /// Names of the other drives of the same device (a card reader's slots, the "virtual CD" beside a
-    /// disk): what a power-off would take along.
+    /// Names of the other drives of the same device, which a power-off takes along.
+    ///
+    /// These are a card reader's slots, or the "virtual CD" beside a disk.
     pub siblings: Vec<String>,
-    /// Where it is plugged in, as [`Target::Port`](crate::Target::Port) names it (`usb:1-4.1`): what
-    /// [`attach`](crate::attach) takes after a power-off. `None` where nothing brings it back.
+    /// Port that the drive is plugged into (`usb:1-4.1`), a [`Target::Port`](crate::Target::Port).
+    ///
+    /// [`attach`](crate::attach) takes it after a power-off. `None` if the drive cannot be reattached.
     pub port: Option<String>,
-    /// Everything on it that has or can have a file system, and what is stacked on that. What lies on
-    /// something else comes after it: undo the list from its end.
+    /// Volumes on the drive, and those stacked on them.
+    ///
+    /// A volume comes after those it lies on: take the list down from its end.
     pub volumes: Vec<Volume>,
 }
 
@@ -106,7 +113,7 @@ impl Drive {
         }
     }
 
-    /// Is any volume of it mounted.
+    /// Returns true if a volume of the drive is mounted.
     pub fn is_mounted(&self) -> bool {
         self.volumes.iter().any(|v| !v.mounts.is_empty())
     }
@@ -126,12 +133,14 @@ impl Drive {
         self.system_uses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
-    /// The volume of this name.
+    /// Returns the volume of this name.
     pub fn volume(&self, name: &str) -> Option<&Volume> {
         self.volumes.iter().find(|v| v.name == name)
     }
 
-    /// Bytes in the cache that the drive does not have yet, where the system tells.
+    /// Returns the bytes in the cache that are not on the drive yet.
+    ///
+    /// `None` if the system does not report them.
     pub fn unwritten(&self) -> Option<u64> {
         let mut sum = None;
         for bytes in self.volumes.iter().filter_map(|v| v.unwritten) {
@@ -141,7 +150,7 @@ impl Drive {
     }
 }
 
-/// What the running system uses a drive for.
+/// A use of a drive by the running system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SystemUse {
@@ -170,13 +179,13 @@ impl fmt::Display for SystemUse {
     }
 }
 
-/// A place that a drive can be plugged into, with something in it that the system does not use.
+/// A port with a device plugged in that the system does not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Port {
-    /// Its name: `usb:1-4.1`.
+    /// Name: `usb:1-4.1`.
     pub name: String,
-    /// On which bus.
+    /// Bus of the port.
     pub bus: Bus,
 }
 
@@ -187,15 +196,15 @@ impl Port {
     }
 }
 
-/// What sort of drive it is, which decides how its medium is ejected.
+/// Kind of a drive, which decides how its medium is ejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DriveKind {
-    /// CD, DVD, Blu-ray: a tray or a slot.
+    /// CD, DVD or Blu-ray drive, with a tray or a slot.
     Optical,
-    /// A disk, whatever is inside: USB stick, hard disk, SSD, ZIP.
+    /// USB stick, hard disk, SSD or ZIP drive.
     Disk,
-    /// An SD card or eMMC on a host controller of its own (`mmcblk0`): no eject by command.
+    /// SD card or eMMC on its own host controller (`mmcblk0`), without a command to eject.
     Card,
     /// A loop device over an image file.
     Loop,
@@ -209,7 +218,7 @@ pub enum DriveKind {
     Other,
 }
 
-/// How a drive is attached.
+/// Bus that a drive is attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bus {
@@ -227,27 +236,27 @@ pub enum Bus {
     Virtio,
     /// Thunderbolt.
     Thunderbolt,
-    /// No hardware: loop devices, simulated drives, mounted images.
+    /// No hardware: loop devices, simulated drives, attached images.
     Virtual,
     /// Anything else.
     Other,
 }
 
-/// Is there a medium in the drive.
+/// Medium in a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Medium {
-    /// Yes.
+    /// A medium.
     Present,
-    /// No; the drive is closed, or has no tray.
+    /// No medium. The drive is closed or has no tray.
     Absent,
     /// The tray is open.
     TrayOpen,
-    /// The drive does not say, or was not asked.
+    /// Unknown: the drive does not report it, or was not asked.
     Unknown,
 }
 
-/// What the verification of a release saw.
+/// State of a drive and its medium, as the drive itself reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Presence {
@@ -261,12 +270,12 @@ pub enum Presence {
     TrayOpen,
     /// The drive itself is gone.
     Gone,
-    /// The drive does not say.
+    /// The drive does not report it.
     Unknown,
 }
 
 impl Presence {
-    /// What was seen, in words.
+    /// Returns the state in words.
     pub fn description(self) -> &'static str {
         match self {
             Presence::Present => "the medium is in it",

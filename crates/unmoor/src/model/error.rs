@@ -1,4 +1,4 @@
-//! One error: what kind it is, at which step, what it concerned, what the system said, what helps.
+//! The error type: kind, step, subject, reason, code of the system, blockers and hint.
 
 use crate::model::blocker::BlockerScan;
 use crate::model::hint::Hint;
@@ -6,13 +6,13 @@ use crate::model::step::Attempt;
 use crate::model::step::Step;
 use std::fmt;
 
-/// Shorthand for results of this library.
+/// Result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong.
+/// An error of an operation.
 ///
-/// Displayed, it is one sentence: what it concerned and why. [`Error::hint`] says what to do next.
-/// The text may hold names from strangers: escape it before it reaches a terminal.
+/// Displayed, it is one phrase: the subject and the reason. [`Error::hint`] is what to do next. The text
+/// may contain names from strangers: escape it for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
@@ -30,28 +30,29 @@ struct Inner {
     attempts: Vec<Attempt>,
 }
 
-/// The kinds of error, for a program to match on.
+/// Kind of an error, for a program to match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The system or the drive reported a failure that no other kind describes.
+    /// A failure of the system or the drive that no other kind describes.
     Failed,
-    /// Something is in the way: [`Error::scan`] says what.
+    /// The drive is in use. [`Error::scan`] lists the blockers.
     Busy,
-    /// Something that is not this drive's alone is in the way: the system swaps to it, or what lies on it
-    /// lies on another drive too. Not even force moves that; [`Error::scan`] says what it is.
+    /// The drive is used by what is not its own: swap, or a volume that spans other drives.
+    ///
+    /// Force does not change that. [`Error::scan`] lists the blockers.
     NotExclusive,
     /// There is no medium in the drive.
     NoMedium,
-    /// The system does not let this user do it.
+    /// This user lacks the permission.
     NotPermitted,
-    /// Nothing answers to the name that was given.
+    /// No drive has this name.
     NoSuchTarget,
-    /// The name that was given cannot be understood.
+    /// The target cannot be parsed.
     InvalidTarget,
-    /// This drive cannot do it.
+    /// The drive or the system does not support the operation.
     NotSupported,
-    /// The drive carries the running system, or a rule of the procedure forbids it.
+    /// A rule forbids it: the drive carries the running system, for instance.
     Refused,
     /// The drive is no longer there.
     Gone,
@@ -61,18 +62,20 @@ pub enum ErrorKind {
     TimedOut,
     /// Data could not be written: some of it may be lost.
     Unwritten,
-    /// The drive said yes, and the medium is still in it.
+    /// The drive accepted the eject, and the medium is still in it.
     NotVerified,
-    /// Something else in the system forbade it (Windows: a driver or service vetoed).
+    /// A driver or service vetoed it (Windows).
     Vetoed,
     /// Not touched, because another target of the same call could not be resolved.
     NotStarted,
-    /// Stopped at the user's wish.
+    /// The operation was cancelled.
     Interrupted,
 }
 
 impl Error {
-    /// An error of this kind about `subject` (a drive, a volume, a path), with the reason in `detail`.
+    /// Returns an error of this kind about a drive, a volume or a path.
+    ///
+    /// `detail` is the reason, as a phrase that follows the subject.
     pub fn new(kind: ErrorKind, subject: impl Into<String>, detail: impl Into<String>) -> Self {
         Error {
             kind,
@@ -97,14 +100,14 @@ impl Error {
         self.with_hint(Hint::Text(help.into()))
     }
 
-    /// Keeps the system's own number: an errno, or a Win32 error code.
+    /// Sets the code of the system: an errno, or a Win32 error code.
     #[must_use]
     pub fn with_os_code(mut self, code: i32) -> Self {
         self.inner.os_code = Some(code);
         self
     }
 
-    /// Says what it concerned, where nothing did so yet.
+    /// Sets the subject, if it has none yet.
     #[must_use]
     pub fn with_subject(mut self, subject: &str) -> Self {
         if self.inner.subject.is_empty() {
@@ -113,28 +116,28 @@ impl Error {
         self
     }
 
-    /// Says at which step; the first to say so wins.
+    /// Sets the step, if it has none yet.
     #[must_use]
     pub fn with_step(mut self, step: Step) -> Self {
         self.inner.step.get_or_insert(step);
         self
     }
 
-    /// Adds what is in the way.
+    /// Sets the scan for blockers.
     #[must_use]
     pub fn with_scan(mut self, scan: BlockerScan) -> Self {
         self.inner.scan = Some(scan);
         self
     }
 
-    /// Adds the methods that were tried.
+    /// Sets the methods that were tried.
     #[must_use]
     pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
         self.inner.attempts = attempts;
         self
     }
 
-    /// Adds to the reason.
+    /// Appends to the reason.
     #[must_use]
     pub fn append_detail(mut self, more: impl fmt::Display) -> Self {
         self.inner.detail = match &*self.inner.detail {
@@ -144,29 +147,29 @@ impl Error {
         self
     }
 
-    /// The same error with another kind.
+    /// Sets the kind.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Its kind.
+    /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The step at which it happened.
+    /// Returns the step at which it happened.
     pub fn step(&self) -> Option<Step> {
         self.inner.step
     }
 
-    /// What it concerned: a drive, a volume, a path.
+    /// Returns the subject: a drive, a volume or a path.
     pub fn subject(&self) -> &str {
         &self.inner.subject
     }
 
-    /// The reason.
+    /// Returns the reason.
     pub fn detail(&self) -> &str {
         &self.inner.detail
     }
@@ -176,17 +179,17 @@ impl Error {
         self.inner.hint.as_ref()
     }
 
-    /// The system's own number: an errno, or a Win32 error code.
+    /// Returns the code of the system: an errno, or a Win32 error code.
     pub fn os_code(&self) -> Option<i32> {
         self.inner.os_code
     }
 
-    /// What is in the way, where that was looked for.
+    /// Returns the scan for blockers, if there was one.
     pub fn scan(&self) -> Option<&BlockerScan> {
         self.inner.scan.as_ref()
     }
 
-    /// The methods that were tried.
+    /// Returns the methods that were tried.
     pub fn attempts(&self) -> &[Attempt] {
         &self.inner.attempts
     }

@@ -1,10 +1,10 @@
-//! What to do after an error.
+//! Hints: the advice that comes with an error.
 
 use std::fmt;
 
-/// What to do after an error, as data: a program words it in terms of its own options.
+/// Advice after an error, as data. A program words it for its own options.
 ///
-/// Displayed, it is a short phrase without a subject, in terms of [`Options`](crate::Options).
+/// Displayed, it is a short phrase in terms of [`Options`](crate::Options).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hint {

@@ -1,4 +1,4 @@
-//! TODO.
+//! Plain data: drives, volumes, blockers, steps, reports and errors.
 
 pub(crate) mod blocker;
 #[cfg(any(target_os = "linux", windows))]

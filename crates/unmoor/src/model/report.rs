@@ -1,4 +1,4 @@
-//! What a release reports: its steps, while it runs (events) and when it is over (the report).
+//! The report of an operation: its steps, warnings and outcome.
 
 use crate::model::blocker::Process;
 use crate::model::drive::{Drive, Presence};
@@ -7,42 +7,43 @@ use crate::model::step::Action;
 use crate::model::step::{Attempt, Status, Step};
 use std::time::Duration;
 
-/// What came of one target.
+/// Report of an operation on one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// The target, as it was given.
+    /// Target of the operation.
     pub target: String,
-    /// The drive as it was before; `None` when the target was not found.
+    /// The drive before the operation; `None` if the target was not resolved.
     pub drive: Option<Drive>,
-    /// What the plan does once everything is dismounted.
+    /// Action that follows the dismount.
     pub action: Option<Action>,
-    /// The steps, in the order they were carried out.
+    /// Steps, in the order they were carried out.
     pub steps: Vec<StepReport>,
-    /// What the verification saw.
+    /// State that the verification found.
     pub medium_after: Option<Presence>,
-    /// The programs that were told to end, and what came of it.
+    /// Processes that were terminated, and how each ended.
     pub ended: Vec<Termination>,
-    /// What the user should know all the same.
+    /// Problems that did not stop the operation.
     pub warnings: Vec<String>,
-    /// What could not be written, and was given up because the options say so
-    /// ([`Options::discard_unwritten`](crate::Options::discard_unwritten)): it is not on the drive. Each
-    /// is told as a warning too.
+    /// Unwritten data that was discarded, as errors. The data is not on the drive.
+    ///
+    /// [`Options::discard_unwritten`](crate::Options::discard_unwritten) allowed that. Each is among the
+    /// warnings too.
     pub lost: Vec<Error>,
-    /// How it ended.
+    /// Outcome of the operation.
     pub outcome: Outcome,
 }
 
-/// How an operation ended.
+/// Outcome of an operation.
 ///
 /// The list is closed on purpose: a program must not mistake a new outcome for success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything that was planned was done, and was seen to have happened.
+    /// Every planned step was carried out, and verified as far as possible.
     Completed,
-    /// Nothing was carried out: the steps are the plan.
+    /// Nothing was carried out. The steps are the plan.
     Planned,
-    /// It stopped at an error.
+    /// The operation failed with this error.
     Failed(Error),
 }
 
@@ -78,7 +79,7 @@ impl Report {
         self.error().map(Error::kind)
     }
 
-    /// The error it stopped at.
+    /// Returns the error that the operation failed with.
     pub fn error(&self) -> Option<&Error> {
         match &self.outcome {
             Outcome::Failed(error) => Some(error),
@@ -86,38 +87,38 @@ impl Report {
         }
     }
 
-    /// The step of this name, if it was reached.
+    /// Returns the first report of this step, if it was reached.
     pub fn step(&self, step: Step) -> Option<&StepReport> {
         self.steps.iter().find(|s| s.step == step)
     }
 }
 
-/// What came of one program that was to be ended.
+/// Termination of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Termination {
-    /// Which.
+    /// The process.
     pub process: Process,
-    /// How it ended, or not.
+    /// Result of the termination.
     pub result: TerminationResult,
 }
 
-/// How a program ended, or not.
+/// Result of the termination of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TerminationResult {
-    /// It was asked to, and did.
+    /// Exited when asked to (SIGTERM, WM_CLOSE).
     Exited,
-    /// It was asked to, did not within its time, and was made to: what it had not saved is lost.
+    /// Killed after the grace period. Its unsaved data is lost.
     Killed,
-    /// It was asked to; nobody waited for the end, because the time ran out or the user wished to stop.
+    /// Asked to exit, but not waited for: the time ran out, or the operation was cancelled.
     Signaled,
-    /// It was made to, and is still there: the kernel does not let go of it.
+    /// Killed, and still there: the kernel has not removed it.
     Unkillable,
 }
 
 impl TerminationResult {
-    /// Its name, as in the JSON document.
+    /// Returns the name of the result in the JSON document.
     pub fn name(self) -> &'static str {
         match self {
             TerminationResult::Exited => "terminated",
@@ -128,59 +129,61 @@ impl TerminationResult {
     }
 }
 
-/// What a step that did not fail has to say.
+/// Outcome of a step that did not fail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StepOutcome {
-    /// Why there was nothing to do; `None` when it was done.
+    /// Reason why there was nothing to do; `None` if the step was carried out.
     pub skipped: Option<String>,
-    /// What it did, for a person.
+    /// Note on what was done.
     pub note: Option<String>,
-    /// Every method tried.
+    /// Methods that were tried, in order.
     pub attempts: Vec<Attempt>,
-    /// What the user should know all the same.
+    /// Problems that did not stop the step.
     pub warnings: Vec<String>,
-    /// What could not be written, and was given up because the options say so.
+    /// Unwritten data that was discarded, as errors.
     pub discarded: Vec<Error>,
-    /// What was forced and could not be cut off: programs that have it open can write to the drive for as
-    /// long as the medium is in it.
+    /// Volumes that a forced dismount could not cut off.
+    ///
+    /// Programs that have files open there can write to the drive as long as the medium is in it.
     pub still_writable: Vec<String>,
 }
 
 impl StepOutcome {
-    /// There was nothing to do, and why.
+    /// Returns the outcome of a step without anything to do, and the reason.
     pub fn skipped(why: impl Into<String>) -> Self {
         StepOutcome { skipped: Some(why.into()), ..StepOutcome::default() }
     }
 
-    /// It was done by this method.
+    /// Returns the outcome of a step that this method carried out.
     pub fn via(attempt: Attempt) -> Self {
         StepOutcome { attempts: vec![attempt], ..StepOutcome::default() }
     }
 
-    /// Says what it did.
+    /// Sets the note.
     #[must_use]
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
         self
     }
 
-    /// Says what the user should know all the same.
+    /// Adds a warning.
     #[must_use]
     pub fn with_warning(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
         self
     }
 
-    /// Says what could not be written and was given up.
+    /// Adds unwritten data that was discarded.
     #[must_use]
     pub fn with_discarded(mut self, error: Error) -> Self {
         self.discarded.push(error);
         self
     }
 
-    /// Takes in what another part of the same step has to say. The step counts as skipped only when
-    /// all its parts were.
+    /// Adds the outcome of another part of the same step.
+    ///
+    /// The step counts as skipped only if all its parts were.
     pub fn merge(&mut self, other: StepOutcome) {
         let nothing_yet = *self == StepOutcome::default();
         self.skipped = match (self.skipped.take(), other.skipped) {
@@ -199,18 +202,18 @@ impl StepOutcome {
     }
 }
 
-/// One step, as it was carried out.
+/// Report of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StepReport {
-    /// Which.
+    /// The step.
     pub step: Step,
-    /// How it ended.
+    /// Status of the step.
     pub status: Status,
-    /// How long it took.
+    /// Time that the step took.
     pub took: Duration,
-    /// Why it was skipped, how it failed, or what it did.
+    /// Reason why the step was skipped or failed, or a note on what was done.
     pub reason: Option<String>,
-    /// Every method tried.
+    /// Methods that were tried, in order.
     pub attempts: Vec<Attempt>,
 }

@@ -1,37 +1,37 @@
 //! The steps of an operation: their names, actions, attempts and results.
 
-/// The steps of the procedure.
+/// A step of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Step {
-    /// Find the one drive that the target means.
+    /// Resolve the target to a drive.
     Resolve,
-    /// Write everything that is in the cache.
+    /// Write the cache to the drive.
     Flush,
-    /// Find every volume idle, and keep it so where the system can.
+    /// Find every volume idle, and lock it if the system can.
     Lock,
-    /// End the programs that are in the way.
+    /// Terminate the processes that block the drive.
     Kill,
-    /// Detach the file systems.
+    /// Unmount the file systems and take down what is stacked.
     Dismount,
     /// Eject the medium, stop the disk, or detach the loop device.
     Eject,
     /// Take the device off its bus.
     PowerOff,
-    /// Take the medium in.
+    /// Load the medium.
     Load,
-    /// Have the port look again at what is plugged in.
+    /// Attach the device that is plugged into a port.
     Attach,
-    /// Have the system mount it again.
+    /// Mount the volumes again.
     Mount,
-    /// Look whether it really happened.
+    /// Verify that the drive did it.
     Verify,
-    /// Let go of every lock.
+    /// Release every lock.
     Unlock,
 }
 
 impl Step {
-    /// Its name, as in the JSON document.
+    /// Returns the name of the step in the JSON document.
     pub fn name(self) -> &'static str {
         match self {
             Step::Resolve => "resolve",
@@ -50,30 +50,30 @@ impl Step {
     }
 }
 
-/// One method that was tried, and what came of it: `CDROMEJECT`, `START STOP UNIT (LoEj)`, ….
+/// A method that was tried, and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The system's or the standard's own name for it.
+    /// Name of the method in the system or standard: `CDROMEJECT`, `START STOP UNIT (LoEj)`.
     pub method: String,
-    /// It was accepted. Whether it had an effect is the verification's business.
+    /// True if the method was accepted. The verification finds out whether it had an effect.
     pub ok: bool,
-    /// The system's answer, or what it was done to.
+    /// Answer of the system, or the object of the method.
     pub detail: Option<String>,
 }
 
 impl Attempt {
-    /// A method that was accepted.
+    /// Returns a method that was accepted.
     pub fn accepted(method: impl Into<String>) -> Self {
         Attempt { method: method.into(), ok: true, detail: None }
     }
 
-    /// A method that failed, and why.
+    /// Returns a method that failed, and the reason.
     pub fn failed(method: impl Into<String>, why: impl Into<String>) -> Self {
         Attempt { method: method.into(), ok: false, detail: Some(why.into()) }
     }
 
-    /// Says more of it.
+    /// Sets the detail.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
@@ -81,19 +81,19 @@ impl Attempt {
     }
 }
 
-/// How a step ended.
+/// Status of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// Done.
+    /// Carried out.
     Done,
-    /// There was nothing to do. The reason says why.
+    /// Nothing to do. The report has the reason.
     Skipped,
-    /// Left out: the options do not ask for it.
+    /// Left out, because the options do not request it.
     NotRequested,
-    /// Failed: the reason says how.
+    /// Failed. The report has the reason.
     Failed,
-    /// Not carried out: `--dry-run`.
+    /// Planned by a dry run.
     Planned,
 }
 
@@ -109,7 +109,7 @@ impl Status {
     }
 }
 
-/// What is done once everything is dismounted.
+/// Action that follows the dismount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
@@ -121,12 +121,12 @@ pub enum Action {
     Detach,
     /// Take the device off its bus.
     PowerOff,
-    /// Nothing: the user takes the medium out, or asked for no more.
+    /// Nothing: the medium is taken out by hand, or the options request only a dismount.
     Nothing,
 }
 
 impl Action {
-    /// Its name, as in the JSON document.
+    /// Returns the name of the action in the JSON document.
     pub fn name(self) -> &'static str {
         match self {
             Action::Eject => "eject",

@@ -1,16 +1,16 @@
-//! What a user may name.
+//! Targets: the names of drives that a user may give.
 
 use crate::model::error::{Error, ErrorKind, Result};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-/// What a user named: a drive, a volume, a mount, a label. Which drive it means is for
-/// [`Platform::resolve`](crate::platform::Platform::resolve) to find.
+/// A name of a drive: a device, a volume, a mount, a label, a port.
+///
+/// [`Platform::resolve`](crate::platform::Platform::resolve) finds the drive that it means.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
-    /// A drive or volume by name or path, a mount point, or any path on a volume: what it is depends
-    /// on the system.
+    /// A drive or volume by name or path, a mount point, or any path on a volume.
     Path(OsString),
     /// A file system label: `LABEL=Holiday`.
     Label(String),
@@ -20,18 +20,19 @@ pub enum Target {
     PartLabel(String),
     /// A partition's UUID in its table: `PARTUUID=…`.
     PartUuid(String),
-    /// Where a drive is plugged in: `usb:1-4.1`, `scsi:2:0:0:0`, `pci:0000:01:00`. The one name that
-    /// still means it after a power-off.
+    /// A port that a drive is plugged into: `usb:1-4.1`, `scsi:2:0:0:0`, `pci:0000:01:00`.
+    ///
+    /// It is the only name that still means the drive after a power-off.
     Port(String),
     /// A simulated drive: `sim:stick`.
     Simulated(String),
 }
 
-/// Longer names than this are refused unread: no system has longer paths (Windows: 32,767 characters).
+/// Maximum length of a name in bytes. No system has longer paths (Windows: 32,767 characters).
 const LONGEST: usize = 32_767;
 
 impl Target {
-    /// Reads what the user typed.
+    /// Parses what a user typed.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidTarget`] for an empty name, one with a NUL, and one that is too long.
@@ -80,7 +81,7 @@ fn without_quotes(value: &str) -> Option<&str> {
     value.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// A name short enough to repeat in a message.
+/// Returns the name, cut to a length that fits a message.
 fn shortened(name: &OsStr) -> String {
     let text = name.to_string_lossy();
     match text.char_indices().nth(60) {
@@ -89,7 +90,7 @@ fn shortened(name: &OsStr) -> String {
     }
 }
 
-/// As it can be typed: [`Target::parse`] reads the same target from it, where it is Unicode.
+/// Formats the target as it can be typed. [`Target::parse`] reads the same target, if it is Unicode.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tag, value) = match self {

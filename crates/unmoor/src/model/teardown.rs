@@ -1,4 +1,4 @@
-//! In which order a stack of mounts and volumes is undone.
+//! Order in which a stack of mounts and volumes is taken down.
 
 use crate::model::drive::Drive;
 use crate::model::volume::Mount;
@@ -6,24 +6,27 @@ use crate::model::volume::Volume;
 use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 
-/// One thing to undo.
+/// One step of taking a stack down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TeardownStep<'d> {
-    /// Take this swap space of this volume out of use.
+    /// Switch off this swap space of this volume.
     SwapOff(&'d Volume, &'d Path),
-    /// Take this mount of this volume away.
+    /// Unmount this mount of this volume.
     Unmount(&'d Volume, &'d Mount),
-    /// Take this volume down: its mounts and everything stacked on it are gone by then.
+    /// Take this volume down, after its mounts and everything stacked on it.
     Dismount(&'d Volume),
 }
 
-/// Everything on the drive, ordered so that nothing is undone while something else lies on it.
+/// Returns everything on the drive, in the order in which it can be taken down.
 ///
-/// A mount lies on its parent mount, and on what it hides; a volume's mounts lie on the volume; a volume lies on the volumes
-/// it is [`on`](Volume::parents), and on their mounts too when it is a loop device over a file there. Among
-/// what is free to go, the last one listed goes first, so that the order is the reverse of set-up. Swap
-/// goes before anything else: nothing lies on it, and it may not fit into memory.
+/// - A mount lies on its parent mount, and on the mounts that it hides.
+/// - The mounts of a volume lie on the volume.
+/// - A volume lies on its [parents](Volume::parents), and on their mounts too if it is a loop device over
+///   a file there.
+///
+/// Of several that are free, the last one listed goes first: the reverse of set-up. Swap goes before
+/// everything else. Nothing lies on it, and it may not fit into memory.
 pub fn teardown_order(drive: &Drive) -> Vec<TeardownStep<'_>> {
     let steps: Vec<TeardownStep<'_>> = drive
         .volumes
@@ -108,7 +111,7 @@ fn lower_steps(steps: &[TeardownStep<'_>]) -> Vec<Vec<usize>> {
 }
 
 impl Drive {
-    /// Every mount of every volume, in the order they must be undone.
+    /// Returns every mount of every volume, in the order they must be unmounted.
     pub fn mounts(&self) -> Vec<&Mount> {
         teardown_order(self)
             .into_iter()

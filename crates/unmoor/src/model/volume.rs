@@ -8,33 +8,37 @@ use std::path::PathBuf;
 pub struct Volume {
     /// Short name: `sdb1`, `dm-0`, `E:`.
     pub name: String,
-    /// Where the system keeps it: `/dev/sdb1`, `\\?\Volume{…}`.
+    /// Path in the system: `/dev/sdb1`, `\\?\Volume{…}`.
     pub path: PathBuf,
-    /// The device number, as in [`DriveId::device`](crate::DriveId::device).
+    /// Device number, as in [`DriveId::device`](crate::DriveId::device).
     pub device: u64,
-    /// What it is.
+    /// Kind of the volume.
     pub kind: VolumeKind,
-    /// Names of what it lies on: the drive's, or other volumes'. A mapping or an array over several
-    /// drives names the other drives' parts too.
+    /// Names of the drive or the volumes that this volume lies on (sysfs: `slaves`).
+    ///
+    /// A mapping or an array over several drives names the parts on the other drives too.
     pub parents: Vec<String>,
-    /// Names of the other volumes that its file system lies on too (btrfs over several devices), of
-    /// this drive or of others.
+    /// Names of the other volumes of a file system over several devices (btrfs).
+    ///
+    /// They may be on this drive or on others.
     pub other_members: Vec<String>,
-    /// Swap in use: its own device, or files on it.
+    /// Swap in use: the device of the volume, or files on it.
     pub swaps: Vec<PathBuf>,
     /// File system label. Text from a stranger.
     pub label: Option<String>,
-    /// File system UUID or serial number, as the file system writes it.
+    /// UUID or serial number of the file system, in its own notation.
     pub uuid: Option<String>,
-    /// File system or other content: `ext4`, `vfat`, `iso9660`, `crypto_LUKS`, `swap`, …
+    /// Type of the file system or other content: `ext4`, `vfat`, `iso9660`, `crypto_LUKS`, `swap`, …
     pub file_system: Option<String>,
     /// Size in bytes.
     pub size: Option<u64>,
-    /// Nothing can be written to it.
+    /// True if nothing can be written to the volume.
     pub read_only: bool,
-    /// Bytes in the cache that the drive does not have yet, where the system tells.
+    /// Bytes in the cache that are not on the drive yet.
+    ///
+    /// `None` if the system does not report them.
     pub unwritten: Option<u64>,
-    /// Where it is attached.
+    /// Mounts of the volume.
     pub mounts: Vec<Mount>,
 }
 
@@ -60,7 +64,7 @@ impl Volume {
     }
 }
 
-/// What a volume is.
+/// Kind of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VolumeKind {
@@ -78,29 +82,33 @@ pub enum VolumeKind {
     Mapping,
     /// A loop device over an image that lies on the drive.
     Loop,
-    /// An overlay file system with a layer on the drive (Linux). Other layers may lie elsewhere: nothing
-    /// of them is lost when it is unmounted.
+    /// An overlay file system with a layer on the drive (Linux).
+    ///
+    /// Other layers may lie on other drives. Unmounting the overlay does not affect them.
     Overlay,
 }
 
-/// A place where a volume is attached.
+/// A mount of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mount {
     /// Mount point, drive letter, or mount folder.
     pub path: PathBuf,
-    /// The directory of the file system that is attached there: `/`, or another for a bind mount.
+    /// Directory of the file system that is mounted: `/`, or another for a bind mount.
     pub root: PathBuf,
     /// File system type, as mounted.
     pub file_system: String,
-    /// Mounted read-only.
+    /// True if mounted read-only.
     pub read_only: bool,
-    /// The system's number for this mount (Linux: mount ID, `proc(5)` mountinfo field 1).
+    /// Mount ID (Linux: field 1 of mountinfo, proc(5)).
     pub id: u64,
-    /// The number of the mount it lies on (Linux: mountinfo field 2); 0 where the system has none.
+    /// Mount ID of the parent mount (Linux: field 2 of mountinfo).
+    ///
+    /// 0 if the system has none.
     pub parent: u64,
-    /// The mounts that hide it: on its own root, or on a directory on the way to it. It cannot be reached
-    /// before they are gone.
+    /// Mounts on the root of this one, or on a directory of its path.
+    ///
+    /// This mount cannot be reached before they are unmounted.
     pub covered_by: Vec<u64>,
 }
 

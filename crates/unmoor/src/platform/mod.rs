@@ -1,8 +1,13 @@
-//! The seam: what the procedure asks of an operating system.
+//! The platform seam: what a release asks of an operating system.
 //!
-//! A platform knows one system's interfaces and no policy: it does not decide in which order things
-//! happen, whether to go on after a failure, or whether a drive may be released. A [`Session`] is one
-//! drive, opened and bound; it owns every handle and lock, and lets go of all of them when dropped.
+//! A [`Platform`] knows the interfaces of one system, and no policy. It does not decide in which order
+//! things happen, whether a release continues after a failure, or whether a drive may be released. A
+//! [`Session`] is one open drive. It owns every handle and lock, and releases all of them when dropped.
+//!
+//! # Stability
+//! Programs call these traits through [`release`](crate::release()) and the stages. They may be implemented
+//! too, as the crate `unmoor-simulated` does, but without a promise: a minor release may add required
+//! methods or change their contract.
 
 mod host;
 #[cfg(target_os = "linux")]
@@ -29,35 +34,58 @@ use crate::model::volume::Volume;
 use std::path::Path;
 use std::time::Duration;
 
-/// One operating system, or a simulated one. Several drives of it may be worked on at the same time, in
-/// a thread for each.
+/// An operating system, or a simulated one.
+///
+/// Several drives of a platform may be worked on at the same time, each in a thread.
 pub trait Platform: Clock + Send + Sync {
-    /// The drives of this machine. `all` includes those whose medium and self both stay.
+    /// Returns the drives of this machine, or with `all` the built-in ones too.
     fn list(&self, all: bool) -> Result<Vec<Drive>>;
 
-    /// The one drive that `target` means, with everything on it.
+    /// Returns the one drive that `target` means, with everything on it.
     ///
     /// # Errors
-    /// `NoSuchTarget`; `NotPermitted` when the answer depends on something this user may not read;
-    /// `Refused` when it names the running system's own file systems.
+    /// `NoSuchTarget`; `NotPermitted` if the answer depends on something this user may not read; `Refused`
+    /// for a file system of the running system.
     fn resolve(&self, target: &Target) -> Result<Drive>;
 
-    /// Opens the drive and binds the session to it: everything later fails with `Gone` or `Replaced`
-    /// rather than touch another device. Changes nothing, and closes no tray.
+    /// Opens the drive and binds the session to its device. Changes nothing, and closes no tray.
+    ///
+    /// Every later call fails with `Gone` or `Replaced` rather than touch another device.
     ///
     /// # Errors
-    /// `TimedOut` when it does not answer.
+    /// `TimedOut` if the drive does not answer.
     fn open(&self, drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>>;
 
-    /// Can volumes be taken offline: [`Options::offline`](crate::Options::offline).
+    /// Returns true if volumes can be taken offline ([`Options::offline`](crate::Options::offline)).
     fn supports_offline(&self) -> bool {
         false
     }
 
-    /// Has the system mount again what was dismounted and is still in the drive.
+    /// Returns the minimum time for which a refused lock is retried.
+    ///
+    /// [`Options::MIN_RETRY`](crate::Options::MIN_RETRY) counts if it is longer.
+    fn min_lock_retry(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Returns the timeout of the first attempt to lock.
+    ///
+    /// [`Options::FIRST_LOCK_TIMEOUT`](crate::Options::FIRST_LOCK_TIMEOUT) counts if it is longer.
+    fn first_lock_timeout(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Returns true if removing a device locks, flushes and dismounts its volumes by itself.
+    ///
+    /// A user who may not lock the volumes may still remove the device then.
+    fn removal_locks_volumes(&self) -> bool {
+        false
+    }
+
+    /// Mounts again what was dismounted and is still in the drive.
     ///
     /// # Errors
-    /// `NotSupported` where the system does not mount by itself (everywhere but Windows).
+    /// `NotSupported` on systems that do not mount by themselves (all but Windows).
     fn remount(&self, drive: &Drive) -> Result<StepOutcome> {
         Err(Error::new(
             ErrorKind::NotSupported,
@@ -67,180 +95,173 @@ pub trait Platform: Clock + Send + Sync {
         .with_help(format!("mount it with: mount {} FOLDER", drive.path.display())))
     }
 
-    /// What may keep a drive busy on this system and is shown by no list, in words: for when the system
-    /// says busy and nothing was found.
+    /// Returns kinds of users that may keep a drive busy and that no scan can find, in words.
     fn undetectable_users(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whom to be in order to see more of who uses a drive; `None` when this user sees all that anybody
-    /// does.
+    /// Returns the account that can see more users of a drive: `root`, `administrator`.
+    ///
+    /// `None` if this one sees everything.
     fn elevated_account(&self) -> Option<&'static str> {
         None
     }
 
-    /// Does [`Session::try_lock`] keep nobody out: then it may be asked by who only looks.
+    /// Returns true if [`Session::try_lock`] is a probe that excludes no user.
+    ///
+    /// Callers that only read may use it then.
     fn lock_is_probe(&self) -> bool {
         false
     }
 
-    /// Shortest time for which a refused lock is retried, if it is more than
-    /// [`Options::MIN_RETRY`](crate::Options::MIN_RETRY).
-    fn min_lock_retry(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    /// Time for the first attempt to lock, if it is more than
-    /// [`Options::FIRST_LOCK_TIMEOUT`](crate::Options::FIRST_LOCK_TIMEOUT).
-    fn first_lock_timeout(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    /// Returns true if removing a device locks, flushes and dismounts its volumes by itself, so that a
-    /// user who may not lock them may still remove the device.
-    fn removal_locks_volumes(&self) -> bool {
-        false
-    }
-
-    /// Can programs be ended here: [`Options::kill`](crate::Options::kill).
+    /// Returns true if processes can be terminated ([`Options::kill`](crate::Options::kill)).
     fn can_terminate(&self) -> bool {
         false
     }
 
-    /// Takes hold of a process that a search has found, so that whatever is done through what is
-    /// returned hits that process and never another one of its number. `None` when it has gone.
+    /// Opens a process that a scan has found. `None` if it has exited.
     ///
-    /// Never this program itself, one that it descends from, the first process, or a part of the kernel:
-    /// whatever the caller thinks of them.
+    /// Whatever is done through the handle affects this process, and never another one with the same
+    /// number.
     ///
     /// # Errors
-    /// `Refused` for those; `NotPermitted`; `NotSupported` where [`Platform::can_terminate`] is false.
+    /// `Refused` for this program, an ancestor of it, the first process and threads of the kernel;
+    /// `NotPermitted`; `NotSupported` if [`Platform::can_terminate`] is false.
     fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
         let what = process.name.to_string_lossy();
         Err(Error::new(ErrorKind::NotSupported, what, "programs cannot be ended on this system"))
     }
 
-    /// The ports that have something plugged in which the system does not use.
+    /// Returns the ports with a device plugged in that the system does not use.
     ///
     /// # Errors
-    /// `NotSupported` where the system does not tell; `NotPermitted`.
+    /// `NotSupported` if the system does not report them; `NotPermitted`.
     fn detached_ports(&self) -> Result<Vec<Port>> {
         Err(Error::new(ErrorKind::NotSupported, "attach", "is not available on this system yet"))
     }
 
-    /// Names of the methods that [`Platform::attach`] would try, in order.
+    /// Returns the names of the methods that [`Platform::attach`] would try, in order.
     ///
     /// # Errors
-    /// `NotSupported` for a target that is no port; `NoSuchTarget`.
+    /// `NotSupported` for a target that is not a port; `NoSuchTarget`.
     fn attach_methods(&self, target: &Target) -> Result<Vec<String>> {
         Err(attach_unsupported(target))
     }
 
-    /// Brings back the device that a power-off took off its bus at this port, and waits for its drives.
+    /// Attaches the device at this port after a power-off, and waits for its drives.
     ///
     /// # Errors
-    /// As [`Platform::attach_methods`]; `NoMedium` when nothing is plugged in there; `Failed` when it
-    /// stays away.
-    fn attach(&self, target: &Target, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+    /// As [`Platform::attach_methods`]; `NoMedium` if nothing is plugged in; `Failed` if no drive appears.
+    fn attach(&self, target: &Target, _deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         Err(attach_unsupported(target))
     }
 
-    /// Names of the methods that [`Session::perform`] would try for this action, in order.
+    /// Returns the names of the methods that [`Session::perform`] would try for this action, in order.
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String>;
 
-    /// A thread is about to work on a drive while others work on others. Called by whoever starts it,
-    /// before the first of them is started; the number is that thread's.
+    /// Registers a worker thread and returns its number.
+    ///
+    /// The thread that starts the workers calls it, before the first of them starts. A simulated clock
+    /// moves on only while all registered workers sleep.
     fn register_worker(&self) -> u64 {
         0
     }
 
-    /// The thread of this number begins. Called by itself: what it opens from here on is its own, and
-    /// it closes all of it before [`Platform::worker_finished`].
+    /// Marks the start of this worker. The worker calls it.
+    ///
+    /// It closes everything that it opens before [`Platform::worker_finished`].
     fn worker_started(&self, _number: u64) {}
 
-    /// The thread of this number has done its work. Called by itself.
+    /// Marks the end of this worker. The worker calls it.
     fn worker_finished(&self, _number: u64) {}
 }
 
-/// A process that is held: see [`Platform::open_process`].
+/// A handle of a process: see [`Platform::open_process`].
 pub trait ProcessHandle {
-    /// Asks it to end; what it does then is its own business. Returns the system's name for the asking.
+    /// Asks the process to exit. Returns the name of the method in the system.
     ///
     /// # Errors
-    /// `NotPermitted`. One that has ended already is none.
+    /// `NotPermitted`. A process that has exited already is no error.
     fn terminate(&mut self) -> Result<&'static str>;
 
-    /// Makes it end. Returns the system's name for that.
+    /// Kills the process. Returns the name of the method in the system.
     ///
     /// # Errors
-    /// `NotPermitted`. One that has ended already is none.
+    /// As [`ProcessHandle::terminate`].
     fn kill(&mut self) -> Result<&'static str>;
 
-    /// Has it ended, and let go of everything.
+    /// Returns true if the process has exited and its handles are closed.
     fn has_exited(&mut self) -> bool;
 }
 
-/// One drive, opened and bound.
+/// An open drive, bound to its device.
 ///
-/// Dropping a session unlocks everything it has locked. No method waits past its [`Deadline`].
+/// Dropping a session releases everything that it has locked. No method waits past its [`Deadline`].
 pub trait Session: Send {
-    /// The drive as it is now.
+    /// Returns the drive as it is now.
     ///
     /// # Errors
-    /// `Gone` when it left, `Replaced` when another device has its name.
+    /// `Gone` if it left, `Replaced` if another device has its name.
     fn refresh(&mut self) -> Result<Drive>;
 
-    /// Tells the session before the first step whether volumes are to be taken offline
-    /// ([`Session::offline`]): Windows opens them with more rights then.
-    fn set_offline(&mut self, _offline: bool) {}
-
-    /// Cheap: is this still the device that was opened, and may this user work on it. A session of a
-    /// drive that the user may not open is good for [`Session::blockers`] only.
+    /// Verifies that this is still the device that was opened, and that this user may work on it.
+    ///
+    /// Cheap. A session of a drive that the user may not open is good for [`Session::blockers`] only.
+    ///
+    /// # Errors
+    /// `Gone`, `Replaced`, `NotPermitted`.
     fn check(&mut self) -> Result<()>;
 
-    /// Writes what is in the cache for this volume. Data that could not be written is `Unwritten`,
-    /// and stays so: an error the system reports only once is remembered.
+    /// Writes the cache of this volume to the drive.
+    ///
+    /// # Errors
+    /// `Unwritten` if data could not be written. It is remembered, because the system reports it once.
     fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
-    /// Bytes in the cache that the drive does not have yet, where the system tells. Asks no drive: it may be
-    /// one that does not answer.
+    /// Returns the bytes in the cache that are not on the drive yet, if the system reports them.
+    ///
+    /// Sends no command to the drive, which may not answer.
     fn unwritten(&self) -> Option<u64> {
         None
     }
 
-    /// Writes what is in the drive's own cache.
+    /// Writes the cache of the drive itself to the medium.
     fn flush_drive(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
-    /// One attempt to find the volume idle, and to keep it so where the system can. Changes nothing
-    /// that a user would notice.
+    /// Tries once to lock the volume, or to find it idle. Changes nothing that a user would notice.
     ///
     /// # Errors
-    /// `Busy` (without a search for blockers: that is [`Session::blockers`]). `TimedOut` when it was
-    /// not found out within the time: nobody was found, and nothing is locked.
+    /// `Busy`, without a scan for blockers ([`Session::blockers`]). `TimedOut` if the time was too short:
+    /// no user was found, and nothing is locked.
     fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
-    /// Looks once more, when every volume was found idle: does a program write to the drive itself, past
-    /// its file systems (an imager, `dd`), or hold something on them that no mount shows. What is
-    /// written so would be torn when the medium leaves; where it `stays`, who writes to the drive itself is
-    /// in nobody's way.
+    /// Checks for users of the drive that no mount shows, after every volume was found idle.
+    ///
+    /// These are programs that write to the device itself (an imager, `dd`), and hidden users of its file
+    /// systems. A write in progress would be torn by the eject. If the medium `stays`, a program may write
+    /// to the device.
     ///
     /// # Errors
-    /// `Busy`, with who it is.
-    fn check_raw_users(&mut self, _stays: bool, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+    /// `Busy`, with the users.
+    fn check_raw_users(
+        &mut self,
+        _stays: bool,
+        _deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
         Ok(StepOutcome::skipped("a lock keeps them out"))
     }
 
-    /// Looks whether forcing the drive's mounts away would take along what is not this drive's: a mount of
-    /// another one within them.
+    /// Checks whether a forced dismount would take along a mount of another drive.
     ///
     /// # Errors
-    /// `NotExclusive`, with what it is.
+    /// `NotExclusive`, with the mount.
     fn check_foreign_mounts(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Takes one mount of the volume away, where the system mounts in more than one place (Linux). With
-    /// `force`, even while it is in use: what is open then fails.
+    /// Unmounts one mount of the volume, on systems with several mounts of a volume (Linux).
+    ///
+    /// With `force`, the mount may be in use: open files fail from then on.
     fn unmount(
         &mut self,
         volume: &Volume,
@@ -249,21 +270,23 @@ pub trait Session: Send {
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome>;
 
-    /// Takes this swap space of the volume out of use; asked for only when the user wished it.
+    /// Switches off this swap space of the volume ([`Options::swapoff`](crate::Options::swapoff)).
     ///
     /// # Errors
-    /// `Failed` when what is in it does not fit into memory; nothing has changed then.
+    /// `Failed` if its content does not fit into memory. Nothing has changed then.
     fn swap_off(
         &mut self,
         volume: &Volume,
         _path: &Path,
-        _wait: &mut Deadline<'_>,
+        _deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
         Err(Error::new(ErrorKind::NotSupported, &volume.name, "swap cannot be switched off here"))
     }
 
-    /// Dismounts the volume itself, once its mounts are gone: Windows takes the file system down here;
-    /// Linux closes what is stacked (a mapping, an array, a loop device).
+    /// Dismounts the volume itself, after its mounts.
+    ///
+    /// Windows: dismounts the file system. Linux: closes what is stacked (a mapping, an array, a loop
+    /// device).
     fn dismount(
         &mut self,
         volume: &Volume,
@@ -271,43 +294,50 @@ pub trait Session: Send {
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome>;
 
-    /// Takes the whole drive for ourselves once every volume is dismounted: the proof that nothing
-    /// uses it any more, and whatever dismounting wrote is flushed. With `force`, goes on without the
-    /// claim when handles that were cut off still exist.
+    /// Claims the whole drive after every volume is dismounted, and flushes what dismounting wrote.
+    ///
+    /// The claim proves that nothing uses the drive any more. With `force`, continues without the claim if
+    /// handles that were cut off still exist.
     ///
     /// # Errors
-    /// `Busy` when something of it is mounted or set up. `Unwritten` when what dismounting wrote could
-    /// not be written: the claim holds then all the same.
+    /// `Busy` if a part of the drive is mounted or set up. `Unwritten` if what dismounting wrote could not
+    /// be written; the drive is claimed all the same.
     fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
-    /// Takes a dismounted volume offline, so that nothing mounts it again until it is taken online or
-    /// plugged in anew. Asked for only where [`Platform::supports_offline`].
-    fn offline(&mut self, _volume: &Volume, _wait: &mut Deadline<'_>) -> Result<StepOutcome> {
+    /// Sets before the first step whether volumes are to be taken offline ([`Session::offline`]).
+    ///
+    /// Windows opens them with more rights then.
+    fn set_offline(&mut self, _offline: bool) {}
+
+    /// Takes a dismounted volume offline, until it is taken online or plugged in again.
+    ///
+    /// Called only if [`Platform::supports_offline`] is true.
+    fn offline(&mut self, _volume: &Volume, _deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         Ok(StepOutcome::skipped("this system has no offline state"))
     }
 
-    /// Another session is about to take the whole device off its bus, and this drive with it: closes every
-    /// handle that would keep it there, and lets go of the locks that those hold. Windows alone asks every
-    /// handle's leave; elsewhere there is nothing to do.
+    /// Closes every handle that would keep the device on its bus, and releases their locks.
+    ///
+    /// Another session is about to take the whole device off its bus. Only Windows asks every handle.
     fn release_handles(&mut self) {}
 
-    /// Carries out the last action of the plan, trying one method after the other.
+    /// Carries out the last action of the plan, one method after the other until one is accepted.
     fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
-    /// Takes the medium in.
+    /// Loads the medium.
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
 
-    /// Asks the drive itself, not the system's memory of it.
+    /// Asks the drive itself for its state, not the cache of the system.
     fn presence(&mut self, deadline: &mut Deadline<'_>) -> Result<Presence>;
 
-    /// Lets go of every lock and claim. Harmless when there is none.
+    /// Releases every lock and claim. Harmless without one.
     fn unlock(&mut self) -> Result<StepOutcome>;
 
-    /// Searches for what keeps this drive's volumes busy.
+    /// Scans for what keeps the volumes of this drive busy.
     fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan;
 }
 
-/// Where a drive can only be plugged in anew by hand.
+/// Returns the error for a drive that only a hand can plug in again.
 fn attach_unsupported(target: &Target) -> Error {
     let why = "attach is not available on this system yet";
     Error::new(ErrorKind::NotSupported, target.to_string(), why)

@@ -1,4 +1,4 @@
-//! Whether a release goes on after data could not be written.
+//! Data loss: the decision whether a release continues without data that could not be written.
 
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;

@@ -1,4 +1,4 @@
-//! What `force` and `kill` may override.
+//! Overrides: the errors and blockers that `force` and `kill` may override.
 
 use crate::model::blocker::{BlockerKind, BlockerScan};
 use crate::model::error::{Error, ErrorKind};

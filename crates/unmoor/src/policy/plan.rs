@@ -1,4 +1,4 @@
-//! Which steps a release will take on this drive: data, made before anything is touched.
+//! The plan of a release: its steps as data, made before anything is touched.
 
 use crate::model::drive::Bus;
 use crate::model::drive::Drive;
@@ -13,18 +13,18 @@ use crate::model::volume::VolumeKind;
 use crate::options::{Goal, Options};
 use crate::policy::preconditions::{check_exclusive, check_medium, check_system};
 
-/// The steps of a release, before it begins.
+/// Plan of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// What is done once everything is dismounted.
+    /// Action that follows the dismount.
     pub action: Action,
-    /// The steps, in order.
+    /// Steps, in order.
     pub steps: Vec<PlannedStep>,
 }
 
 impl Plan {
-    /// Notes the drives that a power-off takes along.
+    /// Adds a note about the drives that a power-off takes along.
     pub(crate) fn set_siblings(&mut self, siblings: &[Drive]) {
         for step in self.steps.iter_mut().filter(|step| step.step == Step::PowerOff) {
             step.note = siblings_note(siblings);
@@ -32,15 +32,15 @@ impl Plan {
     }
 }
 
-/// One step of a plan.
+/// A planned step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlannedStep {
-    /// Which.
+    /// The step.
     pub step: Step,
-    /// What it concerns, in order: volumes, mounts, methods. Empty if there is nothing to do.
+    /// Objects of the step, in order: volumes, mounts or methods. Empty if there is nothing to do.
     pub what: Vec<String>,
-    /// Why there is nothing to do, or what the user should know of it.
+    /// Reason why there is nothing to do, or a remark.
     pub note: Option<String>,
     /// False if the options leave the step out.
     pub requested: bool,
@@ -62,13 +62,14 @@ impl PlannedStep {
     }
 }
 
-/// Makes the plan for this drive, or says why it must not or cannot be released.
+/// Makes the plan of a release of this drive.
 ///
-/// `methods` names what [`Session::perform`](crate::platform::Session::perform) would try.
+/// `methods` returns the names of what [`Session::perform`](crate::platform::Session::perform) would try.
 ///
 /// # Errors
-/// `Refused` for a drive that carries the running system; `NoMedium`; `NotSupported` for a drive that
-/// cannot do what is wished; `NotExclusive` for one that holds more than its own: a release would wait for that.
+/// `Refused` for a drive that carries the running system; `NoMedium`; `NotSupported` if the drive cannot do
+/// what the options request; `NotExclusive` for swap and volumes that span other drives. A release would
+/// wait for the last.
 pub fn plan(
     drive: &Drive,
     options: &Options,
@@ -79,7 +80,7 @@ pub fn plan(
     Ok(plan)
 }
 
-/// The plan for when nothing is in the way any more.
+/// Makes the plan for the moment when nothing blocks the drive any more.
 pub(crate) fn plan_ignoring_busy(
     drive: &Drive,
     options: &Options,
@@ -151,8 +152,9 @@ pub(crate) fn action(
     }
 }
 
-/// Can the device be taken off its bus while the machine runs. SCSI and SATA disks do not say whether
-/// their slot is made for it; who asks for it knows.
+/// Returns true if the device may be taken off its bus while the machine runs.
+///
+/// SCSI and SATA disks do not report whether their slot is made for that. The user who requests it knows.
 fn can_be_powered_off(drive: &Drive) -> bool {
     let bus = matches!(drive.bus, Bus::Usb | Bus::Thunderbolt | Bus::Scsi | Bus::Ata | Bus::Nvme);
     drive.hotplug || bus
@@ -177,7 +179,7 @@ pub(crate) fn opens_empty_tray(drive: &Drive, options: &Options, error: &Error) 
         && drive.medium == Medium::Absent
 }
 
-/// Says that these drives leave together with the one that is powered off.
+/// Returns a note that these drives leave with the one that is powered off.
 pub(crate) fn siblings_note<'d>(siblings: impl IntoIterator<Item = &'d Drive>) -> Option<String> {
     let names: Vec<&str> = siblings.into_iter().map(|drive| &*drive.name).collect();
     let (verb, what) = match names.len() {
@@ -205,7 +207,7 @@ fn lock(drive: &Drive) -> PlannedStep {
     PlannedStep::new(Step::Lock, what).with_note(note)
 }
 
-/// Everything that is taken down, what goes first in front.
+/// Returns the step that takes everything down, what goes first in front.
 fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
     let what: Vec<String> = teardown_order(drive).iter().filter_map(label).collect();
     let note = match (what.is_empty(), options.force) {
@@ -216,8 +218,9 @@ fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
     PlannedStep::new(Step::Dismount, what).with_note(note)
 }
 
-/// How one thing to undo is named to the user; `None` for what needs no act of its own: the drive and
-/// its partitions, and overlays, are dismounted when their mounts are gone.
+/// Returns the name of a teardown step for the user; `None` if it needs no action of its own.
+///
+/// The drive, its partitions and overlays are dismounted when their mounts are gone.
 pub(crate) fn label(undo: &TeardownStep<'_>) -> Option<String> {
     match undo {
         TeardownStep::SwapOff(_, path) => Some(format!("swap on {}", path.display())),

@@ -1,4 +1,4 @@
-//! What is never released, or not by itself.
+//! Preconditions of a release: drives that are never released, or not with these options.
 
 use crate::model::blocker::{BlockerKind, BlockerScan};
 use crate::model::drive::{Drive, DriveKind, Medium};
@@ -6,8 +6,9 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;
 use crate::options::{Goal, Options};
 
-/// A drive that carries the running system is never released, by no option. Swap can be switched off:
-/// alone it only holds the drive ([`check_exclusive`]).
+/// Fails for a drive that carries the running system. No option allows its release.
+///
+/// Swap alone can be switched off: see [`check_exclusive`].
 pub(crate) fn check_system(drive: &Drive) -> Result<()> {
     if !drive.carries_system() {
         return Ok(());
@@ -17,7 +18,9 @@ pub(crate) fn check_system(drive: &Drive) -> Result<()> {
         .with_help("unmoor never releases such a drive"))
 }
 
-/// What is not this drive's alone: not even force takes it away.
+/// Fails for a drive with swap that stays on, or with a volume that spans other drives.
+///
+/// Force does not change that.
 pub(crate) fn check_exclusive(drive: &Drive, options: &Options) -> Result<()> {
     if !options.swapoff && drive.carries_swap() {
         let what = format!("is in use: {}", drive.system_description());
@@ -26,7 +29,7 @@ pub(crate) fn check_exclusive(drive: &Drive, options: &Options) -> Result<()> {
     check_no_spanning(drive, options)
 }
 
-/// Fails for a drive that must not be released: by no option, or not by these.
+/// Fails for a drive that must not be released with these options.
 pub(crate) fn check_release(drive: &Drive, options: &Options) -> Result<()> {
     check_system(drive)?;
     check_exclusive(drive, options)
@@ -66,8 +69,9 @@ pub(crate) fn without_planned(
     scan
 }
 
-/// There is nothing to release in a drive without a medium; the device itself can be powered off all
-/// the same, as a card reader with empty slots.
+/// Fails for a drive without a medium, unless the device is to be powered off.
+///
+/// A card reader with empty slots can be powered off.
 pub(crate) fn check_medium(drive: &Drive, goal: Goal) -> Result<()> {
     if goal == Goal::PowerOff && drive.kind != DriveKind::Loop {
         return Ok(());
@@ -91,8 +95,7 @@ pub(crate) fn check_medium(drive: &Drive, goal: Goal) -> Result<()> {
     Err(Error::new(ErrorKind::NoMedium, &drive.name, why))
 }
 
-/// What lies on other drives too cannot be taken down for the sake of one of them: not even by force,
-/// because it is not this drive alone that would lose it.
+/// Fails for a drive with a volume that spans drives outside of the group.
 fn check_no_spanning(drive: &Drive, options: &Options) -> Result<()> {
     let part_of = |other: &Drive, name: &str| other.name == name || other.volume(name).is_some();
     let given = |name: &str| options.group.iter().any(|other| part_of(other, name));

@@ -1,13 +1,12 @@
-//! "All that can be taken out": which drives that means.
+//! Selection of the removable drives of a machine.
 
 use crate::model::drive::{Drive, DriveKind, Medium};
 
-/// Of these drives, those that a person would take out or unplug and that have something to release;
-/// and the others, each with the reason why it is left alone.
+/// Selects the drives that a person would take out or unplug. Returns the others with a reason.
 ///
-/// Left out are drives that carry the running system, built-in ones, attached images (nobody takes those
-/// out by hand), and drives that are empty. A stick with nothing of the system but swap is not: it is told
-/// that swap holds it ([`Options::swapoff`](crate::Options::swapoff)), or released.
+/// The others are drives that carry the running system, built-in drives, attached images and empty drives.
+/// A stick that only carries swap is selected: its release succeeds with
+/// [`Options::swapoff`](crate::Options::swapoff), and names the swap otherwise.
 pub fn select_removable(drives: Vec<Drive>) -> (Vec<Drive>, Vec<(Drive, String)>) {
     let mut chosen = Vec::new();
     let mut left_out = Vec::new();

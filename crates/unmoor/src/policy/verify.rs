@@ -1,4 +1,4 @@
-//! What counts as proof that a drive let go, by what it was told to do.
+//! Verification: what counts as proof that a drive did what it accepted.
 
 use crate::model::drive::{Drive, DriveKind, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
@@ -6,7 +6,7 @@ use crate::model::hint::Hint;
 use crate::model::report::StepOutcome;
 use crate::model::step::Action;
 
-/// Did the drive do it; `None` when not, or not yet.
+/// Returns the outcome if the drive did it; `None` if not, or not yet.
 pub(crate) fn verify(drive: &Drive, action: Action, seen: Presence) -> Option<StepOutcome> {
     use Presence::{Absent, Gone, Present, Stopped, TrayOpen, Unknown};
     match (action, seen) {
@@ -19,11 +19,11 @@ pub(crate) fn verify(drive: &Drive, action: Action, seen: Presence) -> Option<St
         }
         (_, Absent) => Some(StepOutcome::default().with_note("there is no medium in it any more")),
         (Action::Stop, Stopped) => Some(StepOutcome::default().with_note("the drive has stopped")),
-        // Many USB bridges know no "no medium": they stop, and that is all they can say.
+        // Many USB bridges cannot report "no medium". They only stop.
         (Action::Eject, Stopped) if drive.kind == DriveKind::Disk => {
             Some(StepOutcome::default().with_note("the drive has stopped"))
         }
-        // A tape drive waits for LOAD with the tape where a hand can take it.
+        // An unloaded tape drive waits for LOAD, with the tape where a hand can take it.
         (Action::Eject, Stopped) if drive.kind == DriveKind::Tape => {
             Some(StepOutcome::default().with_note("the tape is unloaded"))
         }
@@ -35,7 +35,7 @@ pub(crate) fn verify(drive: &Drive, action: Action, seen: Presence) -> Option<St
     }
 }
 
-/// The drive said yes and did nothing, or not enough: a known fault of firmware.
+/// Returns the error for a drive that accepted the action and did not do it: a known fault of firmware.
 pub(crate) fn not_verified(drive: &Drive, action: Action, seen: Presence) -> Error {
     let what = match (action, seen) {
         (Action::PowerOff, _) => "reported success, but is still there",

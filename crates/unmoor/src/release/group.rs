@@ -194,8 +194,8 @@ fn error_for_others(failed: &Report) -> Option<Error> {
 
 /// Locks all drives, so that all are idle at the same moment.
 ///
-/// While one was waited for, another may have come into use. All are locked anew then, as long as
-/// [`Options::wait`] lasts.
+/// While the lock of one drive waited, another drive may have come into use. All are locked anew then,
+/// for [`Options::wait`] at most.
 fn lock_all(drives: &mut Vec<OpenDrive<'_>>, reports: &mut Reports) -> bool {
     let several = drives.len() > 1;
     let Some(first) = drives.first() else { return false };
@@ -274,7 +274,7 @@ fn eject(
         return drive.perform(action).map(drop);
     };
     if let Some(other) = powered_off.iter().find(|other| other.siblings.contains(&before.name)) {
-        return drive.left_with(&other.name);
+        return drive.record_left_with(&other.name);
     }
     // Our own handles of the other drives would keep the device on its bus.
     drive.siblings.iter_mut().for_each(OpenDrive::release_handles);

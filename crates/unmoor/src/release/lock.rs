@@ -128,7 +128,7 @@ impl OpenDrive<'_> {
         locked.map_err(|e| e.with_subject(&drive.name))
     }
 
-    /// Scans for blockers. If none is found, the system is asked too where that excludes nobody.
+    /// Scans for blockers. If none is found, asks the system too, if that excludes no other user.
     pub(crate) fn blockers_or_unknown(&mut self) -> BlockerScan {
         let scan = self.blockers();
         let platform = self.operation.platform;

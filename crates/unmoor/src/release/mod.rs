@@ -62,7 +62,7 @@ pub fn load(
     }
 }
 
-/// Flushes the cache of every volume and the drive's own, and leaves the drive as it is.
+/// Flushes the cache of every volume and of the drive itself.
 ///
 /// [`Options`]: `timeout` and `cancel`.
 pub fn flush(

@@ -35,7 +35,7 @@ pub(crate) struct OpenDrive<'p> {
     pub(crate) locks_left_to_removal: bool,
     /// Failed flush that keeps the medium in.
     unwritten: Option<Error>,
-    /// What stays writable after a forced dismount.
+    /// Volumes that stay writable after a forced dismount.
     pub(crate) still_writable: Vec<String>,
     /// Action that the drive has accepted.
     ejected: Option<Action>,
@@ -98,7 +98,7 @@ impl<'p> OpenDrive<'p> {
         Ok(())
     }
 
-    /// Refreshes the drive after a wait, in which somebody may have mounted it or taken the medium.
+    /// Refreshes the drive after a wait. Meanwhile it may have been mounted, or lost its medium.
     pub(crate) fn refresh_after_wait(&mut self) -> Result<()> {
         self.refresh()?;
         check_medium(&self.drive, Goal::Eject)
@@ -187,7 +187,7 @@ impl<'p> OpenDrive<'p> {
     }
 
     /// Records that the device has left its bus together with another drive of it.
-    pub(crate) fn left_with(&mut self, other: &str) -> Result<()> {
+    pub(crate) fn record_left_with(&mut self, other: &str) -> Result<()> {
         let why = format!("it is on the same device as {other}, and left with it");
         self.operation.step(Step::PowerOff, |_| Ok(StepOutcome::skipped(why)))?;
         self.ejected = Some(Action::PowerOff);
@@ -297,7 +297,7 @@ pub(crate) fn check(session: &mut dyn Session, deadline: &Deadline<'_>) -> Resul
     session.check()
 }
 
-/// What the parts of a flush came to.
+/// Outcomes of the parts of a flush.
 #[derive(Default)]
 struct Flushed {
     outcome: StepOutcome,

@@ -37,9 +37,9 @@ use crate::release::operation::DriveOperation;
 /// ```
 pub struct Opened<'p>(Box<OpenDrive<'p>>);
 
-/// A stage that failed: the error, and the drive, which is still open and may still be locked.
+/// A stage that failed, with its error and the drive.
 ///
-/// Dropping it unlocks the drive. The `?` operator turns it into its error.
+/// The drive is still open and may still be locked. Dropping it unlocks the drive. The `?` operator turns it into its error.
 pub struct StageError<'p> {
     /// The error.
     pub error: Error,
@@ -185,13 +185,13 @@ impl<'p> Opened<'p> {
 
     /// Scans for what blocks the drive.
     ///
-    /// If the scan finds nothing, the system itself is asked where that excludes nobody. A drive that
+    /// If the scan finds nothing, the system itself is asked, if that excludes no other user. A drive that
     /// the system reports as busy is never returned as free.
     pub fn blockers(&mut self) -> BlockerScan {
         self.0.blockers_or_unknown()
     }
 
-    /// Terminates the processes of this scan, if nothing else blocks the drive and the user agrees.
+    /// Terminates the processes of this scan, if that frees the drive and the user agrees.
     ///
     /// [`Report::ended`] of [`Opened::report`] lists what became of each, also after an error. With
     /// [`Options::force`], other blockers do not matter.
@@ -321,7 +321,7 @@ impl<'p> Ejected<'p> {
         self.opened.0.operation.report.medium_after
     }
 
-    /// Verifies that the drive did what it accepted, for up to five seconds: a motor takes its time.
+    /// Verifies that the drive did what it accepted. Polls the drive for up to five seconds.
     ///
     /// If there was nothing to eject, verifies that nothing of the drive is mounted.
     ///

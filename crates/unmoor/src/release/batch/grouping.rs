@@ -1,20 +1,18 @@
-//! Which of several drives have to be released as one, which one after the other, and which have
-//! nothing to do with each other.
+//! Grouping: which drives are released together, which one after the other, and which independently.
 
 use crate::model::drive::Drive;
 
-/// Drives that are released as one: their numbers.
+/// Drives that are released together, as indices.
 pub(crate) type Group = Vec<usize>;
 
-/// Arranges these drives into queues that have nothing to do with each other. In a queue, one stack
-/// comes after the other; the drives of a stack are released as one.
+/// Sorts the drives into independent queues of groups.
 ///
-/// - One **stack**: drives that the same volume lies on (an array, a volume group, a btrfs), and with
-///   `whole_device` those that are one device.
-/// - One **queue**: a drive that is mounted on a directory of another, or whose image lies on the other,
-///   goes before it.
+/// - A **group** has the drives that one volume spans (an array, a volume group, a btrfs), and with
+///   `whole_device` the drives of one device. It is released together.
+/// - In a **queue**, a drive that is mounted on a directory of another, or whose image lies on it, goes
+///   before it.
 ///
-/// Drives keep the order they were given in where nothing else orders them.
+/// Otherwise drives keep their order.
 pub(crate) fn order_groups(drives: &[&Drive], whole_device: bool) -> Vec<Vec<Group>> {
     let stacks = connected_components(drives.len(), |a, b| {
         let (a, b) = (drives[a], drives[b]);
@@ -34,7 +32,7 @@ pub(crate) fn order_groups(drives: &[&Drive], whole_device: bool) -> Vec<Vec<Gro
                     let others = left.iter().enumerate().filter(|(other, _)| other != at);
                     !others.into_iter().any(|(_, other)| above(other, &left[*at]))
                 });
-                // Two drives that are each mounted on the other: no order is right, so any will do.
+                // If two drives are each mounted on the other, no order is right.
                 ordered.push(left.remove(free.unwrap_or(0)));
             }
             ordered
@@ -42,9 +40,9 @@ pub(crate) fn order_groups(drives: &[&Drive], whole_device: bool) -> Vec<Vec<Gro
         .collect()
 }
 
-/// Do both belong to one stack.
+/// Returns true if one volume lies on both drives.
 fn shares_stack(a: &Drive, b: &Drive) -> bool {
-    // An image on a drive is a drive too: it goes first, and then it is not there any more.
+    // An image on a drive is a drive of its own, and goes first.
     if depends_on(a, b) || depends_on(b, a) {
         return false;
     }
@@ -59,7 +57,7 @@ fn shares_stack(a: &Drive, b: &Drive) -> bool {
     reaches(a, b) || reaches(b, a)
 }
 
-/// Is `high` mounted on a directory of `low`, or over a mount of it, or an image that lies on it.
+/// Returns true if `high` is mounted on a directory or a mount of `low`, or is an image on it.
 fn depends_on(high: &Drive, low: &Drive) -> bool {
     let mounts = |drive: &Drive| {
         drive.volumes.iter().flat_map(|v| &v.mounts).map(|m| (m.id, m.parent)).collect::<Vec<_>>()
@@ -71,13 +69,13 @@ fn depends_on(high: &Drive, low: &Drive) -> bool {
     };
     low.volume(&high.name).is_some()
         || ours.iter().any(|(id, _)| hidden(*id) && !is(*id, &theirs))
-        // What both have in common stands on neither.
+        // A mount that both have in common lies on neither.
         || ours
             .iter()
             .any(|(id, parent)| *parent != 0 && is(*parent, &theirs) && !is(*id, &theirs) && !is(*parent, &ours))
 }
 
-/// The numbers from 0 to `count`, in groups of those that `related` connects in either direction.
+/// Returns the numbers from 0 to `count` in groups that `related` connects in either direction.
 fn connected_components(count: usize, related: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for number in 0..count {

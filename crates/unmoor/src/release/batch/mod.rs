@@ -54,8 +54,9 @@ pub enum BatchEvent {
     Finished(Box<Report>),
 }
 
-/// Receives the events of a batch with the index of their target, on the thread that called
-/// [`run_batch`].
+/// Receives the events of a batch, with the index of their target.
+///
+/// It is called on the thread that called [`run_batch`].
 pub type BatchHandler<'e> = dyn FnMut(usize, BatchEvent) + Send + 'e;
 
 /// Carries out the operation on every target at the same time. Returns the report of each, in order.
