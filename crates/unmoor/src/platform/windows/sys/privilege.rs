@@ -1,16 +1,15 @@
 //! Privileges that a user has, which are switched off in the token until they are asked for.
 //!
-//! Win32: `AdjustTokenPrivileges`, `LookupPrivilegeValueW`.
+//! Win32: `AdjustTokenPrivileges`, `PrivilegeCheck`, `LookupPrivilegeValueW`.
 
-use crate::platform::windows::sys::cancellable_io::last;
 use crate::platform::windows::sys::utf16::wide;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
 use std::sync::{Mutex, PoisonError};
-use windows_sys::Win32::Foundation::{ERROR_NOT_ALL_ASSIGNED, LUID};
+use windows_sys::Win32::Foundation::LUID;
 use windows_sys::Win32::Security::{
-    AdjustTokenPrivileges, LUID_AND_ATTRIBUTES, LookupPrivilegeValueW, SE_PRIVILEGE_ENABLED,
-    TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY,
+    AdjustTokenPrivileges, LUID_AND_ATTRIBUTES, LookupPrivilegeValueW, PRIVILEGE_SET,
+    PrivilegeCheck, SE_PRIVILEGE_ENABLED, TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
@@ -131,10 +130,25 @@ fn enable(privilege: Privilege) -> Option<(bool, Option<Before>)> {
             &mut returned,
         )
     };
-    // A privilege that the user does not have is a success with this code.
-    let held = ok != 0 && last() != ERROR_NOT_ALL_ASSIGNED;
+    let held = is_enabled(&token, luid);
     // One that was enabled already is not listed: nothing is to be restored.
     Some((held, (ok != 0 && before.PrivilegeCount == 1).then_some((token, before))))
+}
+
+/// `PrivilegeCheck`: returns true if the privilege is enabled in the token. Wine's `AdjustTokenPrivileges`
+/// reports one that was enabled before as not assigned.
+fn is_enabled(token: &OwnedHandle, luid: LUID) -> bool {
+    /// `winnt.h`.
+    const PRIVILEGE_SET_ALL_NECESSARY: u32 = 1;
+    let mut set = PRIVILEGE_SET {
+        PrivilegeCount: 1,
+        Control: PRIVILEGE_SET_ALL_NECESSARY,
+        Privilege: [LUID_AND_ATTRIBUTES { Luid: luid, Attributes: 0 }],
+    };
+    let mut enabled = 0;
+    // SAFETY: the token is open; `set` has one privilege, as it says; `enabled` outlives the call.
+    let ok = unsafe { PrivilegeCheck(token.as_raw_handle(), &mut set, &mut enabled) };
+    ok != 0 && enabled != 0
 }
 
 #[cfg(test)]
