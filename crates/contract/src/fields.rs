@@ -187,6 +187,7 @@ const BLOCKER: &[Field] = &[
             "raid",
             "overlay",
             "export",
+            "kernel",
             "unknown",
         ]),
     ),

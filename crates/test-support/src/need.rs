@@ -30,6 +30,25 @@ pub const STATIC_C: Need = Need { name: "a static C library", check: || compiles
 /// `script` of util-linux.
 pub const SCRIPT: Need = Need { name: "script(1)", check: has_script };
 
+/// binfmt_misc in the kernel.
+pub const BINFMT_MISC: Need = Need {
+    name: "binfmt_misc",
+    check: || can_mount("binfmt_misc", "/proc/sys/fs/binfmt_misc", "register"),
+};
+/// uprobe_events in tracefs.
+pub const UPROBES: Need = Need {
+    name: "uprobe_events",
+    check: || can_mount("tracefs", "/sys/kernel/tracing", "uprobe_events"),
+};
+/// io_uring with paths of registered files in fdinfo (Linux 6.7).
+pub const IO_URING_PATHS: Need =
+    Need { name: "python3 and io_uring of Linux 6.7", check: has_io_uring_paths };
+/// User namespaces.
+pub const USER_NAMESPACES: Need = Need {
+    name: "user namespaces",
+    check: || ok(Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"])),
+};
+
 impl Need {
     /// Returns true if the need is met. The first call checks it.
     pub fn is_met(&self) -> bool {
@@ -91,4 +110,20 @@ fn compiles(options: &[&str]) -> bool {
     let source = dir.path().join("probe.c");
     std::fs::write(&source, "int main(void) { return 0; }").is_ok()
         && ok(Command::new("cc").args(options).arg("-o").arg(dir.path().join("probe")).arg(&source))
+}
+
+/// Returns true if this file system of the kernel has this entry, once mounted.
+fn can_mount(file_system: &str, path: &str, entry: &str) -> bool {
+    let script = format!(
+        "test -e {path}/{entry} || mount -t {file_system} none {path}; test -e {path}/{entry}"
+    );
+    ok(Command::new("unshare").args(["--mount", "--propagation", "private", "sh", "-c", &script]))
+}
+
+fn has_io_uring_paths() -> bool {
+    let script = "import ctypes, os, re
+version = tuple(map(int, re.findall('[0-9]+', os.uname().release)[:2]))
+ring = ctypes.CDLL(None).syscall(425, 1, ctypes.create_string_buffer(120))
+exit(ring < 0 or version < (6, 7))";
+    has_python() && ok(Command::new("python3").args(["-c", script]))
 }

@@ -116,6 +116,7 @@ fn describe_kinds(blockers: &[&Blocker]) -> String {
             }
             BlockerKind::Overlay => ("overlay", "overlays"),
             BlockerKind::Export => ("NFS export", "NFS exports"),
+            BlockerKind::Kernel => ("file of the kernel", "files of the kernel"),
             _ => ("user that was not found", "users that were not found"),
         };
         format!("{count} {}", if count == 1 { one } else { many })

@@ -75,6 +75,7 @@ pub fn blocker(kind: BlockerKind) -> &'static str {
         BlockerKind::MultiDevice => "raid",
         BlockerKind::Overlay => "overlay",
         BlockerKind::Export => "export",
+        BlockerKind::Kernel => "kernel",
         BlockerKind::Unknown => "unknown",
         _ => "other",
     }

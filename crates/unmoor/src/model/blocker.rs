@@ -76,8 +76,12 @@ pub enum BlockerKind {
     MultiDevice,
     /// An overlay mount whose layer lies on the volume.
     Overlay,
-    /// An NFS export.
+    /// An NFS export, or a file that an NFS client has open.
     Export,
+    /// A file or device that another part of the kernel has open (Linux).
+    ///
+    /// Examples are binfmt_misc, an uprobe, a SCSI target, a USB gadget, and zram.
+    Kernel,
     /// A user that was not found, although the system reports the drive as busy.
     Unknown,
 }
@@ -341,7 +345,7 @@ fn display_rank(kind: BlockerKind) -> u8 {
         BlockerKind::Namespace => 1,
         // These nest in any order.
         BlockerKind::Overlay | BlockerKind::Mount => 2,
-        BlockerKind::Export => 4,
+        BlockerKind::Export | BlockerKind::Kernel => 4,
         BlockerKind::Swap => 5,
         // These stack in any order.
         BlockerKind::Loop | BlockerKind::Mapping | BlockerKind::MultiDevice => 6,

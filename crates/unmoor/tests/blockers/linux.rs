@@ -10,11 +10,11 @@ use unmoor_test_support::{
     BTRFS, C_COMPILER, Holder, LOOP_DEVICES, LoopImage, PYTHON, STATIC_C, Test, ok, test,
 };
 
-fn image() -> LoopImage {
+pub(crate) fn image() -> LoopImage {
     LoopImage::new("unmoor-scan")
 }
 
-fn scan_image(image: &LoopImage) -> BlockerScan {
+pub(crate) fn scan_image(image: &LoopImage) -> BlockerScan {
     let (platform, cancel) = (Linux::new(), Cancel::new());
     let mut watch = |_| {};
     let end = platform.now() + Duration::from_secs(60);
@@ -24,7 +24,7 @@ fn scan_image(image: &LoopImage) -> BlockerScan {
 }
 
 /// Returns the blocker for this process.
-fn blocker_of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
+pub(crate) fn blocker_of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
     let mut found = scan.blockers.iter().filter(|b| {
         b.kind == BlockerKind::Process && b.process.as_ref().is_some_and(|p| p.pid == holder.pid())
     });
@@ -33,7 +33,7 @@ fn blocker_of<'s>(scan: &'s BlockerScan, holder: &Holder) -> &'s Blocker {
     blocker
 }
 
-fn only_usage(blocker: &Blocker) -> &Usage {
+pub(crate) fn only_usage(blocker: &Blocker) -> &Usage {
     let [usage] = &*blocker.uses else { panic!("not one use: {blocker:#?}") };
     usage
 }
@@ -42,13 +42,13 @@ fn of_kind(scan: &BlockerScan, kind: BlockerKind) -> Vec<&Blocker> {
     scan.blockers.iter().filter(|b| b.kind == kind).collect()
 }
 
-fn run_remedy(blocker: &Blocker) {
+pub(crate) fn run_remedy(blocker: &Blocker) {
     let command = blocker.command.as_deref().expect("the blocker has a command");
     let shell = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(shell.status.success(), "{command}: {}", String::from_utf8_lossy(&shell.stderr));
 }
 
-fn unmounts(path: &Path) -> bool {
+pub(crate) fn unmounts(path: &Path) -> bool {
     // A killed process exits after a delay.
     (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
@@ -473,7 +473,7 @@ fn processes_that_exit_during_the_scan_are_no_error() {
     assert!(scans > 0);
 }
 
-const TESTS: &[Test] = &[
+pub const TESTS: &[Test] = &[
     test!(an_idle_drive_has_no_blockers, LOOP_DEVICES),
     test!(a_file_open_for_writing_is_named_and_kill_closes_it, LOOP_DEVICES),
     test!(open_directories_and_deleted_files_are_distinguished, LOOP_DEVICES),
@@ -505,7 +505,3 @@ const TESTS: &[Test] = &[
     test!(the_first_process_of_a_namespace_gets_sigkill, LOOP_DEVICES, PYTHON),
     test!(processes_that_exit_during_the_scan_are_no_error, LOOP_DEVICES),
 ];
-
-pub fn run() {
-    unmoor_test_support::run(&[TESTS]);
-}

@@ -1,11 +1,13 @@
 //! The blocker scan on loop devices of this machine.
 
 #[cfg(target_os = "linux")]
+mod kernel;
+#[cfg(target_os = "linux")]
 mod linux;
 
 #[cfg(target_os = "linux")]
 fn main() {
-    linux::run();
+    unmoor_test_support::run(&[linux::TESTS, kernel::TESTS]);
 }
 
 #[cfg(not(target_os = "linux"))]

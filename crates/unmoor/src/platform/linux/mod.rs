@@ -78,14 +78,15 @@ impl Platform for Linux {
     fn undetectable_users(&self) -> &'static [&'static str] {
         &[
             "a file on its way through a socket (SCM_RIGHTS)",
-            "a file that io_uring keeps open",
-            "an interpreter that binfmt_misc keeps open",
-            "an image behind a USB gadget or a target of the kernel",
+            "before Linux 6.7, a file that is registered with io_uring",
         ]
     }
 
     fn elevated_account(&self) -> Option<&'static str> {
-        (!rustix::process::geteuid().is_root()).then_some("root")
+        match rustix::process::geteuid().is_root() {
+            false => Some("root"),
+            true => blockers::is_in_container().then_some("root outside of this container"),
+        }
     }
 
     fn lock_is_probe(&self) -> bool {

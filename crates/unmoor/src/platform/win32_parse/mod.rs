@@ -24,9 +24,6 @@ pub(crate) mod veto;
 pub(crate) mod volume_paths;
 pub(crate) mod waiting_process;
 
-pub(crate) use crate::platform::stuck_pool::{
-    Heartbeat, PoolResult, ThreadLimits, run_all, run_limited, run_one,
-};
 pub(crate) use crate::platform::win32_parse::codes::{
     Code, error, name as code_name, refined, says_unsupported, volume_error,
 };

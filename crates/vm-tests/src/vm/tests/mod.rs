@@ -58,6 +58,7 @@ const ALL: &[&[Test]] = &[
     who::PROCESSES,
     who::SYSTEM,
     who::DEAD,
+    who::KERNEL,
 ];
 
 /// Returns the tests whose name or promise contains the filter. With `quick`, without [`full_only::TESTS`].

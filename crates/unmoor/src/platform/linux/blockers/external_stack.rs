@@ -7,18 +7,35 @@ use crate::model::drive::Drive;
 use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::blockers::shell_quote::{command_on, shell_command};
 use crate::platform::linux::sys::sysfs::SysfsDir;
+use std::collections::HashSet;
 use std::ffi::OsStr;
+
+/// Returns the volumes that lie on another drive too, directly or through a volume below them.
+pub(crate) fn external_volumes(drive: &Drive) -> HashSet<&str> {
+    let mut external: HashSet<&str> = HashSet::new();
+    loop {
+        let before = external.len();
+        for volume in &drive.volumes {
+            let on_drive = |name: &String| *name == drive.name || drive.volume(name).is_some();
+            let is_external = |name: &String| !on_drive(name) || external.contains(&**name);
+            if volume.parents.iter().any(is_external) {
+                external.insert(&volume.name);
+            }
+        }
+        if external.len() == before {
+            return external;
+        }
+    }
+}
 
 /// Returns one blocker for each such device, the topmost first.
 pub(crate) fn blockers(drive: &Drive) -> Vec<Blocker> {
-    drive.volumes.iter().rev().filter_map(|volume| stacked_blocker(drive, volume)).collect()
+    let external = external_volumes(drive);
+    let volumes = drive.volumes.iter().rev().filter(|volume| external.contains(&*volume.name));
+    volumes.filter_map(|volume| stacked_blocker(drive, volume)).collect()
 }
 
 fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
-    let here = |name: &String| *name == drive.name || drive.volume(name).is_some();
-    if volume.parents.iter().all(here) {
-        return None;
-    }
     let kind = match volume.kind {
         VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => BlockerKind::Mapping,

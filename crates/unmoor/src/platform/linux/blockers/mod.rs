@@ -12,10 +12,20 @@ pub(crate) mod btrfs;
 pub(crate) mod external_stack;
 pub(crate) mod kernel_users;
 pub(crate) mod mounts;
+#[cfg(test)]
+mod old_kernel_tests;
 pub(crate) mod processes;
 pub(crate) mod scan;
 pub(crate) mod shell_quote;
 #[cfg(test)]
 pub(crate) mod test_support;
 
+use crate::platform::linux::blockers::scan::limitations::sees_every_process;
+use crate::platform::linux::sys::procfs::Proc;
+
 pub(crate) use crate::platform::linux::blockers::scan::{scan, scan_open};
+
+/// Returns true if processes outside of this one's PID namespace are not visible.
+pub(crate) fn is_in_container() -> bool {
+    Proc::open().is_ok_and(|proc| !sees_every_process(&proc))
+}

@@ -30,6 +30,23 @@ pub fn of_tape(major: u32, minor: u32) -> Option<u64> {
     (major == TAPE_MAJOR).then(|| tape_number(tape))
 }
 
+/// Returns the number of a character device, which no block device has; one for all the nodes of a tape.
+pub fn of_character_device(major: u32, minor: u32) -> u64 {
+    of_tape(major, minor).unwrap_or(CHARACTER | number(major, minor))
+}
+
+/// Returns the number of a device without the mark of a character device; `None` for a tape, which has several nodes.
+pub fn without_type(device: u64) -> Option<u64> {
+    let number = device & !CHARACTER;
+    let is_tape = is_character_device(device) && number >> 32 == u64::from(TAPE_MAJOR);
+    (!is_tape).then_some(number)
+}
+
+/// Returns true if this is the number of a character device.
+pub fn is_character_device(device: u64) -> bool {
+    device & CHARACTER != 0
+}
+
 /// Returns the number of `st0`, `st1`, ….
 pub fn tape_number(tape: u32) -> u64 {
     CHARACTER | number(TAPE_MAJOR, tape)

@@ -16,6 +16,11 @@ pub(crate) fn active() -> Vec<Export> {
     read_proc("/proc/fs/nfsd/exports").map(|text| parse(&text)).unwrap_or_default()
 }
 
+/// Returns the exports that exportfs(8) knows; none where there is no server.
+pub(crate) fn table() -> Vec<Export> {
+    read_proc("/var/lib/nfs/etab").map(|text| parse(&text)).unwrap_or_default()
+}
+
 /// Lines of `PATH CLIENT(OPTIONS)`, with comments.
 pub fn parse(text: &[u8]) -> Vec<Export> {
     let lines = text.split(|b| *b == b'\n').filter(|line| line.starts_with(b"/"));

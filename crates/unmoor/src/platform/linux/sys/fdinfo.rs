@@ -1,6 +1,8 @@
 //! `/proc/PID/fdinfo/N` (proc(5)): how a file was opened, without touching the file.
 
+use crate::platform::linux::sys::mountinfo::unescape;
 use crate::platform::linux::sys::procfs::parse;
+use std::path::PathBuf;
 
 /// Attributes of an open file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +40,21 @@ impl FdInfo {
     }
 }
 
+/// Returns the paths of the files that are registered with an io_uring instance (`io_uring_show_fdinfo`).
+pub(crate) fn registered_files(fdinfo: &[u8]) -> Vec<PathBuf> {
+    let mut lines = fdinfo.split(|b| *b == b'\n');
+    let count = lines.find_map(|line| line.strip_prefix(b"UserFiles:"));
+    let Some(count) = count.and_then(|count| parse::<usize>(count.trim_ascii())) else {
+        return Vec::new();
+    };
+    let path = |line: &[u8]| {
+        let start = line.iter().position(|b| *b == b':')? + 1;
+        let path = line[start..].trim_ascii_start();
+        path.starts_with(b"/").then(|| PathBuf::from(unescape(path)))
+    };
+    lines.take(count).filter_map(path).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +76,13 @@ mod tests {
         assert!(info(&reader).mount.is_some());
     }
 
+    #[test]
+    fn registered_files_are_read_until_the_next_list() {
+        let text = b"UserFiles:\t3\n    0: /m/a\\040b\n    1: <none>\n    2: /c\nUserBufs:\t1\n    0: /0x7f/16\n";
+        assert_eq!(registered_files(text), [PathBuf::from("/m/a b"), PathBuf::from("/c")]);
+        assert!(registered_files(b"pos:\t0\n").is_empty());
+    }
+
     proptest! {
         #[test]
         fn fields_are_read_whatever_stands_around_them(
@@ -72,6 +96,7 @@ mod tests {
         #[test]
         fn no_bytes_at_all_make_it_fail(text: Vec<u8>) {
             FdInfo::parse(&text);
+            registered_files(&text);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The kernel's interfaces, one a file: errno in, errno out. Nothing here knows a drive or a deadline's policy.
 
+pub(crate) mod binfmt_misc;
 pub(crate) mod blkdev;
 pub(crate) mod blkpg;
 pub(crate) mod bpf;
 pub(crate) mod btf;
 pub(crate) mod cdrom;
+pub(crate) mod character_devices;
 pub(crate) mod clock;
 pub(crate) mod content;
 pub(crate) mod device_number;
@@ -24,10 +26,12 @@ pub(crate) mod mount_table;
 pub(crate) mod mountinfo;
 pub(crate) mod mtio;
 pub(crate) mod nbd;
+pub(crate) mod nfsd_clients;
 pub(crate) mod node;
 pub(crate) mod overlay_options;
 pub(crate) mod pidfd;
 pub(crate) mod procfs;
+pub(crate) mod procmap_query;
 pub(crate) mod pseudo_file;
 pub(crate) mod scsi_tape;
 pub(crate) mod sense;
@@ -36,6 +40,10 @@ pub(crate) mod sg;
 pub(crate) mod sock_diag;
 pub(crate) mod swaps;
 pub(crate) mod sysfs;
+pub(crate) mod target_core;
 pub(crate) mod udev;
+pub(crate) mod uprobe_events;
+pub(crate) mod usb_gadget;
 pub(crate) mod usbfs;
 pub(crate) mod writeback;
+pub(crate) mod zram;

@@ -1,17 +1,55 @@
-//! `statx(2)` with `STATX_MNT_ID` (Linux 5.8): the mount that a path or a descriptor is on.
+//! Mount that a path or a descriptor is on: statx(2) with `STATX_MNT_ID` (Linux 5.8), before that `mnt_id` in
+//! `/proc/PID/fdinfo/N` (proc(5), Linux 3.15).
 
-use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use crate::platform::linux::sys::fdinfo::FdInfo;
+use crate::platform::linux::sys::procfs::{ProcPath, mount_id_of};
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use std::ffi::CStr;
 
 /// Returns the ID of the mount that this path is on. Counts as an access to the mount.
 pub fn of_path(path: &CStr) -> Option<u64> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
-    statx(CWD, path, flags, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
+    let stat = statx(CWD, path, flags, StatxFlags::MNT_ID).ok()?;
+    mount_id_of(&stat).or_else(|| {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        of_file(openat(CWD, path, flags, Mode::empty()).ok()?)
+    })
 }
 
 /// Returns the ID of the mount that this file was opened on.
 pub fn of_file(file: impl AsFd) -> Option<u64> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    statx(file, c"", flags, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
+    let stat = statx(&file, c"", flags, StatxFlags::MNT_ID).ok()?;
+    mount_id_of(&stat).or_else(|| from_fdinfo(file))
+}
+
+/// Returns the ID in the fdinfo of this file. Allocates nothing.
+fn from_fdinfo(file: impl AsFd) -> Option<u64> {
+    let number = u32::try_from(file.as_fd().as_raw_fd()).ok()?;
+    let path = ProcPath::within("/proc/self/fdinfo/", number);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let info = openat(CWD, path.as_c_str(), flags, Mode::empty()).ok()?;
+    let mut text = [0; 256];
+    let len = rustix::io::read(&info, &mut text[..]).ok()?;
+    FdInfo::parse(&text[..len]).mount
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::linux::sys::procfs::WITHOUT_MNT_ID;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn statx_and_fdinfo_give_the_same_mount() {
+        for path in [c"/", c"/proc", c"/dev"] {
+            let statx = of_path(path);
+            WITHOUT_MNT_ID.store(true, Ordering::Relaxed);
+            let fdinfo = of_path(path);
+            WITHOUT_MNT_ID.store(false, Ordering::Relaxed);
+            assert!(statx.is_some());
+            assert_eq!(statx, fdinfo, "{path:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! ESRCH or ENOENT, even if the number has been given to another one. Nothing here allocates per file.
 
 use crate::platform::linux::sys::device_number::{self, number};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Statx, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::io::Write;
@@ -146,9 +146,9 @@ impl AsFd for Task {
 pub(crate) struct FileStat {
     /// Device number of its file system, `major << 32 | minor`.
     pub(crate) device: u64,
-    /// Device number of the block device or tape that it is.
+    /// Number of the device that it is a node of, for block and character devices.
     pub(crate) node: Option<u64>,
-    /// ID of the mount it was reached through (Linux 5.8).
+    /// The mount it was reached through; `None` before Linux 5.8.
     pub(crate) mount: Option<u64>,
     /// True for a directory.
     pub(crate) directory: bool,
@@ -166,19 +166,35 @@ pub(crate) fn stat_no_sync(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat>
     let wanted = StatxFlags::TYPE | StatxFlags::NLINK | StatxFlags::INO | StatxFlags::MNT_ID;
     let x = rustix::fs::statx(dir, name, flags, wanted)?;
     let kind = FileType::from_raw_mode(x.stx_mode.into());
-    let mask = StatxFlags::from_bits_retain(x.stx_mask);
     Ok(FileStat {
         device: number(x.stx_dev_major, x.stx_dev_minor),
         node: match kind {
             FileType::BlockDevice => Some(number(x.stx_rdev_major, x.stx_rdev_minor)),
-            FileType::CharacterDevice => device_number::of_tape(x.stx_rdev_major, x.stx_rdev_minor),
+            FileType::CharacterDevice => {
+                Some(device_number::of_character_device(x.stx_rdev_major, x.stx_rdev_minor))
+            }
             _ => None,
         },
-        mount: mask.contains(StatxFlags::MNT_ID).then_some(x.stx_mnt_id),
+        mount: mount_id_of(&x),
         directory: kind == FileType::Directory,
         socket: (kind == FileType::Socket).then_some(x.stx_ino),
         links: x.stx_nlink,
     })
+}
+
+/// Emulates a kernel before 5.8, for all tests of this process.
+#[cfg(test)]
+pub(crate) static WITHOUT_MNT_ID: std::sync::atomic::AtomicBool =
+    std::sync::atomic::AtomicBool::new(false);
+
+/// Returns the mount ID in the result of statx(2); `None` before Linux 5.8.
+pub(crate) fn mount_id_of(stat: &Statx) -> Option<u64> {
+    #[cfg(test)]
+    if WITHOUT_MNT_ID.load(std::sync::atomic::Ordering::Relaxed) {
+        return None;
+    }
+    let mask = StatxFlags::from_bits_retain(stat.stx_mask);
+    mask.contains(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id)
 }
 
 /// As [`stat_no_sync`], of a path.

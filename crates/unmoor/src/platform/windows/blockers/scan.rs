@@ -13,10 +13,9 @@ use crate::model::blocker;
 use crate::model::blocker::{BlockerScan, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::volume::Volume;
+use crate::platform::stuck_pool::{Heartbeat, PoolResult, run_all, run_one};
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::{
-    Code, Heartbeat, PoolResult, VolumeNames, VolumePath, find_place, run_all, run_one,
-};
+use crate::platform::win32_parse::{Code, VolumeNames, VolumePath, find_place};
 use crate::platform::windows::blockers::kernel_users;
 use crate::platform::windows::blockers::kernel_users::SystemUses;
 use crate::platform::windows::blockers::open_file::{OpenFile, open_file};

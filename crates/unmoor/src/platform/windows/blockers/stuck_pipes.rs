@@ -4,7 +4,8 @@
 //! A developer's desktop has hundreds of pipes that are in a read for hours. None of them is a file of the
 //! drive, so those that do not answer are neither reported nor asked again while they hang.
 
-use crate::platform::win32_parse::{Handle, ThreadLimits, VolumeNames, run_limited};
+use crate::platform::stuck_pool::{ThreadLimits, run_limited};
+use crate::platform::win32_parse::{Handle, VolumeNames};
 use crate::platform::windows::blockers::open_file::{OpenFile, open_file};
 use std::os::windows::io::OwnedHandle;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,6 +4,7 @@
 //! release succeed.
 
 mod dead;
+mod kernel;
 mod processes;
 mod system;
 
@@ -15,6 +16,7 @@ use unmoor_rig::drives::STICK;
 use unmoor_rig::nfs;
 
 pub use dead::TESTS as DEAD;
+pub use kernel::TESTS as KERNEL;
 pub use processes::TESTS as PROCESSES;
 pub use system::TESTS as SYSTEM;
 

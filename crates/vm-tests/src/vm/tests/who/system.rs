@@ -120,7 +120,7 @@ fn several(ctx: &mut TestContext) -> Result<()> {
         "mkdir /mnt/ext/a /mnt/else && exec unshare -m --propagation private sh -c \
          'mount --bind /mnt/ext/a /mnt/else; mount --bind /mnt/ext /mnt/ext/a; echo held $$; exec sleep 1000'",
     )?;
-    let command = format!("nsenter --target {pid} --mount umount /mnt/ext/a /mnt/else /mnt/ext");
+    let command = format!("umount --namespace /proc/{pid}/ns/mnt /mnt/ext/a /mnt/else /mnt/ext");
     let named = ExpectedBlocker {
         process: Some((&pid, "sleep")),
         command: Some(&command),
@@ -134,7 +134,7 @@ fn rooted(ctx: &mut TestContext) -> Result<()> {
     let pid = ctx.hold(
         "mkdir -p /mnt/jail && exec unshare -m --propagation private $AGENT hold root /mnt/jail",
     )?;
-    let command = format!("nsenter --target {pid} --mount umount /mnt/ext");
+    let command = format!("umount --namespace /proc/{pid}/ns/mnt /mnt/ext");
     let named = ExpectedBlocker {
         process: Some((&pid, GUEST_TOOLS)),
         command: Some(&command),
@@ -206,7 +206,7 @@ fn kept(ctx: &mut TestContext) -> Result<()> {
     let node = mounted(ctx)?;
     ctx.sh("mkdir /mnt/ns && mount -t tmpfs tmpfs /mnt/ns && mount --make-private /mnt/ns && \
          touch '/mnt/ns/a b' && unshare --mount='/mnt/ns/a b' --propagation private true")?;
-    let command = "nsenter '--mount=/mnt/ns/a b' umount /mnt/ext";
+    let command = "umount --namespace '/mnt/ns/a b' /mnt/ext";
     let named = ExpectedBlocker { command: Some(command), ..mount("namespace", "/mnt/ext") };
     blocked(ctx, &node, &[named])
 }

@@ -1,8 +1,13 @@
-//! Users of the drive in the kernel: mounts, stacked devices, swap, NFS exports.
+//! Users of the drive in the kernel: mounts, stacked devices, swap, NFS, files of other parts of the kernel.
+
+mod kernel_files;
+mod nfs;
+mod remedy;
 
 use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::volume::{Volume, VolumeKind};
+use crate::platform::linux::blockers::kernel_users::remedy::{umount, umount_all};
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
 use crate::platform::linux::blockers::mounts::overlay::Overlay;
 use crate::platform::linux::blockers::mounts::pinned_ns::PinnedNs;
@@ -11,23 +16,24 @@ use crate::platform::linux::blockers::mounts::types::{DeviceIndex, DriveMount, N
 use crate::platform::linux::blockers::processes::identity::Identity;
 use crate::platform::linux::blockers::processes::process_blocker;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
-use crate::platform::linux::blockers::shell_quote::{command_on, shell_command};
+use crate::platform::linux::blockers::shell_quote::command_on;
 use crate::platform::linux::blockers::{btrfs, external_stack};
-use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::procfs::stat_at;
-use crate::platform::linux::sys::{exports, swaps};
+use crate::platform::linux::sys::{character_devices, swaps};
 use std::collections::HashSet;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-/// Returns the block devices to scan for: index 0 is the drive, then its volumes.
+/// Returns the devices to scan for: index 0 is the drive, then its volumes.
+///
+/// The drive is also reached through character devices, such as `/dev/sg1`.
 pub(crate) fn nodes(drive: &Drive) -> Vec<(u64, DeviceIndex)> {
     let volumes = drive.volumes.iter().enumerate().map(|(position, v)| (v.device, position + 1));
     let mut nodes: Vec<(u64, DeviceIndex)> = volumes.collect();
     if !nodes.iter().any(|(device, _)| *device == drive.id.device) {
         nodes.push((drive.id.device, 0));
     }
+    nodes.extend(character_devices::of_drive(&drive.name).into_iter().map(|device| (device, 0)));
     btrfs::add_members(drive, &mut nodes);
     nodes
 }
@@ -74,6 +80,19 @@ fn is_planned(drive: &Drive, overlay: &Overlay) -> bool {
     overlay.namespace.is_ours() && drive.volumes.iter().any(is_overlay)
 }
 
+/// Returns the blockers for files of the drive that other parts of the kernel have open.
+pub(crate) fn kernel_file_blockers(drive: &Drive, filter: &DeviceFilter) -> Vec<Blocker> {
+    kernel_files::blockers(filter, &|index| volume_name(drive, index))
+}
+
+/// Returns the name of the volume with this index, or of the drive.
+fn volume_name(drive: &Drive, index: DeviceIndex) -> &str {
+    match index.checked_sub(1) {
+        Some(position) => &drive.volumes[position].name,
+        None => &drive.name,
+    }
+}
+
 /// Returns all blockers that are no processes, in the order in which to remove them.
 pub(crate) fn blockers(
     drive: &Drive,
@@ -81,15 +100,13 @@ pub(crate) fn blockers(
     filter: &DeviceFilter,
     identify: impl Fn(u32) -> Option<Identity>,
 ) -> Vec<Blocker> {
-    let name = |index: DeviceIndex| match index.checked_sub(1) {
-        Some(position) => drive.volumes[position].name.as_str(),
-        None => drive.name.as_str(),
-    };
+    let name = |index: DeviceIndex| volume_name(drive, index);
     let mut found = nested_mounts(drive, scan, &name);
     found.extend(other_mounts(drive, scan, &name));
     found.extend(other_namespaces(scan, &name, &identify));
     found.extend(swap(filter, &name));
-    found.extend(nfs_exports(scan, &name));
+    found.extend(nfs::exports(scan, filter, &name));
+    found.extend(nfs::clients(filter, &name));
     found.extend(external_stack::blockers(drive));
     found
 }
@@ -107,7 +124,8 @@ fn nested_mounts<'d>(
     for overlay in scan.overlays.iter().filter(|overlay| !is_planned(drive, overlay)) {
         let volume = name(overlay.index);
         let description = format!(
-            "overlay on {}: its {} {} lies on {volume}",
+            "{} on {}: its {} {} lies on {volume}",
+            overlay.file_system,
             overlay.path.display(),
             overlay.role,
             overlay.layer.display(),
@@ -115,7 +133,7 @@ fn nested_mounts<'d>(
         let blocker = Blocker::new(BlockerKind::Overlay, description)
             .with_usage(Usage::new(UsageKind::MountPoint, volume).at(&overlay.path))
             .with_remedy(
-                "unmount the overlay",
+                format!("unmount the {}", overlay.file_system),
                 umount(&scan.pinned, overlay.namespace, &overlay.path),
             );
         found.push((overlay.namespace, overlay.position, blocker));
@@ -152,9 +170,12 @@ fn other_mounts<'d>(
 ) -> Vec<Blocker> {
     let released: HashSet<u64> =
         drive.volumes.iter().flat_map(|v| v.mounts.iter().map(|m| m.id)).collect();
+    let external = external_stack::external_volumes(drive);
+    let volume_of = |mount: &DriveMount| mount.index.checked_sub(1).map(|at| &drive.volumes[at]);
+    let has_other_members =
+        |v: &Volume| v.other_members.iter().any(|other| drive.volume(other).is_none());
     let spans = |mount: &DriveMount| {
-        let volume = mount.index.checked_sub(1).map(|position| &drive.volumes[position]);
-        volume.is_some_and(|v| v.other_members.iter().any(|other| drive.volume(other).is_none()))
+        volume_of(mount).is_some_and(|v| has_other_members(v) || external.contains(&*v.name))
     };
     let ours = scan.drive_mounts.iter().rev().filter(|mount| mount.namespace.is_ours());
     let others = ours.filter(|mount| spans(mount) || !released.contains(&mount.id));
@@ -165,7 +186,14 @@ fn other_mounts<'d>(
             let (kind, description) = match spans(mount) {
                 true => (
                     BlockerKind::MultiDevice,
-                    format!("{volume} is part of the file system over several drives on {path}"),
+                    match volume_of(mount).is_some_and(has_other_members) {
+                        true => format!(
+                            "{volume} is part of the file system over several drives on {path}"
+                        ),
+                        false => {
+                            format!("{volume}, which lies on several drives, is mounted on {path}")
+                        }
+                    },
                 ),
                 false => (BlockerKind::Mount, format!("{volume} is mounted on {path}")),
             };
@@ -202,6 +230,9 @@ fn other_namespaces<'d>(
 }
 
 /// Returns the blocker for a namespace with a process or thread.
+///
+/// Mounts that a namespace of another user inherits cannot be unmounted in it (mount_namespaces(7), "Restrictions on
+/// mount namespaces"). Only the end of its processes removes them.
 fn ns_blocker(
     mounts: &[&DriveMount],
     volume: &str,
@@ -222,6 +253,10 @@ fn ns_blocker(
     let stop = process.owner.as_ref().and_then(process_blocker::stop_command);
     let (words, command) = match (stop, &process.owner) {
         (Some(stop), Some(owner)) => (format!("stop the {}", owner.noun()), stop),
+        _ if !process.is_in_own_user_ns => {
+            let command = process_blocker::kill_command(process);
+            ("stop the program, which keeps the mount".into(), Some(command))
+        }
         _ => ("unmount it there".into(), umount_all(&[], mounts)),
     };
     let mut blocker = Blocker::new(BlockerKind::Namespace, description).with_remedy(words, command);
@@ -257,56 +292,4 @@ fn swap<'d>(filter: &DeviceFilter, name: &impl Fn(DeviceIndex) -> &'d str) -> Ve
         )
     });
     on_drive.collect()
-}
-
-fn nfs_exports<'d>(scan: &MountScan, name: &impl Fn(DeviceIndex) -> &'d str) -> Vec<Blocker> {
-    let exports = exports::active();
-    if exports.is_empty() {
-        return Vec::new();
-    }
-    let Ok(table) = MountTable::read_self() else { return Vec::new() };
-    let on_drive = exports.iter().filter_map(|export| {
-        let mount = table.mount_of(&export.path)?.id;
-        let index = scan.drive_mounts.iter().find(|m| m.id == mount)?.index;
-        let description =
-            format!("{} is exported over NFS to {}", export.path.display(), export.client);
-        let mut export_name = OsString::from(format!("{}:", export.client));
-        export_name.push(&export.path);
-        let command = command_on(&["exportfs", "-u"], Path::new(&export_name))
-            .map(|unexport| format!("{unexport} && exportfs -f"));
-        Some(
-            Blocker::new(BlockerKind::Export, description)
-                .with_usage(Usage::new(UsageKind::Kernel, name(index)).at(&export.path))
-                .with_remedy("end the export", command),
-        )
-    });
-    on_drive.collect()
-}
-
-/// Returns the command that unmounts this path in its namespace.
-fn umount(pinned: &[PinnedNs], namespace: Namespace, path: &Path) -> Option<String> {
-    umount_in(pinned, namespace, &[path])
-}
-
-/// Returns the command that unmounts all of these mounts of one namespace, the last one first.
-fn umount_all(pinned: &[PinnedNs], mounts: &[&DriveMount]) -> Option<String> {
-    let paths: Vec<&Path> = mounts.iter().rev().map(|mount| &*mount.path).collect();
-    umount_in(pinned, mounts.first()?.namespace, &paths)
-}
-
-fn umount_in(pinned: &[PinnedNs], namespace: Namespace, paths: &[&Path]) -> Option<String> {
-    let umount = std::iter::once(OsStr::new("umount")).chain(paths.iter().map(|p| p.as_os_str()));
-    let enter = match namespace {
-        Namespace::Ours => return shell_command(umount),
-        Namespace::Member(member) => {
-            vec!["--target".into(), member.proc_entry().to_string().into(), "--mount".into()]
-        }
-        Namespace::Pinned(position) => {
-            let mut option = OsString::from("--mount=");
-            option.push(&pinned.get(position)?.path);
-            vec![option]
-        }
-    };
-    let enter = std::iter::once(OsStr::new("nsenter")).chain(enter.iter().map(OsString::as_os_str));
-    shell_command(enter.chain(umount))
 }

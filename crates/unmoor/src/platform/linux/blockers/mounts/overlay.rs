@@ -1,6 +1,6 @@
-//! Overlay mounts with a layer on the drive.
+//! Overlay and eCryptfs mounts with a layer on the drive.
 //!
-//! An overlay pins the file systems of its layers: the drive's own mounts can be unmounted below it, and the drive is
+//! Such a mount pins the file systems of its layers: the drive's own mounts can be unmounted below it, and the drive is
 //! still busy.
 
 use crate::platform::linux::blockers::mounts::overlay_relative;
@@ -20,11 +20,13 @@ pub struct Overlay {
     pub(crate) id: u64,
     pub(crate) device: u64,
     pub(crate) namespace: Namespace,
+    /// Type: `overlay`, `ecryptfs`.
+    pub(crate) file_system: String,
     /// Mount point of the overlay.
     pub(crate) path: PathBuf,
     /// Layer on the drive.
     pub(crate) layer: PathBuf,
-    /// Option that names the layer: `lowerdir`, `upperdir`, `workdir`.
+    /// Role of the layer: the option of overlayfs (`lowerdir`, `upperdir`, `workdir`), or `source`.
     pub(crate) role: &'static str,
 }
 
@@ -49,8 +51,8 @@ pub(crate) fn find(
     let mut rest: Vec<(usize, &MountInfo, Vec<Layer>)> = table
         .iter()
         .enumerate()
-        .filter(|(_, line)| line.file_system == "overlay" && !elsewhere.contains(&line.device))
-        .map(|(position, line)| (position, line, layers(&line.super_options)))
+        .filter(|(_, line)| !elsewhere.contains(&line.device))
+        .filter_map(|(position, line)| Some((position, line, layers_of(line)?)))
         .collect();
     for _ in 0..MAX_STACK_DEPTH {
         rest.retain(|(position, line, layers)| {
@@ -58,6 +60,7 @@ pub(crate) fn find(
             let Some((index, role, layer)) = layer else { return true };
             below.insert(line.id, index);
             found.push(Overlay {
+                file_system: line.file_system.clone(),
                 index,
                 position: *position,
                 id: line.id,
@@ -69,6 +72,17 @@ pub(crate) fn find(
             });
             false
         });
+    }
+}
+
+/// Returns the layers of a mount; `None` for a file system without layers.
+///
+/// The source of an eCryptfs mount is its lower directory.
+fn layers_of(line: &MountInfo) -> Option<Vec<Layer>> {
+    match &*line.file_system {
+        "overlay" => Some(layers(&line.super_options)),
+        "ecryptfs" => Some(vec![("source", PathBuf::from(line.source.clone()))]),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! The kernel shows the relative path and not the directory it started from. Two kinds of directories are tried: those
 //! above the mount point (container engines work in the directory of both) and the root of each of the drive's mounts.
 
-use crate::platform::linux::blockers::mounts::remote_fs;
+use crate::platform::linux::blockers::mounts::remote_fs::may_block;
 use crate::platform::linux::blockers::mounts::types::{DeviceIndex, DriveMount, Namespace};
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
@@ -44,18 +44,4 @@ fn mount_with_all(base: &Path, layers: &[&Path]) -> Option<u64> {
     let within = ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
     let exists = |layer: &&Path| openat2(&base, *layer, flags, Mode::empty(), within).is_ok();
     layers.iter().all(exists).then(|| stat_no_sync(base.as_fd(), c".").ok()?.mount)?
-}
-
-/// Returns true if a mount on the way to this path may block a lookup.
-fn may_block(table: &MountTable, path: &Path) -> bool {
-    let mut mount = table.mount_of(path);
-    // Bounded by the number of mounts, in case two of them name each other as parent.
-    for _ in table.iter() {
-        let Some(line) = mount else { return false };
-        if remote_fs::lookup_may_block(&line.file_system) {
-            return true;
-        }
-        mount = table.get(line.parent);
-    }
-    false
 }

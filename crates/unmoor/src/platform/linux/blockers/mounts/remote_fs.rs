@@ -4,6 +4,9 @@
 //! attributes unless it caches them, and cluster file systems take a lock that other machines grant. An unknown
 //! type may do anything.
 
+use crate::platform::linux::sys::mount_table::MountTable;
+use std::path::Path;
+
 /// File systems that answer stat(2) from memory, without those on a block device.
 const CACHED_ATTRS: &[&str] = &[
     "autofs",
@@ -69,6 +72,20 @@ const REMOTE_NAMES: &[&str] =
 /// Returns true if a lookup on a file system of this type may wait for a server or a program.
 pub(crate) fn lookup_may_block(name: &str) -> bool {
     stat_may_block(name) || name.starts_with("fuse.") || REMOTE_NAMES.contains(&name)
+}
+
+/// Returns true if a mount on the way to this path may block a lookup.
+pub(crate) fn may_block(table: &MountTable, path: &Path) -> bool {
+    let mut mount = table.mount_of(path);
+    // Bounded by the number of mounts, in case two of them name each other as parent.
+    for _ in table.iter() {
+        let Some(line) = mount else { return false };
+        if lookup_may_block(&line.file_system) {
+            return true;
+        }
+        mount = table.get(line.parent);
+    }
+    false
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub struct MountScan {
     pub drive_mounts: Vec<DriveMount>,
     /// Mounts of other file systems on those.
     pub nested_mounts: Vec<NestedMount>,
+    /// Mount table of this process.
+    pub(crate) own_table: MountTable,
     /// Overlays with a layer on the drive.
     pub overlays: Vec<Overlay>,
     /// Mounts on which stat(2) may block.
@@ -292,6 +294,9 @@ impl<'w> NamespaceWalk<'w> {
             scan.pinned.extend(table.iter().filter_map(pinned_ns::from_mount));
         }
         scan.add_table(&table, namespace, self.nodes, &mut self.groups);
+        if namespace.is_ours() {
+            scan.own_table = table;
+        }
     }
 }
 

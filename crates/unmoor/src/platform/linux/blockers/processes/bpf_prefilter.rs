@@ -7,7 +7,7 @@
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::sys::bpf::{Instruction, iterate};
-use crate::platform::linux::sys::btf;
+use crate::platform::linux::sys::{btf, device_number};
 use rustix::io::{Errno, read};
 use std::collections::HashSet;
 
@@ -21,7 +21,9 @@ const MEMBERS: [(&str, &str); 6] = [
     ("task_struct", "tgid"),
 ];
 
-/// Returns the processes that have at least one file of the drive open.
+/// Returns the processes that have at least one file of the drive open, or an anonymous file.
+///
+/// An anonymous file may be an io_uring instance with registered files.
 ///
 /// # Errors
 /// Errors of bpf(2) where the kernel does not allow the program; ETIMEDOUT at the deadline.
@@ -62,15 +64,21 @@ const R10: u8 = 10;
 const SEQ_WRITE: i32 = 127;
 const S_IFMT: i32 = 0xf000;
 const S_IFBLK: i32 = 0x6000;
+const S_IFCHR: i32 = 0x2000;
 
 /// Builds the program that runs for each open file.
 ///
-/// The program writes the PID of the process if the file system of the file, or the block device that it is, is in
+/// The program writes the PID of the process if the file system of the file, or the device that it is a node of, is in
 /// the filter.
 fn program(filter: &DeviceFilter, types: &btf::TypeInfo) -> Option<Vec<Instruction>> {
     let member = |of, name| types.member(of, name);
     let fs_devices: Vec<i32> = filter.all_fs_devices().map(kernel_number).collect::<Option<_>>()?;
-    let nodes: Vec<i32> = filter.all_nodes().map(kernel_number).collect::<Option<_>>()?;
+    let (characters, blocks): (Vec<u64>, Vec<u64>) =
+        filter.all_nodes().partition(|device| device_number::is_character_device(*device));
+    let numbers = |nodes: &[u64]| -> Option<Vec<i32>> {
+        nodes.iter().map(|device| kernel_number(device_number::without_type(*device)?)).collect()
+    };
+    let (characters, blocks) = (numbers(&characters)?, numbers(&blocks)?);
     let mut code = vec![
         // struct bpf_iter__task_file: meta, task, fd, file; each in eight bytes.
         op(0xbf, R6, R1, 0, 0),  // r6 = context
@@ -84,22 +92,24 @@ fn program(filter: &DeviceFilter, types: &btf::TypeInfo) -> Option<Vec<Instructi
         op(0x61, R4, R1, member("inode", "i_rdev")?, 0),
         op(0x69, R5, R1, member("inode", "i_mode")?, 0),
     ];
-    // Comparisons, each of which jumps to the match. Two instructions between the two kinds let only block
-    // devices go on, and two more at the end return.
-    let between = 2;
-    let matched = fs_devices.len() + between + nodes.len() + 2;
-    let mut position = 0;
-    let jump = |position: usize| i16::try_from(matched - position - 1).ok();
+    // Comparisons, each of which jumps to the match. Devices are compared after their type: first the block
+    // devices, then the character devices. Two instructions at the end return.
+    let matched =
+        code.len() + fs_devices.len() + 1 + (1 + blocks.len()) + (1 + characters.len()) + 2;
+    let compare = |code: &mut Vec<Instruction>, register, number| {
+        let jump = i16::try_from(matched - code.len() - 1).ok()?;
+        code.push(op(0x16, register, 0, jump, number));
+        Some(())
+    };
     for device in &fs_devices {
-        code.push(op(0x16, R3, 0, jump(position)?, *device));
-        position += 1;
+        compare(&mut code, R3, *device)?;
     }
     code.push(op(0x57, R5, 0, 0, S_IFMT));
-    code.push(op(0x55, R5, 0, i16::try_from(nodes.len()).ok()?, S_IFBLK));
-    position += between;
-    for node in &nodes {
-        code.push(op(0x16, R4, 0, jump(position)?, *node));
-        position += 1;
+    for (kind, nodes) in [(S_IFBLK, &blocks), (S_IFCHR, &characters)] {
+        code.push(op(0x55, R5, 0, i16::try_from(nodes.len()).ok()?, kind));
+        for node in nodes {
+            compare(&mut code, R4, *node)?;
+        }
     }
     code.extend([
         op(0xb7, R0, 0, 0, 0),
@@ -144,17 +154,22 @@ mod tests {
 
     #[test]
     #[ignore = "needs root and loop devices"]
-    fn only_processes_with_a_file_or_the_device_open_are_found() {
+    fn processes_with_a_file_or_the_device_open_are_found() {
         let stick = image();
         let file = Holder::shell("exec 7>\"$1/file\"", &stick.mount);
         let device = Holder::shell("exec 7<\"$1\"", &stick.device);
+        let other = Holder::shell("exec 7</dev/null", &stick.mount);
         let nodes = kernel_users::nodes(&drive(&stick));
         let deadline = ScanDeadline::of(std::time::Duration::from_secs(60));
         let proc = Proc::open().unwrap();
         let pids = processes(&proc).unwrap();
-        let mounts = MountScan::run(&proc, &pids, &nodes, &deadline);
-        match holders(&DeviceFilter::new(nodes, &mounts), &deadline) {
-            Ok(found) => assert_eq!(found, HashSet::from([file.pid(), device.pid()])),
+        let mut mounts = MountScan::run(&proc, &pids, &nodes, &deadline);
+        match holders(&DeviceFilter::new(nodes, &mut mounts), &deadline) {
+            // A process with an anonymous file, which may be an io_uring instance, is found too.
+            Ok(found) => {
+                assert!(found.contains(&file.pid()) && found.contains(&device.pid()), "{found:?}");
+                assert!(!found.contains(&other.pid()), "{found:?}");
+            }
             Err(errno) => panic!("the kernel allows no BPF iterator here: {errno}"),
         }
     }

@@ -6,7 +6,7 @@ use crate::platform::linux::blockers::processes::signal_mask::SignalState;
 use crate::platform::linux::sys::procfs::{Result, Task, parse, status_line};
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Process, with what is needed to stop it.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub(crate) struct Identity {
     pub(crate) owner: Option<Owner>,
     /// True for a kernel thread.
     pub(crate) kernel: bool,
+    /// True if it is in the user namespace of this program.
+    pub(crate) is_in_own_user_ns: bool,
     /// Signals that it ignores, blocks or catches.
     pub(crate) signals: SignalState,
 }
@@ -70,7 +72,13 @@ impl Identity {
         let owner = owner.map(|owner| if is_descendant { owner.user_owned() } else { owner });
         let unit = owner.as_ref().map(Owner::to_string);
         let process = Process { pid, name, command_line: Vec::new(), user, unit, started };
-        Ok(Identity { process, owner, kernel, signals })
+        let user_ns = task.link(c"ns/user", text).map(|()| std::mem::take(text));
+        let own_user_ns = std::fs::read_link("/proc/self/ns/user").ok();
+        let is_in_own_user_ns = match (user_ns, own_user_ns) {
+            (Ok(other), Some(own)) => other == own.as_os_str().as_bytes(),
+            _ => true,
+        };
+        Ok(Identity { process, owner, kernel, is_in_own_user_ns, signals })
     }
 }
 

@@ -4,17 +4,19 @@ use crate::model::blocker::{Usage, UsageKind};
 use crate::platform::linux::blockers::mounts::types::DeviceIndex;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
-use crate::platform::linux::sys::fdinfo::FdInfo;
+use crate::platform::linux::sys::fdinfo::{FdInfo, registered_files};
 use crate::platform::linux::sys::kcmp::{Shared, kcmp};
 use crate::platform::linux::sys::maps::Mapping;
+use crate::platform::linux::sys::mount_id;
 use crate::platform::linux::sys::procfs::{
-    DirBuf, FileStat, ProcPath, Result, Task, dir_buf, is_denied, parse, stat_no_sync,
+    DirBuf, FileStat, ProcPath, Result, Task, dir_buf, is_denied, parse, stat_at, stat_no_sync,
 };
+use crate::platform::linux::sys::procmap_query::has_shared_writable_file;
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// Scans one process after the other, with buffers that are used again.
@@ -123,18 +125,23 @@ impl<'w> ProcessScanner<'w> {
 
     /// Adds the mapped files of a process.
     ///
-    /// Called last, because the lock of the memory map may be taken for long.
+    /// Without `all`, only a process with shared writable mappings is scanned, one of which may be the device. Called
+    /// last, because the lock of the memory map may be taken for long.
     ///
     /// # Errors
     /// As [`ProcessScanner::tables`].
-    pub(crate) fn maps(&mut self, task: &Task, uses: &mut Vec<Usage>) -> Result<()> {
+    pub(crate) fn maps(&mut self, task: &Task, all: bool, uses: &mut Vec<Usage>) -> Result<()> {
         let live_thread = self.live_thread.take();
         let task = live_thread.as_ref().unwrap_or(task);
+        if !all && !may_map_device(task)? {
+            return Ok(());
+        }
         task.read(c"maps", &mut self.text)?;
         let mut known: Vec<((u64, u64), usize)> = Vec::new();
         for mapping in Mapping::all(&self.text) {
             let index = self.filter.fs_device(mapping.device);
             if index.is_none() && !self.filter.is_nested(mapping.device) {
+                uses.extend(mapping.writing.then(|| self.mapped_device(task, &mapping)).flatten());
                 continue;
             }
             let file = (mapping.device, mapping.inode);
@@ -167,6 +174,27 @@ impl<'w> ProcessScanner<'w> {
     fn mapped_on_nested(&self, task: &Task, mapping: &Mapping<'_>) -> Option<DeviceIndex> {
         let stat = self.stat_entry(task, &mapping.link()?).ok()??;
         self.filter.file(&stat)
+    }
+
+    /// Returns the usage of a device that is mapped shared and writable.
+    ///
+    /// The mapping keeps the device open after the descriptor is closed. Its file lies on the file system of the node,
+    /// so only the node itself tells the device.
+    fn mapped_device(&self, task: &Task, mapping: &Mapping<'_>) -> Option<Usage> {
+        let (path, deleted) = mapping.path();
+        let stat = match self.stat_entry(task, &mapping.link()?) {
+            Ok(stat) => stat?,
+            // Without CAP_CHECKPOINT_RESTORE, the path leads to the node.
+            Err(_) if path.starts_with("/dev") => {
+                let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+                stat_at(&path).ok()?
+            }
+            Err(_) => return None,
+        };
+        let mut usage =
+            Usage::new(UsageKind::Device, &self.names[self.filter.node(&stat)?]).at(path);
+        (usage.deleted, usage.writing) = (deleted, true);
+        Some(usage)
     }
 
     fn threads(
@@ -245,7 +273,12 @@ impl<'w> ProcessScanner<'w> {
                 return Ok(None);
             }
         }
-        task.stat(name).map(Some)
+        let mut stat = task.stat(name)?;
+        if self.filter.needs_mount(&stat) {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            stat.mount = mount_id::of_file(rustix::fs::openat(task, name, flags, Mode::empty())?);
+        }
+        Ok(Some(stat))
     }
 
     fn files(&mut self, task_ref: &TaskRef<'_>, uses: &mut Vec<Usage>) -> Result<()> {
@@ -267,7 +300,10 @@ impl<'w> ProcessScanner<'w> {
                 continue;
             }
             // The descriptor was closed since, or its kind has no state.
-            let Ok(stat) = stat_no_sync(dir.as_fd(), name) else { continue };
+            let Ok(mut stat) = stat_no_sync(dir.as_fd(), name) else { continue };
+            if self.filter.needs_mount(&stat) {
+                stat.mount = self.fdinfo(task_ref.task, name).mount;
+            }
             if let Some(index) = self.filter.file(&stat) {
                 uses.extend(self.file(task_ref, name, &stat, index, None));
             } else if let Some(index) = self.filter.node(&stat) {
@@ -277,10 +313,41 @@ impl<'w> ProcessScanner<'w> {
                 usage.fd = parse::<u32>(name.to_bytes()).map(u64::from);
                 usage.thread = task_ref.thread;
                 uses.push(usage);
+            } else if self.filter.is_anonymous(&stat) {
+                self.registered_files(task_ref, name, uses);
             }
         }
         self.buf = buf;
         Ok(())
+    }
+
+    /// Adds the files of the drive that are registered with an io_uring instance (io_uring_register(2)).
+    ///
+    /// The kernel shows their paths since Linux 6.7, and before that only their names.
+    fn registered_files(&mut self, task_ref: &TaskRef<'_>, name: &CStr, uses: &mut Vec<Usage>) {
+        let Some(fd) = parse::<u32>(name.to_bytes()) else { return };
+        let link = ProcPath::within("fd/", fd);
+        let is_ring = task_ref.task.link(link.as_c_str(), &mut self.text).is_ok()
+            && self.text == b"anon_inode:[io_uring]";
+        let fdinfo = ProcPath::within("fdinfo/", fd);
+        if !is_ring || task_ref.task.read(fdinfo.as_c_str(), &mut self.text).is_err() {
+            return;
+        }
+        for path in registered_files(&self.text) {
+            if let Some(index) = self.filter.path_by_mount(&path) {
+                let mut usage = Usage::new(UsageKind::OpenFile, &self.names[index]).at(path);
+                (usage.fd, usage.thread) = (Some(fd.into()), task_ref.thread);
+                uses.push(usage);
+            }
+        }
+    }
+
+    fn fdinfo(&mut self, task: &Task, name: &CStr) -> FdInfo {
+        let number = parse::<u32>(name.to_bytes()).map(|fd| ProcPath::within("fdinfo/", fd));
+        match number.map(|path| task.read(path.as_c_str(), &mut self.text)) {
+            Some(Ok(())) => FdInfo::parse(&self.text),
+            _ => FdInfo::default(),
+        }
     }
 
     fn stat_may_block(&mut self, info: BorrowedFd<'_>, name: &CStr) -> bool {
@@ -337,6 +404,16 @@ impl<'w> ProcessScanner<'w> {
             _ => &self.text[..],
         };
         (Some(PathBuf::from(OsString::from_vec(path.to_vec()))), deleted)
+    }
+}
+
+/// Returns true if the process has shared writable mappings, or if the kernel cannot tell.
+fn may_map_device(task: &Task) -> Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let maps = rustix::fs::openat(task, c"maps", flags, Mode::empty())?;
+    match has_shared_writable_file(&maps) {
+        Err(Errno::NOTTY) => Ok(true),
+        other => other,
     }
 }
 

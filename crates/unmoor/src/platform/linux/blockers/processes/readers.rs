@@ -46,7 +46,7 @@ fn is_reader(drive: &Drive, blocker: &Blocker) -> bool {
 /// Returns true if an unknown user has the drive open with O_EXCL.
 ///
 /// Mounts, swap and stacked devices of the drive itself are known users.
-fn is_claimed(drive: &Drive) -> bool {
+pub(crate) fn is_claimed(drive: &Drive) -> bool {
     let plain = |kind| matches!(kind, VolumeKind::Disk | VolumeKind::Partition);
     let own = drive.volumes.iter().any(|v| {
         !plain(v.kind) || !v.mounts.is_empty() || !v.swaps.is_empty() || !v.other_members.is_empty()

@@ -2,11 +2,16 @@
 //!
 //! Asked once for each descriptor, so every test is a search in a short sorted list.
 
+use crate::platform::linux::blockers::mounts::remote_fs::may_block;
 use crate::platform::linux::blockers::mounts::scan::MountScan;
 use crate::platform::linux::blockers::mounts::types::DeviceIndex;
 use crate::platform::linux::blockers::processes::sockets::Sockets;
-use crate::platform::linux::sys::procfs::FileStat;
-use std::path::PathBuf;
+use crate::platform::linux::sys::device_number::from_dev;
+use crate::platform::linux::sys::mount_table::MountTable;
+use crate::platform::linux::sys::procfs::{FileStat, stat_at};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Devices, mounts and sockets of the drives that are scanned for.
 #[derive(Debug, Default)]
@@ -23,12 +28,18 @@ pub(crate) struct DeviceFilter {
     remote_mounts: Vec<u64>,
     /// Sockets bound on those devices.
     sockets: Sockets,
+    /// Mount table of this process.
+    own_table: MountTable,
+    /// Device number of files without a file system, such as io_uring instances.
+    anonymous_device: Option<u64>,
 }
 
 impl DeviceFilter {
     /// Combines these devices with the mounts that were found of them.
-    pub(crate) fn new(nodes: Vec<(u64, DeviceIndex)>, scan: &MountScan) -> DeviceFilter {
+    pub(crate) fn new(nodes: Vec<(u64, DeviceIndex)>, scan: &mut MountScan) -> DeviceFilter {
         let mut filter = DeviceFilter { nodes, ..DeviceFilter::default() };
+        filter.own_table = std::mem::take(&mut scan.own_table);
+        filter.anonymous_device = anonymous_device();
         for mount in &scan.drive_mounts {
             filter.fs_devices.push((mount.device, mount.index));
             filter.mounts.push((mount.id, mount.index));
@@ -69,11 +80,56 @@ impl DeviceFilter {
             .map(|(device, _)| *device)
             .chain(self.nested_devices.iter().copied())
             .chain(self.sockets.device())
+            .chain(self.anonymous_device)
     }
 
-    /// Returns the numbers of the block devices.
+    /// Returns the numbers of the block devices and character devices.
     pub(crate) fn all_nodes(&self) -> impl Iterator<Item = u64> {
         self.nodes.iter().map(|(device, _)| *device)
+    }
+
+    /// Returns true if this file may be an io_uring instance, which has no file system.
+    pub(crate) fn is_anonymous(&self, stat: &FileStat) -> bool {
+        self.anonymous_device == Some(stat.device)
+    }
+
+    /// Returns the device with this number.
+    pub(crate) fn device(&self, device: u64) -> Option<DeviceIndex> {
+        self.nodes.iter().find(|(number, _)| *number == device).map(|(_, index)| *index)
+    }
+
+    /// Returns the device that a path of this mount namespace leads to: its node, or a file on it.
+    ///
+    /// A path whose lookup may block is compared with the mount points.
+    pub(crate) fn path(&self, path: &Path) -> Option<DeviceIndex> {
+        if !may_block(&self.own_table, path) {
+            let stat = CString::new(path.as_os_str().as_bytes()).ok().map(|path| stat_at(&path));
+            if let Some(Ok(stat)) = stat {
+                return self.node(&stat).or_else(|| self.file(&stat));
+            }
+        }
+        self.mount(self.mount_of(path)?)
+    }
+
+    /// Returns the device that a path lies on, by its mount point.
+    pub(crate) fn path_by_mount(&self, path: &Path) -> Option<DeviceIndex> {
+        path.is_absolute().then(|| self.mount(self.mount_of(path)?))?
+    }
+
+    /// Returns the mount that a path of this mount namespace lies on.
+    pub(crate) fn mount_of(&self, path: &Path) -> Option<u64> {
+        Some(self.own_table.mount_of(path)?.id)
+    }
+
+    /// Returns the device below the mount with this ID.
+    pub(crate) fn mount(&self, id: u64) -> Option<DeviceIndex> {
+        let position = self.mounts.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.mounts[position].1)
+    }
+
+    /// Returns true if the mount of a file decides whether the file is on the drive.
+    pub(crate) fn needs_mount(&self, stat: &FileStat) -> bool {
+        stat.mount.is_none() && stat.device >> 32 == 0 && !self.mounts.is_empty()
     }
 
     /// Returns true if stat(2) may block on any mount.
@@ -92,10 +148,7 @@ impl DeviceFilter {
     /// device numbers (btrfs has one for each subvolume) is found by the mount.
     pub(crate) fn file(&self, stat: &FileStat) -> Option<DeviceIndex> {
         let by_device = self.fs_device(stat.device);
-        by_device.or_else(|| {
-            let position = self.mounts.binary_search_by_key(&stat.mount?, |(id, _)| *id).ok()?;
-            Some(self.mounts[position].1)
-        })
+        by_device.or_else(|| self.mount(stat.mount?))
     }
 
     /// Returns true if a file system with this device number is mounted on one of the drive's mounts.
@@ -111,9 +164,14 @@ impl DeviceFilter {
         all.find(|(number, _)| *number == device).map(|(_, index)| *index)
     }
 
-    /// Returns the device that this block device node stands for.
+    /// Returns the device that this node stands for.
     pub(crate) fn node(&self, stat: &FileStat) -> Option<DeviceIndex> {
-        let node = stat.node?;
-        self.nodes.iter().find(|(number, _)| *number == node).map(|(_, index)| *index)
+        self.device(stat.node?)
     }
+}
+
+/// Returns the device number of the kernel's anonymous files.
+fn anonymous_device() -> Option<u64> {
+    let file = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).ok()?;
+    Some(from_dev(rustix::fs::fstat(&file).ok()?.st_dev))
 }

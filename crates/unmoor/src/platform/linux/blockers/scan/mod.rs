@@ -61,9 +61,9 @@ pub(crate) fn scan_hidden(drives: &[Drive], deadline: &mut Deadline<'_>) -> Bloc
 enum Scope {
     /// All kinds of blockers.
     Everything,
-    /// Open files of processes, without mapped files and without the kernel's lists.
+    /// Files of processes, without the kernel's lists.
     Open,
-    /// Open files and mounts in other namespaces; where there are such mounts, mapped files too.
+    /// Files of processes, and mounts in other namespaces.
     Hidden,
 }
 
@@ -94,8 +94,8 @@ pub(crate) struct Search {
     deadline: ScanDeadline,
     /// True once a thread has begun the preparation.
     prepared: AtomicBool,
-    /// True if mapped files are scanned.
-    maps: AtomicBool,
+    /// True if all mapped files are scanned, and not only those that are shared and writable.
+    all_maps: AtomicBool,
     /// Number of processes, known before the first is scanned.
     total: OnceLock<usize>,
     /// Names of the drives' devices, by [`DeviceIndex`].
@@ -159,7 +159,7 @@ impl Search {
             scope,
             deadline,
             prepared: AtomicBool::new(false),
-            maps: AtomicBool::new(scope == Scope::Everything),
+            all_maps: AtomicBool::new(scope == Scope::Everything),
             total: OnceLock::new(),
             proc: Proc::open()?,
             users: OnceLock::new(),
@@ -182,8 +182,8 @@ impl Search {
         let pids = listed.unwrap_or_default();
         let _ = self.total.set(pids.len());
         // The mount tables get half of the time, because the processes are the greater part of the answer.
-        let mounts = MountScan::run(&self.proc, &pids, &nodes, &deadline.half());
-        let filter = DeviceFilter::new(nodes, &mounts);
+        let mut mounts = MountScan::run(&self.proc, &pids, &nodes, &deadline.half());
+        let filter = DeviceFilter::new(nodes, &mut mounts);
         let sockets = Sockets::on(|device| filter.fs_device(device), deadline);
         let identify = |pid| self.identify(pid);
         let blockers: Vec<Blocker> = match self.scope {
@@ -196,9 +196,10 @@ impl Search {
                 kernel_users::invisible_users(&self.drives, &mounts, &self.names, identify)
             }
         };
-        if self.scope == Scope::Hidden && mounts.drive_mounts.iter().any(|m| !m.namespace.is_ours())
-        {
-            self.maps.store(true, Ordering::Relaxed);
+        // The probe of our mounts does not show files that are mapped through a propagated copy of them.
+        let is_copied = mounts.drive_mounts.iter().any(|mount| !mount.namespace.is_ours());
+        if self.scope == Scope::Hidden && is_copied {
+            self.all_maps.store(true, Ordering::Relaxed);
         }
         let mut notes = limitations::limitations(&self.proc, &mounts);
         let filter = match sockets {
@@ -214,6 +215,10 @@ impl Search {
             state.scan.blockers.extend(blockers);
             state.scan.notes.extend(notes);
             state.mounts_complete = !mounts.timed_out && pids_complete;
+        }
+        if let (Scope::Everything, [drive]) = (self.scope, &*self.drives) {
+            let blockers = kernel_users::kernel_file_blockers(drive, &filter);
+            self.state().scan.blockers.extend(blockers);
         }
         if pids.len() >= MIN_PROCS_FOR_BPF
             && limitations::sees_every_process(&self.proc)
@@ -249,10 +254,8 @@ impl Search {
         // Published before the memory of the process is read, because that may hang.
         self.publish(pid, &uses);
         let before = uses.len();
-        let maps = match self.maps.load(Ordering::Relaxed) {
-            true => scanner.maps(&task, &mut uses),
-            false => Ok(()),
-        };
+        let all_maps = self.all_maps.load(Ordering::Relaxed);
+        let maps = scanner.maps(&task, all_maps, &mut uses);
         if uses.len() > before {
             self.publish(pid, &uses);
         }

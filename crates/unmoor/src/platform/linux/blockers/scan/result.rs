@@ -1,8 +1,8 @@
 //! Result of a scan: the blockers, sorted, and notes on what could not be seen.
 
 use crate::deadline::Deadline;
-use crate::model::blocker;
-use crate::model::blocker::BlockerScan;
+use crate::model::blocker::{self, Blocker, BlockerKind, BlockerScan};
+use crate::model::drive::Drive;
 use crate::platform::linux::blockers::processes::{process_blocker, readers};
 use crate::platform::linux::blockers::scan::{PREPARATION, Scope, Search};
 use std::sync::atomic::Ordering;
@@ -85,10 +85,23 @@ impl Search {
             && self.scope != Scope::Hidden
         {
             scan.readers = readers::split_readers(drive, &mut scan.blockers);
+            let is_unknown = self.scope == Scope::Everything
+                && scan.blockers.is_empty()
+                && scan.readers.is_empty()
+                && readers::is_claimed(drive);
+            scan.blockers.extend(is_unknown.then(|| unknown_user(drive)));
         }
         blocker::sort(&mut scan.blockers);
         scan
     }
+}
+
+/// Returns the blocker for a drive that the kernel reports busy.
+fn unknown_user(drive: &Drive) -> Blocker {
+    let description =
+        format!("the kernel reports {} busy, but no user was found", drive.path.display());
+    Blocker::new(BlockerKind::Unknown, description)
+        .with_remedy("try again: it may have been closed since", None)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! has in kernel32 since Windows 7). The names come from the kernel, not from the process's own lists,
 //! which it could have changed; and data files are in no list.
 
-use crate::platform::win32_parse::Heartbeat;
+use crate::platform::stuck_pool::Heartbeat;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use windows_sys::Win32::System::Memory::{
     MEM_IMAGE, MEM_MAPPED, MEMORY_BASIC_INFORMATION, VirtualQueryEx,
