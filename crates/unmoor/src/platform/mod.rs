@@ -159,6 +159,16 @@ pub trait Platform: Clock + Send + Sync {
     /// Returns the names of the methods that [`Session::perform`] would try for this action, in order.
     fn methods(&self, drive: &Drive, action: Action) -> Vec<String>;
 
+    /// Prepares for a batch with this many workers.
+    ///
+    /// The thread that starts the workers calls it, before the first of them starts.
+    fn batch_started(&self, _workers: usize) {}
+
+    /// Ends what [`Platform::batch_started`] prepared.
+    ///
+    /// The same thread calls it, after the last worker has ended.
+    fn batch_finished(&self) {}
+
     /// Registers a worker thread and returns its number.
     ///
     /// The thread that starts the workers calls it, before the first of them starts. A simulated clock

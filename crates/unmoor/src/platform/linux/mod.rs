@@ -66,13 +66,12 @@ impl Platform for Linux {
         Ok(Box::new(session::LinuxSession::open(drive, helper, deadline)?))
     }
 
-    fn register_worker(&self) -> u64 {
-        self.helpers.register_worker();
-        0
+    fn batch_started(&self, workers: usize) {
+        self.helpers.batch_started(workers);
     }
 
-    fn worker_finished(&self, _number: u64) {
-        self.helpers.worker_finished();
+    fn batch_finished(&self) {
+        self.helpers.batch_finished();
     }
 
     fn undetectable_users(&self) -> &'static [&'static str] {

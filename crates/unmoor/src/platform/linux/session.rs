@@ -9,7 +9,7 @@ use crate::model::step::{Action, Attempt};
 use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::Session;
 use crate::platform::linux::blockers;
-use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::DeviceCall;
 use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::describe;

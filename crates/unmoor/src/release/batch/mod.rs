@@ -100,7 +100,31 @@ pub fn run_batch(
         return vec![run_single(operation, *item, options, events)];
     }
     let start = items.iter().map(|item| item.platform.now()).collect();
+    let _prepared = PreparedPlatforms::new(items);
     Batch { operation, items, options, start }.run(events)
+}
+
+/// The platforms of a batch, prepared for its workers.
+struct PreparedPlatforms<'b>(Vec<&'b dyn Platform>);
+
+impl<'b> PreparedPlatforms<'b> {
+    fn new(items: &'b [BatchItem<'b>]) -> Self {
+        let mut counts: BTreeMap<usize, (&dyn Platform, usize)> = BTreeMap::new();
+        for BatchItem { platform, .. } in items {
+            counts.entry(platform_id(*platform)).or_insert((*platform, 0)).1 += 1;
+        }
+        let prepare = |(platform, targets): (&'b dyn Platform, usize)| {
+            platform.batch_started(targets.min(MAX_CONCURRENT));
+            platform
+        };
+        PreparedPlatforms(counts.into_values().map(prepare).collect())
+    }
+}
+
+impl Drop for PreparedPlatforms<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|platform| platform.batch_finished());
+    }
 }
 
 /// Runs a single target on this thread.

@@ -16,7 +16,6 @@
 //! netlink and BPF, reads with `RWF_NOWAIT`, `close` of `O_PATH` descriptors, pidfds.
 
 pub(crate) mod channel;
-pub(crate) mod device;
 pub(crate) mod mount_calls;
 pub(crate) mod pool;
 pub(crate) mod process;
@@ -28,7 +27,6 @@ pub(crate) mod timed_read;
 
 use crate::deadline::{Clock, Deadline};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::platform::linux::helper::device::Device;
 use crate::platform::linux::helper::pool::Pool;
 use crate::platform::linux::helper::process::{CallOutcome, Process};
 use crate::platform::linux::helper::request::{DeviceCall, Request, Values};
@@ -281,6 +279,44 @@ impl Drop for Slot {
         let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let (Some(pool), Some(process)) = (&self.pool, process) {
             pool.give_back(process);
+        }
+    }
+}
+
+/// An open device or file. Dropped, it is closed by the helper, since `close` of a device may not return.
+#[derive(Debug)]
+pub struct Device {
+    /// `None` only while it is dropped.
+    fd: Option<OwnedFd>,
+    /// Device number (`major << 32 | minor`) of a block device, else 0.
+    pub number: u64,
+    /// `diskseq` of a block device; 0 where the kernel has none (before Linux 5.15).
+    pub diskseq: u64,
+    helper: Helper,
+}
+
+impl Device {
+    /// Wraps a descriptor that the helper has opened, with the numbers that came along.
+    fn new(fd: OwnedFd, [number, diskseq, ..]: Values, helper: Helper) -> Device {
+        Device { fd: Some(fd), number, diskseq, helper }
+    }
+
+    /// Returns the helper that opened it.
+    pub fn helper(&self) -> &Helper {
+        &self.helper
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_ref().map_or(rustix::fs::ABS, AsFd::as_fd)
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Some(fd) = self.fd.take() {
+            self.helper.close(fd);
         }
     }
 }

@@ -6,38 +6,34 @@
 use crate::platform::linux::helper::process::Process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Idle helpers, for as long as there are workers.
+/// Idle helpers of the batches that are under way.
 #[derive(Debug, Default)]
 pub struct Pool(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     idle: Vec<Process>,
-    /// Workers that were registered and have not finished.
-    workers: usize,
-    /// Workers that were registered and have not taken a helper.
-    waiting: usize,
+    /// Number of batches that were started and have not finished.
+    batches: usize,
 }
 
 impl Pool {
-    /// Forks a helper for a worker that is about to start. Called by a thread that outlives the worker.
-    pub fn register_worker(&self) {
+    /// Forks `count` helpers for the workers of a batch. The current thread must outlive them.
+    pub fn batch_started(&self, count: usize) {
         let mut state = self.state();
-        state.workers += 1;
-        state.waiting += 1;
-        while state.idle.len() < state.waiting {
+        state.batches += 1;
+        for _ in 0..count {
             // Without one, the worker tries by itself, and reports why it cannot.
             let Ok(process) = Process::fork() else { break };
             state.idle.push(process.for_every_thread());
         }
     }
 
-    /// Takes a worker off the count, and ends the helpers with the last one.
-    pub fn worker_finished(&self) {
+    /// Ends the helpers with the last batch.
+    pub fn batch_finished(&self) {
         let mut state = self.state();
-        state.workers = state.workers.saturating_sub(1);
-        if state.workers == 0 {
-            state.waiting = 0;
+        state.batches = state.batches.saturating_sub(1);
+        if state.batches == 0 {
             let idle = std::mem::take(&mut state.idle);
             drop(state);
             end_all(idle);
@@ -46,15 +42,13 @@ impl Pool {
 
     /// Takes an idle helper out.
     pub fn take(&self) -> Option<Process> {
-        let mut state = self.state();
-        state.waiting = state.waiting.saturating_sub(1);
-        state.idle.pop()
+        self.state().idle.pop()
     }
 
     /// Takes a helper back, for the next user.
     pub fn give_back(&self, process: Process) {
         let mut state = self.state();
-        if state.workers > 0 && process.is_for_every_thread() {
+        if state.batches > 0 && process.is_for_every_thread() {
             state.idle.push(process);
         }
     }
@@ -73,5 +67,50 @@ fn end_all(processes: Vec<Process>) {
 impl Drop for Pool {
     fn drop(&mut self) {
         end_all(std::mem::take(&mut self.state().idle));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::linux::helper::Helper;
+    use crate::platform::linux::helper::process::is_helper;
+    use crate::platform::linux::helper::request::Request;
+    use crate::platform::linux::sys::clock::within;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn works(helper: &Helper) -> bool {
+        let request = Request::Sleep { seconds: 0 };
+        within(Duration::from_secs(60), |deadline| helper.run(&request, deadline)).is_ok()
+    }
+
+    fn idle(pool: &Pool) -> Vec<u32> {
+        pool.state().idle.iter().map(Process::pid).collect()
+    }
+
+    #[test]
+    fn a_helper_serves_one_worker_after_the_other_and_ends_with_the_batch() {
+        let pool = Arc::new(Pool::default());
+        pool.batch_started(1);
+        let forked = idle(&pool);
+        for _ in 0..2 {
+            let pool = pool.clone();
+            std::thread::spawn(move || assert!(works(&Helper::from_pool(&pool)))).join().unwrap();
+        }
+        assert_eq!(idle(&pool), forked);
+        pool.batch_finished();
+        assert!(idle(&pool).is_empty() && !is_helper(forked[0]));
+    }
+
+    #[test]
+    fn a_helper_that_a_worker_forked_ends_with_its_user() {
+        let pool = Arc::new(Pool::default());
+        pool.batch_started(0);
+        let helper = Helper::from_pool(&pool);
+        assert!(works(&helper));
+        drop(helper);
+        assert!(idle(&pool).is_empty());
+        pool.batch_finished();
     }
 }

@@ -4,7 +4,7 @@
 //! (a page of which a mounted file system has read one block), is read by the helper first.
 
 use crate::deadline::Clock;
-use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::sys::clock::{MonotonicClock, within};
 use crate::platform::linux::sys::content::ReadAt;

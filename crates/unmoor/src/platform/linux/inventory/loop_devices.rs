@@ -20,7 +20,7 @@ use std::time::Duration;
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time during which a loop device that did not answer is not asked again.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// A loop device with an image behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium, Presence};
 use crate::model::error::Result;
 use crate::model::volume::{Volume, VolumeKind};
-use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::sys::clock::within;

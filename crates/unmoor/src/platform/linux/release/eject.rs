@@ -6,7 +6,7 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;
 use crate::model::report::StepOutcome;
 use crate::model::step::{Action, Attempt};
-use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::port::Port;

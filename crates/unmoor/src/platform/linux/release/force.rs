@@ -8,7 +8,7 @@ use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::model::volume::{Mount, Volume, VolumeKind};
-use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::release::{teardown, umount};

@@ -18,7 +18,7 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::model::volume::{Volume, VolumeKind};
-use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::helper::{CallResult, Helper, c_path};
 use crate::platform::linux::sys::sysfs::SysfsDir;

@@ -8,7 +8,7 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::model::volume::Mount;
-use crate::platform::linux::helper::device::Device;
+use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::mount_calls::MountReply;
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::{CallResult, Helper, c_path};

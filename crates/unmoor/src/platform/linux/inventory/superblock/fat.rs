@@ -1,6 +1,7 @@
 //! FAT, exFAT and NTFS: boot sectors, and the label in the root directory.
 
-use crate::platform::linux::inventory::superblock::{Bytes, Content, ReadAt, text, utf16};
+use crate::platform::linux::inventory::superblock::bytes::{Bytes, text, utf16};
+use crate::platform::linux::sys::content::{Content, ReadAt};
 
 /// Number of bytes of a root directory that are searched for the label: it is among the first entries.
 const ROOT: usize = 64 * 1024;

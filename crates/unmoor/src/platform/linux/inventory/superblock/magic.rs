@@ -1,6 +1,7 @@
 //! Superblocks that say everything in one place.
 
-use crate::platform::linux::inventory::superblock::{Bytes, Content, utf16};
+use crate::platform::linux::inventory::superblock::bytes::{Bytes, utf16};
+use crate::platform::linux::sys::content::Content;
 
 /// ext2, ext3, ext4 (Documentation/filesystems/ext4/super.rst): at 1024 bytes.
 pub fn ext(b: &Bytes) -> Option<Content> {

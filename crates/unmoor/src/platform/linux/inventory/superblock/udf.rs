@@ -1,6 +1,7 @@
 //! ISO 9660 and UDF: what is on discs.
 
-use crate::platform::linux::inventory::superblock::{Bytes, Content, ReadAt, text, utf16};
+use crate::platform::linux::inventory::superblock::bytes::{Bytes, text, utf16};
+use crate::platform::linux::sys::content::{Content, ReadAt};
 
 const SECTOR: u64 = 2048;
 
