@@ -143,7 +143,7 @@ fn on_its_way_out(ctx: &mut TestContext) -> Result<()> {
     ensure!(blockers[0]["kind"] == "unknown", "blocked by {blockers}");
     let scan = &document["targets"][0]["scan"];
     let told = |note: &serde_json::Value| {
-        note.as_str().is_some_and(|note| note.contains(&format!("sleep (pid {pid}) is ending")))
+        note.as_str().is_some_and(|note| note.contains(&format!("sleep (pid {pid}) is exiting")))
     };
     let notes = scan["notes"].as_array();
     ensure!(notes.is_some_and(|notes| notes.iter().any(told)), "who it is: {scan}");
