@@ -1,4 +1,4 @@
-//! Whatever happens, no lock and no claim is left behind.
+//! No lock and no claim remains, whatever happens.
 
 use crate::run::Ran;
 use crate::scenario::{FaultSpec, anything, cases};
@@ -10,20 +10,20 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn no_lock_is_left_whatever_the_end(scenario in anything()) {
+    fn no_lock_remains_for_any_outcome(scenario in anything()) {
         let ran = Ran::of(&scenario);
-        prop_assert_eq!(ran.stage.machine.locks_held(), 0);
+        prop_assert_eq!(ran.fixture.machine.locks_held(), 0);
     }
 
     #[test]
-    fn a_panic_in_the_observer_leaves_no_lock(mut scenario in anything(), event in 0..16usize) {
+    fn a_panic_in_the_event_handler_leaves_no_lock(mut scenario in anything(), event in 0..16usize) {
         scenario.panic_at = Some(event);
         let ran = Ran::of(&scenario);
-        prop_assert_eq!(ran.stage.machine.locks_held(), 0);
+        prop_assert_eq!(ran.fixture.machine.locks_held(), 0);
     }
 
     #[test]
-    fn locks_are_gone_before_a_failure_is_reported(scenario in anything()) {
+    fn locks_are_released_before_a_failure_is_reported(scenario in anything()) {
         let ran = Ran::of(&scenario);
         // Not by dropping alone: a report that says "unlock" is only written once it is so.
         let unlock = ran.moment(Step::Unlock).filter(|m| m.report.status != Status::Failed);
@@ -35,11 +35,11 @@ proptest! {
     }
 
     #[test]
-    fn a_failing_unlock_is_told_and_still_unlocks(mut scenario in anything()) {
+    fn a_failing_unlock_is_reported_and_still_unlocks(mut scenario in anything()) {
         let kind = FaultKind::IoError;
         scenario.faults = vec![FaultSpec { at: Op::Unlock, kind, after: 0, times: u32::MAX }];
         let ran = Ran::of(&scenario);
-        prop_assert_eq!(ran.stage.machine.locks_held(), 0);
+        prop_assert_eq!(ran.fixture.machine.locks_held(), 0);
         prop_assert!(!(ran.is_released() && ran.failed(Op::Unlock).next().is_some()));
     }
 }

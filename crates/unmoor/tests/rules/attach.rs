@@ -1,4 +1,4 @@
-//! Attaching: what was powered off comes back whole, and nothing else is called attached.
+//! Attaching: a drive that was powered off comes back whole, and nothing else is reported as attached.
 
 use crate::run::target;
 use crate::scenario::cases;
@@ -32,7 +32,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn attached_means_that_the_drive_is_there(
+    fn attached_means_that_the_drive_is_present(
         fault in prop::option::of(prop::sample::select(vec![
             FaultKind::IoError, FaultKind::Hang, FaultKind::Lie, FaultKind::Yank,
             FaultKind::NotPermitted, FaultKind::NotSupported,
@@ -54,7 +54,7 @@ proptest! {
 }
 
 #[test]
-fn what_comes_back_is_another_device_with_the_same_bytes_and_its_siblings() {
+fn a_reattached_drive_is_a_new_device_with_the_same_data_and_siblings() {
     let machine = machine(None);
     let before = machine.find("sim:it").unwrap();
     let written = machine.written(before);
@@ -72,7 +72,7 @@ fn what_comes_back_is_another_device_with_the_same_bytes_and_its_siblings() {
 }
 
 #[test]
-fn what_was_unplugged_does_not_come_back() {
+fn an_unplugged_drive_is_not_reattached() {
     let machine = machine(None);
     let id = machine.find("sim:it").unwrap();
     power_off(&machine);
@@ -82,7 +82,7 @@ fn what_was_unplugged_does_not_come_back() {
 }
 
 #[test]
-fn a_dry_run_brings_nothing_back() {
+fn a_dry_run_attaches_nothing() {
     let machine = machine(None);
     power_off(&machine);
     let before = machine.journal().len();

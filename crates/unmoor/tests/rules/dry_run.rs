@@ -1,6 +1,6 @@
-//! A dry run tells what a release would do, and does nothing.
+//! A dry run reports what a release would do, and changes nothing.
 
-use crate::run::{Ran, Stage, target};
+use crate::run::{Fixture, Ran, target};
 use crate::scenario::{anything, cases, peaceful};
 use proptest::prelude::*;
 use unmoor::{Outcome, Status, dry_run};
@@ -10,29 +10,29 @@ proptest! {
 
     #[test]
     fn a_dry_run_changes_nothing(scenario in anything()) {
-        let stage = Stage::set(&scenario);
-        let report = dry_run(&stage.machine, &target(), &stage.options);
-        prop_assert!(stage.machine.journal().is_empty());
-        prop_assert_eq!(stage.machine.describe(stage.drive).unwrap(), stage.before);
+        let fixture = Fixture::set(&scenario);
+        let report = dry_run(&fixture.machine, &target(), &fixture.options);
+        prop_assert!(fixture.machine.journal().is_empty());
+        prop_assert_eq!(fixture.machine.describe(fixture.drive).unwrap(), fixture.before);
         prop_assert!(matches!(report.outcome, Outcome::Planned | Outcome::Failed(_)));
     }
 
     #[test]
-    fn a_release_takes_the_steps_that_a_dry_run_tells(mut scenario in peaceful()) {
-        // Whether somebody has to be ended cannot be told before.
-        scenario.wish.kill = None;
-        let stage = Stage::set(&scenario);
-        let planned = dry_run(&stage.machine, &target(), &stage.options);
+    fn a_release_takes_the_steps_of_its_dry_run(mut scenario in peaceful()) {
+        // A plan cannot know whether a process has to be terminated.
+        scenario.requested.kill = None;
+        let fixture = Fixture::set(&scenario);
+        let planned = dry_run(&fixture.machine, &target(), &fixture.options);
         let ran = Ran::of(&scenario);
         let done = ran.report.as_ref().unwrap();
         prop_assert_eq!(planned.action, done.action);
-        if ran.is_released() && !scenario.wish.force {
+        if ran.is_released() && !scenario.requested.force {
             prop_assert_eq!(&planned.outcome, &Outcome::Planned);
             let names = |report: &unmoor::Report| -> Vec<_> {
                 report.steps.iter().map(|s| s.step.name()).collect()
             };
             prop_assert_eq!(names(&planned), names(done));
-            // What the plan leaves out is left out.
+            // The release skips what the plan skips.
             for (plan, did) in planned.steps.iter().zip(&done.steps) {
                 let not_requested = |status: &Status| *status == Status::NotRequested;
                 prop_assert_eq!(not_requested(&plan.status), not_requested(&did.status));

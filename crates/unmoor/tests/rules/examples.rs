@@ -1,4 +1,4 @@
-//! Releases of the demonstration's drives, one promise each, with the ways of both systems.
+//! Releases of the demonstration drives, one promise each, with the semantics of both systems.
 
 use crate::run::ms;
 use unmoor::{
@@ -10,8 +10,8 @@ use unmoor_simulated::{
 };
 
 fn both(check: impl Fn(&Simulated)) {
-    for manner in [Semantics::Linux, Semantics::Windows] {
-        check(&Simulated::demo_in(manner));
+    for semantics in [Semantics::Linux, Semantics::Windows] {
+        check(&Simulated::demo_in(semantics));
     }
 }
 
@@ -110,7 +110,7 @@ fn a_file_on_the_second_partition_keeps_both_mounted_and_is_named() {
 }
 
 #[test]
-fn force_cuts_the_holder_off() {
+fn force_cuts_off_the_open_file() {
     both(|machine| {
         let report = eject(machine, "busy", &options!(force: true));
         assert_eq!(report.error_kind(), None, "{report:?}");
@@ -119,7 +119,7 @@ fn force_cuts_the_holder_off() {
 }
 
 #[test]
-fn a_slow_release_is_waited_for_when_wished() {
+fn a_drive_that_is_busy_for_seconds_is_released_within_the_wait() {
     both(|machine| {
         assert_eq!(eject(machine, "slow", &Options::default()).error_kind(), Some(ErrorKind::Busy));
         let report = eject(machine, "slow", &options!(wait: ms(10_000)));
@@ -129,7 +129,7 @@ fn a_slow_release_is_waited_for_when_wished() {
 }
 
 #[test]
-fn progress_of_a_long_flush_is_told_and_falls_to_nothing() {
+fn progress_of_a_long_flush_is_reported_down_to_zero() {
     let machine = Simulated::demo();
     let mut told = Vec::new();
     release(&machine, &"sim:slow".parse().unwrap(), &Options::default(), &mut |event| {
@@ -143,7 +143,7 @@ fn progress_of_a_long_flush_is_told_and_falls_to_nothing() {
 }
 
 #[test]
-fn firmware_that_says_yes_and_keeps_the_medium_is_found_out() {
+fn firmware_that_accepts_the_eject_and_keeps_the_medium_fails_verification() {
     both(|machine| {
         let report = eject(machine, "liar", &Options::default());
         assert_eq!(report.error().unwrap().kind(), ErrorKind::NotVerified);
@@ -154,7 +154,7 @@ fn firmware_that_says_yes_and_keeps_the_medium_is_found_out() {
 }
 
 #[test]
-fn a_drive_that_does_not_say_is_released_with_a_warning() {
+fn a_drive_that_reports_no_state_is_released_with_a_warning() {
     both(|machine| {
         let report = eject(machine, "silent", &Options::default());
         assert_eq!((report.error_kind(), report.medium_after), (None, Some(Presence::Unknown)));
@@ -164,7 +164,7 @@ fn a_drive_that_does_not_say_is_released_with_a_warning() {
 }
 
 #[test]
-fn what_cannot_be_written_stays_in_unless_it_is_discarded() {
+fn a_medium_with_unwritten_data_stays_in_unless_the_data_is_discarded() {
     both(|machine| {
         let broken = machine.find("sim:broken").unwrap();
         for force in [false, true] {
@@ -180,7 +180,7 @@ fn what_cannot_be_written_stays_in_unless_it_is_discarded() {
 }
 
 #[test]
-fn a_drive_pulled_out_meanwhile_is_said_to_be_gone() {
+fn a_drive_pulled_out_meanwhile_is_reported_as_gone() {
     both(|machine| {
         let report = eject(machine, "yanked", &Options::default());
         assert_eq!(report.error().unwrap().kind(), ErrorKind::Gone);
@@ -189,7 +189,7 @@ fn a_drive_pulled_out_meanwhile_is_said_to_be_gone() {
 }
 
 #[test]
-fn an_empty_drive_opens_and_an_open_one_says_so() {
+fn an_empty_drive_opens_its_tray_and_an_open_tray_is_reported() {
     both(|machine| {
         let report = eject(machine, "empty", &Options::default());
         assert_eq!(
@@ -203,7 +203,7 @@ fn an_empty_drive_opens_and_an_open_one_says_so() {
 }
 
 #[test]
-fn removal_prevented_by_somebody_is_allowed_first() {
+fn prevented_removal_is_allowed_first() {
     both(|machine| {
         let report = eject(machine, "kept", &Options::default());
         assert_eq!(report.error_kind(), None);
@@ -227,15 +227,15 @@ fn powering_off_takes_idle_siblings_along_and_refuses_while_one_is_in_use() {
 }
 
 /// One mounted partition.
-fn one_stick(manner: Semantics) -> (Simulated, unmoor::DriveId) {
-    let machine = Simulated::new(manner);
+fn one_stick(semantics: Semantics) -> (Simulated, unmoor::DriveId) {
+    let machine = Simulated::new(semantics);
     let volume = VolumeSetup::partition("ext4").mounted("/m").dirty("/f", 1 << 20);
     let stick = machine.plug(&DriveSetup::stick("it").volume(volume));
     (machine, stick)
 }
 
 #[test]
-fn what_is_mounted_while_a_lock_is_waited_for_is_dismounted_too() {
+fn a_mount_made_during_the_wait_is_unmounted_too() {
     let (machine, stick) = one_stick(Semantics::Linux);
     let file = machine.open_file(stick, "sim:it1", 7, "/f").unwrap();
     let mount =
@@ -247,7 +247,7 @@ fn what_is_mounted_while_a_lock_is_waited_for_is_dismounted_too() {
 }
 
 #[test]
-fn force_cuts_off_also_what_comes_between_the_lock_and_the_dismount() {
+fn force_cuts_off_files_opened_between_the_lock_and_the_dismount() {
     for force in [false, true] {
         let (machine, stick) = one_stick(Semantics::Linux);
         let options = options!(force);
@@ -263,7 +263,7 @@ fn force_cuts_off_also_what_comes_between_the_lock_and_the_dismount() {
 }
 
 #[test]
-fn windows_keeps_everybody_out_between_the_lock_and_the_dismount() {
+fn on_windows_no_file_can_be_opened_between_the_lock_and_the_dismount() {
     let (machine, stick) = one_stick(Semantics::Windows);
     let mut answers = Vec::new();
     let report = release(&machine, &"sim:it".parse().unwrap(), &Options::default(), &mut |event| {
@@ -276,7 +276,7 @@ fn windows_keeps_everybody_out_between_the_lock_and_the_dismount() {
 }
 
 #[test]
-fn windows_mounts_a_volume_again_when_somebody_opens_a_file() {
+fn windows_mounts_a_volume_again_when_a_file_is_opened() {
     let (machine, stick) = one_stick(Semantics::Windows);
     let only = options!(goal: Goal::Dismount);
     assert_eq!(eject(&machine, "it", &only).error_kind(), None);
@@ -286,7 +286,7 @@ fn windows_mounts_a_volume_again_when_somebody_opens_a_file() {
 }
 
 #[test]
-fn a_volume_taken_offline_stays_dismounted_and_any_other_is_mounted_again_at_wish() {
+fn an_offline_volume_stays_dismounted_and_others_can_be_remounted() {
     for offline in [false, true] {
         let (machine, stick) = one_stick(Semantics::Windows);
         let options = options!(goal: Goal::Dismount, offline);
@@ -328,7 +328,7 @@ fn nothing_is_on_the_medium_before_the_flush_reaches_it() {
 }
 
 #[test]
-fn a_flush_that_is_stopped_says_what_is_not_written() {
+fn an_interrupted_flush_reports_what_is_not_written() {
     let machine = Simulated::new(Semantics::native());
     let volume = VolumeSetup::partition("ext4").mounted("/m").dirty("/f", 3_100_000);
     let fault = Fault::new(Op::Flush, FaultKind::Hang);
@@ -340,7 +340,7 @@ fn a_flush_that_is_stopped_says_what_is_not_written() {
 }
 
 #[test]
-fn only_drives_that_something_can_leave_are_listed_unless_all_are_wished() {
+fn only_removable_drives_are_listed_unless_all_are_requested() {
     let machine = Simulated::demo();
     let names =
         |all| -> Vec<String> { list(&machine, all).unwrap().into_iter().map(|d| d.name).collect() };

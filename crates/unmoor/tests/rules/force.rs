@@ -1,4 +1,4 @@
-//! Force cuts off, exactly: what was written before is on the medium, what is open fails from then on.
+//! Force: what was written before is on the medium, and open files fail from then on.
 
 use crate::run::Ran;
 use crate::scenario::{anything, cases, peaceful};
@@ -11,24 +11,24 @@ proptest! {
 
     #[test]
     fn after_a_forced_release_no_old_handle_works(mut scenario in peaceful()) {
-        scenario.wish.force = true;
+        scenario.requested.force = true;
         let ran = Ran::of(&scenario);
         if ran.is_released() {
-            let machine = &ran.stage.machine;
-            for handle in &ran.stage.handles {
+            let machine = &ran.fixture.machine;
+            for handle in &ran.fixture.handles {
                 let answer = machine.write(*handle, b"too late");
                 prop_assert!(matches!(answer, Err(FileError::Stale | FileError::Closed)));
                 let answer = machine.read(*handle);
                 prop_assert!(matches!(answer, Err(FileError::Stale | FileError::Closed)));
             }
-            let drive = ran.stage.drive;
+            let drive = ran.fixture.drive;
             prop_assert_eq!(machine.medium_contents(drive), machine.written(drive));
         }
     }
 
     #[test]
     fn force_is_not_stopped_by_open_files(mut scenario in peaceful()) {
-        scenario.wish.force = true;
+        scenario.requested.force = true;
         scenario.elsewhere = false;
         let ran = Ran::of(&scenario);
         let error = ran.report.as_ref().unwrap().error().map(|e| e.kind());
@@ -36,8 +36,8 @@ proptest! {
     }
 
     #[test]
-    fn cutting_off_is_said(mut scenario in anything()) {
-        scenario.wish.force = true;
+    fn a_forced_release_warns_that_files_are_cut_off(mut scenario in anything()) {
+        scenario.requested.force = true;
         let ran = Ran::of(&scenario);
         let refused = ran.moment(Step::Lock).is_some_and(|m| m.report.status == Status::Failed);
         let dismounted =

@@ -1,7 +1,7 @@
-//! Who is ended is a program that was in the way, that the user agreed to, and that was asked first;
-//! and nobody is ended in vain.
+//! Termination: only programs that block the drive and that the user confirmed are terminated, each is
+//! asked to exit first, and none is terminated in vain.
 
-use crate::many::array_beside_own;
+use crate::batch::array_beside_own;
 use crate::run::{Ran, ms, target};
 use crate::scenario::{KillSpec, Scenario, anything, cases, peaceful};
 use proptest::prelude::*;
@@ -14,26 +14,26 @@ use unmoor_simulated::{
     DriveSetup, Semantics, SignalBehavior, SignalRecord, Simulated, VolumeSetup,
 };
 
-/// The wish to end what is in the way.
-fn wish() -> impl Strategy<Value = KillSpec> {
+/// Returns the options of a termination.
+fn requested() -> impl Strategy<Value = KillSpec> {
     (0..3000u64, prop::option::of((any::<bool>(), 0..2000u64)))
         .prop_map(|(grace, answer)| KillSpec { grace, answer })
 }
 
-/// A release that may end programs: those who hold files from the start on, and late ones.
+/// Returns a release that may terminate programs with open files, early and late ones.
 fn killing(scenario: impl Strategy<Value = Scenario>) -> impl Strategy<Value = Scenario> {
-    (scenario, wish()).prop_map(|(mut scenario, wish)| {
-        scenario.wish.kill = Some(wish);
+    (scenario, requested()).prop_map(|(mut scenario, requested)| {
+        scenario.requested.kill = Some(requested);
         scenario
     })
 }
 
 fn told(ran: &Ran) -> Vec<SignalRecord> {
-    ran.stage.machine.signals_received()
+    ran.fixture.machine.signals_received()
 }
 
-/// What the process of this number is: 1000 and up are the scenario's, in order; who was started
-/// again has 10,000 more.
+/// Returns the role of the process with this number. Those of the scenario start at 1000; a respawned
+/// process has 10,000 more.
 fn role(scenario: &Scenario, pid: u32) -> Role {
     let index = pid as usize % 10_000;
     index.checked_sub(1000).and_then(|i| scenario.holders.get(i)).map_or(Role::Program, |h| h.role)
@@ -43,23 +43,23 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn only_programs_are_told_to_end(scenario in killing(anything())) {
+    fn only_programs_are_signaled(scenario in killing(anything())) {
         for one in told(&Ran::of(&scenario)) {
             prop_assert_eq!(role(&scenario, one.pid), Role::Program, "{:?}", one);
         }
     }
 
     #[test]
-    fn nobody_is_told_to_end_without_the_wish(mut scenario in anything()) {
-        scenario.wish.kill = None;
+    fn no_process_is_signaled_without_the_option(mut scenario in anything()) {
+        scenario.requested.kill = None;
         prop_assert_eq!(told(&Ran::of(&scenario)), []);
     }
 
     #[test]
-    fn only_who_was_shown_and_agreed_to_is_told_to_end(scenario in killing(anything())) {
+    fn only_confirmed_processes_are_signaled(scenario in killing(anything())) {
         let ran = Ran::of(&scenario);
-        if scenario.wish.kill.as_ref().is_some_and(|kill| kill.answer.is_some()) {
-            let asked = ran.stage.asked.lock().unwrap();
+        if scenario.requested.kill.as_ref().is_some_and(|kill| kill.answer.is_some()) {
+            let asked = ran.fixture.asked.lock().unwrap();
             let agreed: BTreeSet<(u32, u64)> =
                 asked.iter().filter(|(_, yes)| *yes).flat_map(|(shown, _)| shown.clone()).collect();
             for one in told(&ran) {
@@ -69,9 +69,9 @@ proptest! {
     }
 
     #[test]
-    fn whoever_took_the_number_of_another_is_left_alone(mut scenario in killing(peaceful())) {
+    fn a_process_that_reuses_a_pid_is_not_signaled(mut scenario in killing(peaceful())) {
         for holder in &mut scenario.holders {
-            (holder.role, holder.temper) = (Role::Program, SignalBehavior::Replaced);
+            (holder.role, holder.behavior) = (Role::Program, SignalBehavior::Replaced);
         }
         for one in told(&Ran::of(&scenario)) {
             prop_assert!(role(&scenario, one.pid) == Role::Program && one.started == 0, "{:?}", one);
@@ -79,9 +79,9 @@ proptest! {
     }
 
     #[test]
-    fn nobody_is_made_to_end_before_the_grace_is_over(scenario in killing(anything())) {
+    fn no_process_is_killed_before_its_grace_period(scenario in killing(anything())) {
         let ran = Ran::of(&scenario);
-        let grace = ms(scenario.wish.kill.as_ref().unwrap().grace);
+        let grace = ms(scenario.requested.kill.as_ref().unwrap().grace);
         let told = told(&ran);
         for made in told.iter().filter(|t| t.forced) {
             let asked = told.iter().rfind(|t| !t.forced && t.pid == made.pid && t.at <= made.at);
@@ -90,43 +90,43 @@ proptest! {
     }
 
     #[test]
-    fn who_obeys_in_time_is_never_made_to(mut scenario in killing(peaceful())) {
-        let grace = ms(scenario.wish.kill.as_ref().unwrap().grace);
+    fn a_process_that_exits_in_time_is_not_killed(mut scenario in killing(peaceful())) {
+        let grace = ms(scenario.requested.kill.as_ref().unwrap().grace);
         for holder in &mut scenario.holders {
-            holder.temper = SignalBehavior::Obeys(grace / 2);
+            holder.behavior = SignalBehavior::Obeys(grace / 2);
         }
         prop_assert!(told(&Ran::of(&scenario)).iter().all(|t| !t.forced));
     }
 
     #[test]
-    fn nobody_is_ended_in_vain(mut scenario in killing(peaceful())) {
-        scenario.wish.force = false;
+    fn no_process_is_terminated_in_vain(mut scenario in killing(peaceful())) {
+        scenario.requested.force = false;
         scenario.comes_late = false;
-        // One service in the way, for as long as it takes.
+        // One service blocks the drive all the time.
         if let Some(first) = scenario.holders.first_mut() {
             (first.role, first.from, first.until) = (Role::Service, 0, None);
             let volume = first.volume;
             scenario.holders.iter_mut().for_each(|holder| holder.volume = volume);
         }
         let ran = Ran::of(&scenario);
-        let service_is_in_the_way = !ran.stage.handles.is_empty();
+        let service_is_in_the_way = !ran.fixture.handles.is_empty();
         if service_is_in_the_way {
             prop_assert_eq!(told(&ran), []);
         }
     }
 
     #[test]
-    fn programs_alone_never_keep_a_release_from_success(mut scenario in killing(peaceful())) {
-        scenario.wish.kill.as_mut().unwrap().answer = None;
-        scenario.wish.timeout = None;
+    fn programs_alone_never_block_a_release(mut scenario in killing(peaceful())) {
+        scenario.requested.kill.as_mut().unwrap().answer = None;
+        scenario.requested.timeout = None;
         scenario.busy_until = None;
         scenario.elsewhere = false;
         scenario.comes_late = false;
         for holder in &mut scenario.holders {
             holder.from = 0;
             holder.role = Role::Program;
-            if !matches!(holder.temper, SignalBehavior::Obeys(_) | SignalBehavior::Stubborn | SignalBehavior::Replaced) {
-                holder.temper = SignalBehavior::Stubborn;
+            if !matches!(holder.behavior, SignalBehavior::Obeys(_) | SignalBehavior::Stubborn | SignalBehavior::Replaced) {
+                holder.behavior = SignalBehavior::Stubborn;
             }
         }
         let ran = Ran::of(&scenario);
@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn the_report_says_who_was_told_and_what_came_of_it(scenario in killing(anything())) {
+    fn the_report_lists_every_signaled_process_and_its_result(scenario in killing(anything())) {
         let ran = Ran::of(&scenario);
         if let Some(report) = &ran.report {
             let told = told(&ran);
@@ -151,7 +151,7 @@ proptest! {
                 match ended.result {
                     TerminationResult::Killed | TerminationResult::Unkillable => prop_assert!(made, "{:?}", ended),
                     TerminationResult::Exited => prop_assert!(!made, "{:?}", ended),
-                    // The time ran out, or the user wished to stop.
+                    // The time ran out, or the release was cancelled.
                     _ => prop_assert!(report.error().is_some() && !made, "{:?}", ended),
                 }
             }
@@ -163,11 +163,11 @@ proptest! {
     }
 
     #[test]
-    fn who_comes_again_and_again_is_not_ended_for_ever(mut scenario in killing(peaceful())) {
-        scenario.wish.kill.as_mut().unwrap().answer = None;
+    fn a_respawning_process_is_not_terminated_forever(mut scenario in killing(peaceful())) {
+        scenario.requested.kill.as_mut().unwrap().answer = None;
         scenario.comes_late = false;
         for holder in &mut scenario.holders {
-            (holder.role, holder.temper) = (Role::Program, SignalBehavior::Respawns);
+            (holder.role, holder.behavior) = (Role::Program, SignalBehavior::Respawns);
         }
         let ran = Ran::of(&scenario);
         prop_assert!(told(&ran).len() <= 3 * scenario.holders.len(), "{:?}", told(&ran));
@@ -175,7 +175,7 @@ proptest! {
 }
 
 #[test]
-fn scenarios_come_to_every_ending() {
+fn scenarios_reach_every_termination_result() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut ends: Vec<TerminationResult> = Vec::new();
@@ -183,13 +183,13 @@ fn scenarios_come_to_every_ending() {
         let scenario = killing(anything()).new_tree(&mut runner).expect("generates");
         let mut scenario = scenario.current();
         match number % 6 {
-            // It is stopped while the programs have their time.
+            // The release is cancelled during the grace period.
             0 => {
-                scenario.wish.kill = Some(KillSpec { grace: 3000, answer: None });
+                scenario.requested.kill = Some(KillSpec { grace: 3000, answer: None });
                 scenario.cancel_at = Some(1500);
             }
-            1 => scenario.holders.iter_mut().for_each(|h| h.temper = SignalBehavior::Stuck),
-            2 => scenario.holders.iter_mut().for_each(|h| h.temper = SignalBehavior::Stubborn),
+            1 => scenario.holders.iter_mut().for_each(|h| h.behavior = SignalBehavior::Stuck),
+            2 => scenario.holders.iter_mut().for_each(|h| h.behavior = SignalBehavior::Stubborn),
             _ => {}
         }
         let ran = Ran::of(&scenario);
@@ -207,7 +207,7 @@ fn scenarios_come_to_every_ending() {
 }
 
 #[test]
-fn swap_that_is_switched_off_anyway_keeps_no_program_from_being_ended() {
+fn swap_that_is_switched_off_does_not_prevent_termination() {
     let machine = Simulated::new(Semantics::Linux);
     let volume = VolumeSetup::partition("ext4").mounted("/m");
     let drive = machine
@@ -220,9 +220,9 @@ fn swap_that_is_switched_off_anyway_keeps_no_program_from_being_ended() {
     assert_eq!(report.ended.len(), 1);
 }
 
-/// Two members of an array; a program uses the one, and something that is no program the other.
+/// Two members of an array: one is used by a program, the other by something else.
 #[test]
-fn nobody_is_ended_for_one_member_while_another_one_is_kept_all_the_same() {
+fn no_process_is_terminated_while_another_member_stays_blocked() {
     let (machine, [a, b]) = array_beside_own();
     machine.open_file(a, "sim:a1", 1000, "/letter").unwrap();
     machine.mount_elsewhere(b, "sim:b1", "a container");

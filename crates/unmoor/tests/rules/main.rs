@@ -1,6 +1,6 @@
-//! The rules of the procedure, held against simulated machines whose truth can be asked afterwards.
+//! Rules of a release, checked on simulated machines that record what really happened.
 //!
-//! One module is one rule. `docs/testing.md` says which breakage of the procedure each test catches.
+//! Each module is one rule. `docs/testing.md` names the mutation that each test catches.
 
 /// Builds the default options with these fields set.
 macro_rules! options {
@@ -16,24 +16,24 @@ macro_rules! options {
 mod all_or_nothing;
 mod always_unlocked;
 mod attach;
+mod batch;
 mod deadlines;
 mod dry_run;
 mod examples;
 mod force;
-mod held;
 mod kill;
-mod many;
 mod never_another_device;
 mod never_while_mounted;
+mod not_exclusive;
 mod nothing_lost;
 mod own_handles;
 mod plans;
 mod power_off;
+mod raw_writers;
 mod report_is_true;
 mod run;
 mod scenario;
 mod stages;
+mod teardown_order;
 mod tray;
-mod undo_order;
 mod windows_policy;
-mod writers;

@@ -1,5 +1,5 @@
-//! A target is bound to one device: whatever takes its name is left alone, and so is every other
-//! drive. Drives that carry the running system are left alone by every option.
+//! A target is bound to one device. A device that takes its name is left alone, and so is every other
+//! drive. No option releases a drive that carries the running system.
 
 use crate::run::{Ran, ms, target};
 use crate::scenario::{Accident, anything, cases, peaceful};
@@ -13,7 +13,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn whatever_takes_its_name_is_left_alone(
+    fn a_device_that_takes_the_name_is_left_alone(
         mut scenario in anything(),
         at in prop::option::of(0..2500u64),
         step in prop::option::of(prop::sample::select(vec![
@@ -36,10 +36,10 @@ proptest! {
         }
         let ran = Ran::of(&scenario);
         for entry in ran.journal() {
-            prop_assert_eq!(entry.device, ran.stage.drive);
+            prop_assert_eq!(entry.device, ran.fixture.drive);
         }
-        let machine = &ran.stage.machine;
-        if let Some(other) = machine.find("sim:it").filter(|id| *id != ran.stage.drive) {
+        let machine = &ran.fixture.machine;
+        if let Some(other) = machine.find("sim:it").filter(|id| *id != ran.fixture.drive) {
             prop_assert!(!machine.was_ejected(other));
             prop_assert!(machine.describe(other).unwrap().serial.as_deref() == Some("REPLACED"));
         }
@@ -48,17 +48,17 @@ proptest! {
     #[test]
     fn other_drives_are_left_alone(scenario in anything()) {
         let ran = Ran::of(&scenario);
-        let after = ran.stage.machine.describe(ran.stage.bystander).unwrap();
-        prop_assert_eq!(&after, &ran.stage.bystander_before);
+        let after = ran.fixture.machine.describe(ran.fixture.bystander).unwrap();
+        prop_assert_eq!(&after, &ran.fixture.bystander_before);
     }
 
     #[test]
     fn a_sibling_in_use_is_never_taken_along(
         force in any::<bool>(),
         in_use in any::<bool>(),
-        manner in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
+        semantics in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
     ) {
-        let machine = Simulated::new(manner);
+        let machine = Simulated::new(semantics);
         let volume = || VolumeSetup::partition("vfat").dirty("/f", 1000);
         let other = if in_use { volume().mounted("/other") } else { VolumeSetup::partition("vfat") };
         machine.plug(&DriveSetup::stick("it").siblings(&["sim:that"]).volume(volume().mounted("/m")));
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn a_replaced_drive_is_never_called_released(mut scenario in peaceful()) {
+    fn a_replaced_drive_is_never_reported_as_released(mut scenario in peaceful()) {
         let kind = FaultKind::Replaced;
         scenario.faults =
             vec![crate::scenario::FaultSpec { at: Op::Lock, kind, after: 0, times: 1 }];
@@ -88,7 +88,7 @@ proptest! {
         force in any::<bool>(),
         discard_unwritten in any::<bool>(),
         goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
-        manner in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
+        semantics in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
         carries in prop::sample::select(vec![
             SystemUse::Mount("/".into()),
             SystemUse::Mount("/boot".into()),
@@ -96,7 +96,7 @@ proptest! {
             SystemUse::Windows,
         ]),
     ) {
-        let machine = Simulated::new(manner);
+        let machine = Simulated::new(semantics);
         let root = VolumeSetup::partition("ext4").mounted("/").dirty("/etc/motd", 100);
         let drive = machine.plug(&DriveSetup::stick("it").system(&[carries]).volume(root));
         let before = machine.describe(drive);
@@ -116,7 +116,7 @@ proptest! {
 }
 
 #[test]
-fn a_drive_replaced_while_a_lock_is_waited_for_is_left_alone() {
+fn a_drive_replaced_during_the_wait_is_left_alone() {
     // Replaced in the middle of a wait for a lock: the wait ends with the truth, not with the new one.
     let machine = Simulated::new(Semantics::Linux);
     let volume = VolumeSetup::partition("ext4").mounted("/m");

@@ -1,4 +1,4 @@
-//! Nothing is ejected, stopped, detached or powered off while anything of it is mounted; by force,
+//! No drive is ejected, stopped, detached or powered off while anything of it is mounted; with force,
 //! only after it was dismounted by force.
 
 use crate::run::Ran;
@@ -10,7 +10,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn nothing_is_let_go_while_mounted(scenario in anything()) {
+    fn nothing_is_ejected_while_mounted(scenario in anything()) {
         prop_assume!(!scenario.may_be_mounted_again_under_force());
         let ran = Ran::of(&scenario);
         for entry in ran.journal() {
@@ -19,14 +19,14 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_let_go_before_the_drive_was_claimed(scenario in anything()) {
+    fn nothing_is_ejected_before_the_claim(scenario in anything()) {
         let ran = Ran::of(&scenario);
         let mut claimed = false;
         for entry in ran.journal() {
             claimed |= entry.effect == Some(Effect::Claimed)
-                || (scenario.wish.discard && entry.op == Op::Claim && entry.answer.is_err());
+                || (scenario.requested.discard && entry.op == Op::Claim && entry.answer.is_err());
             // A drive with nothing in it has nothing to claim.
-            let empty = ran.stage.before.medium != unmoor::Medium::Present;
+            let empty = ran.fixture.before.medium != unmoor::Medium::Present;
             let lets_go = entry.effect.is_some_and(Effect::releases_medium);
             prop_assert!(claimed || empty || !lets_go, "{:?}", entry);
         }

@@ -1,5 +1,5 @@
-//! What could not be written is not ejected, not even by force; and what was released is all on the
-//! medium.
+//! Data that could not be written keeps the medium in, even with force, and a released medium has all
+//! data.
 
 use crate::run::Ran;
 use crate::scenario::{FaultSpec, anything, cases, peaceful};
@@ -11,12 +11,12 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn nothing_is_let_go_after_a_failed_flush(
+    fn nothing_is_ejected_after_a_failed_flush(
         mut scenario in anything(),
         at in prop::sample::select(vec![Op::Flush, Op::FlushDrive, Op::Claim]),
         after in 0..2u32,
     ) {
-        scenario.wish.discard = false;
+        scenario.requested.discard = false;
         scenario.faults.push(FaultSpec { at, kind: FaultKind::IoError, after, times: 1 });
         let ran = Ran::of(&scenario);
         let mut failed = false;
@@ -29,11 +29,11 @@ proptest! {
     }
 
     #[test]
-    fn a_flush_that_did_not_end_well_ends_the_release(scenario in anything()) {
+    fn a_failed_flush_ends_the_release(scenario in anything()) {
         let ran = Ran::of(&scenario);
         let tolerated = |kind| match kind {
             ErrorKind::NotPermitted => true,
-            ErrorKind::Unwritten => scenario.wish.discard,
+            ErrorKind::Unwritten => scenario.requested.discard,
             _ => false,
         };
         let mut failed = false;
@@ -46,10 +46,10 @@ proptest! {
 
     #[test]
     fn released_means_every_byte_is_on_the_medium(mut scenario in anything()) {
-        scenario.wish.discard = false;
+        scenario.requested.discard = false;
         let ran = Ran::of(&scenario);
         if ran.is_released() {
-            let (machine, drive) = (&ran.stage.machine, ran.stage.drive);
+            let (machine, drive) = (&ran.fixture.machine, ran.fixture.drive);
             prop_assert_eq!(machine.medium_contents(drive), machine.written(drive));
         }
     }
@@ -59,13 +59,13 @@ proptest! {
         mut scenario in peaceful(),
         bad in 0..3u32,
     ) {
-        scenario.wish.discard = true;
+        scenario.requested.discard = true;
         scenario.faults =
             vec![FaultSpec { at: Op::Flush, kind: FaultKind::IoError, after: bad, times: 1 }];
         let ran = Ran::of(&scenario);
         let lost: Vec<_> = ran.failed(Op::Flush).filter_map(|e| e.volume).collect();
         if ran.is_released() {
-            let (machine, drive) = (&ran.stage.machine, ran.stage.drive);
+            let (machine, drive) = (&ran.fixture.machine, ran.fixture.drive);
             let medium = machine.medium_contents(drive);
             for ((volume, path), bytes) in machine.written(drive) {
                 if !lost.contains(&volume) {
@@ -88,13 +88,13 @@ proptest! {
         bad in 0..3u32,
     ) {
         scenario.holders.clear();
-        scenario.wish.timeout = None;
-        scenario.wish.discard = false;
+        scenario.requested.timeout = None;
+        scenario.requested.discard = false;
         scenario.faults =
             vec![FaultSpec { at: Op::Flush, kind: FaultKind::IoError, after: bad, times: 1 }];
         let ran = Ran::of(&scenario);
         let lost: Vec<_> = ran.failed(Op::Flush).filter_map(|e| e.volume).collect();
-        let (machine, drive) = (&ran.stage.machine, ran.stage.drive);
+        let (machine, drive) = (&ran.fixture.machine, ran.fixture.drive);
         let medium = machine.medium_contents(drive);
         for ((volume, path), bytes) in machine.written(drive) {
             if !lost.is_empty() && !lost.contains(&volume) {
@@ -104,11 +104,11 @@ proptest! {
     }
 
     #[test]
-    fn discarding_lets_the_release_go_on(
+    fn discarding_lets_the_release_continue(
         mut scenario in peaceful(),
         at in prop::sample::select(vec![Op::Flush, Op::FlushDrive, Op::Claim]),
     ) {
-        scenario.wish.discard = true;
+        scenario.requested.discard = true;
         let whole = Ran::of(&scenario);
         scenario.faults =
             vec![FaultSpec { at, kind: FaultKind::IoError, after: 0, times: u32::MAX }];
@@ -119,7 +119,7 @@ proptest! {
         };
         // A broken flush takes less time than a whole one, so programs may be in the way longer.
         if kind(&broken) != Some(ErrorKind::Busy) && kind(&whole) != Some(ErrorKind::Busy)
-            && scenario.wish.timeout.is_none()
+            && scenario.requested.timeout.is_none()
         {
             prop_assert_eq!(kind(&broken), kind(&whole));
         }

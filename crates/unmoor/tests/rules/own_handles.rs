@@ -1,4 +1,4 @@
-//! Windows: a device stays on its bus while anybody has one of its drives open, we ourselves above all.
+//! Windows: a device stays on its bus while any program has one of its drives open, this one included.
 
 use crate::scenario::cases;
 use proptest::prelude::*;
@@ -9,8 +9,8 @@ use unmoor::{
 use unmoor_simulated::{DriveSetup, Effect, Semantics, Simulated, VolumeSetup};
 
 /// A card reader with so many slots; those in `mounted` have a file system mounted.
-fn reader(manner: Semantics, slots: usize, mounted: &[usize]) -> (Simulated, Vec<DriveId>) {
-    let machine = Simulated::new(manner);
+fn reader(semantics: Semantics, slots: usize, mounted: &[usize]) -> (Simulated, Vec<DriveId>) {
+    let machine = Simulated::new(semantics);
     let name = |slot: usize| format!("slot{slot}");
     let ids = (0..slots).map(|slot| {
         let others: Vec<String> =
@@ -40,15 +40,15 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn the_slots_of_a_reader_leave_together_whichever_are_named(
-        manner in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
+    fn the_slots_of_a_reader_are_powered_off_together_whichever_are_named(
+        semantics in prop::sample::select(vec![Semantics::Linux, Semantics::Windows]),
         slots in 1..5usize,
         order in Just(vec![0usize, 1, 2, 3]).prop_shuffle(),
         named in 1..5usize,
     ) {
         let named: Vec<usize> =
             order.into_iter().filter(|slot| *slot < slots).take(named).collect();
-        let (machine, ids) = reader(manner, slots, &named);
+        let (machine, ids) = reader(semantics, slots, &named);
         let reports = power_off(&machine, &named);
         prop_assert!(reports.iter().all(|r| r.outcome == Outcome::Completed), "{reports:#?}");
         prop_assert!(ids.iter().all(|id| !machine.is_attached(*id)));
@@ -60,7 +60,7 @@ proptest! {
 }
 
 #[test]
-fn a_handle_of_ours_on_another_slot_is_a_veto() {
+fn our_own_handle_on_another_slot_vetoes_the_removal() {
     let (machine, ids) = reader(Semantics::Windows, 2, &[0, 1]);
     let other = Opened::new(&machine, &"sim:slot1".parse().unwrap(), &Options::default()).unwrap();
     let locked = other.lock().unwrap();

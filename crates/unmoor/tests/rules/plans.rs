@@ -1,4 +1,4 @@
-//! What is planned for which drive.
+//! Plans for each kind of drive.
 
 use crate::run::target;
 use unmoor::platform::Platform;
@@ -28,7 +28,7 @@ fn action(setup: &DriveSetup, goal: Goal) -> Result<Action, ErrorKind> {
 }
 
 #[test]
-fn each_kind_of_drive_lets_go_in_its_own_way() {
+fn each_kind_of_drive_has_its_action() {
     for (setup, expected) in [
         (DriveSetup::stick("it"), Action::Eject),
         (DriveSetup::cd("it"), Action::Eject),
@@ -45,14 +45,14 @@ fn each_kind_of_drive_lets_go_in_its_own_way() {
 }
 
 #[test]
-fn what_is_built_in_is_not_ejected_but_can_be_dismounted() {
+fn a_built_in_drive_can_be_dismounted_but_not_ejected() {
     let built_in = DriveSetup::new("it", DriveKind::Disk, Bus::Nvme).leaves(false, false);
     assert_eq!(action(&built_in, Goal::Eject), Err(ErrorKind::NotSupported));
     assert_eq!(action(&built_in, Goal::Dismount), Ok(Action::Nothing));
 }
 
 #[test]
-fn only_what_can_leave_its_bus_is_powered_off() {
+fn only_a_drive_that_can_leave_its_bus_is_powered_off() {
     assert_eq!(action(&DriveSetup::disk("it"), Goal::PowerOff), Ok(Action::PowerOff));
     assert_eq!(action(&DriveSetup::image("it"), Goal::PowerOff), Err(ErrorKind::NotSupported));
     assert_eq!(action(&DriveSetup::card("it"), Goal::PowerOff), Err(ErrorKind::NotSupported));
@@ -67,7 +67,7 @@ fn an_empty_drive_can_be_powered_off_and_nothing_else() {
 }
 
 #[test]
-fn a_system_drive_is_refused_before_anything_else_is_asked() {
+fn a_system_drive_is_refused_before_other_checks() {
     for goal in [Goal::Eject, Goal::Dismount, Goal::PowerOff] {
         let setup = DriveSetup::stick("it").system(&[SystemUse::Mount("/boot".into())]).empty();
         assert_eq!(action(&setup, goal), Err(ErrorKind::Refused));
@@ -75,7 +75,7 @@ fn a_system_drive_is_refused_before_anything_else_is_asked() {
 }
 
 #[test]
-fn a_drive_that_does_not_say_whether_it_is_empty_is_given_a_try() {
+fn a_drive_of_unknown_medium_is_tried() {
     let mut stick = drive(&DriveSetup::stick("it"));
     stick.medium = Medium::Unknown;
     assert_eq!(planned(&stick, Goal::Eject).map(|p| p.action), Ok(Action::Eject));
@@ -94,7 +94,7 @@ fn a_plan_has_its_steps_in_order_and_names_the_methods() {
 }
 
 #[test]
-fn a_plan_of_powering_off_names_who_goes_along_and_who_forbids_it() {
+fn a_power_off_plan_names_siblings_and_those_in_use() {
     let reader = |mounted: bool| {
         let machine = Simulated::new(Semantics::Linux);
         let card = VolumeSetup::partition("vfat");

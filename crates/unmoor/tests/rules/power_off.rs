@@ -28,7 +28,7 @@ fn a_sibling_in_use_keeps_the_device_on() {
 }
 
 #[test]
-fn an_idle_sibling_goes_along_and_is_named() {
+fn an_idle_sibling_is_powered_off_too_and_named() {
     let machine = reader(VolumeSetup::partition("vfat"));
     let report = power_off(&machine);
     assert_eq!(report.error_kind(), None, "{report:?}");

@@ -1,4 +1,4 @@
-//! The report says exactly what happened: every step is held against what the machine saw meanwhile.
+//! The report says exactly what happened: every step is compared with the journal of the machine.
 
 use crate::run::{Moment, Ran};
 use crate::scenario::{FaultSpec, Scenario, Sort, anything, cases, peaceful};
@@ -19,12 +19,12 @@ fn flush_is_true(ran: &Ran, moment: &Moment) -> TestCaseResult {
     let tried = asked(moment, Op::Flush).count();
     match moment.report.status {
         Status::Done => {
-            prop_assert_eq!(tried, ran.stage.before.volumes.len());
+            prop_assert_eq!(tried, ran.fixture.before.volumes.len());
             prop_assert_eq!(asked(moment, Op::FlushDrive).count(), 1);
             prop_assert!(moment.journal.iter().all(|e| e.answer.is_ok()));
         }
         Status::Skipped => {
-            prop_assert!(ran.stage.before.read_only);
+            prop_assert!(ran.fixture.before.read_only);
             prop_assert!(moment.journal.is_empty());
         }
         _ => {}
@@ -50,14 +50,14 @@ fn lock_is_true(ran: &Ran, moment: &Moment) -> TestCaseResult {
             let since =
                 moment.journal.iter().rposition(|e| e.op == Op::Unlock).map_or(0, |i| i + 1);
             let idle = moment.journal[since..].iter().filter(|e| e.effect == Some(Effect::Locked));
-            prop_assert_eq!(idle.count(), ran.stage.before.volumes.len());
+            prop_assert_eq!(idle.count(), ran.fixture.before.volumes.len());
         }
     }
     Ok(())
 }
 
 fn dismount_is_true(scenario: &Scenario, moment: &Moment) -> TestCaseResult {
-    let claimed = asked(moment, Op::Claim).any(|e| e.answer.is_ok() || scenario.wish.discard);
+    let claimed = asked(moment, Op::Claim).any(|e| e.answer.is_ok() || scenario.requested.discard);
     if moment.report.status != Status::Failed {
         prop_assert!(claimed);
         prop_assert!(!moment.mounted);
@@ -84,12 +84,14 @@ fn verify_is_true(ran: &Ran, scenario: &Scenario, moment: &Moment) -> TestCaseRe
             Some(Action::Nothing) => prop_assert!(!moment.mounted),
             Some(Action::PowerOff) => prop_assert_eq!(moment.presence, Presence::Gone),
             Some(Action::Eject) => {
-                prop_assert!(out || (stopped && ran.stage.before.kind == unmoor::DriveKind::Disk));
+                prop_assert!(
+                    out || (stopped && ran.fixture.before.kind == unmoor::DriveKind::Disk)
+                );
             }
             _ => prop_assert!(out || stopped),
         },
         Status::Skipped => prop_assert!(scenario.drive.silent),
-        Status::NotRequested => prop_assert!(!scenario.wish.verify),
+        Status::NotRequested => prop_assert!(!scenario.requested.verify),
         _ => {}
     }
     if let (Some(seen), false) = (report.medium_after, scenario.drive.silent) {
@@ -102,7 +104,9 @@ fn verify_is_true(ran: &Ran, scenario: &Scenario, moment: &Moment) -> TestCaseRe
 fn tolerated(step: &unmoor::StepReport, scenario: &Scenario) -> bool {
     match step.step {
         Step::Flush => true,
-        Step::Lock | Step::Dismount => scenario.wish.force || scenario.wish.kill.is_some(),
+        Step::Lock | Step::Dismount => {
+            scenario.requested.force || scenario.requested.kill.is_some()
+        }
         _ => false,
     }
 }
@@ -136,7 +140,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn every_step_says_what_the_machine_saw(scenario in anything()) {
+    fn every_step_report_matches_the_machine(scenario in anything()) {
         let ran = Ran::of(&scenario);
         for moment in &ran.moments {
             match moment.report.step {
@@ -153,13 +157,13 @@ proptest! {
             }
             let letting_go = matches!(moment.report.step, Step::Eject | Step::PowerOff)
                 && moment.report.status == Status::Done;
-            prop_assert!(letting_go || !lets_go(moment), "{:?} let go", moment.report.step);
+            prop_assert!(letting_go || !lets_go(moment), "{:?} ejected", moment.report.step);
             prop_assert_eq!(moment.report.took, moment.to - moment.from);
         }
     }
 
     #[test]
-    fn the_report_holds_the_steps_that_were_told(scenario in anything()) {
+    fn the_report_has_the_steps_of_the_events(scenario in anything()) {
         let ran = Ran::of(&scenario);
         if let Some(report) = &ran.report {
             let told: Vec<_> = ran.moments.iter().map(|m| m.report.clone()).collect();
@@ -177,14 +181,14 @@ proptest! {
     }
 
     #[test]
-    fn released_means_that_it_is_out(mut scenario in anything()) {
-        scenario.wish.verify = true;
+    fn released_means_that_the_medium_is_out(mut scenario in anything()) {
+        scenario.requested.verify = true;
         scenario.drive.silent = false;
         let ran = Ran::of(&scenario);
         if ran.is_released() {
             let verify = ran.moment(Step::Verify);
             prop_assert!(verify.is_some_and(|m| m.report.status == Status::Done));
-            let (machine, drive) = (&ran.stage.machine, ran.stage.drive);
+            let (machine, drive) = (&ran.fixture.machine, ran.fixture.drive);
             match ran.report.as_ref().unwrap().action.unwrap() {
                 Action::PowerOff => prop_assert!(!machine.is_attached(drive)),
                 Action::Nothing => prop_assert!(!verify.unwrap().mounted),
@@ -198,11 +202,11 @@ proptest! {
     }
 
     #[test]
-    fn a_liar_is_found_out(mut scenario in peaceful()) {
+    fn a_drive_that_lies_fails_verification(mut scenario in peaceful()) {
         scenario.drive.silent = false;
         scenario.drive.prevention = Prevention::None;
-        scenario.wish.verify = true;
-        scenario.wish.timeout = None;
+        scenario.requested.verify = true;
+        scenario.requested.timeout = None;
         let kind = FaultKind::Lie;
         scenario.faults = vec![FaultSpec { at: Op::Perform, kind, after: 0, times: u32::MAX }];
         let ran = Ran::of(&scenario);
@@ -211,7 +215,7 @@ proptest! {
         if told {
             prop_assert_eq!(report.error().map(|e| e.kind()), Some(ErrorKind::NotVerified));
             prop_assert_eq!(report.medium_after, Some(Presence::Present));
-            prop_assert_eq!(ran.stage.machine.medium(ran.stage.drive), Medium::Present);
+            prop_assert_eq!(ran.fixture.machine.medium(ran.fixture.drive), Medium::Present);
         }
     }
 
@@ -221,13 +225,13 @@ proptest! {
         scenario.busy_until = None;
         scenario.elsewhere = false;
         scenario.comes_late = false;
-        scenario.wish.timeout = None;
+        scenario.requested.timeout = None;
         if scenario.drive.prevention == Prevention::Stuck {
             scenario.drive.prevention = Prevention::Set;
         }
         let hotplug = matches!(scenario.drive.sort, Sort::Stick | Sort::Disk);
-        if scenario.wish.goal == Goal::PowerOff && !hotplug {
-            scenario.wish.goal = Goal::Eject;
+        if scenario.requested.goal == Goal::PowerOff && !hotplug {
+            scenario.requested.goal = Goal::Eject;
         }
         let ran = Ran::of(&scenario);
         prop_assert!(ran.is_released(), "{:?}", ran.report);

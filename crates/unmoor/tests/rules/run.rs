@@ -1,5 +1,5 @@
-//! Sets a scenario up on a simulated machine, carries a release out, and keeps what was true at every
-//! step of it.
+//! Runs a scenario: sets it up on a simulated machine, carries a release out, and records the state of the
+//! machine at every step.
 
 use crate::scenario::{Accident, KillSpec, Scenario, Sort, anything};
 use proptest::strategy::{Strategy, ValueTree};
@@ -17,11 +17,11 @@ use unmoor_simulated::{
     VolumeSetup,
 };
 
-/// Whom the user was shown when he was asked (number, and when it was started), and what he said.
+/// The processes that each prompt listed (process ID and start time), and the answer.
 pub type Asked = Arc<Mutex<Vec<(Vec<(u32, u64)>, bool)>>>;
 
-/// A machine set up: the drive to release, and one that nobody asked to touch.
-pub struct Stage {
+/// A machine with the drive to release, and a bystander.
+pub struct Fixture {
     pub machine: Simulated,
     pub asked: Asked,
     pub drive: DriveId,
@@ -32,11 +32,11 @@ pub struct Stage {
     pub bystander_before: Drive,
 }
 
-/// What was true when a step was over.
+/// The state of the machine at the end of a step.
 #[derive(Debug, Clone)]
 pub struct Moment {
     pub report: StepReport,
-    /// What the session was asked during the step.
+    /// The operations of the session during the step.
     pub journal: Vec<JournalEntry>,
     pub from: Duration,
     pub to: Duration,
@@ -45,10 +45,10 @@ pub struct Moment {
     pub locks_held: usize,
 }
 
-/// A release that is over.
+/// A finished release.
 pub struct Ran {
-    pub stage: Stage,
-    /// `None` when the observer panicked.
+    pub fixture: Fixture,
+    /// `None` if the event handler panicked.
     pub report: Option<Report>,
     pub moments: Vec<Moment>,
     pub warnings: Vec<String>,
@@ -62,9 +62,9 @@ pub fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-impl Stage {
-    pub fn set(scenario: &Scenario) -> Stage {
-        let machine = Simulated::new(scenario.manner);
+impl Fixture {
+    pub fn set(scenario: &Scenario) -> Fixture {
+        let machine = Simulated::new(scenario.semantics);
         let asked = Arc::default();
         let other = VolumeSetup::partition("ext4").mounted("/other").dirty("/kept", 4 << 10);
         let bystander = machine.plug(&DriveSetup::stick("other").volume(other));
@@ -86,25 +86,25 @@ impl Stage {
         for (at, accident) in &scenario.accidents {
             machine.at(ms(*at), happening(&machine, drive, *accident));
         }
-        let wish = &scenario.wish;
+        let requested = &scenario.requested;
         let options = options!(
-            kill: wish.kill.as_ref().map(|spec| kill(spec, &asked)),
-            goal: wish.goal,
-            force: wish.force,
-            discard_unwritten: wish.discard,
-            wait: ms(wish.wait),
-            timeout: wish.timeout.map(ms),
-            verify: wish.verify,
+            kill: requested.kill.as_ref().map(|spec| kill(spec, &asked)),
+            goal: requested.goal,
+            force: requested.force,
+            discard_unwritten: requested.discard,
+            wait: ms(requested.wait),
+            timeout: requested.timeout.map(ms),
+            verify: requested.verify,
             cancel,
-            offline: wish.offline && scenario.manner == Semantics::Windows,
+            offline: requested.offline && scenario.semantics == Semantics::Windows,
         );
         let before = machine.describe(drive).expect("plugged in");
         let bystander_before = machine.describe(bystander).expect("plugged in");
-        Stage { machine, asked, drive, bystander, options, handles, before, bystander_before }
+        Fixture { machine, asked, drive, bystander, options, handles, before, bystander_before }
     }
 }
 
-/// Who is asked and with what answer; the machine goes on while the user thinks.
+/// Returns the confirmation with its answer. The machine continues while the user thinks.
 fn kill(spec: &KillSpec, asked: &Asked) -> Kill {
     let consent = match spec.answer {
         None => Confirm::Always,
@@ -119,7 +119,7 @@ fn kill(spec: &KillSpec, asked: &Asked) -> Kill {
                 }
                 let shown = blockers.iter().filter_map(|b| b.process.as_ref());
                 let shown = shown.map(|p| (p.pid, p.started)).collect();
-                asked.lock().expect("nobody panics there").push((shown, says));
+                asked.lock().expect("no prompt panics").push((shown, says));
                 says
             });
             Confirm::Prompt(ask)
@@ -157,7 +157,7 @@ fn setup(scenario: &Scenario) -> DriveSetup {
 fn volume(scenario: &Scenario, index: usize, writable: bool) -> VolumeSetup {
     let spec = &scenario.volumes[index];
     let below = index.checked_sub(1).map(|i| &scenario.volumes[i]);
-    let stacked = spec.stacked && below.is_some() && scenario.manner == Semantics::Linux;
+    let stacked = spec.stacked && below.is_some() && scenario.semantics == Semantics::Linux;
     let mut volume = if stacked {
         let kind =
             if below.is_some_and(|b| b.mounts > 0) { VolumeKind::Loop } else { VolumeKind::Crypt };
@@ -177,7 +177,7 @@ fn volume(scenario: &Scenario, index: usize, writable: bool) -> VolumeSetup {
 }
 
 fn name(scenario: &Scenario, index: usize) -> String {
-    match scenario.volumes[index].stacked && index > 0 && scenario.manner == Semantics::Linux {
+    match scenario.volumes[index].stacked && index > 0 && scenario.semantics == Semantics::Linux {
         true => format!("sim:stacked{}", index + 1),
         false => format!("sim:it{}", index + 1),
     }
@@ -195,14 +195,14 @@ fn open_files(machine: &Simulated, drive: DriveId, scenario: &Scenario) -> Vec<H
         if volumes.is_empty() {
             continue;
         }
-        machine.set_signal_behavior(pid, holder.role, holder.temper);
+        machine.set_signal_behavior(pid, holder.role, holder.behavior);
         let volume = volumes[holder.volume.index(volumes.len())].name.clone();
         let path = format!("/held-by-{pid}");
         if holder.from > 0 {
             let open = ScheduledEvent::Open { drive, volume, pid, path: path.into() };
             machine.at(ms(holder.from), open);
         } else if let Ok(handle) = machine.open_file(drive, &volume, pid, path) {
-            // A read-only medium says no, and that is right.
+            // A read-only medium refuses, as it should.
             let _ = machine.write(handle, b"written before the release");
             if let Some(at) = holder.writes_at {
                 machine.at(ms(at), ScheduledEvent::Write(handle, b", and meanwhile".to_vec()));
@@ -216,11 +216,11 @@ fn open_files(machine: &Simulated, drive: DriveId, scenario: &Scenario) -> Vec<H
     handles
 }
 
-/// Opens a file on every volume that lets it.
-fn come_late(stage: &Stage) {
-    for volume in &stage.before.volumes {
-        // Locked (Windows) or not mounted: the late one stays outside.
-        let _ = stage.machine.open_file(stage.drive, &volume.name, 2000, "/late");
+/// Opens a file on every volume that allows it.
+fn come_late(fixture: &Fixture) {
+    for volume in &fixture.before.volumes {
+        // A locked (Windows) or unmounted volume refuses.
+        let _ = fixture.machine.open_file(fixture.drive, &volume.name, 2000, "/late");
     }
 }
 
@@ -238,16 +238,16 @@ fn happening(machine: &Simulated, drive: DriveId, accident: Accident) -> Schedul
 }
 
 impl Ran {
-    /// Carries the scenario's release out.
+    /// Carries out the release of the scenario.
     pub fn of(scenario: &Scenario) -> Ran {
-        let stage = Stage::set(scenario);
+        let fixture = Fixture::set(scenario);
         let mut moments = Vec::new();
         let mut warnings = Vec::new();
         let mut started: BTreeMap<Step, (usize, Duration)> = BTreeMap::new();
         let mut events = 0;
-        let machine = &stage.machine;
+        let machine = &fixture.machine;
         let report = catch_quietly(|| {
-            release(machine, &target(), &stage.options, &mut |event| {
+            release(machine, &target(), &fixture.options, &mut |event| {
                 if scenario.panic_at == Some(events) {
                     std::panic::panic_any(Startled);
                 }
@@ -255,28 +255,28 @@ impl Ran {
                 match event {
                     Event::Started(step) => {
                         if scenario.replaced_at == Some(step) {
-                            machine.trigger(ScheduledEvent::Replace(stage.drive));
+                            machine.trigger(ScheduledEvent::Replace(fixture.drive));
                         }
                         if step == Step::Dismount && scenario.comes_late {
-                            come_late(&stage);
+                            come_late(&fixture);
                         }
                         started
                             .insert(step, (machine.journal().len(), unmoor::Clock::now(machine)));
                     }
                     Event::Finished(report) => {
                         let (first, from) = started[&report.step];
-                        moments.push(moment(machine, stage.drive, &report, first, from));
+                        moments.push(moment(machine, fixture.drive, &report, first, from));
                     }
                     Event::Warning(warning) => warnings.push(warning.to_string()),
                     _ => {}
                 }
             })
         });
-        Ran { stage, report, moments, warnings }
+        Ran { fixture, report, moments, warnings }
     }
 
     pub fn journal(&self) -> Vec<JournalEntry> {
-        self.stage.machine.journal()
+        self.fixture.machine.journal()
     }
 
     pub fn is_released(&self) -> bool {
@@ -287,16 +287,16 @@ impl Ran {
         self.moments.iter().rfind(|m| m.report.step == step)
     }
 
-    /// Entries of operations that were answered with an error.
+    /// Returns the entries of operations that failed.
     pub fn failed(&self, op: Op) -> impl Iterator<Item = JournalEntry> {
         self.journal().into_iter().filter(move |e| e.op == op && e.answer.is_err())
     }
 }
 
-/// What the observer panics with.
+/// Payload of the panic of the event handler.
 pub struct Startled;
 
-/// `None` when it panicked as it was told to; any other panic goes on.
+/// Returns `None` after the planned panic. Any other panic continues.
 pub fn catch_quietly<T>(run: impl FnOnce() -> T) -> Option<T> {
     // `panic_any` with a value of our own prints nothing useful: keep the test's output readable.
     static QUIET: std::sync::Once = std::sync::Once::new();
@@ -333,8 +333,7 @@ fn moment(
     }
 }
 
-/// A property that nothing ever reaches proves nothing: the random scenarios must come to every end
-/// often enough.
+/// A property that no scenario reaches proves nothing, so the scenarios must reach every outcome.
 #[test]
 fn scenarios_reach_every_outcome() {
     let mut runner = TestRunner::deterministic();

@@ -7,8 +7,9 @@ use std::time::Duration;
 use unmoor::{Goal, Role};
 use unmoor_simulated::{FaultKind, Op, Prevention, Semantics, SignalBehavior};
 
-/// Enough to reach every branch (see `run::scenarios_reach_every_outcome`), few enough for a slow
-/// machine; `PROPTEST_CASES` asks for more.
+/// Returns the number of cases: enough to reach every outcome, few enough for a slow machine.
+///
+/// `PROPTEST_CASES` sets another number.
 pub fn cases() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
     // A failing case is printed whole and becomes an example of its own, so no seeds are kept.
@@ -16,38 +17,39 @@ pub fn cases() -> ProptestConfig {
 }
 
 impl Scenario {
-    /// Force may have to do without a claim (dead handles, or Windows): then nobody keeps others from
-    /// mounting the drive again before it is ejected.
+    /// Returns true if another program may mount the drive again before a forced eject.
+    ///
+    /// A forced release may have no claim (dead handles, or Windows).
     pub fn may_be_mounted_again_under_force(&self) -> bool {
         let mounts_it = self.accidents.iter().any(|(_, what)| *what == Accident::MountAgain);
-        // Windows mounts a volume for whoever opens a file on it.
+        // Windows mounts a volume when a file on it is opened.
         let opens_late =
-            self.manner == Semantics::Windows && self.holders.iter().any(|h| h.from > 0);
-        self.wish.force && (mounts_it || opens_late)
+            self.semantics == Semantics::Windows && self.holders.iter().any(|h| h.from > 0);
+        self.requested.force && (mounts_it || opens_late)
     }
 }
 
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    pub manner: Semantics,
+    pub semantics: Semantics,
     pub drive: DriveSpec,
     pub volumes: Vec<VolumeSpec>,
     pub holders: Vec<Holder>,
-    /// Somebody without an open file lets go of the first volume then.
+    /// The first volume is busy until then, without an open file.
     pub busy_until: Option<u64>,
     /// The first volume is mounted in another namespace too.
     pub elsewhere: bool,
-    /// Somebody opens a file on every volume just after they were found idle.
+    /// A file is opened on every volume just after they were found idle.
     pub comes_late: bool,
-    /// A program has the drive itself open: to write, or to read only.
+    /// A program has the device itself open, for writing if true.
     pub raw: Option<bool>,
     pub faults: Vec<FaultSpec>,
     pub accidents: Vec<(u64, Accident)>,
     /// Another drive takes its name when this step begins.
     pub replaced_at: Option<unmoor::Step>,
-    pub wish: Wish,
+    pub requested: Requested,
     pub cancel_at: Option<u64>,
-    /// The observer panics at this event.
+    /// The event handler panics at this event.
     pub panic_at: Option<usize>,
 }
 
@@ -74,7 +76,7 @@ pub struct VolumeSpec {
     pub mounts: usize,
     /// Its first mount lies in the mount of the volume before.
     pub nested: bool,
-    /// It lies on the volume before (a mapping, or a loop device over a file there).
+    /// The volume lies on the one before (a mapping, or a loop device over a file there).
     pub stacked: bool,
     pub dirty_kib: u64,
 }
@@ -87,12 +89,12 @@ pub struct Holder {
     pub from: u64,
     /// Only for those from the start.
     pub until: Option<u64>,
-    /// Writes once more then.
+    /// Time of another write.
     pub writes_at: Option<u64>,
-    /// What it is to the system.
+    /// Role of the process.
     pub role: Role,
-    /// How it takes it when it is to end.
-    pub temper: SignalBehavior,
+    /// Behavior when the process is signaled.
+    pub behavior: SignalBehavior,
 }
 
 #[derive(Debug, Clone)]
@@ -111,29 +113,29 @@ pub enum Accident {
     MountAgain,
 }
 
-/// What the user wishes: [`unmoor::Options`] as data.
+/// The requested [`unmoor::Options`], as data.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct Requested {
     pub goal: Goal,
     pub force: bool,
     pub discard: bool,
     pub wait: u64,
     pub timeout: Option<u64>,
     pub verify: bool,
-    /// Where the system has such a state.
+    /// Ignored by systems without an offline state.
     pub offline: bool,
     pub kill: Option<KillSpec>,
 }
 
-/// The wish to end what is in the way.
+/// The requested termination.
 #[derive(Debug, Clone)]
 pub struct KillSpec {
     pub grace: u64,
-    /// The user is asked, and says this after so long; else he has agreed beforehand.
+    /// Answer of the user and the time it takes; `None` if the user agreed beforehand.
     pub answer: Option<(bool, u64)>,
 }
 
-/// Anything may happen.
+/// Returns a scenario in which anything may happen.
 pub fn anything() -> impl Strategy<Value = Scenario> {
     let troubles = (
         prop::collection::vec(fault(), 0..=2),
@@ -146,7 +148,7 @@ pub fn anything() -> impl Strategy<Value = Scenario> {
     })
 }
 
-/// Programs come and go, and nothing breaks.
+/// Returns a scenario in which programs come and go and nothing breaks.
 pub fn peaceful() -> impl Strategy<Value = Scenario> {
     let machine = (
         prop_oneof![Just(Semantics::Linux), Just(Semantics::Windows)],
@@ -156,22 +158,24 @@ pub fn peaceful() -> impl Strategy<Value = Scenario> {
         weighted(0.2, 0..4000u64),
         (prop::bool::weighted(0.05), prop::bool::weighted(0.15)),
     );
-    (machine, wish()).prop_map(
-        |((manner, drive, volumes, holders, busy_until, (elsewhere, comes_late)), wish)| Scenario {
-            manner,
-            drive,
-            volumes,
-            holders,
-            busy_until,
-            elsewhere,
-            comes_late,
-            raw: None,
-            faults: Vec::new(),
-            accidents: Vec::new(),
-            replaced_at: None,
-            wish,
-            cancel_at: None,
-            panic_at: None,
+    (machine, requested()).prop_map(
+        |((semantics, drive, volumes, holders, busy_until, (elsewhere, comes_late)), requested)| {
+            Scenario {
+                semantics,
+                drive,
+                volumes,
+                holders,
+                busy_until,
+                elsewhere,
+                comes_late,
+                raw: None,
+                faults: Vec::new(),
+                accidents: Vec::new(),
+                replaced_at: None,
+                requested,
+                cancel_at: None,
+                panic_at: None,
+            }
         },
     )
 }
@@ -211,13 +215,13 @@ fn holder() -> impl Strategy<Value = Holder> {
     let from = prop_oneof![2 => Just(0u64), 1 => 1..2000u64];
     (any::<prop::sample::Index>(), from, weighted(0.6, 0..3000u64), weighted(0.5, 0..2000u64))
         .prop_flat_map(|(volume, from, until, writes_at)| {
-            (role(), temper()).prop_map(move |(role, temper)| Holder {
+            (role(), behavior()).prop_map(move |(role, behavior)| Holder {
                 volume,
                 from,
                 until,
                 writes_at,
                 role,
-                temper,
+                behavior,
             })
         })
 }
@@ -234,7 +238,7 @@ fn role() -> impl Strategy<Value = Role> {
     prop_oneof![5 => Just(Role::Program), 1 => prop::sample::select(others)]
 }
 
-fn temper() -> impl Strategy<Value = SignalBehavior> {
+fn behavior() -> impl Strategy<Value = SignalBehavior> {
     prop_oneof![
         2 => Just(SignalBehavior::Obeys(Duration::ZERO)),
         2 => (1..4000u64).prop_map(|ms| SignalBehavior::Obeys(Duration::from_millis(ms))),
@@ -280,7 +284,7 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
         NotSupported,
         Lie,
     ]);
-    // A drive whose flush lies cannot be told from one that flushes: only ejecting can be verified.
+    // A drive that lies about a flush cannot be detected. Only an eject can be verified.
     (op, kind, 0..4u32, prop_oneof![Just(1u32), Just(u32::MAX)])
         .prop_filter("only what can be found out", |(op, kind, ..)| {
             *kind != Lie || *op == Op::Perform
@@ -297,7 +301,7 @@ fn accident() -> impl Strategy<Value = Accident> {
     ])
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+fn requested() -> impl Strategy<Value = Requested> {
     let goal =
         prop_oneof![3 => Just(Goal::Eject), 1 => Just(Goal::Dismount), 1 => Just(Goal::PowerOff)];
     (
@@ -308,7 +312,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         weighted(0.3, 0..8000u64),
         (prop::bool::weighted(0.85), prop::bool::weighted(0.1), weighted(0.3, kill())),
     )
-        .prop_map(|(goal, force, discard, wait, timeout, (verify, offline, kill))| Wish {
+        .prop_map(|(goal, force, discard, wait, timeout, (verify, offline, kill))| Requested {
             goal,
             force,
             discard,

@@ -1,14 +1,14 @@
-//! The stages one by one: their types keep the order, and dropping any of them lets go.
+//! The stages one by one: their types keep the order, and dropping any of them unlocks.
 
-use crate::run::{Stage, target};
+use crate::run::{Fixture, target};
 use crate::scenario::{FaultSpec, Scenario, anything, cases, peaceful};
 use proptest::prelude::*;
 use unmoor::{ErrorKind, Opened};
 use unmoor_simulated::{Effect, FaultKind, Op};
 
 /// Goes that many stages far and drops what it has then; says whether flushing failed.
-fn walk(stage: &Stage, how_far: usize, force: bool) -> unmoor::Result<()> {
-    let mut opened = Opened::new(&stage.machine, &target(), &stage.options)?;
+fn walk(fixture: &Fixture, how_far: usize, force: bool) -> unmoor::Result<()> {
+    let mut opened = Opened::new(&fixture.machine, &target(), &fixture.options)?;
     if how_far == 0 {
         return Ok(());
     }
@@ -38,10 +38,10 @@ fn walk(stage: &Stage, how_far: usize, force: bool) -> unmoor::Result<()> {
 }
 
 /// Undoes nothing of the stages by hand.
-fn walked(scenario: &Scenario, how_far: usize) -> (Stage, unmoor::Result<()>) {
-    let stage = Stage::set(scenario);
-    let result = walk(&stage, how_far, scenario.wish.force);
-    (stage, result)
+fn walked(scenario: &Scenario, how_far: usize) -> (Fixture, unmoor::Result<()>) {
+    let fixture = Fixture::set(scenario);
+    let result = walk(&fixture, how_far, scenario.requested.force);
+    (fixture, result)
 }
 
 proptest! {
@@ -49,20 +49,20 @@ proptest! {
 
     #[test]
     fn dropping_any_stage_unlocks(scenario in anything(), how_far in 0..6usize) {
-        let (stage, _) = walked(&scenario, how_far);
-        prop_assert_eq!(stage.machine.locks_held(), 0);
+        let (fixture, _) = walked(&scenario, how_far);
+        prop_assert_eq!(fixture.machine.locks_held(), 0);
     }
 
     #[test]
-    fn a_stage_given_back_by_a_failure_unlocks_when_dropped(scenario in anything()) {
-        let stage = Stage::set(&scenario);
-        if let Ok(opened) = Opened::new(&stage.machine, &target(), &stage.options) {
+    fn a_stage_returned_by_a_failure_unlocks_when_dropped(scenario in anything()) {
+        let fixture = Fixture::set(&scenario);
+        if let Ok(opened) = Opened::new(&fixture.machine, &target(), &fixture.options) {
             match opened.lock() {
                 Ok(locked) => drop(locked.dismount().and_then(|d| d.eject()).err()),
                 Err(halted) => drop(halted),
             }
         }
-        prop_assert_eq!(stage.machine.locks_held(), 0);
+        prop_assert_eq!(fixture.machine.locks_held(), 0);
     }
 
     #[test]
@@ -72,9 +72,9 @@ proptest! {
         after in 0..2u32,
     ) {
         scenario.faults = vec![FaultSpec { at, kind: FaultKind::IoError, after, times: 1 }];
-        scenario.wish.discard = false;
-        let (stage, result) = walked(&scenario, 5);
-        let journal = stage.machine.journal();
+        scenario.requested.discard = false;
+        let (fixture, result) = walked(&scenario, 5);
+        let journal = fixture.machine.journal();
         let failed = journal.iter().any(|e| e.answer == Err(ErrorKind::Unwritten));
         if failed {
             prop_assert!(!journal.iter().any(|e| e.effect.is_some_and(Effect::releases_medium)));
@@ -83,21 +83,21 @@ proptest! {
     }
 
     #[test]
-    fn stages_never_let_go_while_mounted(scenario in anything()) {
+    fn stages_never_eject_while_mounted(scenario in anything()) {
         prop_assume!(!scenario.may_be_mounted_again_under_force());
-        let (stage, _) = walked(&scenario, 5);
-        for entry in stage.machine.journal() {
+        let (fixture, _) = walked(&scenario, 5);
+        for entry in fixture.machine.journal() {
             prop_assert_ne!(entry.effect.and_then(Effect::mounted), Some(true));
         }
     }
 
     #[test]
     fn a_stage_walked_to_its_end_ejected(scenario in peaceful()) {
-        let (stage, result) = walked(&scenario, 5);
+        let (fixture, result) = walked(&scenario, 5);
         if result.is_ok() && !scenario.drive.silent {
-            let out = stage.machine.was_ejected(stage.drive)
-                || stage.machine.presence(stage.drive) == unmoor::Presence::Stopped;
-            prop_assert!(out, "{:?}", stage.machine.presence(stage.drive));
+            let out = fixture.machine.was_ejected(fixture.drive)
+                || fixture.machine.presence(fixture.drive) == unmoor::Presence::Stopped;
+            prop_assert!(out, "{:?}", fixture.machine.presence(fixture.drive));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Trays: an empty drive is opened for whoever ejects it, and loading is looked at too.
+//! Trays: an eject opens an empty drive, and loading is verified.
 
 use crate::run::{ms, target};
 use crate::scenario::cases;
@@ -67,7 +67,7 @@ proptest! {
     }
 
     #[test]
-    fn only_ejecting_opens_an_empty_drive(
+    fn only_an_eject_opens_an_empty_drive(
         tray in any_tray(),
         goal in prop::sample::select(vec![Goal::Eject, Goal::Dismount, Goal::PowerOff]),
         lie in any::<bool>(),

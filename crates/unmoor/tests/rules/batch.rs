@@ -1,5 +1,5 @@
-//! Many at once: each drive is released as if it were the only one, whatever becomes of the others; what
-//! shares a stack is released as one or not at all.
+//! Batches: each drive is released as if it were the only one, and the drives of a group are released
+//! together or not at all.
 
 use crate::run::{Startled, catch_quietly, ms};
 use crate::scenario::cases;
@@ -15,21 +15,21 @@ use unmoor_simulated::{
     DriveSetup, Effect, Fault, FaultKind, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
 };
 
-/// A drive with nothing in common with others.
+/// A drive that is independent of others.
 #[derive(Debug, Clone)]
 struct One {
     sort: u8,
     motor: u64,
     mounts: usize,
     dirty_kib: u64,
-    /// Somebody has a file open; until then, or for good.
+    /// A file is open until this moment, or for good.
     held: Option<Option<u64>>,
     fault: Option<(Op, FaultKind)>,
     yanked_at: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
-struct Wish {
+struct Requested {
     force: bool,
     power_off: bool,
     wait: u64,
@@ -57,7 +57,7 @@ fn one() -> impl Strategy<Value = One> {
         0..800u64,
         weighted(0.35, weighted(0.6, 1..2500u64)),
         weighted(0.3, (op, kind)),
-        // Not at once: a thread that begins lets what is due happen before it looks for its drive.
+        // Not at once: a thread that starts lets due events happen before it resolves its drive.
         weighted(0.15, 1..2000u64),
     )
         .prop_map(|(sort, motor, mounts, dirty_kib, held, fault, yanked_at)| One {
@@ -71,13 +71,13 @@ fn one() -> impl Strategy<Value = One> {
         })
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+fn requested() -> impl Strategy<Value = Requested> {
     let wait = prop_oneof![Just(0u64), 100..4000u64];
     (prop::bool::weighted(0.2), prop::bool::weighted(0.2), wait, weighted(0.3, 0..5000u64))
-        .prop_map(|(force, power_off, wait, timeout)| Wish { force, power_off, wait, timeout })
+        .prop_map(|(force, power_off, wait, timeout)| Requested { force, power_off, wait, timeout })
 }
 
-impl Wish {
+impl Requested {
     fn options(&self) -> Options {
         options!(
             goal: if self.power_off { Goal::PowerOff } else { Goal::Eject },
@@ -88,14 +88,14 @@ impl Wish {
     }
 }
 
-/// Not `d1`, whose first partition would be called as the drive `d11` is.
+/// Returns a name of a drive. The first partition of `d1` would have the name of the drive `d11`.
 fn name(number: usize) -> String {
     format!("d{number}-")
 }
 
-/// The same machine each time it is asked for.
-fn machine(manner: Semantics, drives: &[One]) -> (Simulated, Vec<DriveId>) {
-    let machine = Simulated::new(manner);
+/// Returns the same machine for the same arguments.
+fn machine(semantics: Semantics, drives: &[One]) -> (Simulated, Vec<DriveId>) {
+    let machine = Simulated::new(semantics);
     let ids: Vec<DriveId> = drives
         .iter()
         .enumerate()
@@ -148,7 +148,7 @@ fn all(machine: &Simulated, targets: &[Target], options: &Options) -> Vec<Report
     run_batch(Operation::Release, &jobs(machine, targets), options, &mut |_, _| {})
 }
 
-fn manner() -> impl Strategy<Value = Semantics> {
+fn semantics() -> impl Strategy<Value = Semantics> {
     prop_oneof![Just(Semantics::Linux), Just(Semantics::Windows)]
 }
 
@@ -156,30 +156,30 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn each_report_is_that_of_the_drive_alone_and_nobody_waits_for_another(
-        manner in manner(),
+    fn each_report_is_that_of_the_drive_alone_and_no_drive_waits_for_another(
+        semantics in semantics(),
         drives in prop::collection::vec(one(), 2..8),
-        wish in wish(),
+        requested in requested(),
     ) {
         let targets = targets(drives.len());
-        let (together, _) = machine(manner, &drives);
-        let reports = all(&together, &targets, &wish.options());
+        let (together, _) = machine(semantics, &drives);
+        let reports = all(&together, &targets, &requested.options());
         let mut longest = Duration::ZERO;
         for (target, report) in targets.iter().zip(&reports) {
-            let (alone, _) = machine(manner, &drives);
-            let wanted = release(&alone, target, &wish.options(), &mut |_| {});
+            let (alone, _) = machine(semantics, &drives);
+            let wanted = release(&alone, target, &requested.options(), &mut |_| {});
             longest = longest.max(alone.now());
             prop_assert_eq!(report, &wanted);
         }
-        // By the machine's clock: all of them together took what the slowest takes alone.
+        // By the machine's clock, all together took the time of the slowest alone.
         prop_assert_eq!(together.now(), longest);
         prop_assert_eq!(together.locks_held(), 0);
     }
 
     #[test]
-    fn what_is_told_of_each_is_its_report(
+    fn the_events_of_each_target_match_its_report(
         drives in prop::collection::vec(one(), 2..8),
-        wish in wish(),
+        requested in requested(),
     ) {
         let targets = targets(drives.len());
         let (machine, _) = machine(Semantics::Linux, &drives);
@@ -197,7 +197,7 @@ proptest! {
             _ => {}
         };
         let reports =
-            run_batch(Operation::Release, &jobs(&machine, &targets), &wish.options(), listener);
+            run_batch(Operation::Release, &jobs(&machine, &targets), &requested.options(), listener);
         for (number, report) in reports.iter().enumerate() {
             prop_assert_eq!(Some(report), over.get(&number));
             prop_assert_eq!(Some(&report.steps), steps.get(&number));
@@ -206,44 +206,44 @@ proptest! {
     }
 
     #[test]
-    fn the_wish_to_stop_ends_all_of_them(
-        manner in manner(),
+    fn cancelling_ends_all_targets(
+        semantics in semantics(),
         drives in prop::collection::vec(one(), 2..8),
-        wish in wish(),
+        requested in requested(),
         at in 0..3000u64,
     ) {
-        let (machine, _) = machine(manner, &drives);
-        let options = wish.options();
+        let (machine, _) = machine(semantics, &drives);
+        let options = requested.options();
         machine.at(ms(at), ScheduledEvent::Cancel(options.cancel.clone()));
         let reports = all(&machine, &targets(drives.len()), &options);
         prop_assert_eq!(reports.len(), drives.len());
         prop_assert_eq!(machine.locks_held(), 0);
-        // What has no deadline of its own to wait for is the operation it is at.
+        // An operation in progress may finish.
         prop_assert!(machine.now() <= ms(at) + ms(1500), "went on until {:?}", machine.now());
     }
 
     #[test]
-    fn the_timeout_is_for_all_of_them_together(
+    fn the_timeout_counts_for_all_targets_together(
         drives in prop::collection::vec(one(), 2..8),
-        wish in wish(),
+        requested in requested(),
         timeout in 0..3000u64,
     ) {
-        let wish = Wish { timeout: Some(timeout), ..wish };
+        let requested = Requested { timeout: Some(timeout), ..requested };
         let (machine, _) = machine(Semantics::Linux, &drives);
-        all(&machine, &targets(drives.len()), &wish.options());
-        // A search for blockers may take its moment after the deadline.
+        all(&machine, &targets(drives.len()), &requested.options());
+        // A scan for blockers may run past the deadline.
         let most = ms(timeout) + ms(2500);
         prop_assert!(machine.now() <= most, "went on until {:?}", machine.now());
     }
 
     #[test]
-    fn members_of_one_array_are_released_as_one_in_any_order(
+    fn members_of_an_array_are_released_together_in_any_order(
         others in prop::collection::vec(one(), 0..3),
         order in Just(vec![0usize, 1, 2]).prop_shuffle(),
         held in weighted(0.5, weighted(0.5, 0..2500u64)),
         held_on in 0..4usize,
         fault in weighted(0.3, (0..3usize, prop::sample::select(vec![Op::Flush, Op::Lock, Op::Claim]))),
-        wish in wish(),
+        requested in requested(),
     ) {
         let (machine, _) = machine(Semantics::Linux, &others);
         let setup = |name: &str| {
@@ -271,10 +271,10 @@ proptest! {
         }
         let mut targets = targets(others.len());
         targets.extend(order.iter().map(|at| Target::Simulated(["a", "b", "c"][*at].into())));
-        let reports = all(&machine, &targets, &wish.options());
+        let reports = all(&machine, &targets, &requested.options());
         let members = &reports[others.len()..];
         let released = members.iter().filter(|r| r.outcome == Outcome::Completed).count();
-        // From the ejection on each is by itself, also when the time is over.
+        // From the ejection on each drive is on its own, also if the time runs out.
         let late = |report: &Report| {
             let step = report.error().filter(|e| e.kind() == ErrorKind::TimedOut)?.step();
             step.filter(|s| matches!(s, Step::Eject | Step::PowerOff | Step::Verify))
@@ -291,10 +291,10 @@ proptest! {
             prop_assert!(ids.iter().all(|id| machine.is_mounted(*id)), "not all or nothing");
         }
         prop_assert_eq!(machine.locks_held(), 0);
-        // The others are not concerned.
+        // The other drives are not affected.
         for (target, report) in targets.iter().zip(&reports).take(others.len()) {
             let (alone, _) = self::machine(Semantics::Linux, &others);
-            let wanted = release(&alone, target, &wish.options(), &mut |_| {});
+            let wanted = release(&alone, target, &requested.options(), &mut |_| {});
             prop_assert_eq!(report.error_kind(), wanted.error_kind());
         }
     }
@@ -306,7 +306,7 @@ proptest! {
     #[test]
     fn no_drive_is_touched_if_any_target_does_not_resolve(
         drives in prop::collection::vec(one(), 1..6),
-        wish in wish(),
+        requested in requested(),
         at in 0..6usize,
         operation in prop::sample::select(vec![Operation::Release, Operation::Load, Operation::Flush]),
     ) {
@@ -314,7 +314,7 @@ proptest! {
         let mut targets = targets(drives.len());
         let at = at.min(targets.len());
         targets.insert(at, Target::Simulated("nosuch".into()));
-        let reports = run_batch(operation, &jobs(&machine, &targets), &wish.options(), &mut |_, _| {});
+        let reports = run_batch(operation, &jobs(&machine, &targets), &requested.options(), &mut |_, _| {});
         prop_assert!(machine.journal().is_empty(), "{:#?}", machine.journal());
         for (number, report) in reports.iter().enumerate() {
             let wanted = if number == at { ErrorKind::NoSuchTarget } else { ErrorKind::NotStarted };
@@ -376,7 +376,7 @@ pub fn array_beside_own() -> (Simulated, [DriveId; 2]) {
 #[test]
 fn members_are_idle_at_the_same_time_or_none_is_dismounted() {
     let (machine, [a, b]) = array_beside_own();
-    // The second is waited for, and meanwhile somebody comes to the first, which was idle before.
+    // While the second one waits, a program opens a file on the first, which was idle before.
     let handle = machine.open_file(b, "sim:b1", 7, "/letter").expect("mounted");
     machine.at(ms(1000), ScheduledEvent::Close(handle));
     let path = "/late".into();
@@ -390,7 +390,7 @@ fn members_are_idle_at_the_same_time_or_none_is_dismounted() {
 }
 
 #[test]
-fn several_members_are_waited_for_no_longer_than_one() {
+fn several_members_wait_no_longer_than_one() {
     let (machine, [a, b]) = array_beside_own();
     let first = machine.open_file(a, "sim:a1", 7, "/letter").expect("mounted");
     machine.open_file(b, "sim:b1", 8, "/letter").expect("mounted");
@@ -404,7 +404,7 @@ fn several_members_are_waited_for_no_longer_than_one() {
 #[test]
 fn nothing_is_dismounted_until_all_members_are_idle() {
     let (machine, [a, b]) = array_beside_own();
-    // Only the second one's own volume is in use.
+    // Only the own volume of the second one is in use.
     machine.open_file(b, "sim:b1", 7, "/letter").expect("mounted");
     let reports = all(&machine, &named(&["a", "b"]), &Options::default());
     assert!(reports.iter().all(|r| r.error_kind() == Some(ErrorKind::Busy)), "{reports:#?}");
@@ -433,7 +433,7 @@ fn slots_of_one_device_are_powered_off_together() {
 }
 
 #[test]
-fn what_is_mounted_on_another_drive_goes_before_it_in_either_order() {
+fn a_drive_mounted_on_another_goes_first_in_either_order() {
     for names in [["low", "high"], ["high", "low"]] {
         let machine = Simulated::new(Semantics::Linux);
         let low = VolumeSetup::partition("ext4").mounted("/media");
@@ -461,7 +461,7 @@ fn a_drive_named_several_times_is_released_once() {
     assert!(machine.was_ejected(drive));
 }
 
-/// The most that were at this step at the same moment.
+/// Returns the maximum number of drives that were at this step at the same moment.
 fn most_at(step: Step, machine: &Simulated, targets: &[Target], options: &Options) -> usize {
     let (mut now, mut most) = (0usize, 0);
     run_batch(Operation::Release, &jobs(machine, targets), options, &mut |_, news| match news {
@@ -485,7 +485,7 @@ fn slow(count: usize) -> Simulated {
 }
 
 #[test]
-fn thirty_two_are_at_it_at_once_and_of_two_hundred_only_so_many() {
+fn thirty_two_drives_run_at_once_and_two_hundred_up_to_the_limit() {
     let machine = slow(32);
     assert_eq!(most_at(Step::Verify, &machine, &targets(32), &Options::default()), 32);
     let machine = slow(200);
@@ -497,7 +497,7 @@ fn thirty_two_are_at_it_at_once_and_of_two_hundred_only_so_many() {
 }
 
 #[test]
-fn those_that_wait_for_their_turn_do_not_wait_past_the_timeout() {
+fn queued_targets_do_not_wait_past_the_timeout() {
     let machine = Simulated::new(Semantics::Linux);
     for number in 0..MAX_CONCURRENT + 10 {
         let volume = VolumeSetup::partition("ext4").mounted(format!("/m{number}"));
@@ -511,7 +511,7 @@ fn those_that_wait_for_their_turn_do_not_wait_past_the_timeout() {
 }
 
 #[test]
-fn what_was_not_begun_when_the_wish_to_stop_came_is_not_touched() {
+fn targets_not_started_when_cancelled_are_not_touched() {
     let machine = slow(3);
     let cancel = Cancel::new();
     cancel.cancel();
@@ -522,7 +522,7 @@ fn what_was_not_begun_when_the_wish_to_stop_came_is_not_touched() {
 }
 
 #[test]
-fn when_the_listener_panics_all_of_them_stop_and_nothing_stays_locked() {
+fn a_panicking_event_handler_cancels_all_and_leaves_no_lock() {
     for at in 0..60 {
         let machine = slow(4);
         let targets = targets(4);
@@ -542,7 +542,7 @@ fn when_the_listener_panics_all_of_them_stop_and_nothing_stays_locked() {
 }
 
 #[test]
-fn loading_and_flushing_many_is_many_at_once_too() {
+fn loading_and_flushing_run_at_once_too() {
     let machine = Simulated::new(Semantics::Linux);
     for number in 0..5 {
         machine.plug(&DriveSetup::cd(&name(number)).tray_open(true));

@@ -1,5 +1,5 @@
-//! What is not this drive's alone (swap, an array with another drive's part) is in the way: named, waited
-//! for where that is wished, and never forced away.
+//! Swap and volumes that span other drives block a release. They are named, waited for if requested, and
+//! never forced.
 
 use crate::run::{ms, target};
 use crate::scenario::cases;
@@ -10,7 +10,7 @@ use unmoor::{
 };
 use unmoor_simulated::{DriveSetup, Effect, ScheduledEvent, Semantics, Simulated, VolumeSetup};
 
-/// A stick with a mounted volume, held by swap or by an array whose other part is elsewhere.
+/// Returns a stick with a mounted volume, and with swap or an array that spans another drive.
 fn held(by_swap: bool) -> (Simulated, DriveId) {
     let machine = Simulated::new(Semantics::Linux);
     let own = VolumeSetup::partition("ext4").mounted("/own").dirty("/letter", 1000);
@@ -33,7 +33,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn what_is_not_the_drives_alone_is_never_taken_away(
+    fn swap_and_shared_volumes_are_never_taken_down(
         by_swap: bool,
         force: bool,
         kill: bool,
@@ -52,14 +52,14 @@ proptest! {
         prop_assert!(!machine.journal().iter().any(|e| e.effect.is_some_and(touched)));
         prop_assert_eq!(machine.locks_held(), 0);
         prop_assert!(report.warnings.is_empty(), "forced: {:?}", report.warnings);
-        let scan = error.scan().expect("what is in the way was looked for");
+        let scan = error.scan().expect("the error has a scan");
         prop_assert_eq!(by_swap, scan.blockers.iter().any(|b| b.kind == BlockerKind::Swap));
         prop_assert!(machine.now() < ms(wait + 2200), "{:?}", machine.now());
     }
 }
 
 #[test]
-fn a_plan_says_what_holds_the_drive_and_touches_nothing() {
+fn a_plan_reports_what_is_not_exclusive_and_touches_nothing() {
     for by_swap in [true, false] {
         let (machine, _) = held(by_swap);
         let report = dry_run(&machine, &target(), &Options::default());
@@ -69,7 +69,7 @@ fn a_plan_says_what_holds_the_drive_and_touches_nothing() {
 }
 
 #[test]
-fn swap_that_is_switched_off_meanwhile_was_worth_the_wait() {
+fn a_release_waits_until_swap_is_switched_off() {
     let (machine, drive) = held(true);
     machine.at(ms(1500), ScheduledEvent::SwapOff(drive));
     let options = options!(wait: ms(5000));
@@ -80,7 +80,7 @@ fn swap_that_is_switched_off_meanwhile_was_worth_the_wait() {
 }
 
 #[test]
-fn without_a_wish_to_wait_nobody_waits() {
+fn without_a_wait_swap_fails_at_once() {
     let (machine, drive) = held(true);
     machine.at(ms(300), ScheduledEvent::SwapOff(drive));
     let report = release(&machine, &target(), &Options::default(), &mut |_| {});
@@ -89,7 +89,7 @@ fn without_a_wish_to_wait_nobody_waits() {
 }
 
 #[test]
-fn force_takes_no_other_drive_along_that_is_mounted_within() {
+fn force_does_not_take_along_a_drive_mounted_within() {
     let machine = Simulated::new(Semantics::Linux);
     let volume = |at: &str| VolumeSetup::partition("ext4").mounted(at);
     let low = machine.plug(&DriveSetup::stick("it").volume(volume("/m")));
@@ -105,7 +105,7 @@ fn force_takes_no_other_drive_along_that_is_mounted_within() {
 }
 
 #[test]
-fn a_sibling_in_use_is_named_and_waited_for() {
+fn a_sibling_in_use_is_named_and_retried() {
     let reader = || {
         let machine = Simulated::new(Semantics::Linux);
         machine.plug(&DriveSetup::stick("it").siblings(&["sim:two"]));
@@ -116,7 +116,7 @@ fn a_sibling_in_use_is_named_and_waited_for() {
     let options = |wait| options!(goal: Goal::PowerOff, wait: ms(wait));
     let (machine, _) = reader();
     let report = release(&machine, &target(), &options(0), &mut |_| {});
-    let scan = report.error().and_then(|e| e.scan()).expect("what is in the way is named");
+    let scan = report.error().and_then(|e| e.scan()).expect("the sibling is named");
     assert_eq!(scan.blockers[0].kind, BlockerKind::Mount);
     assert!(machine.now() < ms(100), "{:?}", machine.now());
     let (machine, two) = reader();

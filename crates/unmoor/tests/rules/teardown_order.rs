@@ -1,4 +1,4 @@
-//! The order in which a stack is undone, on random graphs.
+//! The order in which a stack is taken down, on random graphs.
 
 use crate::run::target;
 use crate::scenario::cases;
@@ -71,7 +71,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn everything_is_undone_once_and_after_what_lies_on_it(drive in graph()) {
+    fn everything_is_taken_down_once_and_after_what_lies_on_it(drive in graph()) {
         let mut place: BTreeMap<String, usize> = BTreeMap::new();
         for (n, undo) in teardown_order(&drive).iter().enumerate() {
             let name = match undo {

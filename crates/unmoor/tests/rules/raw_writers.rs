@@ -1,5 +1,5 @@
-//! While a program writes to the drive itself, past its file systems, the medium stays in: what it writes
-//! would be torn. Who only reads there is in nobody's way.
+//! While a program writes to the device itself, past its file systems, the medium stays in: the write
+//! would be torn. A program that only reads the device does not block.
 
 use crate::run::Ran;
 use crate::scenario::{Scenario, cases, peaceful};
@@ -14,8 +14,8 @@ fn alone(mut scenario: Scenario, raw: Option<bool>) -> Ran {
     scenario.busy_until = None;
     scenario.elsewhere = false;
     scenario.comes_late = false;
-    scenario.wish.force = false;
-    scenario.wish.kill = None;
+    scenario.requested.force = false;
+    scenario.requested.kill = None;
     Ran::of(&scenario)
 }
 
@@ -23,11 +23,11 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn nothing_is_let_go_while_a_program_writes_to_the_drive_itself(
+    fn nothing_is_ejected_while_a_program_writes_to_the_device(
         mut scenario in peaceful(),
         power_off: bool,
     ) {
-        scenario.wish.goal = if power_off { Goal::PowerOff } else { Goal::Eject };
+        scenario.requested.goal = if power_off { Goal::PowerOff } else { Goal::Eject };
         let ran = alone(scenario, Some(true));
         let touched = |e: Effect| e.releases_medium() || matches!(e, Effect::Dismounted { .. });
         prop_assert!(!ran.journal().iter().any(|e| e.effect.is_some_and(touched)));
@@ -39,7 +39,7 @@ proptest! {
     }
 
     #[test]
-    fn who_only_reads_the_drive_itself_changes_nothing(scenario in peaceful()) {
+    fn a_reader_of_the_device_changes_nothing(scenario in peaceful()) {
         let with = alone(scenario.clone(), Some(false));
         let without = alone(scenario, None);
         let outcome = |ran: &Ran| ran.report.as_ref().unwrap().error_kind();
@@ -47,8 +47,8 @@ proptest! {
     }
 
     #[test]
-    fn whoever_dismounts_only_may_write_to_the_drive_himself(mut scenario in peaceful()) {
-        scenario.wish.goal = Goal::Dismount;
+    fn a_dismount_only_allows_writers_of_the_device(mut scenario in peaceful()) {
+        scenario.requested.goal = Goal::Dismount;
         let with = alone(scenario.clone(), Some(true));
         let without = alone(scenario, None);
         prop_assert_eq!(with.report.as_ref().unwrap().error_kind(), without.report.as_ref().unwrap().error_kind());
