@@ -8,7 +8,7 @@ const LATE: i32 = 250;
 /// Exit code of the launcher where the rig failed.
 pub(crate) const BROKEN: i32 = 251;
 
-/// What happened in one test.
+/// Outcome of one test.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub code: i32,
@@ -16,7 +16,7 @@ pub struct Outcome {
     pub errors: String,
     pub journal: String,
     pub seconds: f32,
-    /// What differs from the test's demands, one sentence each.
+    /// Differences from the test's demands, one sentence each.
     pub faults: Vec<String>,
 }
 

@@ -14,7 +14,7 @@ const COMPILER: &str = "x86_64-w64-mingw32-gcc";
 /// Headers of driver development of Debian's mingw.
 const DRIVER_HEADERS: &str = "/usr/x86_64-w64-mingw32/include/ddk";
 /// Time beyond a test's deadline, after which the launcher itself counts as broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running Wine with the driver loaded. It ends when this is dropped.
 pub struct Rig {
@@ -115,7 +115,7 @@ impl Rig {
         wine.stdout(File::create(at("output.txt"))?).stderr(File::create(at("errors.txt"))?);
         let start = Instant::now();
         let mut child = wine.spawn().context(WINE)?;
-        let limit = Duration::from_secs(test.deadline.into()) + PATIENCE;
+        let limit = Duration::from_secs(test.deadline.into()) + BOOT_TIMEOUT;
         let code = wait(&mut child, start + limit)?;
         let seconds = start.elapsed().as_secs_f32();
         let text = |name: &str| -> Result<String> {

@@ -134,7 +134,7 @@ pub struct Process {
     pub name: OsString,
     /// Command line. Text from a stranger.
     pub command_line: Vec<OsString>,
-    /// Name of the user that the process runs as, or the number of a user without a name.
+    /// Name or number of the user that the process runs as.
     pub user: Option<String>,
     /// Systemd unit, container or Windows service that started the process.
     pub unit: Option<String>,

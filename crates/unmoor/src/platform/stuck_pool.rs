@@ -24,7 +24,7 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// Takes items until none is left.
     fn run(&self, heartbeat: &Arc<Heartbeat>);
 
-    /// Returns how many threads the items that nobody has taken are worth; 0 when there are none.
+    /// Returns how many threads the waiting items are worth; 0 if none waits.
     fn wanted_threads(&self) -> usize;
 
     /// Returns the largest number of threads to start, those left behind included.

@@ -1,4 +1,4 @@
-//! Which drives are meant, and which are never touched.
+//! Tests of the drives that are meant, and of those that are never touched.
 
 use crate::Test;
 use crate::scenarios::*;

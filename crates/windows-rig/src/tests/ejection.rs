@@ -133,7 +133,7 @@ pub(super) fn tests() -> Vec<Test> {
         .journal(r"CM_Request_Device_Eject USB\VID_0781&PID_5567\1234 -> 0, veto 0"),
         Test::new(
             "remove/remote-session-user",
-            "a user in a remote session is told of the console",
+            "a message to a user in a remote session names the console",
             &["eject", "--power-off", "E:"],
             5,
         )
@@ -169,7 +169,7 @@ pub(super) fn tests() -> Vec<Test> {
         .never("CM_Request_Device_Eject"),
         Test::new(
             "eject/removal-locked",
-            "a medium that another program locked in leaves with its device, or is told so",
+            "a medium that another program locked in leaves with its device, or a message says so",
             &["eject", "E:"],
             3,
         )
@@ -266,7 +266,7 @@ pub(super) fn tests() -> Vec<Test> {
         .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
         Test::new(
             "eject/live-file-system",
-            "a disc that was written to as a disk is told to be unfinished for other machines",
+            "a warning says that a disc written like a disk is unfinished for other machines",
             &["eject", "G:"],
             0,
         )
@@ -307,7 +307,7 @@ pub(super) fn tests() -> Vec<Test> {
         .never("FSCTL_DISMOUNT_VOLUME"),
         Test::new(
             "eject/disc-spins-up",
-            "a disc that still spins up is waited for, and dismounted",
+            "unmoor waits for a disc that spins up, and dismounts it",
             &["eject", "G:"],
             0,
         )

@@ -58,7 +58,7 @@ pub(super) fn tests() -> Vec<Test> {
         .deadline(25),
         Test::new(
             "lock/patience",
-            "programs that let go within ten seconds do not make it busy",
+            "programs that close the volume within ten seconds do not make it busy",
             &["eject", "E:"],
             0,
         )
@@ -68,7 +68,7 @@ pub(super) fn tests() -> Vec<Test> {
         .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS"),
         Test::new(
             "lock/slow-lock",
-            "a lock that takes eight seconds to flush is waited for",
+            "unmoor waits for a lock that takes eight seconds to flush",
             &["eject", "E:"],
             0,
         )
@@ -96,7 +96,7 @@ pub(super) fn tests() -> Vec<Test> {
         .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS"),
         Test::new(
             "lock/raw-writer",
-            "who writes to the disk itself is in the way",
+            "a program that writes to the disk itself blocks the release",
             &["eject", "PhysicalDrive1"],
             3,
         )
@@ -137,7 +137,7 @@ pub(super) fn tests() -> Vec<Test> {
         .journal("FSCTL_IS_VOLUME_MOUNTED E: -> VOLUME_DISMOUNTED"),
         Test::new(
             "dismount/mounted-again",
-            "a volume that others mount again at once is told",
+            "a warning names a volume that another program mounts again at once",
             &["eject", "--dismount-only", "E:"],
             0,
         )
@@ -242,7 +242,7 @@ pub(super) fn tests() -> Vec<Test> {
         .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS"),
         Test::new(
             "kill/not-without-consent",
-            "--kill without --yes and without a terminal ends nobody",
+            "--kill without --yes and without a terminal ends no program",
             &["eject", "--kill", "E:"],
             3,
         )

@@ -116,7 +116,7 @@ pub fn error(code: Code, subject: &str, doing: &str) -> Error {
 }
 
 /// Returns the error of a code, of `FSCTL_LOCK_VOLUME` and `FSCTL_DISMOUNT_VOLUME`: the FAT driver answers
-/// ERROR_INVALID_PARAMETER (its STATUS_INVALID_PARAMETER) to whoever opened the volume without the right
+/// ERROR_INVALID_PARAMETER (its STATUS_INVALID_PARAMETER) to a user who opened the volume without the right
 /// to manage it (`FatLockVolume` and `FatDismountVolume` in Microsoft's published fastfat sample).
 pub(crate) fn volume_error(code: Code, subject: &str, doing: &str) -> Error {
     const ERROR_INVALID_PARAMETER: Code = 87;

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// Splits a command line as programs built with Microsoft's C library do ("Parsing C command-line
-/// arguments"): spaces and tabs part words, quotation marks hold them together, a backslash before a
+/// Splits a command line as Microsoft's C library does.
+///
+/// See "Parsing C command-line arguments": spaces and tabs separate words, quotation marks hold them together, a backslash before a
 /// quotation mark takes it for itself. The first word, the program, knows no backslashes.
 pub fn words(line: &[u16]) -> Vec<Vec<u16>> {
     const QUOTE: u16 = b'"' as u16;

@@ -31,8 +31,9 @@ pub fn device_number(answer: &[u8]) -> Option<DeviceNumber> {
     })
 }
 
-/// Reads the answer to `IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS`: the numbers of the disks that a volume
-/// lies on, each once. `VOLUME_DISK_EXTENTS` is a count, padding to 8, then records of 24 bytes.
+/// Reads the answer to `IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS`.
+///
+/// Returns the numbers of the disks that a volume lies on, each once. `VOLUME_DISK_EXTENTS` is a count, padding to 8, then records of 24 bytes.
 pub fn disk_extents(answer: &[u8]) -> Option<Vec<u32>> {
     let b = Bytes(answer);
     let count = b.u32(0)? as usize;
@@ -96,13 +97,15 @@ pub fn hotplug(answer: &[u8]) -> Option<Hotplug> {
     Some(Hotplug { media_removable: b.u8(4)? != 0, device_hotplug: b.u8(6)? != 0 })
 }
 
-/// Reads the size from the answer to `IOCTL_DISK_GET_DRIVE_GEOMETRY_EX`: `DISK_GEOMETRY_EX` is 24
-/// bytes of geometry, then the size of the disk.
+/// Reads the size from the answer to `IOCTL_DISK_GET_DRIVE_GEOMETRY_EX`.
+///
+/// `DISK_GEOMETRY_EX` is 24 bytes of geometry, then the size of the disk.
 pub fn disk_size(answer: &[u8]) -> Option<u64> {
     Bytes(answer).size(24).filter(|&n| n != 0)
 }
 
-/// Reads the bytes written since start-up from the answer to `IOCTL_DISK_PERFORMANCE`:
+/// Reads the bytes written since start-up from the answer to `IOCTL_DISK_PERFORMANCE`.
+///
 /// `DISK_PERFORMANCE` begins with bytes read and bytes written.
 pub fn bytes_written(answer: &[u8]) -> Option<u64> {
     Bytes(answer).size(8)

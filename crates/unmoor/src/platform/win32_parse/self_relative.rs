@@ -42,8 +42,9 @@ impl<'a> Buffer<'a> {
         Some(Bytes(text.0.get(..length)?).units().collect())
     }
 
-    /// Returns the security identifier (`SID` of `winnt.h`) that the pointer at this offset leads to: revision,
-    /// how many numbers, six bytes of authority, the numbers.
+    /// Returns the security identifier that the pointer at this offset leads to.
+    ///
+    /// `SID` of `winnt.h` is a revision, the count of numbers, six bytes of authority, and the numbers.
     pub fn sid(self, at: usize) -> Option<Vec<u8>> {
         let sid = self.at_pointer(at)?;
         let length = 8 + 4 * usize::from(sid.u8(1)?);

@@ -11,8 +11,9 @@ pub struct Service {
     pub name: Vec<u16>,
 }
 
-/// Reads `ENUM_SERVICE_STATUS_PROCESSW` records of `winsvc.h`, as `EnumServicesStatusExW` fills them in:
-/// two pointers to texts (name, display name), then nine numbers, of which the eighth is the process.
+/// Reads the `ENUM_SERVICE_STATUS_PROCESSW` records of `EnumServicesStatusExW`.
+///
+/// A record of `winsvc.h` is two pointers to texts (name, display name), then nine numbers, of which the eighth is the process.
 pub fn services(answer: &[u8], count: usize, base: u64, pointer: usize) -> Vec<Service> {
     let size = (2 * pointer + 36).next_multiple_of(pointer);
     let answer = Buffer::new(answer, base, pointer);

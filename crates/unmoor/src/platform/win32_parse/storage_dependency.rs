@@ -11,8 +11,9 @@ pub struct ImageFile {
     pub path: Vec<u16>,
 }
 
-/// Reads the answer to `GetStorageDependencyInformation` of version 2: one record for each file of the
-/// chain (a differencing disk has several). Version, count, then records; a record is flags, provider
+/// Reads the answer to `GetStorageDependencyInformation` of version 2.
+///
+/// It has one record for each file of the chain (a differencing disk has several): version, count, then records; a record is flags, provider
 /// flags, type (a number and a GUID), level, and four pointers to texts: the device, the volume that
 /// hosts it, the volume that depends on it, the file's path.
 pub fn image_files(answer: &[u8], base: u64, pointer: usize) -> Vec<ImageFile> {

@@ -14,7 +14,7 @@ pub fn multi_sz(units: &[u16]) -> impl Iterator<Item = &[u16]> {
     units.split(|&u| u == 0).take_while(|text| !text.is_empty())
 }
 
-/// Returns the volume of a page file in the registry, as `C:` or a kernel name.
+/// Returns the volume of a page file, as `C:` or a kernel name.
 ///
 /// `ExistingPageFiles` has `\??\C:\pagefile.sys`, `PagingFiles` has `C:\pagefile.sys 0 0`; `?:\…` there
 /// means "wherever Windows likes", and `ExistingPageFiles` then says where that is.

@@ -32,7 +32,7 @@ pub fn find(places: &[VolumeNames], name: &[u16]) -> Option<VolumePath> {
             let Some(rest) = below(name, &prefix) else { continue };
             // A folder where a volume is mounted lies on another volume: the longest name is meant.
             if best.as_ref().is_none_or(|(length, _)| prefix.len() > *length) {
-                let path = (!rest.is_empty()).then(|| place.shown(rest));
+                let path = (!rest.is_empty()).then(|| place.user_path(rest));
                 best = Some((prefix.len(), VolumePath { volume, path }));
             }
         }
@@ -56,7 +56,7 @@ impl VolumeNames {
     }
 
     /// Returns the path that is shown.
-    fn shown(&self, rest: &[u16]) -> Vec<u16> {
+    fn user_path(&self, rest: &[u16]) -> Vec<u16> {
         let names = self.mounts.iter().chain(&self.guid).chain(&self.kernel);
         let root = names.map(|name| name.trim_end_matches('\\')).find(|name| !name.is_empty());
         root.unwrap_or_default().encode_utf16().chain(rest.iter().copied()).collect()

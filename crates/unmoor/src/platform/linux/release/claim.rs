@@ -63,7 +63,7 @@ pub fn check_unknown_users(
     Ok(())
 }
 
-/// Returns the error for a refused claim, unless what this run has cut off explains the refusal.
+/// Returns the error for a refused claim, unless this run's own force explains it.
 ///
 /// `cut_off` are the volumes that were forced: each holds everything below it until its last handle is closed.
 ///

@@ -30,12 +30,12 @@ pub fn of_tape(major: u32, minor: u32) -> Option<u64> {
     (major == TAPE_MAJOR).then(|| tape_number(tape))
 }
 
-/// Returns the number of a character device, which no block device has; one for all the nodes of a tape.
+/// Returns the number of a character device. All nodes of a tape have the same; no block device has it.
 pub fn of_character_device(major: u32, minor: u32) -> u64 {
     of_tape(major, minor).unwrap_or(CHARACTER | number(major, minor))
 }
 
-/// Returns the number of a device without the mark of a character device; `None` for a tape, which has several nodes.
+/// Returns the number without the mark of a character device. A tape has several nodes, so it has none.
 pub fn without_type(device: u64) -> Option<u64> {
     let number = device & !CHARACTER;
     let is_tape = is_character_device(device) && number >> 32 == u64::from(TAPE_MAJOR);

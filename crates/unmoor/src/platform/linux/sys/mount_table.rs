@@ -60,7 +60,7 @@ impl MountTable {
         Some(&self.lines[self.position(id)?])
     }
 
-    /// Returns the mount that a path lies on: the one with the longest mount point; of equals, the last.
+    /// Returns the mount of a path. That is the longest mount point; of equals, the last.
     pub fn mount_of(&self, path: &Path) -> Option<&MountInfo> {
         let positions = path.ancestors().find_map(|path| self.by_path.get(path))?;
         positions.last().map(|position| &self.lines[*position])

@@ -19,8 +19,9 @@ pub struct PartitionEntry {
     pub name: Option<String>,
 }
 
-/// Returns the partition's entry in its table as udev read it, else as far as the kernel tells it
-/// (`PARTNAME`, and since Linux 6.11 `PARTUUID`).
+/// Returns the partition's entry in the partition table, as udev read it.
+///
+/// Without udev, the kernel has the name (`PARTNAME`), and since Linux 6.11 the UUID (`PARTUUID`).
 pub fn partition_entry(device: u64) -> PartitionEntry {
     let (major, minor) = (device >> 32, device & 0xffff_ffff);
     let udev = read_proc(format!("/run/udev/data/b{major}:{minor}")).unwrap_or_default();

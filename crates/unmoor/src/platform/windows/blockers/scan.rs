@@ -150,7 +150,7 @@ impl Search {
             open_file(process, *handle, &places)
         });
         self.note_missed.extend(note_missed(&files, "open files"));
-        let (pipes, missed) = stuck_pipes::ask_all(pipes, &self.places, &mut go_on);
+        let (pipes, missed) = stuck_pipes::query_all(pipes, &self.places, &mut go_on);
         self.note_missed.extend(missed);
         files.answers.into_iter().filter_map(|(_, file)| file).chain(pipes).collect()
     }

@@ -36,7 +36,7 @@ pub(crate) fn is_stuck(handle: &Handle) -> bool {
 }
 
 /// Returns the files of the drive among these handles, and what was not asked, in words.
-pub(crate) fn ask_all(
+pub(crate) fn query_all(
     handles: Vec<(Arc<OwnedHandle>, Handle)>,
     places: &Arc<Vec<VolumeNames>>,
     go_on: impl FnMut() -> bool,

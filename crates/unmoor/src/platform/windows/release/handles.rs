@@ -55,7 +55,7 @@ pub(crate) struct OpenVolume {
     pub(crate) device: Device,
     pub(crate) locked: bool,
     pub(crate) dismounted: bool,
-    /// May be dismounted without a lock: this program's own starter is all that uses it.
+    /// True if only the process that started this program uses the volume, so that no lock is needed.
     pub(crate) lock_waived: bool,
     /// `FSCTL_LOCK_VOLUME` that did not return before its deadline.
     pub(crate) pending: Option<Request<Result<(), Code>>>,

@@ -1,4 +1,4 @@
-//! Files and devices of the drive that a part of the kernel has open for somebody else.
+//! Files and devices of the drive that a part of the kernel has open on behalf of a program or a remote host.
 //!
 //! No process has such a file open. Each of these parts has a list of its own.
 

@@ -43,7 +43,7 @@ pub struct DriveMount {
     pub(crate) place: Option<Place>,
 }
 
-/// Mount of another file system that lies on one of the drive's mounts, or hides one.
+/// Mount of another file system on one of the drive's mounts, or over one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NestedMount {
     pub(crate) index: DeviceIndex,

@@ -114,29 +114,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn mildest(status: &str) -> TermSignal {
+    fn terminating(status: &str) -> TermSignal {
         SignalState::parse(status.as_bytes()).terminating_signal()
     }
 
     #[test]
     fn the_mildest_signal_that_is_neither_ignored_nor_blocked_is_chosen() {
-        assert_eq!(mildest(""), TermSignal::Terminate);
+        assert_eq!(terminating(""), TermSignal::Terminate);
         assert_eq!(
-            mildest("SigIgn:\t0000000000384004\n"),
+            terminating("SigIgn:\t0000000000384004\n"),
             TermSignal::HangUp,
             "as in an interactive bash"
         );
-        assert_eq!(mildest("SigBlk:\t0000000000004000\n"), TermSignal::HangUp);
-        assert_eq!(mildest("SigBlk:\t4000\nSigIgn:\t0000000000000001\n"), TermSignal::Kill);
+        assert_eq!(terminating("SigBlk:\t0000000000004000\n"), TermSignal::HangUp);
+        assert_eq!(terminating("SigBlk:\t4000\nSigIgn:\t0000000000000001\n"), TermSignal::Kill);
     }
 
     #[test]
     fn the_first_process_of_a_namespace_gets_signals_with_a_handler() {
-        assert_eq!(mildest("NSpid:\t77\t1\nSigCgt:\t0000000000000000\n"), TermSignal::Kill);
-        assert_eq!(mildest("NSpid:\t77\t1\nSigCgt:\t0000000000000001\n"), TermSignal::Kill);
-        assert_eq!(mildest("NSpid:\t77\t1\nSigCgt:\t0000000000004000\n"), TermSignal::Terminate);
-        assert_eq!(mildest("NSpid:\t77\t12\n"), TermSignal::Terminate);
-        assert_eq!(mildest("NSpid:\t1\n"), TermSignal::Terminate, "not in a nested namespace");
+        assert_eq!(terminating("NSpid:\t77\t1\nSigCgt:\t0000000000000000\n"), TermSignal::Kill);
+        assert_eq!(terminating("NSpid:\t77\t1\nSigCgt:\t0000000000000001\n"), TermSignal::Kill);
+        assert_eq!(
+            terminating("NSpid:\t77\t1\nSigCgt:\t0000000000004000\n"),
+            TermSignal::Terminate
+        );
+        assert_eq!(terminating("NSpid:\t77\t12\n"), TermSignal::Terminate);
+        assert_eq!(terminating("NSpid:\t1\n"), TermSignal::Terminate, "not in a nested namespace");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Win32: pages of `DuplicateHandle`, `GetFileType`,
 //! `GetFileInformationByHandleEx` and `NtQueryObject`. Any of them may wait for as long as the file is
-//! kept by somebody's request: they are asked on a thread that can be left behind.
+//! kept by the request of another program: they are asked on a thread that can be left behind.
 
 use crate::platform::win32_parse::{Code, PointedAnswer};
 use crate::platform::windows::sys::cancellable_io::last;
