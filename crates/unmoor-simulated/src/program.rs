@@ -45,7 +45,7 @@ pub struct SignalRecord {
     pub at: Duration,
     /// Identifier of the process.
     pub pid: u32,
-    /// Start time of the process, as in [`Process::started`]. With the pid it identifies the process.
+    /// Start time of the process, as in [`Process::started`](unmoor::Process::started). With the pid it identifies the process.
     pub started: u64,
     /// True if the process was killed, false if it was asked to exit.
     pub forced: bool,
