@@ -41,7 +41,7 @@ pub(crate) fn find(
     find_in(&file, functions, members)
 }
 
-/// As [`find`], in any description.
+/// Finds the functions and members in any description of types.
 pub fn find_in(
     file: &impl Source,
     functions: &[&'static str],

@@ -15,9 +15,7 @@ pub enum Namespace {
     Ours,
     /// Namespace of another process or thread: the one with the lowest number, mostly its creator.
     Member(NsMember),
-    /// Namespace without a process, by its index in [`MountScan::pinned`].
-    ///
-    /// [`MountScan::pinned`]: crate::platform::linux::blockers::mounts::scan::MountScan::pinned
+    /// Namespace without a process, by its index among the pinned ones of the scan.
     Pinned(usize),
 }
 
