@@ -54,6 +54,7 @@ pub const KILLED: i32 = 128 + libc::SIGKILL;
 const LOST: &str = "data may be lost";
 const NO_ANSWER: &str = "no answer within the time given";
 const LEFT: &str = "the medium has left the drive";
+const REMOVED: &str = "the medium was removed meanwhile";
 const STOPPED: &str = "interrupted";
 const RELEASED: &str = "released";
 
@@ -68,7 +69,8 @@ pub fn expected(step: Step, fault: Fault) -> Expected {
         (Fault::Timeout, Unlock) => (0, RELEASED, Then::Nothing),
         (Fault::Timeout, _) => (1, NO_ANSWER, Then::Ends(0)),
         (Fault::NoMedium, Flush) | (Fault::Removed, Flush) => (1, LOST, Then::Nothing),
-        (Fault::NoMedium, Resolve | Lock | Dismount) => (1, LEFT, Then::Nothing),
+        (Fault::NoMedium, Resolve) => (1, LEFT, Then::Nothing),
+        (Fault::NoMedium, Lock | Dismount) => (1, REMOVED, Then::Nothing),
         (Fault::Removed, Resolve) => (1, LEFT, Then::Nothing),
         // Which of the two is noticed first, that it has left or that a write fails, is chance.
         (Fault::Removed, Lock | Dismount) => (1, "dismounted by then: /mnt/fat", Then::Nothing),
@@ -83,9 +85,8 @@ pub fn expected(step: Step, fault: Fault) -> Expected {
         (Fault::Interrupt | Fault::Terminate, _) => (130, STOPPED, Then::Ends(0)),
         (Fault::Kill, Verify | Unlock) => (KILLED, "", Then::Ends(4)),
         (Fault::Kill, _) => (KILLED, "", Then::Ends(0)),
-        // Ejected, and nothing is left to look with.
-        (Fault::NoDescriptors, Verify) => (1, "Too many open files", Then::Ends(4)),
-        (Fault::NoDescriptors, Unlock) => (0, RELEASED, Then::Nothing),
+        // The drive is open by then, and the helper has its socket.
+        (Fault::NoDescriptors, Eject | Verify | Unlock) => (0, RELEASED, Then::Nothing),
         (Fault::NoDescriptors, _) => (1, "Too many open files", Then::Ends(0)),
         (Fault::RunFull, _) => (0, RELEASED, Then::Nothing),
         (Fault::SysReadOnly, Verify | Unlock) => (0, "powered off", Then::Nothing),
