@@ -59,7 +59,6 @@ const TABLE: &[Row] = {
         row(303, "ERROR_DELETE_PENDING", Gone, "it is being removed"),
         row(433, "ERROR_NO_SUCH_DEVICE", Gone, "the drive is no longer there"),
         row(483, "ERROR_DEVICE_HARDWARE_ERROR", Unwritten, "the drive reports a hardware error"),
-        row(596, "ERROR_VOLUME_DIRTY", Failed, "the volume has to be checked first"),
         row(995, "ERROR_OPERATION_ABORTED", TimedOut, "it was cut short"),
         row(1005, "ERROR_UNRECOGNIZED_VOLUME", NotSupported, "there is no known file system on it"),
         row(1006, "ERROR_FILE_INVALID", Gone, "the volume was changed under an open file"),
@@ -81,6 +80,7 @@ const TABLE: &[Row] = {
         row(4317, "ERROR_INVALID_OPERATION", NotSupported, "the drive cannot do this"),
         row(4319, "ERROR_DEVICE_NOT_AVAILABLE", Gone, "the drive is no longer there"),
         row(4390, "ERROR_NOT_A_REPARSE_POINT", NoSuchTarget, "nothing is mounted in this folder"),
+        row(6851, "ERROR_VOLUME_DIRTY", Failed, "the volume has to be checked first"),
         row(FVE_E_LOCKED_VOLUME, "FVE_E_LOCKED_VOLUME", NotSupported, "BitLocker keeps it locked"),
     ]
 };
@@ -188,7 +188,6 @@ mod tests {
             (303, Gone),
             (433, Gone),
             (483, Unwritten),
-            (596, Failed),
             (995, TimedOut),
             (1005, NotSupported),
             (1006, Gone),
@@ -210,6 +209,7 @@ mod tests {
             (4317, NotSupported),
             (4319, Gone),
             (4390, NoSuchTarget),
+            (6851, Failed),
             (FVE_E_LOCKED_VOLUME, NotSupported),
         ];
         assert_eq!(TABLE.len(), expected.len());
