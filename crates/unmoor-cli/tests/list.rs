@@ -4,6 +4,10 @@ mod common;
 
 use common::{document, line};
 
+/// Mount points of `sim:stick`, in the words of the system that the command runs on.
+const MOUNT_POINTS: [&str; 2] =
+    if cfg!(windows) { [r"E:\", r"F:\"] } else { ["/media/photos", "/media/letters"] };
+
 fn rows(words: &str) -> Vec<Vec<String>> {
     let run = line(words);
     assert_eq!(run.code, 0, "{words}: {}{}", run.out, run.err);
@@ -44,8 +48,8 @@ fn columns_are_chosen_by_name() {
         rows("list --no-headings -o NAME,MOUNTPOINT sim:stick"),
         [
             vec!["sim:stick"],
-            vec!["sim:stick1", "/media/photos"],
-            vec!["sim:stick2", "/media/letters"]
+            vec!["sim:stick1", MOUNT_POINTS[0]],
+            vec!["sim:stick2", MOUNT_POINTS[1]]
         ]
     );
     // Before the command too, as every option.
