@@ -56,7 +56,7 @@ pub fn run_tests(rig: &Rig, tests: &[&'static Test], machines: usize) -> Summary
     let folder = xtask::paths::rig().join("log");
     let _ = fs::remove_dir_all(&folder);
     let _ = fs::create_dir_all(&folder);
-    let queue = Mutex::new(VecDeque::from(groups(tests)));
+    let queue = Mutex::new(Queue::new(tests));
     let log = Log { folder, summary: Mutex::default() };
     thread::scope(|scope| {
         for _ in 0..machines {
@@ -76,42 +76,67 @@ pub fn run_tests(rig: &Rig, tests: &[&'static Test], machines: usize) -> Summary
     summary
 }
 
-/// Tests of the same machine, in the order given.
-type Group = Vec<&'static Test>;
+/// Tests that no worker has taken yet, by machine.
+struct Queue(Vec<Group>);
 
-/// Returns the tests by machine, the largest group first: it takes longest.
-fn groups(tests: &[&'static Test]) -> Vec<Group> {
-    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
-    for test in tests {
-        groups.entry(test.machine.name).or_default().push(test);
-    }
-    let mut groups: Vec<Group> = groups.into_values().collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
-    groups
+struct Group {
+    machine: &'static str,
+    /// True once a worker has taken a test of it.
+    started: bool,
+    tests: VecDeque<&'static Test>,
 }
 
-/// Runs groups until none is left.
-fn work(rig: &Rig, queue: &Mutex<VecDeque<Group>>, log: &Log) {
-    let mut failed_boots = 0;
-    while let Some(group) = { lock(queue).pop_front() } {
-        let mut machine: Option<Machine> = None;
-        for test in group {
-            if !test.machine.shared {
-                machine = None;
-            }
-            let start = Instant::now();
-            let before = machine.as_ref().map_or(Duration::ZERO, Machine::cpu_time);
-            let (verdict, transcript) = if failed_boots < BOOTS {
-                one(rig, test, &mut machine)
-            } else {
-                (Verdict::Failed("no machine boots any more".to_owned()), String::new())
-            };
-            failed_boots = if machine.is_some() { 0 } else { failed_boots + 1 };
-            let after = machine.as_ref().map_or(Duration::ZERO, Machine::cpu_time);
-            // After a new boot the emulator is another process.
-            let cpu = after.checked_sub(before).unwrap_or(after);
-            log.add(test, verdict, [start.elapsed(), cpu], transcript);
+impl Queue {
+    /// Returns the tests by machine, the largest group first: it takes longest.
+    fn new(tests: &[&'static Test]) -> Self {
+        let mut groups: BTreeMap<&'static str, VecDeque<&'static Test>> = BTreeMap::new();
+        for test in tests {
+            groups.entry(test.machine.name).or_default().push_back(test);
         }
+        let group = |(machine, tests)| Group { machine, started: false, tests };
+        let mut groups: Vec<Group> = groups.into_iter().map(group).collect();
+        groups.sort_by_key(|group| std::cmp::Reverse(group.tests.len()));
+        Queue(groups)
+    }
+
+    /// Takes the next test for a worker that has booted `machine`.
+    ///
+    /// Another boot costs as much as several tests. So a worker stays with its machine, then begins a group that
+    /// no worker has, and last helps with the largest group.
+    fn next(&mut self, machine: Option<&str>) -> Option<&'static Test> {
+        self.0.retain(|group| !group.tests.is_empty());
+        let same = self.0.iter().position(|group| Some(group.machine) == machine);
+        let fresh = || self.0.iter().position(|group| !group.started);
+        let largest = || (0..self.0.len()).max_by_key(|at| self.0[*at].tests.len());
+        let at = same.or_else(fresh).or_else(largest)?;
+        let group = &mut self.0[at];
+        group.started = true;
+        group.tests.pop_front()
+    }
+}
+
+/// Runs tests until none is left.
+fn work(rig: &Rig, queue: &Mutex<Queue>, log: &Log) {
+    let mut failed_boots = 0;
+    let mut machine: Option<Machine> = None;
+    let mut hardware: Option<&str> = None;
+    while let Some(test) = { lock(queue).next(hardware) } {
+        if !test.machine.shared || hardware != Some(test.machine.name) {
+            machine = None;
+        }
+        hardware = Some(test.machine.name);
+        let start = Instant::now();
+        let before = machine.as_ref().map_or(Duration::ZERO, Machine::cpu_time);
+        let (verdict, transcript) = if failed_boots < BOOTS {
+            one(rig, test, &mut machine)
+        } else {
+            (Verdict::Failed("no machine boots any more".to_owned()), String::new())
+        };
+        failed_boots = if machine.is_some() { 0 } else { failed_boots + 1 };
+        let after = machine.as_ref().map_or(Duration::ZERO, Machine::cpu_time);
+        // After a new boot the emulator is another process.
+        let cpu = after.checked_sub(before).unwrap_or(after);
+        log.add(test, verdict, [start.elapsed(), cpu], transcript);
     }
 }
 
@@ -239,4 +264,31 @@ fn ready(machine: &mut Machine, drives: &[&Drive]) -> Result<()> {
         }
     }
     TestContext::new(machine, Instant::now() + PREPARATION).await_media(drives)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Queue;
+    use crate::vm::tests::chosen;
+
+    #[test]
+    fn workers_share_the_largest_group_last() {
+        let tests = chosen("", true);
+        let mut queue = Queue::new(&tests);
+        let mut taken = Vec::new();
+        let mut machines = [None, None];
+        'all: loop {
+            for machine in &mut machines {
+                let Some(test) = queue.next(*machine) else { break 'all };
+                *machine = Some(test.machine.name);
+                taken.push((test.name, test.machine.name));
+            }
+        }
+        assert_ne!(taken[0].1, taken[1].1, "two workers begin with two machines");
+        assert_eq!(machines[0], machines[1], "and end with the largest group");
+        assert_eq!(taken.len(), tests.len());
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), tests.len(), "no test runs twice");
+    }
 }
