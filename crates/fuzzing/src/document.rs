@@ -1,7 +1,7 @@
 //! JSON: the writer of names that are not UTF-8, and the checker of documents.
 
+use crate::Parser;
 use crate::bytes::os;
-use crate::{Parser, lossy};
 use serde_json::Value;
 
 /// Parsers of JSON.
@@ -11,13 +11,15 @@ pub const PARSERS: [Parser; 2] = [("contract", contract), ("json_names", json_na
 /// cannot hold the name, the true bytes stand beside it.
 pub fn json_names(bytes: &[u8]) {
     let name = os(bytes);
-    let (plain, hex) = (lossy::plain(&name), lossy::bytes_of(&name));
-    let printed = serde_json::json!({ "name": plain, "name_bytes": hex }).to_string();
+    let mut printed = Vec::new();
+    let mut serializer = serde_json::Serializer::new(&mut printed);
+    unmoor::name_and_bytes("name", "name_bytes", Some(&name), &mut serializer).expect("written");
+    let printed = String::from_utf8(printed).expect("UTF-8");
     assert!(!printed.contains(|c: char| c < ' '), "one line");
     let read: Value = serde_json::from_str(&printed).expect("valid JSON");
-    assert_eq!(read["name"].as_str(), Some(&*plain));
+    assert_eq!(read["name"].as_str(), Some(&*name.to_string_lossy()));
     match read["name_bytes"].as_str() {
-        None => assert_eq!(name.to_str(), Some(&*plain)),
+        None => assert!(name.to_str().is_some()),
         Some(hex) => {
             let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("two digits");
             let read: Vec<u8> = (0..hex.len()).step_by(2).map(digits).collect();

@@ -17,8 +17,6 @@ mod args;
 mod duration;
 #[path = "../../unmoor-cli/src/escape.rs"]
 mod escape;
-#[path = "../../unmoor-cli/src/json/lossy.rs"]
-mod lossy;
 #[path = "../../unmoor-cli/src/table.rs"]
 mod table;
 #[allow(dead_code)]

@@ -3,6 +3,7 @@
 use crate::command_kind::CommandKind;
 use crate::messages;
 use crate::outcome::Outcome;
+use crate::steps;
 use std::ffi::OsString;
 use unmoor::{Action, BlockerScan, Drive, Error, Presence, Report, StepReport, Termination};
 
@@ -44,8 +45,19 @@ impl TargetResult {
         let message = messages::message(command, &report);
         let way_back = messages::reattach_hint(&report);
         let Report {
-            drive, action, steps, medium_after, ended, warnings, lost, outcome: end, ..
+            drive,
+            action,
+            mut steps,
+            medium_after,
+            ended,
+            warnings,
+            lost,
+            outcome: end,
+            ..
         } = report;
+        for step in &mut steps {
+            step.reason = steps::reason(step).map(String::from);
+        }
         let error = match end {
             unmoor::Outcome::Failed(error) => Some(error),
             _ => None,

@@ -74,6 +74,11 @@
 //! the system, the [scan](BlockerScan) of what blocks the drive, and a [`Hint`] of what to do next, as
 //! data. Texts may contain names from strangers (labels, files, processes): escape them for a terminal.
 //!
+//! # Features
+//!
+//! - `serde`: drives, blockers, reports and errors implement `serde::Serialize`, with the names of the command's
+//!   JSON document.
+//!
 //! # What it is not for
 //!
 //! It does not unmount file systems that are on no drive (network, FUSE, tmpfs), and does not keep a
@@ -126,6 +131,8 @@ pub use crate::model::report::StepOutcome;
 pub use crate::model::report::StepReport;
 pub use crate::model::report::Termination;
 pub use crate::model::report::TerminationResult;
+#[cfg(feature = "serde")]
+pub use crate::model::serialize::name_and_bytes;
 pub use crate::model::step::Action;
 pub use crate::model::step::Attempt;
 pub use crate::model::step::Status;

@@ -60,6 +60,6 @@ fn print(ports: &[Port], quiet: bool) {
         print_err(Style::Plain, "No device is plugged in that the system does not use.");
     }
     for port in ports {
-        print_out(Style::Plain, &format!("{}  ({})", port.name, json::bus(port.bus)));
+        print_out(Style::Plain, &format!("{}  ({})", port.name, port.bus.name()));
     }
 }

@@ -130,7 +130,7 @@ fn cell(column: Column, line: &Line<'_>, bytes: bool) -> String {
         Column::Size => volume.and_then(|v| v.size).map(size),
         Column::Type if is_drive => Some(kind(drive)),
         Column::Type | Column::Fstype => volume.and_then(|v| v.file_system.clone()),
-        Column::Bus => is_drive.then(|| json::bus_of(drive).to_string()),
+        Column::Bus => is_drive.then(|| drive.bus.name().to_string()),
         Column::Vendor => of_drive(&drive.vendor),
         Column::Model => of_drive(&drive.model),
         Column::Serial => of_drive(&drive.serial),
@@ -158,10 +158,10 @@ fn cell(column: Column, line: &Line<'_>, bytes: bool) -> String {
 
 /// Returns bus and kind: `usb disk`, `mmc card`, `loop`.
 pub fn kind(drive: &Drive) -> String {
-    let kind = json::kind_of(drive);
+    let kind = drive.kind.name();
     match drive.kind {
         DriveKind::Loop | DriveKind::Network => kind.into(),
-        _ => format!("{} {kind}", json::bus_of(drive)),
+        _ => format!("{} {kind}", drive.bus.name()),
     }
 }
 

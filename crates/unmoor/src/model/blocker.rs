@@ -1,5 +1,7 @@
 //! Blockers: the processes and kernel users that keep a volume busy, and how to remove them.
 
+#[cfg(feature = "serde")]
+use crate::model::serialize;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -86,6 +88,25 @@ pub enum BlockerKind {
     Unknown,
 }
 
+impl BlockerKind {
+    /// Returns the name of the kind in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            BlockerKind::Process => "process",
+            BlockerKind::Mount => "mount",
+            BlockerKind::Namespace => "namespace",
+            BlockerKind::Loop => "loop",
+            BlockerKind::Swap => "swap",
+            BlockerKind::Mapping => "mapping",
+            BlockerKind::MultiDevice => "raid",
+            BlockerKind::Overlay => "overlay",
+            BlockerKind::Export => "export",
+            BlockerKind::Kernel => "kernel",
+            BlockerKind::Unknown => "unknown",
+        }
+    }
+}
+
 /// Role of a process in the system.
 ///
 /// It decides whether a release may terminate the process ([`Blocker::check_terminable`]).
@@ -126,13 +147,16 @@ impl Role {
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Process {
     /// Process ID.
     pub pid: u32,
     /// Name. Text from a stranger.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize::lossy"))]
     pub name: OsString,
     /// Command line. Text from a stranger.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize::lossy_list"))]
     pub command_line: Vec<OsString>,
     /// Name or number of the user that the process runs as.
     pub user: Option<String>,
@@ -166,11 +190,13 @@ impl fmt::Display for Process {
 
 /// One use that a blocker makes of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Usage {
     /// Kind of the use.
     pub kind: UsageKind,
     /// File or directory. Text from a stranger.
+    #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "serialize::optional_path"))]
     pub path: Option<PathBuf>,
     /// File descriptor or handle.
     pub fd: Option<u64>,
@@ -234,8 +260,28 @@ pub enum UsageKind {
     Kernel,
 }
 
+impl UsageKind {
+    /// Returns the name of the kind in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            UsageKind::OpenForWriting => "open-for-writing",
+            UsageKind::OpenFile => "open-file",
+            UsageKind::Directory => "directory",
+            UsageKind::DeletedFile => "deleted-file",
+            UsageKind::WorkingDirectory => "cwd",
+            UsageKind::Root => "root",
+            UsageKind::Executable => "exe",
+            UsageKind::MappedFile => "mmap",
+            UsageKind::Device => "device",
+            UsageKind::MountPoint => "mount",
+            UsageKind::Kernel => "kernel",
+        }
+    }
+}
+
 /// Result of a scan for blockers, and how complete it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BlockerScan {
     /// Blockers, what to close first in front.
@@ -243,12 +289,14 @@ pub struct BlockerScan {
     /// Processes that read the device itself, past its file systems.
     ///
     /// They do not block a release, and lose access by it.
+    #[cfg_attr(feature = "serde", serde(rename = "bystanders"))]
     pub readers: Vec<Blocker>,
     /// True if everything was scanned within the time.
     ///
     /// If false, an empty list means "unknown", never "nothing".
     pub complete: bool,
     /// Number of processes that could not be inspected (permission denied).
+    #[cfg_attr(feature = "serde", serde(rename = "unseen_processes"))]
     pub inaccessible_processes: usize,
     /// Limits of the scan, in words.
     pub notes: Vec<String>,

@@ -6,6 +6,8 @@
 //! [`Platform::list`]: crate::platform::Platform::list
 //! [`Platform::resolve`]: crate::platform::Platform::resolve
 
+#[cfg(feature = "serde")]
+use crate::model::serialize;
 use crate::model::volume::Volume;
 use std::fmt;
 use std::path::PathBuf;
@@ -27,13 +29,16 @@ pub struct DriveId {
 
 /// A device that holds a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Drive {
     /// Identity of the device.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub id: DriveId,
     /// Short name: `sdb`, `sr0`, `E:`, `sim:stick`.
     pub name: String,
     /// Path in the system: `/dev/sdb`, `\\.\PhysicalDrive2`.
+    #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "serialize::path"))]
     pub path: PathBuf,
     /// Kind of the drive.
     pub kind: DriveKind,
@@ -58,8 +63,10 @@ pub struct Drive {
     /// Medium in the drive.
     pub medium: Medium,
     /// Uses of the drive by the running system. With any use but swap, it is never released.
+    #[cfg_attr(feature = "serde", serde(rename = "system", serialize_with = "serialize::display"))]
     pub system_uses: Vec<SystemUse>,
     /// Image file of a loop device.
+    #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "serialize::backing_file"))]
     pub backing_file: Option<PathBuf>,
     /// Names of the other drives of the same device, which a power-off takes along.
     ///
@@ -181,9 +188,11 @@ impl fmt::Display for SystemUse {
 
 /// A port with a device plugged in that the system does not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Port {
     /// Name: `usb:1-4.1`.
+    #[cfg_attr(feature = "serde", serde(rename = "port"))]
     pub name: String,
     /// Bus of the port.
     pub bus: Bus,
@@ -218,6 +227,22 @@ pub enum DriveKind {
     Other,
 }
 
+impl DriveKind {
+    /// Returns the name of the kind in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            DriveKind::Optical => "optical",
+            DriveKind::Disk => "disk",
+            DriveKind::Card => "card",
+            DriveKind::Loop => "loop",
+            DriveKind::Floppy => "floppy",
+            DriveKind::Tape => "tape",
+            DriveKind::Network => "network",
+            DriveKind::Other => "other",
+        }
+    }
+}
+
 /// Bus that a drive is attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -242,6 +267,23 @@ pub enum Bus {
     Other,
 }
 
+impl Bus {
+    /// Returns the name of the bus in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bus::Usb => "usb",
+            Bus::Scsi => "scsi",
+            Bus::Ata => "ata",
+            Bus::Mmc => "mmc",
+            Bus::Nvme => "nvme",
+            Bus::Virtio => "virtio",
+            Bus::Thunderbolt => "thunderbolt",
+            Bus::Virtual => "virtual",
+            Bus::Other => "other",
+        }
+    }
+}
+
 /// Medium in a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -254,6 +296,18 @@ pub enum Medium {
     TrayOpen,
     /// Unknown: the drive does not report it, or was not asked.
     Unknown,
+}
+
+impl Medium {
+    /// Returns the name of the state in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Medium::Present => "present",
+            Medium::Absent => "absent",
+            Medium::TrayOpen => "tray-open",
+            Medium::Unknown => "unknown",
+        }
+    }
 }
 
 /// State of a drive and its medium, as the drive itself reports it.
@@ -272,6 +326,20 @@ pub enum Presence {
     Gone,
     /// The drive does not report it.
     Unknown,
+}
+
+impl Presence {
+    /// Returns the name of the state in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Presence::Present => "present",
+            Presence::Stopped => "stopped",
+            Presence::Absent => "absent",
+            Presence::TrayOpen => "tray-open",
+            Presence::Gone => "gone",
+            Presence::Unknown => "unknown",
+        }
+    }
 }
 
 impl Presence {

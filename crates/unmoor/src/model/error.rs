@@ -72,6 +72,31 @@ pub enum ErrorKind {
     Interrupted,
 }
 
+impl ErrorKind {
+    /// Returns the name of the kind in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::Failed => "failed",
+            ErrorKind::Busy => "busy",
+            ErrorKind::NotExclusive => "held",
+            ErrorKind::NoMedium => "no-medium",
+            ErrorKind::NotPermitted => "not-permitted",
+            ErrorKind::NoSuchTarget => "no-such-target",
+            ErrorKind::InvalidTarget => "invalid-target",
+            ErrorKind::NotSupported => "not-supported",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Gone => "gone",
+            ErrorKind::Replaced => "replaced",
+            ErrorKind::TimedOut => "timed-out",
+            ErrorKind::Unwritten => "unwritten",
+            ErrorKind::NotVerified => "not-ejected",
+            ErrorKind::Vetoed => "vetoed",
+            ErrorKind::NotStarted => "not-started",
+            ErrorKind::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl Error {
     /// Returns an error of this kind about a drive, a volume or a path.
     ///

@@ -7,6 +7,8 @@ pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod hint;
 pub(crate) mod report;
+#[cfg(feature = "serde")]
+pub(crate) mod serialize;
 pub(crate) mod step;
 pub(crate) mod target;
 pub(crate) mod teardown;

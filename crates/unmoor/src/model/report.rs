@@ -3,12 +3,15 @@
 use crate::model::blocker::Process;
 use crate::model::drive::{Drive, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
+#[cfg(feature = "serde")]
+use crate::model::serialize;
 use crate::model::step::Action;
 use crate::model::step::{Attempt, Status, Step};
 use std::time::Duration;
 
 /// Report of an operation on one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
     /// Target of the operation.
@@ -38,6 +41,8 @@ pub struct Report {
 ///
 /// The list is closed on purpose: a program must not mistake a new outcome for success.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Outcome {
     /// Every planned step was carried out, and verified as far as possible.
     Completed,
@@ -95,11 +100,13 @@ impl Report {
 
 /// Termination of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Termination {
     /// The process.
     pub process: Process,
     /// Result of the termination.
+    #[cfg_attr(feature = "serde", serde(rename = "how"))]
     pub result: TerminationResult,
 }
 
@@ -204,6 +211,7 @@ impl StepOutcome {
 
 /// Report of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct StepReport {
     /// The step.
@@ -211,6 +219,10 @@ pub struct StepReport {
     /// Status of the step.
     pub status: Status,
     /// Time that the step took.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "ms", serialize_with = "serialize::milliseconds")
+    )]
     pub took: Duration,
     /// Reason why the step was skipped or failed, or a note on what was done.
     pub reason: Option<String>,

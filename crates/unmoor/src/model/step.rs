@@ -52,6 +52,7 @@ impl Step {
 
 /// A method that was tried, and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Attempt {
     /// Name of the method in the system or standard: `CDROMEJECT`, `START STOP UNIT (LoEj)`.

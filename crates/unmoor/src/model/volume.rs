@@ -1,28 +1,36 @@
 //! Volumes and their mounts.
 
+#[cfg(feature = "serde")]
+use crate::model::serialize;
 use std::path::PathBuf;
 
 /// Something with a file system on it, or that holds other volumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Volume {
     /// Short name: `sdb1`, `dm-0`, `E:`.
     pub name: String,
     /// Path in the system: `/dev/sdb1`, `\\?\Volume{…}`.
+    #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "serialize::path"))]
     pub path: PathBuf,
     /// Device number, as in [`DriveId::device`](crate::DriveId::device).
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub device: u64,
     /// Kind of the volume.
     pub kind: VolumeKind,
     /// Names of the drive or the volumes that this volume lies on (sysfs: `slaves`).
     ///
     /// A mapping or an array over several drives names the parts on the other drives too.
+    #[cfg_attr(feature = "serde", serde(rename = "on"))]
     pub parents: Vec<String>,
     /// Names of the other volumes of a file system over several devices (btrfs).
     ///
     /// They may be on this drive or on others.
+    #[cfg_attr(feature = "serde", serde(rename = "spans"))]
     pub other_members: Vec<String>,
     /// Swap in use: the device of the volume, or files on it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize::lossy_list"))]
     pub swaps: Vec<PathBuf>,
     /// File system label. Text from a stranger.
     pub label: Option<String>,
@@ -88,27 +96,49 @@ pub enum VolumeKind {
     Overlay,
 }
 
+impl VolumeKind {
+    /// Returns the name of the kind in the JSON document.
+    pub fn name(self) -> &'static str {
+        match self {
+            VolumeKind::Disk => "disk",
+            VolumeKind::Partition => "partition",
+            VolumeKind::Crypt => "crypt",
+            VolumeKind::Lvm => "lvm",
+            VolumeKind::Raid => "raid",
+            VolumeKind::Mapping => "mapping",
+            VolumeKind::Loop => "loop",
+            VolumeKind::Overlay => "overlay",
+        }
+    }
+}
+
 /// A mount of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Mount {
     /// Mount point, drive letter, or mount folder.
+    #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "serialize::path"))]
     pub path: PathBuf,
     /// Directory of the file system that is mounted: `/`, or another for a bind mount.
+    #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "serialize::root"))]
     pub root: PathBuf,
     /// File system type, as mounted.
     pub file_system: String,
     /// True if mounted read-only.
     pub read_only: bool,
     /// Mount ID (Linux: field 1 of mountinfo, proc(5)).
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub id: u64,
     /// Mount ID of the parent mount (Linux: field 2 of mountinfo).
     ///
     /// 0 if the system has none.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub parent: u64,
     /// Mounts on the root of this one, or on a directory of its path.
     ///
     /// This mount cannot be reached before they are unmounted.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub covered_by: Vec<u64>,
 }
 
