@@ -237,7 +237,12 @@ impl Session for LinuxSession {
     }
 
     fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        let done = self.flusher().flush_volume(volume, deadline);
+        let flusher = self.flusher();
+        let synced = flusher.sync_file_system(volume, deadline);
+        let done = synced.and_then(|mut done| {
+            done.merge(flusher.flush_node(volume, deadline)?);
+            Ok(done)
+        });
         done.map_err(|error| self.record_write_error(error))
     }
 

@@ -46,24 +46,18 @@ pub fn progress(disk: u64) -> impl FnMut(&mut Deadline<'_>) {
 }
 
 impl Flusher<'_> {
-    /// Writes the file system of the volume, and what was written to its device node.
+    /// Writes what was written to the device node of the volume. The node of the whole disk is flushed with the
+    /// drive.
     ///
     /// # Errors
     /// `Unwritten`; `TimedOut`.
-    pub fn flush_volume(
-        &self,
-        volume: &Volume,
-        deadline: &mut Deadline<'_>,
-    ) -> Result<StepOutcome> {
-        let mut done = self.sync_file_system(volume, deadline)?;
-        // The node of the whole disk is flushed with the drive.
+    pub fn flush_node(&self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
-        if has_node && !volume.read_only {
-            let device = self.open(volume, deadline)?;
-            let path = volume.path.display().to_string();
-            done.merge(self.fsync(&path, device.as_fd(), deadline)?);
+        if !has_node || volume.read_only {
+            return Ok(StepOutcome::default());
         }
-        Ok(done)
+        let device = self.open(volume, deadline)?;
+        self.fsync(&volume.path.display().to_string(), device.as_fd(), deadline)
     }
 
     /// Writes the kernel's cache of the drive itself, and the drive's own cache.
@@ -98,8 +92,11 @@ impl Flusher<'_> {
         }
     }
 
-    /// `syncfs` of the volume's file system.
-    fn sync_file_system(
+    /// Writes the volume's file system (`syncfs`).
+    ///
+    /// # Errors
+    /// `Unwritten`; `Busy`; `TimedOut`.
+    pub fn sync_file_system(
         &self,
         volume: &Volume,
         deadline: &mut Deadline<'_>,
