@@ -74,6 +74,11 @@ const STEPS: &[Step] = &[
         full: Some(CargoWith(TESTS, &[("PROPTEST_CASES", "3000")])),
         ..step("tests", Cargo(TESTS))
     },
+    // The three published crates as a registry gets them; the thorough form builds each from its package.
+    Step {
+        full: Some(Cargo(&["package"])),
+        ..step("package", Cargo(&["package", "--no-verify", "--quiet"]))
+    },
     step("windows", Call(windows::build_all)),
     step("windows-lints", Call(windows::lints)),
     step("wine", Cargo(&["xtask", "wine"])),
