@@ -83,6 +83,13 @@ const STEPS: &[Step] = &[
     step("windows-lints", Call(windows::lints)),
     step("wine", Cargo(&["xtask", "wine"])),
     Step {
+        full: Some(Cargo(&["run", "--quiet", "--package", "windows-rig"])),
+        ..step(
+            "windows-rig",
+            Cargo(&["run", "--quiet", "--package", "windows-rig", "--", "recipe/"]),
+        )
+    },
+    Step {
         full: Some(Cargo(&["xtask", "vm", "--machines", "2"])),
         ..step("vm", Cargo(&["xtask", "vm", "--quick", "--machines", "2"]))
     },
