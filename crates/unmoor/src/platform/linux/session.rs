@@ -164,7 +164,7 @@ impl LinuxSession {
             return force::force_unmount(&self.drive, volume, mount, known, &self.helper, deadline);
         }
         self.overlay_lower_volumes.extend(volume.parents.iter().cloned());
-        umount::detach(mount, &self.helper, deadline).map(StepOutcome::via)
+        umount::detach(mount, &self.helper, deadline)
     }
 
     fn drive_status(
@@ -301,11 +301,11 @@ impl Session for LinuxSession {
 
     fn swap_off(
         &mut self,
-        _volume: &Volume,
+        volume: &Volume,
         path: &Path,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        teardown::swap_off(path, &self.helper, deadline)
+        teardown::swap_off(volume, path, &self.helper, deadline)
     }
 
     fn dismount(
@@ -327,7 +327,8 @@ impl Session for LinuxSession {
         }
         let opened = self.open_excl(deadline)?;
         if opened.is_err() && self.device.is_none() {
-            self.device = self.helper.open(&self.drive.path, OPEN_FLAGS, deadline)?.ok();
+            let device = self.helper.open(&self.drive.path, OPEN_FLAGS, deadline)?.ok();
+            self.device = device.filter(|device| self.check_descriptor(device).is_ok());
         }
         let mut done = match opened {
             Ok(claimed) => {

@@ -27,12 +27,12 @@ pub enum Request<'r> {
     ProbeMount { path: &'r CStr, id: u64 },
     /// `syncfs` of the file system mounted there.
     SyncMount { path: &'r CStr, id: u64 },
-    /// `syncfs` where `sync` is set, then `umount2`.
+    /// `syncfs` where `sync` is set, then `umount2` of the mount of this ID.
     Unmount { path: &'r CStr, id: u64, sync: bool },
-    /// `umount2(MNT_DETACH)`.
-    Detach { path: &'r CStr },
-    /// `swapoff`.
-    SwapOff { path: &'r CStr },
+    /// `umount2(MNT_DETACH)` of the mount of this ID.
+    Detach { path: &'r CStr, id: u64 },
+    /// `swapoff`, if the path is this device or a file on it.
+    SwapOff { path: &'r CStr, device: u64 },
     /// A call that takes the device alone.
     Device { device: BorrowedFd<'r>, call: DeviceCall },
     /// `SG_IO`.
@@ -180,8 +180,8 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::ProbeMount { path: p, id } => (7, [id, 0, 0], path(p), None),
         Request::SyncMount { path: p, id } => (8, [id, 0, 0], path(p), None),
         Request::Unmount { path: p, id, sync } => (9, [id, sync.into(), 0], path(p), None),
-        Request::Detach { path: p } => (10, [0; 3], path(p), None),
-        Request::SwapOff { path: p } => (11, [0; 3], path(p), None),
+        Request::Detach { path: p, id } => (10, [id, 0, 0], path(p), None),
+        Request::SwapOff { path: p, device } => (11, [device, 0, 0], path(p), None),
         Request::Device { device, call } => {
             let number = DeviceCall::ALL.iter().position(|known| *known == call).unwrap_or(0);
             (12, [number as u64, 0, 0], b"", Some(device))
@@ -247,8 +247,8 @@ fn request<'r>(
         7 => Request::ProbeMount { path: path()?, id: a },
         8 => Request::SyncMount { path: path()?, id: a },
         9 => Request::Unmount { path: path()?, id: a, sync: b == 1 },
-        10 => Request::Detach { path: path()? },
-        11 => Request::SwapOff { path: path()? },
+        10 => Request::Detach { path: path()?, id: a },
+        11 => Request::SwapOff { path: path()?, device: a },
         12 => {
             let call = *DeviceCall::ALL.get(usize::try_from(a).ok()?)?;
             Request::Device { device: fd?, call }
@@ -339,8 +339,8 @@ mod tests {
             Request::ProbeMount { path, id: u64::MAX },
             Request::SyncMount { path, id: 1 },
             Request::Unmount { path, id: 2, sync: true },
-            Request::Detach { path },
-            Request::SwapOff { path },
+            Request::Detach { path, id: 3 },
+            Request::SwapOff { path, device: 8 },
             Request::DmOpenCount { control: fd, device: 3 },
             Request::DmRemove { control: fd, device: 3 },
             Request::DmReplaceByErrors { control: fd, device: 3, sectors: 4 },
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn a_path_that_is_too_long_is_refused() {
         let path = std::ffi::CString::new(vec![b'a'; MAX_TEXT]).unwrap();
-        let request = Request::Detach { path: &path };
+        let request = Request::Detach { path: &path, id: 1 };
         assert_eq!(Encoded::new(&request, 1).err(), Some(Errno::NAMETOOLONG));
     }
 

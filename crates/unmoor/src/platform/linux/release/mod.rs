@@ -10,3 +10,4 @@ pub(crate) mod force;
 pub(crate) mod process_handle;
 pub(crate) mod teardown;
 pub(crate) mod umount;
+pub(crate) mod volume_device;
