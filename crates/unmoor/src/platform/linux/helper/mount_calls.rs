@@ -91,13 +91,14 @@ macro_rules! reached {
 }
 
 /// A mount point: the directory that it is in, held open, and its name there.
-struct MountPoint<'p> {
-    directory: OwnedFd,
-    name: &'p CStr,
+pub struct MountPoint<'p> {
+    pub directory: OwnedFd,
+    pub name: &'p CStr,
 }
 
 impl<'p> MountPoint<'p> {
-    fn open(path: &'p CStr) -> Result<MountPoint<'p>, Errno> {
+    /// Opens the directory of this mount point. No link leads there.
+    pub fn open(path: &'p CStr) -> Result<MountPoint<'p>, Errno> {
         open_parent(path).map(|(directory, name)| MountPoint { directory, name })
     }
 
@@ -227,5 +228,7 @@ pub fn detach(path: &CStr, id: u64) -> Result<MountReply, Errno> {
     })
 }
 
+#[cfg(test)]
+pub(crate) mod apart;
 #[cfg(test)]
 mod tests;

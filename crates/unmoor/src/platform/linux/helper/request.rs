@@ -4,6 +4,7 @@ use crate::platform::linux::sys::sg::Command;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 use std::ffi::CStr;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ pub enum Request<'r> {
     Unmount { path: &'r CStr, id: u64, sync: bool },
     /// `umount2(MNT_DETACH)` of the mount of this ID.
     Detach { path: &'r CStr, id: u64 },
+    /// `mount`, and a bind remount with the flags of `remount`. `text` is the mount point, the source, the type
+    /// and the options, each with a NUL at its end; without a type it is a bind mount.
+    Mount { text: &'r [u8], device: u64, flags: MountFlags, remount: Option<MountFlags> },
     /// `swapoff`, if the path is this device or a file on it.
     SwapOff { path: &'r CStr, device: u64 },
     /// A call that takes the device alone.
@@ -122,6 +126,9 @@ impl DeviceCall {
     ];
 }
 
+/// Number in the place of the flags of a remount that is not wanted.
+const NO_REMOUNT: u64 = u64::MAX;
+
 /// Longest path or text of a request, with the NUL at its end (`PATH_MAX`).
 const MAX_TEXT: usize = 4096;
 
@@ -202,6 +209,10 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::HubConnected { hub, port } => (18, [port.into(), 0, 0], b"", Some(hub)),
         Request::HubPower { hub, port, on } => (19, [port.into(), on.into(), 0], b"", Some(hub)),
         Request::Write { file, text } => (20, [0; 3], text, Some(file)),
+        Request::Mount { text, device, flags, remount } => {
+            let remount = remount.map_or(NO_REMOUNT, |flags| flags.bits().into());
+            (22, [device, flags.bits().into(), remount], text, None)
+        }
         Request::ReadAhead { device, offset, length } => {
             (21, [offset, length, 0], b"", Some(device))
         }
@@ -267,6 +278,10 @@ fn request<'r>(
         18 => Request::HubConnected { hub: fd?, port: u16::try_from(a).ok()? },
         19 => Request::HubPower { hub: fd?, port: u16::try_from(a).ok()?, on: b == 1 },
         20 => Request::Write { file: fd?, text },
+        22 => {
+            let flags = |bits| u32::try_from(bits).ok().map(MountFlags::from_bits_retain);
+            Request::Mount { text, device: a, flags: flags(b)?, remount: flags(c) }
+        }
         21 => Request::ReadAhead { device: fd?, offset: a, length: b },
         #[cfg(test)]
         100 => Request::Panic { index: usize::try_from(a).ok()? },
@@ -349,6 +364,13 @@ mod tests {
             Request::HubPower { hub: fd, port: 4, on: true },
             Request::Write { file: fd, text: b"1" },
             Request::ReadAhead { device: fd, offset: 5, length: 6 },
+            Request::Mount {
+                text: b"/mnt\0/dev/sdb1\0ext4\0\0",
+                device: 8,
+                flags: MountFlags::NOSUID,
+                remount: Some(MountFlags::RDONLY),
+            },
+            Request::Mount { text: b"", device: 0, flags: MountFlags::BIND, remount: None },
         ];
         requests.extend(DeviceCall::ALL.map(|call| Request::Device { device: fd, call }));
         let timeout = Duration::from_millis(1500);

@@ -4,10 +4,10 @@
 //! in the copy. So nothing here allocates, takes a lock or formats text: it makes system calls, on the stack.
 
 use crate::platform::linux::helper::channel::{receive, send};
-use crate::platform::linux::helper::mount_calls;
 use crate::platform::linux::helper::request::{
     DeviceCall, MAX_REQUEST, Request, Values, decode, encode_answer,
 };
+use crate::platform::linux::helper::{mount_again, mount_calls};
 use crate::platform::linux::sys::mtio::Operation;
 use crate::platform::linux::sys::procfs::ProcPath;
 use crate::platform::linux::sys::without_links::open_parent;
@@ -97,6 +97,9 @@ fn carry_out(request: Request<'_>) -> Result<Reply, Errno> {
             mount_calls::unmount_checked(path, id, sync)?.to_values()
         }
         Request::Detach { path, id } => mount_calls::detach(path, id)?.to_values(),
+        Request::Mount { text, device, flags, remount } => {
+            none(mount_again::mount_again(text, device, flags, remount))?
+        }
         Request::SwapOff { path, device } => none(swap_off(path, device))?,
         Request::Device { device, call } => device_call(device, call)?,
         Request::Scsi { device, command, timeout } => {

@@ -22,6 +22,7 @@ pub(crate) mod loop_ioctl;
 pub(crate) mod maps;
 pub(crate) mod md;
 pub(crate) mod mount_events;
+pub(crate) mod mount_flags;
 pub(crate) mod mount_id;
 pub(crate) mod mount_table;
 pub(crate) mod mountinfo;

@@ -1,75 +1,11 @@
 //! Mounts and directories that are exchanged between the check of a mount and the call on it.
 
 use super::*;
-use crate::platform::linux::sys::mountinfo::{MountInfo, parse};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use std::ffi::CString;
-use std::fs::{create_dir, create_dir_all, rename};
-use std::os::unix::ffi::OsStrExt;
+use crate::platform::linux::helper::mount_calls::apart::Place;
+use rustix::mount::{MountFlags, mount};
+use std::fs::{create_dir, rename};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-
-/// Directory with the mount point of a stick in it, in a mount namespace of this thread.
-struct Place {
-    root: tempfile::TempDir,
-}
-
-impl Place {
-    /// Mounts a stick on `user/stick`, and another drive that is to stay on `other/stick`.
-    fn new() -> Place {
-        // SAFETY: affects the mounts and the directories of this thread alone, and no memory.
-        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "needs root");
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change("/", private).unwrap();
-        let place = Place { root: tempfile::tempdir().unwrap() };
-        place.mount("user/stick", "stick");
-        place.mount("other/stick", "other");
-        place
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.root.path().join(path)
-    }
-
-    fn mount(&self, path: &str, source: &str) {
-        create_dir_all(self.at(path)).unwrap();
-        mount(source, self.at(path), "tmpfs", MountFlags::empty(), None).unwrap();
-    }
-
-    fn lines(&self) -> Vec<MountInfo> {
-        let text = std::fs::read("/proc/thread-self/mountinfo").unwrap();
-        let mut lines = parse(&text);
-        lines.retain(|line| line.path.starts_with(self.root.path()));
-        lines
-    }
-
-    /// Sources of the mounts, in the order of the table.
-    fn mounted(&self) -> Vec<String> {
-        self.lines().iter().map(|line| line.source.to_string_lossy().into_owned()).collect()
-    }
-
-    fn id(&self, source: &str) -> u64 {
-        self.lines().iter().find(|line| line.source == source).unwrap().id
-    }
-
-    fn path(&self, path: &str) -> CString {
-        CString::new(self.at(path).as_os_str().as_bytes()).unwrap()
-    }
-
-    /// Replaces the directory of the stick's mount point by a link to the other one.
-    fn swap_parent(&self) {
-        rename(self.at("user"), self.at("moved")).unwrap();
-        symlink(self.at("other"), self.at("user")).unwrap();
-    }
-}
-
-/// Runs the test in a thread, whose namespace ends with it.
-fn apart(test: impl FnOnce(Place) + Send + 'static) {
-    let run = std::thread::spawn(|| test(Place::new())).join();
-    if let Err(panic) = run {
-        std::panic::resume_unwind(panic);
-    }
-}
+use std::path::Path;
 
 /// A call on a mount: unmount, forced detach, or the probe.
 type Call = fn(&CStr, u64) -> Result<MountReply, Errno>;
@@ -83,7 +19,7 @@ const ALL: [Call; 3] = [UNMOUNT, PROBE, DETACH];
 #[ignore = "needs root"]
 fn a_mount_is_probed_and_unmounted_at_its_path() {
     for call in [UNMOUNT, DETACH] {
-        apart(move |place| {
+        Place::apart(move |place| {
             let (path, id) = (place.path("user/stick"), place.id("stick"));
             assert_eq!(probe(&path, id), Err(Errno::AGAIN));
             assert_eq!(call(&path, id), Ok(MountReply::Done));
@@ -95,7 +31,7 @@ fn a_mount_is_probed_and_unmounted_at_its_path() {
 #[test]
 #[ignore = "needs root"]
 fn a_mount_in_use_is_busy_and_stays() {
-    apart(|place| {
+    Place::apart(|place| {
         let _open = std::fs::File::create(place.at("user/stick/file")).unwrap();
         let (path, id) = (place.path("user/stick"), place.id("stick"));
         assert_eq!(unmount_checked(&path, id, true), Err(Errno::BUSY));
@@ -110,7 +46,7 @@ fn a_mount_in_use_is_busy_and_stays() {
 #[ignore = "needs root"]
 fn a_parent_that_was_swapped_for_a_link_before_the_call_leads_to_no_other_mount() {
     for call in ALL {
-        apart(move |place| {
+        Place::apart(move |place| {
             let (path, id) = (place.path("user/stick"), place.id("stick"));
             place.swap_parent();
             assert!(!matches!(call(&path, id), Ok(MountReply::Done)));
@@ -124,9 +60,9 @@ fn a_parent_that_was_swapped_for_a_link_before_the_call_leads_to_no_other_mount(
 fn a_parent_that_is_swapped_between_the_check_and_the_call_leads_to_no_other_mount() {
     for call in [UNMOUNT, DETACH] {
         for moment in [Moment::Checked, Moment::Marked] {
-            apart(move |place| {
+            Place::apart(move |place| {
                 let (path, id) = (place.path("user/stick"), place.id("stick"));
-                let here = place.root.path().to_path_buf();
+                let here = place.at("");
                 at(moment, move || {
                     let _ = rename(here.join("user"), here.join("moved"));
                     let _ = symlink(here.join("other"), here.join("user"));
@@ -143,7 +79,7 @@ fn a_parent_that_is_swapped_between_the_check_and_the_call_leads_to_no_other_mou
 #[ignore = "needs root"]
 fn a_card_that_is_mounted_over_the_stick_after_the_check_is_not_unmounted() {
     for moment in [Moment::Synced, Moment::Checked, Moment::Marked] {
-        apart(move |place| {
+        Place::apart(move |place| {
             let (path, id) = (place.path("user/stick"), place.id("stick"));
             let mut over = Some(place.at("user/stick"));
             at(moment, move || {
@@ -160,7 +96,7 @@ fn a_card_that_is_mounted_over_the_stick_after_the_check_is_not_unmounted() {
 #[test]
 #[ignore = "needs root"]
 fn a_card_that_comes_and_goes_keeps_the_stick_from_nothing() {
-    apart(|place| {
+    Place::apart(|place| {
         let (path, id) = (place.path("user/stick"), place.id("stick"));
         let over = place.at("user/stick");
         let mut left = 3;
@@ -179,7 +115,7 @@ fn a_card_that_comes_and_goes_keeps_the_stick_from_nothing() {
 #[test]
 #[ignore = "needs root"]
 fn a_stick_that_is_looked_at_all_the_time_is_unmounted_all_the_same() {
-    apart(|place| {
+    Place::apart(|place| {
         let (path, id) = (place.path("user/stick"), place.id("stick"));
         let look = path.clone();
         at(Moment::Marked, move || {
@@ -193,7 +129,7 @@ fn a_stick_that_is_looked_at_all_the_time_is_unmounted_all_the_same() {
 #[test]
 #[ignore = "needs root"]
 fn a_card_on_the_mount_point_of_the_stick_is_neither_probed_detached_nor_opened() {
-    apart(|place| {
+    Place::apart(|place| {
         let (path, id) = (place.path("user/stick"), place.id("stick"));
         place.mount("user/stick", "card");
         assert_eq!(probe(&path, id), Ok(MountReply::OtherMount));
@@ -207,7 +143,7 @@ fn a_card_on_the_mount_point_of_the_stick_is_neither_probed_detached_nor_opened(
 #[test]
 #[ignore = "needs root"]
 fn a_link_in_the_place_of_the_mount_point_itself_is_not_followed() {
-    apart(|place| {
+    Place::apart(|place| {
         let (path, id) = (place.path("user/stick"), place.id("stick"));
         create_dir(place.at("new")).unwrap();
         symlink(place.at("other/stick"), place.at("new/stick")).unwrap();
@@ -224,7 +160,7 @@ fn a_link_in_the_place_of_the_mount_point_itself_is_not_followed() {
 #[test]
 #[ignore = "needs root"]
 fn a_mount_of_a_single_file_is_unmounted_too() {
-    apart(|place| {
+    Place::apart(|place| {
         std::fs::write(place.at("file"), "").unwrap();
         std::fs::write(place.at("other/stick/data"), "").unwrap();
         let (from, to) = (place.at("other/stick/data"), place.at("file"));
@@ -240,7 +176,7 @@ fn a_mount_of_a_single_file_is_unmounted_too() {
 #[test]
 #[ignore = "needs root"]
 fn the_helper_leaves_the_directory_of_the_mount_point() {
-    apart(|place| {
+    Place::apart(|place| {
         let (path, id) = (place.path("user/stick"), place.id("stick"));
         let _ = unmount_checked(&path, id, true);
         assert_eq!(std::env::current_dir().unwrap(), Path::new("/"));
