@@ -274,13 +274,17 @@ impl Session for LinuxSession {
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
+        busy_check::check_frozen(&self.drive, &self.helper, deadline)?;
         busy_check::check_raw_users(&self.drive, stays, deadline)
     }
 
     fn check_foreign_mounts(&mut self) -> Result<()> {
         busy_check::check_foreign_mounts(&self.drive)?;
         let LinuxSession { drive, helper, .. } = self;
-        helper.within(CLAIM_TIMEOUT, |deadline| claim::check_unknown_users(drive, helper, deadline))
+        helper.within(CLAIM_TIMEOUT, |deadline| {
+            claim::check_unknown_users(drive, helper, deadline)?;
+            busy_check::check_frozen(drive, helper, deadline)
+        })
     }
 
     fn unmount(
@@ -472,6 +476,9 @@ impl Session for LinuxSession {
     fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
         // Mounts and levels may have changed since the drive was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
-        blockers::scan(&now, deadline)
+        let mut scan = blockers::scan(&now, deadline);
+        let frozen = blockers::frozen::blockers(&now, &self.helper, deadline);
+        scan.blockers.extend(frozen.unwrap_or_default());
+        scan
     }
 }
