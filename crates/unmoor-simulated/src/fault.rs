@@ -18,6 +18,8 @@ pub enum Op {
     CheckRawUsers,
     /// [`Session::unmount`](unmoor::platform::Session::unmount)
     Unmount,
+    /// [`Session::mount_again`](unmoor::platform::Session::mount_again)
+    MountAgain,
     /// [`Session::dismount`](unmoor::platform::Session::dismount)
     Dismount,
     /// [`Session::claim`](unmoor::platform::Session::claim)

@@ -39,6 +39,8 @@ pub enum Effect {
         /// True if the volume was in use. Open handles are stale from then on.
         forced: bool,
     },
+    /// Mounts that were unmounted are back.
+    MountedAgain,
     /// The drive is held exclusively.
     Claimed,
     /// A volume cannot be mounted until it is plugged in anew.

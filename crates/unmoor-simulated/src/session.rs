@@ -18,6 +18,8 @@ pub(crate) struct SimSession<'m> {
     pub token: u64,
     /// True if the drive had no medium when the session was opened.
     pub empty: bool,
+    /// Volumes and mounts that were unmounted while idle, in that order.
+    pub unmounted: Vec<(String, Mount)>,
 }
 
 /// Reported result of an operation, and its true effect.
@@ -28,7 +30,7 @@ impl<'m> SimSession<'m> {
     pub fn open(machine: &'m Simulated, id: DriveId, token: u64) -> Result<Self> {
         let empty =
             machine.with(|state| state.device(id).is_some_and(|d| d.medium != Medium::Present));
-        let session = SimSession { machine, id, token, empty };
+        let session = SimSession { machine, id, token, empty, unmounted: Vec::new() };
         machine.with(|state| state.own_handles.push((id, token)));
         session.run_op(Op::Open, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
@@ -196,10 +198,28 @@ impl Session for SimSession<'_> {
         if self.with_state(|state| state.semantics) == Semantics::Windows {
             return Ok(StepOutcome::skipped("dismounted with its volume"));
         }
-        self.run_op(Op::Unmount, Some(&volume.name), |fault| match fault {
+        let done = self.run_op(Op::Unmount, Some(&volume.name), |fault| match fault {
             Some(FaultKind::Hang) => Err(hang(deadline)),
             Some(FaultKind::IoError) => Err(io_error()),
             _ => self.apply_unmount(&volume.name, mount, force, deadline),
+        })?;
+        if done.skipped.is_none() && !force {
+            self.unmounted.push((volume.name.clone(), mount.clone()));
+        }
+        Ok(done)
+    }
+
+    fn mount_again(&mut self, _deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let unmounted = std::mem::take(&mut self.unmounted);
+        self.run_op(Op::MountAgain, None, |_| {
+            let mut done = StepOutcome::default();
+            self.with_state(|state| {
+                self.release_locks(state);
+                for (volume, mount) in unmounted.iter().rev() {
+                    done.merge(self.apply_mount_again(state, volume, mount));
+                }
+            });
+            Ok((done, Some(Effect::MountedAgain)))
         })
     }
 

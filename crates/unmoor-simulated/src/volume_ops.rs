@@ -168,6 +168,28 @@ impl SimSession<'_> {
         Ok((StepOutcome::via(method), Some(Effect::Dismounted { forced })))
     }
 
+    /// Linux: mounts the volume where this mount was, unless the volume was closed.
+    pub fn apply_mount_again(
+        &self,
+        state: &mut MachineState,
+        volume: &str,
+        mount: &Mount,
+    ) -> StepOutcome {
+        let path = mount.path.display().to_string();
+        let index = state.with_medium(self.id).ok().and_then(|device| {
+            device.volumes.iter().position(|v| v.spec.name == volume && v.open && !v.offline)
+        });
+        match index {
+            Some(index) => {
+                state.mount(self.id, index, &mount.path);
+                state.sync_shared(self.id, volume);
+                StepOutcome::via(Attempt::accepted("mount").with_detail(path))
+            }
+            None => StepOutcome::default()
+                .with_warning(format!("{path} could not be mounted again: {volume} is closed")),
+        }
+    }
+
     /// Windows: dismounts the file system. Linux: closes a stacked volume.
     pub fn apply_dismount(
         &self,

@@ -15,7 +15,7 @@ pub enum PausePoint {
     Lock,
     /// After that, the first `syncfs` or `umount2`.
     Dismount,
-    /// First `umount2` that unmounts something.
+    /// The first `umount2` after that, which unmounts something.
     Unmount,
     /// Removal of a mapping, an array or a loop device.
     TakeDown,
@@ -83,7 +83,10 @@ impl StepTracker {
             }
             libc::SYS_syncfs | libc::SYS_fsync if self.locking => self.dismounts(),
             libc::SYS_syncfs | libc::SYS_fsync => once(&mut self.flushing, PausePoint::Flush),
-            libc::SYS_umount2 if second & EXPIRE != 0 => once(&mut self.locking, PausePoint::Lock),
+            // A dismount marks the mount with the same call that the lock asks with.
+            libc::SYS_umount2 if second & EXPIRE != 0 && !self.dismounting => {
+                once(&mut self.locking, PausePoint::Lock)
+            }
             libc::SYS_umount2 => {
                 let mut points = self.dismounts();
                 points.push(PausePoint::Unmount);
@@ -196,7 +199,7 @@ mod tests {
         go(2, entry(libc::SYS_fsync, [5, 0, 0]), "", 0);
         go(2, entry(libc::SYS_umount2, [0, EXPIRE, 0]), "", -11);
         go(2, entry(libc::SYS_syncfs, [5, 0, 0]), "", 0);
-        go(2, entry(libc::SYS_umount2, [0, 8, 0]), "", 0);
+        go(2, entry(libc::SYS_umount2, [0, EXPIRE | 8, 0]), "", -11);
         go(1, entry(libc::SYS_close, [7, 0, 0]), "", 0);
         go(2, entry(libc::SYS_openat, [0, 0, claim]), "/dev/sdb", 7);
         go(2, entry(libc::SYS_fsync, [7, 0, 0]), "", 0);

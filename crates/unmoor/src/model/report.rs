@@ -92,9 +92,9 @@ impl Report {
         }
     }
 
-    /// Returns the first report of this step, if it was reached.
+    /// Returns the report of this step, if it was reached; of a step that was repeated, the last one.
     pub fn step(&self, step: Step) -> Option<&StepReport> {
-        self.steps.iter().find(|s| s.step == step)
+        self.steps.iter().rfind(|s| s.step == step)
     }
 }
 

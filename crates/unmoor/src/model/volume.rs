@@ -17,6 +17,10 @@ pub struct Volume {
     /// Device number, as in [`DriveId::device`](crate::DriveId::device).
     #[cfg_attr(feature = "serde", serde(skip))]
     pub device: u64,
+    /// Number that changes with the content of the device, as in [`DriveId::generation`](crate::DriveId::generation).
+    ///
+    /// 0 if the system has none.
+    pub generation: u64,
     /// Kind of the volume.
     pub kind: VolumeKind,
     /// Names of the drive or the volumes that this volume lies on (sysfs: `slaves`).
@@ -57,6 +61,7 @@ impl Volume {
             name: name.into(),
             path: path.into(),
             device: 0,
+            generation: 0,
             kind,
             parents: Vec::new(),
             other_members: Vec::new(),

@@ -280,6 +280,17 @@ pub trait Session: Send {
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome>;
 
+    /// Mounts again what this session has unmounted without force, at the same places, as far as possible.
+    ///
+    /// Drops the claim first. The detail of each accepted attempt is a mount point; a warning names each mount that
+    /// is not back. Windows mounts a dismounted volume by itself.
+    ///
+    /// # Errors
+    /// `Gone`, `Replaced`; `TimedOut`.
+    fn mount_again(&mut self, _deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        Ok(StepOutcome::skipped("the system mounts it by itself"))
+    }
+
     /// Switches off this swap space of the volume ([`Options::swapoff`](crate::Options::swapoff)).
     ///
     /// # Errors

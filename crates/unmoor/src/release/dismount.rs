@@ -1,13 +1,19 @@
-//! Dismounting: takes the stack down from the top, then claims the drive.
+//! Dismounting: takes the stack down from the top, then claims the drive. What fails on the way is taken back.
 
-use crate::model::error::{Error, Result};
+use crate::deadline::{Cancel, Deadline};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Step;
 use crate::model::teardown::{TeardownStep, teardown_order};
 use crate::policy::data_loss::discard;
+use crate::policy::overrides::may_force;
 use crate::policy::plan::label;
 use crate::policy::preconditions::check_release;
 use crate::release::open_drive::{OpenDrive, check};
+use std::time::Duration;
+
+/// Time for mounting again what a dismount that failed had unmounted.
+const MOUNT_AGAIN_TIME: Duration = Duration::from_secs(5);
 
 impl OpenDrive<'_> {
     /// Dismounts a locked drive; by force if the options allow it and something has come in between.
@@ -23,7 +29,8 @@ impl OpenDrive<'_> {
 
     /// Dismounts everything in the order of the stack and claims the drive.
     ///
-    /// With `force`, open files do not keep a volume mounted, but mounts of other drives do.
+    /// With `force`, open files do not keep a volume mounted, but mounts of other drives do. Without, what a
+    /// dismount that fails has unmounted is mounted again, unless the options force the rest.
     pub(crate) fn dismount(&mut self, force: bool) -> Result<StepOutcome> {
         let left_to_removal = self.locks_left_to_removal && !force;
         let OpenDrive { operation, session, drive, .. } = self;
@@ -79,9 +86,43 @@ impl OpenDrive<'_> {
             }
             Ok(outcome)
         });
-        let outcome = outcome.map_err(|error| self.with_blockers(error))?;
+        let outcome = outcome.map_err(|error| {
+            let error = self.with_blockers(error);
+            match force || may_force(&error, &options) {
+                true => error,
+                false => self.mount_again(error),
+            }
+        })?;
         self.still_writable.clone_from(&outcome.still_writable);
         Ok(outcome)
+    }
+
+    /// Mounts again what was unmounted, and adds to the error which mounts are back.
+    ///
+    /// A drive that is gone, or does not answer, is left alone. A drive that was forced is too.
+    pub(crate) fn mount_again(&mut self, error: Error) -> Error {
+        use ErrorKind::{Gone, NoMedium, Replaced, TimedOut};
+        if self.forced || matches!(error.kind(), Gone | NoMedium | Replaced | TimedOut) {
+            return error;
+        }
+        let OpenDrive { operation, session, .. } = self;
+        let platform = operation.platform;
+        let end = operation.end_of_step().min(platform.now() + MOUNT_AGAIN_TIME);
+        // Ctrl-C ends the release, and leaves no drive that is half dismounted.
+        let (cancel, mut ignore) = (Cancel::new(), |_| {});
+        let mut deadline = Deadline::until(platform, end, &cancel, &mut ignore);
+        let done = match session.mount_again(&mut deadline) {
+            Ok(done) => done,
+            Err(failed) => {
+                return error.append_detail(format!("could not be mounted again: {failed}"));
+            }
+        };
+        done.warnings.into_iter().for_each(|warning| operation.warn(warning));
+        let back: Vec<String> = done.attempts.into_iter().filter_map(|a| a.detail).collect();
+        match back.is_empty() {
+            true => error,
+            false => error.append_detail(format!("mounted again: {}", back.join(", "))),
+        }
     }
 }
 

@@ -8,13 +8,14 @@
 //! A single drive is a group of one.
 
 use crate::model::drive::Drive;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::event::Event;
 use crate::model::report::{Outcome, Report};
 use crate::model::step::Action;
 use crate::options::Options;
 use crate::policy::overrides::{is_kill_futile, must_kill_suffice};
 use crate::policy::plan::opens_empty_tray;
+use crate::release::lock::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::release::open_drive::OpenDrive;
 use crate::release::operation::DriveOperation;
 use std::collections::HashSet;
@@ -34,8 +35,7 @@ pub(crate) fn release(mut members: Vec<Resolved<'_>>) -> Vec<Report> {
     let dismounted = advance_all(&mut drives, &mut reports, |drive| {
         let flushed = drive.flush();
         drive.accept_flush(flushed)
-    }) && lock_all(&mut drives, &mut reports)
-        && advance_all(&mut drives, &mut reports, OpenDrive::dismount_or_force);
+    }) && dismount_all(&mut drives, &mut reports);
     if dismounted {
         eject_all(drives, &mut reports);
     }
@@ -155,21 +155,40 @@ fn open_member<'p>(
 fn advance_all<'p>(
     drives: &mut Vec<OpenDrive<'p>>,
     reports: &mut Reports,
-    mut step: impl FnMut(&mut OpenDrive<'p>) -> Result<()>,
+    step: impl FnMut(&mut OpenDrive<'p>) -> Result<()>,
 ) -> bool {
-    for at in 0..drives.len() {
-        if let Err(error) = step(&mut drives[at]) {
-            let failed = drives.remove(at);
-            let index = failed.operation.index;
-            let report = failed.fail(error);
-            if let Some(error) = error_for_others(&report) {
-                fail_all(drives.drain(..), &error, reports);
-            }
-            reports[index] = Some(report);
-            return false;
+    match try_all(drives, step) {
+        Ok(()) => true,
+        Err((at, error)) => {
+            fail_because_of(drives, at, error, reports);
+            false
         }
     }
-    true
+}
+
+/// Takes one drive after the other through a step. Returns the index of the first one that fails, and its error.
+fn try_all<'p>(
+    drives: &mut [OpenDrive<'p>],
+    step: impl FnMut(&mut OpenDrive<'p>) -> Result<()>,
+) -> Result<(), (usize, Error)> {
+    let mut results = drives.iter_mut().map(step).enumerate();
+    results.try_for_each(|(at, result)| result.map_err(|error| (at, error)))
+}
+
+/// Fails all drives because of the error of one.
+fn fail_because_of(
+    drives: &mut Vec<OpenDrive<'_>>,
+    at: usize,
+    error: Error,
+    reports: &mut Reports,
+) {
+    let failed = drives.remove(at);
+    let index = failed.operation.index;
+    let report = failed.fail(error);
+    if let Some(error) = error_for_others(&report) {
+        fail_all(drives.drain(..), &error, reports);
+    }
+    reports[index] = Some(report);
 }
 
 fn fail_all<'p>(
@@ -190,6 +209,42 @@ fn error_for_others(failed: &Report) -> Option<Error> {
     let name = failed.drive.as_ref().map_or("another", |drive| &drive.name);
     let why = format!("that is {name}'s, which is released together with it");
     Some(failed.error()?.clone().append_detail(why))
+}
+
+/// Locks and dismounts all drives. Returns true on success.
+///
+/// A lock that is only a probe keeps no program out. What comes into use between the lock and the dismount is waited
+/// for like everything else, for [`Options::wait`] in all, and with everything mounted meanwhile.
+fn dismount_all(drives: &mut Vec<OpenDrive<'_>>, reports: &mut Reports) -> bool {
+    let Some(first) = drives.first() else { return false };
+    let (platform, wait) = (first.operation.platform, first.operation.options.wait);
+    let give_up = platform.now() + wait.max(Options::MIN_RETRY);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if !lock_all(drives, reports) {
+            return false;
+        }
+        let Err((at, error)) = try_all(drives, OpenDrive::dismount_or_force) else { return true };
+        for drive in &mut drives[..at] {
+            // Its own report gets the error of the other one.
+            let _ = drive.mount_again(error.clone());
+        }
+        let left = give_up.saturating_sub(platform.now());
+        let may_pass = error.kind() == ErrorKind::Busy
+            && platform.lock_is_probe()
+            && !drives.iter().any(|drive| drive.forced);
+        if !may_pass || left.is_zero() {
+            fail_because_of(drives, at, error, reports);
+            return false;
+        }
+        drives[at].operation.emit(Event::Waiting { error, remaining: left });
+        platform.sleep(pause.min(left));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        let left = wait.min(give_up.saturating_sub(platform.now()));
+        if !advance_all(drives, reports, |drive| drive.prepare_retry(left)) {
+            return false;
+        }
+    }
 }
 
 /// Locks all drives, so that all are idle at the same moment.

@@ -14,6 +14,12 @@ use std::time::Duration;
 /// Interval between scans for blockers while waiting.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// First pause between two attempts; each one is twice as long as the one before.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest pause between two attempts.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
 /// Time for a scan for blockers after the deadline: its result is the answer the user waits for.
 const FINAL_SCAN_TIME: Duration = Duration::from_secs(2);
 
@@ -24,6 +30,13 @@ impl OpenDrive<'_> {
         let started = self.operation.begin(Step::Lock);
         let outcome = self.lock_in_time();
         self.operation.finish_step(started, outcome)
+    }
+
+    /// Prepares another lock, after a dismount that was taken back, with this time to wait.
+    pub(crate) fn prepare_retry(&mut self, wait: Duration) -> Result<()> {
+        self.operation.options.wait = wait;
+        let ready = self.operation.check_cancelled().and_then(|()| self.session.unlock());
+        ready.and_then(|_| self.refresh_after_wait()).map_err(|e| e.with_step(Step::Dismount))
     }
 
     /// Continues without the lock if the options force that.
@@ -53,7 +66,7 @@ impl OpenDrive<'_> {
         let first = Options::FIRST_LOCK_TIMEOUT.max(platform.first_lock_timeout());
         let give_up = self.by(start + wait.max(retry));
         let attempts_end = self.by(start + wait.max(first));
-        let mut pause = Duration::from_millis(20);
+        let mut pause = FIRST_PAUSE;
         let mut busy: Option<Error> = None;
         let mut next_scan = start + Options::MIN_RETRY;
         loop {
@@ -87,7 +100,7 @@ impl OpenDrive<'_> {
             self.operation.check_cancelled()?;
             busy = Some(error);
             self.refresh_after_wait()?;
-            pause = (pause * 2).min(Duration::from_millis(250));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

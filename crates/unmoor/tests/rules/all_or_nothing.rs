@@ -1,15 +1,25 @@
-//! Nothing is dismounted until every volume on the drive has been found idle, unless forced.
+//! Nothing is dismounted until every volume on the drive has been found idle, unless forced; and a dismount that is
+//! refused on the way is taken back.
 
-use crate::run::{Fixture, Ran};
+use crate::run::{Fixture, Ran, ms, target};
 use crate::scenario::{anything, cases, peaceful};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unmoor::{Drive, ErrorKind, Step};
-use unmoor_simulated::{Effect, JournalEntry, Op};
+use std::path::PathBuf;
+use std::time::Duration;
+use unmoor::{
+    Clock, Drive, Error, ErrorKind, Event, Opened, Options, Outcome, Report, Status, Step, release,
+    resolve,
+};
+use unmoor_simulated::{
+    DriveSetup, Effect, JournalEntry, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
+};
 
 /// Returns a dismount that came although some volume had not been found idle since the last unlock.
 fn too_early(journal: &[JournalEntry], before: &Drive) -> Option<JournalEntry> {
     let mut idle = BTreeSet::new();
+    // A mapping that was closed before something else was found in use stays closed.
+    let mut closed = BTreeSet::new();
     for entry in journal {
         match (entry.op, entry.effect) {
             (Op::Unlock, _) => idle.clear(),
@@ -17,9 +27,15 @@ fn too_early(journal: &[JournalEntry], before: &Drive) -> Option<JournalEntry> {
                 idle.insert(entry.volume.clone().unwrap_or_default());
             }
             (_, Some(Effect::Dismounted { .. }))
-                if !before.volumes.iter().all(|v| idle.contains(&v.name)) =>
+                if !before
+                    .volumes
+                    .iter()
+                    .all(|v| idle.contains(&v.name) || closed.contains(&v.name)) =>
             {
                 return Some(entry.clone());
+            }
+            (Op::Dismount, Some(Effect::Dismounted { .. })) => {
+                closed.insert(entry.volume.clone().unwrap_or_default());
             }
             _ => {}
         }
@@ -27,9 +43,72 @@ fn too_early(journal: &[JournalEntry], before: &Drive) -> Option<JournalEntry> {
     None
 }
 
-/// Returns the mount IDs.
-fn mounts(drive: &Drive) -> BTreeSet<u64> {
-    drive.volumes.iter().flat_map(|v| &v.mounts).map(|m| m.id).collect()
+/// Returns the mount points.
+fn mount_points(drive: &Drive) -> BTreeSet<PathBuf> {
+    drive.volumes.iter().flat_map(|v| &v.mounts).map(|m| m.path.clone()).collect()
+}
+
+/// Returns a stick with two partitions, of which the second is unmounted first. A program opens a file on the first
+/// one when the dismount begins, and closes it after `open`.
+fn opened_for_a_moment(open: Duration, options: &Options) -> (Simulated, Report) {
+    let machine = Simulated::new(Semantics::Linux);
+    let volume = |path| VolumeSetup::partition("ext4").mounted(path);
+    let stick = DriveSetup::stick("it").volume(volume("/first")).volume(volume("/second"));
+    let stick = machine.plug(&stick);
+    let mut late = Some(());
+    let report = release(&machine, &target(), options, &mut |event| {
+        if matches!(event, Event::Started(Step::Dismount)) && late.take().is_some() {
+            let file = machine.open_file(stick, "sim:it1", 2000, "/late").unwrap();
+            machine.at(machine.now() + open, ScheduledEvent::Close(file));
+        }
+    });
+    (machine, report)
+}
+
+#[test]
+fn what_was_unmounted_is_mounted_again_if_the_rest_is_in_use() {
+    let (machine, report) = opened_for_a_moment(ms(5000), &Options::default());
+    assert_eq!(report.error_kind(), Some(ErrorKind::Busy));
+    let after = resolve(&machine, &target()).unwrap();
+    assert_eq!(mount_points(&after).len(), 2);
+    assert_eq!(machine.locks_held(), 0);
+}
+
+#[test]
+fn the_time_to_wait_applies_to_the_dismount_too() {
+    for open in [100, 3000, 15_000] {
+        let (machine, report) = opened_for_a_moment(ms(open), &options!(wait: ms(20_000)));
+        assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
+        assert!(machine.now() >= ms(open));
+        let last = report.step(Step::Dismount).unwrap();
+        assert_eq!(last.status, Status::Done, "of a step that was repeated, the last one counts");
+    }
+}
+
+#[test]
+fn the_time_to_wait_is_not_counted_anew_for_the_dismount() {
+    let (machine, report) = opened_for_a_moment(ms(60_000), &options!(wait: ms(4000)));
+    assert_eq!(report.error_kind(), Some(ErrorKind::Busy));
+    assert!(machine.now() < ms(8000), "{:?}", machine.now());
+    assert!(resolve(&machine, &target()).unwrap().volumes.iter().all(|v| !v.mounts.is_empty()));
+}
+
+#[test]
+fn a_file_that_is_open_for_a_moment_needs_no_time_to_wait() {
+    let (_, report) = opened_for_a_moment(ms(50), &Options::default());
+    assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
+}
+
+#[test]
+fn a_stage_that_fails_to_dismount_mounts_again_and_says_so() {
+    let machine = Simulated::demo_in(Semantics::Linux);
+    let target = "sim:stick".parse().unwrap();
+    let before = resolve(&machine, &target).unwrap();
+    let locked = Opened::new(&machine, &target, &Options::default()).unwrap().lock().unwrap();
+    machine.open_file(before.id, &before.volumes[0].name, 2000, "/late").unwrap();
+    let error = Error::from(locked.dismount().err().unwrap());
+    assert!(error.to_string().contains("mounted again: "), "{error}");
+    assert_eq!(mount_points(&resolve(&machine, &target).unwrap()), mount_points(&before));
 }
 
 proptest! {
@@ -51,12 +130,27 @@ proptest! {
         if error.is_some_and(|e| e.kind() == ErrorKind::Busy && e.step() == Some(Step::Lock)) {
             let Fixture { machine, drive, handles, before, .. } = &ran.fixture;
             let after = machine.describe(*drive).unwrap();
-            prop_assert_eq!(mounts(&after), mounts(before));
+            prop_assert_eq!(mount_points(&after), mount_points(before));
             for handle in handles {
                 let answer = machine.read(*handle);
                 let closed = answer == Err(unmoor_simulated::FileError::Closed);
                 prop_assert!(answer.is_ok() || closed, "{:?}", answer);
             }
+        }
+    }
+
+    #[test]
+    fn a_release_that_is_refused_on_the_way_leaves_everything_mounted(mut scenario in peaceful()) {
+        scenario.semantics = Semantics::Linux;
+        scenario.requested.force = false;
+        scenario.comes_late = true;
+        // What was set up with a key or a file cannot be set up again.
+        scenario.volumes.iter_mut().for_each(|volume| volume.stacked = false);
+        let ran = Ran::of(&scenario);
+        if ran.report.as_ref().and_then(|r| r.error_kind()) == Some(ErrorKind::Busy) {
+            let Fixture { machine, drive, before, .. } = &ran.fixture;
+            let after = machine.describe(*drive).unwrap();
+            prop_assert_eq!(mount_points(&after), mount_points(before));
         }
     }
 

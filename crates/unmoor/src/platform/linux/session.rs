@@ -19,8 +19,10 @@ use crate::platform::linux::release::claim::OPEN_FLAGS;
 use crate::platform::linux::release::drive_errors::{cannot_open, gone, replaced};
 use crate::platform::linux::release::eject::{load_methods, methods, perform};
 use crate::platform::linux::release::flush::{Flusher, progress};
-use crate::platform::linux::release::{busy_check, claim, force, teardown, umount};
+use crate::platform::linux::release::{busy_check, claim, force, mount_again, teardown, umount};
 use crate::platform::linux::sys::cdrom::DriveStatus;
+use crate::platform::linux::sys::mount_table::MountTable;
+use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::sys::{errno, writeback};
@@ -44,6 +46,10 @@ pub struct LinuxSession {
     pub(crate) cut_off: Vec<String>,
     /// First write error. The kernel reports a failed write only once for each descriptor.
     pub(crate) unwritten: Option<Error>,
+    /// Mount table from before the first mount was unmounted.
+    pub(crate) mounts_before: Option<MountTable>,
+    /// Mounts that were unmounted while idle, in that order.
+    pub(crate) unmounted: Vec<MountInfo>,
     /// Volumes that a detached overlay can still write to.
     pub(crate) overlay_lower_volumes: Vec<String>,
     /// Error of an open that this user is not permitted. A scan for blockers works all the same.
@@ -68,6 +74,8 @@ impl LinuxSession {
             claimed: false,
             cut_off: Vec::new(),
             unwritten: None,
+            mounts_before: None,
+            unmounted: Vec::new(),
             overlay_lower_volumes: Vec::new(),
             denied: None,
         };
@@ -164,7 +172,7 @@ impl LinuxSession {
             return force::force_unmount(&self.drive, volume, mount, known, &self.helper, deadline);
         }
         self.overlay_lower_volumes.extend(volume.parents.iter().cloned());
-        umount::detach(mount, &self.helper, deadline).map(StepOutcome::via)
+        umount::detach(mount, &self.helper, deadline)
     }
 
     fn drive_status(
@@ -271,13 +279,17 @@ impl Session for LinuxSession {
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
+        busy_check::check_frozen(&self.drive, &self.helper, deadline)?;
         busy_check::check_raw_users(&self.drive, stays, deadline)
     }
 
     fn check_foreign_mounts(&mut self) -> Result<()> {
         busy_check::check_foreign_mounts(&self.drive)?;
         let LinuxSession { drive, helper, .. } = self;
-        helper.within(CLAIM_TIMEOUT, |deadline| claim::check_unknown_users(drive, helper, deadline))
+        helper.within(CLAIM_TIMEOUT, |deadline| {
+            claim::check_unknown_users(drive, helper, deadline)?;
+            busy_check::check_frozen(drive, helper, deadline)
+        })
     }
 
     fn unmount(
@@ -289,6 +301,9 @@ impl Session for LinuxSession {
     ) -> Result<StepOutcome> {
         let tick = progress(self.drive.id.device);
         let known = self.unwritten.is_some();
+        let table =
+            self.mounts_before.get_or_insert_with(|| MountTable::read_self().unwrap_or_default());
+        let line = table.get(mount.id).cloned();
         // After an ordinary unmount, programs that use the overlay or the other mount would write on.
         let elsewhere = || force && busy_check::is_mounted_elsewhere(volume, deadline.remaining());
         let done = if self.overlay_lower_volumes.contains(&volume.name) || elsewhere() {
@@ -298,19 +313,38 @@ impl Session for LinuxSession {
                 Err(busy) if force && busy.os_code() == Some(Errno::BUSY.raw_os_error()) => {
                     self.detach_busy(volume, mount, known, deadline)
                 }
-                other => other,
+                unmounted => {
+                    let idle = unmounted.as_ref().is_ok_and(|done| done.skipped.is_none());
+                    self.unmounted.extend(line.filter(|_| idle));
+                    unmounted
+                }
             }
         };
         done.map_err(|e| self.record_write_error(e))
     }
 
+    fn mount_again(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.check()?;
+        self.mounts_before = None;
+        let unmounted = std::mem::take(&mut self.unmounted);
+        if self.claimed {
+            // The claim keeps every mount out. The session goes on without it.
+            self.unlock()?;
+            let device = self.helper.open(&self.drive.path, OPEN_FLAGS, deadline)?;
+            let device = device.map_err(|errno| cannot_open(errno, &self.drive))?;
+            self.check_descriptor(&device)?;
+            self.device = Some(device);
+        }
+        mount_again::mount_again(&unmounted, &self.helper, deadline)
+    }
+
     fn swap_off(
         &mut self,
-        _volume: &Volume,
+        volume: &Volume,
         path: &Path,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
-        teardown::swap_off(path, &self.helper, deadline)
+        teardown::swap_off(volume, path, &self.helper, deadline)
     }
 
     fn dismount(
@@ -332,7 +366,8 @@ impl Session for LinuxSession {
         }
         let opened = self.open_excl(deadline)?;
         if opened.is_err() && self.device.is_none() {
-            self.device = self.helper.open(&self.drive.path, OPEN_FLAGS, deadline)?.ok();
+            let device = self.helper.open(&self.drive.path, OPEN_FLAGS, deadline)?.ok();
+            self.device = device.filter(|device| self.check_descriptor(device).is_ok());
         }
         let mut done = match opened {
             Ok(claimed) => {
@@ -446,6 +481,9 @@ impl Session for LinuxSession {
     fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
         // Mounts and levels may have changed since the drive was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
-        blockers::scan(&now, deadline)
+        let mut scan = blockers::scan(&now, deadline);
+        let frozen = blockers::frozen::blockers(&now, &self.helper, deadline);
+        scan.blockers.extend(frozen.unwrap_or_default());
+        scan
     }
 }

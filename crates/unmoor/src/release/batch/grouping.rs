@@ -109,6 +109,7 @@ mod tests {
             name: name.into(),
             path: name.into(),
             device: 0,
+            generation: 0,
             kind: VolumeKind::Partition,
             parents: on.iter().map(ToString::to_string).collect(),
             other_members: Vec::new(),

@@ -7,6 +7,7 @@ pub const TESTS: &[(&str, &str)] = &[
     ("stick.by-other-partition", "target.names"),
     ("stick.unmounted", "target.names"),
     ("power-cut.dismount-only", "power-cut.secret-cache"),
+    ("swapped.parent-force", "swapped.parent"),
     ("busy.working-directory", "who.cwd"),
     ("busy.terminated", "busy.interrupted"),
     ("busy.wait-in-vain", "busy.second-partition"),

@@ -16,6 +16,7 @@
 //! netlink and BPF, reads with `RWF_NOWAIT`, `close` of `O_PATH` descriptors, pidfds.
 
 pub(crate) mod channel;
+pub(crate) mod mount_again;
 pub(crate) mod mount_calls;
 pub(crate) mod pool;
 pub(crate) mod process;

@@ -4,6 +4,7 @@ use crate::platform::linux::sys::sg::Command;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 use std::ffi::CStr;
 use std::time::Duration;
 
@@ -27,12 +28,15 @@ pub enum Request<'r> {
     ProbeMount { path: &'r CStr, id: u64 },
     /// `syncfs` of the file system mounted there.
     SyncMount { path: &'r CStr, id: u64 },
-    /// `syncfs` where `sync` is set, then `umount2`.
+    /// `syncfs` where `sync` is set, then `umount2` of the mount of this ID.
     Unmount { path: &'r CStr, id: u64, sync: bool },
-    /// `umount2(MNT_DETACH)`.
-    Detach { path: &'r CStr },
-    /// `swapoff`.
-    SwapOff { path: &'r CStr },
+    /// `umount2(MNT_DETACH)` of the mount of this ID.
+    Detach { path: &'r CStr, id: u64 },
+    /// `mount`, and a bind remount with the flags of `remount`. `text` is the mount point, the source, the type
+    /// and the options, each with a NUL at its end; without a type it is a bind mount.
+    Mount { text: &'r [u8], device: u64, flags: MountFlags, remount: Option<MountFlags> },
+    /// `swapoff`, if the path is this device or a file on it.
+    SwapOff { path: &'r CStr, device: u64 },
     /// A call that takes the device alone.
     Device { device: BorrowedFd<'r>, call: DeviceCall },
     /// `SG_IO`.
@@ -122,6 +126,9 @@ impl DeviceCall {
     ];
 }
 
+/// Number in the place of the flags of a remount that is not wanted.
+const NO_REMOUNT: u64 = u64::MAX;
+
 /// Longest path or text of a request, with the NUL at its end (`PATH_MAX`).
 const MAX_TEXT: usize = 4096;
 
@@ -180,8 +187,8 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::ProbeMount { path: p, id } => (7, [id, 0, 0], path(p), None),
         Request::SyncMount { path: p, id } => (8, [id, 0, 0], path(p), None),
         Request::Unmount { path: p, id, sync } => (9, [id, sync.into(), 0], path(p), None),
-        Request::Detach { path: p } => (10, [0; 3], path(p), None),
-        Request::SwapOff { path: p } => (11, [0; 3], path(p), None),
+        Request::Detach { path: p, id } => (10, [id, 0, 0], path(p), None),
+        Request::SwapOff { path: p, device } => (11, [device, 0, 0], path(p), None),
         Request::Device { device, call } => {
             let number = DeviceCall::ALL.iter().position(|known| *known == call).unwrap_or(0);
             (12, [number as u64, 0, 0], b"", Some(device))
@@ -202,6 +209,10 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::HubConnected { hub, port } => (18, [port.into(), 0, 0], b"", Some(hub)),
         Request::HubPower { hub, port, on } => (19, [port.into(), on.into(), 0], b"", Some(hub)),
         Request::Write { file, text } => (20, [0; 3], text, Some(file)),
+        Request::Mount { text, device, flags, remount } => {
+            let remount = remount.map_or(NO_REMOUNT, |flags| flags.bits().into());
+            (22, [device, flags.bits().into(), remount], text, None)
+        }
         Request::ReadAhead { device, offset, length } => {
             (21, [offset, length, 0], b"", Some(device))
         }
@@ -247,8 +258,8 @@ fn request<'r>(
         7 => Request::ProbeMount { path: path()?, id: a },
         8 => Request::SyncMount { path: path()?, id: a },
         9 => Request::Unmount { path: path()?, id: a, sync: b == 1 },
-        10 => Request::Detach { path: path()? },
-        11 => Request::SwapOff { path: path()? },
+        10 => Request::Detach { path: path()?, id: a },
+        11 => Request::SwapOff { path: path()?, device: a },
         12 => {
             let call = *DeviceCall::ALL.get(usize::try_from(a).ok()?)?;
             Request::Device { device: fd?, call }
@@ -267,6 +278,10 @@ fn request<'r>(
         18 => Request::HubConnected { hub: fd?, port: u16::try_from(a).ok()? },
         19 => Request::HubPower { hub: fd?, port: u16::try_from(a).ok()?, on: b == 1 },
         20 => Request::Write { file: fd?, text },
+        22 => {
+            let flags = |bits| u32::try_from(bits).ok().map(MountFlags::from_bits_retain);
+            Request::Mount { text, device: a, flags: flags(b)?, remount: flags(c) }
+        }
         21 => Request::ReadAhead { device: fd?, offset: a, length: b },
         #[cfg(test)]
         100 => Request::Panic { index: usize::try_from(a).ok()? },
@@ -339,8 +354,8 @@ mod tests {
             Request::ProbeMount { path, id: u64::MAX },
             Request::SyncMount { path, id: 1 },
             Request::Unmount { path, id: 2, sync: true },
-            Request::Detach { path },
-            Request::SwapOff { path },
+            Request::Detach { path, id: 3 },
+            Request::SwapOff { path, device: 8 },
             Request::DmOpenCount { control: fd, device: 3 },
             Request::DmRemove { control: fd, device: 3 },
             Request::DmReplaceByErrors { control: fd, device: 3, sectors: 4 },
@@ -349,6 +364,13 @@ mod tests {
             Request::HubPower { hub: fd, port: 4, on: true },
             Request::Write { file: fd, text: b"1" },
             Request::ReadAhead { device: fd, offset: 5, length: 6 },
+            Request::Mount {
+                text: b"/mnt\0/dev/sdb1\0ext4\0\0",
+                device: 8,
+                flags: MountFlags::NOSUID,
+                remount: Some(MountFlags::RDONLY),
+            },
+            Request::Mount { text: b"", device: 0, flags: MountFlags::BIND, remount: None },
         ];
         requests.extend(DeviceCall::ALL.map(|call| Request::Device { device: fd, call }));
         let timeout = Duration::from_millis(1500);
@@ -368,7 +390,7 @@ mod tests {
     #[test]
     fn a_path_that_is_too_long_is_refused() {
         let path = std::ffi::CString::new(vec![b'a'; MAX_TEXT]).unwrap();
-        let request = Request::Detach { path: &path };
+        let request = Request::Detach { path: &path, id: 1 };
         assert_eq!(Encoded::new(&request, 1).err(), Some(Errno::NAMETOOLONG));
     }
 

@@ -4,16 +4,18 @@
 //! in the copy. So nothing here allocates, takes a lock or formats text: it makes system calls, on the stack.
 
 use crate::platform::linux::helper::channel::{receive, send};
-use crate::platform::linux::helper::mount_calls;
 use crate::platform::linux::helper::request::{
     DeviceCall, MAX_REQUEST, Request, Values, decode, encode_answer,
 };
+use crate::platform::linux::helper::{mount_again, mount_calls};
 use crate::platform::linux::sys::mtio::Operation;
+use crate::platform::linux::sys::procfs::ProcPath;
+use crate::platform::linux::sys::without_links::open_parent;
 use crate::platform::linux::sys::{
     blkdev, blkpg, cdrom, device_number, dm_ioctl, fs_shutdown, loop_ioctl, md, mtio, nbd, sg,
     swaps, usbfs,
 };
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, openat, statx};
 use rustix::io::{Errno, pread};
 use rustix::process::{Pid, Signal, chdir, getppid, set_parent_process_death_signal};
@@ -94,8 +96,11 @@ fn carry_out(request: Request<'_>) -> Result<Reply, Errno> {
         Request::Unmount { path, id, sync } => {
             mount_calls::unmount_checked(path, id, sync)?.to_values()
         }
-        Request::Detach { path } => none(mount_calls::detach(path))?,
-        Request::SwapOff { path } => none(swaps::swapoff(path))?,
+        Request::Detach { path, id } => mount_calls::detach(path, id)?.to_values(),
+        Request::Mount { text, device, flags, remount } => {
+            none(mount_again::mount_again(text, device, flags, remount))?
+        }
+        Request::SwapOff { path, device } => none(swap_off(path, device))?,
         Request::Device { device, call } => device_call(device, call)?,
         Request::Scsi { device, command, timeout } => {
             one(u64::from_ne_bytes(sg::send(device, command, timeout)?.to_bytes()))
@@ -177,6 +182,24 @@ fn stat(path: &CStr, directory: Option<BorrowedFd<'_>>) -> Result<Values, Errno>
         stat.stx_mnt_id,
         0,
     ])
+}
+
+/// Switches swap off, unless the path leads to another device by now: `EINVAL`, as for what is no swap.
+fn swap_off(path: &CStr, device: u64) -> Result<(), Errno> {
+    let (directory, name) = open_parent(path)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(directory, name, flags, Mode::empty())?;
+    let stat = fstat(&file)?;
+    let number = device_number::from_dev(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::BlockDevice => stat.st_rdev,
+        _ => stat.st_dev,
+    });
+    // The files of a btrfs have an anonymous number.
+    if number != device && number >> 32 != 0 {
+        return Err(Errno::INVAL);
+    }
+    let link = ProcPath::within("/proc/self/fd/", file.as_raw_fd().unsigned_abs());
+    swaps::swapoff(link.as_c_str())
 }
 
 fn device_call(device: BorrowedFd<'_>, call: DeviceCall) -> Result<Values, Errno> {

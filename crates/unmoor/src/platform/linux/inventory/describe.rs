@@ -239,10 +239,16 @@ fn add_volume(
     let content = labels.content(drive, device, &path);
     let stacked = node.names_in("holders");
     let swaps = snapshot.swaps.iter().filter(|(on, _)| *on == device).map(|(_, path)| path.clone());
+    // A partition has that of its disk.
+    let generation = match kind {
+        VolumeKind::Partition => node.number("../diskseq"),
+        _ => node.number("diskseq"),
+    };
     drive.volumes.push(Volume {
         name: name.clone(),
         path,
         device,
+        generation: generation.unwrap_or(0),
         kind,
         parents: on.to_vec(),
         other_members: members
@@ -373,6 +379,7 @@ fn overlay_volume(line: &MountInfo, parents: Vec<String>, mounts: Vec<Mount>) ->
         name: format!("overlay:{}", line.path.display()),
         path: line.path.clone(),
         device: line.device,
+        generation: 0,
         kind: VolumeKind::Overlay,
         parents,
         other_members: Vec::new(),

@@ -148,6 +148,19 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
     }
 }
 
+/// Checks that no file system of the drive is frozen.
+///
+/// A frozen one can be unmounted, and keeps the drive in use all the same.
+///
+/// # Errors
+/// `Busy`; `TimedOut`; `Interrupted`.
+pub fn check_frozen(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
+    match blockers::frozen::blockers(drive, helper, deadline)?.first() {
+        None => Ok(()),
+        Some(blocker) => Err(busy("", &blocker.description)),
+    }
+}
+
 /// Checks that no program uses the drive past its mounts, which are idle.
 ///
 /// That is a program that writes to the device itself, or uses a mount in another mount namespace or a tree that

@@ -10,6 +10,7 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::step::Attempt;
 use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::helper::Helper;
+use crate::platform::linux::release::volume_device;
 use crate::platform::linux::sys::errno;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -35,7 +36,7 @@ pub fn has_no_known_user(drive: &Drive, volume: &Volume) -> bool {
 /// # Errors
 /// `TimedOut`; `Interrupted`.
 pub fn is_claimed(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<bool> {
-    let opened = helper.open(&volume.path, OPEN_FLAGS | OFlags::EXCL, deadline)?;
+    let opened = volume_device::open(volume, OFlags::EXCL, helper, deadline)?;
     Ok(matches!(opened, Err(Errno::BUSY)))
 }
 

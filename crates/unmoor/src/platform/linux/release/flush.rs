@@ -12,7 +12,7 @@ use crate::platform::linux::helper::Helper;
 use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::release::drive_errors::gone;
 use crate::platform::linux::release::eject::synchronize;
-use crate::platform::linux::release::{claim, umount};
+use crate::platform::linux::release::{claim, umount, volume_device};
 use crate::platform::linux::sys::device_number::from_dev;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::SysfsDir;
@@ -183,7 +183,7 @@ impl Flusher<'_> {
     }
 
     fn open(&self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<Device> {
-        let opened = self.helper.open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK, deadline)?;
+        let opened = volume_device::open(volume, OFlags::empty(), self.helper, deadline)?;
         opened.map_err(|e| errno::error(e, volume.path.display().to_string(), "open"))
     }
 

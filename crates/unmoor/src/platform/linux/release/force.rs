@@ -3,7 +3,7 @@
 //! docs/force.md has the method for each file system, with its proof.
 
 use crate::deadline::Deadline;
-use crate::model::drive::Drive;
+use crate::model::drive::{Drive, DriveId};
 use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
@@ -44,7 +44,7 @@ pub fn force_unmount(
         block_writes(drive, volume, mount, &root, &mut done, helper, deadline)?;
     }
     let detached = umount::detach(mount, helper, deadline);
-    done.attempts.push(detached.map_err(|e| e.with_attempts(done.attempts.clone()))?);
+    done.merge(detached.map_err(|e| e.with_attempts(done.attempts.clone()))?);
     Ok(done)
 }
 
@@ -125,6 +125,8 @@ fn number_of(mount: &Mount, volume: &Volume) -> u64 {
 /// it with EIO. One sector has to stay: a size of 0 means "not known" there.
 struct Partition {
     disk: PathBuf,
+    /// Device number and `diskseq` of the disk.
+    id: DriveId,
     number: u32,
     start: u64,
     sector: u64,
@@ -140,6 +142,7 @@ impl Partition {
         let node = disk.child(place.partition?.as_str()).ok()?;
         Some(Partition {
             disk: PathBuf::from(format!("/dev/{}", place.disk.replace('!', "/"))),
+            id: DriveId { device: disk.device()?, generation: volume.generation },
             number: u32::try_from(node.number("partition")?).ok()?,
             start: node.number("start")?.checked_mul(512)?,
             sector: disk.number("queue/logical_block_size").unwrap_or(512),
@@ -151,6 +154,11 @@ impl Partition {
             Ok(disk) => disk,
             Err(errno) => return Ok(Err(errno)),
         };
+        let DriveId { device, generation } = self.id;
+        let other = disk.diskseq != 0 && generation != 0 && disk.diskseq != generation;
+        if disk.number != device || other {
+            return Ok(Err(Errno::NODEV));
+        }
         let Partition { number, start, sector, .. } = *self;
         let disk = disk.as_fd();
         helper.run(&Request::ResizePartition { disk, number, start, length: sector }, deadline)

@@ -7,6 +7,8 @@ pub(crate) mod drive_errors;
 pub(crate) mod eject;
 pub(crate) mod flush;
 pub(crate) mod force;
+pub(crate) mod mount_again;
 pub(crate) mod process_handle;
 pub(crate) mod teardown;
 pub(crate) mod umount;
+pub(crate) mod volume_device;

@@ -21,6 +21,7 @@ use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::helper::{CallResult, Helper, c_path};
+use crate::platform::linux::release::volume_device::open;
 use crate::platform::linux::sys::sysfs::SysfsDir;
 use crate::platform::linux::sys::{dm_ioctl, errno, fuse, md, node};
 use rustix::fd::{AsFd, OwnedFd};
@@ -150,10 +151,15 @@ pub fn remove_level(
 ///
 /// # Errors
 /// `Failed` if its content does not fit into memory.
-pub fn swap_off(path: &Path, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+pub fn swap_off(
+    volume: &Volume,
+    path: &Path,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
     let shown = path.display().to_string();
     let name = c_path(path).map_err(|errno| errno::error(errno, &*shown, "swapoff"))?;
-    match helper.run(&Request::SwapOff { path: &name }, deadline)? {
+    match helper.run(&Request::SwapOff { path: &name, device: volume.device }, deadline)? {
         Ok(_) => Ok(StepOutcome::via(Attempt::accepted("swapoff").with_detail(shown))),
         // It is no longer swapped to.
         Err(Errno::INVAL) => Ok(StepOutcome::skipped(format!("{shown} is out of use already"))),
@@ -168,9 +174,14 @@ pub fn swap_off(path: &Path, helper: &Helper, deadline: &mut Deadline<'_>) -> Re
     }
 }
 
-/// Checks that the device number does not belong to another mapping by now.
+/// Checks that the name and the device number do not belong to another device by now.
 fn verify_slaves(drive: &Drive, volume: &Volume) -> Result<()> {
-    let node = SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!")));
+    let node = SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!"))).ok();
+    let generation = node.as_ref().and_then(|node| node.number("diskseq"));
+    if generation.is_some_and(|now| volume.generation != 0 && now != volume.generation) {
+        let why = format!("{} is another device now, of the same name", volume.name);
+        return Err(Error::new(ErrorKind::Refused, &drive.name, why));
+    }
     let below = node.map(|node| node.names_in("slaves")).unwrap_or_default();
     let foreign = |name: &String| {
         let name = name.replace('!', "/");
@@ -339,15 +350,6 @@ fn dm_open_count(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) 
 fn control(volume: &Volume) -> Result<OwnedFd> {
     dm_ioctl::control()
         .map_err(|e| errno::error(e, volume.path.display().to_string(), "/dev/mapper/control"))
-}
-
-fn open(
-    volume: &Volume,
-    more: OFlags,
-    helper: &Helper,
-    deadline: &mut Deadline<'_>,
-) -> CallResult<Device> {
-    helper.open(&volume.path, OFlags::RDONLY | OFlags::NONBLOCK | more, deadline)
 }
 
 /// Opens the level with a claim, and retries for a moment: a helper that is being forked for another drive has a

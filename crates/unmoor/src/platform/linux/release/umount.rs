@@ -15,14 +15,36 @@ use crate::platform::linux::helper::{CallResult, Helper, c_path};
 use crate::platform::linux::sys::{errno, mountinfo};
 use rustix::io::Errno;
 use std::ffi::CString;
+use std::path::PathBuf;
 
 /// Reason why a mount is not at its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum MountLoss {
     /// The mount is gone.
     Gone,
     /// Another mount hides it.
     Covered,
+    /// The directory of its mount point was renamed or removed: the mount is at this path now.
+    Moved(PathBuf),
+}
+
+impl MountLoss {
+    /// Returns the error; `None` if the mount is gone.
+    fn error(self, mount: &Mount) -> Option<Error> {
+        let what = match self {
+            MountLoss::Gone => return None,
+            MountLoss::Covered => "another file system is mounted on it or above it".to_owned(),
+            MountLoss::Moved(path) => {
+                format!("its mount point was moved meanwhile, and is {} now", path.display())
+            }
+        };
+        Some(Error::new(ErrorKind::Busy, display_path(mount), what))
+    }
+}
+
+/// Errors of a path on which a directory was exchanged, or hidden by another mount.
+fn leads_elsewhere(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE)
 }
 
 /// Checks with `MNT_EXPIRE` that the mount is idle.
@@ -35,11 +57,9 @@ pub fn probe(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Res
     match mount_call(helper, &request, deadline, |_| {})? {
         Err(Errno::AGAIN) => Ok(()),
         Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
+        Ok(MountReply::OtherMount) => mount_loss(mount)?.error(mount).map_or(Ok(()), Err),
+        Err(errno) if leads_elsewhere(errno) => mount_loss(mount)?.error(mount).map_or(Ok(()), Err),
         Err(errno) => Err(errno::error(errno, display_path(mount), "umount2(MNT_EXPIRE)")),
-        Ok(MountReply::OtherMount) => match mount_loss(mount)? {
-            MountLoss::Gone => Ok(()),
-            MountLoss::Covered => Err(covered(mount)),
-        },
         // Another program's probe had marked it, and this was the second: it was idle, and it is gone.
         Ok(_) => Ok(()),
     }
@@ -67,12 +87,8 @@ pub fn sync(
             Err(errno::unwritten(errno, display_path(mount), "syncfs"))
         }
         // The mount that hides it need not have a directory of that name.
-        Ok(MountReply::OtherMount) | Err(Errno::NOENT | Errno::NOTDIR) => {
-            match mount_loss(mount)? {
-                MountLoss::Gone => Ok(Some(gone(mount))),
-                MountLoss::Covered => Ok(None),
-            }
-        }
+        Ok(MountReply::OtherMount) => Ok(is_gone(mount)?.then(|| gone(mount))),
+        Err(errno) if leads_elsewhere(errno) => Ok(is_gone(mount)?.then(|| gone(mount))),
         Err(errno) => Err(errno::error(errno, display_path(mount), "open")),
     }
 }
@@ -98,10 +114,8 @@ pub fn unmount_checked(
         Ok(MountReply::Unwritten(errno)) => {
             Err(errno::unwritten(errno, display_path(mount), "syncfs"))
         }
-        Ok(MountReply::OtherMount) => match mount_loss(mount)? {
-            MountLoss::Gone => Ok(gone(mount)),
-            MountLoss::Covered => Err(covered(mount)),
-        },
+        Ok(MountReply::OtherMount) => gone_or_elsewhere(mount),
+        Err(errno) if leads_elsewhere(errno) => gone_or_elsewhere(mount),
         Err(Errno::BUSY) => Err(busy(mount, Errno::BUSY)),
         Err(Errno::IO) => Err(errno::unwritten(Errno::IO, display_path(mount), "umount2")),
         Err(errno) => Err(errno::error(errno, display_path(mount), "umount2")),
@@ -112,8 +126,8 @@ pub fn unmount_checked(
 ///
 /// The kernel removes the mount from the tree first, and writes then.
 fn with_timeout_state(error: Error, mount: &Mount) -> Error {
-    match mount_loss(mount) {
-        Ok(MountLoss::Gone) => error
+    match is_gone(mount) {
+        Ok(true) => error
             .with_attempts(vec![Attempt::accepted("umount2").with_detail(display_path(mount))])
             .append_detail(format!(
                 "{} is not mounted any more, and the system may not have finished writing to it",
@@ -124,10 +138,17 @@ fn with_timeout_state(error: Error, mount: &Mount) -> Error {
 }
 
 /// Detaches the mount from the tree, even while it is in use.
-pub fn detach(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<Attempt> {
+///
+/// # Errors
+/// `Busy` if another mount covers it, or its mount point was moved.
+pub fn detach(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
     let path = mount_path(mount)?;
-    match helper.run(&Request::Detach { path: &path }, deadline)? {
-        Ok(()) => Ok(Attempt::accepted("umount2(MNT_DETACH)").with_detail(display_path(mount))),
+    match mount_call(helper, &Request::Detach { path: &path, id: mount.id }, deadline, |_| {})? {
+        Ok(MountReply::OtherMount) => gone_or_elsewhere(mount),
+        Ok(_) => Ok(StepOutcome::via(
+            Attempt::accepted("umount2(MNT_DETACH)").with_detail(display_path(mount)),
+        )),
+        Err(errno) if leads_elsewhere(errno) => gone_or_elsewhere(mount),
         Err(errno) => Err(errno::error(errno, display_path(mount), "umount2(MNT_DETACH)")),
     }
 }
@@ -136,12 +157,15 @@ pub fn detach(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Re
 pub fn open(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<Device> {
     let path = mount_path(mount)?;
     let request = Request::OpenMount { path: &path, id: mount.id };
-    helper.open_by(&request, deadline)?.map_err(|errno| match errno {
-        Errno::STALE => {
-            Error::new(ErrorKind::Gone, display_path(mount), "is not mounted there any more")
+    match helper.open_by(&request, deadline)? {
+        Ok(root) => Ok(root),
+        Err(errno) if leads_elsewhere(errno) => {
+            Err(mount_loss(mount)?.error(mount).unwrap_or_else(|| {
+                Error::new(ErrorKind::Gone, display_path(mount), "is not mounted there any more")
+            }))
         }
-        errno => errno::error(errno, display_path(mount), "open"),
-    })
+        Err(errno) => Err(errno::error(errno, display_path(mount), "open")),
+    }
 }
 
 fn mount_call(
@@ -161,10 +185,19 @@ fn mount_path(mount: &Mount) -> Result<CString> {
 fn mount_loss(mount: &Mount) -> Result<MountLoss> {
     let lines = mountinfo::read_self()
         .map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
-    Ok(match lines.iter().any(|line| line.id == mount.id) {
-        true => MountLoss::Covered,
-        false => MountLoss::Gone,
+    Ok(match lines.into_iter().find(|line| line.id == mount.id) {
+        None => MountLoss::Gone,
+        Some(line) if line.path == mount.path => MountLoss::Covered,
+        Some(line) => MountLoss::Moved(line.path),
     })
+}
+
+fn is_gone(mount: &Mount) -> Result<bool> {
+    Ok(mount_loss(mount)? == MountLoss::Gone)
+}
+
+fn gone_or_elsewhere(mount: &Mount) -> Result<StepOutcome> {
+    mount_loss(mount)?.error(mount).map_or_else(|| Ok(gone(mount)), Err)
 }
 
 fn gone(mount: &Mount) -> StepOutcome {
@@ -173,14 +206,6 @@ fn gone(mount: &Mount) -> StepOutcome {
 
 fn busy(mount: &Mount, errno: Errno) -> Error {
     Error::new(ErrorKind::Busy, display_path(mount), "is in use").with_os_code(errno.raw_os_error())
-}
-
-fn covered(mount: &Mount) -> Error {
-    Error::new(
-        ErrorKind::Busy,
-        display_path(mount),
-        "another file system is mounted on it or above it",
-    )
 }
 
 fn display_path(mount: &Mount) -> String {

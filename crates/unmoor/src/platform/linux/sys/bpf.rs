@@ -17,6 +17,13 @@ pub(crate) struct Instruction {
     pub(crate) immediate: i32,
 }
 
+impl Instruction {
+    /// Returns an instruction with these registers.
+    pub(crate) fn new(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> Instruction {
+        Instruction { code, registers: from << 4 | to, offset, immediate }
+    }
+}
+
 const PROG_LOAD: libc::c_long = 5;
 const LINK_CREATE: libc::c_long = 28;
 const ITER_CREATE: libc::c_long = 33;

@@ -1,4 +1,4 @@
-//! Mount that a path or a descriptor is on: statx(2) with `STATX_MNT_ID` (Linux 5.8), before that `mnt_id` in
+//! Mount that a name or a descriptor is on: statx(2) with `STATX_MNT_ID` (Linux 5.8), before that `mnt_id` in
 //! `/proc/PID/fdinfo/N` (proc(5), Linux 3.15).
 
 use crate::platform::linux::sys::fdinfo::FdInfo;
@@ -7,13 +7,13 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use std::ffi::CStr;
 
-/// Returns the ID of the mount that this path is on. Counts as an access to the mount.
-pub fn of_path(path: &CStr) -> Option<u64> {
+/// Returns the ID of the uppermost mount at a name in this directory. Counts as an access to the mount.
+pub fn of_name(directory: impl AsFd, name: &CStr) -> Option<u64> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
-    let stat = statx(CWD, path, flags, StatxFlags::MNT_ID).ok()?;
+    let stat = statx(&directory, name, flags, StatxFlags::MNT_ID).ok()?;
     mount_id_of(&stat).or_else(|| {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        of_file(openat(CWD, path, flags, Mode::empty()).ok()?)
+        of_file(openat(&directory, name, flags, Mode::empty()).ok()?)
     })
 }
 
@@ -44,9 +44,9 @@ mod tests {
     #[test]
     fn statx_and_fdinfo_give_the_same_mount() {
         for path in [c"/", c"/proc", c"/dev"] {
-            let statx = of_path(path);
+            let statx = of_name(CWD, path);
             WITHOUT_MNT_ID.store(true, Ordering::Relaxed);
-            let fdinfo = of_path(path);
+            let fdinfo = of_name(CWD, path);
             WITHOUT_MNT_ID.store(false, Ordering::Relaxed);
             assert!(statx.is_some());
             assert_eq!(statx, fdinfo, "{path:?}");

@@ -189,6 +189,7 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
         name: found.name(),
         path: found.path().into(),
         device: 0,
+        generation: 0,
         kind: if found.partition { VolumeKind::Partition } else { VolumeKind::Disk },
         parents: vec![drive.to_string()],
         other_members: Vec::new(),
