@@ -60,6 +60,8 @@ pub fn volume_kind(kind: VolumeKind) -> &'static str {
         VolumeKind::Mapping => "mapping",
         VolumeKind::Loop => "loop",
         VolumeKind::Overlay => "overlay",
+        VolumeKind::Fuse => "fuse",
+        VolumeKind::Nbd => "nbd",
         _ => "other",
     }
 }

@@ -22,6 +22,10 @@ pub struct Volume {
     ///
     /// They may be on this drive or on others.
     pub other_members: Vec<String>,
+    /// Process IDs of the programs that serve the volume (Linux: FUSE, nbd).
+    ///
+    /// They end when it is unmounted or disconnected, and are not to be ended before.
+    pub servers: Vec<u32>,
     /// Swap in use: the device of the volume, or files on it.
     pub swaps: Vec<PathBuf>,
     /// File system label. Text from a stranger.
@@ -52,6 +56,7 @@ impl Volume {
             kind,
             parents: Vec::new(),
             other_members: Vec::new(),
+            servers: Vec::new(),
             swaps: Vec::new(),
             label: None,
             uuid: None,
@@ -86,6 +91,29 @@ pub enum VolumeKind {
     ///
     /// Other layers may lie on other drives. Unmounting the overlay does not affect them.
     Overlay,
+    /// A FUSE file system whose server has a file or a device of the drive open (Linux).
+    Fuse,
+    /// An nbd device whose server has a file or a device of the drive open (Linux).
+    Nbd,
+}
+
+impl VolumeKind {
+    /// Returns true if a program carries the volume, which is lost if that program ends.
+    pub fn is_served(self) -> bool {
+        matches!(self, VolumeKind::Fuse | VolumeKind::Nbd)
+    }
+
+    /// Returns true if the volume lies on files of the volumes below it, or may.
+    ///
+    /// It keeps their mounts busy then.
+    pub fn lies_on_files(self) -> bool {
+        self == VolumeKind::Loop || self.is_served()
+    }
+
+    /// Returns true if the volume has a device node of its own.
+    pub fn has_node(self) -> bool {
+        !matches!(self, VolumeKind::Overlay | VolumeKind::Fuse)
+    }
 }
 
 /// A mount of a volume.

@@ -272,7 +272,10 @@ impl Session for LinuxSession {
     fn check_foreign_mounts(&mut self) -> Result<()> {
         busy_check::check_foreign_mounts(&self.drive)?;
         let LinuxSession { drive, helper, .. } = self;
-        helper.within(CLAIM_TIMEOUT, |deadline| claim::check_unknown_users(drive, helper, deadline))
+        helper.within(CLAIM_TIMEOUT, |deadline| {
+            claim::check_unknown_users(drive, helper, deadline)?;
+            busy_check::check_servers(drive, helper, deadline)
+        })
     }
 
     fn unmount(
@@ -284,6 +287,7 @@ impl Session for LinuxSession {
     ) -> Result<StepOutcome> {
         let tick = progress(self.drive.id.device);
         let known = self.unwritten.is_some();
+        let force = force && !busy_check::is_served(&self.drive, volume);
         // After an ordinary unmount, programs that use the overlay or the other mount would write on.
         let elsewhere = || force && busy_check::is_mounted_elsewhere(volume, deadline.remaining());
         let done = if self.overlay_lower_volumes.contains(&volume.name) || elsewhere() {
@@ -314,6 +318,7 @@ impl Session for LinuxSession {
         force: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
+        let force = force && !busy_check::is_served(&self.drive, volume);
         if force && teardown::is_stacked(volume) {
             self.cut_off.push(volume.name.clone());
         }

@@ -37,7 +37,11 @@ pub(crate) fn blockers(drive: &Drive) -> Vec<Blocker> {
 
 fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
     let kind = match volume.kind {
-        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
+        VolumeKind::Disk
+        | VolumeKind::Partition
+        | VolumeKind::Overlay
+        | VolumeKind::Fuse
+        | VolumeKind::Nbd => return None,
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => BlockerKind::Mapping,
         VolumeKind::Raid => BlockerKind::MultiDevice,
         VolumeKind::Loop => BlockerKind::Loop,

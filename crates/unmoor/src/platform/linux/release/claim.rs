@@ -23,7 +23,7 @@ pub const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 /// all checked in their own way. Any user of such a volume is an unknown one.
 pub fn has_no_known_user(drive: &Drive, volume: &Volume) -> bool {
     let on_top = |other: &Volume| other.parents.contains(&volume.name);
-    volume.kind != VolumeKind::Overlay
+    volume.kind.has_node()
         && volume.mounts.is_empty()
         && volume.swaps.is_empty()
         && volume.other_members.is_empty()

@@ -16,7 +16,7 @@ use crate::platform::linux::release::{claim, umount};
 use crate::platform::linux::sys::device_number::from_dev;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::SysfsDir;
-use crate::platform::linux::sys::{errno, writeback};
+use crate::platform::linux::sys::{errno, md, writeback};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -25,6 +25,17 @@ use std::time::Duration;
 
 /// Timeout for the scan of other mount namespaces.
 const NAMESPACE_SCAN_TIME: Duration = Duration::from_secs(5);
+
+/// Returns false for a level without content: an array that was not started, a mapping without a table.
+///
+/// Its node cannot be written to, so that nothing of it is in the cache, and `fsync` fails.
+fn has_cache(volume: &Volume) -> bool {
+    match volume.kind {
+        VolumeKind::Raid => !md::is_inactive(&volume.name),
+        VolumeKind::Disk | VolumeKind::Partition => true,
+        _ => volume.size != Some(0),
+    }
+}
 
 /// Flushes the volumes of a drive and the drive.
 pub struct Flusher<'s> {
@@ -57,8 +68,8 @@ impl Flusher<'_> {
     ) -> Result<StepOutcome> {
         let mut done = self.sync_file_system(volume, deadline)?;
         // The node of the whole disk is flushed with the drive.
-        let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
-        if has_node && !volume.read_only {
+        let has_node = volume.kind != VolumeKind::Disk && volume.kind.has_node();
+        if has_node && !volume.read_only && has_cache(volume) {
             let device = self.open(volume, deadline)?;
             let path = volume.path.display().to_string();
             done.merge(self.fsync(&path, device.as_fd(), deadline)?);

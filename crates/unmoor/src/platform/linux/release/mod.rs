@@ -8,5 +8,6 @@ pub(crate) mod eject;
 pub(crate) mod flush;
 pub(crate) mod force;
 pub(crate) mod process_handle;
+pub(crate) mod served;
 pub(crate) mod teardown;
 pub(crate) mod umount;

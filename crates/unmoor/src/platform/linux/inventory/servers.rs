@@ -1,0 +1,385 @@
+//! Programs that carry a file system or a block device: servers of FUSE, nbd and ublk.
+//!
+//! What such a program serves is lost with it. Before Linux 6.17 the kernel does not tell which FUSE file system a
+//! program serves. Then the mount point in its command line decides, else the type of the mount (`fuse.NAME`), else
+//! what no other program serves.
+
+use crate::platform::linux::sys::fdinfo::FdInfo;
+use crate::platform::linux::sys::fuse;
+use crate::platform::linux::sys::mount_table::MountTable;
+use crate::platform::linux::sys::mountinfo::{self, MountInfo};
+use crate::platform::linux::sys::nbd;
+use crate::platform::linux::sys::procfs::{Proc, ProcPath, Task, dir_buf, namespace_number};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+/// Timeout for the search. A process whose memory is locked does not show its command line.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// File systems of the desktop that carry more than one drive: gvfsd-fuse(1), xdg-document-portal(1).
+const OF_THE_DESKTOP: [&str; 2] = ["fuse.gvfsd-fuse", "fuse.portal"];
+
+/// Something that a program carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Served {
+    /// A FUSE file system: its device number, and where it is mounted.
+    FileSystem(u64, FusePlace),
+    /// A block device: `nbd0`, `ublkb0`.
+    Device(String),
+}
+
+/// Mount point of a FUSE file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FusePlace {
+    /// Mount point; `None` if it is in a namespace of neither the program nor this process.
+    pub path: Option<PathBuf>,
+    /// True if it is not in the mount namespace of this process.
+    pub elsewhere: bool,
+}
+
+/// A program that serves something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Process ID.
+    pub pid: u32,
+    /// What it serves.
+    pub serves: Vec<Served>,
+    /// False if it may serve only some of that.
+    pub certain: bool,
+    /// Mounts that its open files and its working directory are on.
+    pub open_mounts: Vec<u64>,
+    /// Block devices that it has open.
+    pub open_devices: Vec<u64>,
+}
+
+/// What programs of this machine serve.
+struct ServedThings {
+    /// FUSE mounts of this namespace, one for each file system.
+    mounts: Vec<MountInfo>,
+    /// Device numbers of all FUSE file systems, if the kernel tells.
+    connections: Option<Vec<u64>>,
+    /// Connected nbd devices, with their threads.
+    nbds: Vec<(String, u32)>,
+    namespace: Option<u64>,
+}
+
+/// A program with `/dev/fuse` open, and what is known of the file systems that it serves.
+struct Candidate {
+    server: Server,
+    has_fuse: bool,
+    /// File systems that the kernel names.
+    exact: Vec<u64>,
+    /// Those whose mount point is in its command line.
+    by_path: Vec<u64>,
+    /// Those whose type or source bears its name.
+    by_name: Vec<u64>,
+    /// FUSE mounts of its own namespace, if that is not this one.
+    own_mounts: Vec<MountInfo>,
+}
+
+/// Finds all programs that serve something, within a time.
+pub fn find(table: &MountTable) -> Vec<Server> {
+    let things = ServedThings::read(table);
+    if things.is_empty() {
+        return Vec::new();
+    }
+    let (tx, rx) = channel();
+    let search = std::thread::Builder::new().spawn(move || {
+        let _ = tx.send(things.all_servers());
+    });
+    match search {
+        Ok(_) => rx.recv_timeout(SEARCH_TIMEOUT).unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Returns what the process with this ID serves, or may serve.
+pub fn find_one(pid: u32) -> Option<Server> {
+    let all = find(&MountTable::read_self().ok()?);
+    all.into_iter().find(|server| server.pid == pid)
+}
+
+/// Returns true if the process has a file on one of these mounts, or one of these devices, open.
+pub fn has_open(pid: u32, mounts: &[u64], devices: &[u64]) -> bool {
+    let mut open = OpenFiles::default();
+    let Ok(task) = Proc::open().and_then(|proc| proc.task(pid)) else { return false };
+    open.read(&task).is_some()
+        && (open.mounts.iter().any(|mount| mounts.contains(mount))
+            || open.devices.iter().any(|device| devices.contains(device)))
+}
+
+impl Server {
+    /// Returns true if a release may unmount or disconnect what the program serves.
+    pub fn is_level(&self, served: &Served) -> bool {
+        let here = match served {
+            Served::FileSystem(_, place) => place.path.is_some() && !place.elsewhere,
+            Served::Device(name) => name.starts_with("nbd"),
+        };
+        self.certain && here
+    }
+}
+
+impl ServedThings {
+    fn read(table: &MountTable) -> ServedThings {
+        let is_shown = table.iter().any(|line| line.file_system == "fusectl");
+        ServedThings {
+            mounts: fuse_mounts(table),
+            connections: is_shown.then(fuse::connections).flatten(),
+            nbds: nbd::connected(),
+            namespace: own_namespace(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let loaded = |path| Path::new(path).exists();
+        let fuse = match &self.connections {
+            Some(connections) => !connections.is_empty(),
+            None => loaded("/sys/fs/fuse"),
+        };
+        self.mounts.is_empty() && !fuse && self.nbds.is_empty() && !loaded("/sys/class/ublk-char")
+    }
+
+    fn all_servers(&self) -> Vec<Server> {
+        let Ok(proc) = Proc::open() else { return Vec::new() };
+        let mut pids = Vec::new();
+        let _ = proc.pids(|pid| pids.push(pid));
+        let candidates: Vec<Candidate> =
+            pids.into_iter().filter_map(|pid| self.candidate(&proc, pid)).collect();
+        (0..candidates.len()).filter_map(|at| self.server(&candidates, at)).collect()
+    }
+
+    /// Reads the descriptors of a process.
+    fn candidate(&self, proc: &Proc, pid: u32) -> Option<Candidate> {
+        let task = proc.task(pid).ok()?;
+        let mut open = OpenFiles::default();
+        open.read(&task)?;
+        let nbds = self.nbds.iter().filter(|(_, thread)| is_thread_of(*thread, pid));
+        let mut devices: Vec<String> = nbds.map(|(name, _)| name.clone()).collect();
+        let mut certain = true;
+        devices.extend(open.ublk.iter().cloned());
+        if devices.is_empty() && open.has_socket {
+            devices.extend(self.nbds_without_server());
+            certain = devices.is_empty();
+        }
+        if !open.has_fuse && devices.is_empty() {
+            return None;
+        }
+        open.add_working_directory(&task);
+        let serves = devices.into_iter().map(Served::Device).collect();
+        let OpenFiles { mounts: open_mounts, devices: open_devices, has_fuse, exact, .. } = open;
+        let server = Server { pid, serves, certain, open_mounts, open_devices };
+        let own_mounts = self.mounts_of_its_namespace(&task, pid);
+        let (mut by_path, mut by_name) = (Vec::new(), Vec::new());
+        if has_fuse {
+            let words = words_of(&task);
+            for mount in self.mounts.iter().chain(&own_mounts) {
+                if words.command.iter().any(|word| is_mount_point(word, &mount.path)) {
+                    by_path.push(mount.device);
+                }
+                if words.is_name_of(mount) {
+                    by_name.push(mount.device);
+                }
+            }
+        }
+        Some(Candidate { server, has_fuse, exact, by_path, by_name, own_mounts })
+    }
+
+    /// Returns the devices that are connected to a server which the kernel does not name.
+    fn nbds_without_server(&self) -> impl Iterator<Item = String> + '_ {
+        // `nbd-client` carries a connection to another program.
+        let is_unnamed = |thread: u32| {
+            let comm = std::fs::read(format!("/proc/{thread}/comm")).unwrap_or_default();
+            comm.is_empty() || comm.starts_with(b"nbd-client")
+        };
+        self.nbds
+            .iter()
+            .filter(move |(_, thread)| is_unnamed(*thread))
+            .map(|(name, _)| name.clone())
+    }
+
+    fn mounts_of_its_namespace(&self, task: &Task, pid: u32) -> Vec<MountInfo> {
+        let mut text = Vec::new();
+        let namespace = task.link(c"ns/mnt", &mut text).ok().and_then(|()| namespace_number(&text));
+        if namespace.is_none() || namespace == self.namespace {
+            return Vec::new();
+        }
+        let table = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+        fuse_mounts(&MountTable::new(mountinfo::parse(&table)))
+    }
+
+    /// Decides what the candidate at this position serves.
+    fn server(&self, candidates: &[Candidate], at: usize) -> Option<Server> {
+        let candidate = &candidates[at];
+        let mut server = candidate.server.clone();
+        if candidate.has_fuse {
+            let (systems, certain) = self.file_systems_of(candidates, at);
+            server.certain &= certain;
+            server.serves.extend(
+                systems
+                    .into_iter()
+                    .map(|device| Served::FileSystem(device, self.place(candidate, device))),
+            );
+        }
+        (!server.serves.is_empty()).then_some(server)
+    }
+
+    /// Returns the file systems that a candidate serves or may serve, and whether that is certain.
+    fn file_systems_of(&self, candidates: &[Candidate], at: usize) -> (Vec<u64>, bool) {
+        let candidate = &candidates[at];
+        if !candidate.exact.is_empty() {
+            return (candidate.exact.clone(), true);
+        }
+        if !candidate.by_path.is_empty() {
+            return (sorted(candidate.by_path.clone()), true);
+        }
+        // Not those that other programs serve.
+        let others = || candidates.iter().enumerate().filter(|(other, _)| *other != at);
+        let claimed_by_path = |device: &u64| {
+            others().any(|(_, o)| o.exact.contains(device) || o.by_path.contains(device))
+        };
+        let by_name: Vec<u64> =
+            candidate.by_name.iter().copied().filter(|d| !claimed_by_path(d)).collect();
+        if !by_name.is_empty() {
+            let by_name = sorted(by_name);
+            let alone = others().all(|(_, o)| o.by_name.iter().all(|d| !by_name.contains(d)));
+            return (by_name.clone(), by_name.len() == 1 || alone);
+        }
+        let here = self.mounts.iter().map(|mount| mount.device);
+        let own = candidate.own_mounts.iter().map(|mount| mount.device);
+        let known: Vec<u64> = here.chain(own).collect();
+        let all = self.connections.clone().unwrap_or_default().into_iter().chain(known.clone());
+        let claimed = |device: &u64| {
+            claimed_by_path(device) || others().any(|(_, o)| o.by_name.contains(device))
+        };
+        let rest = sorted(all.filter(|device| !claimed(device)).collect());
+        let certain = rest.len() == 1 && self.connections.is_some() && known.contains(&rest[0]);
+        (rest, certain)
+    }
+
+    fn place(&self, candidate: &Candidate, device: u64) -> FusePlace {
+        let find = |mounts: &[MountInfo]| {
+            mounts.iter().find(|mount| mount.device == device).map(|mount| mount.path.clone())
+        };
+        match find(&self.mounts) {
+            Some(path) => FusePlace { path: Some(path), elsewhere: false },
+            None => FusePlace { path: find(&candidate.own_mounts), elsewhere: true },
+        }
+    }
+}
+
+/// Descriptors of a process that tell what it serves, and on what.
+#[derive(Default)]
+struct OpenFiles {
+    mounts: Vec<u64>,
+    devices: Vec<u64>,
+    ublk: Vec<String>,
+    exact: Vec<u64>,
+    has_fuse: bool,
+    has_socket: bool,
+}
+
+impl OpenFiles {
+    fn read(&mut self, task: &Task) -> Option<()> {
+        let mut fds = Vec::new();
+        task.numbers(c"fd", &mut dir_buf(), |fd| fds.push(fd)).ok()?;
+        let (mut link, mut info) = (Vec::new(), Vec::new());
+        for fd in fds {
+            if task.link(ProcPath::within("fd/", fd).as_c_str(), &mut link).is_err() {
+                continue;
+            }
+            if link.starts_with(b"socket:") {
+                self.has_socket = true;
+            } else if link == b"/dev/fuse" {
+                self.has_fuse = true;
+                let read = task.read(ProcPath::within("fdinfo/", fd).as_c_str(), &mut info);
+                self.exact.extend(read.ok().and_then(|()| fuse::connection_of(&info)));
+            } else if let Some(number) = link.strip_prefix(b"/dev/ublkc") {
+                self.ublk.push(format!("ublkb{}", String::from_utf8_lossy(number)));
+            } else if link.starts_with(b"/dev/") {
+                // Nodes of /dev: no server is asked for their attributes.
+                let stat = task.stat(ProcPath::within("fd/", fd).as_c_str());
+                self.devices.extend(stat.ok().and_then(|stat| stat.node));
+            } else if link.starts_with(b"/") {
+                let read = task.read(ProcPath::within("fdinfo/", fd).as_c_str(), &mut info);
+                self.mounts.extend(read.ok().and_then(|()| FdInfo::parse(&info).mount));
+            }
+        }
+        self.mounts.sort_unstable();
+        self.mounts.dedup();
+        Some(())
+    }
+
+    fn add_working_directory(&mut self, task: &Task) {
+        let mount = task.stat(c"cwd").ok().and_then(|stat| stat.mount);
+        self.mounts.extend(mount);
+    }
+}
+
+/// Words by which a program is recognised.
+struct Words {
+    command: Vec<Vec<u8>>,
+    name: Vec<u8>,
+}
+
+impl Words {
+    /// Returns true if the mount bears the program's name, as libfuse gives it by default.
+    fn is_name_of(&self, mount: &MountInfo) -> bool {
+        let named = |text: &[u8]| !text.is_empty() && text.get(..15).unwrap_or(text) == self.name;
+        let subtype = mount.file_system.strip_prefix("fuse.").unwrap_or_default();
+        named(subtype.as_bytes()) || named(mount.source.as_bytes())
+    }
+}
+
+fn words_of(task: &Task) -> Words {
+    let mut text = Vec::new();
+    let _ = task.read(c"cmdline", &mut text);
+    let command = text.split(|b| *b == 0).filter(|word| !word.is_empty()).map(<[u8]>::to_vec);
+    let command = command.collect();
+    let _ = task.read(c"comm", &mut text);
+    Words { command, name: text.trim_ascii_end().to_vec() }
+}
+
+/// Returns true if the word names the mount point; a relative one names its end.
+fn is_mount_point(word: &[u8], mount: &Path) -> bool {
+    let word = Path::new(OsStr::from_bytes(word));
+    let normal = word.components().filter(|c| !matches!(c, Component::CurDir));
+    let cleaned: PathBuf = normal.collect();
+    let relative = cleaned.components().all(|c| matches!(c, Component::Normal(_)));
+    let is_empty = cleaned.as_os_str().is_empty();
+    !is_empty && (cleaned == mount || relative && mount.ends_with(&cleaned))
+}
+
+/// Returns the FUSE mounts of a table, one for each file system.
+fn fuse_mounts(table: &MountTable) -> Vec<MountInfo> {
+    let mut found: Vec<MountInfo> = Vec::new();
+    for line in table.iter().filter(|line| fuse::is_fuse(&line.file_system)) {
+        if !found.iter().any(|known| known.device == line.device) {
+            found.push(line.clone());
+        }
+    }
+    found
+}
+
+/// Returns true if this file system of the desktop is never unmounted for one drive.
+pub fn is_of_the_desktop(file_system: &str) -> bool {
+    OF_THE_DESKTOP.contains(&file_system)
+}
+
+fn own_namespace() -> Option<u64> {
+    let mut text = Vec::new();
+    Proc::open().ok()?.link(c"self/ns/mnt", &mut text).ok()?;
+    namespace_number(&text)
+}
+
+fn is_thread_of(thread: u32, pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}/task/{thread}")).exists()
+}
+
+fn sorted(mut devices: Vec<u64>) -> Vec<u64> {
+    devices.sort_unstable();
+    devices.dedup();
+    devices
+}
