@@ -95,6 +95,8 @@ pub enum VolumeKind {
     Fuse,
     /// An nbd device whose server has a file or a device of the drive open (Linux).
     Nbd,
+    /// A stacked device of another kind, which is not taken down (bcache, DRBD).
+    Other,
 }
 
 impl VolumeKind {

@@ -237,6 +237,7 @@ pub(crate) fn label(undo: &TeardownStep<'_>) -> Option<String> {
                 VolumeKind::Raid => "array",
                 VolumeKind::Mapping => "mapping",
                 VolumeKind::Loop => "loop device",
+                VolumeKind::Other => "stacked device",
             };
             Some(format!("{what} {}", volume.name))
         }

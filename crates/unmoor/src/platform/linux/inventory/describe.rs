@@ -499,9 +499,10 @@ fn mapping_kind(node: &SysfsDir) -> VolumeKind {
         Some(uuid) if uuid.starts_with("CRYPT-") => VolumeKind::Crypt,
         Some(uuid) if uuid.starts_with("LVM-") => VolumeKind::Lvm,
         Some(_) => VolumeKind::Mapping,
+        None if node.child("dm").is_ok() => VolumeKind::Mapping,
         None if node.child("md").is_ok() => VolumeKind::Raid,
         None if node.child("loop").is_ok() => VolumeKind::Loop,
-        None => VolumeKind::Mapping,
+        None => VolumeKind::Other,
     }
 }
 

@@ -124,9 +124,9 @@ pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
     !other_namespaces::mounted_elsewhere(&[volume.device], time.min(SCAN_BUDGET)).mounts.is_empty()
 }
 
-/// Checks that no mount of another drive lies on this drive's mounts.
+/// Checks that no mount of another drive lies on this drive's mounts, and no level that is not taken down.
 ///
-/// Force would detach it too.
+/// Force would detach the mount too.
 ///
 /// # Errors
 /// `NotExclusive`, with the other mount.
@@ -134,6 +134,9 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
     let lines = mountinfo::read_self()
         .map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
     let ours = |id: u64| drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.id == id);
+    if let Some(volume) = drive.volumes.iter().find(|volume| volume.kind == VolumeKind::Other) {
+        return Err(teardown::not_taken_down(volume));
+    }
     let other = lines.iter().find(|line| ours(line.parent) && !ours(line.id));
     match other {
         None => Ok(()),

@@ -76,6 +76,7 @@ pub fn probe(
             format!("the array {} on it is managed by mdmon", volume.name),
         )
         .with_help(format!("stop it first: mdadm --stop {path}"))),
+        VolumeKind::Other => Err(not_taken_down(volume)),
         // They have no open count, and cannot be claimed while one of this drive's levels is on them.
         VolumeKind::Raid | VolumeKind::Loop | VolumeKind::Nbd
             if internal_opens(drive, volume) > 0 =>
@@ -135,6 +136,9 @@ pub fn remove_level(
         return Ok(StepOutcome::skipped("not mounted"));
     }
     verify_slaves(drive, volume)?;
+    if volume.kind == VolumeKind::Other {
+        return Err(not_taken_down(volume));
+    }
     if volume.kind.is_served() {
         return served::remove_level(drive, volume, helper, deadline);
     }
@@ -373,6 +377,13 @@ fn open_excl(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> C
             opened => return Ok(opened),
         }
     }
+}
+
+/// Returns the error for a level of a kind that only its own program takes down.
+pub fn not_taken_down(volume: &Volume) -> Error {
+    let below = volume.parents.first().map_or("the drive", String::as_str);
+    let what = format!("lies on {below}, and is of a kind that unmoor does not take down");
+    Error::new(ErrorKind::NotExclusive, volume.path.display().to_string(), what)
 }
 
 fn in_use(volume: &Volume) -> Error {
