@@ -187,7 +187,9 @@ impl Medium {
         let file_systems = match stack {
             Stack::Btrfs => vec![FileSystem::Btrfs],
             Stack::Two => vec![random.pick(file_system::ALL), random.pick(file_system::ALL)],
-            Stack::Image | Stack::Served => vec![random.pick(file_system::ALL), random.pick(file_system::SMALL)],
+            Stack::Image | Stack::Served => {
+                vec![random.pick(file_system::ALL), random.pick(file_system::SMALL)]
+            }
             _ => vec![random.pick(file_system::ALL)],
         };
         let journaled = file_systems.iter().all(|one| one.replays());

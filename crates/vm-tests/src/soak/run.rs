@@ -304,7 +304,9 @@ fn release(
     // The top of the stack: what it lies on is reached through other mounts.
     let top = directories.last().unwrap_or(&nodes.drive);
     let hold = match cycle.release {
-        Release::Elsewhere => "unshare -m --propagation private sh -c 'touch $1; exec sleep 1000' sh",
+        Release::Elsewhere => {
+            "unshare -m --propagation private sh -c 'touch $1; exec sleep 1000' sh"
+        }
         Release::Detached => "sh -c 'exec 8>>$2/open; touch $1; exec sleep 1000' sh",
         _ => "",
     };

@@ -27,9 +27,9 @@ use crate::platform::linux::sys::procfs::Proc;
 
 pub(crate) use crate::platform::linux::blockers::scan::{scan, scan_open};
 
-/// Returns true if a program of this machine serves a file system or a block device.
-pub(crate) fn has_servers() -> bool {
-    MountTable::read_self().is_ok_and(|table| !servers::find(&table).is_empty())
+/// Returns true if a program of this machine may serve a file system or a block device.
+pub(crate) fn may_have_servers() -> bool {
+    MountTable::read_self().map_or(true, |table| servers::may_exist(&table))
 }
 
 /// Returns true if processes outside of this one's PID namespace are not visible.

@@ -80,26 +80,40 @@ struct Candidate {
     own_mounts: Vec<MountInfo>,
 }
 
-/// Finds all programs that serve something, within a time.
-pub fn find(table: &MountTable) -> Vec<Server> {
+/// Finds the programs that serve the FUSE mounts of this namespace, and nbd devices, within a time.
+pub fn find_all(table: &MountTable) -> Vec<Server> {
     let things = ServedThings::read(table);
-    if things.is_empty() {
+    if things.mounts.iter().all(|mount| is_of_the_desktop(&mount.file_system))
+        && things.nbds.is_empty()
+    {
         return Vec::new();
     }
-    let (tx, rx) = channel();
-    let search = std::thread::Builder::new().spawn(move || {
-        let _ = tx.send(things.all_servers());
-    });
-    match search {
-        Ok(_) => rx.recv_timeout(SEARCH_TIMEOUT).unwrap_or_default(),
-        Err(_) => Vec::new(),
+    search(move || things.all_servers()).unwrap_or_default()
+}
+
+/// Returns what these processes serve, or may serve.
+///
+/// `None` if that could not be found out in time.
+pub fn find_among(table: &MountTable, pids: Vec<u32>) -> Option<Vec<Server>> {
+    let things = ServedThings::read(table);
+    match things.is_empty() || pids.is_empty() {
+        true => Some(Vec::new()),
+        false => search(move || things.servers_among(pids)),
     }
 }
 
-/// Returns what the process with this ID serves, or may serve.
-pub fn find_one(pid: u32) -> Option<Server> {
-    let all = find(&MountTable::read_self().ok()?);
-    all.into_iter().find(|server| server.pid == pid)
+/// Runs a search on a thread that is left behind when it hangs.
+fn search<T: Send + 'static>(find: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (tx, rx) = channel();
+    let thread = std::thread::Builder::new().spawn(move || {
+        let _ = tx.send(find());
+    });
+    thread.ok().and_then(|_| rx.recv_timeout(SEARCH_TIMEOUT).ok())
+}
+
+/// Returns true if a program of this machine may serve something.
+pub fn may_exist(table: &MountTable) -> bool {
+    !ServedThings::read(table).is_empty()
 }
 
 /// Returns true if the process has a file on one of these mounts, or one of these devices, open.
@@ -142,12 +156,35 @@ impl ServedThings {
         self.mounts.is_empty() && !fuse && self.nbds.is_empty() && !loaded("/sys/class/ublk-char")
     }
 
+    /// Looks at the processes that bear the name or the mount point of a mount, then at all if that is not enough.
+    ///
+    /// One file of each process is read so, instead of a link for each of its descriptors.
     fn all_servers(&self) -> Vec<Server> {
         let Ok(proc) = Proc::open() else { return Vec::new() };
         let mut pids = Vec::new();
         let _ = proc.pids(|pid| pids.push(pid));
-        let candidates: Vec<Candidate> =
-            pids.into_iter().filter_map(|pid| self.candidate(&proc, pid)).collect();
+        let is_nbd = |pid: u32| self.nbds.iter().any(|(_, thread)| is_thread_of(*thread, pid));
+        let is_likely = |pid: &u32| {
+            let words = proc.task(*pid).map(|task| words_of(&task));
+            is_nbd(*pid) || words.is_ok_and(|words| self.mounts.iter().any(|m| words.fit(m)))
+        };
+        let (likely, others): (Vec<u32>, Vec<u32>) = pids.into_iter().partition(is_likely);
+        let read = |pids: Vec<u32>| pids.into_iter().filter_map(|pid| self.candidate(&proc, pid));
+        let mut candidates: Vec<Candidate> = read(likely).collect();
+        let is_found = |mount: &MountInfo| {
+            is_of_the_desktop(&mount.file_system)
+                || candidates.iter().any(|candidate| candidate.serves(mount.device))
+        };
+        if !self.mounts.iter().all(is_found) {
+            candidates.extend(read(others));
+        }
+        (0..candidates.len()).filter_map(|at| self.server(&candidates, at)).collect()
+    }
+
+    fn servers_among(&self, pids: Vec<u32>) -> Vec<Server> {
+        let Ok(proc) = Proc::open() else { return Vec::new() };
+        let read = pids.into_iter().filter_map(|pid| self.candidate(&proc, pid));
+        let candidates: Vec<Candidate> = read.collect();
         (0..candidates.len()).filter_map(|at| self.server(&candidates, at)).collect()
     }
 
@@ -176,7 +213,7 @@ impl ServedThings {
         if has_fuse {
             let words = words_of(&task);
             for mount in self.mounts.iter().chain(&own_mounts) {
-                if words.command.iter().any(|word| is_mount_point(word, &mount.path)) {
+                if words.name_mount_point(mount) {
                     by_path.push(mount.device);
                 }
                 if words.is_name_of(mount) {
@@ -270,6 +307,14 @@ impl ServedThings {
     }
 }
 
+impl Candidate {
+    /// Returns true if something tells that it serves the file system with this device number.
+    fn serves(&self, device: u64) -> bool {
+        self.has_fuse
+            && [&self.exact, &self.by_path, &self.by_name].iter().any(|all| all.contains(&device))
+    }
+}
+
 /// Descriptors of a process that tell what it serves, and on what.
 #[derive(Default)]
 struct OpenFiles {
@@ -325,6 +370,14 @@ struct Words {
 }
 
 impl Words {
+    fn fit(&self, mount: &MountInfo) -> bool {
+        self.name_mount_point(mount) || self.is_name_of(mount)
+    }
+
+    fn name_mount_point(&self, mount: &MountInfo) -> bool {
+        self.command.iter().any(|word| is_mount_point(word, &mount.path))
+    }
+
     /// Returns true if the mount bears the program's name, as libfuse gives it by default.
     fn is_name_of(&self, mount: &MountInfo) -> bool {
         let named = |text: &[u8]| !text.is_empty() && text.get(..15).unwrap_or(text) == self.name;

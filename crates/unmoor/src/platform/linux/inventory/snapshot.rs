@@ -44,7 +44,7 @@ impl Snapshot {
         let backing = mounts.iter().map(|line| backing_device_number(line, helper)).collect();
         let (swaps, images) = (Vec::new(), Vec::new());
         let (loops, btrfs) = (loop_devices(helper), btrfs::mounted_over_several());
-        let servers = servers::find(&mounts);
+        let servers = servers::find_all(&mounts);
         let system_root = SystemRoot::read(&mounts, helper);
         let mut snapshot =
             Snapshot { mounts, backing, swaps, btrfs, loops, system_root, servers, images };

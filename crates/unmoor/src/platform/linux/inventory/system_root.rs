@@ -105,7 +105,7 @@ fn is_layer(drive: &Drive, volume: &Volume, helper: &Helper) -> bool {
     {
         return true;
     }
-    let on_top = |other: &Volume| other.parents.contains(&volume.name);
+    let on_top = |other: &Volume| other.name != volume.name && other.parents.contains(&volume.name);
     let unused = volume.mounts.is_empty()
         && volume.swaps.is_empty()
         && volume.other_members.is_empty()

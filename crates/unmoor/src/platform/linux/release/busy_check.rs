@@ -194,7 +194,7 @@ pub fn check_servers(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>
             checked => checked.map(drop)?,
         }
     }
-    if !blockers::has_servers() {
+    if !blockers::may_have_servers() {
         return Ok(());
     }
     let scan = blockers::scan(drive, deadline);

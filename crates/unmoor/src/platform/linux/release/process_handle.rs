@@ -8,6 +8,7 @@ use crate::platform::linux::blockers::processes::process_blocker::is_ancestor;
 use crate::platform::linux::blockers::processes::signal_mask::{SignalState, TermSignal};
 use crate::platform::linux::inventory::servers;
 use crate::platform::linux::sys::errno;
+use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::pidfd::PidFd;
 use crate::platform::linux::sys::procfs::{Proc, is_gone};
 use rustix::io::Errno;
@@ -44,7 +45,9 @@ pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>>
     if now.started != process.started {
         return Ok(None);
     }
-    if servers::find_one(process.pid).is_some() {
+    let table = MountTable::read_self().map_err(|errno| failed(errno, "/proc/self/mountinfo"))?;
+    let servers = servers::find_among(&table, vec![process.pid]);
+    if servers.is_none_or(|servers| !servers.is_empty()) {
         let why = "it serves a mounted file system or a block device, and is not ended";
         return Err(Error::new(ErrorKind::Refused, describe_process(process), why));
     }

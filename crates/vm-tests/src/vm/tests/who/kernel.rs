@@ -186,7 +186,7 @@ fn make_bcache(ctx: &mut TestContext) -> Result<String> {
     let node = ctx.partition(&STICK, 2)?;
     ctx.sh("modprobe bcache")?;
     let fields = [
-        r"\342\015\260\020\005\312\323\365", // checksum
+        r"\342\015\260\020\005\312\323\365",     // checksum
         r"\010\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0", // offset in sectors, version
         r"\306\205\163\366\116\032\105\312\202\145\365\177\110\272\155\201", // magic
         r"\001\002\003\004\005\006\007\010\011\012\013\014\015\016\017\020",

@@ -22,7 +22,8 @@ pub(crate) fn mark(drives: &[Drive], blockers: &mut Vec<Blocker>) {
         return;
     }
     let Ok(table) = MountTable::read_self() else { return };
-    for server in servers::find(&table) {
+    let pids = blockers.iter().filter(|b| is_process(b)).filter_map(pid).collect();
+    for server in servers::find_among(&table, pids).unwrap_or_default() {
         let of_server = |b: &&mut Blocker| is_process(b) && pid(b) == Some(server.pid);
         if let Some(blocker) = blockers.iter_mut().find(of_server) {
             mark_server(blocker, &server, &table);
