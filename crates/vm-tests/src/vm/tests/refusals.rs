@@ -102,7 +102,7 @@ fn root_disk(ctx: &mut TestContext) -> Result<()> {
     Ok(())
 }
 
-/// What the lower layer of a live system's root lies on.
+/// Device below a live system's root.
 #[derive(Clone, Copy, PartialEq)]
 enum Medium {
     /// A loop device over an image on the stick.
@@ -130,11 +130,10 @@ fn live_root(ctx: &mut TestContext, medium: Medium) -> Result<()> {
     let root = "mount --make-rprivate / && mount -t tmpfs cow /mnt/cow && mkdir /mnt/cow/up /mnt/cow/work && \
          mount -t overlay -o lowerdir=/mnt/img,upperdir=/mnt/cow/up,workdir=/mnt/cow/work overlay /mnt/new && \
          for d in proc sys dev; do mount --rbind /$d /mnt/new/$d; done; \
-         cd /mnt/new && pivot_root . old && exec chroot . /bin/sh -c \"/bin/busybox umount -l /old; $RUN\"";
+         cd /mnt/new && pivot_root . old && exec /bin/busybox chroot . /bin/sh -c \"/bin/busybox umount -l /old; $RUN\"";
     let mark = ctx.machine.qmp.mark();
     let run = format!("exec /bin/unmoor eject --force --json {node}");
-    let output =
-        ctx.run(in_namespace(&format!("RUN='{run}'; umount /mnt/none 2>/dev/null; {root}")))?;
+    let output = ctx.run(in_namespace(&format!("RUN='{run}'; {root}")))?;
     ensure!(document(&output, 1)?["targets"][0]["outcome"] == "refused", "{}", output.stdout);
     ctx.expect_untouched(mark, &STICK)?;
     let run = "exec /bin/unmoor eject --all-removable --dry-run";
@@ -153,7 +152,7 @@ fn first_process(ctx: &mut TestContext) -> Result<()> {
     let script = format!(
         "mount -t proc proc /proc && for d in proc sys dev; do mount --rbind /$d /mnt/ext/$d; done && \
          exec 9</ && exec chroot /mnt/ext /bin/sh -c \
-         '/bin/busybox nsenter --root=/proc/self/fd/9 unmoor eject --force --json {node}; exit $?'"
+         '/bin/busybox chroot /proc/self/fd/9 unmoor eject --force --json {node}; exit $?'"
     );
     let mark = ctx.machine.qmp.mark();
     let words = ["unshare", "-m", "-p", "-f", "sh", "-c", &script];

@@ -6,15 +6,15 @@ use crate::platform::linux::inventory::servers::{Served, Server, is_of_the_deskt
 use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 
-/// A volume that a program serves, and the volumes of the drive that the program has open.
+/// A served volume, and the volumes of the drive that its server has open.
 pub struct ServedVolume<'s> {
-    /// What it serves.
+    /// The file system or device.
     pub served: &'s Served,
     /// Names of the volumes.
     pub parents: Vec<String>,
 }
 
-/// Returns the next volume that a program serves from this drive and that is not described yet.
+/// Returns a volume served from this drive that is not described yet.
 pub fn next<'s>(snapshot: &'s Snapshot, drive: &Drive) -> Option<ServedVolume<'s>> {
     snapshot.servers.iter().find_map(|server| {
         let parents = volumes_below(snapshot, drive, server);

@@ -124,7 +124,7 @@ pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
     !other_namespaces::mounted_elsewhere(&[volume.device], time.min(SCAN_BUDGET)).mounts.is_empty()
 }
 
-/// Checks that no mount of another drive lies on this drive's mounts, and no level that is not taken down.
+/// Checks that no foreign mount or level lies on this drive.
 ///
 /// Force would detach the mount too.
 ///
@@ -171,7 +171,7 @@ pub fn is_served(drive: &Drive, volume: &Volume) -> bool {
     false
 }
 
-/// Checks that what programs serve from the drive is idle, and that a release takes all of it down.
+/// Checks that every served volume is idle, and is taken down by a release.
 ///
 /// # Errors
 /// `NotExclusive`, with the program that uses it or serves it.

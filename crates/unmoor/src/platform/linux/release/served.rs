@@ -1,7 +1,7 @@
 //! Volumes that a program serves from the drive: disconnects them, and waits until the program has written.
 //!
-//! A FUSE server is told of the unmount, writes what it has in memory, and ends. A server of nbd does the same when it
-//! is disconnected. None is signaled.
+//! The kernel tells a FUSE server of the unmount; the server writes its memory and ends. So does a server of nbd that is
+//! disconnected. None is signaled.
 
 use crate::deadline::Deadline;
 use crate::model::drive::Drive;
@@ -23,13 +23,13 @@ use std::time::Duration;
 /// Time for a server to write what it has in memory, and to close its files.
 const SERVER_TIME: Duration = Duration::from_secs(20);
 
-/// Time for an nbd device to be free after it was told to disconnect.
+/// Time for an nbd device to be free after the request to disconnect.
 const DISCONNECT_TIME: Duration = Duration::from_secs(3);
 
 /// Interval between looks at a server.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Disconnects a volume whose mounts are gone, and waits until its servers have closed the drive.
+/// Disconnects an unmounted volume, and waits until its servers have closed the drive.
 ///
 /// # Errors
 /// `Busy` if it is in use, or a server keeps the drive open; `Unwritten`.

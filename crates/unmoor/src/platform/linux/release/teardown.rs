@@ -379,7 +379,7 @@ fn open_excl(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> C
     }
 }
 
-/// Returns the error for a level of a kind that only its own program takes down.
+/// Returns the error for a level that is not taken down.
 pub fn not_taken_down(volume: &Volume) -> Error {
     let below = volume.parents.first().map_or("the drive", String::as_str);
     let what = format!("lies on {below}, and is of a kind that unmoor does not take down");

@@ -24,7 +24,7 @@ pub fn is_managed_outside(name: &str) -> bool {
         .is_some_and(|version| version.starts_with("external:"))
 }
 
-/// Returns true if the array is assembled in part, or not at all, and was never started.
+/// Returns true if the array was never started.
 ///
 /// It has no size, and reads and writes of its node fail.
 pub fn is_inactive(name: &str) -> bool {

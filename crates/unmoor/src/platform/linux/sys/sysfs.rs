@@ -87,7 +87,7 @@ impl SysfsDir {
         Ok(names)
     }
 
-    /// Returns the names of the devices that this one lies on (`slaves`), without those that are gone.
+    /// Returns the names of the present devices that this one lies on (`slaves`).
     ///
     /// An array keeps the link of a member that was pulled until the member is removed from it.
     pub fn present_slaves(&self) -> Vec<String> {

@@ -4,15 +4,17 @@
 //! program serves. Then the mount point in its command line decides, else the type of the mount (`fuse.NAME`), else
 //! what no other program serves.
 
-use crate::platform::linux::sys::fdinfo::FdInfo;
+mod open_files;
+mod words;
+
+use crate::platform::linux::inventory::servers::open_files::OpenFiles;
+use crate::platform::linux::inventory::servers::words::words_of;
 use crate::platform::linux::sys::fuse;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::{self, MountInfo};
 use crate::platform::linux::sys::nbd;
-use crate::platform::linux::sys::procfs::{Proc, ProcPath, Task, dir_buf, namespace_number};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use crate::platform::linux::sys::procfs::{Proc, Task, namespace_number};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ pub enum Served {
 /// Mount point of a FUSE file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FusePlace {
-    /// Mount point; `None` if it is in a namespace of neither the program nor this process.
+    /// Mount point; `None` if neither the program nor this process sees it.
     pub path: Option<PathBuf>,
     /// True if it is not in the mount namespace of this process.
     pub elsewhere: bool,
@@ -45,7 +47,7 @@ pub struct FusePlace {
 pub struct Server {
     /// Process ID.
     pub pid: u32,
-    /// What it serves.
+    /// File systems and devices that it serves.
     pub serves: Vec<Served>,
     /// False if it may serve only some of that.
     pub certain: bool,
@@ -55,7 +57,7 @@ pub struct Server {
     pub open_devices: Vec<u64>,
 }
 
-/// What programs of this machine serve.
+/// FUSE file systems and nbd devices of this machine.
 struct ServedThings {
     /// FUSE mounts of this namespace, one for each file system.
     mounts: Vec<MountInfo>,
@@ -80,7 +82,9 @@ struct Candidate {
     own_mounts: Vec<MountInfo>,
 }
 
-/// Finds the programs that serve the FUSE mounts of this namespace, and nbd devices, within a time.
+/// Finds the servers of nbd devices and of the FUSE mounts of this namespace.
+///
+/// Returns none if that takes too long.
 pub fn find_all(table: &MountTable) -> Vec<Server> {
     let things = ServedThings::read(table);
     if things.mounts.iter().all(|mount| is_of_the_desktop(&mount.file_system))
@@ -116,7 +120,7 @@ pub fn may_exist(table: &MountTable) -> bool {
     !ServedThings::read(table).is_empty()
 }
 
-/// Returns true if the process has a file on one of these mounts, or one of these devices, open.
+/// Returns true if the process has one of these mounts or devices open.
 pub fn has_open(pid: u32, mounts: &[u64], devices: &[u64]) -> bool {
     let mut open = OpenFiles::default();
     let Ok(task) = Proc::open().and_then(|proc| proc.task(pid)) else { return false };
@@ -315,96 +319,6 @@ impl Candidate {
     }
 }
 
-/// Descriptors of a process that tell what it serves, and on what.
-#[derive(Default)]
-struct OpenFiles {
-    mounts: Vec<u64>,
-    devices: Vec<u64>,
-    ublk: Vec<String>,
-    exact: Vec<u64>,
-    has_fuse: bool,
-    has_socket: bool,
-}
-
-impl OpenFiles {
-    fn read(&mut self, task: &Task) -> Option<()> {
-        let mut fds = Vec::new();
-        task.numbers(c"fd", &mut dir_buf(), |fd| fds.push(fd)).ok()?;
-        let (mut link, mut info) = (Vec::new(), Vec::new());
-        for fd in fds {
-            if task.link(ProcPath::within("fd/", fd).as_c_str(), &mut link).is_err() {
-                continue;
-            }
-            if link.starts_with(b"socket:") {
-                self.has_socket = true;
-            } else if link == b"/dev/fuse" {
-                self.has_fuse = true;
-                let read = task.read(ProcPath::within("fdinfo/", fd).as_c_str(), &mut info);
-                self.exact.extend(read.ok().and_then(|()| fuse::connection_of(&info)));
-            } else if let Some(number) = link.strip_prefix(b"/dev/ublkc") {
-                self.ublk.push(format!("ublkb{}", String::from_utf8_lossy(number)));
-            } else if link.starts_with(b"/dev/") {
-                // Nodes of /dev: no server is asked for their attributes.
-                let stat = task.stat(ProcPath::within("fd/", fd).as_c_str());
-                self.devices.extend(stat.ok().and_then(|stat| stat.node));
-            } else if link.starts_with(b"/") {
-                let read = task.read(ProcPath::within("fdinfo/", fd).as_c_str(), &mut info);
-                self.mounts.extend(read.ok().and_then(|()| FdInfo::parse(&info).mount));
-            }
-        }
-        self.mounts.sort_unstable();
-        self.mounts.dedup();
-        Some(())
-    }
-
-    fn add_working_directory(&mut self, task: &Task) {
-        let mount = task.stat(c"cwd").ok().and_then(|stat| stat.mount);
-        self.mounts.extend(mount);
-    }
-}
-
-/// Words by which a program is recognised.
-struct Words {
-    command: Vec<Vec<u8>>,
-    name: Vec<u8>,
-}
-
-impl Words {
-    fn fit(&self, mount: &MountInfo) -> bool {
-        self.name_mount_point(mount) || self.is_name_of(mount)
-    }
-
-    fn name_mount_point(&self, mount: &MountInfo) -> bool {
-        self.command.iter().any(|word| is_mount_point(word, &mount.path))
-    }
-
-    /// Returns true if the mount bears the program's name, as libfuse gives it by default.
-    fn is_name_of(&self, mount: &MountInfo) -> bool {
-        let named = |text: &[u8]| !text.is_empty() && text.get(..15).unwrap_or(text) == self.name;
-        let subtype = mount.file_system.strip_prefix("fuse.").unwrap_or_default();
-        named(subtype.as_bytes()) || named(mount.source.as_bytes())
-    }
-}
-
-fn words_of(task: &Task) -> Words {
-    let mut text = Vec::new();
-    let _ = task.read(c"cmdline", &mut text);
-    let command = text.split(|b| *b == 0).filter(|word| !word.is_empty()).map(<[u8]>::to_vec);
-    let command = command.collect();
-    let _ = task.read(c"comm", &mut text);
-    Words { command, name: text.trim_ascii_end().to_vec() }
-}
-
-/// Returns true if the word names the mount point; a relative one names its end.
-fn is_mount_point(word: &[u8], mount: &Path) -> bool {
-    let word = Path::new(OsStr::from_bytes(word));
-    let normal = word.components().filter(|c| !matches!(c, Component::CurDir));
-    let cleaned: PathBuf = normal.collect();
-    let relative = cleaned.components().all(|c| matches!(c, Component::Normal(_)));
-    let is_empty = cleaned.as_os_str().is_empty();
-    !is_empty && (cleaned == mount || relative && mount.ends_with(&cleaned))
-}
-
 /// Returns the FUSE mounts of a table, one for each file system.
 fn fuse_mounts(table: &MountTable) -> Vec<MountInfo> {
     let mut found: Vec<MountInfo> = Vec::new();
@@ -435,4 +349,91 @@ fn sorted(mut devices: Vec<u64>) -> Vec<u64> {
     devices.sort_unstable();
     devices.dedup();
     devices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::linux::inventory::servers::words::Words;
+
+    fn mount(device: u64, path: &str, file_system: &str) -> MountInfo {
+        let line = format!("{device} 1 0:{device} / {path} rw - {file_system} source rw\n");
+        mountinfo::parse(line.as_bytes()).remove(0)
+    }
+
+    fn machine(mounts: &[MountInfo], connections: Option<&[u64]>) -> ServedThings {
+        ServedThings {
+            mounts: mounts.to_vec(),
+            connections: connections.map(<[u64]>::to_vec),
+            nbds: Vec::new(),
+            namespace: None,
+        }
+    }
+
+    /// Returns a program with this command line, as it is recognised among the mounts.
+    fn program(pid: u32, command: &str, mounts: &[MountInfo]) -> Candidate {
+        let command: Vec<Vec<u8>> = command.split(' ').map(|word| word.into()).collect();
+        let words = Words { name: command[0].clone(), command };
+        let devices = |fits: &dyn Fn(&MountInfo) -> bool| {
+            mounts.iter().filter(|mount| fits(mount)).map(|mount| mount.device).collect()
+        };
+        let server = Server {
+            pid,
+            serves: Vec::new(),
+            certain: true,
+            open_mounts: Vec::new(),
+            open_devices: Vec::new(),
+        };
+        Candidate {
+            server,
+            has_fuse: true,
+            exact: Vec::new(),
+            by_path: devices(&|mount| words.name_mount_point(mount)),
+            by_name: devices(&|mount| words.is_name_of(mount)),
+            own_mounts: Vec::new(),
+        }
+    }
+
+    fn served(things: &ServedThings, candidates: &[Candidate], at: usize) -> (Vec<u64>, bool) {
+        things.file_systems_of(candidates, at)
+    }
+
+    #[test]
+    fn the_mount_point_in_the_command_line_decides_before_the_name() {
+        let mounts = [mount(40, "/mnt/a", "fuse.ntfs"), mount(41, "/mnt/b", "fuse.ntfs")];
+        let it = machine(&mounts, None);
+        let both = [program(7, "ntfs img /mnt/b", &mounts), program(8, "ntfs img a", &mounts)];
+        assert_eq!(served(&it, &both, 0), (vec![41], true));
+        assert_eq!(served(&it, &both, 1), (vec![40], true));
+    }
+
+    #[test]
+    fn the_kernel_decides_where_it_tells() {
+        let mounts = [mount(40, "/mnt/a", "fuse.x"), mount(41, "/mnt/b", "fuse.x")];
+        let mut one = program(7, "x /mnt/a", &mounts);
+        one.exact = vec![41];
+        assert_eq!(served(&machine(&mounts, None), &[one], 0), (vec![41], true));
+    }
+
+    #[test]
+    fn two_programs_of_the_name_of_a_mount_may_both_serve_it() {
+        let mounts = [mount(40, "/tmp/aux1", "fuse.vc"), mount(41, "/tmp/aux2", "fuse.vc")];
+        let both = [program(7, "vc one", &mounts), program(8, "vc two", &mounts)];
+        assert_eq!(served(&machine(&mounts, None), &both, 0), (vec![40, 41], false));
+        assert_eq!(served(&machine(&mounts, None), &both[..1], 0), (vec![40, 41], true));
+    }
+
+    #[test]
+    fn what_is_left_is_certain_only_if_no_connection_is_elsewhere() {
+        let mounts = [mount(40, "/mnt/a", "fuse.x"), mount(41, "/mnt/b", "fuse.y")];
+        let both = [program(7, "x", &mounts), program(8, "other", &mounts)];
+        assert_eq!(served(&machine(&mounts, Some(&[40, 41])), &both, 1), (vec![41], true));
+        assert_eq!(served(&machine(&mounts, Some(&[40, 41, 42])), &both, 1), (vec![41, 42], false));
+        assert_eq!(served(&machine(&mounts, None), &both, 1), (vec![41], false));
+    }
+
+    #[test]
+    fn a_mount_of_the_desktop_is_no_level() {
+        assert!(is_of_the_desktop("fuse.portal") && !is_of_the_desktop("fuse.veracrypt"));
+    }
 }
