@@ -34,8 +34,8 @@ mod runner;
 pub use holder::{Holder, shell};
 pub use loop_image::{Attached, LoopImage, alone};
 pub use need::{
-    BINFMT_MISC, BTRFS, C_COMPILER, IO_URING_PATHS, LOOP_DEVICES, LOOP_PARTITIONS, Need, PYTHON,
-    SCRIPT, STATIC_C, UPROBES, USER_NAMESPACES,
+    BINFMT_MISC, BTRFS, C_COMPILER, FUSE, IO_URING_PATHS, LOOP_DEVICES, LOOP_PARTITIONS, Need,
+    PYTHON, SCRIPT, STATIC_C, UPROBES, USER_NAMESPACES,
 };
 pub use runner::{Test, run};
 

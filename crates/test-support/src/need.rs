@@ -19,6 +19,8 @@ pub const LOOP_DEVICES: Need = Need { name: "root and loop devices", check: has_
 /// Partitions of loop devices.
 pub const LOOP_PARTITIONS: Need =
     Need { name: "a kernel that reads partition tables", check: has_loop_partitions };
+/// FUSE, ntfs-3g and its tools.
+pub const FUSE: Need = Need { name: "loop devices, FUSE and ntfs-3g", check: has_fuse };
 /// btrfs, and its tools.
 pub const BTRFS: Need = Need { name: "btrfs", check: has_btrfs };
 /// Python with ctypes.
@@ -73,6 +75,13 @@ fn works(check: impl Fn() + std::panic::UnwindSafe) -> bool {
 
 fn has_loop_devices() -> bool {
     rustix::process::geteuid().is_root() && works(|| drop(LoopImage::new("unmoor-probe")))
+}
+
+fn has_fuse() -> bool {
+    LOOP_DEVICES.is_met()
+        && std::fs::File::open("/dev/fuse").is_ok()
+        && ok(Command::new("mkfs.ntfs").arg("--version"))
+        && ok(Command::new("sh").args(["-c", "command -v ntfs-3g"]))
 }
 
 fn has_btrfs() -> bool {

@@ -164,9 +164,11 @@ pub fn help(
     error: &Error,
     steps: &[StepReport],
 ) -> Option<String> {
-    if let Some(hint) = error.hint() {
-        return Some(self::hint(hint));
-    }
+    let may_force = match error.hint() {
+        Some(Hint::CloseOrWait) => false,
+        Some(hint) => return Some(self::hint(hint)),
+        None => true,
+    };
     match error.kind() {
         ErrorKind::NotPermitted if cfg!(windows) => {
             Some("run it as administrator, from an elevated prompt".into())
@@ -175,19 +177,18 @@ pub fn help(
             Some(format!("try: sudo unmoor {} {}", command.name(), quoted(target)))
         }
         ErrorKind::NoSuchTarget => Some("`unmoor list --all` shows all drives".into()),
-        ErrorKind::Busy if matches!(command, CommandKind::Eject(_)) && kill_would_help(error, steps) => Some(
-            "close what is open there, or pass --wait 30s to wait for it, --kill to end the programs, \
-             or --force to cut them off"
-                .into(),
-        ),
-        ErrorKind::Busy if matches!(command, CommandKind::Eject(_)) => Some(
-            "close what is open there, or pass --wait 30s to wait for it, or --force to cut it off"
-                .into(),
-        ),
-        ErrorKind::Gone => Some(
-            "if it was pulled out: plug it in again and check the files written last"
-                .into(),
-        ),
+        ErrorKind::Busy if matches!(command, CommandKind::Eject(_)) => {
+            let options = match (kill_would_help(error, steps), may_force) {
+                (true, true) => ", --kill to end the programs, or --force to cut them off",
+                (true, false) => ", or --kill to end the programs",
+                (false, true) => ", or --force to cut it off",
+                (false, false) => "",
+            };
+            Some(format!("close what is open there, or pass --wait 30s to wait for it{options}"))
+        }
+        ErrorKind::Gone => {
+            Some("if it was pulled out: plug it in again and check the files written last".into())
+        }
         _ => None,
     }
 }
@@ -225,6 +226,7 @@ pub fn hint(hint: &Hint) -> String {
             "the medium stays in, because data would be lost; --discard-unwritten gives it up"
         }
         Hint::CloseOrForce => "close what uses it, or pass --force to cut it off",
+        Hint::CloseOrWait => "close what uses it, or pass --wait 30s to wait for it",
         Hint::CloseForceOrElevate => {
             "close what uses it, or pass --force to cut it off; if nothing uses it, run this as \
              administrator or pass --power-off"

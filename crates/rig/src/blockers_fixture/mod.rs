@@ -38,7 +38,15 @@ enum How {
     /// Bind a socket
     Socket { path: PathBuf },
     /// Mount a FUSE file system of one file and one directory
-    Fuse { directory: PathBuf },
+    Fuse {
+        directory: PathBuf,
+        /// Serve the content of this file
+        #[arg(long)]
+        container: Option<PathBuf>,
+        /// Mount it in a mount namespace of its own
+        #[arg(long)]
+        apart: bool,
+    },
 }
 
 /// Occupies the file system, prints `held` and the process ID, and stays until it is killed.
@@ -67,7 +75,14 @@ pub fn command(options: &Options) -> Result<ExitCode> {
             let _socket = std::os::unix::net::UnixListener::bind(path)?;
             stay()
         }
-        How::Fuse { directory } => fuse::serve(directory, held),
+        How::Fuse { directory, container, apart } => {
+            if *apart {
+                // SAFETY: this process has one thread; only its own view of the mounts changes.
+                let unshared = unsafe { libc::unshare(libc::CLONE_NEWNS) };
+                ensure!(unshared == 0, io::Error::last_os_error());
+            }
+            fuse::serve(directory, container.as_deref(), held)
+        }
     }
 }
 

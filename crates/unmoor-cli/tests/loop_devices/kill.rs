@@ -102,6 +102,33 @@ fn the_refusal_offers_it_only_where_it_would_work() {
     assert!(answer.code == 3 && !answer.text.contains("--kill"), "{}", answer.text);
 }
 
+/// Runs the command in a PID namespace whose `/proc` is of another one, beside a process with the holder's number.
+fn no_bystander_with_the_number_of_a_holder_is_ended() {
+    let image = LoopImage::new("unmoor-pidns");
+    let mut holder = holder(&image, "");
+    let number = holder.0.id();
+    // The next process of the namespace gets the number after this one.
+    let script = format!(
+        "echo {} >/proc/sys/kernel/ns_last_pid; sleep 600 & bystander=$!; test $bystander = {number} || \
+         echo no such number; \"$1\" eject --kill --yes --json \"$2\"; echo code $?; \
+         \"$1\" who --json \"$2\"; echo code $?; kill -0 $bystander && echo lives; kill -KILL $bystander",
+        number - 1
+    );
+    for options in [&["--pid", "--fork"][..], &["--pid"]] {
+        let mut command = Command::new("unshare");
+        command.args(options).args(["sh", "-c", "sh -c \"$0\" sh \"$@\"; exit $?"]).arg(&script);
+        command.arg(env!("CARGO_BIN_EXE_unmoor")).arg(&image.device);
+        let answer = crate::command::answer(&mut command);
+        assert!(answer.text.contains("lives") && is_alive(&mut holder), "{}", answer.text);
+        assert!(!answer.text.contains("no such number"), "{}", answer.text);
+        assert_eq!(answer.text.matches("code 3").count(), 2, "{}", answer.text);
+        assert!(answer.text.contains("\"complete\": false"), "{}", answer.text);
+        let ends = format!("kill {number}");
+        assert!(!answer.text.contains(&ends), "{}", answer.text);
+        assert_eq!(image.mounts(), 1);
+    }
+}
+
 pub const TESTS: &[Test] = &[
     test!(who_holds_a_file_is_asked_to_end_and_the_drive_is_released, LOOP_DEVICES),
     test!(who_does_not_listen_is_killed_after_the_grace, LOOP_DEVICES),
@@ -109,4 +136,5 @@ pub const TESTS: &[Test] = &[
     test!(what_started_the_command_is_never_ended, LOOP_DEVICES),
     test!(nobody_is_ended_while_something_else_is_in_the_way_all_the_same, LOOP_DEVICES),
     test!(the_refusal_offers_it_only_where_it_would_work, LOOP_DEVICES),
+    test!(no_bystander_with_the_number_of_a_holder_is_ended, LOOP_DEVICES),
 ];

@@ -22,6 +22,8 @@ mod raw;
 #[cfg(target_os = "linux")]
 mod release;
 #[cfg(target_os = "linux")]
+mod served;
+#[cfg(target_os = "linux")]
 mod stacks;
 #[cfg(target_os = "linux")]
 mod targets;
@@ -41,6 +43,7 @@ fn main() {
         process_load::TESTS,
         raw::TESTS,
         release::TESTS,
+        served::TESTS,
         stacks::TESTS,
         targets::TESTS,
         unprivileged::TESTS,

@@ -108,6 +108,39 @@ fn force_cuts_off_who_writes_where_it_is_mounted_in_another_namespace_only() {
     assert!(std::fs::read(image.file()).unwrap() == before, "it reaches the image");
 }
 
+fn force_is_offered_only_where_it_is_accepted() {
+    let alone = alone();
+    let image = LoopImage::new_alone("unmoor-force-offer", &alone);
+    let offers = |image: &LoopImage| {
+        let answer = unmoor(&["eject", &image.device]);
+        assert_eq!((answer.code, image.mounts()), (3, 1), "{}", answer.text);
+        let offered = answer.text.contains("--force");
+        if !offered {
+            let forced = unmoor(&["eject", "--force", &image.device]);
+            assert_eq!((forced.code, image.mounts()), (3, 1), "{}", forced.text);
+        }
+        offered
+    };
+    let holder = shell("exec 9>\"$1\"/held; echo; exec sleep 600", &image.mount);
+    assert!(offers(&image), "a file is open");
+    let inside = image.mount.join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inside)));
+    assert!(!offers(&image), "a file system within it, and a file");
+    drop(holder);
+    assert!(!offers(&image), "a file system within it");
+    assert!(ok(Command::new("umount").arg(&inside)));
+    let device = image.device.clone();
+    assert!(ok(Command::new("umount").arg(&image.mount)));
+    let claim = format!("import os; os.open({device:?}, os.O_RDONLY | os.O_EXCL); ready()");
+    let holder = unmoor_test_support::Holder::python(&claim, &image.mount);
+    let answer = unmoor(&["eject", &device]);
+    assert!(answer.code == 3 && !answer.text.contains("--force"), "{}", answer.text);
+    assert_eq!(unmoor(&["eject", "--force", &device]).code, 3);
+    drop(holder);
+    assert_eq!(unmoor(&["eject", &device]).code, 0);
+}
+
 pub const TESTS: &[Test] = &[
     test!(several_mount_points_and_a_bind_mount_go_together, LOOP_DEVICES),
     test!(a_use_of_one_mount_point_keeps_them_all, LOOP_DEVICES),
@@ -116,5 +149,6 @@ pub const TESTS: &[Test] = &[
     test!(another_drive_mounted_inside_is_in_the_way, LOOP_DEVICES),
     test!(a_mount_in_another_namespace_is_found_before_anything_is_touched, LOOP_DEVICES),
     test!(a_file_open_in_a_copy_of_the_mount_is_found_before_anything_is_touched, LOOP_DEVICES),
+    test!(force_is_offered_only_where_it_is_accepted, LOOP_DEVICES),
     test!(force_cuts_off_who_writes_where_it_is_mounted_in_another_namespace_only, LOOP_DEVICES),
 ];

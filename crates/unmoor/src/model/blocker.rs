@@ -124,6 +124,10 @@ pub enum Role {
     Container,
     /// A process that others depend on: the first process, the manager of a user's services.
     Manager,
+    /// A process that serves a mounted file system or a block device (Linux: FUSE, nbd, ublk).
+    ///
+    /// What was written through it is lost if it is ended.
+    Server,
     /// This program, or an ancestor of it.
     Caller,
     /// A thread of the kernel.
@@ -139,6 +143,7 @@ impl Role {
             Role::Service => "service",
             Role::Container => "container",
             Role::Manager => "manager",
+            Role::Server => "server",
             Role::Caller => "caller",
             Role::Kernel => "kernel",
         }
@@ -321,6 +326,8 @@ pub enum NotTerminable {
     Container,
     /// Needed by other processes: the first process, a session's manager.
     Manager,
+    /// Serves a mounted file system or a block device.
+    Server,
     /// This program, or an ancestor of it.
     Caller,
     /// A thread of the kernel.
@@ -337,6 +344,7 @@ impl NotTerminable {
             NotTerminable::Service => "belongs to a service",
             NotTerminable::Container => "runs in a container",
             NotTerminable::Manager => "is what other programs depend on",
+            NotTerminable::Server => "serves a mounted file system or a block device",
             NotTerminable::Caller => "is this program, or what started it",
             NotTerminable::Kernel => "is a part of the kernel",
             NotTerminable::Unknown => "is not known well enough",
@@ -361,6 +369,7 @@ impl Blocker {
             Role::Service => Err(NotTerminable::Service),
             Role::Container => Err(NotTerminable::Container),
             Role::Manager => Err(NotTerminable::Manager),
+            Role::Server => Err(NotTerminable::Server),
             Role::Caller => Err(NotTerminable::Caller),
             Role::Kernel => Err(NotTerminable::Kernel),
             Role::Unknown => Err(NotTerminable::Unknown),
@@ -426,6 +435,7 @@ mod tests {
             (Role::Service, Some(NotTerminable::Service)),
             (Role::Container, Some(NotTerminable::Container)),
             (Role::Manager, Some(NotTerminable::Manager)),
+            (Role::Server, Some(NotTerminable::Server)),
             (Role::Caller, Some(NotTerminable::Caller)),
             (Role::Kernel, Some(NotTerminable::Kernel)),
             (Role::Unknown, Some(NotTerminable::Unknown)),

@@ -20,6 +20,8 @@ pub enum Hint {
     DiscardUnwritten,
     /// Close what uses the volume, or cut it off: [`Options::force`](crate::Options::force).
     CloseOrForce,
+    /// Close what uses the volume, or wait for it: [`Options::wait`](crate::Options::wait). Force would refuse too.
+    CloseOrWait,
     /// Close what uses the volume, or cut it off. If nothing uses it, run the program as administrator, or
     /// power the drive off.
     CloseForceOrElevate,
@@ -70,6 +72,7 @@ impl fmt::Display for Hint {
             Hint::SwapOff => "switch the swap on it off first",
             Hint::DiscardUnwritten => "the medium stays in, because data would be lost",
             Hint::CloseOrForce => "close what uses it, or cut it off by force",
+            Hint::CloseOrWait => "close what uses it, or wait for it",
             Hint::CloseForceOrElevate => {
                 "close what uses it, or cut it off by force; if nothing uses it, run this as administrator or \
                  power the drive off"

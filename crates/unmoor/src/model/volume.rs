@@ -20,6 +20,7 @@ pub struct Volume {
     /// Number that changes with the content of the device, as in [`DriveId::generation`](crate::DriveId::generation).
     ///
     /// 0 if the system has none.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub generation: u64,
     /// Kind of the volume.
     pub kind: VolumeKind,
@@ -33,6 +34,11 @@ pub struct Volume {
     /// They may be on this drive or on others.
     #[cfg_attr(feature = "serde", serde(rename = "spans"))]
     pub other_members: Vec<String>,
+    /// Process IDs of the programs that serve the volume (Linux: FUSE, nbd).
+    ///
+    /// They end when it is unmounted or disconnected, and are not to be ended before.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub servers: Vec<u32>,
     /// Swap in use: the device of the volume, or files on it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "serialize::lossy_list"))]
     pub swaps: Vec<PathBuf>,
@@ -65,6 +71,7 @@ impl Volume {
             kind,
             parents: Vec::new(),
             other_members: Vec::new(),
+            servers: Vec::new(),
             swaps: Vec::new(),
             label: None,
             uuid: None,
@@ -99,6 +106,31 @@ pub enum VolumeKind {
     ///
     /// Other layers may lie on other drives. Unmounting the overlay does not affect them.
     Overlay,
+    /// A FUSE file system whose server has a file or a device of the drive open (Linux).
+    Fuse,
+    /// An nbd device whose server has a file or a device of the drive open (Linux).
+    Nbd,
+    /// A stacked device of another kind, which is not taken down (bcache, DRBD).
+    Other,
+}
+
+impl VolumeKind {
+    /// Returns true if a program carries the volume, which is lost if that program ends.
+    pub fn is_served(self) -> bool {
+        matches!(self, VolumeKind::Fuse | VolumeKind::Nbd)
+    }
+
+    /// Returns true if the volume lies on files of the volumes below it, or may.
+    ///
+    /// It keeps their mounts busy then.
+    pub fn lies_on_files(self) -> bool {
+        self == VolumeKind::Loop || self.is_served()
+    }
+
+    /// Returns true if the volume has a device node of its own.
+    pub fn has_node(self) -> bool {
+        !matches!(self, VolumeKind::Overlay | VolumeKind::Fuse)
+    }
 }
 
 impl VolumeKind {
@@ -113,6 +145,9 @@ impl VolumeKind {
             VolumeKind::Mapping => "mapping",
             VolumeKind::Loop => "loop",
             VolumeKind::Overlay => "overlay",
+            VolumeKind::Fuse => "fuse",
+            VolumeKind::Nbd => "nbd",
+            VolumeKind::Other => "other",
         }
     }
 }

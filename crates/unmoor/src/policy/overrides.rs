@@ -1,6 +1,6 @@
 //! Overrides: the errors and blockers that `force` and `kill` may override.
 
-use crate::model::blocker::{BlockerKind, BlockerScan};
+use crate::model::blocker::{BlockerKind, BlockerScan, NotTerminable};
 use crate::model::error::{Error, ErrorKind};
 use crate::options::Options;
 
@@ -22,5 +22,10 @@ pub(crate) fn must_kill_suffice(options: &Options) -> bool {
 /// Returns true if terminating processes cannot free the drive, because something else blocks it too.
 pub(crate) fn is_kill_futile(scan: &BlockerScan, options: &Options) -> bool {
     let mut blockers = scan.blockers.iter().filter(|b| b.kind != BlockerKind::Unknown);
-    must_kill_suffice(options) && blockers.any(|b| b.check_terminable().is_err())
+    blockers.any(|blocker| match blocker.check_terminable() {
+        Ok(_) => false,
+        // Force stops at a server too.
+        Err(NotTerminable::Server) => true,
+        Err(_) => must_kill_suffice(options),
+    })
 }

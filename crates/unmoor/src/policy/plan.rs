@@ -220,19 +220,24 @@ fn dismount(drive: &Drive, options: &Options) -> PlannedStep {
 
 /// Returns the name of a teardown step for the user; `None` if it needs no action of its own.
 ///
-/// The drive, its partitions and overlays are dismounted when their mounts are gone.
+/// The drive, its partitions, overlays and FUSE file systems are dismounted when their mounts are gone.
 pub(crate) fn label(undo: &TeardownStep<'_>) -> Option<String> {
     match undo {
         TeardownStep::SwapOff(_, path) => Some(format!("swap on {}", path.display())),
         TeardownStep::Unmount(_, mount) => Some(mount.path.display().to_string()),
         TeardownStep::Dismount(volume) => {
             let what = match volume.kind {
-                VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
+                VolumeKind::Disk
+                | VolumeKind::Partition
+                | VolumeKind::Overlay
+                | VolumeKind::Fuse => return None,
+                VolumeKind::Nbd => "network block device",
                 VolumeKind::Crypt => "encrypted volume",
                 VolumeKind::Lvm => "logical volume",
                 VolumeKind::Raid => "array",
                 VolumeKind::Mapping => "mapping",
                 VolumeKind::Loop => "loop device",
+                VolumeKind::Other => "stacked device",
             };
             Some(format!("{what} {}", volume.name))
         }

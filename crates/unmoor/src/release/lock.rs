@@ -3,6 +3,7 @@
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::event::Event;
+use crate::model::hint::Hint;
 use crate::model::report::StepOutcome;
 use crate::model::step::{Action, Step};
 use crate::options::{Goal, Options};
@@ -42,7 +43,7 @@ impl OpenDrive<'_> {
     /// Continues without the lock if the options force that.
     pub(crate) fn force_or_fail(&mut self, error: Error) -> Result<()> {
         if !may_force(&error, &self.operation.options) {
-            return Err(error);
+            return Err(self.without_vain_force(error));
         }
         self.check_force().map_err(|e| e.with_step(Step::Lock))?;
         self.operation.warn(format!(
@@ -51,6 +52,15 @@ impl OpenDrive<'_> {
         ));
         self.forced = true;
         Ok(())
+    }
+
+    /// Gives the advice that leaves force out to an error that force could not override either.
+    fn without_vain_force(&mut self, error: Error) -> Error {
+        let is_advised = error.kind() == ErrorKind::Busy && error.hint().is_none();
+        match is_advised && !self.operation.options.force && self.check_force().is_err() {
+            true => error.with_hint(Hint::CloseOrWait),
+            false => error,
+        }
     }
 
     /// Fails if a forced dismount would take along a mount of another drive.

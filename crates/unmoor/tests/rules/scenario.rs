@@ -236,6 +236,7 @@ fn role() -> impl Strategy<Value = Role> {
         Role::Service,
         Role::Container,
         Role::Manager,
+        Role::Server,
         Role::Caller,
         Role::Kernel,
         Role::Unknown,

@@ -21,6 +21,8 @@ pub enum Stack {
     Raid,
     /// File system in an image file on another one.
     Image,
+    /// The same image, served by a FUSE program, which a loop device is on.
+    Served,
     /// btrfs over both partitions.
     Btrfs,
 }
@@ -35,6 +37,7 @@ pub const STACKS: &[Stack] = &[
     Stack::LvmOnLuks,
     Stack::Raid,
     Stack::Image,
+    Stack::Served,
     Stack::Btrfs,
 ];
 
@@ -50,6 +53,7 @@ impl Stack {
             Self::LvmOnLuks => "LVM on LUKS",
             Self::Raid => "md mirror",
             Self::Image => "image on a file system",
+            Self::Served => "image behind a FUSE program",
             Self::Btrfs => "btrfs over two partitions",
         }
     }
@@ -92,6 +96,10 @@ pub enum Release {
     ForceDismountOnly,
     /// `--force --power-off`
     ForcePowerOff,
+    /// Refused while another mount namespace has it mounted, then released.
+    Elsewhere,
+    /// Refused while a program has a file open on a mount that was detached, then released.
+    Detached,
     /// `--offline`, which Linux refuses, and then a release without it.
     Offline,
 }
@@ -106,6 +114,8 @@ pub const RELEASES: &[Release] = &[
     Release::Force,
     Release::ForceDismountOnly,
     Release::ForcePowerOff,
+    Release::Elsewhere,
+    Release::Detached,
     Release::Offline,
 ];
 
@@ -120,6 +130,8 @@ impl Release {
             Self::Force => "--force",
             Self::ForceDismountOnly => "--force --dismount-only",
             Self::ForcePowerOff => "--force --power-off",
+            Self::Elsewhere => "while mounted elsewhere, then without",
+            Self::Detached => "while in use and detached, then without",
             Self::Offline => "--offline, then without",
         }
     }
@@ -175,7 +187,9 @@ impl Medium {
         let file_systems = match stack {
             Stack::Btrfs => vec![FileSystem::Btrfs],
             Stack::Two => vec![random.pick(file_system::ALL), random.pick(file_system::ALL)],
-            Stack::Image => vec![random.pick(file_system::ALL), random.pick(file_system::SMALL)],
+            Stack::Image | Stack::Served => {
+                vec![random.pick(file_system::ALL), random.pick(file_system::SMALL)]
+            }
             _ => vec![random.pick(file_system::ALL)],
         };
         let journaled = file_systems.iter().all(|one| one.replays());
@@ -230,6 +244,8 @@ impl Medium {
 fn possible(stack: Stack, file_systems: &[FileSystem], release: Release) -> Release {
     let can_be_cut_off = file_systems.iter().all(|one| one.can_be_cut_off());
     match stack {
+        // Force is refused while something behind a program is in use.
+        Stack::Served if release.forced() => Release::Plain,
         Stack::Whole if release.forced() && !can_be_cut_off => Release::ForcePowerOff,
         _ => release,
     }
@@ -241,10 +257,15 @@ impl Cycle {
     pub fn options(&self) -> String {
         let stops = matches!(
             self.release,
-            Release::Plain | Release::Wait | Release::Force | Release::Offline
+            Release::Plain
+                | Release::Wait
+                | Release::Force
+                | Release::Elsewhere
+                | Release::Detached
+                | Release::Offline
         );
         let words = match self.release {
-            Release::Offline => "",
+            Release::Offline | Release::Elsewhere | Release::Detached => "",
             release => release.words(),
         };
         match self.kind {

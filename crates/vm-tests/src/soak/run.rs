@@ -292,6 +292,7 @@ fn release(
         }
     }
     let named = match cycle.named {
+        _ if cycle.release == Release::Detached => &nodes.drive,
         TargetName::Drive => &nodes.drive,
         // The image on it would be a drive of its own.
         TargetName::Mount => directories.first().unwrap_or(&nodes.drive),
@@ -299,6 +300,26 @@ fn release(
     script.push_str(&format!("touch {}; ", sign("go")));
     if cycle.release == Release::Offline {
         script.push_str(&format!("unmoor eject --offline {named}; test $? = 7 || exit 98; "));
+    }
+    // The top of the stack: what it lies on is reached through other mounts.
+    let top = directories.last().unwrap_or(&nodes.drive);
+    let hold = match cycle.release {
+        Release::Elsewhere => {
+            "unshare -m --propagation private sh -c 'touch $1; exec sleep 1000' sh"
+        }
+        Release::Detached => "sh -c 'exec 8>>$2/open; touch $1; exec sleep 1000' sh",
+        _ => "",
+    };
+    if !hold.is_empty() {
+        let held = sign("held");
+        let detach = match cycle.release {
+            Release::Detached => format!("umount -l {top}; "),
+            _ => String::new(),
+        };
+        script.push_str(&format!(
+            "{hold} {held} {top} & await {held}; {detach}unmoor eject {named}; test $? = 3 || exit 98; \
+             kill $!; wait $!; "
+        ));
     }
     script.push_str(&format!("exec unmoor eject --verbose {} {named}", cycle.options()));
     let output = ctx.run(words(&["sh", "-c", &script]))?;

@@ -17,6 +17,13 @@ const ARRAY: &str = "/dev/md0";
 /// Name of the image on the file system below it.
 const IMAGE: &str = "disk.img";
 
+/// Shell word that starts the program which serves the image, and gives the loop device over what it serves.
+const SERVED: &str = "$(losetup -n -O NAME -j /mnt/served/file 2>/dev/null | grep . || { \
+    modprobe fuse; mkdir -p /mnt/served; \
+    setsid $AGENT hold fuse /mnt/served --container /mnt/v1/disk.img >/dev/null 2>&1 & \
+    for i in $(seq 100); do test -f /mnt/served/file && break; sleep 0.1; done; \
+    losetup --show -f /mnt/served/file; })";
+
 /// Nodes of the drive and its partitions.
 pub struct Nodes {
     pub drive: String,
@@ -56,7 +63,8 @@ pub fn make(medium: &Medium, nodes: &Nodes) -> String {
     {
         if device == IMAGE {
             script.push_str(&format!(
-                "truncate -s 40M /mnt/v1/{IMAGE}; IMAGE=$(losetup --show -f /mnt/v1/{IMAGE}); "
+                "truncate -s 40M /mnt/v1/{IMAGE}; IMAGE={}; ",
+                image(medium.stack)
             ));
         }
         let device = if device == IMAGE { "$IMAGE" } else { device };
@@ -83,8 +91,21 @@ fn devices(medium: &Medium, nodes: &Nodes) -> Vec<String> {
         Stack::Raid => ARRAY,
         _ => nodes.part(0),
     };
-    let two = if medium.stack == Stack::Image { IMAGE } else { nodes.part(1) };
+    let two = match medium.stack {
+        Stack::Image | Stack::Served => IMAGE,
+        _ => nodes.part(1),
+    };
     vec![one.to_owned(), two.to_owned()]
+}
+
+/// Returns the shell word for the loop device over the image, which it sets up if need be.
+fn image(stack: Stack) -> String {
+    match stack {
+        Stack::Served => SERVED.to_owned(),
+        _ => format!(
+            "$(losetup -n -O NAME -j /mnt/v1/{IMAGE} | grep . || losetup --show -f /mnt/v1/{IMAGE})"
+        ),
+    }
 }
 
 /// Returns the script that opens the levels below the file systems again, on whatever drive they are.
@@ -115,9 +136,7 @@ pub struct Volume {
 /// Returns the volumes in the order in which they can be checked: an image after its file system.
 pub fn volumes(medium: &Medium, nodes: &Nodes) -> Vec<Volume> {
     let devices = devices(medium, nodes).into_iter().map(|device| match device.as_str() {
-        IMAGE => format!(
-            "$(losetup -n -O NAME -j /mnt/v1/{IMAGE} | grep . || losetup --show -f /mnt/v1/{IMAGE})"
-        ),
+        IMAGE => image(medium.stack),
         _ => device,
     });
     medium

@@ -288,7 +288,8 @@ impl Session for LinuxSession {
         let LinuxSession { drive, helper, .. } = self;
         helper.within(CLAIM_TIMEOUT, |deadline| {
             claim::check_unknown_users(drive, helper, deadline)?;
-            busy_check::check_frozen(drive, helper, deadline)
+            busy_check::check_frozen(drive, helper, deadline)?;
+            busy_check::check_servers(drive, helper, deadline)
         })
     }
 
@@ -304,6 +305,7 @@ impl Session for LinuxSession {
         let table =
             self.mounts_before.get_or_insert_with(|| MountTable::read_self().unwrap_or_default());
         let line = table.get(mount.id).cloned();
+        let force = force && !busy_check::is_served(&self.drive, volume);
         // After an ordinary unmount, programs that use the overlay or the other mount would write on.
         let elsewhere = || force && busy_check::is_mounted_elsewhere(volume, deadline.remaining());
         let done = if self.overlay_lower_volumes.contains(&volume.name) || elsewhere() {
@@ -353,6 +355,7 @@ impl Session for LinuxSession {
         force: bool,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
+        let force = force && !busy_check::is_served(&self.drive, volume);
         if force && teardown::is_stacked(volume) {
             self.cut_off.push(volume.name.clone());
         }

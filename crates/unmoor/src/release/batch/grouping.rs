@@ -113,6 +113,7 @@ mod tests {
             kind: VolumeKind::Partition,
             parents: on.iter().map(ToString::to_string).collect(),
             other_members: Vec::new(),
+            servers: Vec::new(),
             swaps: Vec::new(),
             label: None,
             uuid: None,

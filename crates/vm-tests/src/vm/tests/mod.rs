@@ -16,6 +16,7 @@ mod overlays;
 mod power_cut;
 mod refusals;
 mod rig;
+mod served;
 mod several;
 mod silent;
 mod stacks;
@@ -51,6 +52,7 @@ const ALL: &[&[Test]] = &[
     unwritten::TESTS,
     refusals::TESTS,
     targets::TESTS,
+    served::TESTS,
     several::TESTS,
     silent::TESTS,
     document::TESTS,

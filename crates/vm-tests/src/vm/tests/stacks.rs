@@ -74,6 +74,27 @@ pub const TESTS: &[Test] = &[
         run: raid_open,
     },
     Test {
+        name: "stack.raid-inactive",
+        promise: "an array of which one half was found, never started: no data is said to be lost, and the stick is out",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: raid_inactive,
+    },
+    Test {
+        name: "stack.mapping-empty",
+        promise: "a mapping without content on a partition: no data is said to be lost, and it does not block",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: mapping_empty,
+    },
+    Test {
+        name: "stack.half-pulled",
+        promise: "one half of a mirror was pulled: the other one is released, every byte there",
+        drives: &[&STICK, &STICK2],
+        machine: &STANDARD,
+        run: half_pulled,
+    },
+    Test {
         name: "stack.btrfs",
         promise: "btrfs over both partitions: unmounted, ejected, every byte there afterwards",
         drives: &[&STICK],
@@ -365,6 +386,52 @@ fn raid1(ctx: &mut TestContext) -> Result<()> {
     make(ctx, &format!("mdadm --quiet --assemble /dev/md0 {one} {two}; fsck.ext4 -fn /dev/md0"))?;
     let state = ctx.sh("cat /sys/block/md0/md/degraded /sys/block/md0/md/resync_start")?;
     ensure!(state == "0\nnone", "the array was not stopped cleanly: {state}");
+    ctx.mount("/dev/md0", "/mnt/raid")?;
+    expect_data(ctx, "/mnt/raid")
+}
+
+fn raid_inactive(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK, 2)?);
+    make_raid1(ctx, &one, &two)?;
+    ctx.sh("umount /mnt/raid && mdadm --quiet --stop /dev/md0")?;
+    make(
+        ctx,
+        &format!("mdadm --quiet --incremental {one} || true; cat /sys/block/md*/md/array_state"),
+    )?;
+    let state = ctx.sh("cat /sys/block/md*/md/array_state")?;
+    ensure!(state == "inactive", "the array is {state}");
+    ctx.unmoor(0, &["flush", &one])?;
+    eject_and_load(ctx, &one).map(drop)
+}
+
+fn mapping_empty(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK, 1)?;
+    make(
+        ctx,
+        &format!(
+            "modprobe dm-mod; dmsetup create rigempty --notable && \
+             echo '0 8 linear {part} 0' | dmsetup load rigempty"
+        ),
+    )?;
+    ctx.unmoor(0, &["flush", &part])?;
+    ctx.unmoor_json(0, &["eject", &part]).map(drop)
+}
+
+fn half_pulled(ctx: &mut TestContext) -> Result<()> {
+    let (one, two) = (ctx.partition(&STICK, 1)?, ctx.partition(&STICK2, 1)?);
+    make_raid1(ctx, &one, &two)?;
+    fill(ctx, "/mnt/raid")?;
+    ctx.sh("sync -f /mnt/raid/data.bin")?;
+    ctx.machine.yank(&STICK2)?;
+    ctx.sh(&format!("for i in $(seq 100); do test -e {two} || exit 0; sleep 0.1; done; exit 1"))?;
+    let node = ctx.node(&STICK)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(0, &["eject", &node])?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    ctx.machine.plug(&STICK2)?;
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.await_partitions(&STICK, 2)?;
+    make(ctx, &format!("mdadm --quiet --assemble --run /dev/md0 {one}; fsck.ext4 -fn /dev/md0"))?;
     ctx.mount("/dev/md0", "/mnt/raid")?;
     expect_data(ctx, "/mnt/raid")
 }

@@ -1,4 +1,4 @@
-//! Stacked devices (LUKS, LVM, md) that lie on the drive and on another one too.
+//! Stacked devices that lie on the drive and on another one too (LUKS, LVM, md), or are of another kind (bcache).
 //!
 //! A release removes none of them. It removes those that lie on its own drives alone.
 
@@ -31,14 +31,22 @@ pub(crate) fn external_volumes(drive: &Drive) -> HashSet<&str> {
 /// Returns one blocker for each such device, the topmost first.
 pub(crate) fn blockers(drive: &Drive) -> Vec<Blocker> {
     let external = external_volumes(drive);
-    let volumes = drive.volumes.iter().rev().filter(|volume| external.contains(&*volume.name));
+    let is_blocker =
+        |volume: &&Volume| volume.kind == VolumeKind::Other || external.contains(&*volume.name);
+    let volumes = drive.volumes.iter().rev().filter(is_blocker);
     volumes.filter_map(|volume| stacked_blocker(drive, volume)).collect()
 }
 
 fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
     let kind = match volume.kind {
-        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => return None,
-        VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => BlockerKind::Mapping,
+        VolumeKind::Disk
+        | VolumeKind::Partition
+        | VolumeKind::Overlay
+        | VolumeKind::Fuse
+        | VolumeKind::Nbd => return None,
+        VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping | VolumeKind::Other => {
+            BlockerKind::Mapping
+        }
         VolumeKind::Raid => BlockerKind::MultiDevice,
         VolumeKind::Loop => BlockerKind::Loop,
     };
@@ -71,6 +79,9 @@ fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
                 command_on(&["losetup", "-d"], &volume.path),
             )
         }
+        _ if volume.name.starts_with("bcache") => {
+            ("bcache device".into(), "stop it", stop_bcache(volume))
+        }
         _ => ("device".into(), "stop it", None),
     };
     let mut usage = Usage::new(UsageKind::Kernel, below).at(&volume.path);
@@ -79,6 +90,15 @@ fn stacked_blocker(drive: &Drive, volume: &Volume) -> Option<Blocker> {
     }
     let description = format!("{what} is on top of {below} ({})", volume.path.display());
     Some(Blocker::new(kind, description).with_usage(usage).with_remedy(words, command))
+}
+
+/// Returns the command that unmounts a bcache device and stops it (Documentation/admin-guide/bcache.rst).
+fn stop_bcache(volume: &Volume) -> Option<String> {
+    let mounts = volume.mounts.iter().rev();
+    let unmount = mounts.map(|mount| command_on(&["umount"], &mount.path));
+    let stop = format!("echo 1 >/sys/block/{}/bcache/stop", volume.name);
+    let commands: Option<Vec<String>> = unmount.chain([Some(stop)]).collect();
+    commands.map(|commands| commands.join(" && "))
 }
 
 fn command(words: &[&str]) -> Option<String> {

@@ -23,9 +23,16 @@ pub(crate) mod shell_quote;
 pub(crate) mod test_support;
 
 use crate::platform::linux::blockers::scan::limitations::sees_every_process;
+use crate::platform::linux::inventory::servers;
+use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::procfs::Proc;
 
 pub(crate) use crate::platform::linux::blockers::scan::{scan, scan_open};
+
+/// Returns true if a program of this machine may serve a file system or a block device.
+pub(crate) fn may_have_servers() -> bool {
+    MountTable::read_self().map_or(true, |table| servers::may_exist(&table))
+}
 
 /// Returns true if processes outside of this one's PID namespace are not visible.
 pub(crate) fn is_in_container() -> bool {

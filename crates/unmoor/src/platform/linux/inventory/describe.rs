@@ -7,6 +7,8 @@ use crate::platform::linux::helper::timed_read::TimedReader;
 use crate::platform::linux::helper::{Helper, c_path};
 use crate::platform::linux::inventory::loop_devices::LoopDevice;
 use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::inventory::served::{self, ServedVolume};
+use crate::platform::linux::inventory::servers::{Served, Server};
 use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::inventory::{superblock, system_mounts};
 use crate::platform::linux::sys::cdrom::DriveStatus;
@@ -93,8 +95,17 @@ pub fn drive(
     let labels = LabelReader { detail, helper, silent: Cell::new(false) };
     volumes(snapshot, &mut drive, &node, &place.disk, &labels);
     adopt_mounts(snapshot, &mut drive);
-    add_overlays(snapshot, &mut drive);
+    served::add_servers_of_own_mounts(snapshot, &mut drive);
+    loop {
+        add_overlays(snapshot, &mut drive);
+        if !add_served(snapshot, &mut drive, &labels) {
+            break;
+        }
+    }
     drive.system_uses = system_mounts::uses(&drive);
+    if !drive.carries_system() {
+        drive.system_uses.extend(snapshot.system_root.uses(&drive, helper));
+    }
     count_unwritten(&mut drive);
     Ok(drive)
 }
@@ -256,6 +267,7 @@ fn add_volume(
             .filter(|m| m.device != device)
             .map(|m| m.name.clone())
             .collect(),
+        servers: Vec::new(),
         swaps: swaps.collect(),
         label: content.as_ref().and_then(|c| c.label.clone()),
         uuid: content.as_ref().and_then(|c| c.uuid.clone()),
@@ -269,18 +281,29 @@ fn add_volume(
         let Ok(node) = SysfsDir::open(format!("/sys/block/{holder}")) else { continue };
         let kind = mapping_kind(&node);
         // All that it lies on, other drives' parts among it.
-        let below = node.names_in("slaves").iter().map(|n| n.replace('!', "/")).collect::<Vec<_>>();
+        let below = node.present_slaves().iter().map(|n| n.replace('!', "/")).collect::<Vec<_>>();
         let on = if below.contains(&name) { below } else { vec![name.clone()] };
         add_volume(snapshot, drive, &node, &holder, kind, &on, labels);
     }
     if kind != VolumeKind::Disk && kind != VolumeKind::Partition {
         partitions_of(snapshot, drive, node, &name, labels);
     }
+    add_loops(snapshot, drive, device, &name, labels);
+}
+
+/// Adds the loop devices over files on this device, and everything on them.
+fn add_loops(
+    snapshot: &Snapshot,
+    drive: &mut Drive,
+    device: u64,
+    name: &str,
+    labels: &LabelReader<'_>,
+) {
     // The running system's own file system is never released, whatever images lie on it.
-    let system =
-        drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| system_mounts::is_system(&m.path));
-    let loops: Vec<&LoopDevice> =
-        if system { Vec::new() } else { snapshot.loops_on(device).collect() };
+    let loops: Vec<&LoopDevice> = match carries_system(drive) {
+        true => Vec::new(),
+        false => snapshot.loops_on(device).collect(),
+    };
     for attached in loops {
         let Ok(node) = SysfsDir::open(format!("/sys/block/{}", attached.name)) else { continue };
         add_volume(
@@ -289,10 +312,42 @@ fn add_volume(
             &node,
             &attached.name,
             VolumeKind::Loop,
-            std::slice::from_ref(&name),
+            &[name.to_string()],
             labels,
         );
     }
+}
+
+fn carries_system(drive: &Drive) -> bool {
+    drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| system_mounts::is_system(&m.path))
+}
+
+/// Adds one volume that a program serves from the drive, with everything on it.
+///
+/// Returns false if there is no more.
+fn add_served(snapshot: &Snapshot, drive: &mut Drive, labels: &LabelReader<'_>) -> bool {
+    let next = (!carries_system(drive)).then(|| served::next(snapshot, drive)).flatten();
+    let Some(ServedVolume { served, parents }) = next else { return false };
+    let first = drive.volumes.len();
+    match served {
+        Served::FileSystem(device, _) => {
+            let Some(volume) = served::fuse_volume(snapshot, *device, parents) else {
+                return false;
+            };
+            let name = volume.name.clone();
+            drive.volumes.push(volume);
+            add_loops(snapshot, drive, *device, &name, labels);
+        }
+        Served::Device(name) => {
+            let Ok(node) = SysfsDir::open(format!("/sys/block/{name}")) else { return false };
+            add_volume(snapshot, drive, &node, name, VolumeKind::Nbd, &parents, labels);
+        }
+    }
+    let Some(volume) = drive.volumes.get_mut(first) else { return false };
+    let serves = |other: &&Server| other.is_level(served) && other.serves.contains(served);
+    volume.servers = snapshot.servers.iter().filter(serves).map(|other| other.pid).collect();
+
+    true
 }
 
 /// The partitions of an array or of an image, which are volumes of their own.
@@ -383,6 +438,7 @@ fn overlay_volume(line: &MountInfo, parents: Vec<String>, mounts: Vec<Mount>) ->
         kind: VolumeKind::Overlay,
         parents,
         other_members: Vec::new(),
+        servers: Vec::new(),
         swaps: Vec::new(),
         label: None,
         uuid: None,
@@ -434,7 +490,7 @@ fn count_unwritten(drive: &mut Drive) {
     let alone = drive.volumes.iter().filter(mounted).count() == 1;
     let (disk, read_only) = (drive.id.device, drive.read_only);
     // What an overlay has in the cache is counted for the file systems below it.
-    let own = |v: &&mut Volume| v.kind != VolumeKind::Overlay && !v.mounts.is_empty();
+    let own = |v: &&mut Volume| v.kind.has_node() && !v.mounts.is_empty();
     for volume in drive.volumes.iter_mut().filter(|v| !read_only && own(v)) {
         volume.unwritten = match of_disk(volume) {
             true if alone => writeback::unwritten(disk),
@@ -450,9 +506,10 @@ fn mapping_kind(node: &SysfsDir) -> VolumeKind {
         Some(uuid) if uuid.starts_with("CRYPT-") => VolumeKind::Crypt,
         Some(uuid) if uuid.starts_with("LVM-") => VolumeKind::Lvm,
         Some(_) => VolumeKind::Mapping,
+        None if node.child("dm").is_ok() => VolumeKind::Mapping,
         None if node.child("md").is_ok() => VolumeKind::Raid,
         None if node.child("loop").is_ok() => VolumeKind::Loop,
-        None => VolumeKind::Mapping,
+        None => VolumeKind::Other,
     }
 }
 

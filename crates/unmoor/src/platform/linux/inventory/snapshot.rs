@@ -4,6 +4,8 @@ use crate::model::volume::Mount;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::inventory::btrfs::{self, Member};
 use crate::platform::linux::inventory::loop_devices::{LoopDevice, loop_devices};
+use crate::platform::linux::inventory::servers::{self, Server};
+use crate::platform::linux::inventory::system_root::SystemRoot;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::{mountinfo, swaps};
@@ -27,6 +29,10 @@ pub struct Snapshot {
     pub(crate) btrfs: Vec<Vec<Member>>,
     /// Attached loop devices, with the file system their image lies on.
     pub(crate) loops: Vec<LoopDevice>,
+    /// Devices that the running system runs from.
+    pub(crate) system_root: SystemRoot,
+    /// Programs that serve FUSE file systems, nbd and ublk devices.
+    pub(crate) servers: Vec<Server>,
     /// The block device behind the file system of each of those images; 0 when we may not ask.
     images: Vec<u64>,
 }
@@ -38,7 +44,10 @@ impl Snapshot {
         let backing = mounts.iter().map(|line| backing_device_number(line, helper)).collect();
         let (swaps, images) = (Vec::new(), Vec::new());
         let (loops, btrfs) = (loop_devices(helper), btrfs::mounted_over_several());
-        let mut snapshot = Snapshot { mounts, backing, swaps, btrfs, loops, images };
+        let servers = servers::find_all(&mounts);
+        let system_root = SystemRoot::read(&mounts, helper);
+        let mut snapshot =
+            Snapshot { mounts, backing, swaps, btrfs, loops, system_root, servers, images };
         let swap = |path: PathBuf| {
             let device = device_of(&path, helper)?;
             Some((snapshot.backing_device_of_path(device, &path, helper), path))
@@ -102,6 +111,11 @@ impl Snapshot {
     pub(crate) fn mounts_of(&self, device: u64) -> Vec<Mount> {
         let here = self.mounts_with_backing().filter(|(_, backing)| *backing == device);
         here.map(|(line, _)| self.mounts.to_mount(line)).collect()
+    }
+
+    /// Returns the block device, or else the file system, behind the mount with this ID.
+    pub(crate) fn behind_mount(&self, id: u64) -> Option<u64> {
+        self.mounts_with_backing().find(|(line, _)| line.id == id).map(|(_, backing)| backing)
     }
 
     /// Returns the members of the file system over several devices that this one belongs to.

@@ -1,7 +1,7 @@
 //! Checks whether a volume is in use: by a question to the kernel where it has an answer, else by a scan.
 
 use crate::deadline::Deadline;
-use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Usage, UsageKind};
+use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Role, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
@@ -12,7 +12,7 @@ use crate::platform::linux::blockers::mounts::other_namespaces;
 use crate::platform::linux::blockers::scan::shared_scan::{DriveUsage, drive_usage};
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::release::{teardown, umount};
-use crate::platform::linux::sys::{errno, fuse, mountinfo, nbd};
+use crate::platform::linux::sys::{errno, mountinfo, nbd};
 use std::time::Duration;
 
 /// Timeout for a scan of processes and other mount namespaces.
@@ -41,7 +41,7 @@ pub fn check_volume(
     }
     done.merge(teardown::probe(drive, volume, helper, deadline)?);
     // Neither has an open count.
-    if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop)
+    if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop | VolumeKind::Nbd)
         && let Some(scan) = processes_on(drive, &[&volume.name], deadline)?
     {
         return Err(busy(&volume.path.display().to_string(), "is in use").with_scan(scan));
@@ -54,9 +54,10 @@ pub fn check_volume(
 
 /// Returns true if something that is torn down before the mount keeps it busy.
 ///
-/// That is another mount of this drive on it or over it, a loop device over a file there, or a swap file.
+/// That is another mount of this drive on it or over it, a loop device over a file there, a program that serves a
+/// file there, or a swap file.
 fn has_dependents(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
-    let over_a_file = |v: &Volume| v.kind == VolumeKind::Loop && v.parents.contains(&volume.name);
+    let over_a_file = |v: &Volume| v.kind.lies_on_files() && v.parents.contains(&volume.name);
     drive
         .volumes
         .iter()
@@ -123,9 +124,9 @@ pub fn is_mounted_elsewhere(volume: &Volume, time: Duration) -> bool {
     !other_namespaces::mounted_elsewhere(&[volume.device], time.min(SCAN_BUDGET)).mounts.is_empty()
 }
 
-/// Checks that no mount of another drive lies on this drive's mounts.
+/// Checks that no foreign mount or level lies on this drive.
 ///
-/// Force would detach it too.
+/// Force would detach the mount too.
 ///
 /// # Errors
 /// `NotExclusive`, with the other mount.
@@ -133,6 +134,9 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
     let lines = mountinfo::read_self()
         .map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))?;
     let ours = |id: u64| drive.volumes.iter().flat_map(|v| &v.mounts).any(|m| m.id == id);
+    if let Some(volume) = drive.volumes.iter().find(|volume| volume.kind == VolumeKind::Other) {
+        return Err(teardown::not_taken_down(volume));
+    }
     let other = lines.iter().find(|line| ours(line.parent) && !ours(line.id));
     match other {
         None => Ok(()),
@@ -158,6 +162,61 @@ pub fn check_frozen(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>)
     match blockers::frozen::blockers(drive, helper, deadline)?.first() {
         None => Ok(()),
         Some(blocker) => Err(busy("", &blocker.description)),
+    }
+}
+
+/// Returns true if a program serves the volume, or a volume below it.
+///
+/// Force does not cut such a volume off: what was written through it would be lost in the program.
+pub fn is_served(drive: &Drive, volume: &Volume) -> bool {
+    let mut names = vec![&*volume.name];
+    let mut next = 0;
+    while let Some(name) = names.get(next).copied() {
+        next += 1;
+        let Some(below) = drive.volume(name) else { continue };
+        if below.kind.is_served() {
+            return true;
+        }
+        let parents = below.parents.iter().map(|name| &**name);
+        let new: Vec<&str> = parents.filter(|name| !names.contains(name)).collect();
+        names.extend(new);
+    }
+    false
+}
+
+/// Checks that every served volume is idle, and is taken down by a release.
+///
+/// # Errors
+/// `NotExclusive`, with the program that uses it or serves it.
+pub fn check_servers(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
+    let held = |what: String| {
+        Error::new(ErrorKind::NotExclusive, &drive.name, what)
+            .with_help("close that first: force would lose what was written through its server")
+    };
+    for volume in drive.volumes.iter().filter(|volume| is_served(drive, volume)) {
+        match check_volume(drive, volume, helper, deadline) {
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                let scan = error.scan().cloned();
+                let error =
+                    held(format!("{}, which a program serves from it, is in use", volume.name));
+                return Err(match scan {
+                    Some(scan) => error.with_scan(scan),
+                    None => error.with_scan(blockers::scan(drive, deadline)),
+                });
+            }
+            checked => checked.map(drop)?,
+        }
+    }
+    if !blockers::may_have_servers() {
+        return Ok(());
+    }
+    let scan = blockers::scan(drive, deadline);
+    match scan.blockers.iter().find(|blocker| blocker.role == Role::Server) {
+        Some(server) => {
+            let what = format!("{} has files on it open, and serves others", server.description);
+            Err(held(what).with_scan(scan))
+        }
+        None => Ok(()),
     }
 }
 
@@ -233,16 +292,11 @@ fn processes_on(
     Ok(None)
 }
 
-/// Returns true if this program serves the drive (nbd) or a file system of it (FUSE).
-///
-/// Such a program has the device open as long as it serves.
+/// Returns true if this program serves the drive (nbd) or a volume of it, and has it open for that.
 fn is_fs_server(drive: &Drive, blocker: &Blocker, used: &Usage) -> bool {
-    let Some(process) = blocker.process.as_ref().filter(|_| used.kind == UsageKind::Device) else {
-        return false;
-    };
-    let through_fuse = |v: &Volume| v.mounts.iter().any(|m| fuse::is_fuse(&m.file_system));
-    nbd::is_client(&drive.name, process.pid)
-        || (drive.volume(&used.volume).is_some_and(through_fuse) && fuse::is_server(process.pid))
+    let Some(process) = &blocker.process else { return false };
+    drive.volumes.iter().any(|volume| volume.servers.contains(&process.pid))
+        || used.kind == UsageKind::Device && nbd::is_client(&drive.name, process.pid)
 }
 
 fn busy(subject: &str, detail: &str) -> Error {

@@ -23,8 +23,9 @@ pub const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 /// A mount of it here, a level on top of it, its swap spaces and the other members of its file system are
 /// all checked in their own way. Any user of such a volume is an unknown one.
 pub fn has_no_known_user(drive: &Drive, volume: &Volume) -> bool {
-    let on_top = |other: &Volume| other.parents.contains(&volume.name);
-    volume.kind != VolumeKind::Overlay
+    // A file system on the whole drive has the drive's name, and the drive for its parent.
+    let on_top = |other: &Volume| other.name != volume.name && other.parents.contains(&volume.name);
+    volume.kind.has_node()
         && volume.mounts.is_empty()
         && volume.swaps.is_empty()
         && volume.other_members.is_empty()
@@ -152,6 +153,13 @@ mod tests {
         stick.volumes[0].swaps.push("/dev/sdb1".into());
         stick.volumes[3].other_members.push("sdc1".into());
         assert!(unknown(&stick).is_empty());
+    }
+
+    #[test]
+    fn the_file_system_of_a_whole_drive_is_asked_for_unknown_users() {
+        let mut stick = drive();
+        stick.volumes = vec![volume("sdb", "sdb")];
+        assert_eq!(unknown(&stick), ["sdb"]);
     }
 
     #[test]

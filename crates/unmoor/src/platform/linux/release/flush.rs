@@ -16,7 +16,7 @@ use crate::platform::linux::release::{claim, umount, volume_device};
 use crate::platform::linux::sys::device_number::from_dev;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::SysfsDir;
-use crate::platform::linux::sys::{errno, writeback};
+use crate::platform::linux::sys::{errno, md, writeback};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -25,6 +25,17 @@ use std::time::Duration;
 
 /// Timeout for the scan of other mount namespaces.
 const NAMESPACE_SCAN_TIME: Duration = Duration::from_secs(5);
+
+/// Returns false for a level without content: an array that was not started, a mapping without a table.
+///
+/// Its node cannot be written to, so that nothing of it is in the cache, and `fsync` fails.
+fn has_cache(volume: &Volume) -> bool {
+    match volume.kind {
+        VolumeKind::Raid => !md::is_inactive(&volume.name),
+        VolumeKind::Disk | VolumeKind::Partition => true,
+        _ => volume.size != Some(0),
+    }
+}
 
 /// Flushes the volumes of a drive and the drive.
 pub struct Flusher<'s> {
@@ -52,8 +63,8 @@ impl Flusher<'_> {
     /// # Errors
     /// `Unwritten`; `TimedOut`.
     pub fn flush_node(&self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
-        if !has_node || volume.read_only {
+        let has_node = volume.kind != VolumeKind::Disk && volume.kind.has_node();
+        if !has_node || volume.read_only || !has_cache(volume) {
             return Ok(StepOutcome::default());
         }
         let device = self.open(volume, deadline)?;

@@ -6,7 +6,9 @@ use crate::platform::ProcessHandle;
 use crate::platform::linux::blockers::processes::identity::stat;
 use crate::platform::linux::blockers::processes::process_blocker::is_ancestor;
 use crate::platform::linux::blockers::processes::signal_mask::{SignalState, TermSignal};
+use crate::platform::linux::inventory::servers;
 use crate::platform::linux::sys::errno;
+use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::pidfd::PidFd;
 use crate::platform::linux::sys::procfs::{Proc, is_gone};
 use rustix::io::Errno;
@@ -28,6 +30,10 @@ pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>>
     // process that was found, it did so at that moment, too.
     let mut text = Vec::new();
     let proc = Proc::open().map_err(|errno| failed(errno, "/proc"))?;
+    if !proc.shows_own_namespace() {
+        let why = "/proc is of another PID namespace: the number means another process here";
+        return Err(Error::new(ErrorKind::Refused, describe_process(process), why));
+    }
     match proc.task(process.pid).and_then(|task| task.read(c"stat", &mut text)) {
         Ok(()) => {}
         Err(errno) if is_gone(errno) => return Ok(None),
@@ -38,6 +44,12 @@ pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>>
     };
     if now.started != process.started {
         return Ok(None);
+    }
+    let table = MountTable::read_self().map_err(|errno| failed(errno, "/proc/self/mountinfo"))?;
+    let servers = servers::find_among(&table, vec![process.pid]);
+    if servers.is_none_or(|servers| !servers.is_empty()) {
+        let why = "it serves a mounted file system or a block device, and is not ended";
+        return Err(Error::new(ErrorKind::Refused, describe_process(process), why));
     }
     let own = process.pid == std::process::id() || is_ancestor(&proc, process.pid);
     if own || now.kernel || process.pid <= 1 {
@@ -158,6 +170,31 @@ mod tests {
         assert!(!pidfd.has_exited());
         assert_eq!(pidfd.terminate().unwrap(), "SIGTERM");
         assert!(ends(&mut sleeper, &mut *pidfd));
+    }
+
+    /// Runs this test's own program in a PID namespace whose /proc is another's.
+    #[test]
+    #[ignore = "needs root"]
+    fn no_process_is_opened_by_the_numbers_of_another_pid_namespace() {
+        let name = "no_process_is_opened_by_the_numbers_of_another_pid_namespace";
+        const PROCESS: &str = "UNMOOR_TEST_PROCESS";
+        if let Ok(pid) = std::env::var(PROCESS) {
+            let error = open_process(&process(pid.parse().unwrap())).err().expect("it is refused");
+            assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+            assert!(error.to_string().contains("PID namespace"), "{error}");
+            return;
+        }
+        let mut sleeper = Sleeper::new("");
+        for options in [&["--pid", "--fork"][..], &["--pid"]] {
+            let program = std::env::current_exe().unwrap();
+            let mut command = Command::new("unshare");
+            command.args(options).arg("sh").args(["-c", "\"$@\"; exit $?", "sh"]).arg(program);
+            command.args([name, "--ignored"]).env(PROCESS, sleeper.0.id().to_string());
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+            assert!(sleeper.is_alive());
+        }
     }
 
     #[test]

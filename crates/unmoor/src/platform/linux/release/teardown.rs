@@ -21,6 +21,7 @@ use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::helper::{CallResult, Helper, c_path};
+use crate::platform::linux::release::served;
 use crate::platform::linux::release::volume_device::open;
 use crate::platform::linux::sys::sysfs::SysfsDir;
 use crate::platform::linux::sys::{dm_ioctl, errno, fuse, md, node};
@@ -60,7 +61,7 @@ pub fn probe(
 ) -> Result<StepOutcome> {
     let path = volume.path.display().to_string();
     match volume.kind {
-        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay => {
+        VolumeKind::Disk | VolumeKind::Partition | VolumeKind::Overlay | VolumeKind::Fuse => {
             Ok(StepOutcome::default())
         }
         VolumeKind::Crypt | VolumeKind::Lvm | VolumeKind::Mapping => {
@@ -76,15 +77,20 @@ pub fn probe(
             format!("the array {} on it is managed by mdmon", volume.name),
         )
         .with_help(format!("stop it first: mdadm --stop {path}"))),
+        VolumeKind::Other => Err(not_taken_down(volume)),
         // They have no open count, and cannot be claimed while one of this drive's levels is on them.
-        VolumeKind::Raid | VolumeKind::Loop if internal_opens(drive, volume) > 0 => {
+        VolumeKind::Raid | VolumeKind::Loop | VolumeKind::Nbd
+            if internal_opens(drive, volume) > 0 =>
+        {
             Ok(StepOutcome::default())
         }
-        VolumeKind::Raid | VolumeKind::Loop => match open_excl(volume, helper, deadline)? {
-            Ok(_) => Ok(StepOutcome::via(Attempt::accepted("open(O_EXCL)").with_detail(path))),
-            Err(Errno::BUSY) => Err(in_use(volume)),
-            Err(errno) => Err(errno::error(errno, path, "open(O_EXCL)")),
-        },
+        VolumeKind::Raid | VolumeKind::Loop | VolumeKind::Nbd => {
+            match open_excl(volume, helper, deadline)? {
+                Ok(_) => Ok(StepOutcome::via(Attempt::accepted("open(O_EXCL)").with_detail(path))),
+                Err(Errno::BUSY) => Err(in_use(volume)),
+                Err(errno) => Err(errno::error(errno, path, "open(O_EXCL)")),
+            }
+        }
     }
 }
 
@@ -93,10 +99,13 @@ pub fn probe(
 /// A file system does once, whatever the number of its mounts, and of the images and overlays on it. A mapping and
 /// an array do once each.
 fn internal_opens(drive: &Drive, volume: &Volume) -> u32 {
+    // The server of a volume may have the level itself open, or a file of the file system on it.
+    let is_file = |kind: VolumeKind| {
+        matches!(kind, VolumeKind::Loop | VolumeKind::Overlay)
+            || kind.is_served() && !volume.mounts.is_empty()
+    };
     let holds = |other: &&Volume| {
-        other.name != volume.name
-            && !matches!(other.kind, VolumeKind::Loop | VolumeKind::Overlay)
-            && other.parents.contains(&volume.name)
+        other.name != volume.name && !is_file(other.kind) && other.parents.contains(&volume.name)
     };
     let above = |v: &Volume| match v.kind {
         // A partition of an array or an image opens it only while the partition is in use itself.
@@ -128,6 +137,12 @@ pub fn remove_level(
         return Ok(StepOutcome::skipped("not mounted"));
     }
     verify_slaves(drive, volume)?;
+    if volume.kind == VolumeKind::Other {
+        return Err(not_taken_down(volume));
+    }
+    if volume.kind.is_served() {
+        return served::remove_level(drive, volume, helper, deadline);
+    }
     let (method, answer) = match volume.kind {
         VolumeKind::Raid => ("STOP_ARRAY", stop(volume, helper, deadline)?),
         VolumeKind::Loop => ("LOOP_CLR_FD", detach(volume, force, helper, deadline)?),
@@ -182,7 +197,7 @@ fn verify_slaves(drive: &Drive, volume: &Volume) -> Result<()> {
         let why = format!("{} is another device now, of the same name", volume.name);
         return Err(Error::new(ErrorKind::Refused, &drive.name, why));
     }
-    let below = node.map(|node| node.names_in("slaves")).unwrap_or_default();
+    let below = node.map(|node| node.present_slaves()).unwrap_or_default();
     let foreign = |name: &String| {
         let name = name.replace('!', "/");
         name != drive.name && drive.volume(&name).is_none() && !volume.parents.contains(&name)
@@ -364,6 +379,13 @@ fn open_excl(volume: &Volume, helper: &Helper, deadline: &mut Deadline<'_>) -> C
             opened => return Ok(opened),
         }
     }
+}
+
+/// Returns the error for a level that is not taken down.
+pub fn not_taken_down(volume: &Volume) -> Error {
+    let below = volume.parents.first().map_or("the drive", String::as_str);
+    let what = format!("lies on {below}, and is of a kind that unmoor does not take down");
+    Error::new(ErrorKind::NotExclusive, volume.path.display().to_string(), what)
 }
 
 fn in_use(volume: &Volume) -> Error {

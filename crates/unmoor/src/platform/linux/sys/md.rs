@@ -24,6 +24,14 @@ pub fn is_managed_outside(name: &str) -> bool {
         .is_some_and(|version| version.starts_with("external:"))
 }
 
+/// Returns true if the array was never started.
+///
+/// It has no size, and reads and writes of its node fail.
+pub fn is_inactive(name: &str) -> bool {
+    let state = text_at(CWD, format!("/sys/block/{name}/md/array_state"));
+    state.is_some_and(|state| matches!(&*state, "inactive" | "clear"))
+}
+
 /// Text that makes an array 1 KiB long (`md/array_size`), also while it is in use.
 ///
 /// The block layer fails every request behind that. Nothing is written, and the array has its length again when

@@ -2,6 +2,7 @@
 
 use crate::platform::linux::sys::ioctl;
 use crate::platform::linux::sys::pseudo_file::text_at;
+use crate::platform::linux::sys::sysfs::SysfsDir;
 use rustix::fd::AsFd;
 use rustix::fs::CWD;
 use rustix::io::Errno;
@@ -20,12 +21,24 @@ pub fn clear_socket(device: impl AsFd) -> Result<(), Errno> {
     call(device, NBD_CLEAR_SOCK)
 }
 
+/// Returns the connected devices, each with the thread that carries its requests.
+///
+/// The thread has ended where the device was set up over netlink.
+pub fn connected() -> Vec<(String, u32)> {
+    let names = SysfsDir::open("/sys/block").and_then(|folder| folder.names()).unwrap_or_default();
+    let devices = names.into_iter().filter(|name| name.starts_with("nbd"));
+    devices.filter_map(|name| thread_of(&name).map(|thread| (name, thread))).collect()
+}
+
+fn thread_of(name: &str) -> Option<u32> {
+    text_at(CWD, format!("/sys/block/{name}/pid"))?.trim().parse().ok()
+}
+
 /// Returns true if a thread of this process carries the device's requests (`NBD_DO_IT`).
 ///
 /// It has the device open for as long as it is connected. The kernel names the thread in `pid`.
 pub fn is_client(name: &str, pid: u32) -> bool {
-    text_at(CWD, format!("/sys/block/{name}/pid"))
-        .and_then(|thread| thread.trim().parse::<u32>().ok())
+    thread_of(name)
         .is_some_and(|thread| std::path::Path::new(&format!("/proc/{pid}/task/{thread}")).exists())
 }
 

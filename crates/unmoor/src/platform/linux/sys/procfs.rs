@@ -48,6 +48,23 @@ impl Proc {
         numbers(self.0.as_fd(), c".", &mut dir_buf(), each)
     }
 
+    /// Returns true if the process numbers in it are those of this process's PID namespace (pid_namespaces(7)).
+    ///
+    /// After `unshare --pid` without a mount of proc, they are those of another namespace, and `/proc/7` is another
+    /// process than `kill 7` ends.
+    pub(crate) fn shows_own_namespace(&self) -> bool {
+        let mut text = Vec::new();
+        let named =
+            self.link(c"self", &mut text).is_ok() && parse(&text) == Some(std::process::id());
+        // One number for each namespace, from that of this /proc to that of the process.
+        let numbers = |status: &[u8]| {
+            let words =
+                status_line(status, b"NSpid:").map(|line| line.split(u8::is_ascii_whitespace));
+            words.map_or(1, |words| words.filter(|word| !word.is_empty()).count())
+        };
+        named && self.read(c"self/status", &mut text).is_ok() && numbers(&text) == 1
+    }
+
     /// Opens the directory of this process. It never means another process.
     pub(crate) fn task(&self, pid: u32) -> Result<Task> {
         Task::at(self.0.as_fd(), pid)

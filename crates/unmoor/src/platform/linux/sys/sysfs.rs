@@ -87,6 +87,16 @@ impl SysfsDir {
         Ok(names)
     }
 
+    /// Returns the names of the present devices that this one lies on (`slaves`).
+    ///
+    /// An array keeps the link of a member that was pulled until the member is removed from it.
+    pub fn present_slaves(&self) -> Vec<String> {
+        let is_there = |name: &String| {
+            self.child(format!("slaves/{name}")).is_ok_and(|slave| slave.device().is_some())
+        };
+        self.names_in("slaves").into_iter().filter(is_there).collect()
+    }
+
     /// The names in a directory below; none where it does not exist.
     pub fn names_in(&self, name: impl Arg) -> Vec<String> {
         self.child(name).and_then(|node| node.names()).unwrap_or_default()

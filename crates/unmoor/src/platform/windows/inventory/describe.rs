@@ -193,6 +193,7 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
         kind: if found.partition { VolumeKind::Partition } else { VolumeKind::Disk },
         parents: vec![drive.to_string()],
         other_members: Vec::new(),
+        servers: Vec::new(),
         swaps: Vec::new(),
         label: system.as_ref().and_then(|s| s.label.clone()),
         uuid: system.as_ref().and_then(|s| s.serial.clone()),

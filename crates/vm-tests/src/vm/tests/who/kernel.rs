@@ -31,6 +31,8 @@ pub const TESTS: &[Test] = &[
     row!("target-device", ONE, "a partition that a SCSI target has open is named", target_device),
     row!("gadget", ONE, "a file that a USB gadget has open is named", gadget),
     row!("zram", ONE, "the backing device of zram is named", zram),
+    row!("bcache", ONE, "a bcache device on a partition is named, and no mapping", bcache),
+    row!("bcache-mounted", ONE, "so is a mounted one, which is unmounted first", bcache_mounted),
     row!("lvm-mounted", TWO, "a mounted volume over two drives is unmounted first", lvm_mounted),
     row!("lvm-luks", TWO, "so is what lies on a volume over two drives", lvm_luks),
     row!("crossmnt", ONE, "an export of the directory above it is ended", crossmnt),
@@ -175,6 +177,52 @@ fn zram(ctx: &mut TestContext) -> Result<()> {
          mkswap /dev/zram0 && swapon /dev/zram0"
     ))?;
     blocked(ctx, &node, &[kernel("kernel", &node)])
+}
+
+/// Makes a backing device of bcache on the second partition. Returns the partition.
+///
+/// Writes its superblock (`struct cache_sb_disk`, drivers/md/bcache/bcache_ondisk.h) with the checksum of these fields.
+fn make_bcache(ctx: &mut TestContext) -> Result<String> {
+    let node = ctx.partition(&STICK, 2)?;
+    ctx.sh("modprobe bcache")?;
+    let fields = [
+        r"\342\015\260\020\005\312\323\365",     // checksum
+        r"\010\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0", // offset in sectors, version
+        r"\306\205\163\366\116\032\105\312\202\145\365\177\110\272\155\201", // magic
+        r"\001\002\003\004\005\006\007\010\011\012\013\014\015\016\017\020",
+        r"\021\022\023\024\025\026\027\030\031\032\033\034\035\036\037\040",
+    ];
+    // Label, flags, sequence and features are zeros; the data begin at sector 16, a block is one sector.
+    ctx.sh(&format!(
+        "{{ printf '{}'; head -c 112 /dev/zero; printf '\\020\\0\\0\\0\\0\\0\\0\\0\\001\\0'; head -c 4000 /dev/zero; }} >/tmp/sb && \
+         dd if=/tmp/sb of={node} bs=4096 seek=1 count=1 conv=fsync,sync status=none && \
+         echo {node} >/sys/fs/bcache/register && \
+         for i in $(seq 50); do test -b /dev/bcache0 && break; sleep 0.1; done; test -b /dev/bcache0",
+        fields.concat()
+    ))?;
+    Ok(node)
+}
+
+fn bcache(ctx: &mut TestContext) -> Result<()> {
+    let node = make_bcache(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    ctx.unmoor(3, &["eject", "--force", &node])?;
+    ctx.expect_untouched(mark, &STICK)?;
+    blocked(ctx, &node, &[kernel("mapping", "/dev/bcache0")])
+}
+
+fn bcache_mounted(ctx: &mut TestContext) -> Result<()> {
+    let node = make_bcache(ctx)?;
+    ctx.sh("mkfs.ext4 -q /dev/bcache0")?;
+    ctx.mount("/dev/bcache0", "/mnt/bcache")?;
+    let mark = ctx.machine.qmp.mark();
+    for options in [&["eject"][..], &["eject", "--force"]] {
+        let words: Vec<&str> = options.iter().copied().chain([&*node]).collect();
+        ctx.unmoor(3, &words)?;
+    }
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.expect_mounted("/mnt/bcache", true)?;
+    released_in_rounds(ctx, &node, 3)
 }
 
 /// Makes a logical volume over both sticks.

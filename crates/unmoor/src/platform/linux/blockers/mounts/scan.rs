@@ -12,6 +12,7 @@ use crate::platform::linux::blockers::mounts::types::{
 };
 use crate::platform::linux::blockers::mounts::{ns_reader, overlay, pinned_ns, remote_fs};
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
+use crate::platform::linux::sys::fuse::is_fuse;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::{self, MountInfo};
 use crate::platform::linux::sys::procfs::{
@@ -309,8 +310,8 @@ fn device_of(line: &MountInfo, nodes: &[(u64, DeviceIndex)]) -> Option<DeviceInd
     if line.device >> 32 != 0 {
         return find(line.device);
     }
-    // Of those, only overlays are scanned for by their number.
-    if line.file_system == "overlay" {
+    // Of those, only overlays and FUSE file systems are scanned for by their number.
+    if line.file_system == "overlay" || is_fuse(&line.file_system) {
         return find(line.device);
     }
     if !mountinfo::source_is_device(line) {

@@ -15,5 +15,6 @@ pub(crate) mod identity;
 pub(crate) mod open_files;
 pub(crate) mod process_blocker;
 pub(crate) mod readers;
+pub(crate) mod servers;
 pub(crate) mod signal_mask;
 pub(crate) mod sockets;

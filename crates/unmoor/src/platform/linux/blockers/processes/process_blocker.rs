@@ -92,6 +92,15 @@ fn remedy(role: Role, process: &Identity, uses: &[Usage]) -> (String, Option<Str
     (words.into(), Some(kill_command(process)))
 }
 
+/// Takes the role and the command from a process whose number means another one in this PID namespace.
+pub(crate) fn make_unreachable(blocker: &mut Blocker) {
+    if blocker.process.is_some() {
+        blocker.role = Role::Unknown;
+        *blocker = std::mem::replace(blocker, Blocker::new(blocker.kind, ""))
+            .with_remedy("close it from the PID namespace that /proc shows", None);
+    }
+}
+
 /// Returns the command that ends this process.
 pub(crate) fn kill_command(process: &Identity) -> String {
     let pid = process.process.pid;

@@ -23,6 +23,13 @@ pub(crate) fn sees_every_process(proc: &Proc) -> bool {
 /// Returns a note for each limit that holds for the whole scan.
 pub(crate) fn limitations(proc: &Proc, mounts: &MountScan) -> Vec<String> {
     let mut notes = Vec::new();
+    if !proc.shows_own_namespace() {
+        notes.push(
+            "/proc is of another PID namespace, so its process numbers mean other processes here: \
+             mount -t proc proc /proc"
+                .to_string(),
+        );
+    }
     if !sees_every_process(proc) {
         notes.push("this runs in a container: processes outside of it are not visible".to_string());
     }

@@ -3,7 +3,7 @@
 use crate::deadline::Deadline;
 use crate::model::blocker::{self, Blocker, BlockerKind, BlockerScan};
 use crate::model::drive::Drive;
-use crate::platform::linux::blockers::processes::{process_blocker, readers};
+use crate::platform::linux::blockers::processes::{process_blocker, readers, servers};
 use crate::platform::linux::blockers::scan::{PREPARATION, Scope, Search};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -81,6 +81,10 @@ impl Search {
         }
         scan.complete = mounts_complete && scanned >= total && scan.inaccessible_processes == 0;
         scan.complete &= scan.notes.is_empty();
+        servers::mark(&self.drives, &mut scan.blockers);
+        if !self.proc.shows_own_namespace() {
+            scan.blockers.iter_mut().for_each(process_blocker::make_unreachable);
+        }
         if let [drive] = &*self.drives
             && self.scope != Scope::Hidden
         {
