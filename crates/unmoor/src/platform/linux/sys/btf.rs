@@ -47,6 +47,22 @@ impl TypeInfo {
     }
 }
 
+#[cfg(test)]
+impl TypeInfo {
+    /// Returns numbers that count up in the order of the wanted types, for listings.
+    pub(crate) fn counted(wanted: &Wanted<'_>) -> TypeInfo {
+        let mut info = TypeInfo::default();
+        for (at, name) in (1000..).zip(wanted.functions) {
+            info.functions.insert(name, at);
+        }
+        for (at, (of, name)) in (1..).zip(wanted.members) {
+            info.structures.insert(of, 2000 + at as u32);
+            info.members.insert((of, name), at * 8);
+        }
+        info
+    }
+}
+
 /// Finds these types of the running kernel.
 ///
 /// # Errors
