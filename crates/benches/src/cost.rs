@@ -1,6 +1,9 @@
 //! Cost of one run of a program, and the median of many.
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::busy_load::BusyLoad;
 
 /// Cost of one run, from the start of the process to its end.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -22,6 +25,8 @@ fn median(mut values: Vec<u64>) -> u64 {
 pub struct Runs {
     pub name: String,
     costs: Vec<Cost>,
+    /// Runs beside one process for each processor that does nothing but compute.
+    busy: Vec<Cost>,
     pub system_calls: Option<u64>,
 }
 
@@ -32,6 +37,10 @@ impl Runs {
 
     pub fn add(&mut self, cost: Cost) {
         self.costs.push(cost);
+    }
+
+    pub fn add_busy(&mut self, cost: Cost) {
+        self.busy.push(cost);
     }
 
     pub fn count(&self) -> usize {
@@ -50,9 +59,39 @@ impl Runs {
         self.middle(|cost| cost.cpu_us)
     }
 
+    /// Returns the wall time on a busy machine.
+    pub fn busy_wall_us(&self) -> Option<u64> {
+        (!self.busy.is_empty()).then(|| median(self.busy.iter().map(|c| c.wall_us).collect()))
+    }
+
+    /// Returns the user and system time on a busy machine.
+    pub fn busy_cpu_us(&self) -> Option<u64> {
+        (!self.busy.is_empty()).then(|| median(self.busy.iter().map(|c| c.cpu_us).collect()))
+    }
+
     pub fn peak_kib(&self) -> u64 {
         self.middle(|cost| cost.peak_kib)
     }
+}
+
+/// Runs each program in turn, first on the machine as it is and then beside a busy process for each processor.
+pub fn in_turn(
+    all: &mut [Runs],
+    rounds: impl Fn(&str) -> usize,
+    mut run: impl FnMut(usize) -> Result<Cost>,
+) -> Result<()> {
+    for is_busy in [false, true] {
+        let _load = is_busy.then(BusyLoad::start).transpose()?;
+        for round in 0..all.iter().map(|runs| rounds(&runs.name)).max().unwrap_or_default() {
+            for (at, runs) in all.iter_mut().enumerate() {
+                if round < rounds(&runs.name) {
+                    let cost = run(at)?;
+                    if is_busy { runs.add_busy(cost) } else { runs.add(cost) }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the number of calls in the last line of `strace -c`.

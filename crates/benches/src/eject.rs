@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cost::{Cost, Runs, system_calls};
+use crate::cost::{Cost, Runs, in_turn, system_calls};
 use crate::measure::measure;
 use crate::table;
 use unmoor_rig::drives::{CD, Drive, STICK};
@@ -13,6 +13,9 @@ use unmoor_rig::machine::{Machine, Rig};
 use unmoor_vm_tests::test_context::{TestContext, words};
 use unmoor_vm_tests::vm::test_case::STANDARD;
 use xtask::process::{program, run, run_visibly};
+
+/// Name of the row with nothing but the system calls of an ejection.
+const FLOOR: &str = "floor: the calls of an ejection alone";
 
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -39,8 +42,9 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
 }
 
 fn emulated(machine: &mut Machine, drive: &Drive, rounds: usize) -> Result<Vec<Runs>> {
-    let programs: [&[&str]; 2] = [&["unmoor", "eject"], &["eject"]];
-    let mut all = vec![Runs::new("unmoor eject"), Runs::new("eject (util-linux)")];
+    let programs: [&[&str]; 3] = [&["unmoor", "eject"], &["eject"], &["$AGENT", "bare-eject"]];
+    let mut all =
+        vec![Runs::new("unmoor eject"), Runs::new("eject (util-linux)"), Runs::new(FLOOR)];
     for (words, runs) in programs.iter().zip(&mut all) {
         let strace: &[&str] = &["strace", "-f", "-c", "-o", "/tmp/calls"];
         run_once(machine, drive, &[strace, *words].concat())?;
@@ -73,7 +77,9 @@ fn run_once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Co
     }
     let mark = ctx.machine.qmp.mark();
     let agent = ctx.sh("echo \"$AGENT\"")?;
-    let all = [&[agent.as_str(), "measure"], program, &[node.as_str()]].concat();
+    let program = program.iter().map(|word| if *word == "$AGENT" { &*agent } else { word });
+    let program: Vec<&str> = program.collect();
+    let all = [&[agent.as_str(), "measure"], &*program, &[node.as_str()]].concat();
     let output = ctx.run(words(&all))?;
     let cost: Cost = serde_json::from_str(&output.stdout).context(output.stderr)?;
     ensure!(cost.code == 0, "{program:?} exited with {}", cost.code);
@@ -88,19 +94,18 @@ pub fn loop_device(binary: &Path, rounds: usize) -> Result<()> {
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory)?;
     let binary = binary.to_string_lossy();
-    let programs: [&[&str]; 2] = [&[&*binary, "eject"], &["umount", "-d"]];
-    let mut all = vec![Runs::new("unmoor eject"), Runs::new("umount -d")];
+    let agent = std::env::current_exe()?;
+    let agent = agent.to_string_lossy();
+    let programs: [&[&str]; 3] =
+        [&[&*binary, "eject"], &["umount", "-d"], &[&*agent, "bare-eject"]];
+    let mut all = vec![Runs::new("unmoor eject"), Runs::new("umount -d"), Runs::new(FLOOR)];
     let calls = directory.join("calls");
     let calls = calls.to_string_lossy();
     for (words, runs) in programs.iter().zip(&mut all) {
         run_on_loop_device(&directory, &[&["strace", "-f", "-c", "-o", &*calls], *words].concat())?;
         runs.system_calls = system_calls(&std::fs::read_to_string(&*calls)?);
     }
-    for _ in 0..rounds {
-        for (words, runs) in programs.iter().zip(&mut all) {
-            runs.add(run_on_loop_device(&directory, words)?);
-        }
-    }
+    in_turn(&mut all, |_| rounds, |at| run_on_loop_device(&directory, programs[at]))?;
     table::print("eject: loop device, ext4 mounted, 2 MB unwritten", &all);
     Ok(())
 }

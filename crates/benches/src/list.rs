@@ -1,4 +1,4 @@
-//! `cargo xtask bench list`: listing the drives of a machine that has 200 loop devices.
+//! `cargo xtask bench list`: listing the drives of a machine that has 1, 20 and 200 loop devices.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,24 +8,28 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::cost::{Runs, system_calls};
+use crate::cost::{Runs, in_turn, system_calls};
 use crate::loop_control;
 use crate::measure::measure;
 use crate::table;
 use xtask::process::{program, run};
 
-const DEVICES: usize = 200;
+const DEVICE_COUNTS: [usize; 3] = [1, 20, 200];
 
 pub fn command(binary: &Path, rounds: usize) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         println!("\nThe list is left out: attaching loop devices needs root.");
         return Ok(());
     }
-    let devices = Devices::attach()?;
     let binary = binary.to_string_lossy();
+    DEVICE_COUNTS.into_iter().try_for_each(|count| compare(&binary, count, rounds))
+}
+
+fn compare(binary: &str, count: usize, rounds: usize) -> Result<()> {
+    let devices = Devices::attach(count)?;
     // With labels and file systems, which unmoor shows too, lsblk has to read each device.
     let programs: [(&str, &[&str]); 3] = [
-        ("unmoor list --all", &[&*binary, "list", "--all", "--json"]),
+        ("unmoor list --all", &[binary, "list", "--all", "--json"]),
         ("lsblk -f", &["lsblk", "--json", "-f"]),
         ("lsblk", &["lsblk", "--json"]),
     ];
@@ -41,12 +45,8 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
         run(program("strace").args(["-f", "-c", "-o"]).arg(&calls).args(*words))?;
         runs.system_calls = system_calls(&fs::read_to_string(&calls)?);
     }
-    for _ in 0..rounds {
-        for ((_, words), runs) in programs.iter().zip(&mut all) {
-            runs.add(measure(words)?);
-        }
-    }
-    table::print(&format!("list: {DEVICES} loop devices with an ext4 each"), &all);
+    in_turn(&mut all, |_| rounds, |at| measure(programs[at].1))?;
+    table::print(&format!("list: {count} loop devices with an ext4 each"), &all);
     Ok(())
 }
 
@@ -69,7 +69,7 @@ struct Devices {
 }
 
 impl Devices {
-    fn attach() -> Result<Self> {
+    fn attach(count: usize) -> Result<Self> {
         let directory = xtask::paths::rig().join("bench-list");
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
@@ -81,7 +81,7 @@ impl Devices {
         let template = devices.directory.join("template.img");
         fs::File::create(&template)?.set_len(1 << 20)?;
         run(program("mkfs.ext4").args(["-q", "-L", "LISTED"]).arg(&template))?;
-        for number in 0..DEVICES {
+        for number in 0..count {
             let image = devices.directory.join(format!("{number}.img"));
             run(Command::new("cp").arg("--sparse=always").arg(&template).arg(&image))?;
             let node = run(program("losetup").args(["--find", "--show"]).arg(&image))?;

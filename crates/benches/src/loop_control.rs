@@ -1,15 +1,33 @@
-//! `/dev/loop-control`: removal of unused loop devices (`linux/loop.h`).
+//! Ioctls that take a drive away: of loop devices (linux/loop.h) and of drives with an eject (linux/cdrom.h).
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 
 const LOOP_CTL_REMOVE: libc::Ioctl = 0x4C81;
+const LOOP_CLR_FD: libc::Ioctl = 0x4C01;
+const CDROMEJECT: libc::Ioctl = 0x5309;
 
 /// Removes `/dev/loopN` (`LOOP_CTL_REMOVE`). The kernel refuses while it is attached or open.
 pub fn remove(number: libc::c_long) -> io::Result<()> {
     let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
     // SAFETY: the descriptor is open, and this request takes its number by value.
     let result = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_REMOVE, number) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Detaches the file of a loop device.
+pub fn detach(device: &File) -> io::Result<()> {
+    without_argument(device, LOOP_CLR_FD)
+}
+
+/// Ejects the medium. The kernel sends START STOP UNIT to a disk.
+pub fn eject(device: &File) -> io::Result<()> {
+    without_argument(device, CDROMEJECT)
+}
+
+fn without_argument(device: &File, request: libc::Ioctl) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and these requests take no argument.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), request, 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -3,8 +3,10 @@
 //! A comparison first makes sure that both programs give the same answer, then runs them in turn (A B A B),
 //! so that other load on the machine affects both alike, and prints medians.
 
+mod busy_load;
 mod cost;
 mod eject;
+mod floor;
 mod list;
 mod loop_control;
 mod many;
@@ -48,15 +50,24 @@ enum Command {
     /// The comparison on a loop device of this machine
     #[command(hide = true)]
     Loop,
-    /// The list of drives on a machine with 200 loop devices: against lsblk
+    /// The list of drives on a machine with 1, 20 and 200 loop devices: against lsblk
     List,
     /// 32 slow drives in one call: against one of them, and against a shell loop of util-linux eject
     Many,
-    /// The search for blockers among 200, 2,000 and 8,000 processes: against fuser, lsof and lsofrs
+    /// The search for blockers among 50 to 8,000 processes: against fuser, lsof and lsofrs
     Who,
     /// Run a program and print what it cost, as one line of JSON
     #[command(hide = true)]
     Measure(measure::Options),
+    /// Compute until the parent ends
+    #[command(hide = true)]
+    Compute,
+    /// Run an empty program in the kernel for each open file
+    #[command(hide = true)]
+    EveryFile { function: u32 },
+    /// Unmount and eject a drive with nothing but the system calls for it
+    #[command(hide = true)]
+    BareEject { node: String },
     /// Keep many processes with many open files, for a comparison to search
     #[command(hide = true)]
     ProcessLoad(process_load::Options),
@@ -68,6 +79,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Measure(options)) => measure::command(&options),
+        Some(Command::Compute) => busy_load::command(),
+        Some(Command::EveryFile { function }) => floor::every_file(function),
+        Some(Command::BareEject { node }) => floor::eject(&node),
         Some(Command::ProcessLoad(options)) => process_load::command(&options),
         Some(Command::Guest(command)) => command.run(),
         comparison => compare(comparison, &arguments.options),

@@ -10,23 +10,28 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::cost::Runs;
+use crate::cost::{Runs, in_turn};
+use crate::floor;
 use crate::measure::measure;
 use crate::table;
 use xtask::paths;
 use xtask::process::{cargo, program, run};
 
-const PROCESS_COUNTS: [usize; 3] = [200, 2_000, 8_000];
+const PROCESS_COUNTS: [usize; 4] = [50, 200, 2_000, 8_000];
 const FILES: usize = 100;
 
-/// Returns the number of rounds. `lsof` takes tens of seconds with many processes, so fewer rounds do.
+/// Returns the number of rounds. `lsof` and `lsofrs` take tens of seconds with many processes, so fewer
+/// rounds do.
 fn rounds_of(name: &str, processes: usize, rounds: usize) -> usize {
     match (name, processes) {
-        ("lsof", 4_000..) => rounds.min(1),
-        ("lsof", _) => rounds.min(3),
+        ("lsof" | "lsofrs", 4_000..) => rounds.min(1),
+        ("lsof" | "lsofrs", _) => rounds.min(3),
         _ => rounds,
     }
 }
+
+/// Name of the row with the least that the kernel's own walk over the files costs.
+const FLOOR: &str = "floor: an empty program for each open file";
 
 /// Command prefix that drops the capabilities for BPF, so that the scan reads every descriptor.
 const WITHOUT_BPF: [&str; 3] = ["setpriv", "--bounding-set", "-bpf,-perfmon,-sys_admin"];
@@ -53,6 +58,13 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
     let words = [&*binary.to_string_lossy(), "who", "--json"];
     programs.push(("unmoor who, without BPF", line(&WITHOUT_BPF, &words)));
     let mount = drive.mount.to_string_lossy().into_owned();
+    let floor = match floor::every_file_command() {
+        Ok(words) => Some(words),
+        Err(error) => {
+            println!("\nThe floor is left out: {error:#}");
+            None
+        }
+    };
     for processes in PROCESS_COUNTS {
         let _load = ProcessLoad::new(processes, &drive.directory)?;
         let holder = Holder::new(&drive.mount)?;
@@ -67,13 +79,11 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
             all.push(Runs::new(name));
             words.push(line);
         }
-        for round in 0..rounds {
-            for (line, runs) in words.iter().zip(&mut all) {
-                if round < rounds_of(&runs.name, processes, rounds) {
-                    runs.add(measure(line)?);
-                }
-            }
+        if let Some(floor) = &floor {
+            all.push(Runs::new(FLOOR));
+            words.push(floor.iter().map(String::as_str).collect());
         }
+        in_turn(&mut all, |name| rounds_of(name, processes, rounds), |at| measure(&words[at]))?;
         table::print(&format!("who: {processes} processes with {FILES} open files each"), &all);
     }
     Ok(())

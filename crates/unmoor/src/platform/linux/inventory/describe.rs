@@ -175,6 +175,8 @@ pub fn medium(
         },
         // An optical drive has a size without a disc too.
         (DriveKind::Optical, Err(_)) => Medium::Unknown,
+        (DriveKind::Loop, _) if size.unwrap_or(0) == 0 => Medium::Absent,
+        (DriveKind::Loop, _) => Medium::Present,
         // The size was read before the drive was opened, and opening may have shown that it changed.
         (_, Ok(_)) => {
             if node.size().unwrap_or(0) == 0 {
@@ -207,16 +209,16 @@ fn volumes(
     let empty = matches!(drive.medium, Medium::Absent | Medium::TrayOpen);
     let mut found = Vec::new();
     // What was mounted when the medium left is still mounted.
+    let on = [disk.to_string()];
     if used || (partitions.is_empty() && !empty) {
-        found.push((node.child(".").ok(), disk.to_string(), VolumeKind::Disk));
+        add_volume(snapshot, drive, node, disk, VolumeKind::Disk, &on, labels);
     }
     for name in partitions {
-        found.push((node.child(name.as_str()).ok(), name.clone(), VolumeKind::Partition));
+        found.extend(node.child(name.as_str()).ok().map(|node| (node, name.clone())));
     }
-    found.sort_by_key(|(_, name, _)| partition_number(disk, name));
-    for (node, name, kind) in found {
-        let Some(node) = node else { continue };
-        add_volume(snapshot, drive, &node, &name, kind, &[disk.to_string()], labels);
+    found.sort_by_key(|(_, name)| partition_number(disk, name));
+    for (node, name) in found {
+        add_volume(snapshot, drive, &node, &name, VolumeKind::Partition, &on, labels);
     }
 }
 
@@ -243,7 +245,12 @@ fn add_volume(
         known.parents.extend(more);
         return;
     }
-    let Some(device) = node.device() else { return };
+    // What is known of the disk is not read again for the volume that it is.
+    let of_disk = (kind == VolumeKind::Disk).then_some(&*drive);
+    let device = of_disk.map_or_else(|| node.device(), |disk| Some(disk.id.device));
+    let Some(device) = device else { return };
+    let size = of_disk.and_then(|disk| disk.size).or_else(|| node.size());
+    let read_only = drive.read_only || (of_disk.is_none() && node.flag("ro"));
     let path = PathBuf::from(format!("/dev/{name}"));
     let mounts = snapshot.mounts_of(device);
     let members = snapshot.members_with(device);
@@ -272,8 +279,8 @@ fn add_volume(
         label: content.as_ref().and_then(|c| c.label.clone()),
         uuid: content.as_ref().and_then(|c| c.uuid.clone()),
         file_system: mounts.first().map(|m| m.file_system.clone()).or(content.map(|c| c.kind)),
-        size: node.size(),
-        read_only: node.flag("ro") || drive.read_only,
+        size,
+        read_only,
         unwritten: None,
         mounts,
     });

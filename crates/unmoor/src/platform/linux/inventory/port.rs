@@ -35,6 +35,9 @@ impl Port {
     ///
     /// `None` for drives that cannot be removed from their bus: loop devices, the slots of an SD host, virtio disks.
     pub fn of(place: &BlockDevice) -> Option<Port> {
+        if place.bus() == Bus::Virtual {
+            return None;
+        }
         if let Some(usb) = place.usb_device() {
             return Some(Port::Usb(usb.file_name()?.to_str()?.to_string()));
         }

@@ -1,4 +1,4 @@
-//! bpf(2): a program that goes through every open file of every process (`bpf_iter/task_file`).
+//! bpf(2): programs that run for each task, open file or mapping (Documentation/bpf/bpf_iterators.rst).
 
 use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
@@ -75,25 +75,45 @@ struct Link {
 /// descriptor runs it.
 ///
 /// # Errors
-/// EPERM without CAP_BPF and CAP_PERFMON, EINVAL or EACCES where the kernel does not take the program.
+/// EPERM without CAP_BPF and CAP_PERFMON, EINVAL or EACCES where the kernel does not accept the program.
 pub(crate) fn iterate(program: &[Instruction], function: u32) -> Result<OwnedFd, Errno> {
-    let load = Load {
-        prog_type: PROG_TYPE_TRACING,
-        insn_cnt: u32::try_from(program.len()).map_err(|_| Errno::TOOBIG)?,
-        insns: program.as_ptr() as u64,
-        // The kernel lends its helpers to programs under a licence compatible with its own: this
-        // program may be used under either of the two named.
-        license: c"Dual MIT/GPL".as_ptr() as u64,
-        prog_name: *b"unmoor_files\0\0\0\0",
-        expected_attach_type: TRACE_ITER,
-        attach_btf_id: function,
-        ..Load::default()
-    };
+    let load = loaded(program, function);
     let program = bpf(PROG_LOAD, &load)?;
     let fd = u32::try_from(program.as_raw_fd()).map_err(|_| Errno::BADF)?;
     let link = bpf(LINK_CREATE, &Link { fd, attach_type: TRACE_ITER, ..Link::default() })?;
     let fd = u32::try_from(link.as_raw_fd()).map_err(|_| Errno::BADF)?;
     bpf(ITER_CREATE, &Link { fd, ..Link::default() })
+}
+
+/// Returns why the kernel does not accept a program, in the words of its verifier.
+#[cfg(test)]
+pub(crate) fn verifier_log(program: &[Instruction], function: u32) -> String {
+    let mut log = vec![0u8; 1 << 20];
+    let load = Load {
+        log_level: 1,
+        log_size: log.len() as u32,
+        log_buf: log.as_mut_ptr() as u64,
+        ..loaded(program, function)
+    };
+    let result = bpf(PROG_LOAD, &load);
+    let len = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+    format!("{:?}: {}", result.err(), String::from_utf8_lossy(&log[..len]))
+}
+
+/// Returns the attributes that load this program.
+fn loaded(program: &[Instruction], function: u32) -> Load {
+    Load {
+        prog_type: PROG_TYPE_TRACING,
+        insn_cnt: program.len() as u32,
+        insns: program.as_ptr() as u64,
+        // The kernel lends its functions to programs under a licence compatible with its own: this
+        // program may be used under either of the two named.
+        license: c"Dual MIT/GPL".as_ptr() as u64,
+        prog_name: *b"unmoor\0\0\0\0\0\0\0\0\0\0",
+        expected_attach_type: TRACE_ITER,
+        attach_btf_id: function,
+        ..Load::default()
+    }
 }
 
 /// A command that gives a descriptor.
@@ -106,6 +126,6 @@ fn bpf<A>(command: libc::c_long, attributes: &A) -> Result<OwnedFd, Errno> {
     match i32::try_from(fd) {
         // SAFETY: these commands give a new descriptor, which nobody else owns.
         Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(crate::platform::linux::sys::blkdev::last_errno()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod binfmt_misc;
 pub(crate) mod blkdev;
 pub(crate) mod blkpg;
 pub(crate) mod bpf;
+pub(crate) mod bpf_assembler;
 pub(crate) mod btf;
 pub(crate) mod cdrom;
 pub(crate) mod character_devices;

@@ -3,7 +3,7 @@
 use crate::platform::linux::blockers::processes::identity;
 use crate::platform::linux::helper::process::is_helper;
 use crate::platform::linux::sys::kcmp::{Shared, kcmp};
-use crate::platform::linux::sys::procfs::{DirBuf, Proc, ProcPath, Result};
+use crate::platform::linux::sys::procfs::{DirBuf, Proc, ProcPath, Result, is_denied};
 use rustix::io::Errno;
 
 /// Process in a mount namespace, or one thread of it.
@@ -33,21 +33,40 @@ impl NsMember {
     }
 }
 
+/// Processes that can be blockers.
+#[derive(Debug, Default)]
+pub(crate) struct Processes {
+    pub(crate) pids: Vec<u32>,
+    /// True if this user may not inspect one of them.
+    pub(crate) has_closed: bool,
+}
+
 /// Lists the processes that can be blockers: all but kernel threads, which have no files.
 ///
 /// # Errors
 /// Errors of reading the directory `/proc`.
-pub(crate) fn processes(proc: &Proc) -> Result<Vec<u32>> {
-    let mut pids = Vec::new();
-    proc.pids(|pid| pids.push(pid))?;
-    pids.retain(|pid| !is_helper(*pid));
+pub(crate) fn processes(proc: &Proc) -> Result<Processes> {
+    let mut all = Processes::default();
+    proc.pids(|pid| all.pids.push(pid))?;
+    let Processes { pids, has_closed } = &mut all;
     let mut text = Vec::new();
-    // Only the link itself is read, since its target may be on a dead server. A process whose first thread has
-    // ended has no program either.
-    let mut has_no_program =
-        |pid| proc.link(ProcPath::below(pid, "/exe").as_c_str(), &mut text) == Err(Errno::NOENT);
-    pids.retain(|pid| !(has_no_program(*pid) && is_kernel_thread(proc, *pid).unwrap_or(false)));
-    Ok(pids)
+    pids.retain(|pid| {
+        if is_helper(*pid) {
+            return false;
+        }
+        // Only the link itself is read, since its target may be on a dead server. A process whose first thread has
+        // ended has no program either.
+        match proc.link(ProcPath::below(*pid, "/exe").as_c_str(), &mut text) {
+            Err(Errno::NOENT) => !is_kernel_thread(proc, *pid).unwrap_or(false),
+            Err(errno) if is_denied(errno) => {
+                let is_kernel = is_kernel_thread(proc, *pid).unwrap_or(true);
+                *has_closed |= !is_kernel;
+                !is_kernel
+            }
+            _ => true,
+        }
+    });
+    Ok(all)
 }
 
 /// Returns true if this is a kernel thread.
@@ -83,7 +102,7 @@ mod tests {
     #[test]
     fn only_kernel_threads_are_left_out() {
         let proc = Proc::open().unwrap();
-        let listed = processes(&proc).unwrap();
+        let listed = processes(&proc).unwrap().pids;
         assert!(listed.contains(&std::process::id()));
         let mut all = Vec::new();
         proc.pids(|pid| all.push(pid)).unwrap();

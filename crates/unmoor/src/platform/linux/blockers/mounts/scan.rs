@@ -54,26 +54,9 @@ impl MountScan {
         nodes: &[(u64, DeviceIndex)],
         deadline: &ScanDeadline,
     ) -> MountScan {
-        let mut scan = MountScan::default();
-        let mut walk = NamespaceWalk::new(proc, nodes);
-        walk.read_own(&mut scan);
-        let mut pids = pids.to_vec();
-        pids.sort_unstable();
-        let (mut buf, mut tids) = (dir_buf(), Vec::new());
-        'walk: for pid in pids {
-            threads_in_other_ns(proc, pid, &mut buf, &mut tids);
-            let threads = tids.iter().map(|tid| NsMember::thread(pid, *tid));
-            for member in std::iter::once(NsMember::process(pid)).chain(threads) {
-                if deadline.has_passed() {
-                    scan.timed_out = true;
-                    break 'walk;
-                }
-                walk.read_of_member(member, &mut scan);
-            }
-        }
-        walk.read_pinned(&mut scan);
-        scan.mark_propagated(&walk.groups);
-        scan
+        let mut walk = NamespaceWalk::begin(proc, nodes);
+        walk.read_of_processes(pids, deadline);
+        walk.finish()
     }
 
     /// Adds the mount table of one namespace.
@@ -179,10 +162,13 @@ impl MountScan {
 }
 
 /// Walk over all namespaces.
-struct NamespaceWalk<'w> {
+pub(crate) struct NamespaceWalk<'w> {
     proc: &'w Proc,
     nodes: &'w [(u64, DeviceIndex)],
+    scan: MountScan,
     groups: PeerGroups,
+    /// Namespace of this process.
+    own: Option<u64>,
     /// Namespaces whose tables were read.
     known: HashSet<u64>,
     /// IDs of all mounts in those; no two namespaces share one.
@@ -191,34 +177,87 @@ struct NamespaceWalk<'w> {
 }
 
 impl<'w> NamespaceWalk<'w> {
-    fn new(proc: &'w Proc, nodes: &'w [(u64, DeviceIndex)]) -> NamespaceWalk<'w> {
-        NamespaceWalk {
+    /// Reads the namespace of this process.
+    pub(crate) fn begin(proc: &'w Proc, nodes: &'w [(u64, DeviceIndex)]) -> NamespaceWalk<'w> {
+        let mut walk = NamespaceWalk {
             proc,
             nodes,
+            scan: MountScan::default(),
             groups: PeerGroups::default(),
+            own: None,
             known: HashSet::new(),
             mounts: HashSet::new(),
             text: Vec::new(),
+        };
+        walk.read_own();
+        walk
+    }
+
+    /// Returns the findings so far.
+    pub(crate) fn scan(&self) -> &MountScan {
+        &self.scan
+    }
+
+    /// Returns the number of the namespace of this process.
+    pub(crate) fn own_namespace(&self) -> Option<u64> {
+        self.own
+    }
+
+    /// Reads the namespaces of these processes and their threads.
+    pub(crate) fn read_of_processes(&mut self, pids: &[u32], deadline: &ScanDeadline) {
+        let mut pids = pids.to_vec();
+        pids.sort_unstable();
+        let (mut buf, mut tids) = (dir_buf(), Vec::new());
+        for pid in pids {
+            threads_in_other_ns(self.proc, pid, &mut buf, &mut tids);
+            let threads = tids.iter().map(|tid| NsMember::thread(pid, *tid));
+            for member in std::iter::once(NsMember::process(pid)).chain(threads) {
+                if deadline.has_passed() {
+                    self.scan.timed_out = true;
+                    return;
+                }
+                self.read_of_member(member);
+            }
         }
     }
 
-    fn read_own(&mut self, scan: &mut MountScan) {
+    /// Reads the namespaces with these numbers, each through a member of it.
+    pub(crate) fn read_namespaces(&mut self, members: &[(u64, NsMember)], deadline: &ScanDeadline) {
+        for (number, member) in members {
+            if deadline.has_passed() {
+                self.scan.timed_out = true;
+                return;
+            }
+            let read = self.read_once(*number, |walk| walk.read_from_root(*member, *number));
+            self.add_read(read, *member);
+        }
+    }
+
+    /// Reads the pinned namespaces, and returns the findings.
+    pub(crate) fn finish(mut self) -> MountScan {
+        self.read_pinned();
+        self.scan.mark_propagated(&self.groups);
+        self.scan
+    }
+
+    fn read_own(&mut self) {
         if self.proc.read(c"self/mountinfo", &mut self.text).is_ok() {
             let table = std::mem::take(&mut self.text);
-            self.add_table(&table, Namespace::Ours, scan);
+            self.add_table(&table, Namespace::Ours);
             self.text = table;
         }
-        self.known.extend(our_namespace(self.proc, &mut self.text));
+        self.own = our_namespace(self.proc, &mut self.text);
+        self.known.extend(self.own);
     }
 
     /// Reads the namespace of this member, unless it was read before.
-    fn read_of_member(&mut self, member: NsMember, scan: &mut MountScan) {
+    fn read_of_member(&mut self, member: NsMember) {
         let link = ProcPath::below(member.proc_entry(), "/ns/mnt");
         match self.proc.link(link.as_c_str(), &mut self.text) {
             Ok(()) => {
                 let Some(number) = namespace_number(&self.text) else { return };
                 let read = self.read_once(number, |walk| walk.read_from_root(member, number));
-                self.add_read(read, member, scan);
+                self.add_read(read, member);
             }
             Err(errno) if is_gone(errno) => {}
             // Without permission for the link, a known mount ID identifies the namespace.
@@ -226,9 +265,9 @@ impl<'w> NamespaceWalk<'w> {
                 Some(first) if self.mounts.contains(&first) => {}
                 Some(_) => {
                     let read = self.read_as_member(member);
-                    self.add_read(Some(read), member, scan);
+                    self.add_read(Some(read), member);
                 }
-                None => scan.unreadable += 1,
+                None => self.scan.unreadable += 1,
             },
         }
     }
@@ -267,36 +306,37 @@ impl<'w> NamespaceWalk<'w> {
         self.proc.read(file.as_c_str(), &mut text).map(|()| text)
     }
 
-    fn add_read(&mut self, read: Option<Result<Vec<u8>>>, member: NsMember, scan: &mut MountScan) {
+    fn add_read(&mut self, read: Option<Result<Vec<u8>>>, member: NsMember) {
         match read {
-            Some(Ok(text)) => self.add_table(&text, Namespace::Member(member), scan),
+            Some(Ok(text)) => self.add_table(&text, Namespace::Member(member)),
             // It has exited, or is in another namespace by now, or is exiting (EINVAL, `mounts_open_common`).
             Some(Err(errno)) if is_gone(errno) => {}
             None | Some(Err(Errno::STALE | Errno::INVAL)) => {}
-            Some(Err(_)) => scan.unreadable += 1,
+            Some(Err(_)) => self.scan.unreadable += 1,
         }
     }
 
     /// Reads the pinned namespaces that have no process.
-    fn read_pinned(&mut self, scan: &mut MountScan) {
-        scan.pinned.retain(|pinned| self.known.insert(pinned.number));
-        for position in 0..scan.pinned.len() {
-            if let Ok(text) = pinned_ns::mountinfo(&scan.pinned[position]) {
-                scan.pinned[position].was_read = true;
-                self.add_table(&text, Namespace::Pinned(position), scan);
+    fn read_pinned(&mut self) {
+        let known = &mut self.known;
+        self.scan.pinned.retain(|pinned| known.insert(pinned.number));
+        for position in 0..self.scan.pinned.len() {
+            if let Ok(text) = pinned_ns::mountinfo(&self.scan.pinned[position]) {
+                self.scan.pinned[position].was_read = true;
+                self.add_table(&text, Namespace::Pinned(position));
             }
         }
     }
 
-    fn add_table(&mut self, text: &[u8], namespace: Namespace, scan: &mut MountScan) {
+    fn add_table(&mut self, text: &[u8], namespace: Namespace) {
         let table = MountTable::new(mountinfo::parse(text));
         self.mounts.extend(table.iter().map(|line| line.id));
         if namespace.is_ours() {
-            scan.pinned.extend(table.iter().filter_map(pinned_ns::from_mount));
+            self.scan.pinned.extend(table.iter().filter_map(pinned_ns::from_mount));
         }
-        scan.add_table(&table, namespace, self.nodes, &mut self.groups);
+        self.scan.add_table(&table, namespace, self.nodes, &mut self.groups);
         if namespace.is_ours() {
-            scan.own_table = table;
+            self.scan.own_table = table;
         }
     }
 }
@@ -342,7 +382,7 @@ mod tests {
     #[test]
     fn a_namespace_whose_first_member_exited_is_read_through_the_next() {
         let proc = Proc::open().unwrap();
-        let mut walk = NamespaceWalk::new(&proc, &[]);
+        let mut walk = NamespaceWalk::begin(&proc, &[]);
         assert_eq!(walk.read_once(7, |_| Err(Errno::SRCH)), Some(Err(Errno::SRCH)));
         assert_eq!(walk.read_once(7, |_| Ok(Vec::new())), Some(Ok(Vec::new())));
         assert_eq!(walk.read_once(7, |_| unreachable!("the namespace is known")), None);

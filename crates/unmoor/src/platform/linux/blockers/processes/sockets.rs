@@ -10,7 +10,38 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// Bound sockets of this network namespace.
+/// All bound sockets of this network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct BoundSockets {
+    sockfs: u64,
+    all: Vec<sock_diag::BoundSocket>,
+}
+
+impl BoundSockets {
+    /// Lists the sockets.
+    ///
+    /// # Errors
+    /// Errors of sock_diag(7), which a kernel may lack.
+    pub(crate) fn list(deadline: &ScanDeadline) -> Result<BoundSockets> {
+        let socket = sock_diag::open()?;
+        let sockfs = device_number::from_dev(rustix::fs::fstat(&socket)?.st_dev);
+        let all = sock_diag::bound_sockets(&socket, || !deadline.is_ended())?;
+        Ok(BoundSockets { sockfs, all })
+    }
+
+    /// Returns the sockets whose file is on a device for which `index_of` returns an index.
+    pub(crate) fn on(&self, index_of: impl Fn(u64) -> Option<DeviceIndex>) -> Sockets {
+        let on_drive = self.all.iter().filter_map(|bound| {
+            let name = OsString::from_vec(bound.name.clone()).into();
+            Some((bound.socket, index_of(bound.device)?, name))
+        });
+        let mut bound: Vec<_> = on_drive.collect();
+        bound.sort_unstable();
+        Sockets { device: self.sockfs, bound }
+    }
+}
+
+/// Sockets that are bound on the drive.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     /// Device number of sockfs, which all sockets are on.
@@ -20,25 +51,6 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Lists the sockets whose file is on a device for which `index_of` returns an index.
-    ///
-    /// # Errors
-    /// Errors of sock_diag(7), which a kernel may lack.
-    pub(crate) fn on(
-        index_of: impl Fn(u64) -> Option<DeviceIndex>,
-        deadline: &ScanDeadline,
-    ) -> Result<Sockets> {
-        let socket = sock_diag::open()?;
-        let device = device_number::from_dev(rustix::fs::fstat(&socket)?.st_dev);
-        let all = sock_diag::bound_sockets(&socket, || !deadline.is_ended())?;
-        let on_drive = all.into_iter().filter_map(|bound| {
-            Some((bound.socket, index_of(bound.device)?, OsString::from_vec(bound.name).into()))
-        });
-        let mut bound: Vec<_> = on_drive.collect();
-        bound.sort_unstable();
-        Ok(Sockets { device, bound })
-    }
-
     /// Returns the device number of sockfs if there are sockets to find.
     pub(crate) fn device(&self) -> Option<u64> {
         (!self.bound.is_empty()).then_some(self.device)

@@ -36,9 +36,8 @@ pub(crate) struct DeviceFilter {
 
 impl DeviceFilter {
     /// Combines these devices with the mounts that were found of them.
-    pub(crate) fn new(nodes: Vec<(u64, DeviceIndex)>, scan: &mut MountScan) -> DeviceFilter {
-        let mut filter = DeviceFilter { nodes, ..DeviceFilter::default() };
-        filter.own_table = std::mem::take(&mut scan.own_table);
+    pub(crate) fn new(nodes: &[(u64, DeviceIndex)], scan: &MountScan) -> DeviceFilter {
+        let mut filter = DeviceFilter { nodes: nodes.to_vec(), ..DeviceFilter::default() };
         filter.anonymous_device = anonymous_device();
         for mount in &scan.drive_mounts {
             filter.fs_devices.push((mount.device, mount.index));
@@ -61,8 +60,13 @@ impl DeviceFilter {
     }
 
     /// Adds these sockets.
-    pub(crate) fn with(self, sockets: Sockets) -> DeviceFilter {
+    pub(crate) fn with_sockets(self, sockets: Sockets) -> DeviceFilter {
         DeviceFilter { sockets, ..self }
+    }
+
+    /// Adds the mount table of this process.
+    pub(crate) fn with_own_table(self, own_table: MountTable) -> DeviceFilter {
+        DeviceFilter { own_table, ..self }
     }
 
     /// Returns the device that this socket is bound on, and the name that was given to bind(2).
@@ -70,7 +74,7 @@ impl DeviceFilter {
         self.sockets.find(stat).map(|(index, name)| (index, name.clone()))
     }
 
-    /// Returns the devices of all file systems that a file of the drive can be on.
+    /// Returns the devices of all file systems that a file of the drive can be on, anonymous files aside.
     ///
     /// Other files can be on them too.
     pub(crate) fn all_fs_devices(&self) -> impl Iterator<Item = u64> {
@@ -80,7 +84,11 @@ impl DeviceFilter {
             .map(|(device, _)| *device)
             .chain(self.nested_devices.iter().copied())
             .chain(self.sockets.device())
-            .chain(self.anonymous_device)
+    }
+
+    /// Returns the device number of files without a file system, such as io_uring instances.
+    pub(crate) fn anonymous_device(&self) -> Option<u64> {
+        self.anonymous_device
     }
 
     /// Returns the numbers of the block devices and character devices.

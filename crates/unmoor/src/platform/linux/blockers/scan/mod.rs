@@ -7,24 +7,26 @@ pub(crate) mod coalesce;
 pub(crate) mod deadline;
 pub(crate) mod device_filter;
 pub(crate) mod limitations;
+mod prepare;
 pub(crate) mod result;
 pub(crate) mod shared_scan;
+#[cfg(test)]
+mod source_tests;
 
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, Process, Usage};
 use crate::model::drive::Drive;
 use crate::platform::linux::blockers::kernel_users;
-use crate::platform::linux::blockers::mounts::ns_members::{is_kernel_thread, processes};
-use crate::platform::linux::blockers::mounts::scan::MountScan;
+use crate::platform::linux::blockers::mounts::ns_members::is_kernel_thread;
+use crate::platform::linux::blockers::processes::bpf_scan::{Suspect, recorded_uses};
 use crate::platform::linux::blockers::processes::cgroup::Owner;
 use crate::platform::linux::blockers::processes::open_files::{ProcessScanner, was_denied};
-use crate::platform::linux::blockers::processes::sockets::Sockets;
-use crate::platform::linux::blockers::processes::{bpf_prefilter, identity, process_blocker};
+use crate::platform::linux::blockers::processes::{identity, process_blocker};
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::sys::procfs::{self, Proc};
 use crate::platform::stuck_pool::{self, Heartbeat, Work};
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -34,9 +36,6 @@ const STUCK_AFTER: Duration = Duration::from_millis(1500);
 
 /// Smallest number of processes that is worth a second thread.
 const MIN_PROCS_FOR_THREADS: usize = 48;
-
-/// Smallest number of processes that is worth a BPF program.
-const MIN_PROCS_FOR_BPF: usize = 256;
 
 /// Item number of the preparation, in place of a process number.
 const PREPARATION: usize = 0;
@@ -87,6 +86,18 @@ fn run_scan(drives: &[Drive], scope: Scope, deadline: &mut Deadline<'_>) -> Bloc
     search.result(&stuck)
 }
 
+/// Source of what is known of the processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Programs in the kernel where they are allowed and worth it, else /proc.
+    Fastest,
+    /// Programs in the kernel where they are allowed.
+    #[cfg(test)]
+    Kernel,
+    #[cfg(test)]
+    Proc,
+}
+
 /// State that the threads of one scan share.
 pub(crate) struct Search {
     drives: Vec<Drive>,
@@ -108,8 +119,10 @@ pub(crate) struct Search {
     own_unit: OnceLock<Option<Owner>>,
     filter: OnceLock<DeviceFilter>,
     pids: OnceLock<Vec<u32>>,
-    /// The only processes with a file of the drive open, if the BPF program could run.
-    holders: OnceLock<HashSet<u32>>,
+    /// Where the processes are looked for.
+    source: Source,
+    /// The only processes that may use the drive, if the kernel was asked.
+    suspects: OnceLock<BTreeMap<u32, Suspect>>,
     processors: usize,
     next: AtomicUsize,
     scanned: AtomicUsize,
@@ -166,67 +179,13 @@ impl Search {
             own_unit: OnceLock::new(),
             filter: OnceLock::new(),
             pids: OnceLock::new(),
-            holders: OnceLock::new(),
+            source: Source::Fastest,
+            suspects: OnceLock::new(),
             processors: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
             next: AtomicUsize::new(0),
             scanned: AtomicUsize::new(0),
             state: Mutex::default(),
         })
-    }
-
-    /// Reads the mount tables and the kernel's lists, and decides what the processes are scanned for.
-    fn prepare(&self, deadline: &ScanDeadline) {
-        let nodes = kernel_users::nodes_of(&self.drives);
-        let listed = processes(&self.proc);
-        let pids_complete = listed.is_ok();
-        let pids = listed.unwrap_or_default();
-        let _ = self.total.set(pids.len());
-        // The mount tables get half of the time, because the processes are the greater part of the answer.
-        let mut mounts = MountScan::run(&self.proc, &pids, &nodes, &deadline.half());
-        let filter = DeviceFilter::new(nodes, &mut mounts);
-        let sockets = Sockets::on(|device| filter.fs_device(device), deadline);
-        let identify = |pid| self.identify(pid);
-        let blockers: Vec<Blocker> = match self.scope {
-            Scope::Everything => {
-                let of = |drive| kernel_users::blockers(drive, &mounts, &filter, identify);
-                self.drives.iter().flat_map(of).collect()
-            }
-            Scope::Open => Vec::new(),
-            Scope::Hidden => {
-                kernel_users::invisible_users(&self.drives, &mounts, &self.names, identify)
-            }
-        };
-        // The probe of our mounts does not show files that are mapped through a propagated copy of them.
-        let is_copied = mounts.drive_mounts.iter().any(|mount| !mount.namespace.is_ours());
-        if self.scope == Scope::Hidden && is_copied {
-            self.all_maps.store(true, Ordering::Relaxed);
-        }
-        let mut notes = limitations::limitations(&self.proc, &mounts);
-        let filter = match sockets {
-            Ok(sockets) => filter.with(sockets),
-            Err(errno) => {
-                notes.push(format!("the sockets bound on it could not be listed: {errno}"));
-                filter
-            }
-        };
-        {
-            // Published before anything slow, so that a timeout loses nothing of it.
-            let mut state = self.state();
-            state.scan.blockers.extend(blockers);
-            state.scan.notes.extend(notes);
-            state.mounts_complete = !mounts.timed_out && pids_complete;
-        }
-        if let (Scope::Everything, [drive]) = (self.scope, &*self.drives) {
-            let blockers = kernel_users::kernel_file_blockers(drive, &filter);
-            self.state().scan.blockers.extend(blockers);
-        }
-        if pids.len() >= MIN_PROCS_FOR_BPF
-            && limitations::sees_every_process(&self.proc)
-            && let Ok(holders) = bpf_prefilter::holders(&filter, deadline)
-        {
-            let _ = self.holders.set(holders);
-        }
-        let _ = (self.filter.set(filter), self.pids.set(pids));
     }
 
     /// Scans one process after the other.
@@ -248,14 +207,22 @@ impl Search {
     /// Scans one process; returns true if this user may not inspect it.
     fn scan_process(&self, pid: u32, scanner: &mut ProcessScanner<'_>) -> bool {
         let Ok(task) = self.proc.task(pid) else { return false };
+        let suspect = self.suspects.get().map(|suspects| suspects.get(&pid));
         let mut uses = Vec::new();
-        let files = self.holders.get().is_none_or(|holders| holders.contains(&pid));
-        let tables = scanner.tables(pid, &task, files, &mut uses);
+        let tables = match suspect {
+            // Only the mapped files of this process were not seen.
+            Some(None) => Ok(()),
+            Some(Some(suspect)) => scanner.tables(pid, &task, suspect.files, &mut uses),
+            None => scanner.tables(pid, &task, true, &mut uses),
+        };
         // Published before the memory of the process is read, because that may hang.
         self.publish(pid, &uses);
         let before = uses.len();
         let all_maps = self.all_maps.load(Ordering::Relaxed);
-        let maps = scanner.maps(&task, all_maps, &mut uses);
+        let maps = match suspect {
+            Some(Some(suspect)) if !suspect.mappings => Ok(()),
+            _ => scanner.maps(&task, all_maps, &mut uses),
+        };
         if uses.len() > before {
             self.publish(pid, &uses);
         }
@@ -267,6 +234,12 @@ impl Search {
             self.state().exiting.push(pid);
         }
         let denied = was_denied(&tables) || was_denied(&maps);
+        if let (true, Some(Some(suspect)), Some(filter)) = (denied, suspect, self.filter.get())
+            && let Some(uses) = recorded_uses(filter, &self.names, &suspect.records)
+        {
+            self.publish(pid, &uses);
+            return false;
+        }
         // A process that has exited since then hides nothing.
         denied && !is_kernel_thread(&self.proc, pid).unwrap_or(true)
     }

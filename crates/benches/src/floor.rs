@@ -1,0 +1,73 @@
+//! The least that the work in the kernel costs, without any program around it.
+
+#[allow(dead_code)]
+#[path = "../../unmoor/src/platform/linux/sys/bpf.rs"]
+mod bpf;
+#[allow(dead_code)]
+#[path = "../../unmoor/src/platform/linux/sys/btf.rs"]
+mod btf;
+
+use std::fs::{self, File};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::loop_control;
+
+const ITERATOR: &str = "bpf_iter_task_file";
+
+/// Returns the command that runs an empty program for each open file.
+///
+/// # Errors
+/// The kernel does not describe its types, or does not allow such a program.
+pub fn every_file_command() -> Result<Vec<String>> {
+    let wanted = btf::Wanted { functions: &[ITERATOR], members: &[] };
+    let number = btf::find(&wanted)?.function(ITERATOR).context(ITERATOR)?;
+    bpf::iterate(&empty_program(), number)?;
+    let program = std::env::current_exe()?.to_string_lossy().into_owned();
+    Ok(vec![program, "every-file".into(), number.to_string()])
+}
+
+fn empty_program() -> [bpf::Instruction; 2] {
+    // r0 = 0; exit
+    [0xb7, 0x95].map(|code| bpf::Instruction { code, registers: 0, offset: 0, immediate: 0 })
+}
+
+/// Runs an empty program for each open file; `function` is the type number of the iterator.
+pub fn every_file(function: u32) -> Result<ExitCode> {
+    let files = bpf::iterate(&empty_program(), function)?;
+    loop {
+        match rustix::io::read(&files, &mut [0u8; 4096]) {
+            Ok(0) => return Ok(ExitCode::SUCCESS),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Unmounts what is mounted from this drive, or from the drive of this mount point, and ejects it. A loop device is
+/// detached.
+pub fn eject(target: &str) -> Result<ExitCode> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let of_point = mounts.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let source = words.next()?;
+        (words.next()? == target).then_some(source)
+    });
+    let node = of_point.unwrap_or(target);
+    let of_drive = |line: &&str| line.starts_with(node);
+    let points = mounts.lines().filter(of_drive).filter_map(|line| line.split(' ').nth(1));
+    for point in points.collect::<Vec<_>>().into_iter().rev() {
+        unmount(point, UnmountFlags::empty()).with_context(|| point.to_owned())?;
+    }
+    let drive = rustix::fs::open(node, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
+    let drive = File::from(drive);
+    match node.starts_with("/dev/loop") {
+        true => loop_control::detach(&drive)?,
+        false => loop_control::eject(&drive)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
