@@ -99,6 +99,7 @@ fn flushed(report: &Report) -> String {
         Some(StepReport { status: Status::Skipped, reason: Some(why), .. }) => {
             format!("nothing to flush: {why}.")
         }
+        _ if !report.warnings.is_empty() => "flushed, but not all of it: see the warning.".into(),
         _ => "flushed; everything written is on the drive.".into(),
     }
 }

@@ -25,6 +25,8 @@ mod release;
 mod stacks;
 #[cfg(target_os = "linux")]
 mod targets;
+#[cfg(all(target_os = "linux", feature = "udisks"))]
+mod udisks;
 #[cfg(target_os = "linux")]
 mod unprivileged;
 #[cfg(target_os = "linux")]
@@ -32,6 +34,7 @@ mod waiting;
 
 #[cfg(target_os = "linux")]
 fn main() {
+    unmoor_test_support::answer_as_udev_if_asked();
     unmoor_test_support::run(&[
         batch::TESTS,
         drives::TESTS,
@@ -43,6 +46,8 @@ fn main() {
         release::TESTS,
         stacks::TESTS,
         targets::TESTS,
+        #[cfg(feature = "udisks")]
+        udisks::TESTS,
         unprivileged::TESTS,
         waiting::TESTS,
     ]);

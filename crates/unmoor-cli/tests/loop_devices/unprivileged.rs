@@ -77,6 +77,25 @@ fn a_user_who_may_not_open_it_is_told_what_would_help() {
     assert_eq!(image.mounts(), 1);
 }
 
+fn a_flush_needs_the_mount_and_not_the_device() {
+    let image = LoopImage::new("unmoor-flush");
+    let program = program(&image);
+    for target in [&*image.device, image.mount.to_str().unwrap()] {
+        let mut command = Command::new("setpriv");
+        let run = answer(command.args(UNPRIVILEGED).arg(&program).args(["flush", "-v", target]));
+        assert_eq!(run.code, 0, "{}", run.text);
+        assert!(run.text.contains("syncfs"), "{}", run.text);
+        // The node of the device and the drive's own cache are root's.
+        assert!(run.text.contains("warning"), "{}", run.text);
+        assert!(!run.text.contains("everything written is on the drive"), "{}", run.text);
+    }
+    // A mount that this user may not enter is not flushed, and that is an error.
+    assert!(ok(Command::new("chmod").arg("700").arg(image.mount.parent().unwrap().join("mnt"))));
+    let mut command = Command::new("setpriv");
+    let run = answer(command.args(UNPRIVILEGED).arg(&program).args(["flush", &image.device]));
+    assert_eq!(run.code, 5, "{}", run.text);
+}
+
 pub const TESTS: &[Test] = &[
     test!(
         who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing,
@@ -87,4 +106,5 @@ pub const TESTS: &[Test] = &[
         LOOP_DEVICES
     ),
     test!(a_user_who_may_not_open_it_is_told_what_would_help, LOOP_DEVICES),
+    test!(a_flush_needs_the_mount_and_not_the_device, LOOP_DEVICES),
 ];

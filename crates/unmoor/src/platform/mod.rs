@@ -31,7 +31,7 @@ use crate::model::step::Action;
 use crate::model::target::Target;
 use crate::model::volume::Mount;
 use crate::model::volume::Volume;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// An operating system, or a simulated one.
@@ -214,13 +214,34 @@ pub trait Session: Send {
     /// `Gone` if it left, `Replaced` if another device has its name.
     fn refresh(&mut self) -> Result<Drive>;
 
-    /// Verifies that this is still the device that was opened, and that this user may work on it.
-    ///
-    /// Cheap. A session of a drive that the user may not open is good for [`Session::blockers`] only.
+    /// Verifies that this is still the device that was opened. Cheap.
     ///
     /// # Errors
-    /// `Gone`, `Replaced`, `NotPermitted`.
+    /// `Gone`, `Replaced`; `NotPermitted` if this user may do nothing with it (Windows).
     fn check(&mut self) -> Result<()>;
+
+    /// Checks before the first step of a release that this user may carry out all of it.
+    ///
+    /// `action` is the last step. With `interactive`, the system may ask the user for a password.
+    ///
+    /// # Errors
+    /// `NotPermitted`; `TimedOut`, `Interrupted`.
+    fn authorize(
+        &mut self,
+        _action: Action,
+        _interactive: bool,
+        _deadline: &mut Deadline<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Mounts again what this session has unmounted, after a later step has failed.
+    ///
+    /// Returns the path of each mount, or the error that kept it from being mounted again. Only a
+    /// session that cannot lock a volume before the dismount has anything to do (Linux, without root).
+    fn restore_mounts(&mut self, _deadline: &mut Deadline<'_>) -> Vec<Result<PathBuf>> {
+        Vec::new()
+    }
 
     /// Writes the cache of this volume to the drive.
     ///

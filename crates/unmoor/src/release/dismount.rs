@@ -26,6 +26,7 @@ impl OpenDrive<'_> {
     /// With `force`, open files do not keep a volume mounted, but mounts of other drives do.
     pub(crate) fn dismount(&mut self, force: bool) -> Result<StepOutcome> {
         let left_to_removal = self.locks_left_to_removal && !force;
+        self.authorize()?;
         let OpenDrive { operation, session, drive, .. } = self;
         let options = operation.options.clone();
         let outcome = operation.step(Step::Dismount, |deadline| {
@@ -79,7 +80,11 @@ impl OpenDrive<'_> {
             }
             Ok(outcome)
         });
-        let outcome = outcome.map_err(|error| self.with_blockers(error))?;
+        let outcome = outcome.map_err(|error| {
+            // What blocks a mount is looked for before another one is mounted over it.
+            let error = self.with_blockers(error);
+            self.restore_mounts(error)
+        })?;
         self.still_writable.clone_from(&outcome.still_writable);
         Ok(outcome)
     }

@@ -145,6 +145,9 @@ fn open_member<'p>(
     operation.emit(Event::Resolved { drive: Arc::new(drive.clone()), action });
     let names: Vec<String> = drive.volumes.iter().map(|v| v.name.clone()).collect();
     let mut open = OpenDrive::open_checked(operation, drive)?;
+    if let Err(error) = open.authorize() {
+        return Err(Box::new(open.operation.fail(error)));
+    }
     open.siblings = claimed;
     open.delegate(names.iter().filter(|name| volumes.contains(*name)).cloned().collect());
     volumes.extend(names);

@@ -1,15 +1,15 @@
 //! One open drive: its session, and each step of a release as one method.
 
-use crate::deadline::Deadline;
+use crate::deadline::{Cancel, Deadline};
 use crate::model::drive::{Drive, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::{Report, StepOutcome};
 use crate::model::step::{Action, Step};
 use crate::model::volume::Volume;
-use crate::options::Goal;
+use crate::options::{Goal, Options};
 use crate::platform::Session;
 use crate::policy::data_loss::discard;
-use crate::policy::plan::nothing_to_eject;
+use crate::policy::plan::{self, nothing_to_eject};
 use crate::policy::preconditions::check_medium;
 use crate::policy::verify;
 use crate::release::operation::DriveOperation;
@@ -17,6 +17,9 @@ use std::time::Duration;
 
 /// Time for a drive to do what it has accepted.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time to mount again what was unmounted, after a release has failed.
+const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open drive and the operation on it. Dropping it unlocks the drive.
 pub(crate) struct OpenDrive<'p> {
@@ -27,6 +30,8 @@ pub(crate) struct OpenDrive<'p> {
     pub(crate) delegated: Vec<String>,
     /// Drives of the same device that a power-off takes along, claimed until this one is released.
     pub(crate) siblings: Vec<OpenDrive<'p>>,
+    /// True once this user was found to be permitted the whole release.
+    authorized: bool,
     /// True if the last lock had to wait.
     pub(crate) had_to_wait: bool,
     /// True if the drive is dismounted without a lock.
@@ -79,6 +84,7 @@ impl<'p> OpenDrive<'p> {
             drive,
             delegated: Vec::new(),
             siblings: Vec::new(),
+            authorized: false,
             had_to_wait: false,
             forced: false,
             locks_left_to_removal: false,
@@ -90,6 +96,45 @@ impl<'p> OpenDrive<'p> {
 
     pub(crate) fn check(&mut self) -> Result<()> {
         self.session.check().map_err(|e| e.with_step(Step::Resolve))
+    }
+
+    /// Checks once, before the first step, that this user may carry out the whole release.
+    pub(crate) fn authorize(&mut self) -> Result<()> {
+        if self.authorized {
+            return Ok(());
+        }
+        let OpenDrive { operation, session, drive, .. } = self;
+        let (platform, interactive) = (operation.platform, operation.options.interactive);
+        let planned = plan::action(drive, &operation.options, |a| platform.methods(drive, a));
+        let action = operation.report.action.or(planned.ok()).unwrap_or(Action::Nothing);
+        let mut end = operation.end_of_step();
+        if interactive && operation.end().is_none() {
+            end = platform.now() + Options::PASSWORD_TIMEOUT;
+        }
+        let authorized = operation
+            .with_deadline(end, |deadline| session.authorize(action, interactive, deadline));
+        authorized.map_err(|e| e.with_subject(&drive.name).with_step(Step::Resolve))?;
+        self.authorized = true;
+        Ok(())
+    }
+
+    /// Mounts again what was unmounted before this error, where the session can.
+    ///
+    /// A cancelled operation does so too, and gets time for it after its deadline.
+    pub(crate) fn restore_mounts(&mut self, error: Error) -> Error {
+        if self.ejected.is_some() {
+            return error;
+        }
+        let platform = self.operation.platform;
+        let (end, cancel) = (platform.now() + RESTORE_TIMEOUT, Cancel::new());
+        let mut on_progress = |_| {};
+        let mut deadline = Deadline::until(platform, end, &cancel, &mut on_progress);
+        self.session.restore_mounts(&mut deadline).into_iter().fold(error, |error, restored| {
+            match restored {
+                Ok(path) => error.append_detail(format!("mounted again: {}", path.display())),
+                Err(failed) => error.append_detail(format!("not mounted again: {failed}")),
+            }
+        })
     }
 
     pub(crate) fn refresh(&mut self) -> Result<()> {
@@ -284,6 +329,7 @@ impl<'p> OpenDrive<'p> {
 
     /// Unlocks the drive and reports this error. An unlock that fails too becomes a warning.
     pub(crate) fn fail(mut self, error: Error) -> Report {
+        let error = self.restore_mounts(error);
         if let Err(unlock) = self.unlock() {
             self.operation.warn(unlock.to_string());
         }

@@ -18,7 +18,7 @@ use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::release::claim::OPEN_FLAGS;
 use crate::platform::linux::release::drive_errors::{cannot_open, gone, replaced};
 use crate::platform::linux::release::eject::{load_methods, methods, perform};
-use crate::platform::linux::release::flush::{Flusher, progress};
+use crate::platform::linux::release::flush::{Flusher, not_opened, progress};
 use crate::platform::linux::release::{busy_check, claim, force, teardown, umount};
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
@@ -102,6 +102,18 @@ impl LinuxSession {
         }
     }
 
+    /// Checks that the device is still there, with the medium that was in it.
+    pub(crate) fn check_identity(&self) -> Result<()> {
+        if let Some(seq) = self.node.number("diskseq") {
+            return self.check_sequence(seq);
+        }
+        match self.node.device_now() {
+            Ok(Some(device)) if device == self.drive.id.device => Ok(()),
+            Ok(_) => Err(gone(&self.drive)),
+            Err(errno) => Err(errno::error(errno, &self.drive.name, "cannot be looked at")),
+        }
+    }
+
     /// Returns true if the drive had no medium when it was bound: nothing was written to it.
     ///
     /// Flushing an empty slot of a card reader is an I/O error.
@@ -126,6 +138,11 @@ impl LinuxSession {
         self.device.as_ref().ok_or_else(|| gone(&self.drive))
     }
 
+    /// Fails if this user may not open the drive.
+    fn check_permission(&self) -> Result<()> {
+        self.denied.clone().map_or(Ok(()), Err)
+    }
+
     fn flusher(&self) -> Flusher<'_> {
         let LinuxSession { drive, node, helper, device, .. } = self;
         Flusher { drive, node, helper, device: device.as_ref() }
@@ -137,7 +154,7 @@ impl LinuxSession {
     }
 
     /// Remembers a write error. Returns it as `Gone` if the drive has left.
-    fn record_write_error(&mut self, error: Error) -> Error {
+    pub(crate) fn record_write_error(&mut self, error: Error) -> Error {
         if error.kind() != ErrorKind::Unwritten {
             return error;
         }
@@ -223,17 +240,16 @@ impl Session for LinuxSession {
     }
 
     fn check(&mut self) -> Result<()> {
-        if let Some(error) = &self.denied {
-            return Err(error.clone());
-        }
-        if let Some(seq) = self.node.number("diskseq") {
-            return self.check_sequence(seq);
-        }
-        match self.node.device_now() {
-            Ok(Some(device)) if device == self.drive.id.device => Ok(()),
-            Ok(_) => Err(gone(&self.drive)),
-            Err(errno) => Err(errno::error(errno, &self.drive.name, "cannot be looked at")),
-        }
+        self.check_identity()
+    }
+
+    fn authorize(
+        &mut self,
+        _action: Action,
+        _interactive: bool,
+        _deadline: &mut Deadline<'_>,
+    ) -> Result<()> {
+        self.check_permission()
     }
 
     fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
@@ -253,7 +269,15 @@ impl Session for LinuxSession {
         if self.is_empty() {
             return Ok(StepOutcome::skipped("there is no medium in it"));
         }
-        let done = self.sync_drive(deadline)?;
+        let done = match self.denied {
+            // What is mounted was flushed before.
+            Some(_) => not_opened(&self.drive.name).with_warning(format!(
+                "the cache of {} itself was not flushed, nor what programs wrote past its file systems: \
+                 this user may not open it",
+                self.drive.name
+            )),
+            None => self.sync_drive(deadline)?,
+        };
         match self.unwritten.clone() {
             Some(error) => Err(error),
             None => Ok(done),
@@ -365,6 +389,7 @@ impl Session for LinuxSession {
     }
 
     fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.check_permission()?;
         let methods = methods(&self.drive, action);
         let done =
             perform(&self.drive, Some(action), methods, &mut self.device, &self.helper, deadline);
@@ -377,6 +402,7 @@ impl Session for LinuxSession {
     }
 
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.check_permission()?;
         let methods = load_methods(&self.drive);
         let done = perform(&self.drive, None, methods, &mut self.device, &self.helper, deadline)?;
         // A disc has to spin up before the drive knows that it is one.

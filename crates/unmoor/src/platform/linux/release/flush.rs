@@ -26,6 +26,13 @@ use std::time::Duration;
 /// Timeout for the scan of other mount namespaces.
 const NAMESPACE_SCAN_TIME: Duration = Duration::from_secs(5);
 
+/// Returns the outcome of a flush that this user may not make.
+///
+/// A file system is written through its mount all the same.
+pub fn not_opened(name: &str) -> StepOutcome {
+    StepOutcome::skipped(format!("this user may not open {name}"))
+}
+
 /// Flushes the volumes of a drive and the drive.
 pub struct Flusher<'s> {
     pub drive: &'s Drive,
@@ -59,9 +66,12 @@ impl Flusher<'_> {
         // The node of the whole disk is flushed with the drive.
         let has_node = !matches!(volume.kind, VolumeKind::Disk | VolumeKind::Overlay);
         if has_node && !volume.read_only {
-            let device = self.open(volume, deadline)?;
             let path = volume.path.display().to_string();
-            done.merge(self.fsync(&path, device.as_fd(), deadline)?);
+            done.merge(match self.open(volume, deadline) {
+                Ok(device) => self.fsync(&path, device.as_fd(), deadline)?,
+                Err(error) if error.kind() == ErrorKind::NotPermitted => not_opened(&volume.name),
+                Err(error) => return Err(error),
+            });
         }
         Ok(done)
     }
