@@ -69,11 +69,40 @@ fn a_user_who_may_not_open_it_is_told_what_would_help() {
     for dir in [image.beside("bin"), image.beside("")] {
         assert!(ok(Command::new("chmod").arg("755").arg(dir)));
     }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-    let answer = answer(command.arg(program).args(["eject", &image.device]));
-    assert_eq!(answer.code, 5, "{}", answer.text);
-    assert!(answer.text.contains("sudo"), "{}", answer.text);
+    let run = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        answer(command.args(UNPRIVILEGED).arg(&program).args(words))
+    };
+    // The exact words, whichever program there is to run them as root.
+    for words in [&["eject", &image.device][..], &["-v", "--wait", "1ms", &image.device]] {
+        let run = run(words);
+        assert_eq!(run.code, 5, "{}", run.text);
+        let command = format!("{} {}\n", program.display(), words.join(" "));
+        assert!(run.text.contains("run it as root: "), "{}", run.text);
+        assert!(run.text.contains(&command), "{command} {}", run.text);
+    }
+    assert_eq!(image.mounts(), 1);
+}
+
+fn the_same_words_are_run_by_what_elevates() {
+    let image = LoopImage::new("unmoor-elevate");
+    let program = program(&image);
+    let bin = image.beside("bin");
+    for elevator in ["run0", "doas", "sudo"] {
+        // Stands in for the real one, and prints what it is to run, and where.
+        let script = "#!/bin/sh\npwd; printf '%s|' \"${0##*/}\" \"$@\"; exit 42\n";
+        std::fs::write(bin.join(elevator), script).unwrap();
+        assert!(ok(Command::new("chmod").arg("755").arg(bin.join(elevator))));
+        let words = ["--elevate", "--json", "--wait", "1ms", "eject", &image.device];
+        let mut command = Command::new("setpriv");
+        command.args(UNPRIVILEGED).arg(&program).args(words).current_dir(&bin);
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        let run = answer(command.env("PATH", path));
+        assert_eq!(run.code, 42, "{}", run.text);
+        let bin = bin.display();
+        let expected = format!("{bin}\n{elevator}|{}|{}|", program.display(), words.join("|"));
+        assert_eq!(run.text, expected);
+    }
     assert_eq!(image.mounts(), 1);
 }
 
@@ -96,6 +125,32 @@ fn a_flush_needs_the_mount_and_not_the_device() {
     assert_eq!(run.code, 5, "{}", run.text);
 }
 
+/// Runs the command on the image as a member of the group `disk`, which may open it.
+fn as_member_of_disk(image: &LoopImage, words: &[&str]) -> Run {
+    let program = program(image);
+    assert!(ok(Command::new("chgrp").args(["disk", &image.device])));
+    assert!(ok(Command::new("chmod").args(["660", &image.device])));
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "disk", "--clear-groups"]);
+    answer(command.arg(program).args(words).arg(&image.device))
+}
+
+fn a_mount_that_may_not_be_reached_is_neither_in_use_nor_forced() {
+    for options in [&["eject"][..], &["eject", "--force"], &["eject", "-u", "--force"]] {
+        let image = LoopImage::new("unmoor-hidden");
+        let secret = image.beside("secret");
+        std::fs::create_dir(secret.join("stick")).unwrap();
+        assert!(ok(Command::new("umount").arg(&image.mount)));
+        image.mount_at(&secret.join("stick"));
+        assert!(ok(Command::new("chmod").arg("700").arg(&secret)));
+        let run = as_member_of_disk(&image, options);
+        assert_eq!(run.code, 5, "{options:?}: {}", run.text);
+        assert!(!run.text.contains("forced"), "{options:?}: {}", run.text);
+        assert!(!run.text.contains("in use"), "{options:?}: {}", run.text);
+        assert_eq!(image.mounts(), 1, "{options:?}");
+    }
+}
+
 pub const TESTS: &[Test] = &[
     test!(
         who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing,
@@ -106,5 +161,7 @@ pub const TESTS: &[Test] = &[
         LOOP_DEVICES
     ),
     test!(a_user_who_may_not_open_it_is_told_what_would_help, LOOP_DEVICES),
+    test!(the_same_words_are_run_by_what_elevates, LOOP_DEVICES),
     test!(a_flush_needs_the_mount_and_not_the_device, LOOP_DEVICES),
+    test!(a_mount_that_may_not_be_reached_is_neither_in_use_nor_forced, LOOP_DEVICES),
 ];

@@ -7,18 +7,28 @@ use crate::model::teardown::{TeardownStep, teardown_order};
 use crate::policy::data_loss::discard;
 use crate::policy::plan::label;
 use crate::policy::preconditions::check_release;
-use crate::release::open_drive::{OpenDrive, check};
+use crate::release::open_drive::{ForcedBy, OpenDrive, check};
 
 impl OpenDrive<'_> {
     /// Dismounts a locked drive; by force if the options allow it and something has come in between.
     pub(crate) fn dismount_or_force(&mut self) -> Result<()> {
-        if !self.forced {
+        if self.forced.is_none() {
             match self.dismount(false) {
                 Ok(_) => return Ok(()),
                 Err(error) => self.force_or_fail(error)?,
             }
         }
-        self.dismount(true).map(drop)
+        let dismounted = self.dismount(true).map(drop);
+        if let Some(ForcedBy { cause, affected }) = self.forced.take() {
+            self.operation.warn(match dismounted {
+                Ok(()) => {
+                    format!("{cause}; forced: what is still open there fails from now on{affected}")
+                }
+                // What came before the failure may be cut off.
+                Err(_) => format!("{cause}; force was tried, and failed"),
+            });
+        }
+        dismounted
     }
 
     /// Dismounts everything in the order of the stack and claims the drive.

@@ -21,6 +21,14 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time to mount again what was unmounted, after a release has failed.
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Cause of a dismount without a lock.
+pub(crate) struct ForcedBy {
+    /// The error that force overrides.
+    pub(crate) cause: String,
+    /// Processes that lose access, for the warning.
+    pub(crate) affected: String,
+}
+
 /// An open drive and the operation on it. Dropping it unlocks the drive.
 pub(crate) struct OpenDrive<'p> {
     pub(crate) operation: DriveOperation<'p>,
@@ -34,8 +42,8 @@ pub(crate) struct OpenDrive<'p> {
     authorized: bool,
     /// True if the last lock had to wait.
     pub(crate) had_to_wait: bool,
-    /// True if the drive is dismounted without a lock.
-    pub(crate) forced: bool,
+    /// Set if the drive is dismounted without a lock.
+    pub(crate) forced: Option<ForcedBy>,
     /// True if this user may not lock the volumes, and the removal of the device locks and dismounts them.
     pub(crate) locks_left_to_removal: bool,
     /// Failed flush that keeps the medium in.
@@ -86,7 +94,7 @@ impl<'p> OpenDrive<'p> {
             siblings: Vec::new(),
             authorized: false,
             had_to_wait: false,
-            forced: false,
+            forced: None,
             locks_left_to_removal: false,
             unwritten: None,
             still_writable: Vec::new(),

@@ -19,7 +19,7 @@ use crate::platform::linux::release::claim::OPEN_FLAGS;
 use crate::platform::linux::release::drive_errors::{cannot_open, gone, replaced};
 use crate::platform::linux::release::eject::{load_methods, methods, perform};
 use crate::platform::linux::release::flush::{Flusher, not_opened, progress};
-use crate::platform::linux::release::{busy_check, claim, force, teardown, umount};
+use crate::platform::linux::release::{busy_check, claim, eject, force, teardown, umount};
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
@@ -203,13 +203,17 @@ impl LinuxSession {
     /// The kernel grants it only while no file system, mapping, array or swap uses the disk or a partition of it, in
     /// any mount namespace.
     pub(crate) fn open_excl(&self, deadline: &mut Deadline<'_>) -> Result<Result<Device, Errno>> {
-        let flags = OPEN_FLAGS | OFlags::EXCL;
+        let flags = claim::command_flags(&self.drive) | OFlags::EXCL;
         let end = deadline.now() + CLAIM_RETRY_TIME;
         loop {
             match self.helper.open(&self.drive.path, flags, deadline)? {
                 // Other programs probe a drive for a moment when it was unmounted.
                 Err(Errno::BUSY) if deadline.now() < end => {
                     deadline.sleep(Duration::from_millis(20))?;
+                }
+                // A user who may only read claims it all the same.
+                Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
+                    return self.helper.open(&self.drive.path, OPEN_FLAGS | OFlags::EXCL, deadline);
                 }
                 other => return Ok(other),
             }
@@ -245,11 +249,15 @@ impl Session for LinuxSession {
 
     fn authorize(
         &mut self,
-        _action: Action,
+        action: Action,
         _interactive: bool,
         _deadline: &mut Deadline<'_>,
     ) -> Result<()> {
-        self.check_permission()
+        self.check_permission()?;
+        match action {
+            Action::PowerOff => eject::check_removal(&self.drive),
+            _ => Ok(()),
+        }
     }
 
     fn flush(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
@@ -403,6 +411,13 @@ impl Session for LinuxSession {
 
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.check_permission()?;
+        let flags = claim::command_flags(&self.drive);
+        if flags != OPEN_FLAGS
+            && let Ok(device) = self.helper.open(&self.drive.path, flags, deadline)?
+        {
+            self.check_descriptor(&device)?;
+            self.device = Some(device);
+        }
         let methods = load_methods(&self.drive);
         let done = perform(&self.drive, None, methods, &mut self.device, &self.helper, deadline)?;
         // A disc has to spin up before the drive knows that it is one.

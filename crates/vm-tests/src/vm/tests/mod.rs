@@ -22,6 +22,7 @@ mod stacks;
 mod stick;
 mod swapped;
 mod targets;
+mod unprivileged;
 mod unseen;
 mod unwritten;
 mod who;
@@ -50,6 +51,7 @@ const ALL: &[&[Test]] = &[
     unseen::TESTS,
     unwritten::TESTS,
     refusals::TESTS,
+    unprivileged::TESTS,
     targets::TESTS,
     several::TESTS,
     silent::TESTS,

@@ -57,10 +57,20 @@ pub fn open_mount(path: &CStr, id: u64) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Returns true if this mount is at the path.
+///
+/// A path that this user may not look at tells nothing.
+fn is_at(path: &CStr, id: u64) -> Result<bool, Errno> {
+    match mount_id::of_path(path) {
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => Err(errno),
+        mount => Ok(mount == Ok(Some(id))),
+    }
+}
+
 /// `MNT_EXPIRE`: `EBUSY` if the mount is in use, `EAGAIN` if not. A second such call without an access in
 /// between would unmount, so the mount is accessed right after.
 pub fn probe(path: &CStr, id: u64) -> Result<MountReply, Errno> {
-    if mount_id::of_path(path) != Some(id) {
+    if !is_at(path, id)? {
         return Ok(MountReply::OtherMount);
     }
     let answer = unmount(path, UnmountFlags::EXPIRE | UnmountFlags::NOFOLLOW);
@@ -82,7 +92,7 @@ pub fn sync(path: &CStr, id: u64) -> Result<MountReply, Errno> {
 /// Unmounting writes what came after the flush, and reports no failure of that; `syncfs` does, also of a
 /// mount that is read-only. The root is closed again before the mount is unmounted.
 pub fn unmount_checked(path: &CStr, id: u64, sync: bool) -> Result<MountReply, Errno> {
-    if mount_id::of_path(path) != Some(id) {
+    if !is_at(path, id)? {
         return Ok(MountReply::OtherMount);
     }
     if sync {

@@ -45,5 +45,6 @@ pub(crate) mod udev;
 pub(crate) mod uprobe_events;
 pub(crate) mod usb_gadget;
 pub(crate) mod usbfs;
+pub(crate) mod utab;
 pub(crate) mod writeback;
 pub(crate) mod zram;

@@ -5,8 +5,7 @@
 
 use crate::platform::linux::sys::mountinfo::unescape;
 use crate::platform::linux::sys::pseudo_file::read_proc;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use crate::platform::linux::sys::utab;
 use std::path::Path;
 
 /// Returns true if fstab lets users unmount what is mounted there (mount(8), "Non-superuser mounts").
@@ -34,17 +33,9 @@ fn has_user_mount(fstab: &[u8], path: &Path) -> bool {
 }
 
 fn has_helper(utab: &[u8], path: &Path, helper: &[u8]) -> bool {
-    utab.split(|&b| b == b'\n').any(|line| {
-        let field = |name: &[u8]| {
-            let mut fields = line.split(|&b| b == b' ');
-            fields.find_map(|field| field.strip_prefix(name)).map(<[u8]>::to_vec)
-        };
-        let target = field(b"TARGET=").map(|target| unescape(&target));
-        let options = field(b"OPTS=").unwrap_or_default();
-        target.as_deref() == Some(OsStr::from_bytes(path.as_os_str().as_bytes()))
-            && options
-                .split(|&b| b == b',')
-                .any(|option| option.strip_prefix(b"uhelper=") == Some(helper))
+    utab.split(|&b| b == b'\n').filter(|line| utab::is_of(line, path)).any(|line| {
+        let options = utab::field(line, "OPTS").unwrap_or_default();
+        options.split(|&b| b == b',').any(|o| o.strip_prefix(b"uhelper=") == Some(helper))
     })
 }
 

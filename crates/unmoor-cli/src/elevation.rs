@@ -1,0 +1,94 @@
+//! The same command line as root: by sudo, doas or run0, whichever is installed.
+//!
+//! The words are passed on as they were given, and through no shell.
+
+use crate::args::Output;
+use crate::confirm;
+use crate::console::{Style, print_err};
+use crate::messages::quoted;
+use crate::outcome::Outcome;
+use crate::target_result::TargetResult;
+use crate::working_directory;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use unmoor::{Cancel, Error, Hint};
+
+/// Programs that run another one as root, the most common first.
+const PROGRAMS: [&str; 3] = ["sudo", "doas", "run0"];
+
+/// Folders that these programs search, whatever the PATH of the user is.
+const SYSTEM_FOLDERS: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Returns what to do about a lack of permission, with the exact command.
+pub fn advice() -> String {
+    if cfg!(windows) {
+        return "run it as administrator, from an elevated prompt".into();
+    }
+    let words: Vec<String> = words().iter().map(|word| quoted(word)).collect();
+    format!("run it as root: {}", words.join(" "))
+}
+
+/// Returns the words of this command line, with the program that elevates in front, if there is one.
+pub fn words() -> Vec<OsString> {
+    let own = std::env::current_exe().ok();
+    let name = own.as_ref().and_then(|own| own.file_name().zip(own.parent()));
+    let program = match name {
+        Some((name, folder)) if SYSTEM_FOLDERS.iter().any(|system| folder == Path::new(system)) => {
+            name.to_os_string()
+        }
+        _ => own.clone().map_or_else(|| "unmoor".into(), PathBuf::into_os_string),
+    };
+    let elevator = elevator().map(OsString::from);
+    elevator.into_iter().chain([program]).chain(std::env::args_os().skip(1)).collect()
+}
+
+/// Returns the first of the programs in the PATH.
+fn elevator() -> Option<&'static str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    PROGRAMS.into_iter().find(|name| {
+        std::env::split_paths(&path)
+            .any(|folder| folder.is_absolute() && folder.join(name).is_file())
+    })
+}
+
+/// Runs the command as root in place of this one, if that is what these results lack.
+///
+/// With `--elevate` at once; else on a terminal after a question, unless `ask` is false. Returns if it was not
+/// requested, not possible, or declined.
+pub fn run_if_wanted(results: &[TargetResult], output: &Output, ask: bool, cancel: &Cancel) {
+    let lacks = |result: &TargetResult| {
+        result.outcome == Outcome::NotPermitted
+            && result.error.as_ref().is_none_or(|error| error.hint() == Some(&Hint::Elevate))
+    };
+    let untouched = |result: &TargetResult| lacks(result) || result.outcome == Outcome::NotStarted;
+    let possible = cfg!(unix) && elevator().is_some() && !cancel.is_cancelled();
+    if !possible || !results.iter().any(lacks) || !results.iter().all(untouched) {
+        return;
+    }
+    let asks = ask && !output.json && !output.quiet && confirm::can_answer();
+    if output.elevate || (asks && confirm::yes_or_no("Run it now as root? [y/N] ", cancel)) {
+        let error = run();
+        print_err(Style::Bad, &format!("unmoor: {error}"));
+    }
+}
+
+/// Replaces this process by the command as root. Returns only if that fails.
+#[cfg(unix)]
+fn run() -> Error {
+    use std::os::unix::process::CommandExt;
+    let words = words();
+    let mut command = std::process::Command::new(&words[0]);
+    command.args(&words[1..]);
+    if let Some(folder) = working_directory::original() {
+        command.current_dir(folder);
+    }
+    let error = command.exec();
+    let program = words[0].to_string_lossy().into_owned();
+    Error::new(unmoor::ErrorKind::Failed, program, format!("cannot be started: {error}"))
+}
+
+#[cfg(not(unix))]
+fn run() -> Error {
+    Error::new(unmoor::ErrorKind::NotSupported, "--elevate", "is not available on this system")
+}
