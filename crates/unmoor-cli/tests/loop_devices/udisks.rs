@@ -166,7 +166,7 @@ fn without_udisks_the_error_names_what_would_help() {
     let desktop = stick.desktop(&owner_of_the_image());
     let device = &*stick.attached.device;
     let place = desktop.mount(device);
-    let end = "kill $(pidof udisksd); while pidof udisksd; do sleep 0.05; done";
+    let end = "kill $(pidof udisksd); while busctl --system status org.freedesktop.UDisks2; do sleep 0.05; done";
     assert!(ok(&mut desktop.as_root(&["bash", "-c", end])));
     let run = stick.unmoor(&desktop, &[device]);
     assert_eq!(run.code, 5, "{}", run.text);
@@ -194,10 +194,67 @@ fn a_service_that_does_not_answer_costs_no_more_than_the_timeout() {
     }
 }
 
+fn who_says_when_only_services_of_the_system_stay_unseen() {
+    let stick = Stick::new(&["HOLIDAY"]);
+    let desktop = stick.desktop(&owner_of_the_image());
+    let device = &*stick.attached.device;
+    let place = desktop.mount(device);
+    let of_root = "only a service of the system could use it unseen";
+    // The services of the desktop that run as users of their own end first.
+    let end =
+        "kill $(pidof polkitd dbus-daemon); while pidof polkitd dbus-daemon; do sleep 0.05; done";
+    assert!(ok(&mut desktop.as_root(&["bash", "-c", end])));
+    let run = stick.unmoor(&desktop, &["who", device]);
+    assert!(run.code == 5 && run.text.contains(of_root), "{}: {}", run.code, run.text);
+    // Another user's program may hold a file of it.
+    let words =
+        ["setpriv", "--reuid", "1", "--clear-groups", "sh", "-c", "echo ready; exec sleep 600"];
+    let other = Holder::ready(&mut desktop.as_root(&words));
+    let run = stick.unmoor(&desktop, &["who", device]);
+    assert!(run.code == 5 && !run.text.contains(of_root), "{}: {}", run.code, run.text);
+    drop(other);
+    let _own = holder(&desktop, false, &place);
+    let run = stick.unmoor(&desktop, &["who", device]);
+    assert!(run.code == 3 && run.text.contains("sleep (pid"), "{}: {}", run.code, run.text);
+}
+
+fn flush_says_what_it_could_not_flush() {
+    let stick = Stick::new(&["HOLIDAY"]);
+    let desktop = stick.desktop(&owner_of_the_image());
+    let place = desktop.mount(&stick.attached.device);
+    write(&desktop, &place);
+    let run = stick.unmoor(&desktop, &["flush", "-v", &place]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    assert!(run.text.contains("syncfs ok") && run.text.contains("warning"), "{}", run.text);
+    assert_eq!(desktop.mounts_of(&stick.attached.device).len(), 1);
+}
+
+fn only_root_can_force() {
+    let stick = Stick::new(&["HOLIDAY"]);
+    let desktop = stick.desktop(&owner_of_the_image());
+    let device = &*stick.attached.device;
+    let place = desktop.mount(device);
+    let busy = holder(&desktop, false, &place);
+    let run = stick.unmoor(&desktop, &["--force", device]);
+    assert_eq!(run.code, 5, "{}", run.text);
+    assert!(run.text.contains("run it as root") && !run.text.contains("forced"), "{}", run.text);
+    assert_eq!(desktop.mounts_of(device).len(), 1);
+    // An idle one needs no force.
+    drop(busy);
+    let end = "kill $(pidof sleep); while pidof sleep; do :; done";
+    assert!(ok(&mut desktop.as_root(&["bash", "-c", end])));
+    let run = stick.unmoor(&desktop, &["--force", device]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    assert!(!stick.attached.is_attached());
+}
+
 pub const TESTS: &[Test] = &[
     test!(a_user_ejects_what_they_have_mounted_and_every_byte_is_on_it, UDISKS),
     test!(one_busy_partition_keeps_both_mounted, UDISKS),
     test!(what_polkit_refuses_is_refused_before_the_first_unmount, UDISKS),
     test!(without_udisks_the_error_names_what_would_help, UDISKS),
+    test!(who_says_when_only_services_of_the_system_stay_unseen, UDISKS),
+    test!(flush_says_what_it_could_not_flush, UDISKS),
+    test!(only_root_can_force, UDISKS),
     test!(a_service_that_does_not_answer_costs_no_more_than_the_timeout, UDISKS),
 ];

@@ -85,7 +85,9 @@ impl Udisks {
                 let why = "udisks2 is not installed, or could not be started";
                 Err(Error::new(ErrorKind::NotSupported, "", why).with_hint(Hint::Elevate))
             }
-            Err(error) => Err(Error::new(ErrorKind::NotSupported, path, error.text)),
+            Err(error) => {
+                Err(Error::new(ErrorKind::NotSupported, "", format!("udisks2: {}", error.text)))
+            }
         }
     }
 
