@@ -31,8 +31,8 @@ pub fn user() -> PromptFn {
 
 /// Asks a question whose default is no. Returns false once `cancel` is set, or after ten minutes.
 pub fn yes_or_no(prompt: &str, cancel: &Cancel) -> bool {
-    const PATIENCE: Duration = Duration::from_secs(600);
-    let until = Instant::now() + PATIENCE;
+    const QUESTION_TIMEOUT: Duration = Duration::from_secs(600);
+    let until = Instant::now() + QUESTION_TIMEOUT;
     answer(prompt, until, || cancel.is_cancelled())
 }
 

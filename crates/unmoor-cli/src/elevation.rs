@@ -2,16 +2,11 @@
 //!
 //! The words are passed on as they were given, and through no shell.
 
-use crate::args::Output;
-use crate::confirm;
-use crate::console::{Style, print_err};
-use crate::messages::quoted;
-use crate::outcome::Outcome;
-use crate::target_result::TargetResult;
+use crate::escape::shell_quoted;
 use crate::working_directory;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use unmoor::{Cancel, Error, Hint};
+use unmoor::{Error, ErrorKind};
 
 /// Programs that run another one as root, the most common first.
 const PROGRAMS: [&str; 3] = ["sudo", "doas", "run0"];
@@ -25,7 +20,7 @@ pub fn advice() -> String {
     if cfg!(windows) {
         return "run it as administrator, from an elevated prompt".into();
     }
-    let words: Vec<String> = words().iter().map(|word| quoted(word)).collect();
+    let words: Vec<String> = words().iter().map(|word| shell_quoted(word)).collect();
     format!("run it as root: {}", words.join(" "))
 }
 
@@ -44,7 +39,7 @@ pub fn words() -> Vec<OsString> {
 }
 
 /// Returns the first of the programs in the PATH.
-fn elevator() -> Option<&'static str> {
+pub fn elevator() -> Option<&'static str> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     PROGRAMS.into_iter().find(|name| {
         std::env::split_paths(&path)
@@ -52,30 +47,9 @@ fn elevator() -> Option<&'static str> {
     })
 }
 
-/// Runs the command as root in place of this one, if that is what these results lack.
-///
-/// With `--elevate` at once; else on a terminal after a question, unless `ask` is false. Returns if it was not
-/// requested, not possible, or declined.
-pub fn run_if_wanted(results: &[TargetResult], output: &Output, ask: bool, cancel: &Cancel) {
-    let lacks = |result: &TargetResult| {
-        result.outcome == Outcome::NotPermitted
-            && result.error.as_ref().is_none_or(|error| error.hint() == Some(&Hint::Elevate))
-    };
-    let untouched = |result: &TargetResult| lacks(result) || result.outcome == Outcome::NotStarted;
-    let possible = cfg!(unix) && elevator().is_some() && !cancel.is_cancelled();
-    if !possible || !results.iter().any(lacks) || !results.iter().all(untouched) {
-        return;
-    }
-    let asks = ask && !output.json && !output.quiet && confirm::can_answer();
-    if output.elevate || (asks && confirm::yes_or_no("Run it now as root? [y/N] ", cancel)) {
-        let error = run();
-        print_err(Style::Bad, &format!("unmoor: {error}"));
-    }
-}
-
 /// Replaces this process by the command as root. Returns only if that fails.
 #[cfg(unix)]
-fn run() -> Error {
+pub fn run() -> Error {
     use std::os::unix::process::CommandExt;
     let words = words();
     let mut command = std::process::Command::new(&words[0]);
@@ -85,10 +59,10 @@ fn run() -> Error {
     }
     let error = command.exec();
     let program = words[0].to_string_lossy().into_owned();
-    Error::new(unmoor::ErrorKind::Failed, program, format!("cannot be started: {error}"))
+    Error::new(ErrorKind::Failed, program, format!("cannot be started: {error}"))
 }
 
 #[cfg(not(unix))]
-fn run() -> Error {
-    Error::new(unmoor::ErrorKind::NotSupported, "--elevate", "is not available on this system")
+pub fn run() -> Error {
+    Error::new(ErrorKind::NotSupported, "--elevate", "is not available on this system")
 }

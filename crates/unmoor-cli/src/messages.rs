@@ -4,8 +4,9 @@
 
 use crate::command_kind::CommandKind;
 use crate::elevation;
+use crate::escape::shell_quoted;
 use crate::typo::UnknownWord;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use unmoor::{
     Action, Drive, DriveKind, Error, ErrorKind, Goal, Hint, Outcome, Presence, Report, Status,
     Step, StepReport,
@@ -206,7 +207,8 @@ pub fn unknown_word(unknown: &UnknownWord, targets: &[OsString]) -> Vec<String> 
     let UnknownWord { word, suggestion } = unknown;
     let mut lines = vec![format!("unmoor: unknown command or drive: {word}")];
     if let Some(command) = suggestion {
-        let targets: String = targets.iter().map(|target| format!(" {}", quoted(target))).collect();
+        let targets: String =
+            targets.iter().map(|target| format!(" {}", shell_quoted(target))).collect();
         lines.push(format!("  did you mean: unmoor {command}{targets}"));
     }
     lines.push(format!(
@@ -270,16 +272,6 @@ pub fn hint(hint: &Hint) -> String {
     .into()
 }
 
-/// Quotes the word for a shell.
-pub fn quoted(word: &OsStr) -> String {
-    let text = crate::escape::escape_os(word);
-    let plain = |c: char| c.is_alphanumeric() || "/._-:=+,@%".contains(c);
-    match text.chars().all(plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,11 +283,5 @@ mod tests {
         assert_eq!(size(999_999), "1.0 MB");
         assert_eq!(size(16_008_609_792), "16.0 GB");
         assert_eq!(size(u64::MAX), "18.4 EB");
-    }
-
-    #[test]
-    fn a_command_to_try_can_be_pasted() {
-        assert_eq!(quoted(OsStr::new("/media/stick")), "/media/stick");
-        assert_eq!(quoted(OsStr::new("LABEL=My Stick's")), "'LABEL=My Stick'\\''s'");
     }
 }
