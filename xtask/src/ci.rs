@@ -63,6 +63,19 @@ const STEPS: &[Step] = &[
     ),
     // Without the features that the other packages of the workspace turn on.
     step("alone", Cargo(&["check", "--package", "unmoor", "--package", "unmoor-cli"])),
+    // A build without D-Bus: its tests without root stay the same.
+    step(
+        "without-udisks",
+        Cargo(&[
+            "test",
+            "--package",
+            "unmoor-cli",
+            "--no-default-features",
+            "--test",
+            "loop_devices",
+            "unprivileged",
+        ]),
+    ),
     step(
         "documentation",
         CargoWith(

@@ -12,7 +12,8 @@ pub struct PackageSet {
 /// Virtual machine, and the programs of its tests (the guest sees this machine's programs).
 pub const VM: PackageSet = PackageSet {
     name: "vm",
-    why: "the virtual machine with emulated drives, and the programs its tests compare with",
+    why: "the virtual machine with emulated drives, the programs its tests compare with, and the services of \
+          a desktop",
     packages: &[
         "qemu-system-x86",
         "busybox-static",
@@ -41,6 +42,9 @@ pub const VM: PackageSet = PackageSet {
         "strace",
         "qemu-utils",
         "nbd-client",
+        "udisks2",
+        "polkitd",
+        "dbus",
     ],
     at_least: &[],
 };

@@ -24,6 +24,7 @@
 //! The runner reports a test as ignored, with the reason, if this machine or user lacks what it needs.
 #![cfg(target_os = "linux")]
 
+mod desktop;
 mod holder;
 mod loop_control;
 mod loop_image;
@@ -31,11 +32,12 @@ mod mount_namespace;
 mod need;
 mod runner;
 
+pub use desktop::{AT_THE_DESK, Desktop, Part, USER, answer_as_udev_if_asked};
 pub use holder::{Holder, shell};
 pub use loop_image::{Attached, LoopImage, alone};
 pub use need::{
     BINFMT_MISC, BTRFS, C_COMPILER, FUSE, IO_URING_PATHS, LOOP_DEVICES, LOOP_PARTITIONS, Need,
-    PYTHON, SCRIPT, STATIC_C, UPROBES, USER_NAMESPACES,
+    PYTHON, SCRIPT, STATIC_C, UDISKS, UPROBES, USER_NAMESPACES,
 };
 pub use runner::{Test, run};
 

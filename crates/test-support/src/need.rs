@@ -31,6 +31,11 @@ pub const C_COMPILER: Need = Need { name: "a C compiler", check: || compiles(&[]
 pub const STATIC_C: Need = Need { name: "a static C library", check: || compiles(&["-static"]) };
 /// `script` of util-linux.
 pub const SCRIPT: Need = Need { name: "script(1)", check: has_script };
+/// Real udisks2, polkit and D-Bus, in namespaces of their own.
+pub const UDISKS: Need = Need {
+    name: "root, loop devices, udisks2, polkit and D-Bus",
+    check: || LOOP_DEVICES.is_met() && crate::desktop::is_installed(),
+};
 
 /// binfmt_misc in the kernel.
 pub const BINFMT_MISC: Need = Need {

@@ -161,6 +161,9 @@ pub struct Eject {
     /// Needs an administrator. `unmoor remount` brings them back.
     #[arg(long, hide = cfg!(not(windows)))]
     pub offline: bool,
+    /// Let polkit ask for a password, as it does on a terminal (Linux, without root)
+    #[arg(long, hide = cfg!(windows))]
+    pub interactive: bool,
     /// Do not verify that the drive executed the command
     #[arg(long)]
     pub no_verify: bool,
@@ -363,6 +366,11 @@ pub struct Output {
     /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
+    /// If only root may do it, run it again with sudo, doas or run0, without asking (Linux)
+    ///
+    /// Without it, unmoor asks on a terminal, and prints the command elsewhere.
+    #[arg(long, hide = cfg!(windows))]
+    pub elevate: bool,
 }
 
 /// Heading of the options of `eject` in the help of `unmoor` itself.

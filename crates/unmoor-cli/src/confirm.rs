@@ -6,7 +6,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use unmoor::{Blocker, Deadline, Drive, PromptFn};
+use unmoor::{Blocker, Cancel, Drive, PromptFn};
 
 /// Interval between checks for Ctrl-C and the timeout while waiting for an answer.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -22,8 +22,18 @@ pub fn user() -> PromptFn {
     Arc::new(move |drive, programs, wait| {
         let _one = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         question(drive, programs).iter().for_each(|line| print_err(Style::Plain, line));
-        answer("End them? What is not saved there may be lost. [y/N] ", wait)
+        let prompt = "End them? What is not saved there may be lost. [y/N] ";
+        // A simulated clock stands still meanwhile, so the real one counts.
+        let until = Instant::now() + wait.remaining();
+        answer(prompt, until, || wait.check().is_err())
     })
+}
+
+/// Asks a question whose default is no. Returns false once `cancel` is set, or after ten minutes.
+pub fn yes_or_no(prompt: &str, cancel: &Cancel) -> bool {
+    const QUESTION_TIMEOUT: Duration = Duration::from_secs(600);
+    let until = Instant::now() + QUESTION_TIMEOUT;
+    answer(prompt, until, || cancel.is_cancelled())
 }
 
 fn question(drive: &Drive, programs: &[&Blocker]) -> Vec<String> {
@@ -35,7 +45,7 @@ fn question(drive: &Drive, programs: &[&Blocker]) -> Vec<String> {
 }
 
 /// Reads a line on its own thread, so that Ctrl-C and the timeout end the wait.
-fn answer(prompt: &str, wait: &Deadline<'_>) -> bool {
+fn answer(prompt: &str, until: Instant, is_over: impl Fn() -> bool) -> bool {
     let mut err = io::stderr().lock();
     _ = write!(err, "{prompt}").and_then(|()| err.flush());
     drop(err);
@@ -48,13 +58,11 @@ fn answer(prompt: &str, wait: &Deadline<'_>) -> bool {
     if reader.is_err() {
         return false;
     }
-    // A simulated clock stands still meanwhile, so the real one counts.
-    let until = Instant::now() + wait.remaining();
     loop {
         match heard.recv_timeout(POLL_INTERVAL) {
             Ok(yes) => return yes,
             Err(RecvTimeoutError::Disconnected) => return false,
-            Err(RecvTimeoutError::Timeout) if wait.check().is_err() || Instant::now() >= until => {
+            Err(RecvTimeoutError::Timeout) if is_over() || Instant::now() >= until => {
                 // Ends the prompt's line.
                 print_err(Style::Plain, "");
                 return false;

@@ -74,6 +74,16 @@ fn is_harmful(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Quotes the word for a shell.
+pub fn shell_quoted(word: &OsStr) -> String {
+    let text = escape_os(word);
+    let plain = |c: char| c.is_alphanumeric() || "/._-:=+,@%".contains(c);
+    match text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +132,11 @@ mod tests {
             let escaped = escape_os(OsStr::from_bytes(&bytes));
             prop_assert!(!escaped.contains(is_harmful));
         }
+    }
+
+    #[test]
+    fn a_command_to_try_can_be_pasted() {
+        assert_eq!(shell_quoted(OsStr::new("/media/stick")), "/media/stick");
+        assert_eq!(shell_quoted(OsStr::new("LABEL=My Stick's")), "'LABEL=My Stick'\\''s'");
     }
 }

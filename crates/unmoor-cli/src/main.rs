@@ -8,6 +8,7 @@ mod confirm;
 mod console;
 mod demo;
 mod duration;
+mod elevation;
 mod escape;
 mod json;
 mod live_progress;

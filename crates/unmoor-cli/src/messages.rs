@@ -3,8 +3,10 @@
 //! They may hold untrusted text, which is escaped when it is printed (`escape`).
 
 use crate::command_kind::CommandKind;
+use crate::elevation;
+use crate::escape::shell_quoted;
 use crate::typo::UnknownWord;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use unmoor::{
     Action, Drive, DriveKind, Error, ErrorKind, Goal, Hint, Outcome, Presence, Report, Status,
     Step, StepReport,
@@ -99,6 +101,7 @@ fn flushed(report: &Report) -> String {
         Some(StepReport { status: Status::Skipped, reason: Some(why), .. }) => {
             format!("nothing to flush: {why}.")
         }
+        _ if !report.warnings.is_empty() => "flushed, but not all of it: see the warning.".into(),
         _ => "flushed; everything written is on the drive.".into(),
     }
 }
@@ -124,6 +127,10 @@ fn presence(report: &Report) -> &'static str {
 
 fn released(goal: Goal, report: &Report) -> String {
     let verified = report.step(Step::Verify).is_some_and(|s| s.status == Status::Done);
+    let through = match is_through_udisks(report) {
+        true => " through udisks2",
+        false => "",
+    };
     let doubt = match (verified, !report.lost.is_empty()) {
         (true, false) => "",
         (false, false) => " (not verified)",
@@ -140,42 +147,45 @@ fn released(goal: Goal, report: &Report) -> String {
     };
     match (report.action, report.medium_after) {
         (Some(Action::Nothing), _) if goal == Goal::Dismount => {
-            format!("flushed and dismounted{doubt}; left in the drive.")
+            format!("flushed and dismounted{through}{doubt}; left in the drive.")
         }
         (Some(Action::Nothing), _) => format!(
             "flushed and dismounted{doubt}; nothing to eject: this kind of drive has no command for \
              it. Take the {medium} out."
         ),
-        (Some(Action::PowerOff), _) => format!("powered off{doubt}. You can unplug it."),
-        (Some(Action::Stop), _) => format!("released and stopped{doubt}. You can unplug it."),
-        (Some(Action::Detach), _) => format!("released and detached{doubt}."),
-        (_, Some(Presence::TrayOpen)) => {
-            format!("released{doubt}; the tray is open. Take the {medium} out.")
+        (Some(Action::PowerOff), _) => format!("powered off{through}{doubt}. You can unplug it."),
+        (Some(Action::Stop), Some(Presence::Gone)) => {
+            format!("released and powered off{through}{doubt}. You can unplug it.")
         }
-        _ if kind == DriveKind::Optical => format!("released{doubt}. Take the {medium} out."),
-        _ => format!("released{doubt}. You can take it out."),
+        (Some(Action::Stop), _) => {
+            format!("released and stopped{through}{doubt}. You can unplug it.")
+        }
+        (Some(Action::Detach), _) => format!("released and detached{through}{doubt}."),
+        (_, Some(Presence::TrayOpen)) => {
+            format!("released{through}{doubt}; the tray is open. Take the {medium} out.")
+        }
+        _ if kind == DriveKind::Optical => {
+            format!("released{through}{doubt}. Take the {medium} out.")
+        }
+        _ => format!("released{through}{doubt}. You can take it out."),
     }
 }
 
+/// Returns true if udisks2 has made calls of the release.
+fn is_through_udisks(report: &Report) -> bool {
+    let attempts = report.steps.iter().flat_map(|step| &step.attempts);
+    attempts.into_iter().any(|attempt| attempt.ok && attempt.method.starts_with("udisks2 "))
+}
+
 /// Returns what to do next: the library's help, or the command's own.
-pub fn help(
-    command: CommandKind,
-    target: &OsStr,
-    error: &Error,
-    steps: &[StepReport],
-) -> Option<String> {
+pub fn help(command: CommandKind, error: &Error, steps: &[StepReport]) -> Option<String> {
     let may_force = match error.hint() {
         Some(Hint::CloseOrWait) => false,
         Some(hint) => return Some(self::hint(hint)),
         None => true,
     };
     match error.kind() {
-        ErrorKind::NotPermitted if cfg!(windows) => {
-            Some("run it as administrator, from an elevated prompt".into())
-        }
-        ErrorKind::NotPermitted => {
-            Some(format!("try: sudo unmoor {} {}", command.name(), quoted(target)))
-        }
+        ErrorKind::NotPermitted => Some(elevation::advice()),
         ErrorKind::NoSuchTarget => Some("`unmoor list --all` shows all drives".into()),
         ErrorKind::Busy if matches!(command, CommandKind::Eject(_)) => {
             let options = match (kill_would_help(error, steps), may_force) {
@@ -198,7 +208,8 @@ pub fn unknown_word(unknown: &UnknownWord, targets: &[OsString]) -> Vec<String> 
     let UnknownWord { word, suggestion } = unknown;
     let mut lines = vec![format!("unmoor: unknown command or drive: {word}")];
     if let Some(command) = suggestion {
-        let targets: String = targets.iter().map(|target| format!(" {}", quoted(target))).collect();
+        let targets: String =
+            targets.iter().map(|target| format!(" {}", shell_quoted(target))).collect();
         lines.push(format!("  did you mean: unmoor {command}{targets}"));
     }
     lines.push(format!(
@@ -219,8 +230,7 @@ fn kill_would_help(error: &Error, steps: &[StepReport]) -> bool {
 pub fn hint(hint: &Hint) -> String {
     match hint {
         Hint::AllowMoreTime => "allow more time with --timeout",
-        Hint::Elevate if cfg!(windows) => "run it as administrator",
-        Hint::Elevate => "run it as root: sudo unmoor …",
+        Hint::Elevate => return elevation::advice(),
         Hint::SwapOff => "pass --swapoff to switch the swap on it off first",
         Hint::DiscardUnwritten => {
             "the medium stays in, because data would be lost; --discard-unwritten gives it up"
@@ -264,16 +274,6 @@ pub fn hint(hint: &Hint) -> String {
     .into()
 }
 
-/// Quotes the word for a shell.
-fn quoted(word: &OsStr) -> String {
-    let text = crate::escape::escape_os(word);
-    let plain = |c: char| c.is_alphanumeric() || "/._-:=+,@%".contains(c);
-    match text.chars().all(plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,11 +285,5 @@ mod tests {
         assert_eq!(size(999_999), "1.0 MB");
         assert_eq!(size(16_008_609_792), "16.0 GB");
         assert_eq!(size(u64::MAX), "18.4 EB");
-    }
-
-    #[test]
-    fn a_command_to_try_can_be_pasted() {
-        assert_eq!(quoted(OsStr::new("/media/stick")), "/media/stick");
-        assert_eq!(quoted(OsStr::new("LABEL=My Stick's")), "'LABEL=My Stick'\\''s'");
     }
 }

@@ -62,8 +62,7 @@ impl TargetResult {
             unmoor::Outcome::Failed(error) => Some(error),
             _ => None,
         };
-        let help =
-            error.as_ref().and_then(|e| messages::help(command, &target, e, &steps)).or(way_back);
+        let help = error.as_ref().and_then(|e| messages::help(command, e, &steps)).or(way_back);
         let scan = error.as_ref().and_then(|e| e.scan().cloned());
         TargetResult {
             target,
@@ -92,7 +91,7 @@ impl TargetResult {
         TargetResult {
             outcome: Outcome::from(&error),
             message: messages::failure(drive.as_ref(), &error),
-            help: messages::help(command, &target, &error, &[]),
+            help: messages::help(command, &error, &[]),
             target,
             drive,
             action: None,

@@ -53,6 +53,8 @@ pub struct Options {
     pub offline: bool,
     /// Verify that the drive did what it accepted.
     pub verify: bool,
+    /// Let the system ask the user for a password (Linux: polkit, without root).
+    pub interactive: bool,
     /// Flag that cancels the operation from another thread or a signal handler.
     pub cancel: Cancel,
 }
@@ -75,6 +77,9 @@ impl Options {
     ///
     /// It is longer than the slowest tray and a drive that spins up, and shorter than a person's patience.
     pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Timeout of a question that the system asks the user ([`Options::interactive`]).
+    pub const PASSWORD_TIMEOUT: Duration = Duration::from_secs(120);
 
     /// Minimum time for which a lock is retried.
     ///
@@ -108,6 +113,7 @@ impl Default for Options {
             timeout: None,
             offline: false,
             verify: true,
+            interactive: false,
             cancel: Cancel::new(),
         }
     }

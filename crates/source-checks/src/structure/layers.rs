@@ -84,9 +84,25 @@ pub const LIBRARY: &[Layer] = &[
         ],
     },
     Layer {
+        name: "linux udisks",
+        files: &["platform/linux/udisks/"],
+        may_import: &[
+            "linux session",
+            "linux release",
+            "linux blockers",
+            "linux inventory",
+            "linux helper",
+            "linux sys",
+            "platform seam",
+            "deadline",
+            "model",
+        ],
+    },
+    Layer {
         name: "linux",
         files: &["platform/linux/mod.rs"],
         may_import: &[
+            "linux udisks",
             "linux session",
             "linux release",
             "linux blockers",

@@ -1,5 +1,6 @@
 //! One file per command: calls the library and prints text or JSON.
 
+mod as_root;
 pub mod attach;
 mod batch;
 mod document;
@@ -15,7 +16,7 @@ use crate::console::{self, Style, print_err, print_out};
 use crate::outcome::{Outcome, WRONG_USAGE};
 use crate::target_result::TargetResult;
 use crate::typo::UnknownWord;
-use crate::{blockers, json, messages, steps};
+use crate::{blockers, json, messages, signals, steps};
 use document::print_document;
 use removable::Skipped;
 use std::env::consts::{ARCH, OS};
@@ -66,6 +67,8 @@ fn finish(
     skipped: Option<&[Skipped]>,
     output: &Output,
 ) -> u8 {
+    // `who` finds out something in any case, so it does not ask.
+    as_root::run_if_wanted(results, output, command != CommandKind::Who, &signals::cancel());
     let code = Outcome::worst(results.iter().map(|a| a.outcome.exit_code()));
     match output.json {
         true => print_document(&json::of_targets(command.name(), code, results, skipped), code),

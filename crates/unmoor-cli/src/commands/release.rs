@@ -27,6 +27,7 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
     options.wait = args.wait.unwrap_or_default();
     options.offline = args.offline;
     options.verify = !args.no_verify;
+    options.interactive = args.interactive || confirm::can_answer();
     let command = CommandKind::Eject(goal);
     let (targets, skipped) = match args.all_removable {
         false => (args.targets, None),

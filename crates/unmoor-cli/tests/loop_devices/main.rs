@@ -27,6 +27,8 @@ mod served;
 mod stacks;
 #[cfg(target_os = "linux")]
 mod targets;
+#[cfg(all(target_os = "linux", feature = "udisks"))]
+mod udisks;
 #[cfg(target_os = "linux")]
 mod unprivileged;
 #[cfg(target_os = "linux")]
@@ -34,6 +36,7 @@ mod waiting;
 
 #[cfg(target_os = "linux")]
 fn main() {
+    unmoor_test_support::answer_as_udev_if_asked();
     unmoor_test_support::run(&[
         batch::TESTS,
         drives::TESTS,
@@ -46,6 +49,8 @@ fn main() {
         served::TESTS,
         stacks::TESTS,
         targets::TESTS,
+        #[cfg(feature = "udisks")]
+        udisks::TESTS,
         unprivileged::TESTS,
         waiting::TESTS,
     ]);

@@ -1,6 +1,6 @@
 //! Several mounts of a drive, in one or more mount namespaces.
 
-use crate::command::unmoor;
+use crate::command::{answer, unmoor};
 use std::process::Command;
 use unmoor_test_support::{LOOP_DEVICES, LoopImage, Test, alone, ok, shell, test};
 
@@ -141,10 +141,32 @@ fn force_is_offered_only_where_it_is_accepted() {
     assert_eq!(unmoor(&["eject", &device]).code, 0);
 }
 
+fn the_line_in_libmounts_table_goes_with_the_mount() {
+    // Other tests and programs have mounts in the real table.
+    let table = "mount --make-rprivate / && mount -t tmpfs none /run/mount &&
+        mount -o uhelper=test,user=games \"$1\" \"$2\" &&
+        echo 'SRC=/dev/other TARGET=/other ROOT=/ OPTS=user=games' >>/run/mount/utab &&
+        grep -q uhelper=test /run/mount/utab && \"$3\" eject -v $4 \"$1\"; code=$?
+        cat /run/mount/utab; ls /run/mount; exit $code";
+    for options in ["", "--force"] {
+        let image = LoopImage::new("unmoor-utab");
+        let place = image.beside("with space");
+        assert!(ok(Command::new("umount").arg(&image.mount)));
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", table, "sh", &image.device]).arg(&place);
+        command.args([env!("CARGO_BIN_EXE_unmoor"), options]);
+        let run = answer(&mut command);
+        assert_eq!(run.code, 0, "{}", run.text);
+        assert!(!run.text.contains("uhelper=test"), "{}", run.text);
+        assert!(run.text.contains("TARGET=/other"), "{}", run.text);
+    }
+}
+
 pub const TESTS: &[Test] = &[
     test!(several_mount_points_and_a_bind_mount_go_together, LOOP_DEVICES),
     test!(a_use_of_one_mount_point_keeps_them_all, LOOP_DEVICES),
     test!(a_mount_in_its_own_mount_goes_first, LOOP_DEVICES),
+    test!(the_line_in_libmounts_table_goes_with_the_mount, LOOP_DEVICES),
     test!(a_use_below_its_own_nested_mount_is_found_before_anything_is_touched, LOOP_DEVICES),
     test!(another_drive_mounted_inside_is_in_the_way, LOOP_DEVICES),
     test!(a_mount_in_another_namespace_is_found_before_anything_is_touched, LOOP_DEVICES),

@@ -214,13 +214,26 @@ pub trait Session: Send {
     /// `Gone` if it left, `Replaced` if another device has its name.
     fn refresh(&mut self) -> Result<Drive>;
 
-    /// Verifies that this is still the device that was opened, and that this user may work on it.
-    ///
-    /// Cheap. A session of a drive that the user may not open is good for [`Session::blockers`] only.
+    /// Verifies that this is still the device that was opened. Cheap.
     ///
     /// # Errors
-    /// `Gone`, `Replaced`, `NotPermitted`.
+    /// `Gone`, `Replaced`; `NotPermitted` if this user may do nothing with it (Windows).
     fn check(&mut self) -> Result<()>;
+
+    /// Checks before the first step of a release that this user may carry out all of it.
+    ///
+    /// `action` is the last step. With `interactive`, the system may ask the user for a password.
+    ///
+    /// # Errors
+    /// `NotPermitted`; `TimedOut`, `Interrupted`.
+    fn authorize(
+        &mut self,
+        _action: Action,
+        _interactive: bool,
+        _deadline: &mut Deadline<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
 
     /// Writes the cache of this volume to the drive.
     ///

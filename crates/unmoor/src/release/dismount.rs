@@ -9,7 +9,7 @@ use crate::policy::data_loss::discard;
 use crate::policy::overrides::may_force;
 use crate::policy::plan::label;
 use crate::policy::preconditions::check_release;
-use crate::release::open_drive::{OpenDrive, check};
+use crate::release::open_drive::{ForcedBy, OpenDrive, check};
 use std::time::Duration;
 
 /// Time for mounting again what a dismount that failed had unmounted.
@@ -18,13 +18,23 @@ const MOUNT_AGAIN_TIME: Duration = Duration::from_secs(5);
 impl OpenDrive<'_> {
     /// Dismounts a locked drive; by force if the options allow it and something has come in between.
     pub(crate) fn dismount_or_force(&mut self) -> Result<()> {
-        if !self.forced {
+        if self.forced.is_none() {
             match self.dismount(false) {
                 Ok(_) => return Ok(()),
                 Err(error) => self.force_or_fail(error)?,
             }
         }
-        self.dismount(true).map(drop)
+        let dismounted = self.dismount(true).map(drop);
+        if let Some(ForcedBy { cause, affected }) = &self.forced {
+            self.operation.warn(match dismounted {
+                Ok(()) => {
+                    format!("{cause}; forced: what is still open there fails from now on{affected}")
+                }
+                // What came before the failure may be cut off.
+                Err(_) => format!("{cause}; force was tried, and failed"),
+            });
+        }
+        dismounted
     }
 
     /// Dismounts everything in the order of the stack and claims the drive.
@@ -33,6 +43,7 @@ impl OpenDrive<'_> {
     /// dismount that fails has unmounted is mounted again, unless the options force the rest.
     pub(crate) fn dismount(&mut self, force: bool) -> Result<StepOutcome> {
         let left_to_removal = self.locks_left_to_removal && !force;
+        self.authorize()?;
         let OpenDrive { operation, session, drive, .. } = self;
         let options = operation.options.clone();
         let outcome = operation.step(Step::Dismount, |deadline| {
@@ -102,7 +113,7 @@ impl OpenDrive<'_> {
     /// A drive that is gone, or does not answer, is left alone. A drive that was forced is too.
     pub(crate) fn mount_again(&mut self, error: Error) -> Error {
         use ErrorKind::{Gone, NoMedium, Replaced, TimedOut};
-        if self.forced || matches!(error.kind(), Gone | NoMedium | Replaced | TimedOut) {
+        if self.forced.is_some() || matches!(error.kind(), Gone | NoMedium | Replaced | TimedOut) {
             return error;
         }
         let OpenDrive { operation, session, .. } = self;

@@ -145,6 +145,9 @@ fn open_member<'p>(
     operation.emit(Event::Resolved { drive: Arc::new(drive.clone()), action });
     let names: Vec<String> = drive.volumes.iter().map(|v| v.name.clone()).collect();
     let mut open = OpenDrive::open_checked(operation, drive)?;
+    if let Err(error) = open.authorize() {
+        return Err(Box::new(open.operation.fail(error)));
+    }
     open.siblings = claimed;
     open.delegate(names.iter().filter(|name| volumes.contains(*name)).cloned().collect());
     volumes.extend(names);
@@ -232,7 +235,7 @@ fn dismount_all(drives: &mut Vec<OpenDrive<'_>>, reports: &mut Reports) -> bool 
         let left = give_up.saturating_sub(platform.now());
         let may_pass = error.kind() == ErrorKind::Busy
             && platform.lock_is_probe()
-            && !drives.iter().any(|drive| drive.forced);
+            && !drives.iter().any(|drive| drive.forced.is_some());
         if !may_pass || left.is_zero() {
             fail_because_of(drives, at, error, reports);
             return false;

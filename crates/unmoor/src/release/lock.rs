@@ -9,7 +9,7 @@ use crate::model::step::{Action, Step};
 use crate::options::{Goal, Options};
 use crate::policy::overrides::may_force;
 use crate::policy::preconditions::{check_release, without_planned};
-use crate::release::open_drive::OpenDrive;
+use crate::release::open_drive::{ForcedBy, OpenDrive};
 use std::time::Duration;
 
 /// Interval between scans for blockers while waiting.
@@ -27,7 +27,7 @@ const FINAL_SCAN_TIME: Duration = Duration::from_secs(2);
 impl OpenDrive<'_> {
     /// Locks every volume and tries again for [`Options::wait`] while something blocks one.
     pub(crate) fn lock(&mut self) -> Result<StepOutcome> {
-        (self.had_to_wait, self.forced) = (false, false);
+        (self.had_to_wait, self.forced) = (false, None);
         let started = self.operation.begin(Step::Lock);
         let outcome = self.lock_in_time();
         self.operation.finish_step(started, outcome)
@@ -46,11 +46,8 @@ impl OpenDrive<'_> {
             return Err(self.without_vain_force(error));
         }
         self.check_force().map_err(|e| e.with_step(Step::Lock))?;
-        self.operation.warn(format!(
-            "{error}; forced: what is still open there fails from now on{}",
-            affected_processes(error.scan())
-        ));
-        self.forced = true;
+        self.forced =
+            Some(ForcedBy { cause: error.to_string(), affected: affected_processes(error.scan()) });
         Ok(())
     }
 

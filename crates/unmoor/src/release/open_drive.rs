@@ -6,10 +6,10 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::{Report, StepOutcome};
 use crate::model::step::{Action, Step};
 use crate::model::volume::Volume;
-use crate::options::Goal;
+use crate::options::{Goal, Options};
 use crate::platform::Session;
 use crate::policy::data_loss::discard;
-use crate::policy::plan::nothing_to_eject;
+use crate::policy::plan::{self, nothing_to_eject};
 use crate::policy::preconditions::check_medium;
 use crate::policy::verify;
 use crate::release::operation::DriveOperation;
@@ -17,6 +17,14 @@ use std::time::Duration;
 
 /// Time for a drive to do what it has accepted.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Cause of a dismount without a lock.
+pub(crate) struct ForcedBy {
+    /// The error that force overrides.
+    pub(crate) cause: String,
+    /// Processes that lose access, for the warning.
+    pub(crate) affected: String,
+}
 
 /// An open drive and the operation on it. Dropping it unlocks the drive.
 pub(crate) struct OpenDrive<'p> {
@@ -27,10 +35,12 @@ pub(crate) struct OpenDrive<'p> {
     pub(crate) delegated: Vec<String>,
     /// Drives of the same device that a power-off takes along, claimed until this one is released.
     pub(crate) siblings: Vec<OpenDrive<'p>>,
+    /// True once this user was found to be permitted the whole release.
+    authorized: bool,
     /// True if the last lock had to wait.
     pub(crate) had_to_wait: bool,
-    /// True if the drive is dismounted without a lock.
-    pub(crate) forced: bool,
+    /// Set if the drive is dismounted without a lock.
+    pub(crate) forced: Option<ForcedBy>,
     /// True if this user may not lock the volumes, and the removal of the device locks and dismounts them.
     pub(crate) locks_left_to_removal: bool,
     /// Failed flush that keeps the medium in.
@@ -79,8 +89,9 @@ impl<'p> OpenDrive<'p> {
             drive,
             delegated: Vec::new(),
             siblings: Vec::new(),
+            authorized: false,
             had_to_wait: false,
-            forced: false,
+            forced: None,
             locks_left_to_removal: false,
             unwritten: None,
             still_writable: Vec::new(),
@@ -90,6 +101,26 @@ impl<'p> OpenDrive<'p> {
 
     pub(crate) fn check(&mut self) -> Result<()> {
         self.session.check().map_err(|e| e.with_step(Step::Resolve))
+    }
+
+    /// Checks once, before the first step, that this user may carry out the whole release.
+    pub(crate) fn authorize(&mut self) -> Result<()> {
+        if self.authorized {
+            return Ok(());
+        }
+        let OpenDrive { operation, session, drive, .. } = self;
+        let (platform, interactive) = (operation.platform, operation.options.interactive);
+        let planned = plan::action(drive, &operation.options, |a| platform.methods(drive, a));
+        let action = operation.report.action.or(planned.ok()).unwrap_or(Action::Nothing);
+        let mut end = operation.end_of_step();
+        if interactive && operation.end().is_none() {
+            end = platform.now() + Options::PASSWORD_TIMEOUT;
+        }
+        let authorized = operation
+            .with_deadline(end, |deadline| session.authorize(action, interactive, deadline));
+        authorized.map_err(|e| e.with_subject(&drive.name).with_step(Step::Resolve))?;
+        self.authorized = true;
+        Ok(())
     }
 
     pub(crate) fn refresh(&mut self) -> Result<()> {

@@ -87,12 +87,20 @@ impl<'p> Opened<'p> {
         self
     }
 
-    /// Verifies that the drive is still there and that this user may work on it.
+    /// Verifies that the drive is still there.
     ///
     /// # Errors
     /// `Gone`, `Replaced`, `NotPermitted`.
     pub fn check(&mut self) -> Result<()> {
         self.0.check()
+    }
+
+    /// Checks that this user may carry out the whole release. [`Locked::dismount`] does so too.
+    ///
+    /// # Errors
+    /// `NotPermitted`.
+    pub fn authorize(&mut self) -> Result<()> {
+        self.0.authorize()
     }
 
     /// Returns the drive as it was when it was opened or last refreshed.

@@ -44,3 +44,7 @@ pub static KINDS: Hardware =
 /// Machine whose stick has a bad sector.
 pub static FLAWED: Hardware =
     Hardware { name: "flawed", memory_mb: 1024, drives: &[&drives::FLAWED_STICK], shared: false };
+
+/// Machine with a stick and the services of a desktop, which probe every drive.
+pub static DESKTOP: Hardware =
+    Hardware { name: "desktop", memory_mb: 1024, drives: &[&drives::STICK], shared: false };

@@ -8,6 +8,8 @@ pub(crate) mod release;
 pub(crate) mod session;
 pub(crate) mod sys;
 pub(crate) mod tape_session;
+#[cfg(feature = "udisks")]
+pub(crate) mod udisks;
 
 use crate::deadline::{Clock, Deadline};
 use crate::model::blocker::Process;
@@ -62,6 +64,10 @@ impl Platform for Linux {
         let helper = Helper::from_pool(&self.helpers);
         if device_number::is_tape(drive.id.device) {
             return Ok(Box::new(tape_session::TapeSession::open(drive, helper, deadline)?));
+        }
+        #[cfg(feature = "udisks")]
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Box::new(udisks::session::UdisksSession::open(drive, helper, deadline)?));
         }
         Ok(Box::new(session::LinuxSession::open(drive, helper, deadline)?))
     }

@@ -18,8 +18,10 @@ use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::release::claim::OPEN_FLAGS;
 use crate::platform::linux::release::drive_errors::{cannot_open, gone, replaced};
 use crate::platform::linux::release::eject::{load_methods, methods, perform};
-use crate::platform::linux::release::flush::{Flusher, progress};
-use crate::platform::linux::release::{busy_check, claim, force, mount_again, teardown, umount};
+use crate::platform::linux::release::flush::{Flusher, not_opened, progress};
+use crate::platform::linux::release::{
+    busy_check, claim, eject, force, mount_again, teardown, umount,
+};
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
@@ -110,6 +112,18 @@ impl LinuxSession {
         }
     }
 
+    /// Checks that the device is still there, with the medium that was in it.
+    pub(crate) fn check_identity(&self) -> Result<()> {
+        if let Some(seq) = self.node.number("diskseq") {
+            return self.check_sequence(seq);
+        }
+        match self.node.device_now() {
+            Ok(Some(device)) if device == self.drive.id.device => Ok(()),
+            Ok(_) => Err(gone(&self.drive)),
+            Err(errno) => Err(errno::error(errno, &self.drive.name, "cannot be looked at")),
+        }
+    }
+
     /// Returns true if the drive had no medium when it was bound: nothing was written to it.
     ///
     /// Flushing an empty slot of a card reader is an I/O error.
@@ -134,6 +148,11 @@ impl LinuxSession {
         self.device.as_ref().ok_or_else(|| gone(&self.drive))
     }
 
+    /// Fails if this user may not open the drive.
+    fn check_permission(&self) -> Result<()> {
+        self.denied.clone().map_or(Ok(()), Err)
+    }
+
     fn flusher(&self) -> Flusher<'_> {
         let LinuxSession { drive, node, helper, device, .. } = self;
         Flusher { drive, node, helper, device: device.as_ref() }
@@ -145,7 +164,7 @@ impl LinuxSession {
     }
 
     /// Remembers a write error. Returns it as `Gone` if the drive has left.
-    fn record_write_error(&mut self, error: Error) -> Error {
+    pub(crate) fn record_write_error(&mut self, error: Error) -> Error {
         if error.kind() != ErrorKind::Unwritten {
             return error;
         }
@@ -194,13 +213,17 @@ impl LinuxSession {
     /// The kernel grants it only while no file system, mapping, array or swap uses the disk or a partition of it, in
     /// any mount namespace.
     pub(crate) fn open_excl(&self, deadline: &mut Deadline<'_>) -> Result<Result<Device, Errno>> {
-        let flags = OPEN_FLAGS | OFlags::EXCL;
+        let flags = claim::command_flags(&self.drive) | OFlags::EXCL;
         let end = deadline.now() + CLAIM_RETRY_TIME;
         loop {
             match self.helper.open(&self.drive.path, flags, deadline)? {
                 // Other programs probe a drive for a moment when it was unmounted.
                 Err(Errno::BUSY) if deadline.now() < end => {
                     deadline.sleep(Duration::from_millis(20))?;
+                }
+                // A user who may only read claims it all the same.
+                Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
+                    return self.helper.open(&self.drive.path, OPEN_FLAGS | OFlags::EXCL, deadline);
                 }
                 other => return Ok(other),
             }
@@ -231,16 +254,19 @@ impl Session for LinuxSession {
     }
 
     fn check(&mut self) -> Result<()> {
-        if let Some(error) = &self.denied {
-            return Err(error.clone());
-        }
-        if let Some(seq) = self.node.number("diskseq") {
-            return self.check_sequence(seq);
-        }
-        match self.node.device_now() {
-            Ok(Some(device)) if device == self.drive.id.device => Ok(()),
-            Ok(_) => Err(gone(&self.drive)),
-            Err(errno) => Err(errno::error(errno, &self.drive.name, "cannot be looked at")),
+        self.check_identity()
+    }
+
+    fn authorize(
+        &mut self,
+        action: Action,
+        _interactive: bool,
+        _deadline: &mut Deadline<'_>,
+    ) -> Result<()> {
+        self.check_permission()?;
+        match action {
+            Action::PowerOff => eject::check_removal(&self.drive),
+            _ => Ok(()),
         }
     }
 
@@ -266,7 +292,15 @@ impl Session for LinuxSession {
         if self.is_empty() {
             return Ok(StepOutcome::skipped("there is no medium in it"));
         }
-        let done = self.sync_drive(deadline)?;
+        let done = match self.denied {
+            // What is mounted was flushed before.
+            Some(_) => not_opened(&self.drive.name).with_warning(format!(
+                "the cache of {} itself was not flushed, nor what programs wrote past its file systems: \
+                 this user may not open it",
+                self.drive.name
+            )),
+            None => self.sync_drive(deadline)?,
+        };
         match self.unwritten.clone() {
             Some(error) => Err(error),
             None => Ok(done),
@@ -408,6 +442,7 @@ impl Session for LinuxSession {
     }
 
     fn perform(&mut self, action: Action, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.check_permission()?;
         let methods = methods(&self.drive, action);
         let done =
             perform(&self.drive, Some(action), methods, &mut self.device, &self.helper, deadline);
@@ -420,6 +455,14 @@ impl Session for LinuxSession {
     }
 
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.check_permission()?;
+        let flags = claim::command_flags(&self.drive);
+        if flags != OPEN_FLAGS
+            && let Ok(device) = self.helper.open(&self.drive.path, flags, deadline)?
+        {
+            self.check_descriptor(&device)?;
+            self.device = Some(device);
+        }
         let methods = load_methods(&self.drive);
         let done = perform(&self.drive, None, methods, &mut self.device, &self.helper, deadline)?;
         // A disc has to spin up before the drive knows that it is one.

@@ -23,6 +23,7 @@ mod stacks;
 mod stick;
 mod swapped;
 mod targets;
+mod unprivileged;
 mod unseen;
 mod unwritten;
 mod who;
@@ -51,6 +52,7 @@ const ALL: &[&[Test]] = &[
     unseen::TESTS,
     unwritten::TESTS,
     refusals::TESTS,
+    unprivileged::TESTS,
     targets::TESTS,
     served::TESTS,
     several::TESTS,

@@ -13,8 +13,12 @@ use crate::model::volume::{Mount, Volume};
 use crate::platform::linux::blockers::shell_quote::command_on;
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::{Device, Helper, c_path};
-use crate::platform::linux::sys::bpf::{Instruction, iterate};
-use crate::platform::linux::sys::btf;
+use crate::platform::linux::sys::bpf::{Instruction, iterate_process};
+use crate::platform::linux::sys::bpf_assembler::Condition::{Equal, NotEqual};
+use crate::platform::linux::sys::bpf_assembler::Register::{R1, R2, R3, R6, R7, R10};
+use crate::platform::linux::sys::bpf_assembler::Size::{Double, Half, Word};
+use crate::platform::linux::sys::bpf_assembler::{self, Assembler};
+use crate::platform::linux::sys::btf::{self, Wanted};
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::{Errno, read};
 use std::sync::OnceLock;
@@ -69,14 +73,17 @@ fn blocker(volume: &Volume, mount: &Mount) -> Blocker {
         .with_remedy("thaw it", thaw)
 }
 
-const FUNCTION: &str = "bpf_iter_task_file";
-const MEMBERS: [(&str, &str); 5] = [
-    ("file", "f_inode"),
-    ("inode", "i_sb"),
-    ("super_block", "s_writers"),
-    ("sb_writers", "frozen"),
-    ("task_struct", "tgid"),
-];
+const FILES: &str = "bpf_iter_task_file";
+const WANTED: Wanted<'_> = Wanted {
+    functions: &[FILES],
+    members: &[
+        ("file", "f_inode"),
+        ("inode", "i_sb"),
+        ("super_block", "s_writers"),
+        ("sb_writers", "frozen"),
+        ("task_struct", "tgid"),
+    ],
+};
 
 /// Returns the descriptors of this process that are on a frozen file system.
 ///
@@ -84,11 +91,11 @@ const MEMBERS: [(&str, &str); 5] = [
 /// Errors of bpf(2) where the kernel does not allow the program.
 fn frozen_descriptors() -> std::result::Result<Vec<i32>, Errno> {
     static TYPES: OnceLock<std::result::Result<btf::TypeInfo, Errno>> = OnceLock::new();
-    let types = TYPES.get_or_init(|| btf::find(&[FUNCTION], &MEMBERS)).as_ref();
+    let types = TYPES.get_or_init(|| btf::find(&WANTED)).as_ref();
     let types = types.map_err(|errno| *errno)?;
-    let function = types.function(FUNCTION).ok_or(Errno::NOTSUP)?;
-    let program = program(types, std::process::id()).ok_or(Errno::NOTSUP)?;
-    let files = iterate(&program, function)?;
+    let function = types.function(FILES).ok_or(Errno::NOTSUP)?;
+    let process = std::process::id();
+    let files = iterate_process(&program(types, process)?, function, process)?;
     let (mut found, mut buffer) = (Vec::new(), [0u8; 4096]);
     loop {
         match read(&files, &mut buffer) {
@@ -104,41 +111,37 @@ fn frozen_descriptors() -> std::result::Result<Vec<i32>, Errno> {
     }
 }
 
-/// Builds the program that runs for each open file: it writes the number of a descriptor of this process, if
-/// `file->f_inode->i_sb->s_writers.frozen` is not 0.
-fn program(types: &btf::TypeInfo, process: u32) -> Option<Vec<Instruction>> {
-    const SEQ_WRITE: i32 = 127;
-    let member = |of, name| types.member(of, name);
-    let frozen = member("super_block", "s_writers")? + member("sb_writers", "frozen")?;
-    let [r0, r1, r2, r3, r6, r7, r10] = [0, 1, 2, 3, 6, 7, 10];
-    let op = Instruction::new;
-    let code = vec![
-        // struct bpf_iter__task_file: meta, task, fd, file; each in eight bytes.
-        op(0xbf, r6, r1, 0, 0),  // r6 = context
-        op(0x79, r7, r6, 24, 0), // r7 = file
-        op(0x15, r7, 0, 18, 0),  // none at the end
-        op(0x79, r1, r6, 8, 0),  // r1 = task
-        op(0x15, r1, 0, 16, 0),
-        op(0x61, r1, r1, member("task_struct", "tgid")?, 0),
-        op(0x56, r1, 0, 14, i32::try_from(process).ok()?),
-        op(0x79, r1, r7, member("file", "f_inode")?, 0),
-        op(0x79, r1, r1, member("inode", "i_sb")?, 0),
-        op(0x69, r1, r1, frozen, 0),
-        op(0x15, r1, 0, 10, 0),
-        op(0x61, r2, r6, 16, 0), // r2 = fd
-        op(0x63, r10, r2, -4, 0),
-        op(0x79, r1, r6, 0, 0), // meta
-        op(0x79, r1, r1, 0, 0), // meta->seq
-        op(0xbf, r2, r10, 0, 0),
-        op(0x07, r2, 0, 0, -4),
-        op(0xb7, r3, 0, 0, 4),
-        op(0x85, 0, 0, 0, SEQ_WRITE),
-        op(0xb7, r0, 0, 0, 0),
-        op(0x95, 0, 0, 0, 0),
-        op(0xb7, r0, 0, 0, 0),
-        op(0x95, 0, 0, 0, 0),
-    ];
-    Some(code)
+/// Returns the program that runs for each open file.
+///
+/// It writes the number of a descriptor of this process if `file->f_inode->i_sb->s_writers.frozen` is not 0.
+fn program(types: &btf::TypeInfo, process: u32) -> std::result::Result<Vec<Instruction>, Errno> {
+    let member = |of, name| types.member(of, name).ok_or(Errno::NOTSUP);
+    let process = i32::try_from(process).map_err(|_| Errno::RANGE)?;
+    let mut code = Assembler::default();
+    let end = code.label();
+    // struct bpf_iter__task_file: meta, task, fd, file; each in eight bytes.
+    code.copy(R6, R1);
+    code.load(Double, R7, R6, 24); // file; none at the end
+    code.jump_if(R7, Equal, 0, end);
+    code.load(Double, R1, R6, 8); // task
+    code.jump_if(R1, Equal, 0, end);
+    code.load(Word, R1, R1, member("task_struct", "tgid")?);
+    code.jump_if(R1, NotEqual, process, end);
+    code.load(Double, R1, R7, member("file", "f_inode")?);
+    code.load(Double, R1, R1, member("inode", "i_sb")?);
+    code.load(Half, R1, R1, member("super_block", "s_writers")? + member("sb_writers", "frozen")?);
+    code.jump_if(R1, Equal, 0, end);
+    code.load(Word, R2, R6, 16); // fd
+    code.store(Word, R10, -4, R2);
+    code.load(Double, R1, R6, 0); // meta
+    code.load(Double, R1, R1, 0); // meta->seq
+    code.copy(R2, R10);
+    code.add_number(R2, -4);
+    code.set(R3, 4);
+    code.call(bpf_assembler::Helper::SeqWrite);
+    code.place(end);
+    code.exit(0);
+    code.finish()
 }
 
 #[cfg(test)]

@@ -103,8 +103,13 @@ impl<'p> MountPoint<'p> {
     }
 
     /// Returns the ID of the uppermost mount there. Counts as an access to it.
-    fn mount_id(&self) -> Option<u64> {
-        mount_id::of_name(&self.directory, self.name)
+    ///
+    /// A path that this user may not look at tells nothing.
+    fn mount_id(&self) -> Result<Option<u64>, Errno> {
+        match mount_id::of_name(&self.directory, self.name) {
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) => Err(errno),
+            mount => Ok(mount.unwrap_or(None)),
+        }
     }
 
     /// Opens the root of the mount; `ESTALE` if another mount is there.
@@ -129,7 +134,7 @@ impl<'p> MountPoint<'p> {
         call: impl FnOnce(&CStr) -> Result<MountReply, Errno>,
     ) -> Result<MountReply, Errno> {
         fchdir(&self.directory)?;
-        let reply = match self.mount_id() == Some(id) {
+        let reply = match self.mount_id()? == Some(id) {
             true => {
                 reached!(Checked);
                 call(self.name)

@@ -41,14 +41,23 @@ pub fn check_volume(
     }
     done.merge(teardown::probe(drive, volume, helper, deadline)?);
     // Neither has an open count.
-    if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop | VolumeKind::Nbd)
-        && let Some(scan) = processes_on(drive, &[&volume.name], deadline)?
-    {
-        return Err(busy(&volume.path.display().to_string(), "is in use").with_scan(scan));
+    if matches!(volume.kind, VolumeKind::Raid | VolumeKind::Loop | VolumeKind::Nbd) {
+        check_processes(drive, volume, deadline)?;
     }
     match volume.mounts.is_empty() && !teardown::is_stacked(volume) {
         true => Ok(StepOutcome::skipped("not mounted")),
         false => Ok(done),
+    }
+}
+
+/// Checks by a search that no process uses the volume.
+///
+/// # Errors
+/// `Busy`, with the processes; `TimedOut`; `Interrupted`.
+pub fn check_processes(drive: &Drive, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<()> {
+    match processes_on(drive, &[&volume.name], deadline)? {
+        None => Ok(()),
+        Some(scan) => Err(busy(&volume.path.display().to_string(), "is in use").with_scan(scan)),
     }
 }
 

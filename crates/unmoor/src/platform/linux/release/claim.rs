@@ -18,6 +18,18 @@ use rustix::io::Errno;
 /// Flags that wait for no medium and close no tray.
 pub const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
+/// Returns the flags of a descriptor that commands are sent through.
+///
+/// A user who is not root may send ALLOW MEDIUM REMOVAL and SYNCHRONIZE CACHE only through a descriptor that may
+/// write (`scsi_cmd_allowed`, drivers/scsi/scsi_ioctl.c).
+pub fn command_flags(drive: &Drive) -> OFlags {
+    let is_root = rustix::process::geteuid().is_root();
+    match drive.kind {
+        DriveKind::Disk if !is_root && !drive.read_only => OFlags::RDWR | OFlags::NONBLOCK,
+        _ => OPEN_FLAGS,
+    }
+}
+
 /// Returns true if nothing that unmoor plans to take down uses the volume.
 ///
 /// A mount of it here, a level on top of it, its swap spaces and the other members of its file system are

@@ -15,7 +15,7 @@ use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::sys::{device_number, scsi_tape};
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use rustix::io::Errno;
 use std::path::PathBuf;
 
@@ -167,7 +167,10 @@ pub fn perform(
             }
             Err(refused) => {
                 done.attempts.push(Attempt::failed(name, refused.words.clone()));
-                if refused.kind == ErrorKind::Unwritten {
+                // The command did not reach the drive, so its effect on the next one is missing.
+                let not_sent = matches!(method, Method::Scsi(_)) && drive.kind == DriveKind::Disk;
+                let not_permitted = refused.kind == ErrorKind::NotPermitted && not_sent;
+                if refused.kind == ErrorKind::Unwritten || not_permitted {
                     return Err(refused.error(drive, action).with_attempts(done.attempts));
                 }
                 if !action.is_some_and(|action| method.is_preparatory(action)) {
@@ -386,6 +389,21 @@ fn removal(drive: &Drive) -> Option<(PathBuf, &'static str)> {
         false => BlockDevice::of(drive.id.device),
     };
     Port::of(&place.ok()?)?.removal()
+}
+
+/// Checks that this user may take the device off its bus.
+///
+/// # Errors
+/// `NotPermitted`. A bus without such a file is no error here.
+pub fn check_removal(drive: &Drive) -> Result<()> {
+    let Some((file, _)) = removal(drive) else { return Ok(()) };
+    match access(&file, Access::WRITE_OK) {
+        Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+            let why = format!("this user may not power it off: {}: {errno}", file.display());
+            Err(Error::new(ErrorKind::NotPermitted, &drive.name, why).with_hint(Hint::Elevate))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<()> {

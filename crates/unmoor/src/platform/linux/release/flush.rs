@@ -37,6 +37,13 @@ fn has_cache(volume: &Volume) -> bool {
     }
 }
 
+/// Returns the outcome of a flush that this user may not make.
+///
+/// A file system is written through its mount all the same.
+pub fn not_opened(name: &str) -> StepOutcome {
+    StepOutcome::skipped(format!("this user may not open {name}"))
+}
+
 /// Flushes the volumes of a drive and the drive.
 pub struct Flusher<'s> {
     pub drive: &'s Drive,
@@ -67,8 +74,11 @@ impl Flusher<'_> {
         if !has_node || volume.read_only || !has_cache(volume) {
             return Ok(StepOutcome::default());
         }
-        let device = self.open(volume, deadline)?;
-        self.fsync(&volume.path.display().to_string(), device.as_fd(), deadline)
+        match self.open(volume, deadline) {
+            Ok(device) => self.fsync(&volume.path.display().to_string(), device.as_fd(), deadline),
+            Err(error) if error.kind() == ErrorKind::NotPermitted => Ok(not_opened(&volume.name)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes the kernel's cache of the drive itself, and the drive's own cache.

@@ -12,7 +12,7 @@ use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::mount_calls::MountReply;
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::{CallResult, Helper, c_path};
-use crate::platform::linux::sys::{errno, mountinfo};
+use crate::platform::linux::sys::{errno, mountinfo, utab};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -109,6 +109,7 @@ pub fn unmount_checked(
     let answer = mount_call(helper, &request, deadline, tick);
     match answer.map_err(|error| with_timeout_state(error, mount))? {
         Ok(MountReply::Done) => {
+            remove_from_table(mount);
             Ok(StepOutcome::via(Attempt::accepted("umount2").with_detail(display_path(mount))))
         }
         Ok(MountReply::Unwritten(errno)) => {
@@ -145,12 +146,21 @@ pub fn detach(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Re
     let path = mount_path(mount)?;
     match mount_call(helper, &Request::Detach { path: &path, id: mount.id }, deadline, |_| {})? {
         Ok(MountReply::OtherMount) => gone_or_elsewhere(mount),
-        Ok(_) => Ok(StepOutcome::via(
-            Attempt::accepted("umount2(MNT_DETACH)").with_detail(display_path(mount)),
-        )),
+        Ok(_) => {
+            remove_from_table(mount);
+            let attempt = Attempt::accepted("umount2(MNT_DETACH)");
+            Ok(StepOutcome::via(attempt.with_detail(display_path(mount))))
+        }
         Err(errno) if leads_elsewhere(errno) => gone_or_elsewhere(mount),
         Err(errno) => Err(errno::error(errno, display_path(mount), "umount2(MNT_DETACH)")),
     }
+}
+
+/// Removes the mount's line from libmount's table, as umount(8) does.
+///
+/// A line that stays does no harm: so a failure is no error.
+fn remove_from_table(mount: &Mount) {
+    let _ = utab::remove(&mount.path);
 }
 
 /// Opens the root of the mount, and makes sure that it is this one.

@@ -17,13 +17,6 @@ pub(crate) struct Instruction {
     pub(crate) immediate: i32,
 }
 
-impl Instruction {
-    /// Returns an instruction with these registers.
-    pub(crate) fn new(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> Instruction {
-        Instruction { code, registers: from << 4 | to, offset, immediate }
-    }
-}
-
 const PROG_LOAD: libc::c_long = 5;
 const LINK_CREATE: libc::c_long = 28;
 const ITER_CREATE: libc::c_long = 33;
@@ -77,10 +70,37 @@ struct Link {
 /// # Errors
 /// EPERM without CAP_BPF and CAP_PERFMON, EINVAL or EACCES where the kernel does not accept the program.
 pub(crate) fn iterate(program: &[Instruction], function: u32) -> Result<OwnedFd, Errno> {
+    iterate_over(program, function, None)
+}
+
+/// The same for the threads of one process, from Linux 6.1 on. Older kernels run the program for all.
+///
+/// # Errors
+/// As [`iterate`].
+pub(crate) fn iterate_process(
+    program: &[Instruction],
+    function: u32,
+    process: u32,
+) -> Result<OwnedFd, Errno> {
+    iterate_over(program, function, Some(process))
+}
+
+fn iterate_over(
+    program: &[Instruction],
+    function: u32,
+    process: Option<u32>,
+) -> Result<OwnedFd, Errno> {
     let load = loaded(program, function);
     let program = bpf(PROG_LOAD, &load)?;
     let fd = u32::try_from(program.as_raw_fd()).map_err(|_| Errno::BADF)?;
-    let link = bpf(LINK_CREATE, &Link { fd, attach_type: TRACE_ITER, ..Link::default() })?;
+    // `union bpf_iter_link_info`: thread, process, pidfd.
+    let scope = [0, process.unwrap_or(0), 0, 0];
+    let mut link = Link { fd, attach_type: TRACE_ITER, ..Link::default() };
+    if process.is_some() {
+        link.iter_info = scope.as_ptr() as u64;
+        link.iter_info_len = size_of_val(&scope) as u32;
+    }
+    let link = bpf(LINK_CREATE, &link)?;
     let fd = u32::try_from(link.as_raw_fd()).map_err(|_| Errno::BADF)?;
     bpf(ITER_CREATE, &Link { fd, ..Link::default() })
 }

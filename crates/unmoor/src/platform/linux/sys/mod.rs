@@ -48,6 +48,7 @@ pub(crate) mod udev;
 pub(crate) mod uprobe_events;
 pub(crate) mod usb_gadget;
 pub(crate) mod usbfs;
+pub(crate) mod utab;
 pub(crate) mod without_links;
 pub(crate) mod writeback;
 pub(crate) mod zram;

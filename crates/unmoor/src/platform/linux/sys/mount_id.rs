@@ -5,16 +5,20 @@ use crate::platform::linux::sys::fdinfo::FdInfo;
 use crate::platform::linux::sys::procfs::{ProcPath, mount_id_of};
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::io::Errno;
 use std::ffi::CStr;
 
 /// Returns the ID of the uppermost mount at a name in this directory. Counts as an access to the mount.
-pub fn of_name(directory: impl AsFd, name: &CStr) -> Option<u64> {
+///
+/// # Errors
+/// As statx(2): `ACCES` in a directory that this user may not enter.
+pub fn of_name(directory: impl AsFd, name: &CStr) -> Result<Option<u64>, Errno> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
-    let stat = statx(&directory, name, flags, StatxFlags::MNT_ID).ok()?;
-    mount_id_of(&stat).or_else(|| {
+    let stat = statx(&directory, name, flags, StatxFlags::MNT_ID)?;
+    Ok(mount_id_of(&stat).or_else(|| {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         of_file(openat(&directory, name, flags, Mode::empty()).ok()?)
-    })
+    }))
 }
 
 /// Returns the ID of the mount that this file was opened on.
@@ -48,7 +52,7 @@ mod tests {
             WITHOUT_MNT_ID.store(true, Ordering::Relaxed);
             let fdinfo = of_name(CWD, path);
             WITHOUT_MNT_ID.store(false, Ordering::Relaxed);
-            assert!(statx.is_some());
+            assert!(statx.is_ok_and(|mount| mount.is_some()));
             assert_eq!(statx, fdinfo, "{path:?}");
         }
     }

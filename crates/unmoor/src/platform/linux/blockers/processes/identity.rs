@@ -101,6 +101,12 @@ pub fn uid(status: &[u8]) -> Option<u32> {
     )
 }
 
+/// Returns true if the process runs as root.
+pub(crate) fn is_root(task: &Task) -> bool {
+    let mut status = Vec::new();
+    task.read(c"status", &mut status).is_ok() && uid(&status) == Some(0)
+}
+
 /// Fields of `/proc/PID/stat` (proc_pid_stat(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {

@@ -3,8 +3,10 @@
 use crate::deadline::Deadline;
 use crate::model::blocker::{self, Blocker, BlockerKind, BlockerScan};
 use crate::model::drive::Drive;
-use crate::platform::linux::blockers::processes::{process_blocker, readers, servers};
+use crate::platform::linux::blockers::processes::{identity, process_blocker, readers, servers};
 use crate::platform::linux::blockers::scan::{PREPARATION, Scope, Search};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -50,6 +52,25 @@ impl Search {
         })
     }
 
+    /// Returns a note that no process of another user can be the blocker.
+    ///
+    /// A mount below a directory that no other user may enter (`/media/USER` of udisks2) is used by its owner and
+    /// by root.
+    fn only_root_left(&self, inaccessible: &[u32]) -> Option<String> {
+        let mut mounts = self.drives.iter().flat_map(|drive| drive.mounts()).peekable();
+        mounts.peek()?;
+        let is_private = mounts.all(|mount| private_folder(&mount.path).is_some_and(is_closed));
+        if inaccessible.is_empty() || !is_private {
+            return None;
+        }
+        let of_root = |pid: &u32| self.proc.task(*pid).is_ok_and(|task| identity::is_root(&task));
+        inaccessible.iter().all(of_root).then(|| {
+            "those are all processes of root, and no other user can reach the mount: only a service of the system \
+             could use it unseen"
+                .into()
+        })
+    }
+
     /// Returns the findings so far; `stuck` are the processes whose scan hangs.
     pub(crate) fn result(&self, stuck: &[usize]) -> BlockerScan {
         let mut state = self.state();
@@ -73,6 +94,7 @@ impl Search {
         }
         inaccessible.sort_unstable();
         scan.notes.extend(self.candidates(&inaccessible));
+        scan.notes.extend(self.only_root_left(&inaccessible));
         if !mounts_complete || scanned + stuck.len() < total {
             scan.notes.push(format!(
                 "the time ran out: {scanned} of {} processes were inspected",
@@ -100,6 +122,21 @@ impl Search {
     }
 }
 
+/// Returns the folder of one user that udisks2 mounts in: `/media/USER`, `/run/media/USER`.
+fn private_folder(mount: &Path) -> Option<PathBuf> {
+    ["/media", "/run/media"].iter().find_map(|media| {
+        let below = mount.strip_prefix(media).ok()?;
+        let mut parts = below.components();
+        let user = parts.next()?;
+        parts.next().map(|_| Path::new(media).join(user))
+    })
+}
+
+/// Returns true if only the owner, root and the users of an access list may enter the folder.
+fn is_closed(folder: PathBuf) -> bool {
+    std::fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o001 == 0)
+}
+
 /// Returns the blocker for a drive that the kernel reports busy.
 fn unknown_user(drive: &Drive) -> Blocker {
     let description =
@@ -113,6 +150,16 @@ mod tests {
     use super::*;
     use crate::model::drive::tests::drive;
     use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
+
+    #[test]
+    fn a_folder_of_one_user_lies_right_below_media() {
+        let folder = |path: &str| private_folder(Path::new(path));
+        assert_eq!(folder("/media/ann/STICK").as_deref(), Some(Path::new("/media/ann")));
+        assert_eq!(folder("/run/media/ann/A/B").as_deref(), Some(Path::new("/run/media/ann")));
+        for shared in ["/media/STICK", "/media", "/mnt/ann/STICK", "/run/media", "/"] {
+            assert_eq!(folder(shared), None, "{shared}");
+        }
+    }
 
     #[test]
     fn the_first_inaccessible_processes_are_named() {

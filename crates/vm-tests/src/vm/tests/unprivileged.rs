@@ -1,0 +1,116 @@
+//! Users who are not root: members of the group `disk`, and a person at a desktop with udisks2.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::stick_files::write_both;
+use crate::test_context::{TestContext, expect_code, words};
+use crate::vm::test_case::{DESKTOP, STANDARD, Test};
+use unmoor_rig::drives::STICK;
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "unprivileged.disk-group",
+        promise: "a member of the group disk ejects a stick that is not mounted",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: disk_group,
+    },
+    Test {
+        name: "unprivileged.desktop",
+        promise: "through real udisks2: one busy partition keeps both mounted, every byte after an eject and a power-off",
+        drives: &[&STICK],
+        machine: &DESKTOP,
+        run: desktop,
+    },
+];
+
+fn disk_group(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
+    // udev gives every disk to this group.
+    ctx.sh(&format!("chgrp 6 {node}* && chmod 660 {node}*"))?;
+    let mark = ctx.machine.qmp.mark();
+    let member = ["setpriv", "--reuid", "1000", "--regid", "6", "--clear-groups"];
+    let output = ctx.run(words(&[&member[..], &["unmoor", "eject", "-v", &node]].concat()))?;
+    expect_code(&output, 0)?;
+    ctx.expect_tray(mark, &STICK, true)
+}
+
+/// User id of the person at the desk: `games`.
+const USER: &str = "5";
+
+/// Starts udevd, D-Bus, polkitd and udisksd. Without logind, a polkit rule stands for an active session.
+const SERVICES: &str = r#"
+mkdir -p /run/dbus /run/mount /run/udev /run/lock /etc/polkit-1/rules.d
+rm -f /usr/share/dbus-1/system-services/org.freedesktop.login1.service
+cat >/etc/polkit-1/rules.d/10-desk.rules <<'END'
+polkit.addRule(function(a, s) {
+    if (s.user == "games" && /udisks2\.(filesystem-mount|eject-media|power-off-drive)$/.test(a.id)) return polkit.Result.YES;
+});
+END
+exec >/run/services.log 2>&1
+/lib/systemd/systemd-udevd --daemon && udevadm trigger -c add -s block -s usb -s scsi && udevadm settle
+dbus-daemon --system --fork --nopidfile
+setsid /usr/lib/polkit-1/polkitd --no-debug </dev/null &
+setsid /usr/libexec/udisks2/udisksd </dev/null &
+for i in $(seq 300); do
+    busctl --timeout=5 call org.freedesktop.UDisks2 /org/freedesktop/UDisks2/Manager org.freedesktop.DBus.Peer Ping && exit 0
+    sleep 0.2
+done
+exit 1"#;
+
+/// Returns the words that run a program as the user.
+fn as_user<'w>(program: &[&'w str]) -> Vec<&'w str> {
+    let setpriv = ["setpriv", "--reuid", USER, "--regid", "60", "--clear-groups"];
+    [&setpriv[..], program].concat()
+}
+
+/// Mounts both partitions as a file manager does, below names that other helpers of the rig use.
+fn mount_as_user(ctx: &mut TestContext) -> Result<[String; 2]> {
+    let mut places = [String::new(), String::new()];
+    for (number, name) in [(1, "ext"), (2, "fat")] {
+        let device = ctx.partition(&STICK, number)?;
+        ctx.sh("udevadm settle")?;
+        let mount = as_user(&["udisksctl", "mount", "--no-user-interaction", "-b", &device]);
+        let output = ctx.run(words(&mount))?;
+        expect_code(&output, 0)?;
+        let place = output.stdout.split_once(" at ").map(|(_, place)| place.trim());
+        let place = place.context("udisksctl names the mount point")?.trim_end_matches('.');
+        ctx.sh(&format!("mkdir -p /mnt && ln -sfn '{place}' /mnt/{name}"))?;
+        places[number as usize - 1] = place.to_owned();
+    }
+    Ok(places)
+}
+
+fn desktop(ctx: &mut TestContext) -> Result<()> {
+    ctx.sh(SERVICES)?;
+    let node = ctx.node(&STICK)?;
+    // One of the two is in use by root, which the user's own search does not see.
+    let places = mount_as_user(ctx)?;
+    let mark = ctx.machine.qmp.mark();
+    let job = ctx.start_sh("cd /mnt/ext/. && echo held && exec sleep 600")?;
+    ctx.sh("until pidof sleep; do :; done")?;
+    let output = ctx.run(words(&as_user(&["unmoor", "eject", "-v", &node])))?;
+    expect_code(&output, 3)?;
+    for place in &places {
+        ctx.expect_mounted(place, true)?;
+    }
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.sh("kill $(pidof sleep)")?;
+    ctx.wait(job)?;
+
+    let written = write_both(ctx)?;
+    let output = ctx.run(words(&as_user(&["unmoor", "eject", "-v", &node])))?;
+    expect_code(&output, 0)?;
+    ensure!(output.stdout.contains("through udisks2"), "the way is named");
+    ctx.expect_tray(mark, &STICK, true)?;
+    written.expect_on(&ctx.snapshot(&STICK)?)?;
+
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.await_media(&[&STICK])?;
+    mount_as_user(ctx)?;
+    let written = write_both(ctx)?;
+    let output = ctx.run(words(&as_user(&["unmoor", "eject", "-v", "--power-off", &node])))?;
+    expect_code(&output, 0)?;
+    ensure!(ctx.try_sh(&format!("test -e {node}"))?.code == Some(1), "the device is still there");
+    written.expect_on(&ctx.snapshot(&STICK)?)
+}
