@@ -1,23 +1,13 @@
 //! Makes what a package installs beside the program, and the packages themselves.
 #![cfg(target_os = "linux")]
 
+mod changelog;
 pub mod completions;
 pub mod deb;
+mod files;
 pub mod man_pages;
+mod output;
 pub mod release;
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Result;
-
-/// Returns the folder that packages are made in.
-pub fn output() -> PathBuf {
-    xtask::paths::target().join("package")
-}
-
-/// Writes man pages, completions and the Debian changelog to this folder.
-pub fn write_files(directory: &Path) -> Result<()> {
-    man_pages::write(&directory.join("man"))?;
-    completions::write(&directory.join("completions"))?;
-    deb::write_changelog(directory)
-}
+pub use files::write_files;
+pub use output::output;

@@ -7,6 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use xtask::{paths, process, windows};
 
+use crate::deb;
+use crate::output::output;
+
 /// Target of the program that needs no library of the system.
 const STATIC: &str = "x86_64-unknown-linux-musl";
 
@@ -19,7 +22,7 @@ pub fn make(without_windows: bool) -> Result<()> {
         fs::remove_dir_all(&directory)?;
     }
     fs::create_dir_all(&directory)?;
-    copy_into(&crate::deb::make()?, &directory)?;
+    copy_into(&deb::make()?, &directory)?;
     static_archive(&directory)?;
     if !without_windows {
         for (bits, program) in ["64", "32"].iter().zip(windows::build_all()?) {
@@ -49,7 +52,7 @@ fn static_archive(directory: &Path) -> Result<()> {
     process::run(
         Command::new("cp")
             .arg("-r")
-            .args(["man", "completions"].map(|part| crate::output().join(part)))
+            .args(["man", "completions"].map(|part| output().join(part)))
             .arg(&folder),
     )?;
     let archive = format!("{}.tar.gz", folder.display());

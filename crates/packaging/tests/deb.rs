@@ -56,6 +56,7 @@ fn it_installs_works_and_is_removed_without_a_trace() {
         "/usr/share/bash-completion/completions/unmoor\n",
         "/usr/share/zsh/vendor-completions/_unmoor\n",
         "/usr/share/fish/vendor_completions.d/unmoor.fish\n",
+        "/usr/share/applications/unmoor.desktop\n",
         "/usr/share/kio/servicemenus/unmoor.desktop\n",
         "== version\nunmoor ",
         "released. You can take it out.",

@@ -26,6 +26,8 @@ mod table;
 mod target_result;
 mod truncate;
 mod typo;
+#[cfg(feature = "ui")]
+mod ui;
 #[cfg(windows)]
 mod windows;
 mod working_directory;
@@ -69,12 +71,21 @@ fn run() -> u8 {
         let targets = args::targets(&words);
         return commands::refuse_word(&unknown, &targets[1..]);
     }
+    #[cfg(feature = "ui")]
+    if words.len() == 1 && ui::has_terminal() {
+        return outcome(ui::run(false));
+    }
     let cli = match args::parse(words) {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
     console::set_color(cli.color);
-    match carry_out(cli.command) {
+    outcome(carry_out(cli.command))
+}
+
+/// Prints the error that stopped the command, and returns the exit code.
+fn outcome(done: Result<u8, Error>) -> u8 {
+    match done {
         Ok(code) => code,
         Err(error) => {
             print_err(Style::Bad, &format!("unmoor: {}", messages::failure(None, &error)));
@@ -108,6 +119,8 @@ fn carry_out(command: Command) -> Result<u8, Error> {
         Command::List(args) => list::run(args),
         Command::Status(args) => status::run(args),
         Command::Who(args) => who::run(args),
+        #[cfg(feature = "ui")]
+        Command::Ui(args) => ui::run(args.simulated),
         Command::Demo(args) => demo::run(args),
     }
 }
