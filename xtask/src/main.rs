@@ -41,6 +41,12 @@ enum Command {
     /// Compare the command's whole-process cost with other programs'
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
+    /// Make the Debian package, and check it with lintian
+    #[command(disable_help_flag = true)]
+    Package(Forwarded),
+    /// Make the Debian package, archives for Linux and Windows, and their checksums
+    #[command(disable_help_flag = true)]
+    Release(Forwarded),
     /// Find import circles, and imports that run upward between layers
     #[command(disable_help_flag = true)]
     Structure(Forwarded),
@@ -58,6 +64,7 @@ struct Forwarded {
 
 const VM_TESTS: &str = "unmoor-vm-tests";
 const BENCHES: &str = "unmoor-benches";
+const PACKAGING: &str = "unmoor-packaging";
 const SOURCE_CHECKS: &str = "unmoor-source-checks";
 
 fn main() -> ExitCode {
@@ -78,6 +85,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Faults(arguments) => arguments.forward(VM_TESTS, &["faults"]),
         Command::Soak(arguments) => arguments.forward(VM_TESTS, &["soak"]),
         Command::Bench(arguments) => arguments.forward(BENCHES, &[]),
+        Command::Package(arguments) => arguments.forward(PACKAGING, &["package"]),
+        Command::Release(arguments) => arguments.forward(PACKAGING, &["release"]),
         Command::Structure(arguments) => arguments.forward(SOURCE_CHECKS, &["structure"]),
         Command::Prose(arguments) => arguments.forward(SOURCE_CHECKS, &["prose"]),
         Command::Windows(options) => windows::command(&options),

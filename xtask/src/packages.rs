@@ -74,5 +74,24 @@ pub const WINDOWS: PackageSet = PackageSet {
     ],
 };
 
+/// Package of Debian, and the shells and programs that its tests use.
+pub const PACKAGE: PackageSet = PackageSet {
+    name: "package",
+    why: "the Debian package: its checker, the shells of the completions, the readers of man pages",
+    packages: &[
+        "bash",
+        "zsh",
+        "fish",
+        "man-db",
+        "mandoc",
+        "tmux",
+        "dpkg",
+        "lintian",
+        "desktop-file-utils",
+        "zip",
+    ],
+    at_least: &[],
+};
+
 /// Every set, in the order of installation.
-pub const ALL: &[&PackageSet] = &[&VM, &WINDOWS];
+pub const ALL: &[&PackageSet] = &[&VM, &WINDOWS, &PACKAGE];

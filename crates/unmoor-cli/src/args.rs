@@ -72,12 +72,26 @@ pub enum Command {
     List(List),
     Status(Status),
     Who(Who),
+    #[cfg(feature = "ui")]
+    Ui(Ui),
     Demo(Demo),
 }
 
 /// First words that are commands and not targets.
-pub const COMMANDS: [&str; 10] =
-    ["eject", "load", "flush", "remount", "attach", "list", "status", "who", "demo", "help"];
+pub const COMMANDS: &[&str] = &[
+    "eject",
+    "load",
+    "flush",
+    "remount",
+    "attach",
+    "list",
+    "status",
+    "who",
+    #[cfg(feature = "ui")]
+    "ui",
+    "demo",
+    "help",
+];
 
 /// Release drives: flush, dismount, eject and verify (the default command)
 ///
@@ -343,6 +357,18 @@ pub struct Who {
     pub output: Output,
 }
 
+/// Show the drives live, and release them with a key
+///
+/// Shows what is mounted, what is not yet written and what uses the selected drive, as it changes.
+/// `unmoor` without arguments does the same on a terminal.
+#[cfg(feature = "ui")]
+#[derive(Debug, Args)]
+pub struct Ui {
+    /// Show the simulated drives, to try it out
+    #[arg(long)]
+    pub simulated: bool,
+}
+
 /// Show a refused and a successful release, with no drive needed
 ///
 /// As root on Linux, uses a real file system in an image file; otherwise a drive in memory. Touches
@@ -428,7 +454,7 @@ pub fn with_command_first(mut words: Vec<OsString>) -> Vec<OsString> {
     }
     match at {
         Some(at) if words[at] == "help" => help(words, at),
-        Some(at) if is(&words[at], &COMMANDS) => {
+        Some(at) if is(&words[at], COMMANDS) => {
             let command = words.remove(at);
             words.insert(1, command);
             words

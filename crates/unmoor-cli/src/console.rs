@@ -63,7 +63,7 @@ fn styled(style: Style, line: &str, terminal: bool) -> String {
 
 /// Returns true if lines are coloured: by `--color`, else on a terminal that can, unless `NO_COLOR` is
 /// set and not empty (no-color.org).
-fn uses_color(terminal: bool) -> bool {
+pub fn uses_color(terminal: bool) -> bool {
     match COLOR.get().copied().unwrap_or_default() {
         Color::Always => true,
         Color::Never => false,

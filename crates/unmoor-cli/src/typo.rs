@@ -128,7 +128,8 @@ fn other_verb(word: &str) -> Option<&'static str> {
 fn similar_command(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     let similarity = |command: &&str| strsim::jaro_winkler(&word, command);
-    let nearest = COMMANDS.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    let nearest =
+        COMMANDS.iter().copied().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
     (similarity(&nearest) > MIN_SIMILARITY).then_some(nearest)
 }
 

@@ -27,16 +27,18 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         lints()?;
         return Ok(ExitCode::SUCCESS);
     }
-    build_all()?;
+    print_programs()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the command for 64 and 32 bits.
-pub fn build_all() -> Result<()> {
-    for bits in [Bits::SixtyFour, Bits::ThirtyTwo] {
-        let program = build(bits)?;
-        println!("{}", program.display());
-    }
+/// Builds the command for 64 and 32 bits, and returns the paths.
+pub fn build_all() -> Result<[PathBuf; 2]> {
+    Ok([build(Bits::SixtyFour)?, build(Bits::ThirtyTwo)?])
+}
+
+/// Builds the command for 64 and 32 bits, and prints the paths.
+pub fn print_programs() -> Result<()> {
+    build_all()?.iter().for_each(|program| println!("{}", program.display()));
     Ok(())
 }
 

@@ -2,6 +2,10 @@
 
 /// Names of tests, and of the default test that covers the promise of each.
 pub const TESTS: &[(&str, &str)] = &[
+    ("eject-command.optical", "eject-command.disks"),
+    ("eject-command.mounts", "eject-command.disks"),
+    ("eject-command.options", "eject-command.disks"),
+    ("eject-command.scsi-debug", "eject-command.disks"),
     ("optical.without-verb", "optical.by-device"),
     ("optical.by-label", "target.labels"),
     ("stick.by-other-partition", "target.names"),

@@ -4,6 +4,7 @@ mod busy;
 mod card;
 mod doc_kinds;
 mod document;
+mod eject_command;
 mod force;
 mod force_writers;
 mod full_only;
@@ -58,6 +59,7 @@ const ALL: &[&[Test]] = &[
     several::TESTS,
     silent::TESTS,
     document::TESTS,
+    eject_command::TESTS,
     windows::TESTS,
     who::PROCESSES,
     who::SYSTEM,

@@ -1,0 +1,97 @@
+//! The Debian package, installed and removed over a copy of this system that is thrown away.
+#![cfg(target_os = "linux")]
+
+use std::process::Command;
+
+/// Runs a script as root of this system under an overlay, so that nothing of it remains.
+fn in_a_copy(script: &str) -> String {
+    let package = unmoor_packaging::deb::find().expect("the package is built");
+    let script = format!(
+        "set -e
+         copy=$(mktemp -d)
+         mount -t tmpfs tmpfs $copy
+         mkdir $copy/upper $copy/work $copy/root
+         mount -t overlay overlay -o lowerdir=/,upperdir=$copy/upper,workdir=$copy/work $copy/root
+         mount --bind /proc $copy/root/proc
+         mount --bind /dev $copy/root/dev
+         cp {} $copy/root/tmp/unmoor.deb
+         cat > $copy/root/tmp/script <<'END'
+{script}
+END
+         chroot $copy/root sh -e /tmp/script",
+        package.display()
+    );
+    let run = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .expect("unshare is there");
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{out}\n{err}");
+    out.into_owned()
+}
+
+#[test]
+fn it_installs_works_and_is_removed_without_a_trace() {
+    let out = in_a_copy(
+        "find /usr /etc /var/lib/dpkg/alternatives /var/lib/dpkg/diversions -newer /tmp/unmoor.deb >/tmp/before
+         md5sum /usr/bin/eject >/tmp/eject.before
+         dpkg -i /tmp/unmoor.deb >/dev/null
+         echo == files; dpkg -L unmoor
+         echo == version; unmoor --version
+         unmoor sim:stick
+         echo == alternatives; update-alternatives --query eject
+         echo == eject; eject -V; update-alternatives --set eject /usr/bin/eject.unmoor >/dev/null; eject -V; eject sim:cd
+         echo == pages; man -w unmoor unmoor-eject eject.unmoor
+         dpkg -r unmoor >/dev/null
+         echo == removed; eject -V; md5sum -c --quiet /tmp/eject.before
+         update-alternatives --query eject 2>&1 || true
+         dpkg-divert --list '*eject*'
+         ls /usr/bin/*unmoor* /usr/libexec/unmoor /usr/share/doc/unmoor 2>&1 || true",
+    );
+    for part in [
+        "/usr/bin/unmoor\n",
+        "/usr/bin/eject.unmoor\n",
+        "/usr/share/man/man1/unmoor-eject.1.gz\n",
+        "/usr/share/bash-completion/completions/unmoor\n",
+        "/usr/share/zsh/vendor-completions/_unmoor\n",
+        "/usr/share/fish/vendor_completions.d/unmoor.fish\n",
+        "/usr/share/applications/unmoor.desktop\n",
+        "/usr/share/kio/servicemenus/unmoor.desktop\n",
+        "== version\nunmoor ",
+        "released. You can take it out.",
+        "Alternative: /usr/bin/eject.unmoor\n",
+        "Alternative: /usr/bin/eject.util-linux\n",
+        "Value: /usr/bin/eject.util-linux\n",
+        "== eject\neject from util-linux",
+        "\neject from unmoor ",
+        "/usr/share/man/man1/eject.unmoor.1.gz\n",
+        "== removed\neject from util-linux",
+        "error: no alternatives for eject",
+        "cannot access '/usr/bin/*unmoor*'",
+        "cannot access '/usr/libexec/unmoor'",
+    ] {
+        assert!(out.contains(part), "{part:?} is missing:\n{out}");
+    }
+    let removed = out.split("== removed").nth(1).expect("it was checked");
+    assert!(!removed.contains("diversion"), "{removed}");
+}
+
+#[test]
+fn desktop_files_are_valid() {
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/files");
+    for entry in std::fs::read_dir(files).expect("it is there") {
+        let path = entry.expect("it is readable").path();
+        if path.extension().is_some_and(|kind| kind == "desktop") {
+            let run = Command::new("desktop-file-validate").arg(&path).output();
+            let run = run.expect("desktop-file-utils is installed");
+            let text = String::from_utf8_lossy(&run.stdout);
+            // A service menu of KDE is of a type that the specification does not have.
+            let errors: Vec<&str> = text
+                .lines()
+                .filter(|l| l.contains("error") && !l.contains("\"Service\""))
+                .collect();
+            assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+        }
+    }
+}
