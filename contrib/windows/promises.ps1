@@ -205,6 +205,7 @@ function Test-Locks {
     }
     Skip-Promise 'needs a burner at work' 'lock/burner'
     Skip-Promise 'needs a driver that does not answer' @(
+        'name/slow-drive', 'recipe/remount-within-deadline',
         'lock/open-within-deadline', 'lock/slow-lock', 'eject/counter-within-deadline'
     )
     Skip-Promise 'the requests are not visible from outside' 'lock/one-handle', 'dismount/proved'
@@ -312,7 +313,26 @@ function Test-Names {
         Assert-That ($output -notmatch '[^\x00-\x7F]') 'ASCII'
         Assert-That (($output | ConvertFrom-Json).drives[0].volumes[0].label -eq $label) 'the label'
     }
-    Skip-Promise 'other disks of a virtual machine have the same model' 'name/model'
+    Test-Promise 'name/pattern-label' { $disk = New-Disk fat32 -Label UNMOOR8; Assert-Names $disk 'unmo?r8' }
+    Test-Promise 'name/several' {
+        $one = New-Disk fat32 -Label UNMOOR9; $two = New-Disk fat32 -Label UNMOOR9
+        Invoke-Unmoor 2 @('eject', 'UNMOOR9')
+        Assert-That ((Test-Attached $one) -and (Test-Attached $two)) 'still attached'
+    }
+    Test-Promise 'name/pattern-several' {
+        $one = New-Disk fat32 -Label UNMOORA; $two = New-Disk fat32 -Label UNMOORB
+        Invoke-Unmoor 2 @('eject', 'UNMOOR?')
+        Assert-That ((Test-Attached $one) -and (Test-Attached $two)) 'still attached'
+    }
+    Test-Promise 'text/code-page' {
+        $disk = New-Disk ntfs
+        Set-Volume -DriveLetter $disk.Letter[0] -NewFileSystemLabel ([string] [char] 0xDC + 'BER')
+        $page = [Globalization.CultureInfo]::CurrentCulture.TextInfo.OEMCodePage
+        $expected = $Text.GetString([Text.Encoding]::GetEncoding($page).GetBytes([string] [char] 0xDC + 'BER'))
+        Assert-Says (Invoke-Unmoor 0 @('list', '-o', 'label', $disk.Letter)) $expected
+    }
+    Skip-Promise 'other disks of a virtual machine have the same model' 'name/model', 'name/pattern'
+    Skip-Promise 'needs VeraCrypt' 'name/container', 'image/container-named'
 }
 
 function Test-Devices {
@@ -348,6 +368,10 @@ function Test-Devices {
         $disc = New-Disc -In "$($disk.Letter)\"
         Assert-Says (Invoke-Unmoor 3 @('who', $disk.Letter)) 'disc.iso'
     }
+    Test-Promise 'elevate/administrator' {
+        $disk = New-Disk fat32
+        Invoke-Unmoor 0 @('eject', '--elevate', $disk.Letter)
+    }
     foreach ($id in 'relocate/program-on-drive', 'relocate/blocked-pipes', 'relocate/other-holder') {
         Test-Promise $id {
             $disk = New-Disk fat32; $root = "$($disk.Letter)\"
@@ -376,7 +400,7 @@ function Test-Devices {
         'eject/removal-locked', 'eject/removal-not-allowed-without-need', 'eject/io-error', 'eject/paging-device',
         'eject/pulled-out', 'eject/pulled-out-leaving', 'eject/wrong-disk', 'eject/performance-counters'
     )
-    Skip-Promise 'a person has to agree' 'elevate/runas'
+    Skip-Promise 'a person has to agree' 'elevate/runas', 'elevate/failure'
 }
 
 # --- Run --------------------------------------------------------------------------------------------------------

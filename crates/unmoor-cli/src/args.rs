@@ -31,6 +31,16 @@ pub struct Cli {
         hide_possible_values = true
     )]
     pub color: Color,
+    /// If this user is no administrator, start again as one (Windows)
+    ///
+    /// Windows asks for consent first. Output and exit code are those of the elevated program; it cannot
+    /// ask questions, so --kill needs --yes.
+    #[arg(long, global = true, hide = cfg!(not(windows)))]
+    pub elevate: bool,
+    /// Pipes that carry the output to the program that was called with --elevate.
+    #[cfg(windows)]
+    #[arg(long, global = true, hide = true, value_name = "NAME")]
+    pub elevated_output: Option<OsString>,
 }
 
 /// Use of colors.
@@ -468,7 +478,8 @@ pub fn first_word(words: &[OsString]) -> Option<usize> {
 /// Returns true if this is an option whose value is the next word.
 fn takes_the_next(word: &[u8]) -> bool {
     match word {
-        b"--wait" | b"--timeout" | b"--grace" | b"--columns" | b"--output" | b"--color" => true,
+        b"--wait" | b"--timeout" | b"--grace" | b"--columns" | b"--output" | b"--color"
+        | b"--elevated-output" => true,
         // Of several in one word, the last may take one: `-jt 10s`, but not `-t10s`.
         [b'-', rest @ .., b'w' | b't' | b'o'] => {
             !rest.iter().any(|c| matches!(c, b'-' | b'w' | b't' | b'o'))

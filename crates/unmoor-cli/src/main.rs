@@ -25,10 +25,11 @@ mod typo;
 mod windows;
 mod working_directory;
 
-use args::Command;
+use args::{Cli, Command};
 use commands::{attach, list, release, status, who};
 use console::{Style, print_err, print_out};
 use outcome::{Outcome, WRONG_USAGE};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use unmoor::{Error, ErrorKind};
 
@@ -48,12 +49,12 @@ fn run() -> u8 {
         let targets = args::targets(&words);
         return commands::refuse_word(&unknown, &targets[1..]);
     }
-    let cli = match args::parse(words) {
+    let cli = match args::parse(words.clone()) {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
     console::set_color(cli.color);
-    match carry_out(cli.command) {
+    match carry_out_elevated(cli, &words) {
         Ok(code) => code,
         Err(error) => {
             print_err(Style::Bad, &format!("unmoor: {}", messages::failure(None, &error)));
@@ -75,6 +76,29 @@ fn explain(error: &clap::Error) -> u8 {
     let print = if error.use_stderr() { print_err } else { print_out };
     text.lines().for_each(|line| print(Style::Plain, line));
     if error.use_stderr() { WRONG_USAGE } else { 0 }
+}
+
+/// Carries the command out, as administrator with `--elevate`.
+#[cfg(windows)]
+fn carry_out_elevated(cli: Cli, words: &[OsString]) -> Result<u8, Error> {
+    if let Some(name) = &cli.elevated_output {
+        windows::elevate::connect(name)?;
+    } else if cli.elevate
+        && let Some(code) = windows::elevate::run(words)?
+    {
+        return Ok(code);
+    }
+    carry_out(cli.command)
+}
+
+/// Carries the command out.
+#[cfg(not(windows))]
+fn carry_out_elevated(cli: Cli, _words: &[OsString]) -> Result<u8, Error> {
+    if cli.elevate {
+        let why = "is not available on this system";
+        return Err(Error::new(ErrorKind::NotSupported, "--elevate", why));
+    }
+    carry_out(cli.command)
 }
 
 fn carry_out(command: Command) -> Result<u8, Error> {
