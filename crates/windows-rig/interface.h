@@ -140,6 +140,7 @@ struct rig_state {
     char current_directory[RIG_LONG];
     char program[RIG_LONG];     /* where unmoor.exe lies: E:\unmoor.exe */
     char substituted[RIG_LONG]; /* S:E:\folder */
+    char container[RIG_LONG];   /* V:E:\secret.hc, mounted by VeraCrypt */
     struct rig_volume volumes[RIG_VOLUMES];
     struct rig_disk disks[RIG_DISKS];
     struct rig_node nodes[RIG_NODES];

@@ -31,6 +31,17 @@ pub struct Cli {
         hide_possible_values = true
     )]
     pub color: Color,
+    /// If this user is not root or an administrator, run it again as one, without a question
+    ///
+    /// Linux: with sudo, doas or run0, once only root may do it. Without --elevate, unmoor asks on a terminal, and
+    /// prints the command elsewhere. Windows: at once, after the system's own question. Output and exit code are
+    /// those of the elevated program; it cannot ask questions, so --kill needs --yes.
+    #[arg(long, global = true)]
+    pub elevate: bool,
+    /// Pipes that carry the output to the program that was called with --elevate.
+    #[cfg(windows)]
+    #[arg(long, global = true, hide = true, value_name = "NAME")]
+    pub elevated_output: Option<OsString>,
 }
 
 /// Use of colors.
@@ -392,11 +403,6 @@ pub struct Output {
     /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
-    /// If only root may do it, run it again with sudo, doas or run0, without asking (Linux)
-    ///
-    /// Without it, unmoor asks on a terminal, and prints the command elsewhere.
-    #[arg(long, hide = cfg!(windows))]
-    pub elevate: bool,
 }
 
 /// Heading of the options of `eject` in the help of `unmoor` itself.
@@ -502,7 +508,8 @@ pub fn first_word(words: &[OsString]) -> Option<usize> {
 /// Returns true if this is an option whose value is the next word.
 fn takes_the_next(word: &[u8]) -> bool {
     match word {
-        b"--wait" | b"--timeout" | b"--grace" | b"--columns" | b"--output" | b"--color" => true,
+        b"--wait" | b"--timeout" | b"--grace" | b"--columns" | b"--output" | b"--color"
+        | b"--elevated-output" => true,
         // Of several in one word, the last may take one: `-jt 10s`, but not `-t10s`.
         [b'-', rest @ .., b'w' | b't' | b'o'] => {
             !rest.iter().any(|c| matches!(c, b'-' | b'w' | b't' | b'o'))

@@ -4,8 +4,11 @@
 
 use crate::args::Color;
 use crate::escape::escape;
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+#[cfg(windows)]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Kind of line, which decides its colour on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +39,55 @@ pub fn write_error() -> Option<&'static io::Error> {
 
 /// Prints one line on standard output. An error is kept for [`write_error`].
 pub fn print_out(style: Style, line: &str) {
+    write_out(&styled(style, line, io::stdout().is_terminal()));
+}
+
+/// Prints one line on standard error.
+pub fn print_err(style: Style, line: &str) {
+    write_err(&styled(style, line, io::stderr().is_terminal()));
+}
+
+/// Writes escaped text to standard output. An error is kept for [`write_error`].
+pub fn write_out(text: &str) {
     let mut out = io::stdout().lock();
-    let line = styled(style, line, out.is_terminal());
-    match out.write_all(line.as_bytes()) {
+    let bytes = encoded(text, out.is_terminal());
+    match out.write_all(&bytes) {
         // A closed pipe (`unmoor list | head -1`) is no reason to stop or panic.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => _ = WRITE_ERROR.set(error),
         _ => {}
     }
 }
 
-/// Prints one line on standard error.
-pub fn print_err(style: Style, line: &str) {
+/// Writes escaped text to standard error.
+pub fn write_err(text: &str) {
     let mut err = io::stderr().lock();
-    let line = styled(style, line, err.is_terminal());
-    _ = err.write_all(line.as_bytes());
+    let bytes = encoded(text, err.is_terminal());
+    _ = err.write_all(&bytes);
+}
+
+/// Returns the bytes of text: UTF-8, or what the readers of pipes and files expect on Windows.
+#[cfg(not(windows))]
+fn encoded(text: &str, _terminal: bool) -> Cow<'_, [u8]> {
+    Cow::Borrowed(text.as_bytes())
+}
+
+/// Returns the bytes of text: UTF-8, or what the readers of pipes and files expect on Windows.
+#[cfg(windows)]
+fn encoded(text: &str, terminal: bool) -> Cow<'_, [u8]> {
+    match terminal || RELAYED.load(Ordering::Relaxed) {
+        true => Cow::Borrowed(text.as_bytes()),
+        false => Cow::Owned(crate::windows::code_page::encode(text)),
+    }
+}
+
+/// True if another process of this program reads the output, as UTF-8.
+#[cfg(windows)]
+static RELAYED: AtomicBool = AtomicBool::new(false);
+
+/// Says that another process of this program reads the output.
+#[cfg(windows)]
+pub fn set_relayed() {
+    RELAYED.store(true, Ordering::Relaxed);
 }
 
 /// Returns the line with its colours and newline, to be written in one piece.

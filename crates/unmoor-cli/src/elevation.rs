@@ -6,7 +6,11 @@ use crate::escape::shell_quoted;
 use crate::working_directory;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use unmoor::{Error, ErrorKind};
+
+/// True with `--elevate`.
+static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// Programs that run another one as root, the most common first.
 const PROGRAMS: [&str; 3] = ["sudo", "doas", "run0"];
@@ -14,6 +18,16 @@ const PROGRAMS: [&str; 3] = ["sudo", "doas", "run0"];
 /// Folders that these programs search, whatever the PATH of the user is.
 const SYSTEM_FOLDERS: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Records that `--elevate` was given.
+pub fn request() {
+    REQUESTED.store(true, Ordering::Relaxed);
+}
+
+/// Returns true with `--elevate`.
+pub fn is_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
+}
 
 /// Returns what to do about a lack of permission, with the exact command.
 pub fn advice() -> String {

@@ -33,10 +33,11 @@ mod ui;
 mod windows;
 mod working_directory;
 
-use args::Command;
+use args::{Cli, Command};
 use commands::{attach, list, release, status, who};
 use console::{Style, print_err, print_out};
 use outcome::{Outcome, WRONG_USAGE};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use unmoor::{Error, ErrorKind};
 
@@ -76,12 +77,15 @@ fn run() -> u8 {
     if words.len() == 1 && ui::has_terminal() {
         return outcome(ui::run(false));
     }
-    let cli = match args::parse(words) {
+    let cli = match args::parse(words.clone()) {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
     console::set_color(cli.color);
-    outcome(carry_out(cli.command))
+    if cli.elevate {
+        elevation::request();
+    }
+    outcome(carry_out_elevated(cli, &words))
 }
 
 /// Prints the error that stopped the command, and returns the exit code.
@@ -108,6 +112,25 @@ fn explain(error: &clap::Error) -> u8 {
     let print = if error.use_stderr() { print_err } else { print_out };
     text.lines().for_each(|line| print(Style::Plain, line));
     if error.use_stderr() { WRONG_USAGE } else { 0 }
+}
+
+/// Carries the command out, as administrator with `--elevate`.
+#[cfg(windows)]
+fn carry_out_elevated(cli: Cli, words: &[OsString]) -> Result<u8, Error> {
+    if let Some(name) = &cli.elevated_output {
+        windows::elevate::connect(name)?;
+    } else if cli.elevate
+        && let Some(code) = windows::elevate::run(words)?
+    {
+        return Ok(code);
+    }
+    carry_out(cli.command)
+}
+
+/// Carries the command out. It elevates itself once it needs to.
+#[cfg(not(windows))]
+fn carry_out_elevated(cli: Cli, _words: &[OsString]) -> Result<u8, Error> {
+    carry_out(cli.command)
 }
 
 fn carry_out(command: Command) -> Result<u8, Error> {

@@ -213,7 +213,7 @@ mod tests {
 
     /// On a terminal, flushing for longer than a bar waits.
     fn progress() -> Progress {
-        let output = Output { json: false, verbose: false, quiet: false, elevate: false };
+        let output = Output { json: false, verbose: false, quiet: false };
         let mut progress = Progress::new(OsStr::new("sdb"), &output, Duration::ZERO);
         progress.watched = OnceCell::from(true);
         progress.since = Some(Instant::now() - REDRAW_INTERVAL);

@@ -93,6 +93,7 @@ pub mod linux {
 pub mod win32 {
     pub use crate::platform::win32_parse::codes::{error, name as code_name, says_unsupported};
     pub use crate::platform::win32_parse::command_line::words;
+    pub use crate::platform::win32_parse::containers::containers;
     pub use crate::platform::win32_parse::handle_table::handle_table;
     pub use crate::platform::win32_parse::ioctl_output::{
         bytes_written, device_descriptor, device_number, disk_extents, disk_size, hotplug,

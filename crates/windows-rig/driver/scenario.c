@@ -225,6 +225,7 @@ static const char *system_line(void)
         else if (is(key, "current-directory")) COPY(state.current_directory, value);
         else if (is(key, "program")) COPY(state.program, value);
         else if (is(key, "substituted")) COPY(state.substituted, value);
+        else if (is(key, "container")) COPY(state.container, value);
         else return "system: unknown key";
     }
     return NULL;

@@ -27,6 +27,7 @@ HANDLE WINAPI rig_CreateFileW(const WCHAR *path, DWORD access, DWORD share, SECU
     struct rig_state *state = get_state();
     struct place place;
     HANDLE handle = open_hub(state, path, access);
+    if (!handle) handle = open_container_driver(state, path);
     if (handle) ;
     else if (find_place(state, path, &place)) handle = open_place(&place, access, share);
     else handle = CreateFileW(path, access, share, security, disposition, flags, template);
@@ -45,6 +46,7 @@ BOOL WINAPI rig_DeviceIoControl(HANDLE handle, DWORD code, void *in, DWORD in_si
 {
     char path[RIG_LONG];
     BOOL ok;
+    if (container_control(handle, code, in_size, out, out_size, written, &ok)) return ok;
     if (hub_control(handle, code, in, in_size, &ok)) return ok;
     if (code >> 16 == FILE_DEVICE_FILE_SYSTEM && is_rig_handle(handle, path, sizeof(path))) code = RIG_FSCTL(code);
     return DeviceIoControl(handle, code, in, in_size, out, out_size, written, overlapped);
@@ -230,5 +232,23 @@ BOOL WINAPI rig_AdjustTokenPrivileges(HANDLE token, BOOL disable, TOKEN_PRIVILEG
     if (!restricted) return AdjustTokenPrivileges(token, disable, new, size, before, returned);
     if (before && size >= sizeof(*before)) memset(before, 0, sizeof(*before));
     SetLastError(ERROR_NOT_ALL_ASSIGNED);
+    return TRUE;
+}
+
+/* The code page of a console of Windows in Western Europe; Wine's is that of Linux. */
+UINT WINAPI rig_GetConsoleOutputCP(void)
+{
+    return 850;
+}
+
+/* The elevation of a token follows the scenario; everything else is Wine's. */
+BOOL WINAPI rig_GetTokenInformation(HANDLE token, TOKEN_INFORMATION_CLASS class, void *room, DWORD size, DWORD *returned)
+{
+    struct rig_state *state = get_state();
+    BOOL restricted = state->restricted && role == RIG_ROLE_UNMOOR;
+    free(state);
+    if (class != TokenElevation || size < sizeof(TOKEN_ELEVATION)) return GetTokenInformation(token, class, room, size, returned);
+    ((TOKEN_ELEVATION *)room)->TokenIsElevated = !restricted;
+    *returned = sizeof(TOKEN_ELEVATION);
     return TRUE;
 }

@@ -4,7 +4,7 @@
 
 #define REPLACED(F) \
     F(CreateFileW) F(DeviceIoControl) F(NtQueryObject) F(GetFileInformationByHandleEx) F(GetFileInformationByHandle) \
-    F(GetFileType) F(GetFileAttributesW) F(GetCurrentDirectoryW) F(SetCurrentDirectoryW) F(AdjustTokenPrivileges) \
+    F(GetFileType) F(GetFileAttributesW) F(GetCurrentDirectoryW) F(SetCurrentDirectoryW) F(AdjustTokenPrivileges) F(GetTokenInformation) F(GetConsoleOutputCP) \
     F(FindFirstVolumeW) F(FindNextVolumeW) F(FindVolumeClose) F(GetVolumePathNamesForVolumeNameW) \
     F(GetVolumeNameForVolumeMountPointW) F(GetVolumePathNameW) F(GetVolumeInformationW) F(GetDiskFreeSpaceExW) \
     F(GetDriveTypeW) F(GetLogicalDrives) F(QueryDosDeviceW) F(SetupDiGetClassDevsW) F(SetupDiDestroyDeviceInfoList) \

@@ -42,6 +42,10 @@ BOOL is_hub(const struct rig_node *node);
 HANDLE open_hub(struct rig_state *state, const WCHAR *path, DWORD access);
 BOOL hub_control(HANDLE handle, DWORD code, const void *in, DWORD in_size, BOOL *ok);
 
+/* containers.c */
+HANDLE open_container_driver(struct rig_state *state, const WCHAR *path);
+BOOL container_control(HANDLE handle, DWORD code, DWORD in_size, void *out, DWORD out_size, DWORD *written, BOOL *ok);
+
 /* inject.c */
 EXPORT BOOL rig_start(WCHAR *line, const WCHAR *directory, PROCESS_INFORMATION *process);
 void *replacement(const char *name);

@@ -16,6 +16,7 @@ const WINDOWS_7: &[&str] = &[
     "msvcrt.dll",
     "ntdll.dll",
     "setupapi.dll",
+    "shell32.dll",
     "user32.dll",
     "userenv.dll",
     "ws2_32.dll",

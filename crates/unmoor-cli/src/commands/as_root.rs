@@ -22,7 +22,9 @@ pub fn run_if_wanted(results: &[TargetResult], output: &Output, ask: bool, cance
         return;
     }
     let asks = ask && !output.json && !output.quiet && confirm::can_answer();
-    if output.elevate || (asks && confirm::yes_or_no("Run it now as root? [y/N] ", cancel)) {
+    if elevation::is_requested()
+        || (asks && confirm::yes_or_no("Run it now as root? [y/N] ", cancel))
+    {
         let error = elevation::run();
         print_err(Style::Bad, &format!("unmoor: {error}"));
     }

@@ -12,6 +12,8 @@
 mod host;
 #[cfg(target_os = "linux")]
 pub mod linux;
+#[cfg_attr(not(any(target_os = "linux", windows)), allow(dead_code))]
+pub(crate) mod pattern;
 pub(crate) mod stuck_pool;
 #[cfg(any(windows, test, feature = "fuzzing"))]
 pub(crate) mod win32_parse;

@@ -89,6 +89,16 @@ pub(super) fn tests() -> Vec<Test> {
         .on(DISC_IMAGE)
         .with(r"image=C:\disc.iso", r"image=E:\disc.iso")
         .says("disc.iso"),
+        Test::new(
+            "image/container-named",
+            "a mounted VeraCrypt container on the drive is named, with what dismounts it",
+            &["who", "E:"],
+            3,
+        )
+        .on(r"system container=V:E:\secret.hc")
+        .on(STICK)
+        .says(r"E:\secret.hc")
+        .says("veracrypt /q /d V"),
         Test::new("image/vhdx-detached", "an attached VHDX is detached", &["eject", "F:"], 0)
             .on(USB_DISK)
             .with("bus=usb hotplug=1", r"bus=file image=C:\disk.vhdx")

@@ -342,12 +342,35 @@ pub(super) fn tests() -> Vec<Test> {
         .never_later("mounted for another program"),
         Test::new(
             "elevate/runas",
-            "--elevate starts unmoor again as administrator, and passes its exit code on",
+            "--elevate starts unmoor again as administrator, and passes its output and exit code on",
             &["eject", "--elevate", "F:"],
             0,
         )
         .on("system restricted=1")
         .on(USB_DISK)
+        .says("WD Elements")
+        .journal("ShellExecuteEx runas")
+        .journal("FSCTL_LOCK_VOLUME F: -> SUCCESS")
+        .journal(NODE),
+        Test::new(
+            "elevate/failure",
+            "--elevate passes a failure on, with its holder",
+            &["eject", "--elevate", "F:"],
+            3,
+        )
+        .on("system restricted=1")
+        .on(USB_DISK)
+        .reader(r"F:\held.txt")
+        .says(r"F:\held.txt")
         .journal("ShellExecuteEx runas"),
+        Test::new(
+            "elevate/administrator",
+            "--elevate starts nothing where the user is an administrator",
+            &["eject", "--elevate", "E:"],
+            0,
+        )
+        .on(STICK)
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS")
+        .never("ShellExecuteEx"),
     ]
 }

@@ -64,6 +64,56 @@ pub(super) fn tests() -> Vec<Test> {
         Test::new("name/model", "a drive is found by its model", &["eject", "Cruzer Blade"], 0)
             .on(STICK)
             .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new("name/pattern", "a drive is found by a pattern", &["eject", "Cruz*"], 0)
+            .on(STICK)
+            .on(USB_DISK)
+            .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new("name/pattern-label", "a pattern fits labels too", &["eject", "st?ck"], 0)
+            .on(STICK)
+            .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "name/pattern-several",
+            "a pattern that fits the label of one drive and the model of another is refused",
+            &["eject", "*c*"],
+            2,
+        )
+        .on(STICK)
+        .on(USB_DISK)
+        .says("PhysicalDrive1")
+        .says("PhysicalDrive2")
+        .never("FSCTL_LOCK_VOLUME"),
+        Test::new(
+            "name/several",
+            "a model that two drives have is refused",
+            &["eject", "Elements"],
+            2,
+        )
+        .on(STICK)
+        .with("product=\"Cruzer Blade\"", "product=Elements")
+        .on(USB_DISK)
+        .never("FSCTL_LOCK_VOLUME"),
+        Test::new(
+            "name/slow-drive",
+            "a drive that does not answer does not keep the others from being listed",
+            &["list"],
+            0,
+        )
+        .on(STICK)
+        .with("label=STICK", "label=STICK root-ms=60000")
+        .on(USB_DISK)
+        .says("BACKUP")
+        .says("SanDisk")
+        .deadline(35),
+        Test::new(
+            "name/container",
+            "the letter of a VeraCrypt volume names its container and what dismounts it",
+            &["eject", "V:"],
+            7,
+        )
+        .on(r"system container=V:E:\secret.hc")
+        .on(STICK)
+        .says(r"E:\secret.hc")
+        .says("veracrypt /q /d V"),
         Test::new(
             "name/kernel-partition",
             "a volume is found by disk and partition",
@@ -82,5 +132,15 @@ pub(super) fn tests() -> Vec<Test> {
         .with("label=STICK", "label=Über")
         .json("/drives/0/volumes/0/label", "Über")
         .ascii(),
+        Test::new(
+            "text/code-page",
+            "text has the code page of the console where it goes to a pipe",
+            &["list", "-o", "label"],
+            0,
+        )
+        .on(STICK)
+        .with("label=STICK", "label=Über")
+        // Ü is a single byte there, which is no UTF-8.
+        .says("\u{fffd}ber"),
     ]
 }

@@ -153,6 +153,15 @@ pub(super) fn tests() -> Vec<Test> {
         .with("label=STICK dirty=1", "label=STICK mounted=0")
         .journal("E:: mounted for unmoor"),
         Test::new(
+            "recipe/remount-within-deadline",
+            "remount ends where a drive does not answer",
+            &["remount", "E:"],
+            1,
+        )
+        .on(STICK)
+        .with("label=STICK dirty=1", "label=STICK mounted=0 root-ms=100000")
+        .deadline(75),
+        Test::new(
             "recipe/volumes-all",
             "every volume of the drive is dismounted, also one without a letter",
             &["eject", "K:"],

@@ -9,6 +9,7 @@
 pub(crate) mod bytes;
 pub(crate) mod codes;
 pub(crate) mod command_line;
+pub(crate) mod containers;
 pub(crate) mod device_tree;
 pub(crate) mod handle_table;
 pub(crate) mod ioctl_output;
@@ -28,20 +29,21 @@ pub(crate) use crate::platform::win32_parse::codes::{
     Code, error, name as code_name, refined, says_unsupported, volume_error,
 };
 pub(crate) use crate::platform::win32_parse::command_line::words;
+pub(crate) use crate::platform::win32_parse::containers::{Container, containers};
 pub(crate) use crate::platform::win32_parse::device_tree::{NodeInfo, is_usb, removal_node};
 pub(crate) use crate::platform::win32_parse::handle_table::{
     Handle, files_like, handle_table, is_pipe_like, may_touch, may_write, untagged,
 };
 pub(crate) use crate::platform::win32_parse::ioctl_output::*;
 pub(crate) use crate::platform::win32_parse::names::{
-    Name, is_floppy, is_model, kernel_base, parse as parse_name,
+    Name, is_drive, is_floppy, kernel_base, parse as parse_name,
 };
 pub(crate) use crate::platform::win32_parse::presence::{medium, presence};
 pub(crate) use crate::platform::win32_parse::refusal::{
     lock_refused, not_ejected, opening_refused,
 };
 pub(crate) use crate::platform::win32_parse::remedy::{
-    Holder, SYSTEM, holder, image, mounted_folder, page_file, role,
+    Holder, SYSTEM, container, holder, image, mounted_folder, page_file, role,
 };
 pub(crate) use crate::platform::win32_parse::self_relative::{Buffer as PointedAnswer, sid_text};
 pub(crate) use crate::platform::win32_parse::services::services;

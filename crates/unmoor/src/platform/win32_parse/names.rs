@@ -1,5 +1,6 @@
 //! Names a user may type for a drive on Windows, classified by their form.
 
+use crate::platform::pattern::fits;
 use crate::platform::win32_parse::ioctl_output::Descriptor;
 
 /// Form of a name.
@@ -61,12 +62,14 @@ fn partition(kernel: &str) -> Option<Name> {
     Some(Name::Partition { disk: disk.parse().ok()?, partition }).filter(|_| partition != 0)
 }
 
-/// Returns true if this is the model of the drive, with or without its vendor, in any case.
-pub(crate) fn is_model(given: &str, descriptor: &Descriptor) -> bool {
-    let Some(product) = descriptor.product.as_deref() else { return false };
-    let whole = descriptor.vendor.as_deref().map(|vendor| format!("{vendor} {product}"));
-    let same = |name: &str| name.to_lowercase() == given.trim().to_lowercase();
-    same(product) || whole.as_deref().is_some_and(same)
+/// Returns true if the word is the drive's model, with or without its vendor, or its serial number, or is
+/// a pattern of one of them.
+pub(crate) fn is_drive(word: &str, descriptor: &Descriptor) -> bool {
+    let trimmed = |text: &Option<String>| text.as_deref().map(|text| text.trim().to_owned());
+    let [vendor, model, serial] =
+        [&descriptor.vendor, &descriptor.product, &descriptor.serial].map(trimmed);
+    let whole = vendor.zip(model.clone()).map(|(vendor, model)| format!("{vendor} {model}"));
+    [model, whole, serial].into_iter().flatten().any(|text| fits(word.trim(), &text))
 }
 
 /// Returns the last part of a kernel name: `HarddiskVolume5` of `\Device\HarddiskVolume5`.
@@ -154,9 +157,9 @@ mod tests {
             bus: crate::model::drive::Bus::Usb,
             hotplug_bus: true,
         };
-        assert!(is_model("cruzer blade", &drive) && is_model("SanDisk Cruzer Blade", &drive));
-        assert!(!is_model("Cruzer", &drive) && !is_model("", &drive));
-        assert!(!is_model("", &Descriptor { product: None, ..drive }));
+        assert!(is_drive("cruzer blade", &drive) && is_drive("SanDisk Cruzer Blade", &drive));
+        assert!(!is_drive("Cruzer", &drive) && !is_drive("", &drive));
+        assert!(!is_drive("", &Descriptor { product: None, ..drive }));
     }
 
     #[test]

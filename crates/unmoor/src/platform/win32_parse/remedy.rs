@@ -117,6 +117,12 @@ pub fn image(file: &str) -> (String, Option<String>) {
     ("detach the image".into(), powershell("Dismount-DiskImage -ImagePath", file))
 }
 
+/// Returns what dismounts the container behind a letter, with the program that mounted it.
+pub(crate) fn container(program: &str, letter: char) -> (String, Option<String>) {
+    let command = format!("{} /q /d {letter}", program.to_lowercase());
+    (format!("dismount it with {program}"), Some(command))
+}
+
 /// Returns the command that removes a volume from a folder.
 pub fn mounted_folder(folder: &str) -> Option<String> {
     quoted(folder).map(|folder| format!("mountvol {folder} /D"))

@@ -1,11 +1,12 @@
-//! Users of a drive that are no processes: page files, images attached as drives, volumes in folders.
+//! Users of a drive that are no processes: page files, images attached as drives, encrypted containers,
+//! volumes in folders.
 
 use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::{VolumeNames, find_place};
+use crate::platform::win32_parse::{Container, VolumeNames, find_place};
 use crate::platform::windows::inventory::snapshot::DriveKey;
 use crate::platform::windows::sys::utf16::lossy;
-use crate::platform::windows::sys::{registry, virtual_disks, volumes};
+use crate::platform::windows::sys::{container_driver, registry, virtual_disks, volumes};
 use std::ffi::OsString;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 
@@ -22,6 +23,7 @@ pub(crate) fn find(places: &[VolumeNames], names: &[String]) -> SystemUses {
     let mut found = SystemUses::default();
     found.blockers.extend(page_files(places, names));
     found.blockers.extend(images(places, names));
+    found.blockers.extend(containers(places, names));
     found.notes.extend(folders(places, names));
     found
 }
@@ -59,6 +61,21 @@ fn images(places: &[VolumeNames], names: &[String]) -> Vec<Blocker> {
         }
     }
     found
+}
+
+/// Returns encrypted containers whose file lies on the drive. Their driver has the file open.
+fn containers(places: &[VolumeNames], names: &[String]) -> Vec<Blocker> {
+    let blocker = |(program, container): (&str, Container)| {
+        let (volume, path) = at(places, &container.source)?;
+        let letter = container.letter;
+        let (words, command) = win32_parse::container(program, letter);
+        let description =
+            format!("{letter}: lies in the {program} container {path} on {}", names[volume]);
+        let usage = Usage::new(UsageKind::Kernel, &names[volume]).at(path);
+        let blocker = Blocker::new(BlockerKind::Loop, description);
+        Some(blocker.with_usage(usage).with_remedy(words, command))
+    };
+    container_driver::mounted().into_iter().filter_map(blocker).collect()
 }
 
 /// Returns remarks on volumes that are mounted in a folder of the drive. They block nothing, but cannot

@@ -11,6 +11,7 @@ use crate::model::volume::Volume;
 use crate::model::volume::VolumeKind;
 use crate::platform::win32_parse;
 use crate::platform::win32_parse::{Code, FILE_DEVICE_DISK};
+use crate::platform::windows::inventory::file_system;
 use crate::platform::windows::inventory::images;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo};
 use crate::platform::windows::inventory::system_volumes;
@@ -18,11 +19,12 @@ use crate::platform::windows::inventory::system_volumes::SystemVolumes;
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::devnode::Disk;
 use crate::platform::windows::sys::volumes::DriveType;
-use crate::platform::windows::sys::{devnode, storage, volumes};
+use crate::platform::windows::sys::{devnode, storage};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 const ERROR_NOT_READY: Code = 21;
+const ERROR_TIMEOUT: Code = 1460;
 
 /// Returns the description of the drive.
 pub(crate) fn describe(inventory: &Inventory, key: &DriveKey) -> Drive {
@@ -60,14 +62,17 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
         .map(|v| Volume { other_members: spans(v), ..volume(v, &name, held) })
         .collect();
     let readable = volumes.iter().any(|v| v.file_system.is_some());
-    let medium = match device.as_ref().map(storage::check_verify) {
+    let verified = device.clone().map(|device| verify(device).unwrap_or(Err(ERROR_TIMEOUT)));
+    let medium = match verified {
         _ if readable => Medium::Present,
         // A disc that spins up is not ready; a drive without a medium says so.
         Some(Err(ERROR_NOT_READY)) if kind == DriveKind::Optical => Medium::Unknown,
         Some(result) => win32_parse::medium(result, removable),
         None => Medium::Unknown,
     };
-    let protected = device.as_ref().and_then(storage::write_protected);
+    let protected = device.clone().and_then(|device| {
+        file_system::answer(move || Ok(storage::write_protected(&device))).flatten()
+    });
     Drive {
         id: id(key, disk, &found),
         path,
@@ -99,7 +104,10 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
 /// Returns the size of the medium. Many drivers make up the geometry of a disc, so that its file system
 /// comes first.
 fn size(kind: DriveKind, device: Option<&Device>, volumes: &[Volume]) -> Option<u64> {
-    let disk = || device.and_then(storage::size);
+    let disk = || {
+        let device = device?.clone();
+        file_system::answer(move || Ok(storage::size(&device))).flatten()
+    };
     let volume = || volumes.iter().filter_map(|v| v.size).max();
     if kind == DriveKind::Optical { volume().or_else(disk) } else { disk().or_else(volume) }
 }
@@ -170,8 +178,8 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
     let ready = !held.contains(&&*found.name())
         && (!found.is_floppy()
             || Device::open(found.path(), Access::Query)
-                .is_ok_and(|device| storage::check_verify(&device).is_ok()));
-    let system = ready.then(|| volumes::file_system(found.root()).ok()).flatten();
+                .is_ok_and(|device| matches!(verify(device), Some(Ok(())))));
+    let (system, size) = ready.then(|| file_system::of_volume(found)).flatten().unzip();
     let file_system = system.as_ref().map(|s| s.name.clone()).filter(|name| !name.is_empty());
     let read_only = system.as_ref().is_some_and(|s| s.read_only)
         || found.drive_type == DriveType::Optical
@@ -197,13 +205,18 @@ fn volume(found: &VolumeInfo, drive: &str, held: &[&str]) -> Volume {
         swaps: Vec::new(),
         label: system.as_ref().and_then(|s| s.label.clone()),
         uuid: system.as_ref().and_then(|s| s.serial.clone()),
-        size: system.is_some().then(|| volumes::size(found.root())).flatten(),
+        size: size.flatten(),
         read_only,
         unwritten: None,
         // An empty drive keeps its letter; only a file system is mounted.
         mounts: if system.is_some() { mounts.collect() } else { Vec::new() },
         file_system,
     }
+}
+
+/// Returns whether there is a medium; `None` if the drive does not answer in time.
+fn verify(device: Device) -> Option<Result<(), Code>> {
+    file_system::answer(move || Ok(storage::check_verify(&device)))
 }
 
 fn needed_on(found: &[&VolumeInfo], needed: &[SystemVolumes]) -> Vec<SystemUse> {

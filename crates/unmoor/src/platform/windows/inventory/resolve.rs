@@ -3,10 +3,13 @@
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;
 use crate::model::target::Target;
+use crate::platform::pattern::fits;
 use crate::platform::win32_parse;
-use crate::platform::win32_parse::{FILE_DEVICE_DISK, Name, parse_name};
+use crate::platform::win32_parse::{Container, FILE_DEVICE_DISK, Name, parse_name};
+use crate::platform::windows::inventory::file_system;
 use crate::platform::windows::inventory::snapshot::{DriveKey, Inventory, VolumeInfo, substituted};
 use crate::platform::windows::inventory::usb_device;
+use crate::platform::windows::sys::container_driver;
 use crate::platform::windows::sys::current_directory;
 use crate::platform::windows::sys::device::{Access, Device, exists};
 use crate::platform::windows::sys::devnode::Disk;
@@ -20,11 +23,11 @@ pub(crate) fn resolve(inventory: &Inventory, target: &Target) -> Result<DriveKey
     let shown = target.to_string();
     match target {
         Target::Path(given) => by_name(inventory, given, &shown),
-        Target::Label(label) => labelled(inventory, label, &shown),
+        Target::Label(label) => one_of(inventory, |volume| has_label(volume, label), &shown),
         Target::Uuid(serial) => {
             let hit = |v: &VolumeInfo| {
-                let system = volumes::file_system(v.root()).ok();
-                system.and_then(|s| s.serial).is_some_and(|s| s.eq_ignore_ascii_case(serial))
+                let system = file_system::of_volume(v);
+                system.and_then(|(s, _)| s.serial).is_some_and(|s| s.eq_ignore_ascii_case(serial))
             };
             one_of(inventory, hit, &shown)
         }
@@ -58,8 +61,7 @@ fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<DriveKey
             let target = Target::Path(given.to_os_string());
             match usb_device::drives(inventory, &target) {
                 found if !found.is_empty() => only(found, shown),
-                _ => labelled(inventory, &given.to_string_lossy(), shown)
-                    .or_else(|unlabelled| by_model(inventory, given, shown, unlabelled)),
+                _ => only(fitting(inventory, &given.to_string_lossy()), shown),
             }
         }
         Name::Partition { disk, partition } => {
@@ -74,32 +76,29 @@ fn by_name(inventory: &Inventory, given: &OsStr, shown: &str) -> Result<DriveKey
     }
 }
 
-/// Returns the only drive of this model: `Cruzer Blade`, or with its vendor `SanDisk Cruzer Blade`.
-fn by_model(
-    inventory: &Inventory,
-    given: &OsStr,
-    shown: &str,
-    unlabelled: Error,
-) -> Result<DriveKey> {
-    if unlabelled.kind() != ErrorKind::NoSuchTarget || given.is_empty() {
-        return Err(unlabelled);
-    }
-    let given = given.to_string_lossy();
-    let is_model = |disk: &&Disk| {
+/// Returns the drives that a word fits: by label, model, serial number or device name, as a pattern too.
+fn fitting(inventory: &Inventory, word: &str) -> Vec<DriveKey> {
+    let labelled = inventory.volumes.iter().filter(|volume| has_label(volume, word)).map(first_of);
+    let is_it = |disk: &&Disk| {
         let device = Device::open(&disk.path, Access::Query).ok();
         let descriptor = device.as_ref().and_then(storage::descriptor);
-        descriptor.is_some_and(|d| win32_parse::is_model(&given, &d))
+        let name = DriveKey::of_number(disk.number).device_name();
+        descriptor.is_some_and(|d| win32_parse::is_drive(word, &d))
+            || name.is_some_and(|name| fits(word, &name))
     };
-    let found: Vec<DriveKey> = inventory
-        .disks
-        .iter()
-        .filter(is_model)
-        .map(|disk| DriveKey::of_number(disk.number))
-        .collect();
-    match found.is_empty() {
-        true => Err(unlabelled),
-        false => only(found, shown),
+    let named = inventory.disks.iter().filter(is_it).map(|disk| DriveKey::of_number(disk.number));
+    let mut found: Vec<DriveKey> = Vec::new();
+    for key in labelled.chain(named) {
+        if !found.contains(&key) {
+            found.push(key);
+        }
     }
+    found
+}
+
+fn has_label(volume: &VolumeInfo, label: &str) -> bool {
+    let system = file_system::of_volume(volume);
+    system.and_then(|(s, _)| s.label).is_some_and(|own| fits(label, &own))
 }
 
 /// Returns the drive if there is exactly one.
@@ -110,7 +109,7 @@ fn only(found: Vec<DriveKey>, shown: &str) -> Result<DriveKey> {
         several => {
             let names: Vec<String> = several.iter().filter_map(DriveKey::device_name).collect();
             let why = format!("several drives have this name: {}", names.join(", "));
-            Err(Error::new(ErrorKind::NoSuchTarget, shown, why).with_help("name one of them"))
+            Err(Error::new(ErrorKind::InvalidTarget, shown, why).with_help("name one of them"))
         }
     }
 }
@@ -122,6 +121,10 @@ fn by_letter(inventory: &Inventory, letter: char, shown: &str) -> Result<DriveKe
     }
     if volumes::drive_type(format!(r"{letter_name}\")) == DriveType::Remote {
         return Err(network(shown));
+    }
+    let mounted = container_driver::mounted();
+    if let Some((program, found)) = mounted.iter().find(|(_, found)| found.letter == letter) {
+        return Err(in_container(program, found, shown));
     }
     matching(inventory, &letter_name, shown)
 }
@@ -174,14 +177,6 @@ pub(crate) fn by_path(inventory: &Inventory, path: &OsStr, shown: &str) -> Resul
         .or_else(|_| matching(inventory, &root.to_string_lossy(), shown))
 }
 
-fn labelled(inventory: &Inventory, label: &str, shown: &str) -> Result<DriveKey> {
-    let hit = |volume: &VolumeInfo| {
-        let system = volumes::file_system(volume.root()).ok();
-        system.and_then(|s| s.label).is_some_and(|l| l.to_lowercase() == label.to_lowercase())
-    };
-    one_of(inventory, hit, shown)
-}
-
 fn matching(inventory: &Inventory, name: &str, shown: &str) -> Result<DriveKey> {
     let volume = inventory.volumes.iter().find(|volume| volume.has_name(name));
     volume.map(first_of).ok_or_else(|| unknown(shown))
@@ -212,6 +207,13 @@ pub(crate) fn first_of(volume: &VolumeInfo) -> DriveKey {
 fn unknown(shown: &str) -> Error {
     Error::new(ErrorKind::NoSuchTarget, shortened(shown), "there is no such drive or volume")
         .with_hint(Hint::ListAllDrives)
+}
+
+fn in_container(program: &str, found: &Container, shown: &str) -> Error {
+    let (words, command) = win32_parse::container(program, found.letter);
+    let why = format!("lies in the {program} container {}", found.path());
+    let help = command.map_or(words.clone(), |command| format!("{words}: {command}"));
+    Error::new(ErrorKind::NotSupported, shortened(shown), why).with_help(help)
 }
 
 fn network(shown: &str) -> Error {

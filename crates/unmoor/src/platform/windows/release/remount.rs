@@ -5,8 +5,13 @@ use crate::model::error::Result;
 use crate::model::report::StepOutcome;
 use crate::platform::win32_parse;
 use crate::platform::windows::release::handles::attempt;
+use crate::platform::windows::sys::cancellable_io::run_for;
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::{fsctl, volumes};
+use std::time::Duration;
+
+/// Time for the file system of a volume to mount.
+const MOUNT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Mounts every volume of the drive by opening its root folder. One that was taken offline is taken
 /// online first.
@@ -17,11 +22,11 @@ pub(crate) fn remount(drive: &Drive) -> Result<StepOutcome> {
         let online = Device::open(&*path, Access::Write).and_then(|device| fsctl::online(&device));
         let online = attempt(format!("IOCTL_VOLUME_ONLINE on {}", volume.name), &online);
         let root = win32_parse::volume_root(&path);
-        let opened = volumes::file_system(&root);
-        let system = opened.map_err(|code| {
-            win32_parse::error(code, &volume.name, "open its root")
-                .with_attempts(vec![online.clone()])
-        })?;
+        let opened = run_for(MOUNT_TIMEOUT, move || volumes::file_system(root));
+        let system = opened.and_then(|answer| {
+            answer.map_err(|code| win32_parse::error(code, &volume.name, "open its root"))
+        });
+        let system = system.map_err(|error| error.with_attempts(vec![online.clone()]))?;
         // Only a volume that was offline needs this, and only an administrator may do it.
         done.attempts.extend(online.ok.then_some(online));
         done.merge(

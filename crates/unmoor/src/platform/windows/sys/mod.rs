@@ -1,6 +1,7 @@
 //! Win32 interfaces, one a file: bytes and error codes in, bytes and error codes out.
 
 pub(crate) mod cancellable_io;
+pub(crate) mod container_driver;
 pub(crate) mod current_directory;
 pub(crate) mod device;
 pub(crate) mod devnode;
