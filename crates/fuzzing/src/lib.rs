@@ -15,6 +15,7 @@ mod args;
 #[allow(dead_code)]
 #[path = "../../unmoor-cli/src/duration.rs"]
 mod duration;
+#[allow(dead_code)]
 #[path = "../../unmoor-cli/src/escape.rs"]
 mod escape;
 #[path = "../../unmoor-cli/src/table.rs"]

@@ -5,7 +5,7 @@
 #[cfg(target_os = "linux")]
 pub mod linux {
     pub mod btf {
-        pub use crate::platform::linux::sys::btf::{Source, Wanted, find_in};
+        pub use crate::platform::linux::sys::btf::{Source, TypeNames, find_in};
         pub use rustix::io::Errno;
     }
     pub mod cgroup {

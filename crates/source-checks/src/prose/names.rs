@@ -421,7 +421,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         reason: "clap takes the option's name, --all-removable, from the field",
     },
     Exception {
-        file: "crates/unmoor-cli/src/json/blocker.rs",
+        file: "crates/unmoor-cli/src/json.rs",
         name: "bystanders",
         reason: "a field of the JSON contract",
     },

@@ -20,7 +20,7 @@ pub const LIBRARY: &[Layer] = &[
     Layer { name: "policy", files: &["policy/"], may_import: &["options", "deadline", "model"] },
     Layer {
         name: "platform seam",
-        files: &["platform/mod.rs", "platform/stuck_pool.rs"],
+        files: &["platform/mod.rs", "platform/pattern.rs", "platform/stuck_pool.rs"],
         may_import: &["deadline", "model"],
     },
     Layer { name: "win32_parse", files: &["platform/win32_parse/"], may_import: &["model"] },

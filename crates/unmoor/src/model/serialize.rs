@@ -55,7 +55,9 @@ impl Serialize for Error {
     }
 }
 
-/// Serializes the name of a file for a field `NAME`, and `NAME_bytes` if it is not Unicode.
+/// Serializes the name of a file as a field `NAME`.
+///
+/// If the name is not Unicode, a field `NAME_bytes` follows.
 ///
 /// For programs that add such a field to a document of their own: `serde(flatten, serialize_with)`.
 ///

@@ -16,9 +16,9 @@ use crate::platform::linux::helper::{Device, Helper, c_path};
 use crate::platform::linux::sys::bpf::{Instruction, iterate_process};
 use crate::platform::linux::sys::bpf_assembler::Condition::{Equal, NotEqual};
 use crate::platform::linux::sys::bpf_assembler::Register::{R1, R2, R3, R6, R7, R10};
-use crate::platform::linux::sys::bpf_assembler::Size::{Double, Half, Word};
+use crate::platform::linux::sys::bpf_assembler::Size::{Double, Half, Single};
 use crate::platform::linux::sys::bpf_assembler::{self, Assembler};
-use crate::platform::linux::sys::btf::{self, Wanted};
+use crate::platform::linux::sys::btf::{self, TypeNames};
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::{Errno, read};
 use std::sync::OnceLock;
@@ -74,7 +74,7 @@ fn blocker(volume: &Volume, mount: &Mount) -> Blocker {
 }
 
 const FILES: &str = "bpf_iter_task_file";
-const WANTED: Wanted<'_> = Wanted {
+const WANTED: TypeNames<'_> = TypeNames {
     functions: &[FILES],
     members: &[
         ("file", "f_inode"),
@@ -125,14 +125,14 @@ fn program(types: &btf::TypeInfo, process: u32) -> std::result::Result<Vec<Instr
     code.jump_if(R7, Equal, 0, end);
     code.load(Double, R1, R6, 8); // task
     code.jump_if(R1, Equal, 0, end);
-    code.load(Word, R1, R1, member("task_struct", "tgid")?);
+    code.load(Single, R1, R1, member("task_struct", "tgid")?);
     code.jump_if(R1, NotEqual, process, end);
     code.load(Double, R1, R7, member("file", "f_inode")?);
     code.load(Double, R1, R1, member("inode", "i_sb")?);
     code.load(Half, R1, R1, member("super_block", "s_writers")? + member("sb_writers", "frozen")?);
     code.jump_if(R1, Equal, 0, end);
-    code.load(Word, R2, R6, 16); // fd
-    code.store(Word, R10, -4, R2);
+    code.load(Single, R2, R6, 16); // fd
+    code.store(Single, R10, -4, R2);
     code.load(Double, R1, R6, 0); // meta
     code.load(Double, R1, R1, 0); // meta->seq
     code.copy(R2, R10);

@@ -234,6 +234,6 @@ pub fn detach(path: &CStr, id: u64) -> Result<MountReply, Errno> {
 }
 
 #[cfg(test)]
-pub(crate) mod apart;
-#[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod unshared;

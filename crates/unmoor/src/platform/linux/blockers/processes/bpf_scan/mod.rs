@@ -10,10 +10,10 @@
 //! | 5.12 and later | one program for each thread, one for each open file, one for each mapping |
 //! | without BTF, CAP_BPF or CAP_PERFMON | nothing: /proc is read |
 
-mod programs;
+mod bpf_programs;
 mod record;
 
-pub(crate) use programs::Devices;
+pub(crate) use bpf_programs::Devices;
 pub(crate) use record::{Kind, Record};
 
 use crate::model::blocker::{Usage, UsageKind};
@@ -33,7 +33,7 @@ use std::time::Duration;
 /// Timeout for the iterator over mappings, which takes the lock of each memory map.
 const MAPPINGS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the programs saw.
+/// Result of the programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BpfScan {
     /// Processes that may use the drive.
@@ -78,7 +78,8 @@ fn run_with_loops(
     own: u32,
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
-    let tasks = start(programs::TASKS, &programs::of_tasks(devices, types, own, true)?, types)?;
+    let tasks =
+        start(bpf_programs::TASKS, &bpf_programs::of_tasks(devices, types, own, true)?, types)?;
     let mut scan = BpfScan { has_mappings: true, ..BpfScan::default() };
     read_all(&tasks, deadline, |record| scan.add(record))?;
     scan.sort();
@@ -92,9 +93,10 @@ fn run_iterators(
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
     let mut scan = BpfScan::default();
-    let tasks = start(programs::TASKS, &programs::of_tasks(devices, types, own, false)?, types)?;
+    let tasks =
+        start(bpf_programs::TASKS, &bpf_programs::of_tasks(devices, types, own, false)?, types)?;
     read_all(&tasks, deadline, |record| scan.add(record))?;
-    let files = start(programs::FILES, &programs::of_files(devices, types)?, types)?;
+    let files = start(bpf_programs::FILES, &bpf_programs::of_files(devices, types)?, types)?;
     read_all(&files, deadline, |record| scan.add(record))?;
     scan.has_mappings = scan.add_mappings(devices, types, deadline).is_ok();
     scan.sort();
@@ -104,7 +106,7 @@ fn run_iterators(
 /// Returns the types of this kernel, which do not change while it runs.
 fn types() -> Result<&'static TypeInfo, Errno> {
     static TYPES: OnceLock<Result<TypeInfo, Errno>> = OnceLock::new();
-    TYPES.get_or_init(|| btf::find(&programs::WANTED)).as_ref().map_err(|errno| *errno)
+    TYPES.get_or_init(|| btf::find(&bpf_programs::WANTED)).as_ref().map_err(|errno| *errno)
 }
 
 fn start(iterator: &str, program: &[Instruction], types: &TypeInfo) -> Result<OwnedFd, Errno> {
@@ -162,8 +164,8 @@ impl BpfScan {
         types: &TypeInfo,
         deadline: &ScanDeadline,
     ) -> Result<(), Errno> {
-        let program = programs::of_mappings(devices, types)?;
-        let mappings = start(programs::MAPPINGS, &program, types)?;
+        let program = bpf_programs::of_mappings(devices, types)?;
+        let mappings = start(bpf_programs::MAPPINGS, &program, types)?;
         let of_thread = deadline.clone();
         let go_on = || !deadline.has_passed();
         let records = run_one(MAPPINGS_TIMEOUT, go_on, move || {

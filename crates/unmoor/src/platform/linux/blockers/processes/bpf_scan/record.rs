@@ -3,7 +3,7 @@
 /// Size of a record, in bytes: process, thread, kind, number.
 pub(crate) const RECORD_SIZE: usize = 16;
 
-/// What a record tells of its thread.
+/// Kind of a record: the use that a thread makes of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     WorkingDirectory,

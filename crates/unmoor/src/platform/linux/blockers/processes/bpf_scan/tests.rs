@@ -13,10 +13,10 @@ fn the_kernel_accepts_the_programs() {
     let types = types().unwrap();
     let devices = devices();
     let programs = [
-        (programs::TASKS, programs::of_tasks(&devices, types, 1, false)),
-        (programs::FILES, programs::of_files(&devices, types)),
-        (programs::MAPPINGS, programs::of_mappings(&devices, types)),
-        (programs::TASKS, programs::of_tasks(&devices, types, 1, true)),
+        (bpf_programs::TASKS, bpf_programs::of_tasks(&devices, types, 1, false)),
+        (bpf_programs::FILES, bpf_programs::of_files(&devices, types)),
+        (bpf_programs::MAPPINGS, bpf_programs::of_mappings(&devices, types)),
+        (bpf_programs::TASKS, bpf_programs::of_tasks(&devices, types, 1, true)),
     ];
     for (iterator, program) in programs {
         let Ok(program) = program else {
@@ -33,11 +33,11 @@ fn the_kernel_accepts_the_programs() {
 /// The listing tells what a change does. `UNMOOR_WRITE_DOCS=1` writes it anew.
 #[test]
 fn the_programs_are_listed() {
-    let (devices, types) = (devices(), TypeInfo::counted(&programs::WANTED));
+    let (devices, types) = (devices(), TypeInfo::counted(&bpf_programs::WANTED));
     let programs = [
-        ("tasks.lst", programs::of_tasks(&devices, &types, 77, true)),
-        ("files.lst", programs::of_files(&devices, &types)),
-        ("mappings.lst", programs::of_mappings(&devices, &types)),
+        ("tasks.lst", bpf_programs::of_tasks(&devices, &types, 77, true)),
+        ("files.lst", bpf_programs::of_files(&devices, &types)),
+        ("mappings.lst", bpf_programs::of_mappings(&devices, &types)),
     ];
     let folder = concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -10,9 +10,9 @@ use crate::platform::linux::sys::bpf_assembler::Condition::{
     AnyBit, Equal, NotEqual, SignedLess, WordEqual,
 };
 use crate::platform::linux::sys::bpf_assembler::Register::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use crate::platform::linux::sys::bpf_assembler::Size::{Double, Half, Word};
+use crate::platform::linux::sys::bpf_assembler::Size::{Double, Half, Single};
 use crate::platform::linux::sys::bpf_assembler::{Assembler, Helper, Label, Register, Size};
-use crate::platform::linux::sys::btf::{TypeInfo, Wanted};
+use crate::platform::linux::sys::btf::{TypeInfo, TypeNames};
 use crate::platform::linux::sys::device_number;
 use rustix::io::Errno;
 
@@ -32,7 +32,7 @@ const MAPPINGS_NEXT: &str = "bpf_iter_task_vma_next";
 const MAPPINGS_DESTROY: &str = "bpf_iter_task_vma_destroy";
 
 /// Types of the kernel that the programs use.
-pub(crate) const WANTED: Wanted<'_> = Wanted {
+pub(crate) const WANTED: TypeNames<'_> = TypeNames {
     functions: &[
         TASKS,
         FILES,
@@ -165,7 +165,7 @@ pub(crate) fn of_tasks(
     loops: bool,
 ) -> Result<Vec<Instruction>, Errno> {
     let mut w = Writer::begin(devices, types, TASK, R7)?;
-    w.load("task_struct", "flags", Word, R1, R7)?;
+    w.load("task_struct", "flags", Single, R1, R7)?;
     w.code.jump_if(R1, AnyBit, PF_KTHREAD, w.end);
     w.load("task_struct", "group_leader", Double, R8, R7)?;
     w.exiting()?;
@@ -292,7 +292,7 @@ impl<'w> Writer<'w> {
         self.code.jump_if(R1, AnyBit, PF_EXITING, report);
         self.code.jump(go_on);
         self.code.place(report);
-        self.load("task_struct", "exit_state", Word, R1, R7)?;
+        self.load("task_struct", "exit_state", Single, R1, R7)?;
         self.code.jump_if(R1, NotEqual, 0, go_on);
         self.report(Kind::Exiting)?;
         self.code.place(go_on);
@@ -350,7 +350,7 @@ impl<'w> Writer<'w> {
         self.load("nsproxy", "mnt_ns", Double, R1, R1)?;
         self.code.jump_if(R1, Equal, 0, done);
         let number = self.member("mnt_namespace", "ns")? + self.member("ns_common", "inum")?;
-        self.code.load(Word, R1, R1, number);
+        self.code.load(Single, R1, R1, number);
         self.code.jump_if(R1, WordEqual, own as i32, done);
         self.report(Kind::Namespace)?;
         self.code.place(done);
@@ -364,7 +364,7 @@ impl<'w> Writer<'w> {
         self.own_part("files", done)?;
         self.load("files_struct", "fdt", Double, R1, R1)?;
         self.code.jump_if(R1, Equal, 0, done);
-        self.load("fdtable", "max_fds", Word, R3, R1)?;
+        self.load("fdtable", "max_fds", Single, R3, R1)?;
         self.load("fdtable", "fd", Double, R8, R1)?;
         self.code.set(R2, 0);
         self.stack_address(R1, LOOP);
@@ -378,7 +378,7 @@ impl<'w> Writer<'w> {
         self.stack_address(R1, LOOP);
         self.call(NUMBERS_NEXT)?;
         self.code.jump_if(R0, Equal, 0, end);
-        self.code.load(Word, R1, R0, 0);
+        self.code.load(Single, R1, R0, 0);
         self.code.shift_left(R1, 3);
         self.code.add(R1, R8);
         // The verifier knows no arrays of pointers. A structure that begins with a pointer is one of one element.
@@ -457,7 +457,7 @@ impl<'w> Writer<'w> {
 
     /// Compares the device of a file system with the wanted ones. Leaves it in R1.
     fn match_file_system(&mut self, file_system: Register, found: Label) -> Result<(), Errno> {
-        self.load("super_block", "s_dev", Word, R1, file_system)?;
+        self.load("super_block", "s_dev", Single, R1, file_system)?;
         for device in &self.devices.file_systems {
             self.code.jump_if(R1, WordEqual, *device, found);
         }
@@ -479,7 +479,7 @@ impl<'w> Writer<'w> {
             self.code.jump(none);
             self.code.place(other);
         }
-        self.load("inode", "i_rdev", Word, R1, R2)?;
+        self.load("inode", "i_rdev", Single, R1, R2)?;
         self.load("inode", "i_mode", Half, R2, R2)?;
         self.code.and_number(R2, S_IFMT);
         let nodes =
@@ -522,12 +522,12 @@ impl<'w> Writer<'w> {
 
     /// Writes a record of this kind, with the number in R1.
     fn report(&mut self, kind: Kind) -> Result<(), Errno> {
-        self.code.store(Word, R10, RECORD + 12, R1);
-        self.load("task_struct", "tgid", Word, R1, R7)?;
-        self.code.store(Word, R10, RECORD, R1);
-        self.load("task_struct", "pid", Word, R1, R7)?;
-        self.code.store(Word, R10, RECORD + 4, R1);
-        self.code.store_number(Word, R10, RECORD + 8, kind as i32);
+        self.code.store(Single, R10, RECORD + 12, R1);
+        self.load("task_struct", "tgid", Single, R1, R7)?;
+        self.code.store(Single, R10, RECORD, R1);
+        self.load("task_struct", "pid", Single, R1, R7)?;
+        self.code.store(Single, R10, RECORD + 4, R1);
+        self.code.store_number(Single, R10, RECORD + 8, kind as i32);
         self.code.load(Double, R1, R10, SEQ);
         self.stack_address(R2, RECORD);
         self.code.set(R3, RECORD_SIZE as i32);
