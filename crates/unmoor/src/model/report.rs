@@ -87,7 +87,9 @@ impl Report {
         }
     }
 
-    /// Returns the report of this step, if it was reached; of a step that was repeated, the last one.
+    /// Returns the report of this step, if it was reached.
+    ///
+    /// That of a step that was repeated is the last one.
     pub fn step(&self, step: Step) -> Option<&StepReport> {
         self.steps.iter().rfind(|s| s.step == step)
     }

@@ -7,6 +7,7 @@ mod document;
 mod force;
 mod force_writers;
 mod full_only;
+mod gone;
 mod kinds;
 mod late;
 mod loops;
@@ -36,6 +37,7 @@ const ALL: &[&[Test]] = &[
     stick::TESTS,
     power_cut::TESTS,
     swapped::TESTS,
+    gone::TESTS,
     busy::TESTS,
     card::TESTS,
     loops::TESTS,

@@ -229,6 +229,6 @@ pub fn detach(path: &CStr, id: u64) -> Result<MountReply, Errno> {
 }
 
 #[cfg(test)]
-pub(crate) mod apart;
+pub(crate) mod test_mounts;
 #[cfg(test)]
 mod tests;
