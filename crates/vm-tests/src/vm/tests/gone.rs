@@ -85,7 +85,7 @@ fn luks(ctx: &mut TestContext) -> Result<()> {
 
 fn btrfs(ctx: &mut TestContext) -> Result<()> {
     let part = ctx.partition(&STICK, 1)?;
-    ctx.sh(&format!("mkfs.btrfs -q -f {part}"))?;
+    ctx.sh(&format!("modprobe btrfs; mkfs.btrfs -q -f -M {part}"))?;
     ctx.mount(&part, "/mnt/btrfs")?;
     ctx.sh("echo lost >/mnt/btrfs/lost")?;
     ctx.machine.yank(&STICK)?;
