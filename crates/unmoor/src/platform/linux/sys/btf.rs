@@ -72,20 +72,24 @@ fn names_at(
     names: &[&'static str],
 ) -> Result<HashMap<u32, &'static str>, Errno> {
     let mut found = HashMap::new();
-    let (mut at, mut start, mut word) = (0, 0, Vec::with_capacity(64));
-    while let Some(byte) = strings.byte()? {
-        at += 1;
-        if byte != 0 {
-            if word.len() < 64 {
-                word.push(byte);
+    let (mut start, mut word) = (0, Vec::new());
+    while strings.fill()? {
+        for part in strings.piece.split_inclusive(|byte| *byte == 0) {
+            // The end of a piece may be in the middle of a string.
+            let whole = match (word.is_empty(), part.last()) {
+                (true, Some(0)) => part,
+                _ => {
+                    word.extend_from_slice(part);
+                    &word[..]
+                }
+            };
+            let Some((0, text)) = whole.split_last() else { continue };
+            if let Some(name) = names.iter().find(|name| name.as_bytes() == text) {
+                found.insert(start, *name);
             }
-            continue;
+            start += u32::try_from(whole.len()).map_err(|_| Errno::RANGE)?;
+            word.clear();
         }
-        if let Some(name) = names.iter().find(|name| name.as_bytes() == word) {
-            found.insert(start, *name);
-        }
-        word.clear();
-        start = at;
     }
     Ok(found)
 }
@@ -106,7 +110,10 @@ fn types_of(
         number += 1;
         let (name, info, _size) = (types.word()?, types.word()?, types.word()?);
         let (count, kind, bits) = (info & 0xffff, info >> 24 & 0x1f, info >> 31 != 0);
-        let name = names.get(&name).copied().unwrap_or("");
+        let name = match kind {
+            FUNC | STRUCT => names.get(&name).copied().unwrap_or(""),
+            _ => "",
+        };
         match kind {
             FUNC if functions.contains(&name) => {
                 found.functions.insert(name, number);
