@@ -268,6 +268,7 @@ pub fn hint(hint: &Hint) -> String {
         }
         Hint::ListPorts => "`unmoor attach` lists what can be brought back",
         Hint::Attach(port) => return format!("if it was powered off: unmoor attach {port}"),
+        Hint::RemoveRemains => "remove what is left of it with: unmoor eject, and the same name",
         Hint::UseSimulated => "simulated drives work everywhere: try sim:stick",
         other => return other.to_string(),
     }

@@ -58,6 +58,8 @@ pub enum Hint {
     ListPorts,
     /// Attach the device at this port, if it was powered off: [`attach`](crate::attach).
     Attach(String),
+    /// Remove what is left of a drive that is gone: release it.
+    RemoveRemains,
     /// Use a simulated drive.
     UseSimulated,
 }
@@ -100,6 +102,7 @@ impl fmt::Display for Hint {
             }
             Hint::ListPorts => "list the ports that can be attached",
             Hint::Attach(port) => return write!(f, "attach {port}, if it was powered off"),
+            Hint::RemoveRemains => "release it, which removes what is left of it",
             Hint::UseSimulated => "use a simulated drive",
         })
     }

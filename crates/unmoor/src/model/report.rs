@@ -94,7 +94,7 @@ impl Report {
 
     /// Returns the report of this step, if it was reached.
     ///
-    /// Of a step that was repeated, the last one.
+    /// That of a step that was repeated is the last one.
     pub fn step(&self, step: Step) -> Option<&StepReport> {
         self.steps.iter().rfind(|s| s.step == step)
     }

@@ -50,6 +50,21 @@ pub trait Platform: Clock + Send + Sync {
     /// for a file system of the running system.
     fn resolve(&self, target: &Target) -> Result<Drive>;
 
+    /// Removes what is left of a drive that is gone: dead mounts, and mappings without a device below.
+    ///
+    /// The detail of each accepted attempt is a part that was removed; a warning names each part that stays. Only
+    /// Linux leaves such things behind.
+    ///
+    /// # Errors
+    /// `TimedOut`; `Interrupted`.
+    fn remove_remains(
+        &self,
+        _target: &Target,
+        _deadline: &mut Deadline<'_>,
+    ) -> Result<StepOutcome> {
+        Ok(StepOutcome::skipped("this system leaves nothing of a drive behind"))
+    }
+
     /// Opens the drive and binds the session to its device. Changes nothing, and closes no tray.
     ///
     /// Every later call fails with `Gone` or `Replaced` rather than touch another device.

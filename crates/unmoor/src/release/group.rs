@@ -216,8 +216,8 @@ fn error_for_others(failed: &Report) -> Option<Error> {
 
 /// Locks and dismounts all drives. Returns true on success.
 ///
-/// A lock that is only a probe keeps no program out. A use that begins between the lock and the dismount has
-/// [`Options::wait`] in all to end, like every other, and everything is mounted meanwhile.
+/// A lock that is only a probe keeps no program out. The release waits for what comes into use between
+/// the lock and the dismount too, for [`Options::wait`] in all, with everything mounted meanwhile.
 fn dismount_all(drives: &mut Vec<OpenDrive<'_>>, reports: &mut Reports) -> bool {
     let Some(first) = drives.first() else { return false };
     let (platform, wait) = (first.operation.platform, first.operation.options.wait);

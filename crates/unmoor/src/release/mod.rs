@@ -33,7 +33,7 @@ pub fn release(
     options: &Options,
     events: &mut EventHandler<'_>,
 ) -> Report {
-    match resolve(platform, target, options, events) {
+    match resolve_for(Operation::Release, platform, target, options, events) {
         Ok(resolved) => group::release(vec![resolved]).remove(0),
         Err(report) => *report,
     }
@@ -176,9 +176,24 @@ fn resolve<'p>(
     options: &Options,
     events: &'p mut EventHandler<'_>,
 ) -> Result<Resolved<'p>, Box<Report>> {
+    resolve_for(Operation::DryRun, platform, target, options, events)
+}
+
+/// Resolves the target for this operation. A release removes what is left of a drive that is gone.
+pub(crate) fn resolve_for<'p>(
+    kind: Operation,
+    platform: &'p dyn Platform,
+    target: &Target,
+    options: &Options,
+    events: &'p mut EventHandler<'_>,
+) -> Result<Resolved<'p>, Box<Report>> {
     let mut operation = new_operation(platform, target, options, events);
     match operation.resolve(target) {
         Ok(drive) => Ok((operation, drive)),
+        Err(error) if kind == Operation::Release && error.kind() == ErrorKind::Gone => {
+            let error = operation.remove_remains(target, error);
+            Err(Box::new(operation.fail(error)))
+        }
         Err(error) => Err(Box::new(operation.fail(error))),
     }
 }

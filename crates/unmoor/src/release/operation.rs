@@ -69,6 +69,26 @@ impl<'p> DriveOperation<'p> {
         self.resolve_in(Step::Resolve, target, |error| error)
     }
 
+    /// Removes what is left of the drive, and adds to the error what was removed.
+    pub(crate) fn remove_remains(&mut self, target: &Target, error: Error) -> Error {
+        let (platform, end) = (self.platform, self.end_of_step());
+        let removed = self.with_deadline(end, |deadline| platform.remove_remains(target, deadline));
+        match removed {
+            Ok(done) if done.skipped.is_some() => error,
+            Ok(done) => {
+                let parts: Vec<String> =
+                    done.attempts.iter().filter_map(|attempt| attempt.detail.clone()).collect();
+                let _ = self.step(Step::Dismount, |_| Ok(done));
+                let why = "what was not written to it before is lost";
+                Error::new(error.kind(), error.subject(), "the drive it was on is gone")
+                    .append_detail(why)
+                    .append_detail(format!("removed what was left of it: {}", parts.join(", ")))
+                    .with_step(Step::Resolve)
+            }
+            Err(failed) => error.append_detail(format!("it could not be removed: {failed}")),
+        }
+    }
+
     /// Resolves the target as this step.
     pub(crate) fn resolve_in(
         &mut self,

@@ -241,7 +241,8 @@ impl<'p> Locked<'p> {
     /// Dismounts everything from the top of the stack and claims the drive.
     ///
     /// # Errors
-    /// `Busy` if a volume has come into use after all; the error says what is dismounted by then.
+    /// `Busy` if a volume has come into use after all. What was unmounted by then is mounted again (Linux); the error
+    /// says so.
     /// `Unwritten` if data that the dismount wrote could not be written.
     pub fn dismount(self) -> Result<Dismounted<'p>, StageError<'p>> {
         self.opened.dismount(false)

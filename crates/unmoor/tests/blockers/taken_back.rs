@@ -103,12 +103,24 @@ fn a_claim_of_another_program_is_waited_for() {
     assert!(mounts(&image).is_empty() && !image.attached());
 }
 
-fn freeze(image: &LoopImage, how: &str) {
-    assert!(ok(Command::new("fsfreeze").arg(how).arg(&image.mount)), "fsfreeze {how}");
+/// A frozen file system, thawed when the test ends.
+struct Frozen(PathBuf);
+
+impl Frozen {
+    fn new(image: &LoopImage) -> Frozen {
+        assert!(ok(Command::new("fsfreeze").arg("--freeze").arg(&image.mount)));
+        Frozen(image.mount.clone())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        ok(Command::new("fsfreeze").arg("--unfreeze").arg(&self.0));
+    }
 }
 
 fn expect_refused_and_thawed(image: &LoopImage) {
-    freeze(image, "--freeze");
+    let frozen = Frozen::new(image);
     let report = released(image, Duration::ZERO, || panic!("nothing may be dismounted"));
     let mounted = mounts(image).len();
     let error = report.error().unwrap();
@@ -125,6 +137,7 @@ fn expect_refused_and_thawed(image: &LoopImage) {
     let command = command.unwrap();
     assert!(ok(Command::new("sh").args(["-c", &command])), "{command}");
     assert!(named);
+    drop(frozen);
     assert_eq!(released(image, Duration::ZERO, || {}).outcome, Outcome::Completed);
 }
 
@@ -138,24 +151,23 @@ fn a_frozen_btrfs_stays_mounted_and_is_named() {
 
 fn a_frozen_file_system_is_not_forced() {
     let image = LoopImage::new("unmoor-frozen");
-    freeze(&image, "--freeze");
+    let frozen = Frozen::new(&image);
     let mut options = Options::default();
     options.force = true;
     let report = release(&Linux::new(), &image.device.parse().unwrap(), &options, &mut |_| {});
     let mounted = mounts(&image).len();
-    freeze(&image, "--unfreeze");
+    drop(frozen);
     assert_eq!((report.error_kind(), mounted), (Some(ErrorKind::Busy), 1), "{report:?}");
 }
 
 fn a_file_system_that_is_thawed_is_waited_for() {
     let image = LoopImage::new("unmoor-frozen");
-    freeze(&image, "--freeze");
-    let path = image.mount.clone();
+    let frozen = Frozen::new(&image);
     let thaw = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(2));
-        ok(Command::new("fsfreeze").arg("--unfreeze").arg(path))
+        drop(frozen);
     });
     let report = released(&image, Duration::from_secs(60), || {});
-    assert!(thaw.join().unwrap());
+    thaw.join().unwrap();
     assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
 }

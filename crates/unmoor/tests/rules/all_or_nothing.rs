@@ -1,15 +1,16 @@
 //! Nothing is dismounted until every volume on the drive has been found idle, unless forced; and a dismount that is
 //! refused on the way is taken back.
 
+use crate::batch::array_beside_own;
 use crate::run::{Fixture, Ran, ms, target};
 use crate::scenario::{anything, cases, peaceful};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use unmoor::{
-    Clock, Drive, Error, ErrorKind, Event, Opened, Options, Outcome, Report, Status, Step, release,
-    resolve,
+    BatchItem, Clock, Drive, Error, ErrorKind, Event, Opened, Operation, Options, Outcome, Report,
+    Status, Step, Target, release, resolve, run_batch,
 };
 use unmoor_simulated::{
     DriveSetup, Effect, JournalEntry, Op, ScheduledEvent, Semantics, Simulated, VolumeSetup,
@@ -99,6 +100,35 @@ fn a_file_that_is_open_for_a_moment_needs_no_time_to_wait() {
     assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
 }
 
+/// Releases two members of an array together. A program opens a file on the second one's own partition after `at`.
+fn two_with_a_file_opened(at: Duration) -> (Simulated, Vec<Report>) {
+    let (machine, [_, second]) = array_beside_own();
+    let (volume, path) = ("sim:b1".to_owned(), PathBuf::from("/late"));
+    machine.at(at, ScheduledEvent::Open { drive: second, volume, pid: 2000, path });
+    let targets: [Target; 2] = ["sim:a", "sim:b"].map(|name| name.parse().unwrap());
+    let items = targets.each_ref().map(|target| BatchItem::new(&machine, target));
+    let reports = run_batch(Operation::Release, &items, &Options::default(), &mut |_, _| {});
+    (machine, reports)
+}
+
+#[test]
+fn drives_that_are_released_together_are_mounted_again_together() {
+    let mut taken_back = 0;
+    for at in (0..80).map(ms) {
+        let (machine, reports) = two_with_a_file_opened(at);
+        let busy = |report: &Report| report.error_kind() == Some(ErrorKind::Busy);
+        if !reports.iter().all(busy) {
+            continue;
+        }
+        for (name, own) in [("sim:a", "/a"), ("sim:b", "/b")] {
+            let drive = resolve(&machine, &name.parse().unwrap()).unwrap();
+            assert!(mount_points(&drive).contains(Path::new(own)), "{name} at {at:?}");
+        }
+        taken_back += usize::from(machine.journal().iter().any(|entry| entry.op == Op::MountAgain));
+    }
+    assert!(taken_back > 0, "no file came between the lock and the dismount");
+}
+
 #[test]
 fn a_stage_that_fails_to_dismount_mounts_again_and_says_so() {
     let machine = Simulated::demo_in(Semantics::Linux);
@@ -127,7 +157,11 @@ proptest! {
         scenario.requested.force = false;
         let ran = Ran::of(&scenario);
         let error = ran.report.as_ref().and_then(|r| r.error());
-        if error.is_some_and(|e| e.kind() == ErrorKind::Busy && e.step() == Some(Step::Lock)) {
+        // After a dismount that was refused, a mapping that it had closed is gone for good.
+        let locked_once = ran.moment(Step::Dismount).is_none();
+        let refused =
+            |e: &Error| e.kind() == ErrorKind::Busy && e.step() == Some(Step::Lock) && locked_once;
+        if error.is_some_and(refused) {
             let Fixture { machine, drive, handles, before, .. } = &ran.fixture;
             let after = machine.describe(*drive).unwrap();
             prop_assert_eq!(mount_points(&after), mount_points(before));

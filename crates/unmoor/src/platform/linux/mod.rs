@@ -21,7 +21,7 @@ use crate::model::target::Target;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::helper::pool::Pool;
 use crate::platform::linux::inventory::resolve;
-use crate::platform::linux::release::{attach, eject, process_handle};
+use crate::platform::linux::release::{attach, eject, process_handle, remains};
 use crate::platform::linux::sys::clock::MonotonicClock;
 use crate::platform::linux::sys::device_number;
 use crate::platform::{Platform, ProcessHandle, Session};
@@ -58,6 +58,14 @@ impl Platform for Linux {
 
     fn resolve(&self, target: &Target) -> Result<Drive> {
         resolve::resolve(target, Helper::from_pool(&self.helpers))
+    }
+
+    fn remove_remains(&self, target: &Target, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let helper = Helper::from_pool(&self.helpers);
+        match resolve::remains_of(target, &helper) {
+            Some(drive) => remains::remove(&drive, &helper, deadline),
+            None => Ok(StepOutcome::skipped("nothing is left of it")),
+        }
     }
 
     fn open(&self, drive: &Drive, deadline: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {

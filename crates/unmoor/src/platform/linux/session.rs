@@ -313,8 +313,9 @@ impl Session for LinuxSession {
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
+        let done = busy_check::check_raw_users(&self.drive, stays, deadline)?;
         busy_check::check_frozen(&self.drive, &self.helper, deadline)?;
-        busy_check::check_raw_users(&self.drive, stays, deadline)
+        Ok(done)
     }
 
     fn check_foreign_mounts(&mut self) -> Result<()> {

@@ -22,7 +22,7 @@ use crate::platform::Platform;
 use crate::release::batch::grouping::order_groups;
 use crate::release::group::Resolved;
 use crate::release::operation::DriveOperation;
-use crate::release::{Operation, resolve};
+use crate::release::{Operation, resolve_for};
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -135,7 +135,7 @@ fn run_single(
     events: &mut BatchHandler<'_>,
 ) -> Report {
     let mut forward = |event| events(0, BatchEvent::Event(event));
-    let report = match resolve(platform, target, options, &mut forward) {
+    let report = match resolve_for(operation, platform, target, options, &mut forward) {
         Ok(resolved) => operation.run(vec![resolved]).remove(0),
         Err(report) => *report,
     };

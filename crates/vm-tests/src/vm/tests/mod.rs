@@ -8,6 +8,7 @@ mod eject_command;
 mod force;
 mod force_writers;
 mod full_only;
+mod gone;
 mod kinds;
 mod late;
 mod loops;
@@ -39,6 +40,7 @@ const ALL: &[&[Test]] = &[
     stick::TESTS,
     power_cut::TESTS,
     swapped::TESTS,
+    gone::TESTS,
     busy::TESTS,
     card::TESTS,
     loops::TESTS,

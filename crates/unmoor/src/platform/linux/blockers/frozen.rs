@@ -10,6 +10,7 @@ use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::error::Result;
 use crate::model::volume::{Mount, Volume};
+use crate::platform::linux::blockers::processes::bpf_scan;
 use crate::platform::linux::blockers::shell_quote::command_on;
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::{Device, Helper, c_path};
@@ -18,10 +19,9 @@ use crate::platform::linux::sys::bpf_assembler::Condition::{Equal, NotEqual};
 use crate::platform::linux::sys::bpf_assembler::Register::{R1, R2, R3, R6, R7, R10};
 use crate::platform::linux::sys::bpf_assembler::Size::{Double, Half, Single};
 use crate::platform::linux::sys::bpf_assembler::{self, Assembler};
-use crate::platform::linux::sys::btf::{self, TypeNames};
+use crate::platform::linux::sys::btf::TypeInfo;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::{Errno, read};
-use std::sync::OnceLock;
 
 /// File systems that support `FIFREEZE` (`freeze_fs` or `freeze_super` in their `super_operations`).
 const FREEZABLE: [&str; 12] = [
@@ -73,27 +73,13 @@ fn blocker(volume: &Volume, mount: &Mount) -> Blocker {
         .with_remedy("thaw it", thaw)
 }
 
-const FILES: &str = "bpf_iter_task_file";
-const WANTED: TypeNames<'_> = TypeNames {
-    functions: &[FILES],
-    members: &[
-        ("file", "f_inode"),
-        ("inode", "i_sb"),
-        ("super_block", "s_writers"),
-        ("sb_writers", "frozen"),
-        ("task_struct", "tgid"),
-    ],
-};
-
 /// Returns the descriptors of this process that are on a frozen file system.
 ///
 /// # Errors
 /// Errors of bpf(2) where the kernel does not allow the program.
 fn frozen_descriptors() -> std::result::Result<Vec<i32>, Errno> {
-    static TYPES: OnceLock<std::result::Result<btf::TypeInfo, Errno>> = OnceLock::new();
-    let types = TYPES.get_or_init(|| btf::find(&WANTED)).as_ref();
-    let types = types.map_err(|errno| *errno)?;
-    let function = types.function(FILES).ok_or(Errno::NOTSUP)?;
+    let types = bpf_scan::types()?;
+    let function = types.function(bpf_scan::FILES).ok_or(Errno::NOTSUP)?;
     let process = std::process::id();
     let files = iterate_process(&program(types, process)?, function, process)?;
     let (mut found, mut buffer) = (Vec::new(), [0u8; 4096]);
@@ -114,7 +100,7 @@ fn frozen_descriptors() -> std::result::Result<Vec<i32>, Errno> {
 /// Returns the program that runs for each open file.
 ///
 /// It writes the number of a descriptor of this process if `file->f_inode->i_sb->s_writers.frozen` is not 0.
-fn program(types: &btf::TypeInfo, process: u32) -> std::result::Result<Vec<Instruction>, Errno> {
+fn program(types: &TypeInfo, process: u32) -> std::result::Result<Vec<Instruction>, Errno> {
     let member = |of, name| types.member(of, name).ok_or(Errno::NOTSUP);
     let process = i32::try_from(process).map_err(|_| Errno::RANGE)?;
     let mut code = Assembler::default();

@@ -76,7 +76,7 @@ fn is_device(path: &CStr, device: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::linux::helper::mount_calls::unshared::Place;
+    use crate::platform::linux::helper::mount_calls::test_mounts::Place;
 
     #[test]
     #[ignore = "needs root"]

@@ -234,6 +234,6 @@ pub fn detach(path: &CStr, id: u64) -> Result<MountReply, Errno> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod test_mounts;
 #[cfg(test)]
-pub(crate) mod unshared;
+mod tests;

@@ -110,6 +110,60 @@ pub fn drive(
     Ok(drive)
 }
 
+/// Part of a drive that is gone, on which something still stands.
+pub enum Remnant {
+    /// The device of a mount.
+    Device { device: u64, name: String },
+    /// A mapping, an array or a loop device, with the names of what it lay on.
+    Level { name: String, on: Vec<String> },
+}
+
+impl Remnant {
+    /// Returns the device number, if it is a device.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Remnant::Device { device, .. } => Some(*device),
+            Remnant::Level { .. } => None,
+        }
+    }
+
+    /// Returns the name of the device that is gone.
+    pub fn device_name(&self) -> String {
+        match self {
+            Remnant::Device { name, .. } => name.clone(),
+            Remnant::Level { name, on } => on.first().unwrap_or(name).clone(),
+        }
+    }
+}
+
+/// Adds what stands on these parts of a drive that is gone.
+pub fn add_remnants(snapshot: &Snapshot, drive: &mut Drive, lowest: Vec<Remnant>, helper: &Helper) {
+    let labels = LabelReader { detail: Detail::NoLabels, helper, silent: Cell::new(false) };
+    for remnant in lowest {
+        let (name, device) = match remnant {
+            Remnant::Level { name, on } => {
+                let Ok(node) = SysfsDir::open(format!("/sys/block/{name}")) else { continue };
+                add_volume(snapshot, drive, &node, &name, mapping_kind(&node), &on, &labels);
+                continue;
+            }
+            Remnant::Device { name, device } => (name, device),
+        };
+        let path = PathBuf::from(format!("/dev/{name}"));
+        let mut volume = Volume::new(&*name, path, VolumeKind::Partition);
+        (volume.device, volume.mounts) = (device, snapshot.mounts_of(device));
+        volume.parents.push(drive.name.clone());
+        drive.volumes.push(volume);
+        for attached in snapshot.loops_on(device) {
+            let Ok(node) = SysfsDir::open(format!("/sys/block/{}", attached.name)) else {
+                continue;
+            };
+            let on = std::slice::from_ref(&name);
+            add_volume(snapshot, drive, &node, &attached.name, VolumeKind::Loop, on, &labels);
+        }
+    }
+    add_overlays(snapshot, drive);
+}
+
 fn kind(name: &str, node: &SysfsDir) -> DriveKind {
     match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
         "sr" | "scd" => DriveKind::Optical,

@@ -5,6 +5,7 @@ pub(crate) mod describe;
 pub(crate) mod loop_devices;
 pub(crate) mod names;
 pub(crate) mod port;
+pub(crate) mod remains;
 pub(crate) mod resolve;
 pub(crate) mod served;
 pub(crate) mod servers;

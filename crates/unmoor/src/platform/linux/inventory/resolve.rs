@@ -9,6 +9,7 @@ use crate::platform::linux::helper::{FileFacts, Helper};
 use crate::platform::linux::inventory::describe::{Detail, drive};
 use crate::platform::linux::inventory::names;
 use crate::platform::linux::inventory::port::Port;
+use crate::platform::linux::inventory::remains;
 use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::inventory::tape;
 use crate::platform::linux::sys::mountinfo::MountInfo;
@@ -45,7 +46,14 @@ pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
     let helper = helper.with_budget(BUDGET);
     let snapshot = snapshot(&helper)?;
     let place = match target {
-        Target::Path(path) => by_path(&snapshot, path, &helper)?,
+        Target::Path(path) => {
+            by_path(&snapshot, path, &helper).map_err(|error| {
+                match remains_of(target, &helper) {
+                    Some(drive) => only_remains(&target.to_string(), &drive),
+                    None => error,
+                }
+            })?
+        }
         Target::Label(label) => {
             let has_label = |v: &Volume| names::has_label(v, label);
             by_volume(&snapshot, target, Detail::Labels, has_label, &helper)?
@@ -78,11 +86,42 @@ pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
     match place {
         Place::Tape(place) => tape::drive(&place, &helper).map_err(|e| failed(e, &place.disk)),
         Place::Disk(place) => {
-            let place = below_mapping(place, &target.to_string())?;
+            let place =
+                below_mapping(place, &target.to_string()).map_err(|error| {
+                    match remains_of(target, &helper) {
+                        Some(drive) => only_remains(&target.to_string(), &drive),
+                        None => error,
+                    }
+                })?;
             drive(&snapshot, &place, Detail::QuickLabels, &helper)
                 .map_err(|e| failed(e, &place.disk))
         }
     }
+}
+
+/// Returns the remains of the drive that this target is on.
+///
+/// They are described as a drive without a medium. /// `None` if the drive is there, or nothing is left of it.
+pub fn remains_of(target: &Target, helper: &Helper) -> Option<Drive> {
+    let Target::Path(given) = target else { return None };
+    let snapshot = snapshot(helper).ok()?;
+    let found = stat(given, helper).ok().and_then(|file| {
+        let device = match file.kind {
+            FileType::BlockDevice => file.node,
+            _ => snapshot.backing_device_of_file(file.device, file.mount),
+        };
+        remains::of_device(&snapshot, device, helper)
+    });
+    found.or_else(|| remains::of_name(&snapshot, given, helper))
+}
+
+/// Returns the error for a drive of which only this is left.
+fn only_remains(given: &str, drive: &Drive) -> Error {
+    let what = format!(
+        "the drive it was on is gone, and what was not written to it before is lost; still there: {}",
+        remains::names(drive).join(", ")
+    );
+    Error::new(ErrorKind::Gone, given, what).with_hint(Hint::RemoveRemains)
 }
 
 fn snapshot(helper: &Helper) -> Result<Snapshot> {
@@ -293,15 +332,6 @@ fn on_no_drive(snapshot: &Snapshot, mount: u64, given: &str) -> Error {
             format!("is on the running system's own {kind} file system"),
         );
     }
-    // Only anonymous devices have no major number.
-    if let Some(line) = line.filter(|line| line.device >> 32 != 0) {
-        return Error::new(ErrorKind::Gone, given, "the drive it was on is gone").with_help(
-            format!(
-                "what was not written before is lost; remove the stale mount: umount {}",
-                line.path.display()
-            ),
-        );
-    }
     Error::new(
         ErrorKind::NoSuchTarget,
         given,
@@ -401,6 +431,7 @@ fn below_mapping(place: BlockDevice, given: &str) -> Result<BlockDevice> {
         disks = below;
     }
     match &disks[..] {
+        [] => Err(Error::new(ErrorKind::Gone, given, "the drive that it lay on is gone")),
         [only] => Ok(BlockDevice { partition: None, ..only.clone() }),
         several => {
             let names: Vec<&str> = several.iter().map(|place| &*place.disk).collect();

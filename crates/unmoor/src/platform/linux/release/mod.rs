@@ -9,6 +9,7 @@ pub(crate) mod flush;
 pub(crate) mod force;
 pub(crate) mod mount_again;
 pub(crate) mod process_handle;
+pub(crate) mod remains;
 pub(crate) mod served;
 pub(crate) mod teardown;
 pub(crate) mod umount;

@@ -97,7 +97,7 @@ pub fn find_in(file: &impl Source, wanted: &TypeNames<'_>) -> Result<TypeInfo, E
 /// Longest name that can be looked for.
 const MAX_NAME: usize = 63;
 
-/// TypeNames names, by their length.
+/// Names to look for, by their length.
 struct NamesByLength([Vec<&'static str>; MAX_NAME + 1]);
 
 impl NamesByLength {

@@ -10,7 +10,7 @@ use std::ffi::CStr;
 /// Longest name in a directory, with a NUL at its end (`NAME_MAX`).
 const MAX_NAME: usize = 256;
 
-/// Opens the parent directory of an absolute path, and returns the last component.
+/// Opens the directory of an absolute path, and returns the last component.
 ///
 /// The root directory is in itself, as `.`. Allocates nothing.
 ///

@@ -1,7 +1,7 @@
 //! Mounts and directories that are exchanged between the check of a mount and the call on it.
 
 use super::*;
-use crate::platform::linux::helper::mount_calls::unshared::Place;
+use crate::platform::linux::helper::mount_calls::test_mounts::Place;
 use rustix::mount::{MountFlags, mount};
 use std::fs::{create_dir, rename};
 use std::os::unix::fs::symlink;

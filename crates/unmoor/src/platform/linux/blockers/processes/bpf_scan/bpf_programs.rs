@@ -32,7 +32,7 @@ const MAPPINGS_NEXT: &str = "bpf_iter_task_vma_next";
 const MAPPINGS_DESTROY: &str = "bpf_iter_task_vma_destroy";
 
 /// Types of the kernel that the programs use.
-pub(crate) const WANTED: TypeNames<'_> = TypeNames {
+pub(crate) const TYPE_NAMES: TypeNames<'_> = TypeNames {
     functions: &[
         TASKS,
         FILES,
@@ -75,6 +75,8 @@ pub(crate) const WANTED: TypeNames<'_> = TypeNames {
         ("inode", "i_rdev"),
         ("inode", "i_mode"),
         ("super_block", "s_dev"),
+        ("super_block", "s_writers"),
+        ("sb_writers", "frozen"),
     ],
 };
 

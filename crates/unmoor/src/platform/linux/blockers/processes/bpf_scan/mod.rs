@@ -13,7 +13,7 @@
 mod bpf_programs;
 mod record;
 
-pub(crate) use bpf_programs::Devices;
+pub(crate) use bpf_programs::{Devices, FILES};
 pub(crate) use record::{Kind, Record};
 
 use crate::model::blocker::{Usage, UsageKind};
@@ -104,9 +104,9 @@ fn run_iterators(
 }
 
 /// Returns the types of this kernel, which do not change while it runs.
-fn types() -> Result<&'static TypeInfo, Errno> {
+pub(crate) fn types() -> Result<&'static TypeInfo, Errno> {
     static TYPES: OnceLock<Result<TypeInfo, Errno>> = OnceLock::new();
-    TYPES.get_or_init(|| btf::find(&bpf_programs::WANTED)).as_ref().map_err(|errno| *errno)
+    TYPES.get_or_init(|| btf::find(&bpf_programs::TYPE_NAMES)).as_ref().map_err(|errno| *errno)
 }
 
 fn start(iterator: &str, program: &[Instruction], types: &TypeInfo) -> Result<OwnedFd, Errno> {

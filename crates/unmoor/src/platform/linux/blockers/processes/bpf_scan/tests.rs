@@ -33,7 +33,7 @@ fn the_kernel_accepts_the_programs() {
 /// The listing tells what a change does. `UNMOOR_WRITE_DOCS=1` writes it anew.
 #[test]
 fn the_programs_are_listed() {
-    let (devices, types) = (devices(), TypeInfo::counted(&bpf_programs::WANTED));
+    let (devices, types) = (devices(), TypeInfo::counted(&bpf_programs::TYPE_NAMES));
     let programs = [
         ("tasks.lst", bpf_programs::of_tasks(&devices, &types, 77, true)),
         ("files.lst", bpf_programs::of_files(&devices, &types)),

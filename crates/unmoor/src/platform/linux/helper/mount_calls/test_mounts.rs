@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-/// Directory with the mount point of a stick, in a mount namespace of this thread.
+/// Directory with the mount point of a stick, in this thread's mount namespace.
 pub struct Place {
     root: tempfile::TempDir,
 }
