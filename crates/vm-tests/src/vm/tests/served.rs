@@ -111,7 +111,7 @@ fn container(ctx: &mut TestContext) -> Result<()> {
     let plan = planned(ctx, &part)?;
     let order = ["/mnt/top", "encrypted volume dm-0", "loop device loop7", "/mnt/served"];
     ensure!(plan.starts_with(&order.map(str::to_owned)), "{plan:?}");
-    ctx.unmoor(0, &["who", "--timeout", "60s", &part])?;
+    ctx.unmoor(0, &["who", &part])?;
     eject_and_load(ctx, &part)?;
     ctx.sh(&format!("! test -e /proc/{server}/exe && ! test -e /dev/mapper/rigplain"))?;
     ctx.mount(&part, "/mnt/ext")?;
@@ -127,7 +127,7 @@ fn alive(ctx: &mut TestContext, server: &str) -> Result<()> {
 }
 
 fn named(ctx: &mut TestContext, target: &str) -> Result<Vec<Value>> {
-    let document = ctx.unmoor_json(3, &["who", "--timeout", "60s", target])?;
+    let document = ctx.unmoor_json(3, &["who", target])?;
     Ok(document["targets"][0]["blockers"].as_array().context("blockers")?.clone())
 }
 
@@ -205,8 +205,7 @@ fn refused(ctx: &mut TestContext, part: &str, server: &str, mounted: &str) -> Re
         "{blockers:#?}"
     );
     for _ in 0..8 {
-        let output =
-            ctx.run(crate::test_context::unmoor(&["who", "--timeout", "60s", "--json", part]))?;
+        let output = ctx.run(crate::test_context::unmoor(&["who", "--json", part]))?;
         if output.code == Some(0) {
             return ctx.unmoor(0, &["eject", "--wait", "10s", part]).map(drop);
         }
