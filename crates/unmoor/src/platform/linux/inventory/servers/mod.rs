@@ -4,11 +4,11 @@
 //! program serves. Then the mount point in its command line decides, else the type of the mount (`fuse.NAME`), else
 //! what no other program serves.
 
+mod command_line;
 mod open_files;
-mod words;
 
+use crate::platform::linux::inventory::servers::command_line::words_of;
 use crate::platform::linux::inventory::servers::open_files::OpenFiles;
-use crate::platform::linux::inventory::servers::words::words_of;
 use crate::platform::linux::sys::fuse;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::{self, MountInfo};
@@ -354,7 +354,7 @@ fn sorted(mut devices: Vec<u64>) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::linux::inventory::servers::words::Words;
+    use crate::platform::linux::inventory::servers::command_line::Words;
 
     fn mount(device: u64, path: &str, file_system: &str) -> MountInfo {
         let line = format!("{device} 1 0:{device} / {path} rw - {file_system} source rw\n");
