@@ -53,7 +53,8 @@ fn an_idle_one_is_unmounted_first_and_keeps_every_byte() {
     let plan = unmoor(&["eject", "--dry-run", device]);
     assert!(plan.text.contains(&*served.inner.to_string_lossy()), "{}", plan.text);
     let who = unmoor(&["who", device]);
-    assert_eq!(who.code, 0, "{}", who.text);
+    // 5: this user may not inspect every process of this machine.
+    assert!(matches!(who.code, 0 | 5) && !who.text.contains("ntfs-3g"), "{}", who.text);
     let answer = unmoor(&["eject", "--dismount-only", device]);
     assert_eq!((answer.code, served.is_mounted()), (0, false), "{}", answer.text);
     served.image.mount_at(&served.image.mount);

@@ -15,7 +15,7 @@ use xtask::{packages, process, setup, windows};
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Only the tests whose name or promise contains this
+    /// Only the tests whose name or promise contains this, or one of these with commas between
     filter: Option<String>,
     /// Print the tests' names and stop
     #[arg(long)]

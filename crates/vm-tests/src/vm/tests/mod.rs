@@ -69,11 +69,12 @@ const ALL: &[&[Test]] = &[
     who::KERNEL,
 ];
 
-/// Returns the tests whose name or promise contains the filter. With `quick`, without [`full_only::TESTS`].
+/// Returns the tests whose name or promise contains one of the filters, which commas separate. With `quick`, without [`full_only::TESTS`].
 pub fn chosen(filter: &str, quick: bool) -> Vec<&'static Test> {
     let matches = |test: &&Test| {
         let is_left_out = quick && full_only::TESTS.iter().any(|(name, _)| *name == test.name);
-        !is_left_out && (test.name.contains(filter) || test.promise.contains(filter))
+        let fits = |filter: &str| test.name.contains(filter) || test.promise.contains(filter);
+        !is_left_out && filter.split(',').any(fits)
     };
     ALL.iter().copied().flatten().filter(matches).collect()
 }

@@ -17,6 +17,11 @@ use rustix::process::Signal;
 /// Opens this process; `None` if it has ended, even if another one has its number.
 pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>> {
     let failed = |errno, what| errno::error(errno, describe_process(process), what);
+    let proc = Proc::open().map_err(|errno| failed(errno, "/proc"))?;
+    if !proc.shows_own_namespace() {
+        let why = "/proc is of another PID namespace: the number means another process here";
+        return Err(Error::new(ErrorKind::Refused, describe_process(process), why));
+    }
     let pidfd = match PidFd::open(process.pid) {
         Ok(pidfd) => pidfd,
         Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
@@ -29,11 +34,6 @@ pub fn open_process(process: &Process) -> Result<Option<Box<dyn ProcessHandle>>>
     // The descriptor means the process that had the number when it was opened. If the number still belongs to the
     // process that was found, it did so at that moment, too.
     let mut text = Vec::new();
-    let proc = Proc::open().map_err(|errno| failed(errno, "/proc"))?;
-    if !proc.shows_own_namespace() {
-        let why = "/proc is of another PID namespace: the number means another process here";
-        return Err(Error::new(ErrorKind::Refused, describe_process(process), why));
-    }
     match proc.task(process.pid).and_then(|task| task.read(c"stat", &mut text)) {
         Ok(()) => {}
         Err(errno) if is_gone(errno) => return Ok(None),
