@@ -2,6 +2,7 @@
 
 /// Names of tests, and of the default test that covers the promise of each.
 pub const TESTS: &[(&str, &str)] = &[
+    ("unprivileged.desktop-power-off", "unprivileged.desktop"),
     ("optical.without-verb", "optical.by-device"),
     ("optical.by-label", "target.labels"),
     ("stick.by-other-partition", "target.names"),
