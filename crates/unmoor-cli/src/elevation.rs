@@ -3,7 +3,6 @@
 //! The words are passed on as they were given, and through no shell.
 
 use crate::escape::shell_quoted;
-use crate::working_directory;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +63,7 @@ pub fn elevator() -> Option<&'static str> {
 /// Replaces this process by the command as root. Returns only if that fails.
 #[cfg(unix)]
 pub fn run() -> Error {
+    use crate::working_directory;
     use std::os::unix::process::CommandExt;
     let words = words();
     let mut command = std::process::Command::new(&words[0]);

@@ -1,6 +1,6 @@
 //! The command's own working directory, which would keep a drive busy.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 static ORIGINAL: OnceLock<PathBuf> = OnceLock::new();
@@ -17,6 +17,7 @@ pub fn leave() {
 }
 
 /// Returns the working directory that was left.
-pub fn original() -> Option<&'static Path> {
-    ORIGINAL.get().map(PathBuf::as_path)
+#[cfg(unix)]
+pub fn original() -> Option<&'static PathBuf> {
+    ORIGINAL.get()
 }

@@ -12,8 +12,9 @@ const PARTITIONS: [(&str, &str); 2] = [("2048", "61440"), ("65536", "61440")];
 
 /// An image on a loop device, with a file system on it or on each of two partitions.
 struct Stick {
-    dir: tempfile::TempDir,
+    // Detached before its file goes: fields are dropped in this order.
     attached: Attached,
+    dir: tempfile::TempDir,
     parts: Vec<Part>,
 }
 
@@ -40,7 +41,7 @@ impl Stick {
             parts.push(Part { device, label: (*label).to_string() });
         }
         std::fs::copy(env!("CARGO_BIN_EXE_unmoor"), dir.path().join("unmoor")).unwrap();
-        Stick { dir, attached, parts }
+        Stick { attached, dir, parts }
     }
 
     fn desktop(&self, permissions: &[&str]) -> Desktop {

@@ -201,6 +201,7 @@ impl StepOutcome {
             _ => None,
         };
         self.note = match (self.note.take(), other.note) {
+            (Some(mine), Some(theirs)) if mine.contains(&theirs) => Some(mine),
             (Some(mine), Some(theirs)) => Some(format!("{mine}; {theirs}")),
             (mine, theirs) => mine.or(theirs),
         };

@@ -6,6 +6,7 @@ pub const TESTS: &[(&str, &str)] = &[
     ("eject-command.mounts", "eject-command.disks"),
     ("eject-command.options", "eject-command.disks"),
     ("eject-command.scsi-debug", "eject-command.disks"),
+    ("unprivileged.desktop-power-off", "unprivileged.desktop"),
     ("optical.without-verb", "optical.by-device"),
     ("optical.by-label", "target.labels"),
     ("stick.by-other-partition", "target.names"),

@@ -17,10 +17,17 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "unprivileged.desktop",
-        promise: "through real udisks2: one busy partition keeps both mounted, every byte after an eject and a power-off",
+        promise: "through real udisks2: one busy partition keeps both mounted; ejected, with every byte on the image",
         drives: &[&STICK],
         machine: &DESKTOP,
         run: desktop,
+    },
+    Test {
+        name: "unprivileged.desktop-power-off",
+        promise: "through real udisks2: --power-off takes the device off the bus, with every byte on the image",
+        drives: &[&STICK],
+        machine: &DESKTOP,
+        run: desktop_power_off,
     },
 ];
 
@@ -103,10 +110,12 @@ fn desktop(ctx: &mut TestContext) -> Result<()> {
     expect_code(&output, 0)?;
     ensure!(output.stdout.contains("through udisks2"), "the way is named");
     ctx.expect_tray(mark, &STICK, true)?;
-    written.expect_on(&ctx.snapshot(&STICK)?)?;
+    written.expect_on(&ctx.snapshot(&STICK)?)
+}
 
-    ctx.unmoor(0, &["load", &node])?;
-    ctx.await_media(&[&STICK])?;
+fn desktop_power_off(ctx: &mut TestContext) -> Result<()> {
+    ctx.sh(SERVICES)?;
+    let node = ctx.node(&STICK)?;
     mount_as_user(ctx)?;
     let written = write_both(ctx)?;
     let output = ctx.run(words(&as_user(&["unmoor", "eject", "-v", "--power-off", &node])))?;

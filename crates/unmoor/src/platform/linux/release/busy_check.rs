@@ -61,6 +61,20 @@ pub fn check_processes(drive: &Drive, volume: &Volume, deadline: &mut Deadline<'
     }
 }
 
+/// Checks that no process of this scan uses the volume.
+///
+/// # Errors
+/// `Busy`, with the scan.
+pub fn check_scan(drive: &Drive, volume: &Volume, scan: &BlockerScan) -> Result<()> {
+    match is_used_by_processes(drive, &[&volume.name], scan) {
+        false => Ok(()),
+        true => {
+            let path = volume.path.display().to_string();
+            Err(busy(&path, "is in use").with_scan(scan.clone()))
+        }
+    }
+}
+
 /// Returns true if something that is torn down before the mount keeps it busy.
 ///
 /// That is another mount of this drive on it or over it, a loop device over a file there, a program that serves a
@@ -283,14 +297,7 @@ fn processes_on(
     deadline: &mut Deadline<'_>,
 ) -> Result<Option<BlockerScan>> {
     let scan = blockers::scan(drive, &mut deadline.capped(SCAN_BUDGET));
-    let used = |blocker: &Blocker| {
-        blocker.kind == BlockerKind::Process
-            && blocker
-                .uses
-                .iter()
-                .any(|u| volumes.contains(&&*u.volume) && !is_fs_server(drive, blocker, u))
-    };
-    if scan.blockers.iter().any(used) {
+    if is_used_by_processes(drive, volumes, &scan) {
         return Ok(Some(scan));
     }
     // A scan that the deadline or the cancel flag has cut short proves nothing. A scan that one process has
@@ -299,6 +306,13 @@ fn processes_on(
         deadline.check()?;
     }
     Ok(None)
+}
+
+fn is_used_by_processes(drive: &Drive, volumes: &[&str], scan: &BlockerScan) -> bool {
+    scan.blockers.iter().any(|blocker| {
+        let uses = |u: &Usage| volumes.contains(&&*u.volume) && !is_fs_server(drive, blocker, u);
+        blocker.kind == BlockerKind::Process && blocker.uses.iter().any(uses)
+    })
 }
 
 /// Returns true if this program serves the drive (nbd) or a volume of it, and has it open for that.

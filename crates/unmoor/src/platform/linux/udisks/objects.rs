@@ -3,6 +3,7 @@
 use crate::deadline::Deadline;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;
+use crate::platform::linux::sys::device_number::from_dev;
 use crate::platform::linux::udisks::bus::{Bus, CallError, Object};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -54,7 +55,7 @@ impl Udisks {
     /// `Replaced`; as [`Udisks::property`].
     pub fn check_number(&self, name: &str, device: u64, deadline: &mut Deadline<'_>) -> Result<()> {
         let number = self.property(&block_path(name), BLOCK, "DeviceNumber", deadline)?;
-        let number = u64::try_from(number).ok().map(from_glibc_number);
+        let number = u64::try_from(number).ok().map(from_dev);
         match number == Some(device) {
             true => Ok(()),
             false => {
@@ -137,13 +138,6 @@ pub fn block_path(name: &str) -> String {
     path
 }
 
-/// Converts a `dev_t` of glibc (makedev(3)) to `major << 32 | minor`.
-fn from_glibc_number(number: u64) -> u64 {
-    let major = (number >> 8 & 0xfff) | (number >> 32 & 0xffff_f000);
-    let minor = (number & 0xff) | (number >> 12 & 0xffff_ff00);
-    major << 32 | minor
-}
-
 /// Returns the error for what udisks2 has answered about `subject`.
 pub fn error(answer: CallError, subject: &str) -> Error {
     let CallError { name, text } = answer;
@@ -176,12 +170,6 @@ mod tests {
         assert_eq!(end("dm-0").as_deref(), Some("dm_2d0"));
         assert_eq!(end("mmcblk0p1").as_deref(), Some("mmcblk0p1"));
         assert_eq!(end("cciss/c0d0").as_deref(), Some("cciss_21c0d0"));
-    }
-
-    #[test]
-    fn a_device_number_of_glibc_is_split() {
-        assert_eq!(from_glibc_number(0x0811), 8 << 32 | 17);
-        assert_eq!(from_glibc_number(0x10_3e10_0707), 0x1007 << 32 | 0x3e107);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::model::report::StepOutcome;
 use crate::model::step::{Action, Attempt};
 use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::Session;
+use crate::platform::linux::blockers;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::release::flush::progress;
 use crate::platform::linux::release::{busy_check, teardown, umount};
@@ -30,6 +31,9 @@ use zbus::zvariant::Value;
 /// Time for retries of a mount that is in use: thumbnailers and indexers close their files soon.
 const BUSY_RETRY: Duration = Duration::from_millis(700);
 
+/// Timeout for a search for processes, which leaves the lock time for the rest.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A mount that this session has unmounted.
 struct Unmounted {
     volume: Volume,
@@ -45,6 +49,8 @@ pub struct UdisksSession {
     unmounted: Vec<Unmounted>,
     /// Mappings and loop devices that are taken down once every mount is gone: that cannot be undone.
     deferred: Vec<Volume>,
+    /// Processes that use the drive, as found by the attempt to lock that is under way.
+    search: Option<BlockerScan>,
     /// True once a release was authorized.
     is_release: bool,
 }
@@ -60,6 +66,7 @@ impl UdisksSession {
             udisks: None,
             unmounted: Vec::new(),
             deferred: Vec::new(),
+            search: None,
             is_release: false,
         })
     }
@@ -444,12 +451,21 @@ impl Session for UdisksSession {
         if volume.mounts.is_empty() && !teardown::is_stacked(volume) {
             return Ok(StepOutcome::skipped("not mounted"));
         }
-        busy_check::check_processes(self.drive(), volume, deadline)?;
+        // One search serves all volumes of an attempt. It need not be complete: the unmount asks the kernel.
+        if self.search.is_none() {
+            let scan = blockers::scan(self.drive(), &mut deadline.capped(SEARCH_TIMEOUT));
+            deadline.check()?;
+            self.search = Some(scan);
+        }
+        if let Some(scan) = &self.search {
+            busy_check::check_scan(self.drive(), volume, scan)?;
+        }
         let note = "programs of other users show only when udisks2 unmounts";
         Ok(StepOutcome::default().with_note(note))
     }
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        self.search = None;
         self.direct.check_raw_users(stays, deadline)
     }
 
@@ -565,6 +581,7 @@ impl Session for UdisksSession {
     }
 
     fn unlock(&mut self) -> Result<StepOutcome> {
+        self.search = None;
         self.direct.unlock()
     }
 
