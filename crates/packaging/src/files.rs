@@ -1,4 +1,4 @@
-//! What a package installs beside the program.
+//! Files that a package installs beside the program.
 
 use std::path::Path;
 
