@@ -31,10 +31,17 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "eject-command.disks",
-        promise: "called as eject, sticks and built-in disks are treated as util-linux's eject treats them",
+        promise: "called as eject, sticks are treated as util-linux's eject treats them",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: |ctx| disks(ctx, DISKS),
+    },
+    Test {
+        name: "eject-command.partitions",
+        promise: "called as eject, one partition alone and built-in disks are treated as by util-linux's eject",
         drives: &[&STICK, &OWN],
         machine: &STANDARD,
-        run: disks,
+        run: |ctx| disks(ctx, PARTITIONS),
     },
     Test {
         name: "eject-command.scsi-debug",
@@ -149,6 +156,10 @@ const DISKS: &[Call] = &[
     call(BOTH, "STICK"),
     call(BOTH, "STICK2"),
     call(BOTH, "/mnt/2"),
+];
+
+/// One partition alone, and a disk that is built in.
+const PARTITIONS: &[Call] = &[
     call(BOTH, "-M STICK"),
     call(BOTH, "-M STICK1"),
     call(FIRST, "-M STICK1"),
@@ -175,14 +186,14 @@ fn options(ctx: &mut TestContext) -> Result<()> {
     compare(ctx, OPTIONS, &names, &CD, &["/mnt/disc"])
 }
 
-fn disks(ctx: &mut TestContext) -> Result<()> {
+fn disks(ctx: &mut TestContext, calls: &[Call]) -> Result<()> {
     let names = [
         ("STICK1", ctx.partition(&STICK, 1)?),
         ("STICK2", ctx.partition(&STICK, 2)?),
         ("STICK", ctx.node(&STICK)?),
         ("FIXED", ctx.node(&OWN)?),
     ];
-    compare(ctx, DISKS, &names, &STICK, &["/mnt/1", "/mnt/2"])
+    compare(ctx, calls, &names, &STICK, &["/mnt/1", "/mnt/2"])
 }
 
 /// Makes each call with both programs, and collects what differs.

@@ -5,6 +5,7 @@ pub const TESTS: &[(&str, &str)] = &[
     ("eject-command.optical", "eject-command.disks"),
     ("eject-command.mounts", "eject-command.disks"),
     ("eject-command.options", "eject-command.disks"),
+    ("eject-command.partitions", "eject-command.disks"),
     ("eject-command.scsi-debug", "eject-command.disks"),
     ("unprivileged.desktop-power-off", "unprivileged.desktop"),
     ("optical.without-verb", "optical.by-device"),
