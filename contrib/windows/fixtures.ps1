@@ -1,4 +1,4 @@
-# Programs, virtual disks and disc images for promises.ps1, which loads this file.
+# Programs, virtual disks, disc images and results for promises.ps1, which loads this file.
 
 $Folder = Join-Path $env:PUBLIC "unmoor-promises-$PID"
 $User = 'unmoor-promises'
@@ -6,6 +6,7 @@ $Text = [Text.Encoding]::GetEncoding(28591)
 $script:Password = $null
 $script:Images = @()
 $script:Holders = @()
+$script:Counts = @{ pass = 0; FAIL = 0; skip = 0 }
 
 # --- Programs ---------------------------------------------------------------------------------------------------
 
@@ -165,4 +166,31 @@ function Remove-Fixtures {
     }
     $script:Holders = @()
     $script:Images = @()
+}
+
+# --- Results ----------------------------------------------------------------------------------------------------
+
+function Assert-That([bool] $Holds, [string] $What) { if (-not $Holds) { throw "not so: $What" } }
+function Assert-Says($Result, [string] $What) {
+    Assert-That ($Result.Said.Contains($What)) "says '$What', but '$($Result.Said)'"
+}
+function Assert-NeverSays($Result, [string] $What) {
+    Assert-That (-not $Result.Said.Contains($What)) "never says '$What', but '$($Result.Said)'"
+}
+function Assert-Mounted($Letter) { Assert-That (Test-Path "$Letter\letter.txt") "$Letter is mounted" }
+
+function Write-Result([string] $Word, [string] $Id, [string] $Why) {
+    $script:Counts[$Word]++
+    Write-Output ("{0}  {1}{2}" -f $Word, $Id, $(if ($Why) { ": $Why" } else { '' }))
+}
+
+function Test-Promise([string] $Id, [scriptblock] $Block) {
+    if ($Id -notlike $Filter) { return }
+    try { & $Block | Out-Null; Write-Result 'pass' $Id }
+    catch { Write-Result 'FAIL' $Id ($_.Exception.Message -replace '\s+', ' ') }
+    finally { Remove-Fixtures }
+}
+
+function Skip-Promise([string] $Why, [string[]] $Ids) {
+    foreach ($id in $Ids) { if ($id -like $Filter) { Write-Result 'skip' $id $Why } }
 }

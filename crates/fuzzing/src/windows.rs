@@ -113,6 +113,7 @@ pub fn windows_tables(mut bytes: &[u8]) {
     for file in image_files(bytes, base, pointer) {
         assert!(!file.volume.is_empty() && !file.volume.contains(&0) && !file.path.contains(&0));
     }
+    assert!(containers(bytes).len() <= 26);
     for service in services(bytes, usize::MAX, base, pointer) {
         assert!(service.pid != 0 && !service.name.is_empty() && !service.name.contains(&0));
     }

@@ -69,13 +69,14 @@ pub fn build_holder() -> Result<PathBuf> {
     Ok(toolchain.output().join("debug/examples/hold.exe"))
 }
 
-/// Runs `cargo clippy` and `cargo doc` on the Windows half.
+/// Runs `cargo clippy` on the Windows half for both widths, and `cargo doc`.
 pub fn lints() -> Result<()> {
-    let toolchain = toolchain(Bits::SixtyFour)?;
-    let mut clippy = toolchain.cargo("clippy");
-    clippy.args(["--quiet", "--package", "unmoor", "--package", "unmoor-cli", "--all-targets"]);
-    process::run_visibly(clippy.args(["--", "-D", "warnings"]))?;
-    let mut doc = toolchain.cargo("doc");
+    for bits in [Bits::SixtyFour, Bits::ThirtyTwo] {
+        let mut clippy = toolchain(bits)?.cargo("clippy");
+        clippy.args(["--quiet", "--package", "unmoor", "--package", "unmoor-cli", "--all-targets"]);
+        process::run_visibly(clippy.args(["--", "-D", "warnings"]))?;
+    }
+    let mut doc = toolchain(Bits::SixtyFour)?.cargo("doc");
     doc.args(["--quiet", "--package", "unmoor", "--package", "unmoor-cli", "--no-deps"]);
     process::run_visibly(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }

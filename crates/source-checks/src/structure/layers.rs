@@ -23,7 +23,12 @@ pub const LIBRARY: &[Layer] = &[
         files: &["platform/mod.rs", "platform/pattern.rs", "platform/stuck_pool.rs"],
         may_import: &["deadline", "model"],
     },
-    Layer { name: "win32_parse", files: &["platform/win32_parse/"], may_import: &["model"] },
+    Layer { name: "pattern", files: &["platform/pattern.rs"], may_import: &[] },
+    Layer {
+        name: "win32_parse",
+        files: &["platform/win32_parse/"],
+        may_import: &["pattern", "model"],
+    },
     Layer {
         name: "release",
         files: &["release/"],
@@ -42,7 +47,7 @@ pub const LIBRARY: &[Layer] = &[
     Layer {
         name: "linux inventory",
         files: &["platform/linux/inventory/"],
-        may_import: &["linux helper", "linux sys", "platform seam", "deadline", "model"],
+        may_import: &["linux helper", "linux sys", "platform seam", "pattern", "deadline", "model"],
     },
     Layer {
         name: "linux blockers",
@@ -122,7 +127,14 @@ pub const LIBRARY: &[Layer] = &[
     Layer {
         name: "windows inventory",
         files: &["platform/windows/inventory/"],
-        may_import: &["windows sys", "win32_parse", "platform seam", "deadline", "model"],
+        may_import: &[
+            "windows sys",
+            "win32_parse",
+            "platform seam",
+            "pattern",
+            "deadline",
+            "model",
+        ],
     },
     Layer {
         name: "windows blockers",

@@ -48,8 +48,8 @@ pub fn run(words: &[OsString]) -> Result<Option<u8>> {
 
 fn run_elevated(words: &[OsString]) -> io::Result<u8> {
     let name = format!("{PREFIX}{}-{:016x}", std::process::id(), random());
-    let output = Relay::start(format!("{name}-out"), |text| console::write_out(text))?;
-    let errors = Relay::start(format!("{name}-err"), |text| console::write_err(text))?;
+    let output = Relay::start(format!("{name}-out"), console::write_out)?;
+    let errors = Relay::start(format!("{name}-err"), console::write_err)?;
     let mut alive = Some(named_pipe::create_to_write(&format!("{name}-alive"))?);
     let cancel = signals::cancel();
     let mut line = OsString::from(format!("{OPTION} {name}"));

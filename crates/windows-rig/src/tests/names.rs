@@ -115,6 +115,16 @@ pub(super) fn tests() -> Vec<Test> {
         .says(r"E:\secret.hc")
         .says("veracrypt /q /d V"),
         Test::new(
+            "name/volume-without-drive",
+            "a volume whose driver names no drive is released alone, with a warning",
+            &["eject", "--dismount-only", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("label=STICK", "label=STICK extents-unknown=1")
+        .says("does not tell which drive")
+        .journal("FSCTL_DISMOUNT_VOLUME E: -> SUCCESS"),
+        Test::new(
             "name/kernel-partition",
             "a volume is found by disk and partition",
             &["eject", r"\Device\Harddisk1\Partition1"],
