@@ -179,7 +179,7 @@ function Test-Locks {
     }
     Skip-Promise 'needs a burner at work' 'lock/burner'
     Skip-Promise 'needs a driver that does not answer' @(
-        'name/slow-drive', 'name/volume-without-drive', 'recipe/remount-within-deadline',
+        'name/slow-drive', 'name/volume-without-drive', 'dismount/remount-within-deadline',
         'lock/open-within-deadline', 'lock/slow-lock', 'eject/counter-within-deadline'
     )
     Skip-Promise 'the requests are not visible from outside' 'lock/one-handle', 'dismount/proved'

@@ -153,7 +153,7 @@ pub(super) fn tests() -> Vec<Test> {
         .with("label=STICK dirty=1", "label=STICK mounted=0")
         .journal("E:: mounted for unmoor"),
         Test::new(
-            "recipe/remount-within-deadline",
+            "dismount/remount-within-deadline",
             "remount ends where a drive does not answer",
             &["remount", "E:"],
             1,
