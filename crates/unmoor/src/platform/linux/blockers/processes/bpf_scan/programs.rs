@@ -85,7 +85,7 @@ pub(crate) struct Devices {
     block_nodes: Vec<i32>,
     character_nodes: Vec<i32>,
     /// Device of the files without a file system, one of which may be an io_uring instance.
-    anonymous: Option<i32>,
+    pub(super) anonymous: Option<i32>,
 }
 
 impl Devices {

@@ -1,9 +1,21 @@
 use super::*;
+use crate::platform::linux::blockers::mounts::scan::MountScan;
 use crate::platform::linux::sys::bpf::verifier_log;
 use crate::platform::linux::sys::bpf_assembler::listing;
+use crate::platform::linux::sys::device_number;
 
 fn devices() -> Devices {
     Devices::for_tests(&[7 << 20 | 3, 0x2b], &[7 << 20 | 3], &[21 << 20 | 1], Some(0xe))
+}
+
+/// A SCSI disk has character devices too: `/dev/sg1`, `/dev/bsg/2:0:0:0`.
+#[test]
+fn character_devices_are_looked_for_as_nodes_and_not_as_file_systems() {
+    let nodes = [(8 << 32 | 16, 0), (device_number::of_character_device(21, 1), 0)];
+    let filter = DeviceFilter::new(&nodes, &MountScan::default());
+    let anonymous = Devices::of(&filter).unwrap().anonymous;
+    let expected = Devices::for_tests(&[8 << 20 | 16], &[8 << 20 | 16], &[21 << 20 | 1], anonymous);
+    assert_eq!(Devices::of(&filter), Some(expected));
 }
 
 /// Each kernel accepts its programs; the loops need Linux 6.7.
