@@ -1,7 +1,7 @@
 //! Assembler for BPF programs: named registers, labels, and a listing for the tests.
 //!
 //! The crates that load compiled programs (aya, libbpf-rs) need clang or bpf-linker wherever this is built, or an
-//! object file that nobody can read in the repository. The programs here have a hundred instructions.
+//! object file in the repository, which cannot be read. The programs here have a hundred instructions.
 
 use crate::platform::linux::sys::bpf::Instruction;
 use rustix::io::Errno;
@@ -28,11 +28,11 @@ pub(crate) enum Register {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
     /// 16 bits.
-    Half = 0x08,
+    Bits16 = 0x08,
     /// 32 bits.
-    Word = 0x00,
+    Bits32 = 0x00,
     /// 64 bits.
-    Double = 0x18,
+    Bits64 = 0x18,
 }
 
 /// Condition of a jump: a register compared with a number. All but `SignedLess` compare without signs.

@@ -12,7 +12,7 @@ pub(crate) type Offset = i16;
 
 /// Types to look for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'w> {
+pub struct WantedTypes<'w> {
     /// Functions.
     pub functions: &'w [&'static str],
     /// Members: structure and name.
@@ -50,7 +50,7 @@ impl TypeInfo {
 #[cfg(test)]
 impl TypeInfo {
     /// Returns numbers that count up in the order of the wanted types, for listings.
-    pub(crate) fn counted(wanted: &Wanted<'_>) -> TypeInfo {
+    pub(crate) fn counted(wanted: &WantedTypes<'_>) -> TypeInfo {
         let mut info = TypeInfo::default();
         for (at, name) in (1000..).zip(wanted.functions) {
             info.functions.insert(name, at);
@@ -67,7 +67,7 @@ impl TypeInfo {
 ///
 /// # Errors
 /// ENOENT where the kernel describes no types; ENOTSUP for a description of another version.
-pub(crate) fn find(wanted: &Wanted<'_>) -> Result<TypeInfo, Errno> {
+pub fn find(wanted: &WantedTypes<'_>) -> Result<TypeInfo, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = openat(CWD, "/sys/kernel/btf/vmlinux", flags, Mode::empty())?;
     find_in(&file, wanted)
@@ -77,7 +77,7 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<TypeInfo, Errno> {
 ///
 /// # Errors
 /// As [`find`]; ENODATA for a description that ends early.
-pub fn find_in(file: &impl Source, wanted: &Wanted<'_>) -> Result<TypeInfo, Errno> {
+pub fn find_in(file: &impl Source, wanted: &WantedTypes<'_>) -> Result<TypeInfo, Errno> {
     let mut header = ChunkReader::new(file, 0, 24);
     // struct btf_header: magic, version and flags, lengths and offsets of types and strings.
     if header.word()? & 0xffff != 0xeb9f {
@@ -97,7 +97,7 @@ pub fn find_in(file: &impl Source, wanted: &Wanted<'_>) -> Result<TypeInfo, Errn
 /// Longest name that can be looked for.
 const MAX_NAME: usize = 63;
 
-/// Wanted names, by their length.
+/// WantedTypes names, by their length.
 struct NamesByLength([Vec<&'static str>; MAX_NAME + 1]);
 
 impl NamesByLength {
@@ -160,7 +160,7 @@ const FUNC: u32 = 12;
 
 /// Search in the types.
 struct TypeSearch<'w> {
-    wanted: &'w Wanted<'w>,
+    wanted: &'w WantedTypes<'w>,
     /// Names, by their offset among the strings.
     names: HashMap<u32, &'static str>,
     /// Largest of those offsets.
@@ -173,7 +173,7 @@ struct TypeSearch<'w> {
 }
 
 impl<'w> TypeSearch<'w> {
-    fn new(wanted: &'w Wanted<'w>, names: HashMap<u32, &'static str>) -> TypeSearch<'w> {
+    fn new(wanted: &'w WantedTypes<'w>, names: HashMap<u32, &'static str>) -> TypeSearch<'w> {
         TypeSearch {
             wanted,
             last_name: names.keys().copied().max().unwrap_or_default(),
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     #[ignore = "needs a kernel with BTF"]
     fn members_and_functions_of_this_kernel_are_found() {
-        let wanted = Wanted {
+        let wanted = WantedTypes {
             functions: &["bpf_iter_task_file"],
             members: &[("inode", "i_mode"), ("inode", "i_sb"), ("mm_struct", "exe_file")],
         };

@@ -10,14 +10,15 @@
 //! | 5.12 and later | one program for each thread, one for each open file, one for each mapping |
 //! | without BTF, CAP_BPF or CAP_PERFMON | nothing: /proc is read |
 
-mod programs;
+mod kernel_programs;
 mod record;
 
-pub(crate) use programs::Devices;
+pub(crate) use kernel_programs::Devices;
 pub(crate) use record::{Kind, Record};
 
 use crate::model::blocker::{Usage, UsageKind};
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
+use crate::platform::linux::blockers::processes::bpf_scan::kernel_programs as programs;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::helper::process::is_helper;
@@ -33,7 +34,7 @@ use std::time::Duration;
 /// Timeout for the iterator over mappings, which takes the lock of each memory map.
 const MAPPINGS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the programs saw.
+/// Findings of the programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BpfScan {
     /// Processes that may use the drive.
