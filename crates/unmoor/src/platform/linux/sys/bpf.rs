@@ -64,8 +64,9 @@ struct Link {
     reserved: u32,
 }
 
-/// Loads a program for the iterator whose function has this number, and starts it: reading the
-/// descriptor runs it.
+/// Loads a program for the iterator whose function has this type number.
+///
+/// Reading the descriptor runs the program.
 ///
 /// # Errors
 /// EPERM without CAP_BPF and CAP_PERFMON, EINVAL or EACCES where the kernel does not accept the program.
