@@ -19,7 +19,7 @@ const ITERATOR: &str = "bpf_iter_task_file";
 /// The kernel does not describe its types, or does not allow such a program.
 pub fn every_file_command() -> Result<Vec<String>> {
     let wanted = btf::WantedTypes { functions: &[ITERATOR], members: &[] };
-    let number = btf::find(&wanted)?.function(ITERATOR).context(ITERATOR)?;
+    let number = btf::find_in(&btf::open()?, &wanted)?.function(ITERATOR).context(ITERATOR)?;
     bpf::iterate(&empty_program(), number)?;
     let program = std::env::current_exe()?.to_string_lossy().into_owned();
     Ok(vec![program, "every-file".into(), number.to_string()])

@@ -9,7 +9,7 @@ pub mod linux {
         pub use crate::platform::linux::sys::bpf::{Instruction, iterate};
     }
     pub mod btf {
-        pub use crate::platform::linux::sys::btf::{Source, WantedTypes, find, find_in};
+        pub use crate::platform::linux::sys::btf::{Source, WantedTypes, find_in, open};
         pub use rustix::io::Errno;
     }
     pub mod cgroup {

@@ -63,20 +63,19 @@ impl TypeInfo {
     }
 }
 
-/// Finds these types of the running kernel.
+/// Opens the description of the running kernel.
 ///
 /// # Errors
-/// ENOENT where the kernel describes no types; ENOTSUP for a description of another version.
-pub fn find(wanted: &WantedTypes<'_>) -> Result<TypeInfo, Errno> {
+/// ENOENT where the kernel describes no types.
+pub fn open() -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = openat(CWD, "/sys/kernel/btf/vmlinux", flags, Mode::empty())?;
-    find_in(&file, wanted)
+    openat(CWD, "/sys/kernel/btf/vmlinux", flags, Mode::empty())
 }
 
 /// Finds these types in any description of types.
 ///
 /// # Errors
-/// As [`find`]; ENODATA for a description that ends early.
+/// ENOTSUP for a description of another version, ENODATA for one that ends early.
 pub fn find_in(file: &impl Source, wanted: &WantedTypes<'_>) -> Result<TypeInfo, Errno> {
     let mut header = ChunkReader::new(file, 0, 24);
     // struct btf_header: magic, version and flags, lengths and offsets of types and strings.
@@ -384,7 +383,7 @@ mod tests {
             functions: &["bpf_iter_task_file"],
             members: &[("inode", "i_mode"), ("inode", "i_sb"), ("mm_struct", "exe_file")],
         };
-        let found = match find(&wanted) {
+        let found = match open().and_then(|file| find_in(&file, &wanted)) {
             Ok(found) => found,
             Err(errno) => panic!("this kernel does not describe its types: {errno}"),
         };

@@ -237,8 +237,9 @@ fn among_many(ctx: &mut TestContext) -> Result<()> {
     });
     let wanted: Vec<ExpectedBlocker<'_>> = wanted.collect();
     who(ctx, &node, &wanted)?;
-    let calls =
-        format!("strace -f -e trace=bpf -o /tmp/calls unmoor who --json {node}; cat /tmp/calls");
+    let calls = format!(
+        "strace -f --seccomp-bpf -e trace=bpf -o /tmp/calls unmoor who --json {node}; cat /tmp/calls"
+    );
     let calls = ctx.try_sh(&calls)?.stdout;
     let started = |line: &&str| line.contains("BPF_ITER_CREATE") && !line.contains("= -1");
     ensure!(calls.lines().any(|line| started(&line)), "no program ran in the kernel: {calls}");

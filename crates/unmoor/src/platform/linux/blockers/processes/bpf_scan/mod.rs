@@ -64,7 +64,7 @@ pub(crate) fn run(
     own_namespace: u64,
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
-    let types = types()?;
+    let types = types(deadline)?;
     let own = u32::try_from(own_namespace).map_err(|_| Errno::NOTSUP)?;
     match run_with_loops(devices, types, own, deadline) {
         Err(Errno::TIMEDOUT) => Err(Errno::TIMEDOUT),
@@ -103,9 +103,29 @@ fn run_iterators(
 }
 
 /// Returns the types of this kernel, which do not change while it runs.
-fn types() -> Result<&'static TypeInfo, Errno> {
-    static TYPES: OnceLock<Result<TypeInfo, Errno>> = OnceLock::new();
-    TYPES.get_or_init(|| btf::find(&programs::WANTED)).as_ref().map_err(|errno| *errno)
+fn types(deadline: &ScanDeadline) -> Result<&'static TypeInfo, Errno> {
+    static TYPES: OnceLock<TypeInfo> = OnceLock::new();
+    if let Some(types) = TYPES.get() {
+        return Ok(types);
+    }
+    let description = Description { file: btf::open()?, deadline };
+    let types = btf::find_in(&description, &programs::WANTED)?;
+    Ok(TYPES.get_or_init(|| types))
+}
+
+/// Description of the kernel's types, read with a heartbeat: on a slow machine it may take seconds.
+struct Description<'d> {
+    file: OwnedFd,
+    deadline: &'d ScanDeadline,
+}
+
+impl btf::Source for Description<'_> {
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        match self.deadline.has_passed() {
+            true => Err(Errno::TIMEDOUT),
+            false => self.file.read(buffer, offset),
+        }
+    }
 }
 
 fn start(iterator: &str, program: &[Instruction], types: &TypeInfo) -> Result<OwnedFd, Errno> {

@@ -22,7 +22,7 @@ fn character_devices_are_looked_for_as_nodes_and_not_as_file_systems() {
 #[test]
 #[ignore = "needs root and a kernel with BTF"]
 fn the_kernel_accepts_the_programs() {
-    let types = types().unwrap();
+    let types = types(&ScanDeadline::of(Duration::from_secs(60))).unwrap();
     let devices = devices();
     let programs = [
         (programs::TASKS, programs::of_tasks(&devices, types, 1, false)),
