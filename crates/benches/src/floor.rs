@@ -1,12 +1,5 @@
 //! The least that the work in the kernel costs, without any program around it.
 
-#[allow(dead_code)]
-#[path = "../../unmoor/src/platform/linux/sys/bpf.rs"]
-mod bpf;
-#[allow(dead_code)]
-#[path = "../../unmoor/src/platform/linux/sys/btf.rs"]
-mod btf;
-
 use std::fs::{self, File};
 use std::process::ExitCode;
 
@@ -14,6 +7,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
+use unmoor::fuzzing::linux::{bpf, btf};
 
 use crate::loop_control;
 
@@ -24,8 +18,8 @@ const ITERATOR: &str = "bpf_iter_task_file";
 /// # Errors
 /// The kernel does not describe its types, or does not allow such a program.
 pub fn every_file_command() -> Result<Vec<String>> {
-    let wanted = btf::TypeNames { functions: &[ITERATOR], members: &[] };
-    let number = btf::find(&wanted)?.function(ITERATOR).context(ITERATOR)?;
+    let wanted = btf::WantedTypes { functions: &[ITERATOR], members: &[] };
+    let number = btf::find_in(&btf::open()?, &wanted)?.function(ITERATOR).context(ITERATOR)?;
     bpf::iterate(&empty_program(), number)?;
     let program = std::env::current_exe()?.to_string_lossy().into_owned();
     Ok(vec![program, "every-file".into(), number.to_string()])

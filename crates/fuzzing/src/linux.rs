@@ -5,7 +5,7 @@ use crate::bytes::take;
 use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use unmoor::fuzzing::linux::btf::{Errno, Source, TypeNames};
+use unmoor::fuzzing::linux::btf::{Errno, Source, WantedTypes};
 use unmoor::fuzzing::linux::mount_table::MountTable;
 use unmoor::fuzzing::linux::mountinfo::{MountInfo, unescape};
 use unmoor::fuzzing::linux::sense::{ScsiResponse, Sense};
@@ -225,7 +225,7 @@ impl ReadAt for Medium {
 pub fn btf(bytes: &[u8]) {
     const FUNCTIONS: [&str; 1] = ["bpf_iter_task_file"];
     const MEMBERS: [(&str, &str); 2] = [("file", "f_inode"), ("inode", "i_sb")];
-    let wanted = TypeNames { functions: &FUNCTIONS, members: &MEMBERS };
+    let wanted = WantedTypes { functions: &FUNCTIONS, members: &MEMBERS };
     if let Ok(found) = btf::find_in(&Description(bytes), &wanted) {
         for (of, name) in MEMBERS {
             assert!(found.member(of, name).is_none_or(|at| at >= 0));

@@ -31,11 +31,7 @@ pub struct Cli {
         hide_possible_values = true
     )]
     pub color: Color,
-    /// If this user is not root or an administrator, run it again as one, without a question
-    ///
-    /// Linux: with sudo, doas or run0, once only root may do it. Without --elevate, unmoor asks on a terminal, and
-    /// prints the command elsewhere. Windows: at once, after the system's own question. Output and exit code are
-    /// those of the elevated program; it cannot ask questions, so --kill needs --yes.
+    /// If it needs root or an administrator, run it again as one (sudo, doas, run0, Windows)
     #[arg(long, global = true)]
     pub elevate: bool,
     /// Pipes that carry the output to the program that was called with --elevate.

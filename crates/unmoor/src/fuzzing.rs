@@ -1,11 +1,15 @@
-//! Parsers of foreign text and bytes, for the crate `unmoor-fuzzing` alone. No part of the interface:
-//! names and types change without notice.
+//! Parsers of foreign text and bytes, for the crate `unmoor-fuzzing`, and BPF for the floor of `unmoor-benches`.
+//!
+//! No part of the interface: names and types change without notice.
 
 /// Parsers of what Linux, udev and drives report.
 #[cfg(target_os = "linux")]
 pub mod linux {
+    pub mod bpf {
+        pub use crate::platform::linux::sys::bpf::{Instruction, iterate};
+    }
     pub mod btf {
-        pub use crate::platform::linux::sys::btf::{Source, TypeNames, find_in};
+        pub use crate::platform::linux::sys::btf::{Source, WantedTypes, find_in, open};
         pub use rustix::io::Errno;
     }
     pub mod cgroup {

@@ -11,17 +11,19 @@ use crate::model::drive::Drive;
 use crate::model::error::Result;
 use crate::model::volume::{Mount, Volume};
 use crate::platform::linux::blockers::processes::bpf_scan;
+use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::shell_quote::command_on;
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::{Device, Helper, c_path};
 use crate::platform::linux::sys::bpf::{Instruction, iterate_process};
 use crate::platform::linux::sys::bpf_assembler::Condition::{Equal, NotEqual};
 use crate::platform::linux::sys::bpf_assembler::Register::{R1, R2, R3, R6, R7, R10};
-use crate::platform::linux::sys::bpf_assembler::Size::{Double, Half, Single};
+use crate::platform::linux::sys::bpf_assembler::Size::{Bits16, Bits32, Bits64};
 use crate::platform::linux::sys::bpf_assembler::{self, Assembler};
 use crate::platform::linux::sys::btf::TypeInfo;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::{Errno, read};
+use std::time::Duration;
 
 /// File systems that support `FIFREEZE` (`freeze_fs` or `freeze_super` in their `super_operations`).
 const FREEZABLE: [&str; 12] = [
@@ -50,7 +52,7 @@ pub(crate) fn blockers(
     if roots.is_empty() {
         return Ok(Vec::new());
     }
-    let frozen = frozen_descriptors().unwrap_or_default();
+    let frozen = frozen_descriptors(deadline.remaining()).unwrap_or_default();
     let frozen = roots.iter().filter(|(_, _, root)| frozen.contains(&root.as_fd().as_raw_fd()));
     Ok(frozen.map(|(volume, mount, _)| blocker(volume, mount)).collect())
 }
@@ -77,8 +79,8 @@ fn blocker(volume: &Volume, mount: &Mount) -> Blocker {
 ///
 /// # Errors
 /// Errors of bpf(2) where the kernel does not allow the program.
-fn frozen_descriptors() -> std::result::Result<Vec<i32>, Errno> {
-    let types = bpf_scan::types()?;
+fn frozen_descriptors(time: Duration) -> std::result::Result<Vec<i32>, Errno> {
+    let types = bpf_scan::types(&ScanDeadline::of(time))?;
     let function = types.function(bpf_scan::FILES).ok_or(Errno::NOTSUP)?;
     let process = std::process::id();
     let files = iterate_process(&program(types, process)?, function, process)?;
@@ -107,20 +109,25 @@ fn program(types: &TypeInfo, process: u32) -> std::result::Result<Vec<Instructio
     let end = code.label();
     // struct bpf_iter__task_file: meta, task, fd, file; each in eight bytes.
     code.copy(R6, R1);
-    code.load(Double, R7, R6, 24); // file; none at the end
+    code.load(Bits64, R7, R6, 24); // file; none at the end
     code.jump_if(R7, Equal, 0, end);
-    code.load(Double, R1, R6, 8); // task
+    code.load(Bits64, R1, R6, 8); // task
     code.jump_if(R1, Equal, 0, end);
-    code.load(Single, R1, R1, member("task_struct", "tgid")?);
+    code.load(Bits32, R1, R1, member("task_struct", "tgid")?);
     code.jump_if(R1, NotEqual, process, end);
-    code.load(Double, R1, R7, member("file", "f_inode")?);
-    code.load(Double, R1, R1, member("inode", "i_sb")?);
-    code.load(Half, R1, R1, member("super_block", "s_writers")? + member("sb_writers", "frozen")?);
+    code.load(Bits64, R1, R7, member("file", "f_inode")?);
+    code.load(Bits64, R1, R1, member("inode", "i_sb")?);
+    code.load(
+        Bits16,
+        R1,
+        R1,
+        member("super_block", "s_writers")? + member("sb_writers", "frozen")?,
+    );
     code.jump_if(R1, Equal, 0, end);
-    code.load(Single, R2, R6, 16); // fd
-    code.store(Single, R10, -4, R2);
-    code.load(Double, R1, R6, 0); // meta
-    code.load(Double, R1, R1, 0); // meta->seq
+    code.load(Bits32, R2, R6, 16); // fd
+    code.store(Bits32, R10, -4, R2);
+    code.load(Bits64, R1, R6, 0); // meta
+    code.load(Bits64, R1, R1, 0); // meta->seq
     code.copy(R2, R10);
     code.add_number(R2, -4);
     code.set(R3, 4);
@@ -137,6 +144,6 @@ mod tests {
     #[test]
     #[ignore = "needs root and a kernel with BTF"]
     fn the_kernel_takes_the_program_and_finds_nothing_frozen() {
-        assert_eq!(frozen_descriptors(), Ok(Vec::new()));
+        assert_eq!(frozen_descriptors(Duration::from_secs(60)), Ok(Vec::new()));
     }
 }

@@ -6,15 +6,15 @@ use rustix::io::Errno;
 /// One instruction (Documentation/bpf/standardization/instruction-set.rst).
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Instruction {
+pub struct Instruction {
     /// Operation.
-    pub(crate) code: u8,
+    pub code: u8,
     /// Source register in the high four bits, destination in the low ones.
-    pub(crate) registers: u8,
+    pub registers: u8,
     /// Offset.
-    pub(crate) offset: i16,
+    pub offset: i16,
     /// Immediate value.
-    pub(crate) immediate: i32,
+    pub immediate: i32,
 }
 
 const PROG_LOAD: libc::c_long = 5;
@@ -64,12 +64,13 @@ struct Link {
     reserved: u32,
 }
 
-/// Loads a program for the iterator whose function has this number, and starts it: reading the
-/// descriptor runs it.
+/// Loads a program for the iterator whose function has this type number.
+///
+/// Reading the descriptor runs the program.
 ///
 /// # Errors
 /// EPERM without CAP_BPF and CAP_PERFMON, EINVAL or EACCES where the kernel does not accept the program.
-pub(crate) fn iterate(program: &[Instruction], function: u32) -> Result<OwnedFd, Errno> {
+pub fn iterate(program: &[Instruction], function: u32) -> Result<OwnedFd, Errno> {
     iterate_over(program, function, None)
 }
 

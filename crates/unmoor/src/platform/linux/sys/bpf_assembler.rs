@@ -28,11 +28,11 @@ pub(crate) enum Register {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
     /// 16 bits.
-    Half = 0x08,
+    Bits16 = 0x08,
     /// 32 bits.
-    Single = 0x00,
+    Bits32 = 0x00,
     /// 64 bits.
-    Double = 0x18,
+    Bits64 = 0x18,
 }
 
 /// Condition of a jump: a register compared with a number. All but `SignedLess` compare without signs.

@@ -12,7 +12,7 @@ pub(crate) type Offset = i16;
 
 /// Types to look for.
 #[derive(Debug, Clone, Copy)]
-pub struct TypeNames<'w> {
+pub struct WantedTypes<'w> {
     /// Functions.
     pub functions: &'w [&'static str],
     /// Members: structure and name.
@@ -50,7 +50,7 @@ impl TypeInfo {
 #[cfg(test)]
 impl TypeInfo {
     /// Returns numbers that count up in the order of the wanted types, for listings.
-    pub(crate) fn counted(wanted: &TypeNames<'_>) -> TypeInfo {
+    pub(crate) fn counted(wanted: &WantedTypes<'_>) -> TypeInfo {
         let mut info = TypeInfo::default();
         for (at, name) in (1000..).zip(wanted.functions) {
             info.functions.insert(name, at);
@@ -63,21 +63,20 @@ impl TypeInfo {
     }
 }
 
-/// Finds these types of the running kernel.
+/// Opens the description of the running kernel.
 ///
 /// # Errors
-/// ENOENT where the kernel describes no types; ENOTSUP for a description of another version.
-pub(crate) fn find(wanted: &TypeNames<'_>) -> Result<TypeInfo, Errno> {
+/// ENOENT where the kernel describes no types.
+pub fn open() -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = openat(CWD, "/sys/kernel/btf/vmlinux", flags, Mode::empty())?;
-    find_in(&file, wanted)
+    openat(CWD, "/sys/kernel/btf/vmlinux", flags, Mode::empty())
 }
 
 /// Finds these types in any description of types.
 ///
 /// # Errors
-/// As [`find`]; ENODATA for a description that ends early.
-pub fn find_in(file: &impl Source, wanted: &TypeNames<'_>) -> Result<TypeInfo, Errno> {
+/// ENOTSUP for a description of another version, ENODATA for one that ends early.
+pub fn find_in(file: &impl Source, wanted: &WantedTypes<'_>) -> Result<TypeInfo, Errno> {
     let mut header = ChunkReader::new(file, 0, 24);
     // struct btf_header: magic, version and flags, lengths and offsets of types and strings.
     if header.word()? & 0xffff != 0xeb9f {
@@ -97,7 +96,7 @@ pub fn find_in(file: &impl Source, wanted: &TypeNames<'_>) -> Result<TypeInfo, E
 /// Longest name that can be looked for.
 const MAX_NAME: usize = 63;
 
-/// Names to look for, by their length.
+/// WantedTypes names, by their length.
 struct NamesByLength([Vec<&'static str>; MAX_NAME + 1]);
 
 impl NamesByLength {
@@ -126,7 +125,7 @@ impl NamesByLength {
                     && let Some(name) = same.iter().find(|name| name.as_bytes() == word)
                     && found.insert(at, *name).is_none()
                 {
-                    missing -= 1;
+                    missing = missing.saturating_sub(1);
                 }
                 strings.next += len + 1;
                 at += len as u32 + 1;
@@ -160,7 +159,7 @@ const FUNC: u32 = 12;
 
 /// Search in the types.
 struct TypeSearch<'w> {
-    wanted: &'w TypeNames<'w>,
+    wanted: &'w WantedTypes<'w>,
     /// Names, by their offset among the strings.
     names: HashMap<u32, &'static str>,
     /// Largest of those offsets.
@@ -173,7 +172,7 @@ struct TypeSearch<'w> {
 }
 
 impl<'w> TypeSearch<'w> {
-    fn new(wanted: &'w TypeNames<'w>, names: HashMap<u32, &'static str>) -> TypeSearch<'w> {
+    fn new(wanted: &'w WantedTypes<'w>, names: HashMap<u32, &'static str>) -> TypeSearch<'w> {
         TypeSearch {
             wanted,
             last_name: names.keys().copied().max().unwrap_or_default(),
@@ -380,11 +379,11 @@ mod tests {
     #[test]
     #[ignore = "needs a kernel with BTF"]
     fn members_and_functions_of_this_kernel_are_found() {
-        let wanted = TypeNames {
+        let wanted = WantedTypes {
             functions: &["bpf_iter_task_file"],
             members: &[("inode", "i_mode"), ("inode", "i_sb"), ("mm_struct", "exe_file")],
         };
-        let found = match find(&wanted) {
+        let found = match open().and_then(|file| find_in(&file, &wanted)) {
             Ok(found) => found,
             Err(errno) => panic!("this kernel does not describe its types: {errno}"),
         };

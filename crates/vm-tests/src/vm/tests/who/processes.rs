@@ -1,8 +1,8 @@
 //! Processes: the ways in which one can use a drive.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use super::{ExpectedBlocker, blocked};
+use super::{ExpectedBlocker, blocked, who};
 use crate::test_context::TestContext;
 use crate::vm::test_case::{STANDARD, Test};
 use unmoor_rig::drives::STICK;
@@ -39,6 +39,13 @@ macro_rules! row {
 }
 
 pub const TESTS: &[Test] = &[
+    Test {
+        name: "who.many",
+        promise: "among hundreds of processes the kernel reports those that use the stick, and no others",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: among_many,
+    },
     row!(
         "reading",
         "a file open for reading",
@@ -201,4 +208,41 @@ fn moved(ctx: &mut TestContext, row: &Row) -> Result<()> {
         ..ExpectedBlocker::default()
     };
     blocked(ctx, &node, &[named])
+}
+
+/// Checks that programs in the kernel ran, and found each kind of use.
+fn among_many(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.partition(&STICK, 1)?;
+    ctx.mount(&node, "/mnt/ext")?;
+    ctx.hold(
+        "for i in $(seq 200); do sleep 1000 </dev/null >/dev/null 2>&1 & done; echo held; wait",
+    )?;
+    let scripts = [
+        ("open-for-writing", "/mnt/ext/file", "sleep", sleeper!("exec 7>/mnt/ext/file")),
+        ("cwd", "/mnt/ext/dir", "sleep", sleeper!("mkdir /mnt/ext/dir; cd /mnt/ext/dir")),
+        ("root", "/mnt/ext", GUEST_TOOLS, "exec $AGENT hold root /mnt/ext"),
+        ("mmap", "/mnt/ext/mapped", GUEST_TOOLS, "exec $AGENT hold map /mnt/ext/mapped"),
+    ];
+    let mut pids = Vec::new();
+    for (.., script) in &scripts {
+        pids.push(ctx.hold(script)?);
+    }
+    let wanted = scripts.iter().zip(&pids).map(|((usage, path, name, _), pid)| ExpectedBlocker {
+        kind: "process",
+        usage,
+        path,
+        fd: (*usage == "open-for-writing").then_some(7),
+        process: Some((pid, name)),
+        ..ExpectedBlocker::default()
+    });
+    let wanted: Vec<ExpectedBlocker<'_>> = wanted.collect();
+    who(ctx, &node, &wanted)?;
+    let calls = format!(
+        "strace -f --seccomp-bpf -e trace=bpf -o /tmp/calls unmoor who --json {node}; cat /tmp/calls"
+    );
+    let calls = ctx.try_sh(&calls)?.stdout;
+    let started = |line: &&str| line.contains("BPF_ITER_CREATE") && !line.contains("= -1");
+    ensure!(calls.lines().any(|line| started(&line)), "no program ran in the kernel: {calls}");
+    ctx.sh("kill $(pidof sleep)")?;
+    blocked(ctx, &node, &wanted[2..])
 }

@@ -3,8 +3,10 @@
 use crate::platform::linux::blockers::processes::identity;
 use crate::platform::linux::helper::process::is_helper;
 use crate::platform::linux::sys::kcmp::{Shared, kcmp};
-use crate::platform::linux::sys::procfs::{DirBuf, Proc, ProcPath, Result, is_denied};
+use crate::platform::linux::sys::procfs::{DirBuf, Proc, ProcPath, Result, is_denied, parse};
 use rustix::io::Errno;
+use std::cell::OnceCell;
+use std::collections::HashSet;
 
 /// Process in a mount namespace, or one thread of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +52,13 @@ pub(crate) fn processes(proc: &Proc) -> Result<Processes> {
     proc.pids(|pid| all.pids.push(pid))?;
     let Processes { pids, has_closed } = &mut all;
     let mut text = Vec::new();
+    let kernel_threads = OnceCell::new();
+    let is_kernel_thread_by_parent = |pid| {
+        let known: &HashSet<u32> = kernel_threads.get_or_init(|| children_of_kthreadd(proc));
+        // A process that the kernel has started for its own ends may have threads without a first one.
+        let has_threads = || has_other_threads(proc, pid);
+        (known.contains(&pid) && !has_threads()) || is_kernel_thread(proc, pid).unwrap_or(false)
+    };
     pids.retain(|pid| {
         if is_helper(*pid) {
             return false;
@@ -57,7 +66,7 @@ pub(crate) fn processes(proc: &Proc) -> Result<Processes> {
         // Only the link itself is read, since its target may be on a dead server. A process whose first thread has
         // ended has no program either.
         match proc.link(ProcPath::below(*pid, "/exe").as_c_str(), &mut text) {
-            Err(Errno::NOENT) => !is_kernel_thread(proc, *pid).unwrap_or(false),
+            Err(Errno::NOENT) => !is_kernel_thread_by_parent(*pid),
             Err(errno) if is_denied(errno) => {
                 let is_kernel = is_kernel_thread(proc, *pid).unwrap_or(true);
                 *has_closed |= !is_kernel;
@@ -67,6 +76,26 @@ pub(crate) fn processes(proc: &Proc) -> Result<Processes> {
         }
     });
     Ok(all)
+}
+
+/// PID of the kernel thread that all others are children of.
+const KTHREADD: u32 = 2;
+
+/// Lists the children of kthreadd in one read (proc_tid_children(5)).
+///
+/// Returns none in a PID namespace, where another process has its PID.
+fn children_of_kthreadd(proc: &Proc) -> HashSet<u32> {
+    let mut text = Vec::new();
+    let read = is_kernel_thread(proc, KTHREADD) == Ok(true)
+        && proc.read(c"2/task/2/children", &mut text).is_ok();
+    let children = text.split(|b| *b == b' ').filter_map(parse);
+    if read { children.collect() } else { HashSet::new() }
+}
+
+/// Returns true if the process has threads besides the first.
+fn has_other_threads(proc: &Proc, pid: u32) -> bool {
+    // The link count of a directory in /proc is 2 plus the number of its entries.
+    proc.stat(ProcPath::below(pid, "/task").as_c_str()).is_ok_and(|task| task.links > 3)
 }
 
 /// Returns true if this is a kernel thread.
@@ -85,8 +114,7 @@ pub(crate) fn is_kernel_thread(proc: &Proc, pid: u32) -> Result<bool> {
 /// them together with the namespace, and setns(2) requires it.
 pub(crate) fn threads_in_other_ns(proc: &Proc, pid: u32, buf: &mut DirBuf, tids: &mut Vec<u32>) {
     tids.clear();
-    // The link count of a directory in /proc is 2 plus the number of its entries.
-    if !proc.stat(ProcPath::below(pid, "/task").as_c_str()).is_ok_and(|task| task.links > 3) {
+    if !has_other_threads(proc, pid) {
         return;
     }
     let task = ProcPath::below(pid, "/task");

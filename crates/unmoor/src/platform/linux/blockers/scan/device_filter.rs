@@ -6,7 +6,7 @@ use crate::platform::linux::blockers::mounts::remote_fs::may_block;
 use crate::platform::linux::blockers::mounts::scan::MountScan;
 use crate::platform::linux::blockers::mounts::types::DeviceIndex;
 use crate::platform::linux::blockers::processes::sockets::Sockets;
-use crate::platform::linux::sys::device_number::from_dev;
+use crate::platform::linux::sys::device_number::{from_dev, is_character_device};
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::procfs::{FileStat, stat_at};
 use std::ffi::CString;
@@ -78,8 +78,9 @@ impl DeviceFilter {
     ///
     /// Other files can be on them too.
     pub(crate) fn all_fs_devices(&self) -> impl Iterator<Item = u64> {
-        self.nodes
-            .iter()
+        // No file system is on a character device.
+        let nodes = self.nodes.iter().filter(|(device, _)| !is_character_device(*device));
+        nodes
             .chain(&self.fs_devices)
             .map(|(device, _)| *device)
             .chain(self.nested_devices.iter().copied())

@@ -115,10 +115,10 @@ const USERS: &[User] = &[
     }),
 ];
 
-/// Blockers of these users: kind, process, uses.
-type Blockers = Vec<(BlockerKind, u32, Vec<String>)>;
+/// Users that were found: kind of blocker, process, uses.
+type FoundUsers = Vec<(BlockerKind, u32, Vec<String>)>;
 
-fn search(stick: &LoopImage, scope: Scope, source: Source) -> (Blockers, BlockerScan) {
+fn search(stick: &LoopImage, scope: Scope, source: Source) -> (FoundUsers, BlockerScan) {
     let deadline = ScanDeadline::of(Duration::from_secs(60));
     let mut search = Search::new(&[drive(stick)], scope, deadline).unwrap();
     search.source = source;
@@ -127,7 +127,7 @@ fn search(stick: &LoopImage, scope: Scope, source: Source) -> (Blockers, Blocker
     assert_eq!(search.suspects.get().is_some(), source == Source::Kernel, "{source:?} was used");
     let scan = search.result(&[]);
     let all = scan.blockers.iter().chain(&scan.readers);
-    let mut found: Blockers = all
+    let mut found: FoundUsers = all
         .filter_map(|blocker| {
             let mut uses: Vec<String> = blocker.uses.iter().map(|u| format!("{u:?}")).collect();
             uses.sort();

@@ -10,14 +10,15 @@
 //! | 5.12 and later | one program for each thread, one for each open file, one for each mapping |
 //! | without BTF, CAP_BPF or CAP_PERFMON | nothing: /proc is read |
 
-mod bpf_programs;
+mod kernel_programs;
 mod record;
 
-pub(crate) use bpf_programs::{Devices, FILES};
+pub(crate) use kernel_programs::{Devices, FILES};
 pub(crate) use record::{Kind, Record};
 
 use crate::model::blocker::{Usage, UsageKind};
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
+use crate::platform::linux::blockers::processes::bpf_scan::kernel_programs as programs;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::helper::process::is_helper;
@@ -33,7 +34,7 @@ use std::time::Duration;
 /// Timeout for the iterator over mappings, which takes the lock of each memory map.
 const MAPPINGS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Result of the programs.
+/// Findings of the programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BpfScan {
     /// Processes that may use the drive.
@@ -63,7 +64,7 @@ pub(crate) fn run(
     own_namespace: u64,
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
-    let types = types()?;
+    let types = types(deadline)?;
     let own = u32::try_from(own_namespace).map_err(|_| Errno::NOTSUP)?;
     match run_with_loops(devices, types, own, deadline) {
         Err(Errno::TIMEDOUT) => Err(Errno::TIMEDOUT),
@@ -78,8 +79,7 @@ fn run_with_loops(
     own: u32,
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
-    let tasks =
-        start(bpf_programs::TASKS, &bpf_programs::of_tasks(devices, types, own, true)?, types)?;
+    let tasks = start(programs::TASKS, &programs::of_tasks(devices, types, own, true)?, types)?;
     let mut scan = BpfScan { has_mappings: true, ..BpfScan::default() };
     read_all(&tasks, deadline, |record| scan.add(record))?;
     scan.sort();
@@ -93,10 +93,9 @@ fn run_iterators(
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
     let mut scan = BpfScan::default();
-    let tasks =
-        start(bpf_programs::TASKS, &bpf_programs::of_tasks(devices, types, own, false)?, types)?;
+    let tasks = start(programs::TASKS, &programs::of_tasks(devices, types, own, false)?, types)?;
     read_all(&tasks, deadline, |record| scan.add(record))?;
-    let files = start(bpf_programs::FILES, &bpf_programs::of_files(devices, types)?, types)?;
+    let files = start(programs::FILES, &programs::of_files(devices, types)?, types)?;
     read_all(&files, deadline, |record| scan.add(record))?;
     scan.has_mappings = scan.add_mappings(devices, types, deadline).is_ok();
     scan.sort();
@@ -104,9 +103,29 @@ fn run_iterators(
 }
 
 /// Returns the types of this kernel, which do not change while it runs.
-pub(crate) fn types() -> Result<&'static TypeInfo, Errno> {
-    static TYPES: OnceLock<Result<TypeInfo, Errno>> = OnceLock::new();
-    TYPES.get_or_init(|| btf::find(&bpf_programs::TYPE_NAMES)).as_ref().map_err(|errno| *errno)
+pub(crate) fn types(deadline: &ScanDeadline) -> Result<&'static TypeInfo, Errno> {
+    static TYPES: OnceLock<TypeInfo> = OnceLock::new();
+    if let Some(types) = TYPES.get() {
+        return Ok(types);
+    }
+    let description = Description { file: btf::open()?, deadline };
+    let types = btf::find_in(&description, &programs::WANTED)?;
+    Ok(TYPES.get_or_init(|| types))
+}
+
+/// Description of the kernel's types, read with a heartbeat: on a slow machine it may take seconds.
+struct Description<'d> {
+    file: OwnedFd,
+    deadline: &'d ScanDeadline,
+}
+
+impl btf::Source for Description<'_> {
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        match self.deadline.has_passed() {
+            true => Err(Errno::TIMEDOUT),
+            false => self.file.read(buffer, offset),
+        }
+    }
 }
 
 fn start(iterator: &str, program: &[Instruction], types: &TypeInfo) -> Result<OwnedFd, Errno> {
@@ -164,8 +183,8 @@ impl BpfScan {
         types: &TypeInfo,
         deadline: &ScanDeadline,
     ) -> Result<(), Errno> {
-        let program = bpf_programs::of_mappings(devices, types)?;
-        let mappings = start(bpf_programs::MAPPINGS, &program, types)?;
+        let program = programs::of_mappings(devices, types)?;
+        let mappings = start(programs::MAPPINGS, &program, types)?;
         let of_thread = deadline.clone();
         let go_on = || !deadline.has_passed();
         let records = run_one(MAPPINGS_TIMEOUT, go_on, move || {

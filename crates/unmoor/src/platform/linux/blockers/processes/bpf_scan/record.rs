@@ -3,7 +3,7 @@
 /// Size of a record, in bytes: process, thread, kind, number.
 pub(crate) const RECORD_SIZE: usize = 16;
 
-/// Kind of a record: the use that a thread makes of a device.
+/// Kind of a record: what is known of its thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     WorkingDirectory,

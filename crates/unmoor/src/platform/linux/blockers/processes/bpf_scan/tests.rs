@@ -1,22 +1,34 @@
 use super::*;
+use crate::platform::linux::blockers::mounts::scan::MountScan;
 use crate::platform::linux::sys::bpf::verifier_log;
 use crate::platform::linux::sys::bpf_assembler::listing;
+use crate::platform::linux::sys::device_number;
 
 fn devices() -> Devices {
     Devices::for_tests(&[7 << 20 | 3, 0x2b], &[7 << 20 | 3], &[21 << 20 | 1], Some(0xe))
+}
+
+/// A SCSI disk has character devices too: `/dev/sg1`, `/dev/bsg/2:0:0:0`.
+#[test]
+fn character_devices_are_looked_for_as_nodes_and_not_as_file_systems() {
+    let nodes = [(8 << 32 | 16, 0), (device_number::of_character_device(21, 1), 0)];
+    let filter = DeviceFilter::new(&nodes, &MountScan::default());
+    let anonymous = Devices::of(&filter).unwrap().anonymous;
+    let expected = Devices::for_tests(&[8 << 20 | 16], &[8 << 20 | 16], &[21 << 20 | 1], anonymous);
+    assert_eq!(Devices::of(&filter), Some(expected));
 }
 
 /// Each kernel accepts its programs; the loops need Linux 6.7.
 #[test]
 #[ignore = "needs root and a kernel with BTF"]
 fn the_kernel_accepts_the_programs() {
-    let types = types().unwrap();
+    let types = types(&ScanDeadline::of(Duration::from_secs(60))).unwrap();
     let devices = devices();
     let programs = [
-        (bpf_programs::TASKS, bpf_programs::of_tasks(&devices, types, 1, false)),
-        (bpf_programs::FILES, bpf_programs::of_files(&devices, types)),
-        (bpf_programs::MAPPINGS, bpf_programs::of_mappings(&devices, types)),
-        (bpf_programs::TASKS, bpf_programs::of_tasks(&devices, types, 1, true)),
+        (programs::TASKS, programs::of_tasks(&devices, types, 1, false)),
+        (programs::FILES, programs::of_files(&devices, types)),
+        (programs::MAPPINGS, programs::of_mappings(&devices, types)),
+        (programs::TASKS, programs::of_tasks(&devices, types, 1, true)),
     ];
     for (iterator, program) in programs {
         let Ok(program) = program else {
@@ -33,11 +45,11 @@ fn the_kernel_accepts_the_programs() {
 /// The listing tells what a change does. `UNMOOR_WRITE_DOCS=1` writes it anew.
 #[test]
 fn the_programs_are_listed() {
-    let (devices, types) = (devices(), TypeInfo::counted(&bpf_programs::TYPE_NAMES));
+    let (devices, types) = (devices(), TypeInfo::counted(&programs::WANTED));
     let programs = [
-        ("tasks.lst", bpf_programs::of_tasks(&devices, &types, 77, true)),
-        ("files.lst", bpf_programs::of_files(&devices, &types)),
-        ("mappings.lst", bpf_programs::of_mappings(&devices, &types)),
+        ("tasks.lst", programs::of_tasks(&devices, &types, 77, true)),
+        ("files.lst", programs::of_files(&devices, &types)),
+        ("mappings.lst", programs::of_mappings(&devices, &types)),
     ];
     let folder = concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -10,9 +10,9 @@ use crate::platform::linux::sys::bpf_assembler::Condition::{
     AnyBit, Equal, NotEqual, SignedLess, WordEqual,
 };
 use crate::platform::linux::sys::bpf_assembler::Register::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use crate::platform::linux::sys::bpf_assembler::Size::{Double, Half, Single};
+use crate::platform::linux::sys::bpf_assembler::Size::{Bits16, Bits32, Bits64};
 use crate::platform::linux::sys::bpf_assembler::{Assembler, Helper, Label, Register, Size};
-use crate::platform::linux::sys::btf::{TypeInfo, TypeNames};
+use crate::platform::linux::sys::btf::{TypeInfo, WantedTypes};
 use crate::platform::linux::sys::device_number;
 use rustix::io::Errno;
 
@@ -32,7 +32,7 @@ const MAPPINGS_NEXT: &str = "bpf_iter_task_vma_next";
 const MAPPINGS_DESTROY: &str = "bpf_iter_task_vma_destroy";
 
 /// Types of the kernel that the programs use.
-pub(crate) const TYPE_NAMES: TypeNames<'_> = TypeNames {
+pub(crate) const WANTED: WantedTypes<'_> = WantedTypes {
     functions: &[
         TASKS,
         FILES,
@@ -87,7 +87,7 @@ pub(crate) struct Devices {
     block_nodes: Vec<i32>,
     character_nodes: Vec<i32>,
     /// Device of the files without a file system, one of which may be an io_uring instance.
-    anonymous: Option<i32>,
+    pub(super) anonymous: Option<i32>,
 }
 
 impl Devices {
@@ -167,9 +167,9 @@ pub(crate) fn of_tasks(
     loops: bool,
 ) -> Result<Vec<Instruction>, Errno> {
     let mut w = Writer::begin(devices, types, TASK, R7)?;
-    w.load("task_struct", "flags", Single, R1, R7)?;
+    w.load("task_struct", "flags", Bits32, R1, R7)?;
     w.code.jump_if(R1, AnyBit, PF_KTHREAD, w.end);
-    w.load("task_struct", "group_leader", Double, R8, R7)?;
+    w.load("task_struct", "group_leader", Bits64, R8, R7)?;
     w.exiting()?;
     w.program()?;
     w.directories()?;
@@ -197,7 +197,7 @@ pub(crate) fn of_files(devices: &Devices, types: &TypeInfo) -> Result<Vec<Instru
 /// As [`of_tasks`].
 pub(crate) fn of_mappings(devices: &Devices, types: &TypeInfo) -> Result<Vec<Instruction>, Errno> {
     let mut w = Writer::begin(devices, types, MAPPING, R9)?;
-    w.load("vm_area_struct", "vm_file", Double, R9, R9)?;
+    w.load("vm_area_struct", "vm_file", Bits64, R9, R9)?;
     w.code.jump_if(R9, Equal, 0, w.end);
     w.one_file(Kind::MappedFile, Kind::MappedNode)?;
     w.finish()
@@ -222,15 +222,15 @@ impl<'w> Writer<'w> {
         let mut code = Assembler::default();
         let end = code.label();
         code.copy(R6, R1);
-        code.load(Double, to, R6, object);
+        code.load(Bits64, to, R6, object);
         code.jump_if(to, Equal, 0, end);
         if to != R7 {
-            code.load(Double, R7, R6, TASK);
+            code.load(Bits64, R7, R6, TASK);
             code.jump_if(R7, Equal, 0, end);
         }
-        code.load(Double, R1, R6, META);
-        code.load(Double, R1, R1, 0); // meta->seq
-        code.store(Double, R10, SEQ, R1);
+        code.load(Bits64, R1, R6, META);
+        code.load(Bits64, R1, R1, 0); // meta->seq
+        code.store(Bits64, R10, SEQ, R1);
         let mut writer = Writer { devices, types, code, end };
         writer.forget_trust("task_struct", R7)?;
         if to != R7 {
@@ -294,7 +294,7 @@ impl<'w> Writer<'w> {
         self.code.jump_if(R1, AnyBit, PF_EXITING, report);
         self.code.jump(go_on);
         self.code.place(report);
-        self.load("task_struct", "exit_state", Single, R1, R7)?;
+        self.load("task_struct", "exit_state", Bits32, R1, R7)?;
         self.code.jump_if(R1, NotEqual, 0, go_on);
         self.report(Kind::Exiting)?;
         self.code.place(go_on);
@@ -304,10 +304,10 @@ impl<'w> Writer<'w> {
     /// `R1 = thread->name`; goes to `none` if there is none, or if it is the one of the first thread.
     fn own_part(&mut self, name: &'static str, none: Label) -> Result<(), Errno> {
         let own = self.code.label();
-        self.load("task_struct", name, Double, R1, R7)?;
+        self.load("task_struct", name, Bits64, R1, R7)?;
         self.code.jump_if(R1, Equal, 0, none);
         self.code.jump_if_same(R7, R8, own);
-        self.load("task_struct", name, Double, R2, R8)?;
+        self.load("task_struct", name, Bits64, R2, R8)?;
         self.code.jump_if_same(R1, R2, none);
         self.code.place(own);
         Ok(())
@@ -316,10 +316,10 @@ impl<'w> Writer<'w> {
     fn program(&mut self) -> Result<(), Errno> {
         let (found, done) = (self.code.label(), self.code.label());
         self.own_part("mm", done)?;
-        self.load("mm_struct", "exe_file", Double, R1, R1)?;
+        self.load("mm_struct", "exe_file", Bits64, R1, R1)?;
         self.code.jump_if(R1, Equal, 0, done);
-        self.load("file", "f_inode", Double, R1, R1)?;
-        self.load("inode", "i_sb", Double, R1, R1)?;
+        self.load("file", "f_inode", Bits64, R1, R1)?;
+        self.load("inode", "i_sb", Bits64, R1, R1)?;
         self.match_file_system(R1, found)?;
         self.code.jump(done);
         self.code.place(found);
@@ -334,8 +334,8 @@ impl<'w> Writer<'w> {
             let (found, done) = (self.code.label(), self.code.label());
             self.own_part("fs", none)?;
             let dentry = self.member("fs_struct", name)? + self.member("path", "dentry")?;
-            self.code.load(Double, R1, R1, dentry);
-            self.load("dentry", "d_sb", Double, R1, R1)?;
+            self.code.load(Bits64, R1, R1, dentry);
+            self.load("dentry", "d_sb", Bits64, R1, R1)?;
             self.match_file_system(R1, found)?;
             self.code.jump(done);
             self.code.place(found);
@@ -349,10 +349,10 @@ impl<'w> Writer<'w> {
     fn namespace(&mut self, own: u32) -> Result<(), Errno> {
         let done = self.code.label();
         self.own_part("nsproxy", done)?;
-        self.load("nsproxy", "mnt_ns", Double, R1, R1)?;
+        self.load("nsproxy", "mnt_ns", Bits64, R1, R1)?;
         self.code.jump_if(R1, Equal, 0, done);
         let number = self.member("mnt_namespace", "ns")? + self.member("ns_common", "inum")?;
-        self.code.load(Single, R1, R1, number);
+        self.code.load(Bits32, R1, R1, number);
         self.code.jump_if(R1, WordEqual, own as i32, done);
         self.report(Kind::Namespace)?;
         self.code.place(done);
@@ -364,14 +364,14 @@ impl<'w> Writer<'w> {
         let [next, end, done] = [self.code.label(), self.code.label(), self.code.label()];
         let fits = self.code.label();
         self.own_part("files", done)?;
-        self.load("files_struct", "fdt", Double, R1, R1)?;
+        self.load("files_struct", "fdt", Bits64, R1, R1)?;
         self.code.jump_if(R1, Equal, 0, done);
-        self.load("fdtable", "max_fds", Single, R3, R1)?;
-        self.load("fdtable", "fd", Double, R8, R1)?;
+        self.load("fdtable", "max_fds", Bits32, R3, R1)?;
+        self.load("fdtable", "fd", Bits64, R8, R1)?;
         self.code.set(R2, 0);
         self.stack_address(R1, LOOP);
         self.call(NUMBERS_NEW)?;
-        self.code.store_number(Double, R10, LAST_DEVICE, -1);
+        self.code.store_number(Bits64, R10, LAST_DEVICE, -1);
         self.code.jump_if(R0, Equal, 0, fits);
         self.code.set(R1, 0);
         self.report(Kind::FilesUnseen)?;
@@ -380,12 +380,12 @@ impl<'w> Writer<'w> {
         self.stack_address(R1, LOOP);
         self.call(NUMBERS_NEXT)?;
         self.code.jump_if(R0, Equal, 0, end);
-        self.code.load(Single, R1, R0, 0);
+        self.code.load(Bits32, R1, R0, 0);
         self.code.shift_left(R1, 3);
         self.code.add(R1, R8);
         // The verifier knows no arrays of pointers. A structure that begins with a pointer is one of one element.
         self.cast("path")?;
-        self.code.load(Double, R1, R0, 0);
+        self.code.load(Bits64, R1, R0, 0);
         self.code.jump_if(R1, Equal, 0, next);
         self.cast("file")?;
         self.code.copy(R9, R0);
@@ -394,7 +394,7 @@ impl<'w> Writer<'w> {
         self.stack_address(R1, LOOP);
         self.call(NUMBERS_DESTROY)?;
         self.code.place(done);
-        self.load("task_struct", "group_leader", Double, R8, R7)
+        self.load("task_struct", "group_leader", Bits64, R8, R7)
     }
 
     /// Goes through the memory map. The loop does not wait for its lock, and reports that it could not look.
@@ -402,12 +402,12 @@ impl<'w> Writer<'w> {
         let [next, end, done] = [self.code.label(), self.code.label(), self.code.label()];
         let seen = self.code.label();
         self.own_part("mm", done)?;
-        self.code.load(Double, R2, R6, TASK);
+        self.code.load(Bits64, R2, R6, TASK);
         self.code.jump_if(R2, Equal, 0, done);
         self.stack_address(R1, LOOP);
         self.code.set(R3, 0);
         self.call(MAPPINGS_NEW)?;
-        self.code.store_number(Double, R10, LAST_DEVICE, -1);
+        self.code.store_number(Bits64, R10, LAST_DEVICE, -1);
         self.code.jump_if(R0, Equal, 0, seen);
         self.code.jump_if(R0, SignedLess, -EBUSY, seen);
         self.code.set(R1, 0);
@@ -419,7 +419,7 @@ impl<'w> Writer<'w> {
         self.code.jump_if(R0, Equal, 0, end);
         self.code.copy(R9, R0);
         self.forget_trust("vm_area_struct", R9)?;
-        self.load("vm_area_struct", "vm_file", Double, R9, R9)?;
+        self.load("vm_area_struct", "vm_file", Bits64, R9, R9)?;
         self.code.jump_if(R9, Equal, 0, next);
         self.file_of_many(next, Kind::MappedFile, Kind::MappedNode)?;
         self.code.place(end);
@@ -448,9 +448,9 @@ impl<'w> Writer<'w> {
         self.code.jump(next);
         for (label, kind) in [(on_file_system, file), (is_node, node)] {
             self.code.place(label);
-            self.code.load(Double, R2, R10, LAST_DEVICE);
+            self.code.load(Bits64, R2, R10, LAST_DEVICE);
             self.code.jump_if_same(R1, R2, next);
-            self.code.store(Double, R10, LAST_DEVICE, R1);
+            self.code.store(Bits64, R10, LAST_DEVICE, R1);
             self.report(kind)?;
             self.code.jump(next);
         }
@@ -459,7 +459,7 @@ impl<'w> Writer<'w> {
 
     /// Compares the device of a file system with the wanted ones. Leaves it in R1.
     fn match_file_system(&mut self, file_system: Register, found: Label) -> Result<(), Errno> {
-        self.load("super_block", "s_dev", Single, R1, file_system)?;
+        self.load("super_block", "s_dev", Bits32, R1, file_system)?;
         for device in &self.devices.file_systems {
             self.code.jump_if(R1, WordEqual, *device, found);
         }
@@ -469,8 +469,8 @@ impl<'w> Writer<'w> {
     /// Compares the file in R9 with the wanted devices. Leaves the number of the device in R1.
     fn match_file(&mut self, on_file_system: Label, is_node: Label) -> Result<(), Errno> {
         let none = self.code.label();
-        self.load("file", "f_inode", Double, R2, R9)?;
-        self.load("inode", "i_sb", Double, R3, R2)?;
+        self.load("file", "f_inode", Bits64, R2, R9)?;
+        self.load("inode", "i_sb", Bits64, R3, R2)?;
         self.match_file_system(R3, on_file_system)?;
         if let Some(anonymous) = self.devices.anonymous {
             let (other, maybe) = (self.code.label(), self.code.label());
@@ -481,8 +481,8 @@ impl<'w> Writer<'w> {
             self.code.jump(none);
             self.code.place(other);
         }
-        self.load("inode", "i_rdev", Single, R1, R2)?;
-        self.load("inode", "i_mode", Half, R2, R2)?;
+        self.load("inode", "i_rdev", Bits32, R1, R2)?;
+        self.load("inode", "i_mode", Bits16, R2, R2)?;
         self.code.and_number(R2, S_IFMT);
         let nodes =
             [(S_IFBLK, &self.devices.block_nodes), (S_IFCHR, &self.devices.character_nodes)];
@@ -510,12 +510,12 @@ impl<'w> Writer<'w> {
             self.code.jump(found);
             return Ok(());
         };
-        self.code.load(Double, R3, R9, dentry);
-        self.code.load(Double, R3, R3, name);
+        self.code.load(Bits64, R3, R9, dentry);
+        self.code.load(Bits64, R3, R3, name);
         self.stack_address(R1, POINTER);
         self.code.set(R2, 8);
         self.code.call(Helper::ProbeReadKernel);
-        self.code.load(Double, R3, R10, POINTER);
+        self.code.load(Bits64, R3, R10, POINTER);
         self.code.set_long(R2, RING_NAME);
         self.code.set(R1, self.devices.anonymous.unwrap_or_default());
         self.code.jump_if_same(R2, R3, found);
@@ -524,13 +524,13 @@ impl<'w> Writer<'w> {
 
     /// Writes a record of this kind, with the number in R1.
     fn report(&mut self, kind: Kind) -> Result<(), Errno> {
-        self.code.store(Single, R10, RECORD + 12, R1);
-        self.load("task_struct", "tgid", Single, R1, R7)?;
-        self.code.store(Single, R10, RECORD, R1);
-        self.load("task_struct", "pid", Single, R1, R7)?;
-        self.code.store(Single, R10, RECORD + 4, R1);
-        self.code.store_number(Single, R10, RECORD + 8, kind as i32);
-        self.code.load(Double, R1, R10, SEQ);
+        self.code.store(Bits32, R10, RECORD + 12, R1);
+        self.load("task_struct", "tgid", Bits32, R1, R7)?;
+        self.code.store(Bits32, R10, RECORD, R1);
+        self.load("task_struct", "pid", Bits32, R1, R7)?;
+        self.code.store(Bits32, R10, RECORD + 4, R1);
+        self.code.store_number(Bits32, R10, RECORD + 8, kind as i32);
+        self.code.load(Bits64, R1, R10, SEQ);
         self.stack_address(R2, RECORD);
         self.code.set(R3, RECORD_SIZE as i32);
         self.code.call(Helper::SeqWrite);
