@@ -84,7 +84,7 @@ const STEPS: &[Step] = &[
         ),
     ),
     // Some tests install the package.
-    step("package", Cargo(&["xtask", "package"])),
+    step("debian", Cargo(&["xtask", "package"])),
     Step {
         full: Some(CargoWith(TESTS, &[("PROPTEST_CASES", "3000")])),
         ..step("tests", Cargo(TESTS))
@@ -92,7 +92,7 @@ const STEPS: &[Step] = &[
     // The three published crates as a registry gets them; the thorough form builds each from its package.
     Step {
         full: Some(Cargo(&["package"])),
-        ..step("package", Cargo(&["package", "--no-verify", "--quiet"]))
+        ..step("crates", Cargo(&["package", "--no-verify", "--quiet"]))
     },
     step("windows", Call(windows::print_programs)),
     step("windows-lints", Call(windows::lints)),
