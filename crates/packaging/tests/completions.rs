@@ -102,6 +102,7 @@ fn has_not(found: &[String], unwanted: &[&str]) {
 }
 
 #[test]
+#[ignore = "needs bash"]
 fn bash_completes_commands_options_drives_and_labels() {
     let files = shell_files();
     let bash = |line: &str| bash(line, files.path());
@@ -119,6 +120,7 @@ fn bash_completes_commands_options_drives_and_labels() {
 }
 
 #[test]
+#[ignore = "needs fish"]
 fn fish_completes_commands_options_drives_and_labels() {
     let files = shell_files();
     let fish = |line: &str| fish(line, files.path());
@@ -130,6 +132,7 @@ fn fish_completes_commands_options_drives_and_labels() {
 }
 
 #[test]
+#[ignore = "needs zsh"]
 fn zsh_completes_commands_options_drives_and_labels() {
     let files = shell_files();
     let zsh = |line: &str| zsh(line, files.path());

@@ -25,6 +25,7 @@ fn each_command_has_a_page() {
 }
 
 #[test]
+#[ignore = "needs man"]
 fn man_formats_every_page_without_a_warning() {
     let (_directory, pages) = pages();
     for page in pages {
@@ -42,6 +43,7 @@ fn man_formats_every_page_without_a_warning() {
 }
 
 #[test]
+#[ignore = "needs mandoc"]
 fn mandoc_finds_no_error_in_any_page() {
     let (_directory, pages) = pages();
     let run = Command::new("mandoc").args(["-T", "lint", "-W", "error"]).args(&pages).output();

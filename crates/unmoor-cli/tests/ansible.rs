@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -52,6 +51,7 @@ fn module(mut parameters: Value, check: bool) -> Value {
 }
 
 #[test]
+#[ignore = "needs ansible-core from PyPI"]
 fn a_drive_is_released_once_and_check_mode_only_plans() {
     let planned = module(json!({ "targets": ["sim:stick"] }), true);
     assert_eq!(
@@ -71,6 +71,7 @@ fn a_drive_is_released_once_and_check_mode_only_plans() {
 }
 
 #[test]
+#[ignore = "needs ansible-core from PyPI"]
 fn a_drive_in_use_fails_with_what_uses_it() {
     let result = module(json!({ "targets": ["sim:stick", "sim:busy"] }), false);
     assert_eq!((&result["failed"], &result["rc"]), (&json!(true), &json!(3)), "{result}");
@@ -84,6 +85,7 @@ fn a_drive_in_use_fails_with_what_uses_it() {
 }
 
 #[test]
+#[ignore = "needs ansible-core from PyPI"]
 fn a_tray_is_closed_and_a_missing_drive_cannot_be() {
     let loaded = module(json!({ "targets": ["sim:tray"], "state": "loaded" }), false);
     assert_eq!(loaded["changed"], json!(true), "{loaded}");
@@ -93,12 +95,10 @@ fn a_tray_is_closed_and_a_missing_drive_cannot_be() {
     assert_eq!((&missing["failed"], &missing["rc"]), (&json!(true), &json!(6)), "{missing}");
 }
 
-/// Needs root, and a loop device: the second run finds the drive as the first has left it.
+/// The second run finds the drive as the first has left it.
 #[test]
+#[ignore = "needs ansible-core from PyPI, root and loop devices"]
 fn a_second_run_on_a_real_drive_changes_nothing() {
-    if fs::metadata("/proc/self").expect("the process is there").uid() != 0 {
-        return eprintln!("needs root");
-    }
     let directory = tempfile::tempdir().expect("a temporary directory");
     let image = directory.path().join("image");
     fs::File::create(&image).and_then(|file| file.set_len(16 << 20)).expect("an image");

@@ -1,5 +1,6 @@
 //! The live picker: shows the library's drives and events, and starts its operations. Decides nothing.
 
+mod hangup;
 mod screen;
 mod state;
 mod work;
@@ -60,7 +61,11 @@ fn show(
         messages.try_iter().for_each(|message| state.on_message(message));
         workers.select(state.selected_drive());
         terminal.draw(|frame| screen::draw(frame, &state))?;
-        if event::poll(REDRAW_INTERVAL)?
+        if hangup::await_input(REDRAW_INTERVAL)? {
+            workers.cancel_operations();
+            return Ok(());
+        }
+        if event::poll(Duration::ZERO)?
             && let Input::Key(key) = event::read()?
             && key.kind == KeyEventKind::Press
         {

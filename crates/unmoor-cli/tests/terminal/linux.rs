@@ -4,7 +4,7 @@ use unmoor_test_support::{SCRIPT, Test, test};
 
 /// Runs the command on a terminal of `script` (util-linux), and types this after the question.
 fn on_a_terminal(words: &str, typed: &str) -> (i32, String) {
-    let command = format!("{} {words}", env!("CARGO_BIN_EXE_unmoor"));
+    let command = format!("'{}' {words}", env!("CARGO_BIN_EXE_unmoor"));
     let mut script = Command::new("timeout")
         .args(["100", "script", "-qec", &command, "/dev/null"])
         .stdin(Stdio::piped())
@@ -43,7 +43,7 @@ fn a_question_is_not_waited_for_past_the_timeout_nor_after_ctrl_c() {
 
 /// Runs the command on a terminal that `script` (util-linux) makes.
 fn printed(words: &str, environment: &[(&str, &str)]) -> String {
-    let command = format!("{} {words}", env!("CARGO_BIN_EXE_unmoor"));
+    let command = format!("'{}' {words}", env!("CARGO_BIN_EXE_unmoor"));
     let mut script = Command::new("script");
     script.args(["-qec", &command, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
     let run = script.envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap();
