@@ -63,10 +63,9 @@ const STEPS: &[Step] = &[
     ),
     // Without the features that the other packages of the workspace turn on.
     step("alone", Cargo(&["check", "--package", "unmoor", "--package", "unmoor-cli"])),
-    // A build without D-Bus: its tests without root stay the same.
-    step(
-        "without-udisks",
-        Cargo(&[
+    // Without D-Bus and the picker; the thorough form runs the tests without root.
+    Step {
+        full: Some(Cargo(&[
             "test",
             "--package",
             "unmoor-cli",
@@ -74,8 +73,9 @@ const STEPS: &[Step] = &[
             "--test",
             "loop_devices",
             "unprivileged",
-        ]),
-    ),
+        ])),
+        ..step("features", Cargo(&["check", "--package", "unmoor-cli", "--no-default-features"]))
+    },
     step(
         "documentation",
         CargoWith(
@@ -95,7 +95,7 @@ const STEPS: &[Step] = &[
         ..step("crates", Cargo(&["package", "--no-verify", "--quiet"]))
     },
     step("windows", Call(windows::print_programs)),
-    step("windows-lints", Call(windows::lints)),
+    Step { full: Some(Call(windows::lints)), ..step("windows-lints", Call(windows::lints_64)) },
     step("wine", Cargo(&["xtask", "wine"])),
     Step {
         full: Some(Cargo(&["run", "--quiet", "--package", "windows-rig"])),

@@ -69,16 +69,24 @@ pub fn build_holder() -> Result<PathBuf> {
     Ok(toolchain.output().join("debug/examples/hold.exe"))
 }
 
-/// Runs `cargo clippy` on the Windows half for both widths, and `cargo doc`.
-pub fn lints() -> Result<()> {
-    for bits in [Bits::SixtyFour, Bits::ThirtyTwo] {
-        let mut clippy = toolchain(bits)?.cargo("clippy");
-        clippy.args(["--quiet", "--package", "unmoor", "--package", "unmoor-cli", "--all-targets"]);
-        process::run_visibly(clippy.args(["--", "-D", "warnings"]))?;
-    }
+/// Runs `cargo clippy` and `cargo doc` on the Windows half for 64 bits.
+pub fn lints_64() -> Result<()> {
+    clippy(Bits::SixtyFour)?;
     let mut doc = toolchain(Bits::SixtyFour)?.cargo("doc");
     doc.args(["--quiet", "--package", "unmoor", "--package", "unmoor-cli", "--no-deps"]);
     process::run_visibly(doc.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Runs [`lints_64`], and `cargo clippy` for 32 bits.
+pub fn lints() -> Result<()> {
+    lints_64()?;
+    clippy(Bits::ThirtyTwo)
+}
+
+fn clippy(bits: Bits) -> Result<()> {
+    let mut clippy = toolchain(bits)?.cargo("clippy");
+    clippy.args(["--quiet", "--package", "unmoor", "--package", "unmoor-cli", "--all-targets"]);
+    process::run_visibly(clippy.args(["--", "-D", "warnings"]))
 }
 
 /// Installs the packages of the compiler and returns it.
