@@ -224,7 +224,7 @@ pub fn checksum(file_system: FileSystem, path: &Path, name: &str) -> Result<Stri
     match file_system {
         FileSystem::Ext4 => run(program("debugfs")
             .arg("-R")
-            .arg(format!("dump /{name} {}", copy.display()))
+            .arg(format!("dump /{name} \"{}\"", copy.display()))
             .arg(path))?,
         FileSystem::Vfat => {
             run(program("mcopy").args(["-n", "-i"]).arg(path).arg(format!("::{name}")).arg(&copy))?

@@ -135,9 +135,10 @@ impl Rig<'_> {
 
     /// Checks a shell on the drive, and the program that it started there.
     fn itself(&self) -> Result<()> {
-        let line = format!("e: && {} who E: --json", windows_path(self.unmoor));
+        let folder = self.unmoor.parent().context("the program is in a folder")?;
         let mut wine = self.prefix.wine();
-        let (code, out, err) = finish(wine.args(["cmd", "/c", &line]))?;
+        wine.env("WINEPATH", windows_path(folder));
+        let (code, out, err) = finish(wine.args(["cmd", "/c", "e: && unmoor who E: --json"]))?;
         ensure!(code == 3, "exit code {code}: {out}{err}");
         let target = document(&out, code)?;
         let blockers = target["blockers"].as_array().context("no blockers")?;
