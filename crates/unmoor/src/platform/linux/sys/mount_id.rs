@@ -14,18 +14,22 @@ use std::ffi::CStr;
 /// As statx(2): `ACCES` in a directory that this user may not enter.
 pub fn of_name(directory: impl AsFd, name: &CStr) -> Result<Option<u64>, Errno> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
-    let stat = statx(&directory, name, flags, StatxFlags::MNT_ID)?;
-    Ok(mount_id_of(&stat).or_else(|| {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        of_file(openat(&directory, name, flags, Mode::empty()).ok()?)
-    }))
+    match statx(&directory, name, flags, StatxFlags::MNT_ID) {
+        Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::NOENT | Errno::NOTDIR)) => Err(errno),
+        stat => Ok(stat.ok().as_ref().and_then(mount_id_of).or_else(|| {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            of_file(openat(&directory, name, flags, Mode::empty()).ok()?)
+        })),
+    }
 }
 
 /// Returns the ID of the mount that this file was opened on.
+///
+/// A file system that was shut down fails statx(2) with `EIO` (XFS), and has an fdinfo all the same.
 pub fn of_file(file: impl AsFd) -> Option<u64> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let stat = statx(&file, c"", flags, StatxFlags::MNT_ID).ok()?;
-    mount_id_of(&stat).or_else(|| from_fdinfo(file))
+    let stat = statx(&file, c"", flags, StatxFlags::MNT_ID).ok();
+    stat.as_ref().and_then(mount_id_of).or_else(|| from_fdinfo(file))
 }
 
 /// Returns the ID in the fdinfo of this file. Allocates nothing.
