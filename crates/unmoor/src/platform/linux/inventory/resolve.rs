@@ -105,7 +105,7 @@ pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
 pub fn remains_of(target: &Target, helper: &Helper) -> Option<Drive> {
     let Target::Path(given) = target else { return None };
     let snapshot = snapshot(helper).ok()?;
-    let found = stat(given, helper).ok().and_then(|file| {
+    let found = stat(&snapshot, given, helper).ok().and_then(|file| {
         let device = match file.kind {
             FileType::BlockDevice => file.node,
             _ => snapshot.backing_device_of_file(file.device, file.mount),
@@ -206,14 +206,7 @@ fn by_word(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Option
 /// Returns the drive of a path.
 fn at_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place> {
     let shown = given.to_string_lossy();
-    // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
-    // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
-    let above = snapshot.mounts.mount_of(Path::new(given));
-    if above.is_some_and(|line| line.file_system == "autofs") {
-        let why = "belongs to an automounter, which has nothing mounted there";
-        return Err(Error::new(ErrorKind::NoSuchTarget, shown, why));
-    }
-    let file = stat(given, helper)?;
+    let file = stat(snapshot, given, helper)?;
     match file.kind {
         FileType::BlockDevice => BlockDevice::of(file.node).map(Place::Disk).map_err(|_| {
             let why = "no drive is behind this device node";
@@ -270,9 +263,16 @@ fn of_character_device(major: u32, minor: u32) -> Option<Place> {
 
 /// Returns facts about what is at this path, without opening it (`O_PATH`, which sets no automounter off
 /// either).
-fn stat(given: &OsStr, helper: &Helper) -> Result<FileFacts> {
+fn stat(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<FileFacts> {
     if let Some(number) = names::own_descriptor(given) {
         return FileFacts::of_descriptor(number).map_err(|errno| unreachable_path(errno, given));
+    }
+    // A name that an automounter has nothing mounted for sets it off at the mere look (`follow_automount`
+    // of the kernel's namei.c: AT_NO_AUTOMOUNT counts only for a directory that is there).
+    let above = snapshot.mounts.mount_of(Path::new(given));
+    if above.is_some_and(|line| line.file_system == "autofs") {
+        let why = "belongs to an automounter, which has nothing mounted there";
+        return Err(Error::new(ErrorKind::NoSuchTarget, given.to_string_lossy(), why));
     }
     let found = helper.within(STAT_TIMEOUT, |deadline| helper.stat(Path::new(given), deadline));
     // A file system on the way may wait for its server.
