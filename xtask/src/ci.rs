@@ -94,7 +94,7 @@ const STEPS: &[Step] = &[
         full: Some(Cargo(&["package"])),
         ..step("crates", Cargo(&["package", "--no-verify", "--quiet"]))
     },
-    step("windows", Call(windows::print_programs)),
+    Step { full: Some(Call(windows::print_programs)), ..step("windows", Call(windows::build_64)) },
     Step { full: Some(Call(windows::lints)), ..step("windows-lints", Call(windows::lints_64)) },
     step("wine", Cargo(&["xtask", "wine"])),
     Step {

@@ -42,6 +42,13 @@ pub fn print_programs() -> Result<()> {
     Ok(())
 }
 
+/// Builds the command for 64 bits, and checks that it compiles for 32.
+pub fn build_64() -> Result<()> {
+    println!("{}", build(Bits::SixtyFour)?.display());
+    let mut check = toolchain(Bits::ThirtyTwo)?.cargo("check");
+    process::run_visibly(check.args(["--quiet", "--package", "unmoor-cli"]))
+}
+
 /// Builds the command for use, and checks that Windows 7 could start it.
 fn build(bits: Bits) -> Result<PathBuf> {
     let toolchain = toolchain(bits)?;
