@@ -1,12 +1,20 @@
 //! uprobe_events (Documentation/trace/uprobetracer.rst): programs with a probe.
 
+use crate::platform::linux::sys::mount_id;
 use crate::platform::linux::sys::pseudo_file::read_proc;
+use rustix::fs::CWD;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// Mount points of tracefs: its own, and the one below debugfs.
 const DIRECTORIES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// Returns true if tracefs is mounted below debugfs. The kernel mounts it there at the first use.
+fn is_below_debugfs() -> bool {
+    let mount = |path| mount_id::of_name(CWD, path);
+    mount(c"/sys/kernel/debug/tracing").is_ok_and(|id| Ok(id) != mount(c"/sys/kernel/debug"))
+}
 
 /// Probe in a program or library, which keeps the file's mount busy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +30,9 @@ pub(crate) struct Uprobe {
 /// Lists the probes; empty where tracefs is not mounted or may not be read.
 pub(crate) fn active() -> Vec<Uprobe> {
     let read = |directory: &'static str| {
+        if directory == DIRECTORIES[1] && !is_below_debugfs() {
+            return None;
+        }
         Some((directory, read_proc(format!("{directory}/uprobe_events")).ok()?))
     };
     let Some((directory, text)) = DIRECTORIES.into_iter().find_map(read) else {
