@@ -76,7 +76,21 @@ fn a_loop_device_over_the_drive_itself_goes_first_and_one_in_use_keeps_both() {
     assert_eq!(written.stdout, vec![b'x'; 100_000]);
 }
 
+/// The kernel detaches the loop device of `mount -o loop` at the unmount, and gives it another `diskseq`.
+fn an_image_that_mount_attached_goes_with_its_unmount() {
+    let image = LoopImage::new("unmoor-autoclear");
+    let file = image.mount.join("inner.img");
+    std::fs::File::create(&file).unwrap().set_len(16 << 20).unwrap();
+    assert!(ok(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&file)));
+    let inner = image.beside("inner");
+    assert!(ok(Command::new("mount").args(["-o", "loop"]).arg(&file).arg(&inner)));
+    let answer = unmoor(&["eject", "--wait", "30s", &image.device]);
+    assert_eq!((answer.code, image.mounts()), (0, 0), "{}", answer.text);
+    assert!(!image.attached());
+}
+
 pub const TESTS: &[Test] = &[
+    test!(an_image_that_mount_attached_goes_with_its_unmount, LOOP_DEVICES),
     test!(
         every_partition_of_the_drive_goes_and_one_in_use_keeps_all,
         LOOP_DEVICES,

@@ -136,6 +136,9 @@ pub fn remove_level(
     if !is_stacked(volume) {
         return Ok(StepOutcome::skipped("not mounted"));
     }
+    if is_replaced(volume) {
+        return Ok(StepOutcome::skipped(format!("{} is gone already", volume.name)));
+    }
     verify_slaves(drive, volume)?;
     if volume.kind == VolumeKind::Other {
         return Err(not_taken_down(volume));
@@ -189,14 +192,21 @@ pub fn swap_off(
     }
 }
 
-/// Checks that the name and the device number do not belong to another device by now.
+/// Returns true if the volume is gone, and its name belongs to another device or to none.
+///
+/// A loop device that `mount -o loop` made is detached by the unmount (`LO_FLAGS_AUTOCLEAR`).
+fn is_replaced(volume: &Volume) -> bool {
+    let now = sysfs_node(volume).and_then(|node| node.number("diskseq"));
+    now.is_some_and(|now| volume.generation != 0 && now != volume.generation)
+}
+
+fn sysfs_node(volume: &Volume) -> Option<SysfsDir> {
+    SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!"))).ok()
+}
+
+/// Checks that the device number does not belong to another mapping by now.
 fn verify_slaves(drive: &Drive, volume: &Volume) -> Result<()> {
-    let node = SysfsDir::open(format!("/sys/block/{}", volume.name.replace('/', "!"))).ok();
-    let generation = node.as_ref().and_then(|node| node.number("diskseq"));
-    if generation.is_some_and(|now| volume.generation != 0 && now != volume.generation) {
-        let why = format!("{} is another device now, of the same name", volume.name);
-        return Err(Error::new(ErrorKind::Refused, &drive.name, why));
-    }
+    let node = sysfs_node(volume);
     let below = node.map(|node| node.present_slaves()).unwrap_or_default();
     let foreign = |name: &String| {
         let name = name.replace('!', "/");
