@@ -2,6 +2,20 @@
 
 /// Names of tests, and of the default test that covers the promise of each.
 pub const TESTS: &[(&str, &str)] = &[
+    ("served.nbd-socket", "served.nbd"),
+    ("kinds.usb-disk", "kinds.usb-disk-off-and-on"),
+    ("printed.kinds", "printed.common"),
+    ("power-cut.eject", "power-cut.secret-cache"),
+    ("silent.loop-image", "silent.no-read"),
+    ("silent.no-read-itself", "silent.no-read"),
+    ("served.busy", "served.container"),
+    ("stick.dismount-only", "stick.flush"),
+    ("late.claim", "late.mount"),
+    ("who.idle-luks", "who.luks"),
+    ("unseen.namespace", "unseen.detached"),
+    ("stack.raid1", "stack.half-pulled"),
+    ("who.kernel-nfs-client", "who.export"),
+    ("several.one-busy", "several.all-removable"),
     ("unwritten.after-the-flush", "unwritten.stays"),
     ("power-cut.judge-says-no", "power-cut.secret-cache"),
     ("stack.image", "stack.image-on-fuse"),
