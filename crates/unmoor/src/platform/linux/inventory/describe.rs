@@ -9,7 +9,7 @@ use crate::platform::linux::inventory::loop_devices::LoopDevice;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::served::{self, ServedVolume};
 use crate::platform::linux::inventory::servers::{Served, Server};
-use crate::platform::linux::inventory::snapshot::Snapshot;
+use crate::platform::linux::inventory::snapshot::{Snapshot, volume_of_mount};
 use crate::platform::linux::inventory::{superblock, system_mounts};
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::content::Content;
@@ -481,33 +481,12 @@ fn add_overlays(snapshot: &Snapshot, drive: &mut Drive) {
             let lines = mounts_of_device.get(&line.device).map_or(&[][..], Vec::as_slice);
             let mounts: Vec<Mount> = lines.iter().map(|line| table.to_mount(line)).collect();
             volume_of.extend(mounts.iter().map(|mount| (mount.id, drive.volumes.len())));
-            drive.volumes.push(overlay_volume(line, parents, mounts));
+            drive.volumes.push(volume_of_mount(line, VolumeKind::Overlay, parents, mounts));
             false
         });
         if drive.volumes.len() == before {
             return;
         }
-    }
-}
-
-fn overlay_volume(line: &MountInfo, parents: Vec<String>, mounts: Vec<Mount>) -> Volume {
-    Volume {
-        name: format!("overlay:{}", line.path.display()),
-        path: line.path.clone(),
-        device: line.device,
-        generation: 0,
-        kind: VolumeKind::Overlay,
-        parents,
-        other_members: Vec::new(),
-        servers: Vec::new(),
-        swaps: Vec::new(),
-        label: None,
-        uuid: None,
-        file_system: Some(line.file_system.clone()),
-        size: None,
-        read_only: mounts.iter().all(|mount| mount.read_only),
-        unwritten: None,
-        mounts,
     }
 }
 

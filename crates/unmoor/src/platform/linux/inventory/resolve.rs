@@ -101,7 +101,7 @@ pub fn resolve(target: &Target, helper: Helper) -> Result<Drive> {
 
 /// Returns the remains of the drive that this target is on.
 ///
-/// They are described as a drive without a medium. /// `None` if the drive is there, or nothing is left of it.
+/// They are described as a drive without a medium. `None` if the drive is there, or nothing is left of it.
 pub fn remains_of(target: &Target, helper: &Helper) -> Option<Drive> {
     let Target::Path(given) = target else { return None };
     let snapshot = snapshot(helper).ok()?;

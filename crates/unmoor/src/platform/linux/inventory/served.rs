@@ -3,7 +3,7 @@
 use crate::model::drive::Drive;
 use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::inventory::servers::{Served, Server, is_of_the_desktop};
-use crate::platform::linux::inventory::snapshot::Snapshot;
+use crate::platform::linux::inventory::snapshot::{Snapshot, volume_of_mount};
 use crate::platform::linux::sys::mountinfo::MountInfo;
 
 /// A served volume, and the volumes of the drive that its server has open.
@@ -62,23 +62,5 @@ pub fn add_servers_of_own_mounts(snapshot: &Snapshot, drive: &mut Drive) {
 /// Returns the volume of a FUSE file system.
 pub fn fuse_volume(snapshot: &Snapshot, device: u64, parents: Vec<String>) -> Option<Volume> {
     let line: &MountInfo = snapshot.mounts.iter().find(|line| line.device == device)?;
-    let mounts = snapshot.mounts_of(device);
-    Some(Volume {
-        name: format!("fuse:{}", line.path.display()),
-        path: line.path.clone(),
-        device,
-        generation: 0,
-        kind: VolumeKind::Fuse,
-        parents,
-        other_members: Vec::new(),
-        servers: Vec::new(),
-        swaps: Vec::new(),
-        label: None,
-        uuid: None,
-        file_system: Some(line.file_system.clone()),
-        size: None,
-        read_only: mounts.iter().all(|mount| mount.read_only),
-        unwritten: None,
-        mounts,
-    })
+    Some(volume_of_mount(line, VolumeKind::Fuse, parents, snapshot.mounts_of(device)))
 }

@@ -1,6 +1,6 @@
 //! Mounts, swap and loop devices of this machine, and the device behind a file.
 
-use crate::model::volume::Mount;
+use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::inventory::btrfs::{self, Member};
 use crate::platform::linux::inventory::loop_devices::{LoopDevice, loop_devices};
@@ -151,4 +151,22 @@ fn device_of(path: &Path, helper: &Helper) -> Option<u64> {
         FileType::BlockDevice => facts.node,
         _ => facts.device,
     })
+}
+
+/// Returns the volume of a file system without a device: FUSE, an overlay.
+pub fn volume_of_mount(
+    line: &MountInfo,
+    kind: VolumeKind,
+    parents: Vec<String>,
+    mounts: Vec<Mount>,
+) -> Volume {
+    let name = format!("{}:{}", kind.name(), line.path.display());
+    Volume {
+        device: line.device,
+        parents,
+        file_system: Some(line.file_system.clone()),
+        read_only: mounts.iter().all(|mount| mount.read_only),
+        mounts,
+        ..Volume::new(name, &line.path, kind)
+    }
 }
