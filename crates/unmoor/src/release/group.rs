@@ -240,6 +240,7 @@ fn dismount_all(drives: &mut Vec<OpenDrive<'_>>, reports: &mut Reports) -> bool 
             fail_because_of(drives, at, error, reports);
             return false;
         }
+        drives[at].refusal = Some(error.clone());
         drives[at].operation.emit(Event::Waiting { error, remaining: left });
         platform.sleep(pause.min(left));
         pause = (pause * 2).min(LONGEST_PAUSE);

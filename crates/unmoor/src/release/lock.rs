@@ -74,7 +74,7 @@ impl OpenDrive<'_> {
         let give_up = self.by(start + wait.max(retry));
         let attempts_end = self.by(start + wait.max(first));
         let mut pause = FIRST_PAUSE;
-        let mut busy: Option<Error> = None;
+        let mut busy = self.refusal.take();
         let mut next_scan = start + Options::MIN_RETRY;
         loop {
             let mut error = match self.try_lock(attempts_end) {

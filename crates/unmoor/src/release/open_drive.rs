@@ -39,6 +39,8 @@ pub(crate) struct OpenDrive<'p> {
     authorized: bool,
     /// True if the last lock had to wait.
     pub(crate) had_to_wait: bool,
+    /// Refusal of a dismount that is tried again.
+    pub(crate) refusal: Option<Error>,
     /// Set if the drive is dismounted without a lock.
     pub(crate) forced: Option<ForcedBy>,
     /// True if this user may not lock the volumes, and the removal of the device locks and dismounts them.
@@ -91,6 +93,7 @@ impl<'p> OpenDrive<'p> {
             siblings: Vec::new(),
             authorized: false,
             had_to_wait: false,
+            refusal: None,
             forced: None,
             locks_left_to_removal: false,
             unwritten: None,

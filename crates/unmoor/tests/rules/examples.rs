@@ -316,6 +316,21 @@ fn a_mount_in_another_namespace_is_found_by_the_claim_and_named() {
 }
 
 #[test]
+fn a_lock_without_an_answer_after_a_refused_dismount_reports_the_refusal() {
+    for after in 1..4 {
+        let (machine, stick) = one_stick(Semantics::Linux);
+        machine.mount_elsewhere(stick, "sim:it1", "a container");
+        machine.fault(stick, Fault::new(Op::Lock, FaultKind::Hang).after(after));
+        let options = options!(wait: crate::run::ms(3000));
+        let report = eject(&machine, "it", &options);
+        assert_eq!(report.error_kind(), Some(ErrorKind::Busy), "{:?}", report.error());
+        let error = report.error().unwrap();
+        assert_eq!(error.scan().unwrap().blockers[0].kind, BlockerKind::Namespace);
+        assert!(machine.is_mounted(stick) && !machine.was_ejected(stick));
+    }
+}
+
+#[test]
 fn nothing_is_on_the_medium_before_the_flush_reaches_it() {
     let (machine, stick) = one_stick(Semantics::native());
     assert!(machine.medium_contents(stick).is_empty());
