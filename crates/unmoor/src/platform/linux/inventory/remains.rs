@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Returns the remains of the drive with this device number.
 ///
-/// They are described as a drive without a medium. /// `None` if a device is there, or nothing is left.
+/// They are described as a drive without a medium. `None` if a device is there, or nothing is left.
 pub fn of_device(snapshot: &Snapshot, device: u64, helper: &Helper) -> Option<Drive> {
     let line = snapshot.mounts.iter().find(|line| line.device == device);
     let lowest = match BlockDevice::of(device) {

@@ -77,14 +77,12 @@ impl Snapshot {
     /// Returns the block device behind a file, by its device number and its mount.
     ///
     /// Each subvolume of a btrfs has an anonymous number of its own, which mountinfo does not have. The mount
-    /// that the file is on leads to the device.
+    /// that the file is on leads to the device, or to the mount's own number if its device is gone.
     pub fn backing_device_of_file(&self, device: u64, mount: u64) -> u64 {
         let on = |(line, _): &(&MountInfo, u64)| device >> 32 == 0 && line.id == mount;
         self.mounts_with_backing()
             .find(on)
-            .map(|(_, backing)| backing)
-            .filter(|found| found >> 32 != 0)
-            .unwrap_or_else(|| self.backing_device(device))
+            .map_or_else(|| self.backing_device(device), |(_, backing)| backing)
     }
 
     /// Returns the block device behind a file, by its path.
