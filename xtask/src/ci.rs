@@ -105,10 +105,6 @@ const STEPS: &[Step] = &[
         )
     },
     Step {
-        full: Some(Cargo(&["xtask", "vm", "--machines", "2"])),
-        ..step("vm", Cargo(&["xtask", "vm", "--quick", "--machines", "2"]))
-    },
-    Step {
         full: Some(Cargo(&["xtask", "soak", "--cycles", "100", "--machines", "2"])),
         ..step("soak", Cargo(&["xtask", "soak", "--cycles", "6"]))
     },
@@ -125,6 +121,10 @@ const STEPS: &[Step] = &[
                  eject.sys-ro,verify.sigkill",
             ]),
         )
+    },
+    Step {
+        full: Some(Cargo(&["xtask", "vm", "--machines", "2"])),
+        ..step("vm", Cargo(&["xtask", "vm", "--quick", "--machines", "2"]))
     },
 ];
 

@@ -1,5 +1,6 @@
 //! `cargo xtask wine`: runs the tests as a Windows program, and the command itself.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -37,6 +38,8 @@ pub fn command(options: &Options) -> Result<ExitCode> {
             format!("target.{}.runner={:?}", toolchain.target(), ["bash", "-c", START, WINE]);
         tests.args(["--config", &runner]);
         tests.envs(prefix.environment()).stdin(Stdio::null());
+        // The rules ran on Linux, with more cases; here they prove that the build for Windows keeps them.
+        tests.env("PROPTEST_CASES", env::var("PROPTEST_CASES").unwrap_or_else(|_| "60".to_owned()));
         process::run_visibly(&mut tests)?;
     }
     let program = super::build_for_tests()?;

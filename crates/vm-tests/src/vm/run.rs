@@ -38,8 +38,8 @@ enum Verdict {
 pub struct Summary {
     passed: usize,
     skipped: usize,
-    /// Names of the failed tests.
-    failed: Vec<&'static str>,
+    /// Names of the failed tests, and the first lines of each failure.
+    failed: Vec<(&'static str, String)>,
     /// Processor time of the emulators.
     cpu: Duration,
 }
@@ -64,8 +64,8 @@ pub fn run_tests(rig: &Rig, tests: &[&'static Test], machines: usize) -> Summary
         }
     });
     let summary = log.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if !summary.failed.is_empty() {
-        println!("failed: {}", summary.failed.join(" "));
+    for (name, details) in &summary.failed {
+        print!("failed: {name}\n{details}");
     }
     let Summary { passed, skipped, failed, cpu } = &summary;
     println!(
@@ -166,9 +166,10 @@ impl Log {
                 ("skip", format!("      {reason}\n"))
             }
             Verdict::Failed(reason) => {
-                summary.failed.push(test.name);
                 transcript.push_str(&format!("FAILED: {reason}\n"));
-                ("FAIL", excerpt(&reason, &path))
+                let details = excerpt(&reason, &path);
+                summary.failed.push((test.name, details.clone()));
+                ("FAIL", details)
             }
         };
         summary.cpu += times[1];
