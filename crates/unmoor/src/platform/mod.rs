@@ -386,6 +386,13 @@ pub trait Session: Send {
 
     /// Scans for what keeps the volumes of this drive busy.
     fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan;
+
+    /// Scans where [`blockers`](Session::blockers) does not look, because it takes long there.
+    ///
+    /// Called when the system reports the drive as busy and that scan has found nothing.
+    fn remote_blockers(&mut self, _deadline: &mut Deadline<'_>) -> BlockerScan {
+        BlockerScan::default()
+    }
 }
 
 /// Returns the error for a drive that only a hand can plug in again.

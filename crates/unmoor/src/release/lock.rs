@@ -171,6 +171,14 @@ impl OpenDrive<'_> {
         self.scan_until(self.operation.end_of_step().max(final_scan))
     }
 
+    /// Scans for blockers where it takes long.
+    fn remote_blockers(&mut self) -> Vec<Blocker> {
+        let final_scan = self.operation.platform.now() + FINAL_SCAN_TIME;
+        let end = self.operation.end_of_step().max(final_scan);
+        let OpenDrive { operation, session, .. } = self;
+        operation.with_deadline(end, |deadline| session.remote_blockers(deadline)).blockers
+    }
+
     fn scan_until(&mut self, end: Duration) -> BlockerScan {
         let OpenDrive { operation, session, drive, .. } = self;
         let scan = operation.with_deadline(end, |deadline| session.blockers(deadline));
@@ -184,6 +192,9 @@ impl OpenDrive<'_> {
             return error;
         }
         let mut scan = self.blockers();
+        if scan.blockers.is_empty() && error.kind() == ErrorKind::Busy {
+            scan.blockers = self.remote_blockers();
+        }
         if scan.blockers.is_empty() && error.kind() == ErrorKind::Busy {
             let platform = self.operation.platform;
             scan.blockers.push(unknown_blocker(&error, &scan, platform.elevated_account()));

@@ -533,4 +533,9 @@ impl Session for LinuxSession {
         scan.blockers.extend(frozen.unwrap_or_default());
         scan
     }
+
+    fn remote_blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
+        let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
+        blockers::scan_remote(&now, deadline)
+    }
 }

@@ -27,7 +27,7 @@ use crate::platform::linux::inventory::servers;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::procfs::Proc;
 
-pub(crate) use crate::platform::linux::blockers::scan::{scan, scan_open};
+pub(crate) use crate::platform::linux::blockers::scan::{scan, scan_open, scan_remote};
 
 /// Returns true if a program of this machine may serve a file system or a block device.
 pub(crate) fn may_have_servers() -> bool {

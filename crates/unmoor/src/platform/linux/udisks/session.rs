@@ -588,6 +588,10 @@ impl Session for UdisksSession {
     fn blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
         self.direct.blockers(deadline)
     }
+
+    fn remote_blockers(&mut self, deadline: &mut Deadline<'_>) -> BlockerScan {
+        self.direct.remote_blockers(deadline)
+    }
 }
 
 const THROUGH_UDISKS: &str = "through udisks2";

@@ -1,4 +1,5 @@
-//! Mount namespaces without a process, pinned by a mount of their `ns/mnt` (mount_namespaces(7)).
+//! Mount namespaces without a process, pinned by a mount of their `ns/mnt`, or by a descriptor of it
+//! (mount_namespaces(7)).
 //!
 //! `unshare --mount=FILE`, snapd and container engines make such namespaces.
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct PinnedNs {
     /// Inode number of the namespace.
     pub(crate) number: u64,
-    /// Mount point that pins it.
+    /// Mount point that pins it, or the descriptor in /proc.
     pub(crate) path: PathBuf,
     /// True if its mount table could be read.
     pub(crate) was_read: bool,
@@ -29,6 +30,11 @@ pub(crate) fn from_mount(line: &MountInfo) -> Option<PinnedNs> {
         _ => return None,
     };
     Some(PinnedNs { number, path: line.path.clone(), was_read: false })
+}
+
+/// Returns the mount namespace that a descriptor at this path keeps, by the text of its link.
+pub(crate) fn from_link(link: &[u8], path: PathBuf) -> Option<PinnedNs> {
+    Some(PinnedNs { number: namespace_number(link)?, path, was_read: false })
 }
 
 /// Reads the mount table of this namespace.

@@ -233,6 +233,31 @@ impl<'w> NamespaceWalk<'w> {
         }
     }
 
+    /// Adds the mount namespaces that these processes have an open descriptor of.
+    ///
+    /// Those that are known by other ways are left out in [`finish`](NamespaceWalk::finish).
+    pub(crate) fn add_kept_by_descriptors(&mut self, pids: &[u32], deadline: &ScanDeadline) {
+        let Ok(own) = self.proc.stat(c"self/ns/mnt") else { return };
+        let (mut buf, mut fds) = (dir_buf(), Vec::new());
+        for pid in pids {
+            fds.clear();
+            let dir = ProcPath::below(*pid, "/fd");
+            let listed = self.proc.numbers(dir.as_c_str(), &mut buf, |fd| fds.push(fd));
+            if listed.is_err() || deadline.has_passed() {
+                continue;
+            }
+            for fd in &fds {
+                let Ok(name) = CString::new(format!("{pid}/fd/{fd}")) else { continue };
+                let is_namespace =
+                    self.proc.stat(&name).is_ok_and(|stat| stat.device == own.device);
+                if is_namespace && self.proc.link(&name, &mut self.text).is_ok() {
+                    let path = PathBuf::from(format!("/proc/{pid}/fd/{fd}"));
+                    self.scan.pinned.extend(pinned_ns::from_link(&self.text, path));
+                }
+            }
+        }
+    }
+
     /// Reads the pinned namespaces, and returns the findings.
     pub(crate) fn finish(mut self) -> MountScan {
         self.read_pinned();

@@ -9,7 +9,8 @@ use crate::platform::linux::blockers::processes::sockets::Sockets;
 use crate::platform::linux::sys::device_number::{from_dev, is_character_device};
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::procfs::{FileStat, stat_at};
-use std::ffi::CString;
+use crate::platform::linux::sys::sock_diag::BoundSocket;
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,17 @@ impl DeviceFilter {
     /// Returns the device that this socket is bound on, and the name that was given to bind(2).
     pub(crate) fn socket(&self, stat: &FileStat) -> Option<(DeviceIndex, PathBuf)> {
         self.sockets.find(stat).map(|(index, name)| (index, name.clone()))
+    }
+
+    /// Returns the device that the file of this socket lies on.
+    ///
+    /// On a mount inside the drive's mount, only the name tells where it is; a relative one does not.
+    pub(crate) fn socket_file(&self, socket: &BoundSocket) -> Option<DeviceIndex> {
+        let by_name = || {
+            let name = Path::new(OsStr::from_bytes(&socket.name));
+            self.is_nested(socket.device).then(|| self.path_by_mount(name))?
+        };
+        self.fs_device(socket.device).or_else(by_name)
     }
 
     /// Returns the devices of all file systems that a file of the drive can be on, anonymous files aside.

@@ -8,6 +8,8 @@ pub(crate) mod deadline;
 pub(crate) mod device_filter;
 pub(crate) mod limitations;
 mod prepare;
+#[cfg(test)]
+mod remote_tests;
 pub(crate) mod result;
 pub(crate) mod shared_scan;
 #[cfg(test)]
@@ -42,7 +44,17 @@ const PREPARATION: usize = 0;
 
 /// Scans for all blockers of this drive, for as long as the deadline allows.
 pub(crate) fn scan(drive: &Drive, deadline: &mut Deadline<'_>) -> BlockerScan {
-    run_scan(std::slice::from_ref(drive), Scope::Everything, deadline)
+    let scan = run_scan(std::slice::from_ref(drive), Scope::Everything, deadline);
+    if !matches!(&*scan.blockers, [only] if only.kind == BlockerKind::Unknown) {
+        return scan;
+    }
+    let remote = scan_remote(drive, deadline);
+    if remote.blockers.is_empty() { scan } else { remote }
+}
+
+/// Scans for blockers of this drive in every namespace, also those that only a descriptor keeps.
+pub(crate) fn scan_remote(drive: &Drive, deadline: &mut Deadline<'_>) -> BlockerScan {
+    run_scan(std::slice::from_ref(drive), Scope::EveryNamespace, deadline)
 }
 
 /// Scans for processes with open files, directories or devices of this drive.
@@ -60,10 +72,19 @@ pub(crate) fn scan_hidden(drives: &[Drive], deadline: &mut Deadline<'_>) -> Bloc
 enum Scope {
     /// All kinds of blockers.
     Everything,
+    /// The same, with the sockets of every network namespace, and mount namespaces without a process.
+    EveryNamespace,
     /// Files of processes, without the kernel's lists.
     Open,
     /// Files of processes, and mounts in other namespaces.
     Hidden,
+}
+
+impl Scope {
+    /// Returns true if all kinds of blockers are scanned for.
+    fn is_everything(self) -> bool {
+        matches!(self, Scope::Everything | Scope::EveryNamespace)
+    }
 }
 
 fn run_scan(drives: &[Drive], scope: Scope, deadline: &mut Deadline<'_>) -> BlockerScan {
@@ -172,7 +193,7 @@ impl Search {
             scope,
             deadline,
             prepared: AtomicBool::new(false),
-            all_maps: AtomicBool::new(scope == Scope::Everything),
+            all_maps: AtomicBool::new(scope.is_everything()),
             total: OnceLock::new(),
             proc: Proc::open()?,
             users: OnceLock::new(),

@@ -21,8 +21,11 @@ impl Search {
     /// Reads the mount tables and the kernel's lists, and decides what the processes are scanned for.
     pub(super) fn prepare(&self, deadline: &ScanDeadline) {
         let nodes = kernel_users::nodes_of(&self.drives);
-        let sockets = BoundSockets::list(deadline);
+        let mut sockets = BoundSockets::list(deadline);
         let mut walk = NamespaceWalk::begin(&self.proc, &nodes);
+        if let (Scope::EveryNamespace, Ok(sockets)) = (self.scope, &mut sockets) {
+            self.add_remote(sockets, &mut walk, deadline);
+        }
         let listed = (!self.has_many_processes()).then(|| processes(&self.proc));
         // A process that this user may not inspect is visible to the kernel alone.
         let is_closed = matches!(&listed, Some(Ok(listed)) if listed.has_closed);
@@ -46,7 +49,7 @@ impl Search {
         let filter = filter.with_own_table(std::mem::take(&mut mounts.own_table));
         let identify = |pid| self.identify(pid);
         let blockers: Vec<Blocker> = match self.scope {
-            Scope::Everything => {
+            Scope::Everything | Scope::EveryNamespace => {
                 let of = |drive| kernel_users::blockers(drive, &mounts, &filter, identify);
                 self.drives.iter().flat_map(of).collect()
             }
@@ -63,7 +66,7 @@ impl Search {
         let mut notes = limitations::limitations(&self.proc, &mounts);
         let filter = match sockets {
             Ok(sockets) => {
-                let on_drive = sockets.on(|device| filter.fs_device(device));
+                let on_drive = sockets.on(|socket| filter.socket_file(socket));
                 filter.with_sockets(on_drive)
             }
             Err(errno) => {
@@ -78,7 +81,7 @@ impl Search {
             state.scan.notes.extend(notes);
             state.mounts_complete = !mounts.timed_out && pids_complete;
         }
-        if let (Scope::Everything, [drive]) = (self.scope, &*self.drives) {
+        if let (true, [drive]) = (self.scope.is_everything(), &*self.drives) {
             let blockers = kernel_users::kernel_file_blockers(drive, &filter);
             self.state().scan.blockers.extend(blockers);
         }
@@ -86,6 +89,18 @@ impl Search {
             let _ = self.suspects.set(scan.suspects);
         }
         let _ = (self.filter.set(filter), self.pids.set(pids));
+    }
+
+    /// Adds the sockets of other network namespaces, and mount namespaces that only a descriptor keeps.
+    fn add_remote(
+        &self,
+        sockets: &mut BoundSockets,
+        walk: &mut NamespaceWalk<'_>,
+        deadline: &ScanDeadline,
+    ) {
+        let pids = processes(&self.proc).unwrap_or_default().pids;
+        sockets.add_other_networks(&self.proc, &pids, deadline);
+        walk.add_kept_by_descriptors(&pids, deadline);
     }
 
     /// Returns true if the programs in the kernel are worth their preparation.
@@ -113,7 +128,9 @@ impl Search {
             let filter = DeviceFilter::new(nodes, walk.scan());
             let sockets = sockets.as_ref().ok();
             let on_drive = sockets.map_or_else(Sockets::default, |sockets| {
-                sockets.on(|device| filter.fs_device(device))
+                let nested = |device| filter.is_nested(device).then_some(0);
+                sockets
+                    .on(|socket| filter.fs_device(socket.device).or_else(|| nested(socket.device)))
             });
             Devices::of(&filter.with_sockets(on_drive))
         };
