@@ -529,8 +529,12 @@ impl Session for LinuxSession {
         // Mounts and levels may have changed since the drive was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
         let mut scan = blockers::scan(&now, deadline);
-        let frozen = blockers::frozen::blockers(&now, &self.helper, deadline);
+        let frozen = blockers::super_blocks::frozen(&now, &self.helper, deadline);
         scan.blockers.extend(frozen.unwrap_or_default());
+        if scan.blockers.is_empty() {
+            let hidden = blockers::super_blocks::hidden_mounts(&now, &self.helper, deadline);
+            scan.blockers.extend(hidden.unwrap_or_default());
+        }
         scan
     }
 

@@ -4,14 +4,13 @@
 //! |---|---|
 //! | Where is the drive mounted, in every mount namespace, and what is mounted on it? | [`mounts`] |
 //! | Which swap files, NFS exports and stacked devices use it? | [`kernel_users`], [`external_stack`], [`btrfs`] |
-//! | Which of its file systems are frozen? | [`frozen`] |
+//! | Which of its file systems are frozen, or mounted where no table shows it? | [`super_blocks`] |
 //! | Which processes use it, and how? (by device and mount, never by path) | [`processes`] |
 //! | How do the threads share the work, and when does the scan end? | [`scan`] |
 //! | How is a command written so that a shell reads it back? | [`shell_quote`] |
 
 pub(crate) mod btrfs;
 pub(crate) mod external_stack;
-pub(crate) mod frozen;
 pub(crate) mod kernel_users;
 pub(crate) mod mounts;
 #[cfg(test)]
@@ -19,6 +18,7 @@ mod old_kernel_tests;
 pub(crate) mod processes;
 pub(crate) mod scan;
 pub(crate) mod shell_quote;
+pub(crate) mod super_blocks;
 #[cfg(test)]
 pub(crate) mod test_support;
 

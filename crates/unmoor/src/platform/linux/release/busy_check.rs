@@ -182,7 +182,7 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
 /// # Errors
 /// `Busy`; `TimedOut`; `Interrupted`.
 pub fn check_frozen(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
-    match blockers::frozen::blockers(drive, helper, deadline)?.first() {
+    match blockers::super_blocks::frozen(drive, helper, deadline)?.first() {
         None => Ok(()),
         Some(blocker) => Err(busy("", &blocker.description)),
     }

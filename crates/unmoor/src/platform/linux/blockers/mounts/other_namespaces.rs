@@ -2,7 +2,7 @@
 
 use crate::platform::linux::blockers::mounts::ns_members::processes;
 use crate::platform::linux::blockers::mounts::overlay::Overlay;
-use crate::platform::linux::blockers::mounts::scan::MountScan;
+use crate::platform::linux::blockers::mounts::scan::{MountScan, NamespaceWalk};
 use crate::platform::linux::blockers::mounts::types::Namespace;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::sys::procfs::Proc;
@@ -61,6 +61,22 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
     let unplanned = |o: &Overlay| !(o.namespace.is_ours() && devices.contains(&o.device));
     let overlays = scan.overlays.into_iter().filter(unplanned).map(|o| o.path).collect();
     MountedElsewhere { mounts, overlays, copies: !copies.is_empty() }
+}
+
+/// Returns the number of mounts of this block device in all mount namespaces.
+///
+/// `None` if the tables do not tell: not all could be read, or an overlay has layers there.
+pub(crate) fn mounts_in_tables(device: u64, time: Duration) -> Option<usize> {
+    let proc = Proc::open().ok()?;
+    let pids = processes(&proc).ok()?.pids;
+    let nodes = [(device, 0)];
+    let mut walk = NamespaceWalk::begin(&proc, &nodes);
+    let deadline = ScanDeadline::of(time);
+    walk.read_of_processes(&pids, &deadline);
+    walk.add_kept_by_descriptors(&pids, &deadline);
+    let scan = walk.finish();
+    let is_whole = scan.unreadable == 0 && !scan.timed_out && scan.overlays.is_empty();
+    is_whole.then_some(scan.drive_mounts.len())
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ pub(crate) const WANTED: WantedTypes<'_> = WantedTypes {
         ("inode", "i_rdev"),
         ("inode", "i_mode"),
         ("super_block", "s_dev"),
+        ("super_block", "s_active"),
         ("super_block", "s_writers"),
         ("sb_writers", "frozen"),
     ],

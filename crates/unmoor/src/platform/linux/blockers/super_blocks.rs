@@ -1,0 +1,257 @@
+//! File systems as the kernel has them: frozen (`FIFREEZE`, fsfreeze(8)), or with mounts that no table shows.
+//!
+//! A frozen file system can be unmounted, and lives on: the drive stays in use, and the mount is gone. So does one that
+//! is a layer of an overlay whose layers have vanished from sight. No system call tells either without waiting or
+//! changing something. So a BPF iterator (`bpf_iter/task_file`) reads it in the kernel, from the roots of the mounts,
+//! which this program opens for a moment. Where the kernel does not allow that, neither is found; the release takes its
+//! dismount back then.
+
+use crate::deadline::Deadline;
+use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
+use crate::model::drive::Drive;
+use crate::model::error::Result;
+use crate::model::volume::{Mount, Volume};
+use crate::platform::linux::blockers::mounts::other_namespaces::mounts_in_tables;
+use crate::platform::linux::blockers::processes::bpf_scan;
+use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
+use crate::platform::linux::blockers::shell_quote::command_on;
+use crate::platform::linux::helper::request::Request;
+use crate::platform::linux::helper::{Device, Helper, c_path};
+use crate::platform::linux::sys::bpf::{Instruction, iterate_process};
+use crate::platform::linux::sys::bpf_assembler::Condition::{Equal, NotEqual};
+use crate::platform::linux::sys::bpf_assembler::Register::{R1, R2, R3, R6, R7, R10};
+use crate::platform::linux::sys::bpf_assembler::Size::{Bits16, Bits32, Bits64};
+use crate::platform::linux::sys::bpf_assembler::{self, Assembler};
+use crate::platform::linux::sys::btf::TypeInfo;
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::io::{Errno, read};
+use std::time::Duration;
+
+/// File systems that support `FIFREEZE` (`freeze_fs` or `freeze_super` in their `super_operations`).
+const FREEZABLE: [&str; 12] = [
+    "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "gfs2", "jfs", "nilfs2", "reiserfs",
+    "xfs", "zonefs",
+];
+
+/// File systems of which each mount counts once in the kernel, and nothing else does.
+const COUNTED: [&str; 9] =
+    ["exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "udf", "vfat", "xfs"];
+
+/// Number of times that the mounts are counted before they count as hidden.
+const COUNTS: u32 = 3;
+
+/// Interval between these.
+const COUNT_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Returns one blocker for each frozen file system of the drive.
+///
+/// # Errors
+/// `TimedOut`; `Interrupted`.
+pub(crate) fn frozen(
+    drive: &Drive,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<Vec<Blocker>> {
+    let freezable = |mount: &Mount| FREEZABLE.contains(&&*mount.file_system);
+    let found = read_mounted(drive, freezable, helper, deadline)?;
+    let frozen = found.iter().filter(|(_, _, state)| state.frozen != 0);
+    Ok(frozen.map(|(volume, mount, _)| frozen_blocker(volume, mount)).collect())
+}
+
+/// Returns one blocker for each file system of the drive that the kernel has more mounts of than any table shows.
+///
+/// The kernel counts the mounts of a file system (`super_block.s_active`), those of detached trees and of the layers of
+/// overlays too.
+///
+/// # Errors
+/// `TimedOut`; `Interrupted`.
+pub(crate) fn hidden_mounts(
+    drive: &Drive,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<Vec<Blocker>> {
+    let mut hidden: Vec<Blocker> = Vec::new();
+    // A program that starts in a namespace of its own copies all mounts, which takes a moment.
+    for _ in 0..COUNTS {
+        let counted = |mount: &Mount| COUNTED.contains(&&*mount.file_system);
+        let found = read_mounted(drive, counted, helper, deadline)?;
+        let shown = |volume: &Volume| mounts_in_tables(volume.device, deadline.remaining());
+        let is_hidden = |volume: &Volume, state: &SuperBlock| {
+            shown(volume).is_some_and(|shown| state.mounts as usize > shown)
+        };
+        let found = found.iter().filter(|(volume, _, state)| is_hidden(volume, state));
+        hidden = found.map(|(volume, mount, _)| hidden_blocker(volume, mount)).collect();
+        if hidden.is_empty() {
+            break;
+        }
+        deadline.sleep(COUNT_INTERVAL)?;
+    }
+    Ok(hidden)
+}
+
+/// Reads the file systems of the drive's volumes that have a mount for which `wanted` returns true.
+fn read_mounted<'d>(
+    drive: &'d Drive,
+    wanted: impl Fn(&Mount) -> bool,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<Vec<(&'d Volume, &'d Mount, SuperBlock)>> {
+    let mut roots: Vec<(&Volume, &Mount, Device)> = Vec::new();
+    for volume in &drive.volumes {
+        let mount = volume.mounts.iter().find(|mount| mount.covered_by.is_empty());
+        let Some(mount) = mount.filter(|mount| wanted(mount)) else { continue };
+        let Ok(path) = c_path(&mount.path) else { continue };
+        let request = Request::OpenMount { path: &path, id: mount.id };
+        if let Ok(root) = helper.open_by(&request, deadline)? {
+            roots.push((volume, mount, root));
+        }
+    }
+    if roots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let states = super_blocks(deadline.remaining()).unwrap_or_default();
+    let state = |root: &Device| {
+        let descriptor = root.as_fd().as_raw_fd();
+        states.iter().find(|state| state.descriptor == descriptor).copied()
+    };
+    let read =
+        roots.iter().filter_map(|(volume, mount, root)| Some((*volume, *mount, state(root)?)));
+    Ok(read.collect())
+}
+
+fn frozen_blocker(volume: &Volume, mount: &Mount) -> Blocker {
+    let path = mount.path.display();
+    let what = format!(
+        "the file system of {} on {path} is frozen, by fsfreeze or by a program that takes a snapshot",
+        volume.name
+    );
+    let thaw = command_on(&["fsfreeze", "--unfreeze"], &mount.path);
+    Blocker::new(BlockerKind::Kernel, what)
+        .with_usage(Usage::new(UsageKind::Kernel, &volume.name).at(&mount.path))
+        .with_remedy("thaw it", thaw)
+}
+
+fn hidden_blocker(volume: &Volume, mount: &Mount) -> Blocker {
+    let what = format!(
+        "the kernel has the file system of {} mounted where no mount table shows it: in an overlay, or detached",
+        volume.name
+    );
+    Blocker::new(BlockerKind::Unknown, what)
+        .with_usage(Usage::new(UsageKind::Kernel, &volume.name).at(&mount.path))
+        .with_remedy("unmount the overlays that were made from it", None)
+}
+
+/// State of the file system that a descriptor is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SuperBlock {
+    descriptor: i32,
+    /// Number of mounts, in all namespaces and in none.
+    mounts: u32,
+    /// State of `freeze_super`; 0 if not frozen.
+    frozen: u32,
+}
+
+/// Size of what the program writes for each descriptor.
+const RECORD: i16 = 12;
+
+/// Reads the file system of each descriptor of this process.
+///
+/// # Errors
+/// Errors of bpf(2) where the kernel does not allow the program.
+fn super_blocks(time: Duration) -> std::result::Result<Vec<SuperBlock>, Errno> {
+    let types = bpf_scan::types(&ScanDeadline::of(time))?;
+    let function = types.function(bpf_scan::FILES).ok_or(Errno::NOTSUP)?;
+    let process = std::process::id();
+    let files = iterate_process(&program(types, process)?, function, process)?;
+    let (mut found, mut buffer) = (Vec::new(), [0u8; 4096 / RECORD as usize * RECORD as usize]);
+    loop {
+        match read(&files, &mut buffer) {
+            Ok(0) => return Ok(found),
+            Ok(length) => {
+                let (numbers, _) = buffer[..length].as_chunks();
+                let numbers: Vec<u32> = numbers.iter().map(|n| u32::from_ne_bytes(*n)).collect();
+                found.extend(numbers.as_chunks().0.iter().map(|[descriptor, mounts, frozen]| {
+                    SuperBlock { descriptor: *descriptor as i32, mounts: *mounts, frozen: *frozen }
+                }));
+            }
+            // The kernel pauses the iterator after a million files without output.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Returns the program that runs for each open file.
+///
+/// For a descriptor of this process it writes its number, then `s_active` and `s_writers.frozen` of the super block.
+fn program(types: &TypeInfo, process: u32) -> std::result::Result<Vec<Instruction>, Errno> {
+    let member = |of, name| types.member(of, name).ok_or(Errno::NOTSUP);
+    let process = i32::try_from(process).map_err(|_| Errno::RANGE)?;
+    let frozen = member("super_block", "s_writers")? + member("sb_writers", "frozen")?;
+    let mut code = Assembler::default();
+    let end = code.label();
+    // struct bpf_iter__task_file: meta, task, fd, file; each in eight bytes.
+    code.copy(R6, R1);
+    code.load(Bits64, R7, R6, 24); // file; none at the end
+    code.jump_if(R7, Equal, 0, end);
+    code.load(Bits64, R1, R6, 8); // task
+    code.jump_if(R1, Equal, 0, end);
+    code.load(Bits32, R1, R1, member("task_struct", "tgid")?);
+    code.jump_if(R1, NotEqual, process, end);
+    code.load(Bits64, R1, R7, member("file", "f_inode")?);
+    code.load(Bits64, R1, R1, member("inode", "i_sb")?);
+    code.load(Bits16, R2, R1, frozen);
+    code.store(Bits32, R10, -RECORD + 8, R2);
+    code.load(Bits32, R2, R1, member("super_block", "s_active")?);
+    code.store(Bits32, R10, -RECORD + 4, R2);
+    code.load(Bits32, R2, R6, 16); // fd
+    code.store(Bits32, R10, -RECORD, R2);
+    code.load(Bits64, R1, R6, 0); // meta
+    code.load(Bits64, R1, R1, 0); // meta->seq
+    code.copy(R2, R10);
+    code.add_number(R2, (-RECORD).into());
+    code.set(R3, RECORD.into());
+    code.call(bpf_assembler::Helper::SeqWrite);
+    code.place(end);
+    code.exit(0);
+    code.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::linux::blockers::test_support::{drive, image, ok};
+    use std::process::Command;
+
+    #[test]
+    #[ignore = "needs root and a kernel with BTF"]
+    fn the_kernel_takes_the_program_and_finds_nothing_frozen() {
+        let states = super_blocks(Duration::from_secs(60)).unwrap();
+        assert!(!states.is_empty() && states.iter().all(|state| state.frozen == 0), "{states:?}");
+    }
+
+    #[test]
+    #[ignore = "needs root, loop devices, overlayfs and a kernel with BTF"]
+    fn a_layer_of_an_overlay_that_no_path_leads_to_is_reported() {
+        let stick = image();
+        let merged = stick.beside("merged");
+        let folder = stick.mount.join("folder");
+        for name in ["l1", "l2"] {
+            std::fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        let hidden = || {
+            let helper = Helper::new();
+            let mut find =
+                |deadline: &mut Deadline<'_>| hidden_mounts(&drive(&stick), &helper, deadline);
+            helper.within(Duration::from_secs(20), &mut find).unwrap()
+        };
+        assert!(hidden().is_empty());
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "overlay", "unmoor", "-o", "lowerdir=l1:l2"]).arg(&merged);
+        assert!(ok(mount.current_dir(&folder)));
+        let found = hidden();
+        assert!(matches!(&*found, [b] if b.kind == BlockerKind::Unknown), "{found:#?}");
+        assert!(ok(Command::new("umount").arg(&merged)));
+        assert!(hidden().is_empty());
+    }
+}
