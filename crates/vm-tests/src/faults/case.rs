@@ -21,7 +21,7 @@ pub fn run(ctx: &mut TestContext, step: Step, fault: Fault, end: &End) -> Result
     let output = release(ctx, &fixture, step, fault)?;
     let said = check_report(&output, end)?;
     // A silent drive keeps in the kernel whoever asked it something.
-    let after = GuestState::read(ctx, fault == Fault::Timeout)?;
+    let after = GuestState::read(ctx, fault.keeps_waiting())?;
     after.expect_clean(&before)?;
     match &said {
         Some(target) => after.expect_as_reported(&fixture, target)?,

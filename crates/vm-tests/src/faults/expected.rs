@@ -66,6 +66,10 @@ pub fn expected(step: Step, fault: Fault) -> Expected {
         (Fault::IoError, Resolve | Flush | Lock | Dismount) => (1, LOST, Then::Discards),
         // scsi_debug carries out what it says it has not, as drives with a bad cable do: looking helps.
         (Fault::IoError, Eject | Verify | Unlock) => (0, RELEASED, Then::Nothing),
+        // An idle file system is written to once more when it is unmounted.
+        (Fault::NoRead, Resolve | Flush | Lock | Dismount) => (1, NO_ANSWER, Then::Ends(0)),
+        (Fault::NoRead, Eject | Verify | Unlock) => (0, RELEASED, Then::Nothing),
+        (Fault::Bystander, _) => (0, RELEASED, Then::Nothing),
         (Fault::Timeout, Unlock) => (0, RELEASED, Then::Nothing),
         (Fault::Timeout, _) => (1, NO_ANSWER, Then::Ends(0)),
         (Fault::NoMedium, Flush) | (Fault::Removed, Flush) => (1, LOST, Then::Nothing),

@@ -3,8 +3,12 @@
 use anyhow::Result;
 use serde_json::json;
 
+use crate::scsi_debug::make_drives;
 use crate::test_context::TestContext;
 use unmoor_rig::drives::{Drive, STICK};
+
+/// Name of the mapping that does not answer.
+const MAPPING: &str = "bystander";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -12,6 +16,10 @@ pub enum Fault {
     IoError,
     /// The drive accepts no command.
     Timeout,
+    /// The drive answers, but not to a command that reads or writes.
+    NoRead,
+    /// A mapping on another drive does not answer.
+    Bystander,
     /// The medium leaves a drive on which nothing is unwritten.
     NoMedium,
     /// The medium leaves while something is unwritten.
@@ -33,9 +41,11 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::IoError,
         Self::Timeout,
+        Self::NoRead,
+        Self::Bystander,
         Self::NoMedium,
         Self::Removed,
         Self::Yanked,
@@ -51,6 +61,8 @@ impl Fault {
         match self {
             Self::IoError => "io-error",
             Self::Timeout => "timeout",
+            Self::NoRead => "no-read",
+            Self::Bystander => "bystander",
             Self::NoMedium => "no-medium",
             Self::Removed => "removed",
             Self::Yanked => "yanked",
@@ -67,7 +79,7 @@ impl Fault {
     pub fn options(self) -> &'static [&'static str] {
         match self {
             // Far less than the kernel waits for a drive.
-            Self::Timeout => &["--timeout", "20s"],
+            Self::Timeout | Self::NoRead => &["--timeout", "20s"],
             Self::SysReadOnly => &["--power-off"],
             _ => &[],
         }
@@ -76,6 +88,11 @@ impl Fault {
     /// Prepares the guest before the release begins.
     pub fn prepare(self, ctx: &mut TestContext) -> Result<()> {
         match self {
+            Self::Bystander => {
+                let node = make_drives(ctx, 1)?;
+                let table = format!("0 8192 linear {node} 0");
+                ctx.sh(&format!("dmsetup create {MAPPING} --table '{table}'")).map(drop)
+            }
             Self::RunFull => ctx.sh("mount -t tmpfs -o size=64k small /run").map(drop),
             _ => Ok(()),
         }
@@ -105,6 +122,8 @@ impl Fault {
         Ok(match self {
             Self::IoError => debug(16, -1),
             Self::Timeout => debug(0x8000, -1),
+            Self::NoRead => debug(128, 1),
+            Self::Bystander => format!("dmsetup suspend {MAPPING}"),
             Self::NoMedium | Self::Removed | Self::Yanked => "true".to_owned(),
             Self::Interrupt => format!("kill -INT -{main}"),
             Self::Terminate => format!("kill -TERM {main}"),
@@ -124,11 +143,17 @@ impl Fault {
     /// Removes the fault after the release, where it can be removed.
     pub fn mend(self, ctx: &mut TestContext) -> Result<()> {
         match self {
-            Self::IoError | Self::Timeout => ctx.sh(&debug(0, 0)).map(drop),
+            Self::IoError | Self::Timeout | Self::NoRead => ctx.sh(&debug(0, 0)).map(drop),
+            Self::Bystander => ctx.sh(&format!("dmsetup resume {MAPPING}")).map(drop),
             Self::RunFull => ctx.sh("umount /run").map(drop),
             Self::SysReadOnly => ctx.sh("mount -o remount,bind,rw /sys").map(drop),
             _ => Ok(()),
         }
+    }
+
+    /// Returns true if the drive keeps a process that asked it in the kernel.
+    pub fn keeps_waiting(self) -> bool {
+        matches!(self, Self::Timeout | Self::NoRead)
     }
 
     /// Returns true if the drive keeps its medium.
@@ -138,7 +163,7 @@ impl Fault {
 }
 
 /// Returns the script that sets `scsi_debug`'s faults. With 16 a command ends with "acknowledge time-out",
-/// with 8000h the adapter is too busy for it; `every` is -1 for every command, 0 for none.
+/// with 128 a command that reads or writes gets no answer, with 8000h the adapter is too busy; `every` is -1 or 1 for every command, 0 for none.
 fn debug(options: u32, every: i32) -> String {
     let directory = "/sys/bus/pseudo/drivers/scsi_debug";
     format!("echo {options} >{directory}/opts; echo {every} >{directory}/every_nth")

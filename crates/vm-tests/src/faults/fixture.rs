@@ -30,7 +30,7 @@ impl Fixture {
     /// Returns QEMU's drives for this case.
     pub fn drives(step: Step, fault: Fault) -> &'static [&'static Drive] {
         match fault {
-            Fault::IoError | Fault::Timeout => &[],
+            Fault::IoError | Fault::Timeout | Fault::NoRead => &[],
             // Nothing is ever flushed to a disc.
             Fault::NoMedium if step != Step::Flush => &[&CD],
             _ => &[&STICK],
