@@ -61,8 +61,8 @@ const STEPS: &[Step] = &[
             "warnings",
         ]),
     ),
-    // Without the features that the other packages of the workspace turn on.
-    step("alone", Cargo(&["check", "--package", "unmoor", "--package", "unmoor-cli"])),
+    // Without the features that the other packages of the workspace turn on; `debian` builds the command alone.
+    step("alone", Cargo(&["check", "--package", "unmoor"])),
     // Without D-Bus and the picker; the thorough form runs the tests without root.
     Step {
         full: Some(Cargo(&[
@@ -106,7 +106,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         full: Some(Cargo(&["xtask", "soak", "--cycles", "100", "--machines", "2"])),
-        ..step("soak", Cargo(&["xtask", "soak", "--cycles", "6"]))
+        ..step("soak", Cargo(&["xtask", "soak", "--cycles", "6", "--machines", "2"]))
     },
     // By default every fault once, and every step at least once.
     Step {
