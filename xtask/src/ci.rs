@@ -62,7 +62,7 @@ const STEPS: &[Step] = &[
         ]),
     ),
     // Without the features that the other packages of the workspace turn on; `debian` builds the command alone.
-    step("alone", Cargo(&["check", "--package", "unmoor"])),
+    step("alone", Cargo(&["clippy", "--package", "unmoor", "--", "-D", "warnings"])),
     // Without D-Bus and the picker; the thorough form runs the tests without root.
     Step {
         full: Some(Cargo(&[
@@ -74,7 +74,10 @@ const STEPS: &[Step] = &[
             "loop_devices",
             "unprivileged",
         ])),
-        ..step("features", Cargo(&["check", "--package", "unmoor-cli", "--no-default-features"]))
+        ..step(
+            "features",
+            Cargo(&["clippy", "-p", "unmoor-cli", "--no-default-features", "--", "-D", "warnings"]),
+        )
     },
     step(
         "documentation",
