@@ -7,6 +7,9 @@ use crate::scsi_debug::make_drives;
 use crate::test_context::TestContext;
 use unmoor_rig::drives::{Drive, STICK};
 
+/// Directory of the driver `scsi_debug`.
+const DEBUG: &str = "/sys/bus/pseudo/drivers/scsi_debug";
+
 /// Name of the mapping that does not answer.
 const MAPPING: &str = "bystander";
 
@@ -122,7 +125,11 @@ impl Fault {
         Ok(match self {
             Self::IoError => debug(16, -1),
             Self::Timeout => debug(0x8000, -1),
-            Self::NoRead => debug(128, 1),
+            // The kernel gives a command up, and sends it again, five times; the next one after the fault is answered.
+            Self::NoRead => format!(
+                "for one in {DEBUG}/adapter0/host*/target*/*/timeout; do echo 10 >$one; done; {}",
+                debug(128, 1)
+            ),
             Self::Bystander => format!("dmsetup suspend {MAPPING}"),
             Self::NoMedium | Self::Removed | Self::Yanked => "true".to_owned(),
             Self::Interrupt => format!("kill -INT -{main}"),
@@ -165,6 +172,5 @@ impl Fault {
 /// Returns the script that sets `scsi_debug`'s faults. With 16 a command ends with "acknowledge time-out",
 /// with 128 a command that reads or writes gets no answer, with 8000h the adapter is too busy; `every` is -1 or 1 for every command, 0 for none.
 fn debug(options: u32, every: i32) -> String {
-    let directory = "/sys/bus/pseudo/drivers/scsi_debug";
-    format!("echo {options} >{directory}/opts; echo {every} >{directory}/every_nth")
+    format!("echo {options} >{DEBUG}/opts; echo {every} >{DEBUG}/every_nth")
 }

@@ -102,10 +102,12 @@ fn discarded(ctx: &mut TestContext) -> Result<()> {
 /// Writes data that will fail after the flush, before the lock.
 fn release_and_write(ctx: &mut TestContext, code: i32, options: &[&str]) -> Result<Value> {
     let node = ctx.node(&FLAWED_STICK)?;
+    // The attempt to lock has little time, and the release is paused in it.
+    ctx.sh("head -c 20000000 /dev/urandom >/tmp/late")?;
     let line: Vec<&str> =
         ["eject", "--json"].iter().chain(options).copied().chain(["/mnt/ext"]).collect();
     let paused = PausedRelease::start(ctx, PausePoint::Lock, &node, &line)?;
-    let output = paused.resume(ctx, "head -c 20000000 /dev/urandom >/mnt/fat/data.bin")?;
+    let output = paused.resume(ctx, "cp /tmp/late /mnt/fat/data.bin")?;
     expect_code(&output, code)?;
     Ok(document(&output, code)?["targets"][0].clone())
 }
