@@ -33,7 +33,7 @@ END
 
 #[test]
 #[ignore = "needs root and the package (cargo xtask package)"]
-fn it_installs_works_and_is_removed_without_a_trace() {
+fn the_package_installs_works_and_is_removed_without_a_trace() {
     let out = in_a_copy(
         "find /usr /etc /var/lib/dpkg/alternatives /var/lib/dpkg/diversions -newer /tmp/unmoor.deb >/tmp/before
          md5sum /usr/bin/eject >/tmp/eject.before

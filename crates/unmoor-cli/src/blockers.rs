@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_lives_where_the_drive_is_mounted_too_is_no_user_of_it() {
+    fn a_mount_namespace_is_shown_as_itself_and_not_as_its_process() {
         let mut scan = editor(1);
         scan.blockers[0].kind = BlockerKind::Namespace;
         scan.blockers[0].description = "sdb1 is mounted in the mount namespace of vim too".into();

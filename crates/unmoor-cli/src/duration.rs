@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn an_invalid_time_is_refused() {
         for bad in
             ["", " ", "s", "10x", "-5s", "1e9", "10 20", "1..5s", "..", "1m30", "NaN", "infx"]
         {

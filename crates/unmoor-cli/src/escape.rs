@@ -90,7 +90,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn escape_sequences_are_written_out() {
         assert_eq!(escape("a\x1b[2Jb\nc\td\r"), "a\\x1b[2Jb\\nc\\td\\r");
         assert_eq!(escape("\u{9b}31m\u{7f}"), "\\u{9b}31m\\x7f");
         assert_eq!(escape("exe.\u{202e}txt"), "exe.\\u{202e}txt");

@@ -66,7 +66,7 @@ fn an_unknown_target_is_six() {
 }
 
 #[test]
-fn what_a_drive_cannot_do_is_seven() {
+fn an_unsupported_operation_is_exit_code_7() {
     assert_eq!(line("load sim:stick").code, 7);
 }
 
@@ -76,7 +76,7 @@ fn a_drive_that_is_pulled_out_is_a_failure() {
 }
 
 #[test]
-fn who_is_three_when_something_is_in_the_way() {
+fn unmoor_who_is_exit_code_3_when_something_blocks() {
     assert_eq!(line("who sim:busy").code, 3);
     assert_eq!(line("who sim:stick").code, 0);
     assert_eq!(line("who sim:stick sim:busy").code, 3);

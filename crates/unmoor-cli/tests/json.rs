@@ -45,7 +45,7 @@ fn every_outcome_of_an_ejection_keeps_the_contract() {
 }
 
 #[test]
-fn what_was_given_up_is_listed_and_nothing_else() {
+fn discarded_data_is_listed_and_nothing_else() {
     let lost = |words: &str| document(words)["targets"][0]["lost"].clone();
     let given_up = lost("eject --json --discard-unwritten sim:broken");
     assert_eq!(given_up[0]["kind"], "unwritten", "{given_up}");
@@ -113,7 +113,7 @@ fn a_refusal_names_the_process_and_its_file() {
 }
 
 #[test]
-fn who_was_ended_is_listed_with_how() {
+fn ended_processes_are_listed_with_the_signal() {
     let document = document("--json --kill --yes sim:busy");
     let ended = &document["targets"][0]["ended"];
     assert_eq!(ended.as_array().map(Vec::len), Some(1));
@@ -162,7 +162,7 @@ fn several_targets_are_answered_in_the_order_they_were_given() {
 }
 
 #[test]
-fn what_is_left_out_is_in_the_document_and_nothing_else_is_touched() {
+fn skipped_drives_are_in_the_document_and_nothing_else_is_touched() {
     let document = document("eject --json --dry-run --all-removable --simulated");
     let left_out = document["left_out"].as_array().expect("skipped");
     assert!(left_out.iter().any(|one| one["name"] == "sim:system"), "{left_out:?}");

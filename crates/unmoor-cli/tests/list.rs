@@ -66,7 +66,7 @@ fn sizes_are_exact_in_bytes() {
 }
 
 #[test]
-fn what_was_not_found_is_no_result() {
+fn an_unresolved_target_is_no_result() {
     for words in ["list", "status", "attach"] {
         let run = line(words);
         for empty in ["There is no removable drive", "is plugged in"] {

@@ -141,7 +141,7 @@ fn nothing_is_coloured_where_nobody_watches() {
 }
 
 #[test]
-fn what_came_of_a_program_that_was_ended_is_said() {
+fn the_result_for_an_ended_process_is_reported() {
     let run = line("--kill --yes sim:busy");
     assert!(run.code == 0 && run.out.contains("editor (pid 4312, user): exited"), "{}", run.out);
     assert!(line("sim:busy").err.contains("--kill to end the programs"));

@@ -118,7 +118,7 @@ fn a_drive_is_ejected_with_a_key_and_the_log_says_so() {
 
 #[test]
 #[ignore = "needs tmux"]
-fn what_uses_a_drive_is_shown_and_ended_only_after_a_yes() {
+fn blockers_are_shown_and_ended_only_after_a_yes() {
     let terminal = Terminal::start("kill", "ui --simulated");
     select(&terminal, "sim:busy");
     terminal.await_text("editor (pid 4312, user): /media/busy-too/letter.txt");

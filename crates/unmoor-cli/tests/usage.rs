@@ -50,7 +50,7 @@ fn long_nonsense_is_an_unknown_target() {
 }
 
 #[test]
-fn what_was_typed_cannot_write_to_the_terminal() {
+fn typed_escape_sequences_cannot_reach_the_terminal() {
     for words in [["sim:\x1b[2J\u{202e}x\nforged"], ["--\x1b[2J\u{202e}x\nforged"]] {
         let run = unmoor(words);
         assert!([2, 6].contains(&run.code));

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 use names::{EXCEPTIONS, Exception, FILES, ITEMS, OldName};
 use phrases::PHRASES;
-use rust_file::{Definition, Text, definitions, doc_comments, strings};
+use rust_file::{Definition, TEST, Text, definitions, doc_comments, strings};
 
 /// Folders and files that are checked, relative to the repository.
 const SCOPE: &[&str] = &["crates", "xtask", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
@@ -41,6 +41,7 @@ const RULES: &[Rule] = &[
     Rule { name: "phrase", fails: true, scope: "", check: house_phrases },
     Rule { name: "old-file-name", fails: true, scope: "", check: old_file_names },
     Rule { name: "old-name", fails: true, scope: "", check: old_names },
+    Rule { name: "unnamed-subject", fails: true, scope: "", check: unnamed_subjects },
     Rule {
         name: "long-public-sentence",
         fails: true,
@@ -228,7 +229,8 @@ fn old_names(file: &File) -> Vec<Text> {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for definition in definitions(&file.text).unwrap_or_default() {
+    let all = definitions(&file.text).unwrap_or_default().into_iter();
+    for definition in all.filter(|definition| definition.kind != TEST) {
         if let Some(old) = old_name(ITEMS, file, definition.kind, &definition.name) {
             let Definition { line, kind, name } = definition;
             let text = format!("{kind} {name}: its new name is {}", old.new);
@@ -236,6 +238,25 @@ fn old_names(file: &File) -> Vec<Text> {
         }
     }
     found
+}
+
+/// First words of a function's name that name nothing.
+const UNNAMED: &[&str] = &["it_", "nobody_", "one_that_", "what_", "who_", "whoever_"];
+
+fn unnamed_subjects(file: &File) -> Vec<Text> {
+    if !file.is_rust() {
+        return Vec::new();
+    }
+    let all = definitions(&file.text).unwrap_or_default().into_iter();
+    let is_unnamed = |name: &str| UNNAMED.iter().any(|word| name.starts_with(word));
+    let functions = all.filter(|definition| ["fn", TEST].contains(&definition.kind));
+    functions
+        .filter(|function| is_unnamed(&function.name))
+        .map(|Definition { line, name, .. }| Text {
+            line,
+            text: format!("fn {name}: begin with a noun"),
+        })
+        .collect()
 }
 
 fn old_name<'n>(names: &'n [OldName], file: &File, kind: &str, name: &str) -> Option<&'n OldName> {

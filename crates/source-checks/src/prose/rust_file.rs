@@ -91,6 +91,9 @@ fn collect_strings(tokens: TokenStream, strings: &mut Vec<Text>) {
     }
 }
 
+/// Kind of a test function, whose name is a sentence.
+pub const TEST: &str = "test";
+
 /// Returns the definitions of a file: functions, types, traits, constants, variants, fields and modules.
 pub fn definitions(source: &str) -> Result<Vec<Definition>> {
     let mut collector = Definitions(Vec::new());
@@ -110,10 +113,7 @@ impl Definitions {
 impl<'ast> Visit<'ast> for Definitions {
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         let is_test = item.attrs.iter().any(|attribute| attribute.path().is_ident("test"));
-        // A test's name is a sentence.
-        if !is_test {
-            self.add("fn", &item.sig.ident);
-        }
+        self.add(if is_test { TEST } else { "fn" }, &item.sig.ident);
         visit::visit_item_fn(self, item);
     }
 

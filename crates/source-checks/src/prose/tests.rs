@@ -62,6 +62,13 @@ fn old_names_are_found_by_kind_and_scope() {
 }
 
 #[test]
+fn functions_whose_name_names_nothing_are_found() {
+    let text =
+        "#[test]\nfn nobody_looks() {}\nfn who_in_time() {}\nfn whole() {}\nstruct what_it_is;";
+    assert_eq!(lines("crates/rig/src/a.rs", text, "unnamed-subject"), [2, 3]);
+}
+
+#[test]
 fn old_file_names_are_found_in_their_scope() {
     assert_eq!(lines("crates/unmoor/src/platform/linux/machine.rs", "", "old-file-name"), [1]);
     assert_eq!(lines("crates/rig/src/machine.rs", "", "old-file-name"), []);

@@ -12,7 +12,7 @@ fn eject(images: &[&LoopImage]) -> Run {
     unmoor(&["eject"].into_iter().chain(devices).collect::<Vec<_>>())
 }
 
-fn one_that_is_busy_holds_up_no_other() {
+fn one_busy_drive_delays_no_other() {
     let images = images(8);
     for (number, image) in images.iter().enumerate() {
         std::fs::write(image.mount.join("data"), vec![number as u8; 300_000]).unwrap();
@@ -31,7 +31,7 @@ fn one_that_is_busy_holds_up_no_other() {
     }
 }
 
-fn one_that_is_mounted_in_another_goes_first_in_either_order() {
+fn a_drive_mounted_in_another_goes_first_in_either_order() {
     for reversed in [false, true] {
         let images = images(2);
         let [low, high] = &images[..] else { unreachable!() };
@@ -113,8 +113,8 @@ fn a_wrong_word_before_a_real_drive_moves_nothing() {
 }
 
 pub const TESTS: &[Test] = &[
-    test!(one_that_is_busy_holds_up_no_other, LOOP_DEVICES),
-    test!(one_that_is_mounted_in_another_goes_first_in_either_order, LOOP_DEVICES),
+    test!(one_busy_drive_delays_no_other, LOOP_DEVICES),
+    test!(a_drive_mounted_in_another_goes_first_in_either_order, LOOP_DEVICES),
     test!(an_image_on_another_goes_first_in_either_order, LOOP_DEVICES),
     test!(force_takes_no_other_drive_along_that_is_mounted_inside, LOOP_DEVICES),
     test!(a_wrong_word_before_a_real_drive_moves_nothing, LOOP_DEVICES),

@@ -55,7 +55,7 @@ fn the_running_system_is_refused() {
     }
 }
 
-fn what_cannot_load_says_so_and_not_that_it_was_dismounted() {
+fn a_drive_that_cannot_load_reports_that_and_no_dismount() {
     let image = LoopImage::new("unmoor-load");
     let answer = unmoor(&["load", &image.device]);
     assert_eq!((answer.code, image.mounts()), (7, 1), "{}", answer.text);
@@ -91,7 +91,7 @@ pub const TESTS: &[Test] = &[
     test!(a_uuid_may_be_typed_in_capitals, LOOP_DEVICES),
     test!(every_document_has_the_label_and_the_uuid, LOOP_DEVICES),
     test!(the_running_system_is_refused),
-    test!(what_cannot_load_says_so_and_not_that_it_was_dismounted, LOOP_DEVICES),
+    test!(a_drive_that_cannot_load_reports_that_and_no_dismount, LOOP_DEVICES),
     test!(a_loop_device_without_an_image_has_no_medium, LOOP_DEVICES),
     test!(a_dry_run_and_a_status_touch_nothing, LOOP_DEVICES),
     test!(dismount_only_leaves_the_image_attached, LOOP_DEVICES),

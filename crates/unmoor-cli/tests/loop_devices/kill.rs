@@ -28,7 +28,7 @@ fn ended(target: &Value) -> Vec<(u64, String)> {
     target["ended"].as_array().unwrap().iter().map(of).collect()
 }
 
-fn who_holds_a_file_is_asked_to_end_and_the_drive_is_released() {
+fn a_process_with_an_open_file_is_terminated_and_the_drive_is_released() {
     let image = LoopImage::new("unmoor-kill");
     let mut holder = holder(&image, "");
     let pid = u64::from(holder.0.id());
@@ -40,7 +40,7 @@ fn who_holds_a_file_is_asked_to_end_and_the_drive_is_released() {
     assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
 }
 
-fn who_does_not_listen_is_killed_after_the_grace() {
+fn a_process_that_ignores_sigterm_is_killed_after_the_grace() {
     let image = LoopImage::new("unmoor-stubborn");
     let mut holder = holder(&image, "trap '' TERM HUP;");
     let pid = u64::from(holder.0.id());
@@ -60,7 +60,7 @@ fn without_a_terminal_and_without_yes_nothing_is_done() {
     assert!(is_alive(&mut holder));
 }
 
-fn what_started_the_command_is_never_ended() {
+fn the_parents_of_the_command_are_never_ended() {
     let image = LoopImage::new("unmoor-caller");
     let mut shell = Command::new("sh");
     shell.args([
@@ -75,7 +75,7 @@ fn what_started_the_command_is_never_ended() {
     assert_eq!(image.mounts(), 1);
 }
 
-fn nobody_is_ended_while_something_else_is_in_the_way_all_the_same() {
+fn no_process_is_ended_while_something_else_blocks_too() {
     let image = LoopImage::new("unmoor-in-vain");
     let inside = image.mount.join("inside");
     std::fs::create_dir(&inside).unwrap();
@@ -130,11 +130,11 @@ fn no_bystander_with_the_number_of_a_holder_is_ended() {
 }
 
 pub const TESTS: &[Test] = &[
-    test!(who_holds_a_file_is_asked_to_end_and_the_drive_is_released, LOOP_DEVICES),
-    test!(who_does_not_listen_is_killed_after_the_grace, LOOP_DEVICES),
+    test!(a_process_with_an_open_file_is_terminated_and_the_drive_is_released, LOOP_DEVICES),
+    test!(a_process_that_ignores_sigterm_is_killed_after_the_grace, LOOP_DEVICES),
     test!(without_a_terminal_and_without_yes_nothing_is_done, LOOP_DEVICES),
-    test!(what_started_the_command_is_never_ended, LOOP_DEVICES),
-    test!(nobody_is_ended_while_something_else_is_in_the_way_all_the_same, LOOP_DEVICES),
+    test!(the_parents_of_the_command_are_never_ended, LOOP_DEVICES),
+    test!(no_process_is_ended_while_something_else_blocks_too, LOOP_DEVICES),
     test!(the_refusal_offers_it_only_where_it_would_work, LOOP_DEVICES),
     test!(no_bystander_with_the_number_of_a_holder_is_ended, LOOP_DEVICES),
 ];

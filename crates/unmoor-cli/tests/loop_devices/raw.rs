@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::process::Command;
 use unmoor_test_support::{LOOP_DEVICES, LoopImage, PYTHON, Test, ok, shell, test};
 
-fn who_writes_to_the_device_itself_keeps_it_and_is_named() {
+fn a_writer_of_the_device_blocks_it_and_is_named() {
     let image = LoopImage::new("unmoor-raw");
     let holder = shell("exec 7<>\"$1\"; echo; exec sleep 600", image.device.as_ref());
     let answer = unmoor(&["eject", &image.device]);
@@ -22,7 +22,7 @@ fn who_writes_to_the_device_itself_keeps_it_and_is_named() {
     assert_eq!(unmoor(&["eject", &image.device]).code, 0);
 }
 
-fn who_only_reads_the_device_is_shown_and_in_nobodys_way() {
+fn a_reader_of_the_device_is_shown_and_blocks_nothing() {
     let image = LoopImage::new("unmoor-reader");
     let holder = shell("exec 7<\"$1\"; echo; exec sleep 600", image.device.as_ref());
     let answer = unmoor(&["who", "--json", &image.device]);
@@ -37,7 +37,7 @@ fn who_only_reads_the_device_is_shown_and_in_nobodys_way() {
     assert_eq!((answer.code, image.mounts()), (0, 0), "{}", answer.text);
 }
 
-fn who_has_a_file_of_a_detached_tree_is_found_before_anything_is_touched() {
+fn a_file_of_a_detached_tree_is_found_before_anything_is_touched() {
     let image = LoopImage::new("unmoor-detached");
     let holder = shell("exec 9>\"$1\"/held; echo; exec sleep 600", &image.mount);
     assert!(ok(Command::new("umount").arg("-l").arg(&image.mount)));
@@ -83,9 +83,9 @@ time.sleep(600)
 }
 
 pub const TESTS: &[Test] = &[
-    test!(who_writes_to_the_device_itself_keeps_it_and_is_named, LOOP_DEVICES),
-    test!(who_only_reads_the_device_is_shown_and_in_nobodys_way, LOOP_DEVICES),
-    test!(who_has_a_file_of_a_detached_tree_is_found_before_anything_is_touched, LOOP_DEVICES),
+    test!(a_writer_of_the_device_blocks_it_and_is_named, LOOP_DEVICES),
+    test!(a_reader_of_the_device_is_shown_and_blocks_nothing, LOOP_DEVICES),
+    test!(a_file_of_a_detached_tree_is_found_before_anything_is_touched, LOOP_DEVICES),
     test!(
         a_file_in_a_socket_is_busy_for_a_reason_that_is_said_not_to_be_known,
         LOOP_DEVICES,

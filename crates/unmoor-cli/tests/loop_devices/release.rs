@@ -4,7 +4,7 @@ use crate::command::unmoor;
 use std::io::{Read, Seek, Write};
 use unmoor_test_support::{LOOP_DEVICES, LoopImage, Test, test};
 
-fn what_was_just_written_is_in_the_image() {
+fn data_just_written_is_in_the_image() {
     let mut image = LoopImage::new("unmoor-data");
     let data: Vec<u8> =
         (0..20u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -52,7 +52,7 @@ fn force_cuts_off_an_open_file_and_keeps_what_was_written() {
     assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
 }
 
-fn what_is_in_use_stays_mounted_and_is_released_afterwards() {
+fn a_volume_in_use_stays_mounted_and_is_released_afterwards() {
     let image = LoopImage::new("unmoor-in-use");
     let held = std::fs::File::create(image.mount.join("letter.txt")).expect("it can be written");
     let answer = unmoor(&["--json", &image.mount.to_string_lossy()]);
@@ -66,8 +66,8 @@ fn what_is_in_use_stays_mounted_and_is_released_afterwards() {
 }
 
 pub const TESTS: &[Test] = &[
-    test!(what_was_just_written_is_in_the_image, LOOP_DEVICES),
+    test!(data_just_written_is_in_the_image, LOOP_DEVICES),
     test!(an_open_file_is_refused_and_everything_stays, LOOP_DEVICES),
     test!(force_cuts_off_an_open_file_and_keeps_what_was_written, LOOP_DEVICES),
-    test!(what_is_in_use_stays_mounted_and_is_released_afterwards, LOOP_DEVICES),
+    test!(a_volume_in_use_stays_mounted_and_is_released_afterwards, LOOP_DEVICES),
 ];

@@ -129,7 +129,7 @@ fn one_busy_partition_keeps_both_mounted() {
     }
 }
 
-fn what_polkit_refuses_is_refused_before_the_first_unmount() {
+fn a_refusal_of_polkit_comes_before_the_first_unmount() {
     let stick = Stick::new(&["ONE", "TWO"]);
     // Their own mounts may be unmounted by anybody. Neither detaching nor mounting again is permitted.
     for permissions in [AT_THE_DESK, &["loop-delete-others"]] {
@@ -195,7 +195,7 @@ fn a_service_that_does_not_answer_costs_no_more_than_the_timeout() {
     }
 }
 
-fn who_says_when_only_services_of_the_system_stay_unseen() {
+fn unmoor_who_reports_when_only_services_of_the_system_stay_unseen() {
     let stick = Stick::new(&["HOLIDAY"]);
     let desktop = stick.desktop(&owner_of_the_image());
     let device = &*stick.attached.device;
@@ -252,9 +252,9 @@ fn only_root_can_force() {
 pub const TESTS: &[Test] = &[
     test!(a_user_ejects_what_they_have_mounted_and_every_byte_is_on_it, UDISKS),
     test!(one_busy_partition_keeps_both_mounted, UDISKS),
-    test!(what_polkit_refuses_is_refused_before_the_first_unmount, UDISKS),
+    test!(a_refusal_of_polkit_comes_before_the_first_unmount, UDISKS),
     test!(without_udisks_the_error_names_what_would_help, UDISKS),
-    test!(who_says_when_only_services_of_the_system_stay_unseen, UDISKS),
+    test!(unmoor_who_reports_when_only_services_of_the_system_stay_unseen, UDISKS),
     test!(flush_says_what_it_could_not_flush, UDISKS),
     test!(only_root_can_force, UDISKS),
     test!(a_service_that_does_not_answer_costs_no_more_than_the_timeout, UDISKS),

@@ -25,7 +25,7 @@ fn who(program: &Path, image: &LoopImage, more: &[&str]) -> Run {
     answer(command.args(UNPRIVILEGED).arg(program).args(["who", &image.device]).args(more))
 }
 
-fn who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing() {
+fn a_user_without_permission_is_shown_how_much_was_not_seen() {
     let image = LoopImage::new("unmoor-other");
     let program = program(&image);
     let _hidden = shell("exec 9>\"$1\"; echo; exec sleep 600", &image.mount.join("root"));
@@ -46,7 +46,7 @@ fn who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothin
     assert!(target["message"].as_str().unwrap().contains(&said), "{document:#}");
 }
 
-fn who_may_not_look_sees_their_own_processes_and_is_told_that_there_may_be_more() {
+fn a_user_without_permission_sees_own_processes_and_that_there_may_be_more() {
     let image = LoopImage::new("unmoor-own");
     let program = program(&image);
     let mut own = Command::new("setpriv");
@@ -191,14 +191,8 @@ fn a_mount_that_may_not_be_reached_is_neither_in_use_nor_forced() {
 }
 
 pub const TESTS: &[Test] = &[
-    test!(
-        who_may_not_look_is_told_how_much_was_not_seen_and_never_that_there_is_nothing,
-        LOOP_DEVICES
-    ),
-    test!(
-        who_may_not_look_sees_their_own_processes_and_is_told_that_there_may_be_more,
-        LOOP_DEVICES
-    ),
+    test!(a_user_without_permission_is_shown_how_much_was_not_seen, LOOP_DEVICES),
+    test!(a_user_without_permission_sees_own_processes_and_that_there_may_be_more, LOOP_DEVICES),
     test!(a_user_who_may_not_open_it_is_told_what_would_help, LOOP_DEVICES),
     test!(the_same_words_are_run_by_what_elevates, LOOP_DEVICES),
     test!(on_a_terminal_the_user_is_asked_and_the_default_is_no, LOOP_DEVICES, SCRIPT),

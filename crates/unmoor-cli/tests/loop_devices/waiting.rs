@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use unmoor_test_support::{LOOP_DEVICES, LoopImage, Test, ok, shell, test};
 
-fn who_is_waited_for_is_named_and_who_leaves_is_told() {
+fn the_blockers_of_a_wait_are_named_and_so_is_each_that_ends() {
     let image = LoopImage::new("unmoor-shrinking");
     let hold = "exec 9>\"$1\"/held; echo; exec sleep 600";
     let (first, second) = (shell(hold, &image.mount), shell(hold, &image.mount));
@@ -85,7 +85,7 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
 }
 
 pub const TESTS: &[Test] = &[
-    test!(who_is_waited_for_is_named_and_who_leaves_is_told, LOOP_DEVICES),
+    test!(the_blockers_of_a_wait_are_named_and_so_is_each_that_ends, LOOP_DEVICES),
     test!(wait_goes_on_when_the_holder_leaves, LOOP_DEVICES),
     test!(
         every_signal_that_ends_a_program_ends_the_waiting_and_leaves_everything_as_it_was,

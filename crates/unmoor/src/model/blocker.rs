@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_process_is_never_ended_though_one_is_named_with_it() {
+    fn a_blocker_that_is_no_process_is_never_ended() {
         for kind in [BlockerKind::Namespace, BlockerKind::Mount, BlockerKind::Unknown] {
             assert_eq!(
                 blocker(kind, 9, Role::Program).check_terminable(),
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_offered_only_where_nothing_else_would_be_left() {
+    fn killing_is_offered_only_where_nothing_else_would_be_left() {
         let program = || blocker(BlockerKind::Process, 9, Role::Program);
         assert!(!all_terminable(&[]));
         assert!(all_terminable(&[program(), program()]));

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_name_is_refused_as_usage() {
+    fn an_impossible_name_is_wrong_usage() {
         for bad in ["", "LABEL=", "LABEL=\"\"", "a\0b", &"x".repeat(40_000)] {
             let error = Target::parse(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidTarget);

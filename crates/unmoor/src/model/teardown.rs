@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hides_a_mount_goes_before_it() {
+    fn a_hiding_mount_is_unmounted_before_the_hidden_one() {
         let a = volume("a", "sdb", &[(10, 1)]);
         let mut b = volume("b", "sdb", &[(11, 1)]);
         b.mounts[0].covered_by = vec![10];

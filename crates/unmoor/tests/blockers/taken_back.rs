@@ -10,7 +10,7 @@ use unmoor_test_support::{BTRFS, LOOP_DEVICES, LoopImage, Test, ok, test};
 
 pub const TESTS: &[Test] = &[
     test!(a_bind_mount_comes_back_with_its_options, LOOP_DEVICES),
-    test!(what_is_open_for_a_moment_is_waited_for, LOOP_DEVICES),
+    test!(a_file_open_for_a_moment_is_waited_for, LOOP_DEVICES),
     test!(a_claim_of_another_program_is_waited_for, LOOP_DEVICES),
     test!(a_frozen_file_system_stays_mounted_and_is_named, LOOP_DEVICES),
     test!(a_frozen_btrfs_stays_mounted_and_is_named, LOOP_DEVICES, BTRFS),
@@ -76,7 +76,7 @@ fn claim_for(device: &str, time: Duration) {
     assert!(claimed.is_some());
 }
 
-fn what_is_open_for_a_moment_is_waited_for() {
+fn a_file_open_for_a_moment_is_waited_for() {
     let image = LoopImage::new("unmoor-back");
     let other = image.beside("other");
     image.mount_at(&other);

@@ -67,7 +67,7 @@ fn opened_for_a_moment(open: Duration, options: &Options) -> (Simulated, Report)
 }
 
 #[test]
-fn what_was_unmounted_is_mounted_again_if_the_rest_is_in_use() {
+fn unmounted_volumes_are_mounted_again_if_the_rest_is_in_use() {
     let (machine, report) = opened_for_a_moment(ms(5000), &Options::default());
     assert_eq!(report.error_kind(), Some(ErrorKind::Busy));
     let after = resolve(&machine, &target()).unwrap();

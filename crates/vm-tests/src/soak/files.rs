@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_real_hand_made_is_what_is_looked_for() -> Result<()> {
+    fn constants_match_a_script_written_by_hand() -> Result<()> {
         let directory = std::env::temp_dir().join(format!("unmoor-soak-{}", std::process::id()));
         let result = super::super::writer::round_trip(&directory);
         std::fs::remove_dir_all(&directory)?;

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_reads_otherwise_is_no_command() {
+    fn a_name_that_a_shell_reads_otherwise_gives_no_command() {
         assert_eq!(quoted(r"E:\a.txt").as_deref(), Some(r"E:\a.txt"));
         assert_eq!(quoted(r"E:\a b\").as_deref(), Some(r#""E:\a b""#));
         assert_eq!(quoted(r"E:\").as_deref(), Some(r"E:\"));
@@ -139,7 +139,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_quoted_is_read_back(word in r"[a-zA-Z0-9 :\\.'&()äß-]{1,20}") {
+        fn quoted_text_is_read_back(word in r"[a-zA-Z0-9 :\\.'&()äß-]{1,20}") {
             if let Some(quoted) = quoted(&word) {
                 let line = format!("p {quoted}");
                 let read = split(&line);

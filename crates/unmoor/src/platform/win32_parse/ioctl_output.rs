@@ -233,7 +233,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_written_is_what_is_read(
+        fn written_records_are_read_back(
             kind: u32, number: u32, disks in proptest::collection::vec(any::<u32>(), 0..9),
         ) {
             let read = device_number(&words(&[kind, number, 3])).unwrap();

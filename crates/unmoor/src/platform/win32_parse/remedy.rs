@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_ended_has_no_command() {
+    fn a_process_that_must_not_be_ended_has_no_command() {
         for of in [
             Holder { is_this: true, ..editor() },
             Holder { pid: SYSTEM, ..editor() },

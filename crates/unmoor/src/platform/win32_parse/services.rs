@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_run_or_is_not_there_is_left_out() {
+    fn missing_and_failing_programs_are_left_out() {
         assert!(services(&list(&[0], 8), 1, BASE, 8).is_empty());
         assert_eq!(services(&list(&[812], 8), usize::MAX, BASE, 8).len(), 1);
         assert!(services(&list(&[812], 8), 1, BASE + 0x100_0000, 8).is_empty());

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_only_runs_from_there_is_only_user() {
+    fn a_process_that_only_runs_from_there_is_only_user() {
         let starter = process(7, &[UsageKind::Executable, UsageKind::MappedFile]);
         assert!(is_only_user(7, &found(vec![starter.clone()])));
         let closed = BlockerScan {
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn another_one_or_an_open_file_or_half_a_search_is_not_alone() {
+    fn a_second_process_an_open_file_or_half_a_scan_is_not_only_user() {
         let starter = process(7, &[UsageKind::Executable]);
         let editor = process(8, &[UsageKind::OpenForWriting]);
         assert!(!is_only_user(7, &found(vec![starter.clone(), editor])));

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_on_another_drive_goes_before_it() {
+    fn a_drive_mounted_on_another_is_released_before_it() {
         let low = drive("sdb", vec![volume("sdb1", &["sdb"], &[(10, 1)])]);
         let high = drive("sdc", vec![volume("sdc1", &["sdc"], &[(11, 10)])]);
         assert_eq!(arranged(&[low.clone(), high.clone()], false), [[[1], [0]]]);

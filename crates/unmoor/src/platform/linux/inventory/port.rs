@@ -168,7 +168,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_shown_is_read_back() {
+    fn a_shown_name_can_be_parsed() {
         for name in ["usb:1-4.1", "usb:12-3", "scsi:2:0:1:0", "pci:0000:01:00", "pci:10000:e1:00.0"]
         {
             assert_eq!(Port::parse(name).unwrap().to_string(), name);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_lead_elsewhere_is_no_port() {
+    fn a_name_that_could_lead_elsewhere_is_no_port() {
         for name in [
             "usb:",
             "usb:1",

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_runs_from() {
+    fn mounts_of_the_running_system_are_recognised() {
         for path in ["/", "/boot", "/boot/efi", "/usr", "/usr/local", "/efi"] {
             assert!(is_system(Path::new(path)), "{path}");
         }

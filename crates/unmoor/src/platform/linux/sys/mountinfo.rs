@@ -159,7 +159,7 @@ mod tests {
         }
 
         #[test]
-        fn what_the_kernel_escapes_comes_back(path in prop::collection::vec(1u8.., 0..40)) {
+        fn escapes_of_the_kernel_are_decoded(path in prop::collection::vec(1u8.., 0..40)) {
             let escaped: Vec<u8> = path.iter().flat_map(|&b| match b {
                 b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{b:03o}").into_bytes(),
                 other => vec![other],

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_the_end_is_seen() {
+    fn written_bytes_and_the_end_are_read() {
         let bound = BoundSocket { socket: 77, device: 8 << 32 | 17, name: b"/mnt/s".to_vec() };
         let mut found = Vec::new();
         assert_eq!(parse(&written(&bound), |b| found.push(b)), Part::Last);

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_udisks_takes_down_needs_no_root() {
+    fn volumes_that_udisks_takes_down_need_no_root() {
         for kind in [VolumeKind::Partition, VolumeKind::Crypt, VolumeKind::Loop] {
             assert_eq!(only_for_root(&with(kind)), None, "{kind:?}");
         }

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_returns_is_passed_on() {
+    fn a_returned_value_is_passed_on() {
         let cancel = Cancel::new();
         let mut watch = |_| {};
         let mut deadline = Deadline::until(&Now, Duration::from_secs(9), &cancel, &mut watch);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_returns_is_left_behind_when_the_user_wishes_to_stop() {
+    fn a_call_that_never_returns_is_left_behind_after_a_cancellation() {
         let cancel = Cancel::new();
         cancel.cancel();
         let mut watch = |_| {};

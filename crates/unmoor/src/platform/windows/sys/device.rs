@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_device_answers_to_cannot_be_opened() {
+    fn a_missing_device_cannot_be_opened() {
         let opened = crate::platform::windows::sys::device::Device::open(
             r"\\.\NoSuchDevice77",
             crate::platform::windows::sys::device::Access::Query,

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_windows_lacks_is_none() {
+    fn a_missing_library_is_none() {
         assert!(Library::load("no-such-library-77.dll").is_none());
         let library = Library::load("kernel32.dll").unwrap();
         // SAFETY: it takes nothing and returns a number.

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_answers_or_says_why_not() {
+    fn the_restart_manager_answers_or_gives_a_reason() {
         // Wine answers nothing.
         let known = applications(&[(std::process::id(), 0)]).unwrap_or_default();
         assert!(known.len() <= 1, "{known:?}");

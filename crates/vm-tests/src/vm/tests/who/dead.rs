@@ -85,7 +85,11 @@ fn in_time(ctx: &mut TestContext, code: i32, arguments: &[&str]) -> Result<Value
     document(&output, code)
 }
 
-fn who_in_time(ctx: &mut TestContext, target: &str, wanted: &[ExpectedBlocker<'_>]) -> Result<()> {
+fn run_who_in_time(
+    ctx: &mut TestContext,
+    target: &str,
+    wanted: &[ExpectedBlocker<'_>],
+) -> Result<()> {
     let document = in_time(ctx, 3, &["who", target])?;
     let found = &document["targets"][0];
     expect_named(found, wanted)?;
@@ -100,7 +104,7 @@ fn elsewhere(ctx: &mut TestContext) -> Result<()> {
     let pid = hold(ctx, "/mnt/ext/file")?;
     stop(ctx, &server)?;
     let named = [named(&pid, "/mnt/ext/file")];
-    who_in_time(ctx, &node, &named)?;
+    run_who_in_time(ctx, &node, &named)?;
     refused(ctx, &node, &named)?;
     // A program that ends closes what it has open, and waits for the dead server with it.
     ctx.sh(&format!("kill -CONT {server}; kill {pid}"))?;
@@ -114,7 +118,7 @@ fn below(ctx: &mut TestContext) -> Result<()> {
     let pid = hold(ctx, "/mnt/dead/dir/ext/file")?;
     stop(ctx, &server)?;
     let named = [named(&pid, "/mnt/dead/dir/ext/file")];
-    who_in_time(ctx, &node, &named)?;
+    run_who_in_time(ctx, &node, &named)?;
     let late = in_time(ctx, 1, &["eject", "--timeout", "20s", &node])?;
     ensure!(late["targets"][0]["error"]["kind"] == "timed-out", "{late}");
     let late = in_time(ctx, 1, &["eject", "/mnt/dead/dir/ext/file"])?;

@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_certain_only_if_no_connection_is_elsewhere() {
+    fn the_rest_is_certain_only_if_no_connection_is_elsewhere() {
         let mounts = [mount(40, "/mnt/a", "fuse.x"), mount(41, "/mnt/b", "fuse.y")];
         let both = [program(7, "x", &mounts), program(8, "other", &mounts)];
         assert_eq!(served(&machine(&mounts, Some(&[40, 41])), &both, 1), (vec![41], true));

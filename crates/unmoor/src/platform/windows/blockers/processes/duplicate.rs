@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_handle_cannot_be_duplicated() {
+    fn an_invalid_handle_cannot_be_duplicated() {
         let process = open(std::process::id(), PROCESS_DUP_HANDLE).unwrap();
         assert!(duplicate(&process, 0xfff_fff0).is_err());
         assert!(open(0x7fff_fff0, PROCESS_DUP_HANDLE).is_err());
