@@ -263,7 +263,8 @@ pub struct Attach {
 Examples:
   unmoor list                                   all removable drives
   unmoor list sdb                               one drive
-  unmoor list -b --no-headings -o name,size     for a script; see also --json")]
+  unmoor list -b --no-headings -o name,size     for a script; see also --json
+  unmoor list --watch                           every change, until Ctrl-C")]
 pub struct List {
     /// Drives to list [default: all removable drives]
     #[arg(value_name = "TARGET", conflicts_with_all = ["all", "simulated"])]
@@ -274,6 +275,11 @@ pub struct List {
     /// List the simulated drives instead: targets named sim:NAME, to try things out
     #[arg(long)]
     pub simulated: bool,
+    /// Print every change until interrupted: present, added, changed, removed
+    ///
+    /// With --json, each change is one line with a JSON object.
+    #[arg(long)]
+    pub watch: bool,
     /// Print one JSON document instead of text
     #[arg(long, short)]
     pub json: bool,
@@ -360,6 +366,11 @@ pub struct Who {
     /// Drives to check
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<OsString>,
+    /// Print it again whenever it changes, until interrupted
+    ///
+    /// With --json, each time one line with the JSON document.
+    #[arg(long)]
+    pub watch: bool,
     #[command(flatten)]
     pub output: Output,
 }

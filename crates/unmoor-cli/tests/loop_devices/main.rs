@@ -33,6 +33,8 @@ mod udisks;
 mod unprivileged;
 #[cfg(target_os = "linux")]
 mod waiting;
+#[cfg(target_os = "linux")]
+mod watch;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -53,6 +55,7 @@ fn main() {
         udisks::TESTS,
         unprivileged::TESTS,
         waiting::TESTS,
+        watch::TESTS,
     ]);
 }
 

@@ -15,12 +15,14 @@ pub mod linux;
 #[cfg_attr(not(any(target_os = "linux", windows)), allow(dead_code))]
 pub(crate) mod pattern;
 pub(crate) mod stuck_pool;
+mod watcher;
 #[cfg(any(windows, test, feature = "fuzzing"))]
 pub(crate) mod win32_parse;
 #[cfg(windows)]
 pub mod windows;
 
 pub use self::host::native;
+pub use self::watcher::{Polling, Watcher};
 
 use crate::deadline::{Clock, Deadline};
 use crate::model::blocker::{BlockerScan, Process};
@@ -42,6 +44,17 @@ use std::time::Duration;
 pub trait Platform: Clock + Send + Sync {
     /// Returns the drives of this machine, or with `all` the built-in ones too.
     fn list(&self, all: bool) -> Result<Vec<Drive>>;
+
+    /// Starts to watch for changes of drives, media and mounts.
+    ///
+    /// Linux: events of the kernel and of udev (NETLINK_KOBJECT_UEVENT), and of the mount table (proc(5)). Elsewhere
+    /// [`Polling`].
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn watch(&self) -> Result<Box<dyn Watcher>> {
+        Ok(Box::new(Polling::default()))
+    }
 
     /// Returns the one drive that `target` means, with everything on it.
     ///

@@ -21,10 +21,11 @@ use crate::model::target::Target;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::helper::pool::Pool;
 use crate::platform::linux::inventory::resolve;
+use crate::platform::linux::inventory::watcher::LinuxWatcher;
 use crate::platform::linux::release::{attach, eject, process_handle, remains};
 use crate::platform::linux::sys::clock::MonotonicClock;
 use crate::platform::linux::sys::device_number;
-use crate::platform::{Platform, ProcessHandle, Session};
+use crate::platform::{Platform, ProcessHandle, Session, Watcher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ impl Clock for Linux {
 impl Platform for Linux {
     fn list(&self, all: bool) -> Result<Vec<Drive>> {
         resolve::list(all)
+    }
+
+    fn watch(&self) -> Result<Box<dyn Watcher>> {
+        Ok(Box::new(LinuxWatcher::start()?))
     }
 
     fn resolve(&self, target: &Target) -> Result<Drive> {

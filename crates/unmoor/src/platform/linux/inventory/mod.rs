@@ -14,3 +14,4 @@ pub(crate) mod superblock;
 pub(crate) mod system_mounts;
 pub(crate) mod system_root;
 pub(crate) mod tape;
+pub(crate) mod watcher;
