@@ -113,6 +113,7 @@ Examples:
   unmoor eject --power-off sdb      a USB disk: safe to unplug afterwards
   unmoor eject sdb sdc sr0          three drives at the same time
   unmoor eject --all-removable      every drive that can be taken out or unplugged
+  unmoor eject -u --volume sdb1     one partition; the others stay mounted
   unmoor eject --dry-run E:         print what would be done")]
 pub struct Eject {
     /// Drives to release: sdb, /dev/sdb1, /media/stick, HOLIDAY, E:
@@ -174,6 +175,12 @@ pub struct Eject {
     /// Flush and dismount only; leave the medium in the drive
     #[arg(long, short = 'u', conflicts_with = "power_off")]
     pub dismount_only: bool,
+    /// With -u: only the volume that TARGET names; the others of its drive stay mounted (Linux)
+    ///
+    /// TARGET is a partition, a mount point, a label. The name of a drive with several volumes is
+    /// refused.
+    #[arg(long, requires = "dismount_only", hide = cfg!(windows))]
+    pub volume: bool,
     /// Power the whole device off, so that it is safe to unplug
     #[arg(long, short)]
     pub power_off: bool,

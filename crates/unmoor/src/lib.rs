@@ -121,6 +121,7 @@ pub use crate::model::drive::DriveKind;
 pub use crate::model::drive::Medium;
 pub use crate::model::drive::Port;
 pub use crate::model::drive::Presence;
+pub use crate::model::drive::Selection;
 pub use crate::model::drive::SystemUse;
 pub use crate::model::error::{Error, ErrorKind, Result};
 pub use crate::model::event::{Event, EventHandler};

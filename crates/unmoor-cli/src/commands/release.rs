@@ -20,6 +20,7 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
     };
     let mut options = only_timeout(args.timeout);
     options.goal = goal;
+    options.only_volume = args.volume;
     options.force = args.force;
     options.discard_unwritten = args.discard_unwritten;
     options.swapoff = args.swapoff;

@@ -32,6 +32,8 @@ mod udisks;
 #[cfg(target_os = "linux")]
 mod unprivileged;
 #[cfg(target_os = "linux")]
+mod volume;
+#[cfg(target_os = "linux")]
 mod waiting;
 #[cfg(target_os = "linux")]
 mod watch;
@@ -54,6 +56,7 @@ fn main() {
         #[cfg(feature = "udisks")]
         udisks::TESTS,
         unprivileged::TESTS,
+        volume::TESTS,
         waiting::TESTS,
         watch::TESTS,
     ]);

@@ -63,6 +63,16 @@ pub trait Platform: Clock + Send + Sync {
     /// for a file system of the running system.
     fn resolve(&self, target: &Target) -> Result<Drive>;
 
+    /// Returns the drive of the volume that `target` names, as [`Drive::only_volume`].
+    ///
+    /// # Errors
+    /// As [`Platform::resolve`]; `InvalidTarget` for a drive with several volumes; `NotSupported` on systems without it
+    /// (Windows).
+    fn resolve_volume(&self, target: &Target) -> Result<Drive> {
+        let why = "one volume of a drive cannot be dismounted alone on this system yet";
+        Err(Error::new(ErrorKind::NotSupported, target.to_string(), why))
+    }
+
     /// Removes what is left of a drive that is gone: dead mounts, and mappings without a device below.
     ///
     /// The detail of each accepted attempt is a part that was removed; a warning names each part that stays. Only

@@ -20,8 +20,8 @@ use crate::model::step::Action;
 use crate::model::target::Target;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::helper::pool::Pool;
-use crate::platform::linux::inventory::resolve;
 use crate::platform::linux::inventory::watcher::LinuxWatcher;
+use crate::platform::linux::inventory::{resolve, resolve_volume};
 use crate::platform::linux::release::{attach, eject, process_handle, remains};
 use crate::platform::linux::sys::clock::MonotonicClock;
 use crate::platform::linux::sys::device_number;
@@ -63,6 +63,12 @@ impl Platform for Linux {
 
     fn resolve(&self, target: &Target) -> Result<Drive> {
         resolve::resolve(target, Helper::from_pool(&self.helpers))
+    }
+
+    fn resolve_volume(&self, target: &Target) -> Result<Drive> {
+        let helper = Helper::from_pool(&self.helpers);
+        let drive = resolve::resolve(target, helper)?;
+        resolve_volume::only_named(drive, target, Helper::from_pool(&self.helpers))
     }
 
     fn remove_remains(&self, target: &Target, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {

@@ -249,6 +249,10 @@ impl Session for LinuxSession {
         let now =
             describe::drive(&snapshot, &place, Detail::NoLabels, &self.helper).map_err(lost)?;
         self.check_sequence(now.id.generation)?;
+        let now = match &self.drive.selection {
+            Some(one) => now.only_volume(&one.volume),
+            None => now,
+        };
         self.drive = now.clone();
         Ok(now)
     }
@@ -398,6 +402,14 @@ impl Session for LinuxSession {
     }
 
     fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        if self.drive.selection.is_some() {
+            let mut done =
+                claim::check_volume_unused(&self.drive, &self.cut_off, &self.helper, deadline)?;
+            if !self.drive.read_only {
+                done.merge(self.sync_drive(deadline)?);
+            }
+            return Ok(done);
+        }
         // The floppy driver grants a claim only while no process has the drive open, not even this one.
         if self.drive.kind == DriveKind::Floppy {
             self.device = None;

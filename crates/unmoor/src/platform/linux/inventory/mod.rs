@@ -7,6 +7,7 @@ pub(crate) mod names;
 pub(crate) mod port;
 pub(crate) mod remains;
 pub(crate) mod resolve;
+pub(crate) mod resolve_volume;
 pub(crate) mod served;
 pub(crate) mod servers;
 pub(crate) mod snapshot;

@@ -65,6 +65,7 @@ pub fn check_processes(drive: &Drive, volume: &Volume, deadline: &mut Deadline<'
 ///
 /// # Errors
 /// `Busy`, with the scan.
+#[cfg(feature = "udisks")]
 pub fn check_scan(drive: &Drive, volume: &Volume, scan: &BlockerScan) -> Result<()> {
     match is_used_by_processes(drive, &[&volume.name], scan) {
         false => Ok(()),
