@@ -192,6 +192,12 @@ pub struct Eject {
     /// Let polkit ask for a password, as it does on a terminal (Linux, without root)
     #[arg(long, hide = cfg!(windows))]
     pub interactive: bool,
+    /// Show the result as a desktop notification too
+    ///
+    /// Where no desktop answers on the session bus, nothing is shown, and that is no error.
+    #[cfg(all(target_os = "linux", feature = "notify"))]
+    #[arg(long)]
+    pub notify: bool,
     /// Do not verify that the drive executed the command
     #[arg(long)]
     pub no_verify: bool,

@@ -18,6 +18,7 @@ mod escape;
 mod json;
 mod live_progress;
 mod messages;
+mod notification;
 mod outcome;
 mod platforms;
 mod progress;
