@@ -114,6 +114,7 @@ pub use crate::model::blocker::all_terminable;
 pub use crate::model::blocker::{
     Blocker, BlockerKind, BlockerScan, Process, Role, Usage, UsageKind,
 };
+pub use crate::model::cdrom::CdromSetting;
 pub use crate::model::drive::Bus;
 pub use crate::model::drive::Drive;
 pub use crate::model::drive::DriveId;

@@ -26,6 +26,7 @@ pub use self::watcher::{Polling, Watcher};
 
 use crate::deadline::{Clock, Deadline};
 use crate::model::blocker::{BlockerScan, Process};
+use crate::model::cdrom::CdromSetting;
 use crate::model::drive::Drive;
 use crate::model::drive::Port;
 use crate::model::drive::Presence;
@@ -400,6 +401,15 @@ pub trait Session: Send {
 
     /// Loads the medium.
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
+
+    /// Changes a setting of an optical drive.
+    ///
+    /// # Errors
+    /// `NotSupported` on systems without it (Windows); `NotPermitted`; what the drive reports.
+    fn set_cdrom(&mut self, _setting: CdromSetting, _deadline: &mut Deadline<'_>) -> Result<()> {
+        let why = "settings of optical drives are not available on this system";
+        Err(Error::new(ErrorKind::NotSupported, "", why))
+    }
 
     /// Asks the drive itself for its state, not the cache of the system.
     fn presence(&mut self, deadline: &mut Deadline<'_>) -> Result<Presence>;

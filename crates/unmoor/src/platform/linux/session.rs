@@ -2,6 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
+use crate::model::cdrom::CdromSetting;
 use crate::model::drive::{Drive, DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
@@ -485,6 +486,12 @@ impl Session for LinuxSession {
             deadline.sleep(Duration::from_millis(100))?;
         }
         Ok(done)
+    }
+
+    fn set_cdrom(&mut self, setting: CdromSetting, deadline: &mut Deadline<'_>) -> Result<()> {
+        self.check_permission()?;
+        let done = self.helper.set_cdrom(self.device()?.as_fd(), setting, deadline)?;
+        done.map(drop).map_err(|e| errno::error(e, &self.drive.name, "cannot be set"))
     }
 
     fn presence(&mut self, deadline: &mut Deadline<'_>) -> Result<Presence> {
