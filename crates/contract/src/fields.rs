@@ -24,6 +24,15 @@ pub const DOCUMENT: &[Field] = &[
     field("error", OrNull(&Object(ERROR))),
 ];
 
+/// A line of `list --watch --json`.
+pub const EVENT: &[Field] = &[
+    field("schema", Count),
+    field("unmoor", Text),
+    field("command", Word(&["list"])),
+    field("event", Word(&["present", "added", "changed", "removed"])),
+    field("drive", Object(DRIVE)),
+];
+
 const LEFT_OUT: &[Field] = &[field("name", Text), field("path", Text), field("reason", Text)];
 
 const PORT: &[Field] = &[field("port", Text), field("bus", Word(BUSES))];
@@ -293,6 +302,7 @@ mod tests {
     fn the_description_and_the_check_name_the_same_fields() {
         for (heading, fields) in [
             (" Every command", DOCUMENT),
+            (" Event", EVENT),
             (" Target", TARGET),
             (" Error", ERROR),
             (" Step", STEP),

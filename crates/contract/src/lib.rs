@@ -31,6 +31,18 @@ pub fn check(printed: &str, exit_code: Option<i32>) -> Result<(), Vec<String>> {
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
+/// Checks one line that `unmoor list --watch --json` printed.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_event(line: &str) -> Result<(), Vec<String>> {
+    let event: Value =
+        serde_json::from_str(line).map_err(|e| vec![format!("not one JSON object: {e}")])?;
+    let mut faults = Vec::new();
+    shape::check("", &event, fields::EVENT, &mut faults);
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
 /// Exit codes from the worst to the best.
 const WORST_FIRST: [u64; 9] = [130, 1, 3, 5, 7, 2, 6, 4, 0];
 

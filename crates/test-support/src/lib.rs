@@ -36,8 +36,8 @@ pub use desktop::{AT_THE_DESK, Desktop, Part, USER, answer_as_udev_if_asked};
 pub use holder::{Holder, shell};
 pub use loop_image::{Attached, LoopImage, alone};
 pub use need::{
-    BINFMT_MISC, BTRFS, C_COMPILER, FUSE, IO_URING_PATHS, LOOP_DEVICES, LOOP_PARTITIONS, Need,
-    PYTHON, SCRIPT, STATIC_C, UDISKS, UPROBES, USER_NAMESPACES,
+    BINFMT_MISC, BTRFS, C_COMPILER, DBUS_DAEMON, FUSE, IO_URING_PATHS, LOOP_DEVICES,
+    LOOP_PARTITIONS, Need, PYTHON, SCRIPT, STATIC_C, UDISKS, UPROBES, USER_NAMESPACES,
 };
 pub use runner::{Test, run};
 

@@ -31,6 +31,9 @@ pub const C_COMPILER: Need = Need { name: "a C compiler", check: || compiles(&[]
 pub const STATIC_C: Need = Need { name: "a static C library", check: || compiles(&["-static"]) };
 /// `script` of util-linux.
 pub const SCRIPT: Need = Need { name: "script(1)", check: has_script };
+/// dbus-daemon, for a bus of the test's own.
+pub const DBUS_DAEMON: Need =
+    Need { name: "dbus-daemon", check: || ok(Command::new("dbus-daemon").arg("--version")) };
 /// Real udisks2, polkit and D-Bus, in namespaces of their own.
 pub const UDISKS: Need = Need {
     name: "root, loop devices, udisks2, polkit and D-Bus",

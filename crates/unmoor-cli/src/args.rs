@@ -113,6 +113,7 @@ Examples:
   unmoor eject --power-off sdb      a USB disk: safe to unplug afterwards
   unmoor eject sdb sdc sr0          three drives at the same time
   unmoor eject --all-removable      every drive that can be taken out or unplugged
+  unmoor eject -u --volume sdb1     one partition; the others stay mounted
   unmoor eject --dry-run E:         print what would be done")]
 pub struct Eject {
     /// Drives to release: sdb, /dev/sdb1, /media/stick, HOLIDAY, E:
@@ -174,6 +175,12 @@ pub struct Eject {
     /// Flush and dismount only; leave the medium in the drive
     #[arg(long, short = 'u', conflicts_with = "power_off")]
     pub dismount_only: bool,
+    /// With -u: only the volume that TARGET names; the others of its drive stay mounted (Linux)
+    ///
+    /// TARGET is a partition, a mount point, a label. The name of a drive with several volumes is
+    /// refused.
+    #[arg(long, requires = "dismount_only", hide = cfg!(windows))]
+    pub volume: bool,
     /// Power the whole device off, so that it is safe to unplug
     #[arg(long, short)]
     pub power_off: bool,
@@ -185,6 +192,12 @@ pub struct Eject {
     /// Let polkit ask for a password, as it does on a terminal (Linux, without root)
     #[arg(long, hide = cfg!(windows))]
     pub interactive: bool,
+    /// Show the result as a desktop notification too
+    ///
+    /// Where no desktop answers on the session bus, nothing is shown, and that is no error.
+    #[cfg(all(target_os = "linux", feature = "notify"))]
+    #[arg(long)]
+    pub notify: bool,
     /// Do not verify that the drive executed the command
     #[arg(long)]
     pub no_verify: bool,
@@ -263,7 +276,8 @@ pub struct Attach {
 Examples:
   unmoor list                                   all removable drives
   unmoor list sdb                               one drive
-  unmoor list -b --no-headings -o name,size     for a script; see also --json")]
+  unmoor list -b --no-headings -o name,size     for a script; see also --json
+  unmoor list --watch                           every change, until Ctrl-C")]
 pub struct List {
     /// Drives to list [default: all removable drives]
     #[arg(value_name = "TARGET", conflicts_with_all = ["all", "simulated"])]
@@ -274,6 +288,11 @@ pub struct List {
     /// List the simulated drives instead: targets named sim:NAME, to try things out
     #[arg(long)]
     pub simulated: bool,
+    /// Print every change until interrupted: present, added, changed, removed
+    ///
+    /// With --json, each change is one line with a JSON object.
+    #[arg(long)]
+    pub watch: bool,
     /// Print one JSON document instead of text
     #[arg(long, short)]
     pub json: bool,
@@ -360,6 +379,11 @@ pub struct Who {
     /// Drives to check
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<OsString>,
+    /// Print it again whenever it changes, until interrupted
+    ///
+    /// With --json, each time one line with the JSON document.
+    #[arg(long)]
+    pub watch: bool,
     #[command(flatten)]
     pub output: Output,
 }

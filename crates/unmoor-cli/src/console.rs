@@ -7,7 +7,6 @@ use crate::escape::escape;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
-#[cfg(windows)]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Kind of line, which decides its colour on a terminal.
@@ -26,6 +25,9 @@ static COLOR: OnceLock<Color> = OnceLock::new();
 
 /// First error of writing to standard output.
 static WRITE_ERROR: OnceLock<io::Error> = OnceLock::new();
+
+/// True once a write found that the reader of standard output has left.
+static READER_LEFT: AtomicBool = AtomicBool::new(false);
 
 /// Sets the use of colors.
 pub fn set_color(color: Color) {
@@ -53,9 +55,33 @@ pub fn write_out(text: &str) {
     let bytes = encoded(text, out.is_terminal());
     match out.write_all(&bytes) {
         // A closed pipe (`unmoor list | head -1`) is no reason to stop or panic.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => _ = WRITE_ERROR.set(error),
-        _ => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            READER_LEFT.store(true, Ordering::Relaxed);
+        }
+        Err(error) => _ = WRITE_ERROR.set(error),
+        Ok(()) => {}
     }
+}
+
+/// Returns true if nothing more can be written to standard output.
+pub fn is_output_closed() -> bool {
+    READER_LEFT.load(Ordering::Relaxed) || write_error().is_some() || has_reader_left()
+}
+
+/// Returns true if the other end of the pipe on standard output is closed (poll(2): POLLERR).
+#[cfg(target_os = "linux")]
+fn has_reader_left() -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let stdout = io::stdout();
+    let mut pipe = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut pipe, Some(&now)).is_ok_and(|count| count > 0)
+}
+
+/// Returns false: only a write shows it.
+#[cfg(not(target_os = "linux"))]
+fn has_reader_left() -> bool {
+    false
 }
 
 /// Writes escaped text to standard error.

@@ -39,6 +39,16 @@ enum Content<'a> {
     },
 }
 
+/// A line of `list --watch`.
+#[derive(Serialize)]
+struct EventObject<'a> {
+    schema: u32,
+    unmoor: &'static str,
+    command: &'a str,
+    event: &'a str,
+    drive: &'a Drive,
+}
+
 /// A drive that `--all-removable` does not mean.
 #[derive(Serialize)]
 struct LeftOut<'a> {
@@ -112,6 +122,21 @@ pub fn of_drives(exit_code: u8, drives: &[Drive], error: Option<&Error>) -> Stri
     print("list", exit_code, Content::Drives { drives }, error)
 }
 
+/// Returns the object of one event of `list --watch`, on one line.
+pub fn of_event(event: &str, drive: &Drive) -> String {
+    let unmoor = env!("CARGO_PKG_VERSION");
+    let object = EventObject { schema: SCHEMA, unmoor, command: "list", event, drive };
+    serde_json::to_string(&object).expect("strings, numbers and lists are always JSON")
+}
+
+/// Returns the document of a command that works on targets, on one line.
+pub fn line_of_targets(command: &str, exit_code: u8, results: &[TargetResult]) -> String {
+    let targets = results.iter().map(TargetObject::from).collect();
+    let content = Content::Targets { targets, left_out: None };
+    let document = document(command, exit_code, content, None);
+    serde_json::to_string(&document).expect("strings, numbers and lists are always JSON")
+}
+
 /// Returns the document of `attach` without a port.
 pub fn of_ports(exit_code: u8, ports: &[Port], error: Option<&Error>) -> String {
     print("attach", exit_code, Content::Ports { ports }, error)
@@ -129,9 +154,18 @@ fn left_out_objects(left_out: &[(Drive, String)]) -> Vec<LeftOut<'_>> {
 }
 
 fn print(command: &str, exit_code: u8, content: Content<'_>, error: Option<&Error>) -> String {
-    let unmoor = env!("CARGO_PKG_VERSION");
-    let document = Document { schema: SCHEMA, unmoor, command, exit_code, content, error };
+    let document = document(command, exit_code, content, error);
     serde_json::to_string_pretty(&document).expect("strings, numbers and lists are always JSON")
+}
+
+fn document<'a>(
+    command: &'a str,
+    exit_code: u8,
+    content: Content<'a>,
+    error: Option<&'a Error>,
+) -> Document<'a> {
+    let unmoor = env!("CARGO_PKG_VERSION");
+    Document { schema: SCHEMA, unmoor, command, exit_code, content, error }
 }
 
 /// Returns the document in ASCII: other characters become `\uXXXX`. PowerShell 5.1 and `for /f` decode

@@ -18,6 +18,7 @@ mod escape;
 mod json;
 mod live_progress;
 mod messages;
+mod notification;
 mod outcome;
 mod platforms;
 mod progress;
@@ -34,7 +35,7 @@ mod windows;
 mod working_directory;
 
 use args::{Cli, Command};
-use commands::{attach, list, release, status, who};
+use commands::{attach, list, release, status, watch_list, watch_who, who};
 use console::{Style, print_err, print_out};
 use outcome::{Outcome, WRONG_USAGE};
 use std::ffi::OsString;
@@ -140,8 +141,10 @@ fn carry_out(command: Command) -> Result<u8, Error> {
         Command::Flush(args) => release::flush(args),
         Command::Remount(args) => release::remount(args),
         Command::Attach(args) => attach::run(args),
+        Command::List(args) if args.watch => watch_list::run(args),
         Command::List(args) => list::run(args),
         Command::Status(args) => status::run(args),
+        Command::Who(args) if args.watch => watch_who::run(args),
         Command::Who(args) => who::run(args),
         #[cfg(feature = "ui")]
         Command::Ui(args) => ui::run(args.simulated),

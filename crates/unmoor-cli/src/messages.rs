@@ -20,9 +20,13 @@ pub fn describe(drive: &Drive) -> String {
     };
     let size = drive.size.filter(|s| *s > 0).map(size);
     let parts: Vec<String> = what.into_iter().chain(size).collect();
+    let name = match &drive.selection {
+        Some(one) if one.volume != drive.name => format!("{} on {}", one.volume, drive.name),
+        _ => drive.name.clone(),
+    };
     match parts.is_empty() {
-        true => drive.name.clone(),
-        false => format!("{} ({})", drive.name, parts.join(", ")),
+        true => name,
+        false => format!("{name} ({})", parts.join(", ")),
     }
 }
 
@@ -147,7 +151,12 @@ fn released(goal: Goal, report: &Report) -> String {
     };
     match (report.action, report.medium_after) {
         (Some(Action::Nothing), _) if goal == Goal::Dismount => {
-            format!("flushed and dismounted{through}{doubt}; left in the drive.")
+            let selection = report.drive.as_ref().and_then(|drive| drive.selection.as_ref());
+            let left = match selection.is_some_and(|one| !one.left_out.is_empty()) {
+                true => "the other volumes of the drive were left alone",
+                false => "left in the drive",
+            };
+            format!("flushed and dismounted{through}{doubt}; {left}.")
         }
         (Some(Action::Nothing), _) => format!(
             "flushed and dismounted{doubt}; nothing to eject: this kind of drive has no command for \

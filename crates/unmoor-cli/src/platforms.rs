@@ -20,7 +20,12 @@ pub struct Platforms {
 impl Platforms {
     /// Returns the platform of the target.
     pub fn of(&self, target: &Target) -> Result<&dyn Platform> {
-        if let Target::Simulated(_) = target {
+        self.listed(matches!(target, Target::Simulated(_)))
+    }
+
+    /// Returns the simulated platform, or the native one.
+    pub fn listed(&self, simulated: bool) -> Result<&dyn Platform> {
+        if simulated {
             return Ok(self.simulated.get_or_init(Simulated::demo));
         }
         if self.native.get().is_none() {

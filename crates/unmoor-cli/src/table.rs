@@ -10,11 +10,13 @@ pub struct Table {
     rows: Vec<Vec<String>>,
     /// Right-aligned columns: numbers.
     right: Vec<usize>,
+    /// Least width of each column.
+    widths: Vec<usize>,
 }
 
 impl Table {
     pub fn new(right: &[usize]) -> Table {
-        Table { rows: Vec::new(), right: right.to_vec() }
+        Table { rows: Vec::new(), right: right.to_vec(), widths: Vec::new() }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -22,13 +24,17 @@ impl Table {
     }
 
     /// Returns the rows as lines, each at most `width` columns wide.
-    pub fn lines(&self, width: Option<usize>) -> Vec<String> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widest = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|c: &String| c.width()).max()
-        };
-        let widths: Vec<usize> = (0..columns).map(|c| widest(c).unwrap_or(0)).collect();
-        self.rows.iter().map(|row| self.line(row, &widths, width)).collect()
+    ///
+    /// The next rows stand under these: no column becomes narrower.
+    pub fn lines(&mut self, width: Option<usize>) -> Vec<String> {
+        for row in &self.rows {
+            self.widths.resize(self.widths.len().max(row.len()), 0);
+            for (column, cell) in row.iter().enumerate() {
+                self.widths[column] = self.widths[column].max(cell.width());
+            }
+        }
+        let rows = std::mem::take(&mut self.rows);
+        rows.iter().map(|row| self.line(row, &self.widths, width)).collect()
     }
 
     fn line(&self, row: &[String], widths: &[usize], limit: Option<usize>) -> String {

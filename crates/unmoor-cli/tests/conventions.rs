@@ -7,13 +7,15 @@ use common::{line, unmoor};
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "sim:stick",
     "-v sim:stick",
     "--dry-run sim:stick",
     "--json sim:stick",
     "list --simulated",
     "list --simulated --json",
+    "list --watch sim:stick",
+    "who --watch --json sim:busy",
     "status sim:stick",
     "who sim:busy",
     "load sim:tray",

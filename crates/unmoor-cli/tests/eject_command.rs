@@ -100,7 +100,10 @@ fn every_failure_is_one_with_a_reason_on_standard_error() {
         ("-M sim:stick", "eject: error: sim:stick: device in use\n"),
         ("-i maybe sim:cd", "eject: argument error: 'maybe'\n"),
         ("-x abc sim:cd", "eject: invalid argument to --cdspeed/-x option: 'abc'\n"),
-        ("-i on sim:cd", "eject: cannot open sim:cd: No such file or directory\n"),
+        (
+            "-i on sim:cd",
+            "eject: CD-ROM lock door command failed: sim:cd: settings of optical drives are not available on this system\n",
+        ),
         ("sim:cd sim:stick", "eject: too many arguments\n"),
         ("--power-off sim:stick", "eject: unrecognized option '--power-off'\n"),
         ("-w 3s sim:stick", "eject: invalid option -- 'w'\n"),

@@ -113,3 +113,18 @@ fn all_that_can_be_removed_leaves_the_others_alone() {
         assert!(!run.out.contains(left), "{}", run.out);
     }
 }
+
+#[test]
+fn one_volume_is_dismounted_alone_and_a_whole_drive_is_no_volume() {
+    for (words, code, said) in [
+        ("-u --volume sim:stick1", 0, "the other volumes of the drive were left alone"),
+        ("-u --volume sim:stick", 2, "sim:stick1, sim:stick2"),
+        ("--volume sim:stick1", 2, "--dismount-only"),
+        ("-u --volume --dry-run sim:stick2", 0, "nothing was touched"),
+        ("-u --volume sim:system", 2, "whole drive"),
+    ] {
+        let run = line(words);
+        assert_eq!(run.code, code, "{words}: {}{}", run.out, run.err);
+        assert!((run.out + &run.err).contains(said), "{words}");
+    }
+}

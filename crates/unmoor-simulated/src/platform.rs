@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 use unmoor::platform::{Platform, ProcessHandle, Session};
 use unmoor::{
-    Action, Clock, Deadline, Drive, Error, ErrorKind, Port, Process, Result, StepOutcome, Target,
+    Action, Clock, Deadline, Drive, Error, ErrorKind, Mount, Port, Process, Result, StepOutcome,
+    Target, Volume,
 };
 
 impl Clock for Simulated {
@@ -60,9 +61,33 @@ impl Platform for Simulated {
         })
     }
 
+    fn resolve_volume(&self, target: &Target) -> Result<Drive> {
+        let drive = self.resolve(target)?;
+        let is_it = |volume: &Volume| match target {
+            Target::Simulated(name) => volume.name == format!("sim:{name}"),
+            Target::Label(label) => volume.label.as_ref() == Some(label),
+            Target::Uuid(uuid) => volume.uuid.as_ref() == Some(uuid),
+            Target::Path(path) => {
+                let below = |mount: &Mount| Path::new(path).starts_with(&mount.path);
+                path.to_str() == Some(&volume.name) || volume.mounts.iter().any(below)
+            }
+            _ => false,
+        };
+        let named = drive.volumes.iter().find(|volume| is_it(volume)).map(|v| v.name.clone());
+        match named {
+            Some(name) => Ok(drive.only_volume(&name)),
+            None => {
+                let names: Vec<&str> = drive.volumes.iter().map(|v| &*v.name).collect();
+                let names = names.join(", ");
+                let why = format!("means the whole drive, not one of its volumes: {names}");
+                Err(Error::new(ErrorKind::InvalidTarget, target.to_string(), why))
+            }
+        }
+    }
+
     fn open(&self, drive: &Drive, _wait: &mut Deadline<'_>) -> Result<Box<dyn Session + '_>> {
         let token = self.with(MachineState::next_id);
-        session::SimSession::open(self, drive.id, token)
+        session::SimSession::open(self, drive, token)
             .map(|session| Box::new(session) as Box<dyn Session>)
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct SimSession<'m> {
     pub token: u64,
     /// True if the drive had no medium when the session was opened.
     pub empty: bool,
+    /// Name of the volume that alone is dismounted.
+    pub only_volume: Option<String>,
     /// Volumes and mounts that were unmounted while idle, in that order.
     pub unmounted: Vec<(String, Mount)>,
 }
@@ -27,16 +29,26 @@ pub(crate) type OpResult<T> = Result<(T, Option<Effect>)>;
 
 impl<'m> SimSession<'m> {
     /// Opens a session on the device.
-    pub fn open(machine: &'m Simulated, id: DriveId, token: u64) -> Result<Self> {
+    pub fn open(machine: &'m Simulated, drive: &Drive, token: u64) -> Result<Self> {
+        let id = drive.id;
         let empty =
             machine.with(|state| state.device(id).is_some_and(|d| d.medium != Medium::Present));
-        let session = SimSession { machine, id, token, empty, unmounted: Vec::new() };
+        let only_volume = drive.selection.as_ref().map(|one| one.volume.clone());
+        let session = SimSession { machine, id, token, empty, only_volume, unmounted: Vec::new() };
         machine.with(|state| state.own_handles.push((id, token)));
         session.run_op(Op::Open, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
             _ => Ok(((), None)),
         })?;
         Ok(session)
+    }
+
+    /// Returns the drive with the volume alone that this session dismounts.
+    fn selected(&self, drive: Drive) -> Drive {
+        match &self.only_volume {
+            Some(name) => drive.only_volume(name),
+            None => drive,
+        }
     }
 
     /// Carries out one operation and writes its journal entry. Time passes, the fault applies, and the
@@ -117,7 +129,9 @@ impl Session for SimSession<'_> {
         self.run_op(Op::Refresh, None, |fault| match fault {
             Some(FaultKind::IoError) => Err(io_error()),
             _ => Ok((
-                self.with_state(|state| state.attached_device(self.id).map(|d| d.describe()))?,
+                self.selected(
+                    self.with_state(|state| state.attached_device(self.id).map(|d| d.describe()))?,
+                ),
                 None,
             )),
         })
@@ -325,7 +339,16 @@ impl Session for SimSession<'_> {
             if fault == Some(FaultKind::Hang) {
                 return Err(hang(deadline));
             }
-            Ok((self.with_state(|state| state.blockers(self.id)), None))
+            let mut scan = self.with_state(|state| state.blockers(self.id));
+            if let Some(name) = &self.only_volume {
+                let drive = self.with_state(|state| state.device(self.id).map(|d| d.describe()));
+                let drive = drive.map(|drive| drive.only_volume(name));
+                let on_it =
+                    |volume: &str| drive.as_ref().is_some_and(|d| d.volume(volume).is_some());
+                scan.blockers
+                    .retain(|b| b.uses.is_empty() || b.uses.iter().any(|u| on_it(&u.volume)));
+            }
+            Ok((scan, None))
         });
         found.unwrap_or_else(|error| {
             let mut scan = BlockerScan::default();

@@ -249,6 +249,10 @@ impl SimSession<'_> {
             true => state.attached_device(self.id)?,
             false => state.with_medium(self.id)?,
         };
+        if let Some(name) = &self.only_volume {
+            let mounted = device.describe().volume(name).is_some_and(|v| !v.mounts.is_empty());
+            return if mounted { Err(busy(name)) } else { Ok(()) };
+        }
         let stacked = device.volumes.iter().any(|v| v.open && v.is_stacked());
         let held = device.claimed_by.is_some_and(|token| token != self.token);
         if device.is_mounted() || held || (linux && (stacked || (dead && !force))) {

@@ -114,6 +114,7 @@ pub use crate::model::blocker::all_terminable;
 pub use crate::model::blocker::{
     Blocker, BlockerKind, BlockerScan, Process, Role, Usage, UsageKind,
 };
+pub use crate::model::cdrom::CdromSetting;
 pub use crate::model::drive::Bus;
 pub use crate::model::drive::Drive;
 pub use crate::model::drive::DriveId;
@@ -121,6 +122,7 @@ pub use crate::model::drive::DriveKind;
 pub use crate::model::drive::Medium;
 pub use crate::model::drive::Port;
 pub use crate::model::drive::Presence;
+pub use crate::model::drive::Selection;
 pub use crate::model::drive::SystemUse;
 pub use crate::model::error::{Error, ErrorKind, Result};
 pub use crate::model::event::{Event, EventHandler};

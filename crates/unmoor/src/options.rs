@@ -21,6 +21,10 @@ use std::time::Duration;
 pub struct Options {
     /// Goal of the release.
     pub goal: Goal,
+    /// Flush and dismount the one volume that the target names.
+    ///
+    /// The other volumes of its drive stay as they are. What lies on the volume goes with it. Needs [`Goal::Dismount`]. A target that names a drive with several volumes is refused. Linux only.
+    pub only_volume: bool,
     /// Dismount volumes that are in use.
     ///
     /// Open handles fail from then on (Linux: `EIO`; Windows: `ERROR_NOT_READY`).
@@ -104,6 +108,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             goal: Goal::Eject,
+            only_volume: false,
             force: false,
             discard_unwritten: false,
             swapoff: false,

@@ -20,7 +20,12 @@ pub const LIBRARY: &[Layer] = &[
     Layer { name: "policy", files: &["policy/"], may_import: &["options", "deadline", "model"] },
     Layer {
         name: "platform seam",
-        files: &["platform/mod.rs", "platform/pattern.rs", "platform/stuck_pool.rs"],
+        files: &[
+            "platform/mod.rs",
+            "platform/pattern.rs",
+            "platform/stuck_pool.rs",
+            "platform/watcher.rs",
+        ],
         may_import: &["deadline", "model"],
     },
     Layer { name: "pattern", files: &["platform/pattern.rs"], may_import: &[] },

@@ -5,7 +5,7 @@
 
 mod udev_echo;
 
-use crate::loop_image::Attached;
+use crate::loop_image::{Attached, alone};
 use crate::{Holder, ok};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -57,6 +57,8 @@ pub(crate) fn is_installed() -> bool {
 impl Desktop {
     /// Starts the services. The user has these permissions of polkit (`filesystem-mount`) without a password.
     pub fn start(parts: &[Part], drive: &Attached, permissions: &[&str]) -> Desktop {
+        // The namespace has a copy of every mount: those of other tests would keep their drives busy.
+        let _alone = alone();
         let script = script(parts, drive, permissions);
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);

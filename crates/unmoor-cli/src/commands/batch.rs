@@ -5,22 +5,48 @@ use super::{finish, parse, print, print_version, refuse_word};
 use crate::args::Output;
 use crate::command_kind::CommandKind;
 use crate::live_progress::LiveProgress;
+use crate::notification::Notifications;
 use crate::platforms::Platforms;
 use crate::target_result::TargetResult;
 use crate::{typo, working_directory};
 use std::ffi::{OsStr, OsString};
 use unmoor::{BatchEvent, BatchItem, Error, ErrorKind, Event, Operation, Options, Status, Step};
 
+/// An operation on targets, and how its results are shown.
+pub struct Request<'a> {
+    pub command: CommandKind,
+    pub operation: Operation,
+    pub targets: Vec<OsString>,
+    /// Drives that `--all-removable` does not mean.
+    pub skipped: Option<Vec<Skipped>>,
+    pub output: &'a Output,
+    pub options: &'a Options,
+    /// First word of a command line without a command, which may be a mistyped one.
+    pub first_word: Option<&'a OsStr>,
+    /// True if the desktop shows the results too.
+    pub notify: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Returns the request of a command that was named, with its targets.
+    pub fn new(
+        command: CommandKind,
+        operation: Operation,
+        targets: Vec<OsString>,
+        output: &'a Output,
+        options: &'a Options,
+    ) -> Self {
+        let (skipped, first_word) = (None, None);
+        let notify = false;
+        Request { command, operation, targets, skipped, output, options, first_word, notify }
+    }
+}
+
 /// Runs the operation on every target and prints the results; returns the worst exit code.
-pub fn run(
-    command: CommandKind,
-    operation: Operation,
-    targets: Vec<OsString>,
-    skipped: Option<Vec<Skipped>>,
-    output: &Output,
-    options: &Options,
-    first_word: Option<&OsStr>,
-) -> Result<u8, Error> {
+pub fn run(request: Request<'_>) -> Result<u8, Error> {
+    let Request { command, operation, targets, skipped, output, options, first_word, notify } =
+        request;
+    let mut notifications = Notifications::new(notify);
     let targets = parse(targets)?;
     let unknown = first_word.and_then(typo::unknown);
     let platforms = Platforms::default();
@@ -67,11 +93,15 @@ pub fn run(
                     print(command, &result, output);
                 }
             });
+            if !is_unknown {
+                notifications.show(command, &result);
+            }
             results[indices[item]] = Some(result);
         }
         _ => {}
     });
     drop(progress);
+    notifications.wait();
     if let Some(unknown) = unknown.filter(|_| is_unknown) {
         let others: Vec<OsString> = targets.into_iter().skip(1).map(|(given, _)| given).collect();
         return Ok(refuse_word(&unknown, &others));

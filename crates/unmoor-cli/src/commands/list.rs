@@ -9,17 +9,10 @@ use crate::outcome::Outcome;
 use crate::platforms::Platforms;
 use crate::table::Table;
 use crate::{json, messages};
-use unmoor::{Drive, DriveKind, Error, Medium, Volume, platform};
-use unmoor_simulated::Simulated;
+use unmoor::{Drive, DriveKind, Error, Medium, Volume};
 
 pub fn run(args: args::List) -> Result<u8, Error> {
-    let (drives, errors) = match (args.targets.is_empty(), args.simulated) {
-        (false, _) => resolve(args.targets)?,
-        (true, true) => split(unmoor::list(&Simulated::demo(), args.all)),
-        (true, false) => {
-            split(platform::native().and_then(|platform| unmoor::list(&*platform, args.all)))
-        }
-    };
+    let (drives, errors) = drives(&Platforms::default(), &args)?;
     let code = Outcome::worst(errors.iter().map(|e| Outcome::from(e).exit_code()));
     if args.json {
         return Ok(print_document(&json::of_drives(code, &drives, errors.first()), code));
@@ -33,10 +26,16 @@ pub fn run(args: args::List) -> Result<u8, Error> {
     Ok(code)
 }
 
-fn resolve(targets: Vec<std::ffi::OsString>) -> Result<(Vec<Drive>, Vec<Error>), Error> {
-    let platforms = Platforms::default();
+/// Returns the drives that the arguments mean, and the error of each target that is none.
+pub fn drives(platforms: &Platforms, args: &args::List) -> Result<(Vec<Drive>, Vec<Error>), Error> {
     let (mut drives, mut errors) = (Vec::new(), Vec::new());
-    for (_, target) in parse(targets)? {
+    if args.targets.is_empty() {
+        match platforms.listed(args.simulated).and_then(|of| unmoor::list(of, args.all)) {
+            Ok(listed) => drives = listed,
+            Err(error) => errors.push(error),
+        }
+    }
+    for (_, target) in parse(args.targets.clone())? {
         match platforms.of(&target).and_then(|platform| unmoor::resolve(platform, &target)) {
             Ok(drive) => drives.push(drive),
             Err(error) => errors.push(error),
@@ -45,14 +44,8 @@ fn resolve(targets: Vec<std::ffi::OsString>) -> Result<(Vec<Drive>, Vec<Error>),
     Ok((drives, errors))
 }
 
-fn split(listed: unmoor::Result<Vec<Drive>>) -> (Vec<Drive>, Vec<Error>) {
-    match listed {
-        Ok(drives) => (drives, Vec::new()),
-        Err(error) => (Vec::new(), vec![error]),
-    }
-}
-
-fn print_error(error: &Error) {
+/// Prints the error and what to do about it.
+pub fn print_error(error: &Error) {
     print_err(Style::Bad, &messages::failure(None, error));
     if let Some(help) = error.hint().map(messages::hint) {
         print_err(Style::Plain, &format!("  {help}"));
@@ -74,26 +67,39 @@ struct Line<'d> {
     name: String,
 }
 
-fn print(drives: &[Drive], layout: &args::Layout) {
-    let columns = match &layout.columns[..] {
-        [] => &Column::DEFAULT[..],
+/// Returns the columns that the layout prints.
+pub fn columns(layout: &args::Layout) -> &[Column] {
+    match &layout.columns[..] {
+        [] => &Column::DEFAULT,
         chosen => chosen,
-    };
-    let right = |column: &Column| matches!(column, Column::Size | Column::Unwritten);
-    let right: Vec<usize> = (0..columns.len()).filter(|at| right(&columns[*at])).collect();
+    }
+}
+
+/// Returns true if the column has numbers, which are aligned on the right.
+pub fn is_number(column: Column) -> bool {
+    matches!(column, Column::Size | Column::Unwritten)
+}
+
+fn print(drives: &[Drive], layout: &args::Layout) {
+    let columns = columns(layout);
+    let right: Vec<usize> = (0..columns.len()).filter(|at| is_number(columns[*at])).collect();
     let mut table = Table::new(&right);
     if !layout.no_headings {
         table.row(columns.iter().map(|column| column.heading()));
     }
-    // A tree is for people; a script gets plain names.
-    let branches = console::width().map(|_| console::has_lines());
-    for line in drives.iter().flat_map(|drive| lines(drive, branches)) {
-        table.row(columns.iter().map(|column| cell(*column, &line, layout.bytes)));
-    }
+    drives.iter().flat_map(|drive| rows(drive, layout)).for_each(|row| table.row(row));
     for (index, line) in table.lines(console::width()).iter().enumerate() {
         let heading = index == 0 && !layout.no_headings;
         print_out(if heading { Style::Strong } else { Style::Plain }, line);
     }
+}
+
+/// Returns the rows of a drive: its own, and one per volume.
+pub fn rows(drive: &Drive, layout: &args::Layout) -> Vec<Vec<String>> {
+    // A tree is for people; a script gets plain names.
+    let branches = console::width().map(|_| console::has_lines());
+    let cells = |line| columns(layout).iter().map(|c| cell(*c, &line, layout.bytes)).collect();
+    lines(drive, branches).into_iter().map(cells).collect()
 }
 
 /// Returns the lines of a drive: its own, and one per volume.

@@ -3,11 +3,14 @@
 mod as_root;
 pub mod attach;
 mod batch;
+mod changes;
 mod document;
 pub mod list;
 pub mod release;
 mod removable;
 pub mod status;
+pub mod watch_list;
+pub mod watch_who;
 pub mod who;
 
 use crate::args::Output;

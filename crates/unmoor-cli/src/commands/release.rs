@@ -1,6 +1,6 @@
 //! `eject`, `load`, `flush`, `remount`: the operations on drives.
 
-use super::batch;
+use super::batch::{self, Request};
 use super::removable;
 use crate::args::{Eject, Flush, Load, Remount};
 use crate::command_kind::CommandKind;
@@ -20,6 +20,7 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
     };
     let mut options = only_timeout(args.timeout);
     options.goal = goal;
+    options.only_volume = args.volume;
     options.force = args.force;
     options.discard_unwritten = args.discard_unwritten;
     options.swapoff = args.swapoff;
@@ -59,15 +60,14 @@ pub fn eject(args: Eject) -> Result<u8, Error> {
         return Ok(code);
     }
     let operation = if args.dry_run { Operation::DryRun } else { Operation::Release };
-    batch::run(
-        command,
-        operation,
-        targets,
-        skipped,
-        &args.output,
-        &options,
-        args.first_word.as_deref(),
-    )
+    let mut request = Request::new(command, operation, targets, &args.output, &options);
+    request.skipped = skipped;
+    request.first_word = args.first_word.as_deref();
+    #[cfg(all(target_os = "linux", feature = "notify"))]
+    {
+        request.notify = args.notify;
+    }
+    batch::run(request)
 }
 
 /// Runs a copy of the program if it lies on the drive to be released (Windows).
@@ -81,33 +81,20 @@ fn run_elsewhere(targets: &[OsString]) -> Result<Option<u8>, Error> {
 
 pub fn load(args: Load) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    batch::run(CommandKind::Load, Operation::Load, args.targets, None, &args.output, &options, None)
+    let command = CommandKind::Load;
+    batch::run(Request::new(command, Operation::Load, args.targets, &args.output, &options))
 }
 
 pub fn flush(args: Flush) -> Result<u8, Error> {
     let options = only_timeout(args.timeout);
-    batch::run(
-        CommandKind::Flush,
-        Operation::Flush,
-        args.targets,
-        None,
-        &args.output,
-        &options,
-        None,
-    )
+    let command = CommandKind::Flush;
+    batch::run(Request::new(command, Operation::Flush, args.targets, &args.output, &options))
 }
 
 pub fn remount(args: Remount) -> Result<u8, Error> {
     let options = only_timeout(None);
-    batch::run(
-        CommandKind::Remount,
-        Operation::Remount,
-        args.targets,
-        None,
-        &args.output,
-        &options,
-        None,
-    )
+    let command = CommandKind::Remount;
+    batch::run(Request::new(command, Operation::Remount, args.targets, &args.output, &options))
 }
 
 /// Returns how to terminate programs. Without a terminal, `--yes` must confirm it beforehand.

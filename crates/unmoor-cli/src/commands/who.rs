@@ -10,29 +10,40 @@ use crate::target_result::TargetResult;
 use crate::{messages, signals, working_directory};
 use std::ffi::OsString;
 use unmoor::platform::Platform;
-use unmoor::{Blocker, BlockerKind, BlockerScan, Drive, Error, ErrorKind, Opened, Options};
+use unmoor::{Blocker, BlockerKind, BlockerScan, Drive, Error, ErrorKind, Opened, Options, Target};
 
 pub fn run(args: args::Who) -> Result<u8, Error> {
     let targets = parse(args.targets)?;
     let platforms = Platforms::default();
     let options = Options::cancelled_by(signals::cancel());
-    let find = |target| {
-        let platform = platforms.of(target)?;
-        Ok((platform, unmoor::resolve(platform, target)?))
-    };
-    let drives: Vec<Result<Resolved<'_>, Error>> = targets.iter().map(|(_, t)| find(t)).collect();
+    let drives: Vec<Result<Resolved<'_>, Error>> =
+        targets.iter().map(|(_, target)| find(&platforms, target)).collect();
     working_directory::leave();
     let mut drives = drives.into_iter();
     Ok(run_each(CommandKind::Who, targets, &args.output, &options.cancel, |given, _| {
-        let drive = drives.next().expect("one for each target");
-        match drive.and_then(|(platform, drive)| search(platform, drive, &options)) {
-            Ok((drive, scan, as_whom)) => result(given, drive, scan, as_whom),
-            Err(error) => TargetResult::from_error(given, CommandKind::Who, None, error),
-        }
+        look(given, drives.next().expect("one for each target"), &options)
     }))
 }
 
-type Resolved<'p> = (&'p dyn Platform, Drive);
+pub type Resolved<'p> = (&'p dyn Platform, Drive);
+
+/// Returns the drive of a target, and its platform.
+pub fn find<'p>(platforms: &'p Platforms, target: &Target) -> Result<Resolved<'p>, Error> {
+    let platform = platforms.of(target)?;
+    Ok((platform, unmoor::resolve(platform, target)?))
+}
+
+/// Searches for what uses the drive of a target.
+pub fn look(
+    given: OsString,
+    drive: Result<Resolved<'_>, Error>,
+    options: &Options,
+) -> TargetResult {
+    match drive.and_then(|(platform, drive)| search(platform, drive, options)) {
+        Ok((drive, scan, as_whom)) => result(given, drive, scan, as_whom),
+        Err(error) => TargetResult::from_error(given, CommandKind::Who, None, error),
+    }
+}
 
 /// Drive, scan, and the account that could see more.
 type Scanned = (Drive, BlockerScan, Option<&'static str>);

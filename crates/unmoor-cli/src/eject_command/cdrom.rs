@@ -1,31 +1,19 @@
-//! The CD-ROM ioctls that only `eject` offers: button, auto-eject, speed, changer
-//! (`linux/cdrom.h`, Documentation/userspace-api/ioctl/cdrom.rst).
+//! The settings of optical drives that only `eject` offers: button, auto-eject, speed, changer.
 
 use super::device::Device;
 use super::failure::Failure;
 use super::options::EjectOptions;
 use super::options::say;
 use crate::console::{Style, print_out};
-use std::fs::{self, OpenOptions};
+use crate::signals;
+use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::Duration;
-use unmoor::Options;
-
-const CDROM_SELECT_SPEED: libc::c_ulong = 0x5322;
-const CDROM_SELECT_DISC: libc::c_ulong = 0x5323;
-const CDROM_LOCKDOOR: libc::c_ulong = 0x5329;
-const CDROM_SET_OPTIONS: libc::c_ulong = 0x5320;
-const CDROM_CLEAR_OPTIONS: libc::c_ulong = 0x5321;
-/// `CDO_AUTO_EJECT`: open the tray when the device is closed.
-const CDO_AUTO_EJECT: usize = 2;
+use unmoor::{CdromSetting, Error, ErrorKind, Opened, Options};
 
 /// Locks or unlocks the button of the drive. `eject` unlocks it again.
 pub fn lock_button(device: &Device<'_>, locked: bool) -> Result<(), Failure> {
-    call(device, CDROM_LOCKDOOR, locked.into(), "CD-ROM lock door command failed")?;
+    let setting = CdromSetting::ButtonLocked(locked);
+    set(device, &mut open(device)?, setting, "CD-ROM lock door command failed")?;
     let may = if locked { "may NOT be" } else { "may be" };
     say(&format!("CD-Drive {may} ejected with device button"));
     Ok(())
@@ -37,47 +25,45 @@ pub fn set_auto_eject(
     on: bool,
     options: &EjectOptions,
 ) -> Result<(), Failure> {
-    let (verb, request) =
-        if on { ("enabling", CDROM_SET_OPTIONS) } else { ("disabling", CDROM_CLEAR_OPTIONS) };
+    let verb = if on { "enabling" } else { "disabling" };
     options.explain(&format!("{}: {verb} auto-eject mode", device.name()));
-    call(device, request, CDO_AUTO_EJECT, "CD-ROM auto-eject command failed").map(drop)
+    let setting = CdromSetting::AutoEject(on);
+    set(device, &mut open(device)?, setting, "CD-ROM auto-eject command failed")
 }
 
 /// Selects a disc of a changer.
-pub fn select_slot(
-    device: &Device<'_>,
-    slot: usize,
-    options: &EjectOptions,
-) -> Result<(), Failure> {
+pub fn select_slot(device: &Device<'_>, slot: u32, options: &EjectOptions) -> Result<(), Failure> {
     options.explain(&format!("{}: selecting CD-ROM disc #{slot}", device.name()));
-    call(device, CDROM_SELECT_DISC, slot, "CD-ROM select disc command failed").map(drop)
+    let setting = CdromSetting::Slot(slot);
+    set(device, &mut open(device)?, setting, "CD-ROM select disc command failed")
 }
 
 /// Sets the maximum speed; 0 is the highest.
 pub fn select_speed(
     device: &Device<'_>,
-    speed: usize,
+    speed: u32,
     options: &EjectOptions,
 ) -> Result<(), Failure> {
     match speed {
         0 => options.explain("setting CD-ROM speed to auto"),
         speed => options.explain(&format!("setting CD-ROM speed to {speed}X")),
     }
-    set_speed(device, speed)
+    set_speed(device, &mut open(device)?, speed)
 }
 
-fn set_speed(device: &Device<'_>, speed: usize) -> Result<(), Failure> {
-    call(device, CDROM_SELECT_SPEED, speed, "CD-ROM select speed command failed").map(drop)
+fn set_speed(device: &Device<'_>, opened: &mut Opened<'_>, speed: u32) -> Result<(), Failure> {
+    set(device, opened, CdromSetting::Speed(speed), "CD-ROM select speed command failed")
 }
 
 /// Prints the speeds that the drive accepts. Each is tried.
 pub fn list_speeds(device: &Device<'_>, options: &EjectOptions) -> Result<(), Failure> {
     options.explain(&format!("{}: listing CD-ROM speed", device.name()));
-    set_speed(device, 0)?;
+    let mut opened = open(device)?;
+    set_speed(device, &mut opened, 0)?;
     let highest = current_speed(device)?;
     let (mut speeds, mut wanted) = (Vec::new(), 1);
     while wanted <= highest {
-        set_speed(device, wanted)?;
+        set_speed(device, &mut opened, wanted)?;
         let current = current_speed(device)?;
         if current > wanted {
             speeds.push(current.to_string());
@@ -90,13 +76,13 @@ pub fn list_speeds(device: &Device<'_>, options: &EjectOptions) -> Result<(), Fa
 }
 
 /// Returns the drive's speed, which the kernel reports in `/proc/sys/dev/cdrom/info`.
-fn current_speed(device: &Device<'_>) -> Result<usize, Failure> {
+fn current_speed(device: &Device<'_>) -> Result<u32, Failure> {
     let info = fs::read_to_string("/proc/sys/dev/cdrom/info").unwrap_or_default();
     let name = device.drive.path.file_name().unwrap_or_default().to_string_lossy();
     speed_in(&info, &name).ok_or_else(|| Failure::Text("failed to read speed".into()))
 }
 
-fn speed_in(info: &str, name: &str) -> Option<usize> {
+fn speed_in(info: &str, name: &str) -> Option<u32> {
     let row = |title: &str| {
         let line = info.lines().find_map(|line| line.strip_prefix(title));
         line.map(|line| line.split_whitespace().collect::<Vec<_>>())
@@ -105,55 +91,32 @@ fn speed_in(info: &str, name: &str) -> Option<usize> {
     row("drive speed:")?.get(column)?.parse().ok()
 }
 
-/// Sends a request with a number to the drive.
-///
-/// The thread that does so is left behind if the drive does not answer.
-fn call(
+fn open<'p>(device: &Device<'p>) -> Result<Opened<'p>, Failure> {
+    let options = Options::cancelled_by(signals::cancel());
+    Ok(Opened::open(device.platform, device.drive.clone(), &options)?)
+}
+
+/// Changes a setting. `failed` begins the line about an error.
+fn set(
     device: &Device<'_>,
-    request: libc::c_ulong,
-    argument: usize,
+    opened: &mut Opened<'_>,
+    setting: CdromSetting,
     failed: &str,
-) -> Result<i32, Failure> {
-    let failure = |why: &dyn std::fmt::Display| Failure::Text(format!("{failed}: {why}"));
-    let (sender, receiver) = mpsc::channel();
-    let path = device.drive.path.clone();
-    let answer = move || _ = sender.send(open_and_call(&path, request, argument));
-    std::thread::Builder::new().spawn(answer).map_err(|error| failure(&error))?;
-    let time: Duration = Options::DEFAULT_STEP_TIMEOUT;
-    match receiver.recv_timeout(time) {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(CallError::Open(error))) => {
-            let name = device.name();
-            Err(Failure::Text(format!("cannot open {name}: {}", words(&error))))
+) -> Result<(), Failure> {
+    opened.set_cdrom(setting).map_err(|error| match (error.kind(), system_error(&error)) {
+        (ErrorKind::Interrupted, _) => error.into(),
+        (ErrorKind::NotPermitted, Some(why)) => {
+            Failure::Text(format!("cannot open {}: {why}", device.name()))
         }
-        Ok(Err(CallError::Call(error))) => Err(failure(&words(&error))),
-        Err(_) => Err(failure(&"the drive does not answer")),
-    }
+        (_, Some(why)) => Failure::Text(format!("{failed}: {why}")),
+        (_, None) => Failure::Text(format!("{failed}: {error}")),
+    })
 }
 
-enum CallError {
-    Open(io::Error),
-    Call(io::Error),
-}
-
-fn open_and_call(path: &Path, request: libc::c_ulong, argument: usize) -> Result<i32, CallError> {
-    let path: PathBuf = path.into();
-    let open = |write| {
-        OpenOptions::new().read(true).write(write).custom_flags(libc::O_NONBLOCK).open(&path)
-    };
-    let file = open(true).or_else(|_| open(false)).map_err(CallError::Open)?;
-    // SAFETY: each of the requests above takes a number, not a pointer.
-    let answer = unsafe { libc::ioctl(file.as_raw_fd(), request, argument) };
-    match answer {
-        0.. => Ok(answer),
-        _ => Err(CallError::Call(io::Error::last_os_error())),
-    }
-}
-
-/// Returns the system's words without the number that the standard library adds.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_string()
+/// Returns the system's words for the error, without the number that the standard library adds.
+fn system_error(error: &Error) -> Option<String> {
+    let text = io::Error::from_raw_os_error(error.os_code()?).to_string();
+    text.split(" (os error").next().map(String::from)
 }
 
 #[cfg(test)]

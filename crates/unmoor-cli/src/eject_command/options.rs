@@ -29,7 +29,7 @@ pub struct EjectOptions {
     pub auto: Option<bool>,
     /// Switch discs of a CD changer
     #[arg(long, short, value_name = "SLOT", allow_hyphen_values = true, value_parser = parse_slot)]
-    pub changerslot: Option<usize>,
+    pub changerslot: Option<u32>,
     /// Print the default device
     #[arg(long, short)]
     pub default: bool,
@@ -74,7 +74,7 @@ pub struct EjectOptions {
     pub verbose: bool,
     /// Set the maximum speed of a CD drive
     #[arg(long, short = 'x', value_name = "SPEED", allow_hyphen_values = true, value_parser = parse_speed)]
-    pub cdspeed: Option<usize>,
+    pub cdspeed: Option<u32>,
     /// List the speeds of a CD drive
     #[arg(long, short = 'X')]
     pub listspeed: bool,
@@ -179,12 +179,12 @@ fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
-fn parse_slot(text: &str) -> Result<usize, String> {
+fn parse_slot(text: &str) -> Result<u32, String> {
     let wrong = |_| format!("invalid argument to --changerslot/-c option: '{text}'");
     text.trim_start().parse().map_err(wrong)
 }
 
-fn parse_speed(text: &str) -> Result<usize, String> {
+fn parse_speed(text: &str) -> Result<u32, String> {
     let wrong = |_| format!("invalid argument to --cdspeed/-x option: '{text}'");
     text.trim_start().parse().map_err(wrong)
 }

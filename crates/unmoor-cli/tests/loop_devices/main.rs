@@ -32,7 +32,11 @@ mod udisks;
 #[cfg(target_os = "linux")]
 mod unprivileged;
 #[cfg(target_os = "linux")]
+mod volume;
+#[cfg(target_os = "linux")]
 mod waiting;
+#[cfg(target_os = "linux")]
+mod watch;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -52,7 +56,9 @@ fn main() {
         #[cfg(feature = "udisks")]
         udisks::TESTS,
         unprivileged::TESTS,
+        volume::TESTS,
         waiting::TESTS,
+        watch::TESTS,
     ]);
 }
 

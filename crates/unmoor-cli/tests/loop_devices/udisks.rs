@@ -106,6 +106,25 @@ fn a_user_ejects_what_they_have_mounted_and_every_byte_is_on_it() {
     assert!(ok(Command::new("fsck.ext4").args(["-f", "-n"]).arg(stick.image())));
 }
 
+fn one_partition_goes_alone_with_permission_for_nothing_else() {
+    let stick = Stick::new(&["ONE", "TWO"]);
+    // Unmounting one's own mount needs none.
+    let desktop = stick.desktop(&["filesystem-mount"]);
+    let places = [desktop.mount(&stick.parts[0].device), desktop.mount(&stick.parts[1].device)];
+    write(&desktop, &places[0]);
+    let _busy = holder(&desktop, false, &places[1]);
+    let run = stick.unmoor(&desktop, &["-u", "--volume", &stick.parts[1].device]);
+    assert_eq!(run.code, 3, "{}", run.text);
+    let run = stick.unmoor(&desktop, &["-u", "--volume", &places[0]]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    assert!(run.text.contains("through udisks2"), "{}", run.text);
+    assert_eq!(desktop.mounts_of(&stick.parts[0].device), Vec::<String>::new());
+    assert_eq!(desktop.mounts_of(&stick.parts[1].device).len(), 1);
+    let place = desktop.mount(&stick.parts[0].device);
+    let read = desktop.as_user(&["cat", &format!("{place}/file")]).output().unwrap();
+    assert!(read.stdout == written(), "{} bytes", read.stdout.len());
+}
+
 fn one_busy_partition_keeps_both_mounted() {
     for (busy, root) in [(0, true), (1, true), (0, false)] {
         let stick = Stick::new(&["ONE", "TWO"]);
@@ -251,6 +270,7 @@ fn only_root_can_force() {
 
 pub const TESTS: &[Test] = &[
     test!(a_user_ejects_what_they_have_mounted_and_every_byte_is_on_it, UDISKS),
+    test!(one_partition_goes_alone_with_permission_for_nothing_else, UDISKS),
     test!(one_busy_partition_keeps_both_mounted, UDISKS),
     test!(a_refusal_of_polkit_comes_before_the_first_unmount, UDISKS),
     test!(without_udisks_the_error_names_what_would_help, UDISKS),

@@ -80,6 +80,19 @@ pub struct Drive {
     ///
     /// A volume comes after those it lies on: take the list down from its end.
     pub volumes: Vec<Volume>,
+    /// Name of the volume that alone is meant ([`Drive::only_volume`]), and those that are left out.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub selection: Option<Selection>,
+}
+
+/// One volume of a drive, which alone is dismounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Selection {
+    /// Name of the volume.
+    pub volume: String,
+    /// Names of the other volumes of the drive, which stay as they are.
+    pub left_out: Vec<String>,
 }
 
 impl DriveId {
@@ -117,7 +130,46 @@ impl Drive {
             siblings: Vec::new(),
             port: None,
             volumes: Vec::new(),
+            selection: None,
         }
+    }
+
+    /// Returns the drive with this volume alone, and what lies on it.
+    ///
+    /// The other members of its file system stay too (btrfs over several partitions). Swap counts only on these.
+    #[must_use]
+    pub fn only_volume(mut self, name: &str) -> Drive {
+        let mut selected = vec![name.to_string()];
+        loop {
+            let known = selected.len();
+            for volume in &self.volumes {
+                let with_it = |names: &[String]| names.iter().any(|name| selected.contains(name));
+                if !selected.contains(&volume.name)
+                    && (with_it(&volume.parents) || with_it(&volume.other_members))
+                {
+                    selected.push(volume.name.clone());
+                }
+            }
+            if selected.len() == known {
+                break;
+            }
+        }
+        let (volumes, others): (Vec<Volume>, Vec<Volume>) =
+            self.volumes.into_iter().partition(|volume| selected.contains(&volume.name));
+        self.volumes = volumes;
+        self.system_uses.retain(|one| match one {
+            SystemUse::Swap(volume) => selected.contains(volume),
+            _ => true,
+        });
+        let left_out = others.into_iter().map(|volume| volume.name).collect();
+        self.selection = Some(Selection { volume: name.into(), left_out });
+        self
+    }
+
+    /// Returns true if the volume of this name is on the drive, selected or not.
+    pub fn has_volume(&self, name: &str) -> bool {
+        let left_out = |one: &Selection| one.left_out.iter().any(|other| other == name);
+        self.volume(name).is_some() || self.selection.as_ref().is_some_and(left_out)
     }
 
     /// Returns true if a volume of the drive is mounted.
@@ -374,6 +426,30 @@ pub(crate) mod tests {
     /// A volume of this name on that one or on the drive, of which nothing more is known.
     pub(crate) fn volume(name: &str, on: &str) -> Volume {
         Volume { parents: vec![on.into()], ..Volume::new(name, name, VolumeKind::Partition) }
+    }
+
+    #[test]
+    fn one_volume_comes_with_what_lies_on_it_and_without_the_others() {
+        let mut stick = drive();
+        stick.volumes = vec![
+            volume("sdb1", "sdb"),
+            volume("sdb2", "sdb"),
+            volume("dm-0", "sdb2"),
+            volume("dm-1", "dm-0"),
+            volume("sdb3", "sdb"),
+        ];
+        stick.volumes[4].other_members = vec!["sdb1".into()];
+        stick.volumes[0].other_members = vec!["sdb3".into()];
+        stick.system_uses = vec![SystemUse::Swap("sdb1".into())];
+        let names = |name: &str| {
+            let one = stick.clone().only_volume(name);
+            assert!(stick.volumes.iter().all(|volume| one.has_volume(&volume.name)));
+            let names: Vec<&str> = one.volumes.iter().map(|volume| &*volume.name).collect();
+            (names.join(" "), one.carries_swap())
+        };
+        assert_eq!(names("sdb2"), ("sdb2 dm-0 dm-1".into(), false));
+        assert_eq!(names("dm-1"), ("dm-1".into(), false));
+        assert_eq!(names("sdb1"), ("sdb1 sdb3".into(), true));
     }
 
     #[test]

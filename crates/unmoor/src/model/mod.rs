@@ -2,6 +2,7 @@
 
 pub(crate) mod blocker;
 #[cfg(any(target_os = "linux", windows))]
+pub(crate) mod cdrom;
 pub(crate) mod drive;
 pub(crate) mod error;
 pub(crate) mod event;

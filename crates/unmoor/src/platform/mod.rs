@@ -15,15 +15,18 @@ pub mod linux;
 #[cfg_attr(not(any(target_os = "linux", windows)), allow(dead_code))]
 pub(crate) mod pattern;
 pub(crate) mod stuck_pool;
+mod watcher;
 #[cfg(any(windows, test, feature = "fuzzing"))]
 pub(crate) mod win32_parse;
 #[cfg(windows)]
 pub mod windows;
 
 pub use self::host::native;
+pub use self::watcher::{Polling, Watcher};
 
 use crate::deadline::{Clock, Deadline};
 use crate::model::blocker::{BlockerScan, Process};
+use crate::model::cdrom::CdromSetting;
 use crate::model::drive::Drive;
 use crate::model::drive::Port;
 use crate::model::drive::Presence;
@@ -43,12 +46,33 @@ pub trait Platform: Clock + Send + Sync {
     /// Returns the drives of this machine, or with `all` the built-in ones too.
     fn list(&self, all: bool) -> Result<Vec<Drive>>;
 
+    /// Starts to watch for changes of drives, media and mounts.
+    ///
+    /// Linux: events of the kernel and of udev (NETLINK_KOBJECT_UEVENT), and of the mount table (proc(5)). Elsewhere
+    /// [`Polling`].
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn watch(&self) -> Result<Box<dyn Watcher>> {
+        Ok(Box::new(Polling::default()))
+    }
+
     /// Returns the one drive that `target` means, with everything on it.
     ///
     /// # Errors
     /// `NoSuchTarget`; `NotPermitted` if the answer depends on something this user may not read; `Refused`
     /// for a file system of the running system.
     fn resolve(&self, target: &Target) -> Result<Drive>;
+
+    /// Returns the drive of the volume that `target` names, as [`Drive::only_volume`].
+    ///
+    /// # Errors
+    /// As [`Platform::resolve`]; `InvalidTarget` for a drive with several volumes; `NotSupported` on systems without it
+    /// (Windows).
+    fn resolve_volume(&self, target: &Target) -> Result<Drive> {
+        let why = "one volume of a drive cannot be dismounted alone on this system yet";
+        Err(Error::new(ErrorKind::NotSupported, target.to_string(), why))
+    }
 
     /// Removes what is left of a drive that is gone: dead mounts, and mappings without a device below.
     ///
@@ -377,6 +401,15 @@ pub trait Session: Send {
 
     /// Loads the medium.
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome>;
+
+    /// Changes a setting of an optical drive.
+    ///
+    /// # Errors
+    /// `NotSupported` on systems without it (Windows); `NotPermitted`; what the drive reports.
+    fn set_cdrom(&mut self, _setting: CdromSetting, _deadline: &mut Deadline<'_>) -> Result<()> {
+        let why = "settings of optical drives are not available on this system";
+        Err(Error::new(ErrorKind::NotSupported, "", why))
+    }
 
     /// Asks the drive itself for its state, not the cache of the system.
     fn presence(&mut self, deadline: &mut Deadline<'_>) -> Result<Presence>;

@@ -11,7 +11,7 @@ use crate::model::step::Step;
 use crate::model::teardown::{TeardownStep, teardown_order};
 use crate::model::volume::VolumeKind;
 use crate::options::{Goal, Options};
-use crate::policy::preconditions::{check_exclusive, check_medium, check_system};
+use crate::policy::preconditions::{check_exclusive, check_goal, check_medium, check_system};
 
 /// Plan of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,7 @@ pub(crate) fn plan_ignoring_busy(
     methods: impl Fn(Action) -> Vec<String>,
 ) -> Result<Plan> {
     check_system(drive)?;
+    check_goal(drive, options.goal)?;
     check_medium(drive, options.goal)?;
     let action = action(drive, options, &methods)?;
     let mut steps = vec![flush(drive), lock(drive), dismount(drive, options)];

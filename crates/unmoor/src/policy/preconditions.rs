@@ -54,6 +54,17 @@ pub(crate) fn check_supported(
     Ok(())
 }
 
+/// Fails for a volume that alone is to be ejected: only its drive can be.
+pub(crate) fn check_goal(drive: &Drive, goal: Goal) -> Result<()> {
+    match (&drive.selection, goal) {
+        (None, _) | (_, Goal::Dismount) => Ok(()),
+        (Some(one), _) => {
+            let why = "one volume alone can be dismounted, and not ejected";
+            Err(Error::new(ErrorKind::NotSupported, &one.volume, why))
+        }
+    }
+}
+
 /// Returns the scan without what the release takes down by itself with these options.
 pub(crate) fn without_planned(
     mut scan: BlockerScan,
@@ -97,7 +108,7 @@ pub(crate) fn check_medium(drive: &Drive, goal: Goal) -> Result<()> {
 
 /// Fails for a drive with a volume that spans drives outside of the group.
 fn check_no_spanning(drive: &Drive, options: &Options) -> Result<()> {
-    let part_of = |other: &Drive, name: &str| other.name == name || other.volume(name).is_some();
+    let part_of = |other: &Drive, name: &str| other.name == name || other.has_volume(name);
     let given = |name: &str| options.group.iter().any(|other| part_of(other, name));
     for volume in &drive.volumes {
         let elsewhere = volume

@@ -1,6 +1,7 @@
 //! One open drive: its session, and each step of a release as one method.
 
 use crate::deadline::Deadline;
+use crate::model::cdrom::CdromSetting;
 use crate::model::drive::{Drive, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::{Report, StepOutcome};
@@ -281,6 +282,13 @@ impl<'p> OpenDrive<'p> {
     pub(crate) fn load(&mut self) -> Result<StepOutcome> {
         let OpenDrive { operation, session, .. } = self;
         operation.step(Step::Load, |deadline| session.load(deadline))
+    }
+
+    pub(crate) fn set_cdrom(&mut self, setting: CdromSetting) -> Result<()> {
+        let OpenDrive { operation, session, drive, .. } = self;
+        let end = operation.end_of_step();
+        let done = operation.with_deadline(end, |deadline| session.set_cdrom(setting, deadline));
+        done.map_err(|error| error.with_subject(&drive.name))
     }
 
     /// Asks the drive whether a medium is in it.

@@ -97,7 +97,11 @@ impl<'p> DriveOperation<'p> {
         map_error: impl FnOnce(Error) -> Error,
     ) -> Result<Drive> {
         let started = self.begin(step);
-        let resolved = self.platform.resolve(target).map_err(map_error);
+        let resolved = match self.options.only_volume {
+            true => self.platform.resolve_volume(target),
+            false => self.platform.resolve(target),
+        };
+        let resolved = resolved.map_err(map_error);
         let outcome = resolved.as_ref().map_err(Clone::clone).map(path_note);
         self.finish_step(started, outcome)?;
         let drive = resolved?;

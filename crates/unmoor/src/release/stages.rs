@@ -6,6 +6,7 @@
 //! leaves no lock behind.
 
 use crate::model::blocker::BlockerScan;
+use crate::model::cdrom::CdromSetting;
 use crate::model::drive::{Drive, Presence};
 use crate::model::error::{Error, Result};
 use crate::model::event::EventHandler;
@@ -173,6 +174,14 @@ impl<'p> Opened<'p> {
     /// `NotSupported` by a drive without a motor; what the drive reports.
     pub fn load(&mut self) -> Result<StepOutcome> {
         self.0.load()
+    }
+
+    /// Changes a setting of an optical drive.
+    ///
+    /// # Errors
+    /// `NotSupported` on systems without it (Windows); `NotPermitted`; `TimedOut`; what the drive reports.
+    pub fn set_cdrom(&mut self, setting: CdromSetting) -> Result<()> {
+        self.0.set_cdrom(setting)
     }
 
     /// Opens the tray of an empty drive. Returns true if the tray is open then.

@@ -20,11 +20,12 @@ use crate::model::step::Action;
 use crate::model::target::Target;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::helper::pool::Pool;
-use crate::platform::linux::inventory::resolve;
+use crate::platform::linux::inventory::watcher::LinuxWatcher;
+use crate::platform::linux::inventory::{resolve, resolve_volume};
 use crate::platform::linux::release::{attach, eject, process_handle, remains};
 use crate::platform::linux::sys::clock::MonotonicClock;
 use crate::platform::linux::sys::device_number;
-use crate::platform::{Platform, ProcessHandle, Session};
+use crate::platform::{Platform, ProcessHandle, Session, Watcher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,8 +57,18 @@ impl Platform for Linux {
         resolve::list(all)
     }
 
+    fn watch(&self) -> Result<Box<dyn Watcher>> {
+        Ok(Box::new(LinuxWatcher::start()?))
+    }
+
     fn resolve(&self, target: &Target) -> Result<Drive> {
         resolve::resolve(target, Helper::from_pool(&self.helpers))
+    }
+
+    fn resolve_volume(&self, target: &Target) -> Result<Drive> {
+        let helper = Helper::from_pool(&self.helpers);
+        let drive = resolve::resolve(target, helper)?;
+        resolve_volume::only_named(drive, target, Helper::from_pool(&self.helpers))
     }
 
     fn remove_remains(&self, target: &Target, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {

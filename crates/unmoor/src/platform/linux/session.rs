@@ -2,6 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
+use crate::model::cdrom::CdromSetting;
 use crate::model::drive::{Drive, DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
@@ -249,6 +250,10 @@ impl Session for LinuxSession {
         let now =
             describe::drive(&snapshot, &place, Detail::NoLabels, &self.helper).map_err(lost)?;
         self.check_sequence(now.id.generation)?;
+        let now = match &self.drive.selection {
+            Some(one) => now.only_volume(&one.volume),
+            None => now,
+        };
         self.drive = now.clone();
         Ok(now)
     }
@@ -398,6 +403,14 @@ impl Session for LinuxSession {
     }
 
     fn claim(&mut self, force: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        if self.drive.selection.is_some() {
+            let mut done =
+                claim::check_volume_unused(&self.drive, &self.cut_off, &self.helper, deadline)?;
+            if !self.drive.read_only {
+                done.merge(self.sync_drive(deadline)?);
+            }
+            return Ok(done);
+        }
         // The floppy driver grants a claim only while no process has the drive open, not even this one.
         if self.drive.kind == DriveKind::Floppy {
             self.device = None;
@@ -473,6 +486,12 @@ impl Session for LinuxSession {
             deadline.sleep(Duration::from_millis(100))?;
         }
         Ok(done)
+    }
+
+    fn set_cdrom(&mut self, setting: CdromSetting, deadline: &mut Deadline<'_>) -> Result<()> {
+        self.check_permission()?;
+        let done = self.helper.set_cdrom(self.device()?.as_fd(), setting, deadline)?;
+        done.map(drop).map_err(|e| errno::error(e, &self.drive.name, "cannot be set"))
     }
 
     fn presence(&mut self, deadline: &mut Deadline<'_>) -> Result<Presence> {

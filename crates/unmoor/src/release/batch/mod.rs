@@ -384,6 +384,7 @@ fn is_same_drive(one: &ResolvedTarget<'_>, other: &ResolvedTarget<'_>) -> bool {
     platform_id(operation.platform) == platform_id(other_operation.platform)
         && drive.id == other_drive.id
         && drive.path == other_drive.path
+        && drive.selection == other_drive.selection
 }
 
 /// Returns a number that tells one platform from another.

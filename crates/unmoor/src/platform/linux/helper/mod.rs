@@ -27,6 +27,7 @@ mod tests;
 pub(crate) mod timed_read;
 
 use crate::deadline::{Clock, Deadline};
+use crate::model::cdrom::CdromSetting;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::platform::linux::helper::pool::Pool;
 use crate::platform::linux::helper::process::{CallOutcome, Process};
@@ -158,6 +159,19 @@ impl Helper {
         deadline: &mut Deadline<'_>,
     ) -> CallResult<Values> {
         self.call(&Request::Device { device, call }, deadline)
+    }
+
+    /// Changes a setting of an optical drive.
+    ///
+    /// # Errors
+    /// As [`Helper::call_with_progress`].
+    pub fn set_cdrom(
+        &self,
+        device: BorrowedFd<'_>,
+        setting: CdromSetting,
+        deadline: &mut Deadline<'_>,
+    ) -> CallResult<Values> {
+        self.call(&Request::Cdrom { device, setting }, deadline)
     }
 
     /// Sends a SCSI command and waits at most `timeout` for the drive.

@@ -1,5 +1,6 @@
 //! Requests to the helper, and the messages that carry them: numbers, one path or text, one descriptor.
 
+use crate::model::cdrom::CdromSetting;
 use crate::platform::linux::sys::sg::Command;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
@@ -39,6 +40,8 @@ pub enum Request<'r> {
     SwapOff { path: &'r CStr, device: u64 },
     /// A call that takes the device alone.
     Device { device: BorrowedFd<'r>, call: DeviceCall },
+    /// An ioctl of an optical drive with a number.
+    Cdrom { device: BorrowedFd<'r>, setting: CdromSetting },
     /// `SG_IO`.
     Scsi { device: BorrowedFd<'r>, command: Command, timeout: Duration },
     /// `DM_DEV_STATUS`: how often the mapping is open.
@@ -216,6 +219,15 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::ReadAhead { device, offset, length } => {
             (21, [offset, length, 0], b"", Some(device))
         }
+        Request::Cdrom { device, setting } => {
+            let (kind, number) = match setting {
+                CdromSetting::ButtonLocked(locked) => (0, locked.into()),
+                CdromSetting::AutoEject(on) => (1, on.into()),
+                CdromSetting::Speed(speed) => (2, speed.into()),
+                CdromSetting::Slot(slot) => (3, slot.into()),
+            };
+            (23, [kind, number, 0], b"", Some(device))
+        }
         #[cfg(test)]
         Request::Panic { index } => (100, [index as u64, 0, 0], b"", None),
         #[cfg(test)]
@@ -283,6 +295,16 @@ fn request<'r>(
             Request::Mount { text, device: a, flags: flags(b)?, remount: flags(c) }
         }
         21 => Request::ReadAhead { device: fd?, offset: a, length: b },
+        23 => {
+            let setting = match a {
+                0 => CdromSetting::ButtonLocked(b == 1),
+                1 => CdromSetting::AutoEject(b == 1),
+                2 => CdromSetting::Speed(u32::try_from(b).ok()?),
+                3 => CdromSetting::Slot(u32::try_from(b).ok()?),
+                _ => return None,
+            };
+            Request::Cdrom { device: fd?, setting }
+        }
         #[cfg(test)]
         100 => Request::Panic { index: usize::try_from(a).ok()? },
         #[cfg(test)]
@@ -363,6 +385,10 @@ mod tests {
             Request::HubConnected { hub: fd, port: 4 },
             Request::HubPower { hub: fd, port: 4, on: true },
             Request::Write { file: fd, text: b"1" },
+            Request::Cdrom { device: fd, setting: CdromSetting::ButtonLocked(true) },
+            Request::Cdrom { device: fd, setting: CdromSetting::AutoEject(false) },
+            Request::Cdrom { device: fd, setting: CdromSetting::Speed(u32::MAX) },
+            Request::Cdrom { device: fd, setting: CdromSetting::Slot(3) },
             Request::ReadAhead { device: fd, offset: 5, length: 6 },
             Request::Mount {
                 text: b"/mnt\0/dev/sdb1\0ext4\0\0",

@@ -102,6 +102,7 @@ fn carry_out(request: Request<'_>) -> Result<Reply, Errno> {
         }
         Request::SwapOff { path, device } => none(swap_off(path, device))?,
         Request::Device { device, call } => device_call(device, call)?,
+        Request::Cdrom { device, setting } => none(cdrom::set(device, setting))?,
         Request::Scsi { device, command, timeout } => {
             one(u64::from_ne_bytes(sg::send(device, command, timeout)?.to_bytes()))
         }

@@ -89,6 +89,7 @@ pub fn drive(
             .flatten(),
         siblings: port.as_ref().map_or_else(Vec::new, |port| siblings(place, port)),
         port: port.map(|port| port.to_string()),
+        selection: None,
         volumes: Vec::new(),
         name,
     };

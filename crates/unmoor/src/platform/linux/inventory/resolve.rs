@@ -19,7 +19,7 @@ use crate::platform::linux::sys::{device_number, errno, scsi_tape, udev};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Time for all that a target or a list asks of devices and file systems.
@@ -236,6 +236,30 @@ fn at_path(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Result<Place>
                 .map_err(|_| on_no_drive(snapshot, file.mount, &shown))
         }
     }
+}
+
+/// Device of a path.
+pub struct PathDevice {
+    /// Number of the device node, or of the device below the file's file system.
+    pub number: u64,
+    /// Mount that the file is on; `None` for a device node.
+    pub mount: Option<u64>,
+}
+
+/// Returns the device that a path, or a name below `/dev`, leads to. `None` if it leads nowhere.
+pub fn device_of_path(given: &OsStr, helper: &Helper) -> Option<PathDevice> {
+    let snapshot = snapshot(helper).ok()?;
+    let below_dev = names::below_dev(given).into_iter().map(PathBuf::into_os_string);
+    let file = std::iter::once(given.to_os_string())
+        .chain(below_dev)
+        .find_map(|path| stat(&snapshot, &path, helper).ok())?;
+    Some(match file.kind {
+        FileType::BlockDevice => PathDevice { number: file.node, mount: None },
+        _ => PathDevice {
+            number: snapshot.backing_device_of_file(file.device, file.mount),
+            mount: Some(file.mount),
+        },
+    })
 }
 
 /// Returns true if this directory of the root file system is a mount point with nothing mounted.

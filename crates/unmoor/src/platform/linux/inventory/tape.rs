@@ -77,6 +77,7 @@ pub fn drive(place: &BlockDevice, helper: &Helper) -> std::result::Result<Drive,
         backing_file: None,
         siblings: Vec::new(),
         port: Port::of(place).map(|port| port.to_string()),
+        selection: None,
         volumes: if medium == Medium::Absent { Vec::new() } else { vec![whole] },
         name,
     })

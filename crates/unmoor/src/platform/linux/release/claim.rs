@@ -7,6 +7,7 @@
 use crate::deadline::Deadline;
 use crate::model::drive::{Drive, DriveKind};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::helper::Helper;
@@ -75,6 +76,41 @@ pub fn check_unknown_users(
         }
     }
     Ok(())
+}
+
+/// Claims the selected volume for a moment, after its dismount. The other volumes of its drive stay in use.
+///
+/// `cut_off` are the volumes that were forced, which their last open files hold.
+///
+/// # Errors
+/// `Busy` if something still uses it; `TimedOut`; `Interrupted`.
+pub fn check_volume_unused(
+    drive: &Drive,
+    cut_off: &[String],
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<StepOutcome> {
+    let name = drive.selection.as_ref().map(|one| &*one.volume).unwrap_or_default();
+    let node = |volume: &&Volume| {
+        matches!(volume.kind, VolumeKind::Disk | VolumeKind::Partition) && volume.name == name
+    };
+    // A level is gone once it is taken down.
+    let Some(volume) = drive.volumes.iter().find(node) else {
+        return Ok(StepOutcome::default());
+    };
+    let claimed = StepOutcome::via(
+        Attempt::accepted("open(O_EXCL)").with_detail(volume.path.display().to_string()),
+    );
+    match is_claimed(volume, helper, deadline)? {
+        false => Ok(claimed),
+        true if with_everything_below(drive, cut_off).contains(&&*volume.name) => {
+            Ok(StepOutcome::via(Attempt::failed("open(O_EXCL)", "in use")).with_warning(format!(
+                "{} is still held by programs that were cut off",
+                volume.name
+            )))
+        }
+        true => Err(unknown_user(&volume.name)),
+    }
 }
 
 /// Returns the error for a refused claim, unless this run's own force explains it.

@@ -1,15 +1,23 @@
 //! The CD-ROM ioctls (`linux/cdrom.h`, Documentation/userspace-api/ioctl/cdrom.rst).
 
+use crate::model::cdrom::CdromSetting;
 use crate::platform::linux::sys::ioctl;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 const CDROMEJECT: ioctl::Request = 0x5309;
 const CDROMCLOSETRAY: ioctl::Request = 0x5319;
+const CDROM_SET_OPTIONS: ioctl::Request = 0x5320;
+const CDROM_CLEAR_OPTIONS: ioctl::Request = 0x5321;
+const CDROM_SELECT_SPEED: ioctl::Request = 0x5322;
+const CDROM_SELECT_DISC: ioctl::Request = 0x5323;
 const CDROM_DRIVE_STATUS: ioctl::Request = 0x5326;
 const CDROM_LOCKDOOR: ioctl::Request = 0x5329;
 /// "The slot that is current now", for drives without a changer.
 const CDSL_CURRENT: usize = 0x7fff_ffff;
+
+/// `CDO_AUTO_EJECT`
+const AUTO_EJECT: usize = 2;
 
 /// Answer of `CDROM_DRIVE_STATUS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +81,20 @@ pub fn close_tray(device: impl AsFd) -> Result<(), Errno> {
     call(device, CDROMCLOSETRAY, 0).map(drop)
 }
 
+/// Changes a setting.
+pub fn set(device: impl AsFd, setting: CdromSetting) -> Result<(), Errno> {
+    let number = |number: u32| usize::try_from(number).map_err(|_| Errno::INVAL);
+    let (request, argument) = match setting {
+        CdromSetting::ButtonLocked(locked) => (CDROM_LOCKDOOR, locked.into()),
+        CdromSetting::AutoEject(true) => (CDROM_SET_OPTIONS, AUTO_EJECT),
+        CdromSetting::AutoEject(false) => (CDROM_CLEAR_OPTIONS, AUTO_EJECT),
+        CdromSetting::Speed(speed) => (CDROM_SELECT_SPEED, number(speed)?),
+        CdromSetting::Slot(slot) => (CDROM_SELECT_DISC, number(slot)?),
+    };
+    call(device, request, argument).map(drop)
+}
+
 fn call(device: impl AsFd, request: ioctl::Request, argument: usize) -> Result<i32, Errno> {
-    // SAFETY: these four requests take a number, not a pointer.
+    // SAFETY: the requests of this file take a number, not a pointer.
     unsafe { ioctl::with_number(device, request, argument) }
 }

@@ -45,6 +45,7 @@ pub(crate) mod swaps;
 pub(crate) mod sysfs;
 pub(crate) mod target_core;
 pub(crate) mod udev;
+pub(crate) mod uevent;
 pub(crate) mod uprobe_events;
 pub(crate) mod usb_gadget;
 pub(crate) mod usbfs;

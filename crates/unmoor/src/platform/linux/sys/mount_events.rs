@@ -1,7 +1,7 @@
 //! `poll(2)` of mountinfo (proc(5)): tells whether a mount was added to this namespace, moved or removed.
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::time::Timespec;
@@ -24,5 +24,12 @@ impl MountEvents {
         let mut fds = [PollFd::new(&self.0, PollFlags::PRI)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         !matches!(poll(&mut fds, Some(&now)), Ok(0))
+    }
+}
+
+/// For a poll of [`PollFlags::PRI`].
+impl AsFd for MountEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::deadline::Deadline;
 use crate::model::blocker::BlockerScan;
+use crate::model::cdrom::CdromSetting;
 use crate::model::drive::{Drive, DriveKind, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;
@@ -561,6 +562,10 @@ impl Session for UdisksSession {
 
     fn load(&mut self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         self.direct.load(deadline)
+    }
+
+    fn set_cdrom(&mut self, setting: CdromSetting, deadline: &mut Deadline<'_>) -> Result<()> {
+        self.direct.set_cdrom(setting, deadline)
     }
 
     /// Asks the drive where this user may, else sysfs and udisks2.

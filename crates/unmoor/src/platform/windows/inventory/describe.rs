@@ -97,6 +97,7 @@ pub(crate) fn describe_locked(inventory: &Inventory, key: &DriveKey, held: &[&st
         siblings: siblings(inventory, key),
         port: port(disk),
         volumes,
+        selection: None,
         name,
     }
 }
