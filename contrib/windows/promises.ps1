@@ -363,6 +363,7 @@ function Test-Devices {
         'remove/eject-second', 'remove/eject-second-stays-down', 'remove/stick-refuses', 'remove/stick-lies',
         'remove/power-off', 'remove/own-handles-closed', 'remove/veto-named', 'remove/veto-passes',
         'remove/remote-session', 'remove/remote-session-user', 'remove/node-without-removable',
+        'remove/subtree-veto-passes',
         'remove/node-of-uas', 'remove/card-reader'
     )
     Skip-Promise 'needs a drive of that kind' @(
