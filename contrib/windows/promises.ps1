@@ -375,6 +375,9 @@ function Test-Devices {
         'eject/removal-locked', 'eject/removal-not-allowed-without-need', 'eject/io-error', 'eject/paging-device',
         'eject/pulled-out', 'eject/pulled-out-leaving', 'eject/wrong-disk', 'eject/performance-counters'
     )
+    Skip-Promise 'needs a service that has a file open' @(
+        'kill/service', 'kill/service-not-without-option', 'kill/service-remains'
+    )
     Skip-Promise 'a person has to agree' 'elevate/runas', 'elevate/failure'
 }
 
