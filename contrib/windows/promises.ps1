@@ -363,6 +363,7 @@ function Test-Devices {
         'remove/eject-second', 'remove/eject-second-stays-down', 'remove/stick-refuses', 'remove/stick-lies',
         'remove/power-off', 'remove/own-handles-closed', 'remove/veto-named', 'remove/veto-passes',
         'remove/remote-session', 'remove/remote-session-user', 'remove/node-without-removable',
+        'remove/subtree-veto-passes',
         'remove/node-of-uas', 'remove/card-reader'
     )
     Skip-Promise 'needs a drive of that kind' @(
@@ -373,6 +374,9 @@ function Test-Devices {
     Skip-Promise 'needs a drive that is faulty or pulled out' @(
         'eject/removal-locked', 'eject/removal-not-allowed-without-need', 'eject/io-error', 'eject/paging-device',
         'eject/pulled-out', 'eject/pulled-out-leaving', 'eject/wrong-disk', 'eject/performance-counters'
+    )
+    Skip-Promise 'needs a service that has a file open' @(
+        'kill/service', 'kill/service-not-without-option', 'kill/service-remains'
     )
     Skip-Promise 'a person has to agree' 'elevate/runas', 'elevate/failure'
 }

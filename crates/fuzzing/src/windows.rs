@@ -53,7 +53,7 @@ pub fn windows_errors(mut bytes: &[u8]) {
     assert!(error.to_string().contains(&code.to_string()));
     assert!(code_name(code).contains(&code.to_string()));
     let _ = says_unsupported(code);
-    let veto = Veto { kind, name: name.clone(), status };
+    let veto = Veto { call: "CM_Request_Device_EjectW", kind, name: name.clone(), status };
     let passes = veto.may_pass() && !veto.is_gone_already();
     let error = veto.into_error("E:");
     assert!(error.hint().is_some());

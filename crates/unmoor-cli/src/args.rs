@@ -160,6 +160,12 @@ pub struct Eject {
     /// something else would still block the release.
     #[arg(long, short)]
     pub kill: bool,
+    /// With --kill: also stop services that use the drive, and start them again after the release
+    ///
+    /// Needs administrator's rights. Only a service that has its process for itself is stopped, and none
+    /// is ended by force.
+    #[arg(long, requires = "kill", hide = cfg!(not(windows)))]
+    pub services: bool,
     /// With --kill: end the programs without asking
     #[arg(long, short, requires = "kill")]
     pub yes: bool,

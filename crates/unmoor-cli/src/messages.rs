@@ -267,6 +267,7 @@ pub fn hint(hint: &Hint) -> String {
         }
         Hint::RemoveByHandOrPowerOff => "take the medium out by hand, or pass --power-off",
         Hint::LeaveOnline => "leave --offline out",
+        Hint::LeaveServices => "leave --services out, and stop the services by their commands",
         Hint::LeaveProcesses => "leave --kill out; the blockers are named, and how to remove them",
         Hint::ListDrives => "`unmoor list` shows what there is",
         Hint::ListAllDrives => "see what there is with: unmoor list --all",

@@ -3,7 +3,9 @@
 use crate::state::MachineState;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use unmoor::{Blocker, BlockerKind, BlockerScan, DriveId, Process, SystemUse, Usage, UsageKind};
+use unmoor::{
+    Blocker, BlockerKind, BlockerScan, DriveId, Process, Role, SystemUse, Usage, UsageKind,
+};
 
 impl MachineState {
     /// Returns the drive's blockers: processes first, then swap, lock holders and mount namespaces.
@@ -60,8 +62,10 @@ impl MachineState {
             None => format!("{name} (pid {pid})"),
         };
         // The process is not a real one. A command that ends it would hit another process with that pid.
+        let command =
+            (program.role == Role::Service).then(|| format!("net stop simulated-{pid} /y"));
         let mut blocker = Blocker::new(BlockerKind::Process, description)
-            .with_remedy(format!("close the file in {name}"), None);
+            .with_remedy(format!("close the file in {name}"), command);
         let mut process = Process::new(pid, name);
         process.command_line = vec![name.into()];
         process.user = Some("user".into());

@@ -143,6 +143,10 @@ impl Platform for Simulated {
         true
     }
 
+    fn can_stop_services(&self) -> bool {
+        self.with(|state| state.semantics) == Semantics::Windows
+    }
+
     fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
         let held = self.open_process(process)?;
         Ok(held.map(|held| Box::new(held) as Box<dyn ProcessHandle>))

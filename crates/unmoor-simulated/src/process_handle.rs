@@ -22,6 +22,11 @@ impl Simulated {
         self.with(|state| state.signals.clone())
     }
 
+    /// Returns the services that were stopped and started again, in order.
+    pub fn restarted_services(&self) -> Vec<u32> {
+        self.with(|state| state.restarted.clone())
+    }
+
     pub(crate) fn open_process(&self, process: &Process) -> Result<Option<SimProcess<'_>>> {
         self.with(|state| {
             let program = state.programs.entry(process.pid).or_default();
@@ -86,6 +91,10 @@ impl ProcessHandle for SimProcess<'_> {
     }
 
     fn kill(&mut self) -> Result<&'static str> {
+        if self.machine.with(|state| state.program_of(self.pid).role) == Role::Service {
+            let why = "a service is not ended by force";
+            return Err(Error::new(ErrorKind::Refused, "", why));
+        }
         self.signal(true).map(|()| "kill")
     }
 
@@ -93,6 +102,17 @@ impl ProcessHandle for SimProcess<'_> {
         self.machine.with(|state| {
             !state.is_running(self.pid) || state.program_of(self.pid).started != self.started
         })
+    }
+
+    fn restart(&mut self) -> Result<Option<&'static str>> {
+        let stopped = self.has_exited();
+        Ok(self.machine.with(|state| {
+            let service = stopped && state.program_of(self.pid).role == Role::Service;
+            if service {
+                state.restarted.push(self.pid);
+            }
+            service.then_some("start again")
+        }))
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct MachineState {
     pub handles: Vec<Handle>,
     pub programs: BTreeMap<u32, Program>,
     pub signals: Vec<SignalRecord>,
+    /// Services that were started again.
+    pub restarted: Vec<u32>,
     /// Drives that processes have open directly: drive, pid, and true if open for writing.
     pub raw_handles: Vec<(DriveId, u32, bool)>,
     /// Drives that our own sessions have a handle on, and the session's token.
@@ -40,6 +42,7 @@ impl MachineState {
             handles: Vec::new(),
             programs: BTreeMap::new(),
             signals: Vec::new(),
+            restarted: Vec::new(),
             raw_handles: Vec::new(),
             own_handles: Vec::new(),
             scheduled: Vec::new(),

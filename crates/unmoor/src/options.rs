@@ -132,6 +132,10 @@ pub struct Kill {
     pub grace: Duration,
     /// Confirmation by the user.
     pub confirm: Confirm,
+    /// Stops services too, and starts them again when the release has ended (Windows).
+    ///
+    /// Only a service that has its process for itself is stopped, and it is never ended by force.
+    pub services: bool,
 }
 
 impl Kill {
@@ -140,7 +144,7 @@ impl Kill {
 
     /// Terminates processes with this grace period, if `confirm` allows it.
     pub fn new(grace: Duration, confirm: Confirm) -> Self {
-        Kill { grace, confirm }
+        Kill { grace, confirm, services: false }
     }
 }
 

@@ -1,8 +1,9 @@
 /* Restart Manager (restartmanager.h): applications of registered processes, and their shutdown.
  *
  * Source: documentation pages RmShutdown ("the RmForceShutdown flag ends unresponsive applications"; it
- * fails with ERROR_FAIL_SHUTDOWN where one did not stop), RmGetList, RmRestart. A holder of the rig stops when it is asked, unless it was
- * started as "stubborn". */
+ * fails with ERROR_FAIL_SHUTDOWN where one did not stop), RmGetList, RmRegisterResources ("service short names"),
+ * RmRestart ("restarts applications that have been shut down by RmShutdown": services among them, within the
+ * session that stopped them). A holder of the rig stops when it is asked, unless it was started as "stubborn". */
 #include "interpose.h"
 #include <restartmanager.h>
 
@@ -12,6 +13,8 @@
 
 static struct { DWORD process; FILETIME started; } registered[MOST];
 static unsigned count;
+static WCHAR service[64];  /* registered by its short name */
+static BOOL stopped;       /* or asked to stop, by this session */
 
 static void note(const char *call, const char *result)
 {
@@ -26,6 +29,8 @@ DWORD WINAPI rig_RmStartSession(DWORD *session, DWORD flags, WCHAR *key)
     *session = 1;
     wcscpy(key, L"rig");
     count = 0;
+    service[0] = 0;
+    stopped = FALSE;
     return ERROR_SUCCESS;
 }
 
@@ -33,7 +38,8 @@ DWORD WINAPI rig_RmRegisterResources(DWORD session, UINT files, const WCHAR *pat
                                      UINT services, const WCHAR *names[])
 {
     UINT i;
-    (void)session, (void)files, (void)paths, (void)services, (void)names;
+    (void)session, (void)files, (void)paths;
+    if (services) wcsncpy(service, names[0], 63);
     for (i = 0; i < processes && count < MOST; i++, count++) {
         registered[count].process = process[i].dwProcessId;
         registered[count].started = process[i].ProcessStartTime;
@@ -77,11 +83,46 @@ static BOOL shut_down(DWORD id, BOOL force)
     return ended;
 }
 
+static SC_HANDLE open_service(SC_HANDLE *manager)
+{
+    *manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
+    return OpenServiceW(*manager, service, SERVICE_ALL_ACCESS);
+}
+
+static BOOL stop_service(void)
+{
+    SC_HANDLE manager, handle = open_service(&manager);
+    SERVICE_STATUS status = {0};
+    unsigned tries;
+    BOOL ok = handle && ControlService(handle, SERVICE_CONTROL_STOP, &status);
+    for (tries = 0; ok && tries < PATIENCE / 100 && status.dwCurrentState != SERVICE_STOPPED; tries++) {
+        Sleep(100);
+        QueryServiceStatus(handle, &status);
+    }
+    CloseServiceHandle(handle);
+    CloseServiceHandle(manager);
+    return ok && status.dwCurrentState == SERVICE_STOPPED;
+}
+
+static BOOL restart_service(void)
+{
+    SC_HANDLE manager, handle = open_service(&manager);
+    BOOL ok = handle && StartServiceW(handle, 0, NULL);
+    CloseServiceHandle(handle);
+    CloseServiceHandle(manager);
+    return ok;
+}
+
 DWORD WINAPI rig_RmShutdown(DWORD session, ULONG flags, RM_WRITE_STATUS_CALLBACK status)
 {
     BOOL all = TRUE;
     unsigned i;
     (void)session;
+    if (service[0]) {
+        stopped = TRUE;
+        all = stop_service();
+        note("RmShutdown of a service", all ? "-> stopped" : "-> remains");
+    }
     for (i = 0; i < count; i++) {
         BOOL ended = shut_down(registered[i].process, flags & RmForceShutdown);
         note(flags & RmForceShutdown ? "RmShutdown (force)" : "RmShutdown", ended ? "-> ended" : "-> remains");
@@ -93,9 +134,10 @@ DWORD WINAPI rig_RmShutdown(DWORD session, ULONG flags, RM_WRITE_STATUS_CALLBACK
 
 DWORD WINAPI rig_RmRestart(DWORD session, DWORD flags, RM_WRITE_STATUS_CALLBACK status)
 {
+    BOOL ok = stopped && restart_service();
     (void)session, (void)flags, (void)status;
-    note("RmRestart", "-> SUCCESS");
-    return ERROR_SUCCESS;
+    note("RmRestart", ok ? "-> started" : "-> nothing");
+    return ok ? ERROR_SUCCESS : FAIL_SHUTDOWN;
 }
 
 DWORD WINAPI rig_RmEndSession(DWORD session)

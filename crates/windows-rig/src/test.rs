@@ -9,7 +9,8 @@ pub struct Test {
     pub id: &'static str,
     pub promise: &'static str,
     pub scenario: String,
-    /// Programs that hold something: how (`read`, `write`, `stubborn`, `pipes`), and what.
+    /// Programs that hold something: how (`read`, `write`, `stubborn`, `pipes`, `service`,
+    /// `stubborn-service`), and what.
     pub holders: Vec<(&'static str, &'static str)>,
     pub words: Vec<&'static str>,
     /// Deadline in seconds.
@@ -81,6 +82,18 @@ impl Test {
     /// A writer that does not close when it is asked to.
     pub fn stubborn(mut self, path: &'static str) -> Test {
         self.holders.push(("stubborn", path));
+        self
+    }
+
+    /// A service that has the file open to write.
+    pub fn service(mut self, path: &'static str) -> Test {
+        self.holders.push(("service", path));
+        self
+    }
+
+    /// A service that does not stop.
+    pub fn stubborn_service(mut self, path: &'static str) -> Test {
+        self.holders.push(("stubborn-service", path));
         self
     }
 

@@ -50,11 +50,12 @@ impl Rig {
         let headers = format!("-I{DRIVER_HEADERS}");
         let driver: Vec<&str> = driver.into_iter().chain([headers.as_str()]).collect();
         self.compile(&source.join("driver"), "rig.sys", &driver, &["-lntoskrnl"])?;
-        let libraries = ["-lsetupapi", "-lcfgmgr32", "-lntdll", "-lshell32"];
+        let libraries = ["-lsetupapi", "-lcfgmgr32", "-lntdll", "-lshell32", "-ladvapi32"];
         self.compile(&source.join("interpose"), "interpose.dll", &["-shared"], &libraries)?;
         let library = self.directory.join("interpose.dll");
         let library = library.to_str().context("a path that is no UTF-8")?;
-        self.compile(&source.join("launcher"), "rig.exe", &["-municode"], &[library])
+        let libraries = [library, "-ladvapi32"];
+        self.compile(&source.join("launcher"), "rig.exe", &["-municode"], &libraries)
     }
 
     fn compile(&self, folder: &Path, name: &str, flags: &[&str], libraries: &[&str]) -> Result<()> {

@@ -109,7 +109,9 @@ fn kill(args: &Eject) -> Result<Option<Kill>, Error> {
                 .with_help("add --yes to confirm beforehand"));
         }
     };
-    Ok(Some(Kill::new(args.grace.unwrap_or(Kill::GRACE), consent)))
+    let mut kill = Kill::new(args.grace.unwrap_or(Kill::GRACE), consent);
+    kill.services = args.services;
+    Ok(Some(kill))
 }
 
 fn only_timeout(timeout: Option<Duration>) -> Options {

@@ -377,6 +377,14 @@ impl Blocker {
     }
 }
 
+impl Blocker {
+    /// Returns the process if it serves one service alone, which its command stops.
+    pub(crate) fn sole_service(&self) -> Option<&Process> {
+        let is_sole = self.role == Role::Service && self.command.is_some();
+        self.process.as_ref().filter(|_| is_sole)
+    }
+}
+
 /// Returns true if there are blockers and a release may terminate all of them.
 pub fn all_terminable(blockers: &[Blocker]) -> bool {
     !blockers.is_empty() && blockers.iter().all(|blocker| blocker.check_terminable().is_ok())

@@ -44,6 +44,8 @@ pub enum Hint {
     LeaveOnline,
     /// Leave [`Options::kill`](crate::Options::kill) unset.
     LeaveProcesses,
+    /// Leave [`Kill::services`](crate::Kill::services) out.
+    LeaveServices,
     /// List the drives: [`list`](crate::list).
     ListDrives,
     /// List all drives, built-in ones too: [`list`](crate::list).
@@ -93,6 +95,7 @@ impl fmt::Display for Hint {
             Hint::RemoveByHandOrPowerOff => "take the medium out by hand, or power the drive off",
             Hint::LeaveOnline => "leave it online",
             Hint::LeaveProcesses => "close the programs instead",
+            Hint::LeaveServices => "stop the services by their commands",
             Hint::ListDrives => "list the drives",
             Hint::ListAllDrives => "list all drives",
             Hint::ListAndRetry => "list the drives and use the new one if that is the one you mean",

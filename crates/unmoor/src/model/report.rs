@@ -122,7 +122,7 @@ pub enum TerminationResult {
     Killed,
     /// Asked to exit, but not waited for: the time ran out, or the operation was cancelled.
     Signaled,
-    /// Killed, and still there: the kernel has not removed it.
+    /// Still there: the kernel has not removed it, or it is a service, which is not killed.
     Unkillable,
 }
 

@@ -160,6 +160,11 @@ pub trait Platform: Clock + Send + Sync {
         false
     }
 
+    /// Returns true if this user can stop services ([`Kill::services`](crate::Kill::services)).
+    fn can_stop_services(&self) -> bool {
+        false
+    }
+
     /// Opens a process that a scan has found. `None` if it has exited.
     ///
     /// Whatever is done through the handle affects this process, and never another one with the same
@@ -228,7 +233,7 @@ pub trait Platform: Clock + Send + Sync {
 }
 
 /// A handle of a process: see [`Platform::open_process`].
-pub trait ProcessHandle {
+pub trait ProcessHandle: Send {
     /// Asks the process to exit. Returns the name of the method in the system.
     ///
     /// # Errors
@@ -243,6 +248,15 @@ pub trait ProcessHandle {
 
     /// Returns true if the process has exited and its handles are closed.
     fn has_exited(&mut self) -> bool;
+
+    /// Starts the service again that [`terminate`](ProcessHandle::terminate) has stopped. Returns the name
+    /// of the method; `None` for a program.
+    ///
+    /// # Errors
+    /// `Failed`, `TimedOut`.
+    fn restart(&mut self) -> Result<Option<&'static str>> {
+        Ok(None)
+    }
 }
 
 /// An open drive, bound to its device.

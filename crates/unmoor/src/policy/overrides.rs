@@ -1,6 +1,6 @@
 //! Overrides: the errors and blockers that `force` and `kill` may override.
 
-use crate::model::blocker::{BlockerKind, BlockerScan, NotTerminable};
+use crate::model::blocker::{Blocker, BlockerKind, BlockerScan, NotTerminable, Process};
 use crate::model::error::{Error, ErrorKind};
 use crate::options::Options;
 
@@ -19,10 +19,25 @@ pub(crate) fn must_kill_suffice(options: &Options) -> bool {
     !options.force
 }
 
+/// Returns the process if a release with these options may terminate it, or stop its service.
+///
+/// # Errors
+/// The reason why it may not.
+pub(crate) fn check_terminable<'b>(
+    blocker: &'b Blocker,
+    options: &Options,
+) -> Result<&'b Process, NotTerminable> {
+    let stops_services = options.kill.as_ref().is_some_and(|kill| kill.services);
+    match blocker.sole_service().filter(|_| stops_services) {
+        Some(process) => Ok(process),
+        None => blocker.check_terminable(),
+    }
+}
+
 /// Returns true if terminating processes cannot free the drive, because something else blocks it too.
 pub(crate) fn is_kill_futile(scan: &BlockerScan, options: &Options) -> bool {
     let mut blockers = scan.blockers.iter().filter(|b| b.kind != BlockerKind::Unknown);
-    blockers.any(|blocker| match blocker.check_terminable() {
+    blockers.any(|blocker| match check_terminable(blocker, options) {
         Ok(_) => false,
         // Force stops at a server too.
         Err(NotTerminable::Server) => true,

@@ -41,6 +41,7 @@ pub(crate) fn check_supported(
     options: &Options,
     supports_offline: bool,
     can_terminate: bool,
+    can_stop_services: bool,
 ) -> Result<()> {
     let unsupported = |why| Error::new(ErrorKind::NotSupported, &drive.name, why);
     if options.offline && !supports_offline {
@@ -50,6 +51,11 @@ pub(crate) fn check_supported(
     if options.kill.is_some() && !can_terminate {
         let why = "programs cannot be ended for it: not available on this system";
         return Err(unsupported(why).with_hint(Hint::LeaveProcesses));
+    }
+    if options.kill.as_ref().is_some_and(|kill| kill.services) && !can_stop_services {
+        let why =
+            "services cannot be stopped for it: not available on this system, or not to this user";
+        return Err(unsupported(why).with_hint(Hint::LeaveServices));
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::policy::plan::{self, nothing_to_eject};
 use crate::policy::preconditions::check_medium;
 use crate::policy::verify;
 use crate::release::operation::DriveOperation;
+use crate::release::terminate::{self, Signaled};
 use std::time::Duration;
 
 /// Time for a drive to do what it has accepted.
@@ -31,6 +32,8 @@ pub(crate) struct ForcedBy {
 pub(crate) struct OpenDrive<'p> {
     pub(crate) operation: DriveOperation<'p>,
     pub(crate) session: Box<dyn Session + 'p>,
+    /// Processes that `--kill` has signaled. Their services are started again after the unlock.
+    pub(crate) signaled: Vec<Signaled<'p>>,
     pub(crate) drive: Drive,
     /// Volumes of this drive that another drive of the group dismounts.
     pub(crate) delegated: Vec<String>,
@@ -89,6 +92,7 @@ impl<'p> OpenDrive<'p> {
         OpenDrive {
             operation,
             session,
+            signaled: Vec::new(),
             drive,
             delegated: Vec::new(),
             siblings: Vec::new(),
@@ -320,8 +324,17 @@ impl<'p> OpenDrive<'p> {
     }
 
     pub(crate) fn unlock(&mut self) -> Result<StepOutcome> {
-        let OpenDrive { operation, session, .. } = self;
-        operation.step(Step::Unlock, |_| session.unlock())
+        let OpenDrive { operation, session, signaled, .. } = self;
+        operation.step(Step::Unlock, |_| {
+            let unlocked = session.unlock();
+            let restarted = terminate::restart(signaled);
+            unlocked.map(|mut done| {
+                if restarted != StepOutcome::default() {
+                    done.merge(restarted);
+                }
+                done
+            })
+        })
     }
 
     /// Unlocks the drive and reports this error. An unlock that fails too becomes a warning.

@@ -134,7 +134,9 @@ impl<'p> DriveOperation<'p> {
     /// Fails if the platform lacks something that the options ask for.
     pub(crate) fn check_supported(&self, drive: &Drive) -> Result<()> {
         let (offline, kill) = (self.platform.supports_offline(), self.platform.can_terminate());
-        check_supported(drive, &self.options, offline, kill).map_err(|e| e.with_step(Step::Resolve))
+        let services = self.platform.can_stop_services();
+        check_supported(drive, &self.options, offline, kill, services)
+            .map_err(|e| e.with_step(Step::Resolve))
     }
 
     /// Opens a session of the drive.

@@ -7,7 +7,7 @@ use crate::model::report::{StepOutcome, Termination, TerminationResult};
 use crate::model::step::{Attempt, Step};
 use crate::options::{Confirm, Kill, Options, PromptFn};
 use crate::platform::{Platform, ProcessHandle};
-use crate::policy::overrides::is_kill_futile;
+use crate::policy::overrides::{check_terminable, is_kill_futile};
 use crate::release::open_drive::OpenDrive;
 use std::time::Duration;
 
@@ -24,10 +24,12 @@ const KILL_WAIT: Duration = Duration::from_secs(5);
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// A process that was signaled.
-struct Pending<'p> {
-    process: Box<dyn ProcessHandle + 'p>,
+pub(crate) struct Signaled<'p> {
+    handle: Box<dyn ProcessHandle + 'p>,
     /// Index of its [`Termination`].
     at: usize,
+    name: String,
+    exited: bool,
 }
 
 impl OpenDrive<'_> {
@@ -86,12 +88,13 @@ impl OpenDrive<'_> {
             // The process may have exited between the refusal and the scan.
             return Ok(StepOutcome::default().with_note("no process was found to terminate"));
         }
-        let (targets, mut outcome) = terminable(scan);
+        let options = self.operation.options.clone();
+        let (targets, mut outcome) = terminable(scan, &options);
         if targets.is_empty() {
             outcome.skipped = Some("no blocker is a process that may be terminated".into());
             return Ok(outcome);
         }
-        if is_kill_futile(scan, &self.operation.options) {
+        if is_kill_futile(scan, &options) {
             outcome.skipped =
                 Some("no process was terminated: the other blockers would remain".into());
             return Ok(outcome);
@@ -105,8 +108,9 @@ impl OpenDrive<'_> {
             // The answer took its time: processes that exited meanwhile are left out.
             let now = self.blockers();
             let agreed = |b: &&Blocker| targets.iter().any(|target| same_process(target, b));
-            processes =
-                processes_of(&terminable(&now).0.into_iter().filter(agreed).collect::<Vec<_>>());
+            processes = processes_of(
+                &terminable(&now, &options).0.into_iter().filter(agreed).collect::<Vec<_>>(),
+            );
         }
         let warnings = outcome.warnings.len();
         let signaled = self.terminate_and_wait(&processes, kill.grace, &mut outcome)?;
@@ -132,33 +136,37 @@ impl OpenDrive<'_> {
         grace: Duration,
         outcome: &mut StepOutcome,
     ) -> Result<bool> {
-        let operation = &mut self.operation;
+        let OpenDrive { operation, signaled, .. } = self;
         let platform = operation.platform;
         let end = platform.now() + grace + Options::DEFAULT_STEP_TIMEOUT;
         let mut ended = Vec::new();
         let result = operation.with_deadline(operation.end().unwrap_or(end), |deadline| {
             deadline.check()?;
-            let mut pending = open_and_signal(platform, processes, &mut ended, outcome);
-            await_exit(deadline, grace, &mut pending, &mut ended, TerminationResult::Exited)?;
-            kill(&mut pending, &mut ended, outcome);
-            await_exit(deadline, KILL_WAIT, &mut pending, &mut ended, TerminationResult::Killed)?;
-            outcome.warnings.extend(pending.iter().map(|one| {
-                format!("{} is still there: the system does not end it", ended[one.at].process)
-            }));
+            // All handles stay open: a service that stops too late is started again as well.
+            let before = signaled.len();
+            signaled.extend(open_and_signal(platform, processes, &mut ended, outcome));
+            let now = &mut signaled[before..];
+            await_exit(deadline, grace, now, &mut ended, TerminationResult::Exited)?;
+            kill(now, &mut ended, outcome);
+            await_exit(deadline, KILL_WAIT, now, &mut ended, TerminationResult::Killed)?;
+            let left = now.iter().filter(|one| !one.exited);
+            outcome.warnings.extend(
+                left.map(|one| format!("{} is still there: the system does not end it", one.name)),
+            );
             Ok(())
         });
-        let signaled = !ended.is_empty();
+        let any = !ended.is_empty();
         operation.report.ended.extend(ended);
-        result.map(|()| signaled)
+        result.map(|()| any)
     }
 }
 
 /// Returns the blockers that may be terminated, and a warning for each of the others.
-fn terminable(scan: &BlockerScan) -> (Vec<&Blocker>, StepOutcome) {
+fn terminable<'s>(scan: &'s BlockerScan, options: &Options) -> (Vec<&'s Blocker>, StepOutcome) {
     let mut outcome = StepOutcome::default();
     let mut targets = Vec::new();
     for blocker in &scan.blockers {
-        match blocker.check_terminable() {
+        match check_terminable(blocker, options) {
             Ok(_) => targets.push(blocker),
             Err(why) => outcome.warnings.push(format!(
                 "{} was not terminated: it {}",
@@ -180,33 +188,34 @@ fn open_and_signal<'p>(
     processes: &[Process],
     ended: &mut Vec<Termination>,
     outcome: &mut StepOutcome,
-) -> Vec<Pending<'p>> {
-    let mut pending = Vec::new();
+) -> Vec<Signaled<'p>> {
+    let mut signaled = Vec::new();
     for process in processes {
-        let signaled = platform.open_process(process).and_then(|handle| {
+        let opened = platform.open_process(process).and_then(|handle| {
             handle.map(|mut h| h.terminate().map(|method| (h, method))).transpose()
         });
-        match signaled {
+        match opened {
             Ok(None) => {}
             Ok(Some((handle, method))) => {
                 outcome.attempts.push(Attempt::accepted(method).with_detail(process.to_string()));
-                pending.push(Pending { process: handle, at: ended.len() });
+                let name = process.to_string();
+                signaled.push(Signaled { handle, at: ended.len(), name, exited: false });
                 let result = TerminationResult::Signaled;
                 ended.push(Termination { process: process.clone(), result });
             }
             Err(error) => outcome.warnings.push(not_terminated(process, &error)),
         }
     }
-    pending
+    signaled
 }
 
 /// Kills the processes that have not exited.
-fn kill(pending: &mut [Pending<'_>], ended: &mut [Termination], outcome: &mut StepOutcome) {
-    for Pending { process, at } in pending {
-        let Termination { process: who, result } = &mut ended[*at];
-        match process.kill() {
+fn kill(signaled: &mut [Signaled<'_>], ended: &mut [Termination], outcome: &mut StepOutcome) {
+    for one in signaled.iter_mut().filter(|one| !one.exited) {
+        let Termination { process: who, result } = &mut ended[one.at];
+        *result = TerminationResult::Unkillable;
+        match one.handle.kill() {
             Ok(method) => {
-                *result = TerminationResult::Unkillable;
                 outcome.attempts.push(Attempt::accepted(method).with_detail(who.to_string()));
             }
             Err(error) => outcome.warnings.push(not_terminated(who, &error)),
@@ -214,29 +223,47 @@ fn kill(pending: &mut [Pending<'_>], ended: &mut [Termination], outcome: &mut St
     }
 }
 
-/// Waits up to `time` for the processes to exit. Removes those that did and records `result` for them.
+/// Waits up to `time` for the processes to exit, and records `result` for those that did.
 fn await_exit(
     deadline: &Deadline<'_>,
     time: Duration,
-    pending: &mut Vec<Pending<'_>>,
+    signaled: &mut [Signaled<'_>],
     ended: &mut [Termination],
     result: TerminationResult,
 ) -> Result<()> {
     let end = deadline.now() + time;
     loop {
-        pending.retain_mut(|one| {
-            let exited = one.process.has_exited();
-            if exited {
+        for one in signaled.iter_mut().filter(|one| !one.exited) {
+            one.exited = one.handle.has_exited();
+            if one.exited {
                 ended[one.at].result = result;
             }
-            !exited
-        });
+        }
         let remaining = end.saturating_sub(deadline.now());
-        if pending.is_empty() || remaining.is_zero() {
+        if signaled.iter().all(|one| one.exited) || remaining.is_zero() {
             return Ok(());
         }
         deadline.sleep(POLL_INTERVAL.min(remaining))?;
     }
+}
+
+/// Starts the services again that were stopped.
+pub(crate) fn restart(signaled: &mut Vec<Signaled<'_>>) -> StepOutcome {
+    let mut outcome = StepOutcome::default();
+    for mut one in signaled.drain(..) {
+        match one.handle.restart() {
+            Ok(None) => {}
+            Ok(Some(method)) => {
+                outcome.attempts.push(Attempt::accepted(method).with_detail(one.name));
+            }
+            Err(error) => outcome.warnings.push(format!(
+                "the service of {} was stopped, and could not be started again: {}",
+                one.name,
+                error.detail()
+            )),
+        }
+    }
+    outcome
 }
 
 /// Returns true if both are the same process. The number alone may have been given to another one.

@@ -17,7 +17,7 @@ use unmoor_simulated::{
 /// Returns the options of a termination.
 fn requested() -> impl Strategy<Value = KillSpec> {
     (0..3000u64, prop::option::of((any::<bool>(), 0..2000u64)))
-        .prop_map(|(grace, answer)| KillSpec { grace, answer })
+        .prop_map(|(grace, answer)| KillSpec { grace, answer, services: false })
 }
 
 /// Returns a release that may terminate programs with open files, early and late ones.
@@ -46,6 +46,27 @@ proptest! {
     fn only_programs_are_signaled(scenario in killing(anything())) {
         for one in told(&Ran::of(&scenario)) {
             prop_assert_eq!(role(&scenario, one.pid), Role::Program, "{:?}", one);
+        }
+    }
+
+    #[test]
+    fn a_service_that_was_stopped_is_started_again_once(mut scenario in killing(anything())) {
+        scenario.semantics = Semantics::Windows;
+        scenario.requested.kill.as_mut().unwrap().services = true;
+        for holder in &mut scenario.holders {
+            (holder.role, holder.behavior) = (Role::Service, SignalBehavior::Obeys(ms(10)));
+        }
+        let ran = Ran::of(&scenario);
+        let asked: BTreeSet<u32> = told(&ran).iter().map(|one| one.pid).collect();
+        let restarted = ran.fixture.machine.restarted_services();
+        prop_assert!(told(&ran).iter().all(|one| !one.forced), "{:?}", told(&ran));
+        prop_assert_eq!(restarted.iter().copied().collect::<BTreeSet<_>>().len(), restarted.len());
+        if let Some(report) = &ran.report {
+            let exited = report.ended.iter().filter(|one| one.result == TerminationResult::Exited);
+            let exited: BTreeSet<u32> = exited.map(|one| one.process.pid).collect();
+            let restarted = restarted.iter().copied().collect();
+            prop_assert!(exited.is_subset(&restarted), "{:?} {:?}", exited, restarted);
+            prop_assert!(restarted.is_subset(&asked), "{:?} {:?}", restarted, asked);
         }
     }
 
@@ -185,7 +206,8 @@ fn scenarios_reach_every_termination_result() {
         match number % 6 {
             // The release is cancelled during the grace period.
             0 => {
-                scenario.requested.kill = Some(KillSpec { grace: 3000, answer: None });
+                scenario.requested.kill =
+                    Some(KillSpec { grace: 3000, answer: None, services: false });
                 scenario.cancel_at = Some(1500);
             }
             1 => scenario.holders.iter_mut().for_each(|h| h.behavior = SignalBehavior::Stuck),

@@ -125,7 +125,9 @@ fn kill(spec: &KillSpec, asked: &Asked) -> Kill {
             Confirm::Prompt(ask)
         }
     };
-    Kill::new(ms(spec.grace), consent)
+    let mut kill = Kill::new(ms(spec.grace), consent);
+    kill.services = spec.services;
+    kill
 }
 
 fn setup(scenario: &Scenario) -> DriveSetup {

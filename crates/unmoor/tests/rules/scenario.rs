@@ -133,6 +133,8 @@ pub struct KillSpec {
     pub grace: u64,
     /// Answer of the user and the time it takes; `None` if the user agreed beforehand.
     pub answer: Option<(bool, u64)>,
+    /// Services are stopped too.
+    pub services: bool,
 }
 
 /// Returns a scenario in which anything may happen.
@@ -260,7 +262,7 @@ fn behavior() -> impl Strategy<Value = SignalBehavior> {
 
 fn kill() -> impl Strategy<Value = KillSpec> {
     (0..3000u64, weighted(0.5, (prop::bool::weighted(0.7), 0..2000u64)))
-        .prop_map(|(grace, answer)| KillSpec { grace, answer })
+        .prop_map(|(grace, answer)| KillSpec { grace, answer, services: false })
 }
 
 fn fault() -> impl Strategy<Value = FaultSpec> {

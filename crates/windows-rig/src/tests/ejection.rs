@@ -107,7 +107,8 @@ pub(super) fn tests() -> Vec<Test> {
             0,
         )
         .on(TWO_VOLUMES)
-        .journal(r"CM_Request_Device_Eject USB\VID_0951&PID_1666\77 -> 0, veto 0"),
+        .journal(r"CM_Request_Device_Eject USB\VID_0951&PID_1666\77 -> 0, veto 0")
+        .never("veto 5"),
         Test::new("remove/veto-named", "a veto is named", &["eject", "--power-off", "E:"], 3)
             .on(STICK)
             .with("capabilities=0x94", "capabilities=0x94 veto=4 veto-name=WSearch")
@@ -148,6 +149,17 @@ pub(super) fn tests() -> Vec<Test> {
         )
         .on(STICK)
         .with("capabilities=0x94", "capabilities=0xD0")
+        .journal(r"CM_Query_And_Remove_SubTree USB\VID_0781&PID_5567\1234 -> 0")
+        .never("veto 5"),
+        Test::new(
+            "remove/subtree-veto-passes",
+            "a veto that passes is asked again also where only its own node can be removed",
+            &["eject", "--power-off", "E:"],
+            0,
+        )
+        .on(STICK)
+        .with("capabilities=0x94", "capabilities=0xD0 veto=6 vetoes=1")
+        .journal(r"CM_Query_And_Remove_SubTree USB\VID_0781&PID_5567\1234 -> 23, veto 6")
         .journal(r"CM_Query_And_Remove_SubTree USB\VID_0781&PID_5567\1234 -> 0"),
         Test::new(
             "remove/node-of-uas",

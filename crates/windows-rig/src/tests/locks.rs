@@ -251,5 +251,40 @@ pub(super) fn tests() -> Vec<Test> {
         .writer(r"E:\held.txt")
         .journal("holder: flush E: -> SUCCESS")
         .never("RmShutdown"),
+        Test::new(
+            "kill/service-not-without-option",
+            "--kill alone stops no service",
+            &["eject", "--kill", "--yes", "E:"],
+            3,
+        )
+        .on(STICK)
+        .service(r"E:\held.txt")
+        .says("belongs to a service")
+        .says("net stop RigService /y")
+        .journal("holder: flush E: -> SUCCESS")
+        .never("RmShutdown"),
+        Test::new(
+            "kill/service",
+            "--kill --services stops the service, and starts it again after the release",
+            &["eject", "--kill", "--services", "--yes", "E:"],
+            0,
+        )
+        .on(STICK)
+        .service(r"E:\held.txt")
+        .journal("RmShutdown of a service -> stopped")
+        .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS")
+        .journal("RmRestart -> started"),
+        Test::new(
+            "kill/service-remains",
+            "a service that does not stop is never ended by force",
+            &["eject", "--kill", "--services", "--yes", "--grace", "1s", "E:"],
+            3,
+        )
+        .on(STICK)
+        .stubborn_service(r"E:\held.txt")
+        .journal("holder: flush E: -> SUCCESS")
+        .never("EJECT_MEDIA")
+        .deadline(60),
     ]
 }

@@ -3,9 +3,11 @@
 use crate::model::error::{Error, ErrorKind};
 use crate::model::hint::Hint;
 
-/// Refused `CM_Request_Device_EjectW`.
+/// Refused removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Veto {
+    /// Name of the call: `CM_Request_Device_EjectW`.
+    pub call: &'static str,
     /// `PNP_VETO_TYPE`.
     pub kind: i32,
     /// Program, service, device instance or driver, depending on the type.
@@ -74,8 +76,7 @@ impl Veto {
             }
             _ => (ErrorKind::Failed, "the removal failed", text("try again")),
         };
-        let numbers =
-            format!("CM_Request_Device_EjectW: {:#x}, veto type {}", self.status, self.kind);
+        let numbers = format!("{}: {:#x}, veto type {}", self.call, self.status, self.kind);
         let word = if kind == ErrorKind::Vetoed && !by.is_empty() { "; vetoed" } else { "" };
         Error::new(kind, drive, format!("{what}{word}{by} ({numbers})"))
             .with_os_code(i32::try_from(self.status).unwrap_or(i32::MAX))
@@ -88,7 +89,8 @@ mod tests {
     use super::*;
 
     fn veto(kind: i32, name: &str) -> Veto {
-        Veto { kind, name: name.into(), status: CR_REMOVE_VETOED }
+        let call = "CM_Request_Device_EjectW";
+        Veto { call, kind, name: name.into(), status: CR_REMOVE_VETOED }
     }
 
     #[test]
@@ -103,7 +105,7 @@ mod tests {
     fn every_veto_type_gives_an_error_with_help() {
         for kind in -1..=14 {
             for status in [CR_REMOVE_VETOED, CR_ACCESS_DENIED, 0, u32::MAX] {
-                let error = Veto { kind, name: String::new(), status }.into_error("E:");
+                let error = Veto { status, ..veto(kind, "") }.into_error("E:");
                 assert!(error.hint().is_some() && !error.to_string().contains(" by "));
             }
         }

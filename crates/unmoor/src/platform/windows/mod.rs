@@ -134,6 +134,11 @@ impl Platform for Windows {
         true
     }
 
+    fn can_stop_services(&self) -> bool {
+        // An administrator holds it; others may stop no service.
+        Privilege::Debug.is_held()
+    }
+
     fn open_process(&self, process: &Process) -> Result<Option<Box<dyn ProcessHandle + '_>>> {
         process_handle::open_process(process)
     }

@@ -13,13 +13,16 @@ use crate::platform::windows::sys::cancellable_io::{open_until, run_until};
 use crate::platform::windows::sys::device::{Access, Device};
 use crate::platform::windows::sys::storage::WriteMeter;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 const ERROR_WRITE_PROTECT: Code = 19;
 /// Interval between queries of the bytes written.
 const METER_INTERVAL: Duration = Duration::from_millis(500);
+/// Time for the last query to return.
+const METER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl DriveHandles {
     /// Flushes the volume. Opening it flushes as well on some file systems, so that counts too.
@@ -34,7 +37,8 @@ impl DriveHandles {
         if let Some(error) = &self.unwritten {
             return Err(error.clone());
         }
-        let mut moving = self.bytes_move();
+        let mut counter = WriteCounter::start(self.key.device_name());
+        let mut moving = || counter.has_changed();
         let opened = match open_until(deadline, &mut moving, &volume.path, Access::Write)? {
             Err(ERROR_WRITE_PROTECT) => return Ok(StepOutcome::skipped("it is write protected")),
             Err(code) => return Err(win32_parse::error(code, &volume.name, "open to flush")),
@@ -69,39 +73,67 @@ impl DriveHandles {
             }
         }
     }
+}
 
-    /// Returns a check that is true while bytes reach the disk.
-    fn bytes_move(&self) -> impl FnMut() -> bool + use<> {
-        let path = self.key.device_name().map(|name| format!(r"\\.\{name}"));
+/// Counter of the writes that reach the disk, on a thread of its own.
+///
+/// Dropping it closes its handle of the disk, which would veto a removal of the device. A query that
+/// does not return is left behind.
+struct WriteCounter {
+    changes: Arc<AtomicU64>,
+    seen: u64,
+    /// Dropped, it ends the thread.
+    running: Option<Sender<()>>,
+    /// Disconnected when the thread has closed its handle.
+    closed: Receiver<()>,
+}
+
+impl WriteCounter {
+    /// Starts the thread. Without a thread the flush has the deadline of any other step.
+    fn start(device: Option<String>) -> WriteCounter {
+        let (running, stopped) = mpsc::channel();
+        let (open, closed) = mpsc::channel();
         let changes = Arc::new(AtomicU64::new(0));
-        if let Some(path) = path {
-            count_changes(path, Arc::downgrade(&changes));
+        if let Some(name) = device {
+            let path = format!(r"\\.\{name}");
+            let changes = changes.clone();
+            let count = move || {
+                // Declared first, so dropped last.
+                let _open: Sender<()> = open;
+                count_changes(path, &changes, &stopped);
+            };
+            let _ = thread::Builder::new().name("unmoor-meter".into()).spawn(count);
         }
-        let mut seen = 0;
-        move || {
-            let now = changes.load(Ordering::Relaxed);
-            std::mem::replace(&mut seen, now) != now
-        }
+        WriteCounter { changes, seen: 0, running: Some(running), closed }
+    }
+
+    /// Returns true if bytes have reached the disk since the last call.
+    fn has_changed(&mut self) -> bool {
+        let now = self.changes.load(Ordering::Relaxed);
+        std::mem::replace(&mut self.seen, now) != now
     }
 }
 
-/// Counts on a thread of its own how often the bytes written have changed. The thread ends when nothing
-/// reads the count any more, or is left behind in a query that does not return.
-fn count_changes(path: String, changes: Weak<AtomicU64>) {
-    let count = move || {
-        let Ok(device) = Device::open(path, Access::Query) else { return };
-        let mut meter = WriteMeter::new(device);
-        let mut before = None;
-        while let (Some(changes), Some(now)) = (changes.upgrade(), meter.bytes_written()) {
-            if before.replace(now) != Some(now) {
-                changes.fetch_add(1, Ordering::Relaxed);
-            }
-            drop(changes);
-            thread::sleep(METER_INTERVAL);
+impl Drop for WriteCounter {
+    fn drop(&mut self) {
+        self.running = None;
+        let _ = self.closed.recv_timeout(METER_CLOSE_TIMEOUT);
+    }
+}
+
+/// Counts how often the bytes written have changed, until the other end of `stopped` is dropped.
+fn count_changes(path: String, changes: &AtomicU64, stopped: &Receiver<()>) {
+    let Ok(device) = Device::open(path, Access::Query) else { return };
+    let mut meter = WriteMeter::new(device);
+    let mut before = None;
+    while let Some(now) = meter.bytes_written() {
+        if before.replace(now) != Some(now) {
+            changes.fetch_add(1, Ordering::Relaxed);
         }
-    };
-    // Without a thread the flush has the deadline of any other step.
-    let _ = thread::Builder::new().name("unmoor-meter".into()).spawn(count);
+        if stopped.recv_timeout(METER_INTERVAL) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
 }
 
 /// Discs are not flushed, as in the documentation of ejecting them. A disc written like a stick (UDF) is

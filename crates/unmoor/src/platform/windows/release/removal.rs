@@ -36,38 +36,15 @@ impl DriveHandles {
             return Err(Error::new(ErrorKind::NotSupported, &self.drive.name, why)
                 .with_hint(Hint::EjectOnly));
         };
-        let instance = node.instance().unwrap_or_default();
-        let eject = format!("CM_Request_Device_EjectW on {instance}");
-        let remove = format!("CM_Query_And_Remove_SubTreeW on {instance}");
         // From outside the console session this privilege is needed, which administrators have
         // switched off.
         let _privilege = Privilege::LoadDriver.enable();
         self.close_all();
         let mut attempts = Vec::new();
         for left in (0..MAX_TRIES).rev() {
-            let Err(veto) = request(deadline, node, DevNode::request_eject)? else {
-                attempts.push(Attempt::accepted(&eject));
-                return Ok(StepOutcome { attempts, ..StepOutcome::default() });
-            };
-            let again = left > 0 && veto.may_pass();
-            let not_ejectable = veto.is_not_ejectable();
-            let error = veto.into_error(&self.drive.name);
-            attempts.push(Attempt::failed(&eject, error.detail()));
-            if not_ejectable && Privilege::LoadDriver.is_held() {
-                // The device can still be stopped (problem code 21, or 47 after this request).
-                match request(deadline, node, DevNode::remove_subtree)? {
-                    Ok(()) => {
-                        attempts.push(Attempt::accepted(&remove));
-                        return Ok(StepOutcome { attempts, ..StepOutcome::default() });
-                    }
-                    Err(veto) => {
-                        let error = veto.into_error(&self.drive.name);
-                        attempts.push(Attempt::failed(&remove, error.detail()));
-                    }
-                }
-            }
-            if !again {
-                return Err(error.with_attempts(attempts));
+            let Err(veto) = remove(deadline, node, &mut attempts)? else { break };
+            if left == 0 || !veto.may_pass() {
+                return Err(veto.into_error(&self.drive.name).with_attempts(attempts));
             }
             deadline.sleep(RETRY_INTERVAL)?;
         }
@@ -75,15 +52,44 @@ impl DriveHandles {
     }
 }
 
+/// Request for the removal of a device node, by its name.
+type Removal = (&'static str, fn(DevNode) -> Result<(), Veto>);
+
+const EJECT: Removal = ("CM_Request_Device_EjectW", DevNode::request_eject);
+const REMOVE: Removal = ("CM_Query_And_Remove_SubTreeW", DevNode::remove_subtree);
+
+/// Requests the removal as "Safely Remove Hardware" does. A device that this refuses by its nature can
+/// still be stopped (problem code 21, or 47 after this request).
+fn remove(
+    deadline: &mut Deadline<'_>,
+    node: DevNode,
+    attempts: &mut Vec<Attempt>,
+) -> Result<Result<(), Veto>> {
+    match request(deadline, node, EJECT, attempts)? {
+        Err(veto) if veto.is_not_ejectable() && Privilege::LoadDriver.is_held() => {
+            request(deadline, node, REMOVE, attempts)
+        }
+        answer => Ok(answer),
+    }
+}
+
 /// Sends a request for removal. A device that is gone already counts as removed.
 fn request(
     deadline: &mut Deadline<'_>,
     node: DevNode,
-    call: fn(DevNode) -> Result<(), Veto>,
+    (name, call): Removal,
+    attempts: &mut Vec<Attempt>,
 ) -> Result<Result<(), Veto>> {
+    let method = format!("{name} on {}", node.instance().unwrap_or_default());
     let answer = cancellable_io::run_until(deadline, || false, move || Ok(call(node)))?;
     Ok(match answer {
-        Ok(Err(veto)) if !veto.is_gone_already() => Err(veto),
-        _ => Ok(()),
+        Ok(Err(veto)) if !veto.is_gone_already() => {
+            attempts.push(Attempt::failed(method, veto.clone().into_error("").detail()));
+            Err(veto)
+        }
+        _ => {
+            attempts.push(Attempt::accepted(method));
+            Ok(())
+        }
     })
 }

@@ -72,6 +72,16 @@ impl<T: Send + 'static> Request<T> {
         }
     }
 
+    /// Waits for the result for at most `time`; see [`Request::wait`].
+    pub(crate) fn wait_for(&self, time: Duration) -> Result<T> {
+        let start = Instant::now();
+        self.wait(|| match start.elapsed() < time {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::TimedOut, "", "no answer from the drive")
+                .with_help("unplug nothing yet: try again, or close what uses the drive")),
+        })
+    }
+
     fn cancel(&self) {
         // SAFETY: the handle belongs to the JoinHandle, which outlives the call. The call fails with
         // ERROR_NOT_FOUND if the thread is not in a request at that moment, and is repeated.
@@ -116,12 +126,7 @@ pub(crate) fn run_for<T: Send + 'static>(
     time: Duration,
     call: impl FnOnce() -> Result<T, Code> + Send + 'static,
 ) -> Result<Result<T, Code>> {
-    let start = Instant::now();
-    Request::start(call)?.wait(|| match start.elapsed() < time {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::TimedOut, "", "no answer from the drive")
-            .with_help("unplug nothing yet: try again, or close what uses the drive")),
-    })
+    Request::start(call)?.wait_for(time)
 }
 
 /// Opens a device or volume until the deadline. Opening a volume may write out its whole cache (FAT:

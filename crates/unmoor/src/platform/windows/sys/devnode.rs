@@ -194,7 +194,7 @@ impl DevNode {
         let status = unsafe {
             di::CM_Request_Device_EjectW(self.0, &mut kind, name.as_mut_ptr(), name.len() as u32, 0)
         };
-        veto(status, kind, &name)
+        veto("CM_Request_Device_EjectW", status, kind, &name)
     }
 }
 
@@ -318,15 +318,15 @@ impl DevNode {
                 di::CM_REMOVE_NO_RESTART,
             )
         };
-        veto(status, kind, &name)
+        veto("CM_Query_And_Remove_SubTreeW", status, kind, &name)
     }
 }
 
 /// Returns the veto, if there is one. Success with a veto type set is a veto as well.
-fn veto(status: u32, kind: i32, name: &[u16]) -> Result<(), Veto> {
+fn veto(call: &'static str, status: u32, kind: i32, name: &[u16]) -> Result<(), Veto> {
     match status == di::CR_SUCCESS && kind == 0 {
         true => Ok(()),
-        false => Err(Veto { kind, name: lossy(name), status }),
+        false => Err(Veto { call, kind, name: lossy(name), status }),
     }
 }
 

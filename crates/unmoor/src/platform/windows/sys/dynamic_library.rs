@@ -15,6 +15,9 @@ use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Library(HMODULE);
 
+// SAFETY: the handle of a module means the same in every thread, and this one is never unloaded.
+unsafe impl Send for Library {}
+
 impl Library {
     /// Loads a library of the system; returns `None` if there is none of this name.
     pub(crate) fn load(name: &str) -> Option<Library> {

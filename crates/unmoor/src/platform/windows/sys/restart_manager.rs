@@ -4,7 +4,7 @@
 
 use crate::platform::win32_parse::Code;
 use crate::platform::windows::sys::dynamic_library::Library;
-use crate::platform::windows::sys::utf16::lossy;
+use crate::platform::windows::sys::utf16::{lossy, wide};
 use std::collections::BTreeMap;
 use std::ptr::null;
 use windows_sys::Win32::Foundation::{ERROR_MORE_DATA, ERROR_NOT_SUPPORTED, FILETIME};
@@ -26,6 +26,7 @@ type Register = unsafe extern "system" fn(
 type List =
     unsafe extern "system" fn(u32, *mut u32, *mut u32, *mut RM_PROCESS_INFO, *mut u32) -> u32;
 type Shutdown = unsafe extern "system" fn(u32, u32, *const core::ffi::c_void) -> u32;
+type Restart = unsafe extern "system" fn(u32, u32, *const core::ffi::c_void) -> u32;
 type End = unsafe extern "system" fn(u32) -> u32;
 
 /// Application of a process.
@@ -42,6 +43,9 @@ pub(crate) struct Application {
 /// Session, ended when dropped. A user has at most 64.
 struct Session(u32, End);
 
+/// Session that has asked a program or service to end.
+pub(crate) struct ShutDown(Session, Library);
+
 impl Drop for Session {
     fn drop(&mut self) {
         // SAFETY: the session came from RmStartSession and is ended once.
@@ -50,8 +54,13 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// `RmStartSession`, `RmRegisterResources`: registers processes, by number and start time.
-    fn with(library: Library, processes: &[(u32, u64)]) -> Result<Session, Code> {
+    /// `RmStartSession`, `RmRegisterResources`: registers processes, by number and start time, or a
+    /// service by its short name.
+    fn with(
+        library: Library,
+        processes: &[(u32, u64)],
+        service: Option<&str>,
+    ) -> Result<Session, Code> {
         // SAFETY: the functions have these signatures in `restartmanager.h`; the library is never
         // unloaded.
         let functions = unsafe {
@@ -83,27 +92,47 @@ impl Session {
             })
             .collect();
         let count = unique.len() as u32;
-        // SAFETY: the session is open; `unique` is as long as said; no files, no services.
-        let status = unsafe { register(session.0, 0, null(), count, unique.as_ptr(), 0, null()) };
+        let service = service.map(wide);
+        let names: Vec<PCWSTR> = service.iter().map(|name| name.as_ptr()).collect();
+        let services = names.len() as u32;
+        // SAFETY: the session is open; `unique` and `names` are as long as said; each name ends in a NUL
+        // and outlives the call; no files.
+        let status = unsafe {
+            register(session.0, 0, null(), count, unique.as_ptr(), services, names.as_ptr())
+        };
         if status == 0 { Ok(session) } else { Err(status) }
     }
 }
 
 /// `RmShutdown`: asks a process to end, as before an update: its windows are asked to close and may ask
-/// whether to save. Waits until it has ended or has refused.
+/// whether to save. A service, given by its short name, is stopped. Waits until it has ended or has
+/// refused, which its process tells.
 ///
 /// # Errors
-/// ERROR_FAIL_SHUTDOWN if it goes on; ERROR_NOT_SUPPORTED if there is no Restart Manager.
-pub(crate) fn shut_down(pid: u32, started: u64) -> Result<(), Code> {
+/// What the Restart Manager returns; ERROR_NOT_SUPPORTED if there is none.
+pub(crate) fn shut_down(process: (u32, u64), service: Option<&str>) -> Result<ShutDown, Code> {
     let library = Library::load("rstrtmgr.dll").ok_or(ERROR_NOT_SUPPORTED)?;
     // SAFETY: as in `Session::with`.
     let shutdown = unsafe { library.function::<Shutdown>(c"RmShutdown") };
     let shutdown = shutdown.ok_or(ERROR_NOT_SUPPORTED)?;
-    let session = Session::with(library, &[(pid, started)])?;
+    let processes = [process];
+    let session = Session::with(library, &processes[service.iter().len()..], service)?;
     // SAFETY: the session is open; no callback is given. Without flags nothing is ended by force.
-    match unsafe { shutdown(session.0, 0, null()) } {
-        0 => Ok(()),
-        status => Err(status),
+    unsafe { shutdown(session.0, 0, null()) };
+    Ok(ShutDown(session, library))
+}
+
+impl ShutDown {
+    /// `RmRestart`: starts the service again.
+    pub(crate) fn restart(self) -> Result<(), Code> {
+        // SAFETY: as in `Session::with`.
+        let restart = unsafe { self.1.function::<Restart>(c"RmRestart") };
+        let restart = restart.ok_or(ERROR_NOT_SUPPORTED)?;
+        // SAFETY: the session is open, and shut the service down; no callback is given.
+        match unsafe { restart(self.0.0, 0, null()) } {
+            0 => Ok(()),
+            status => Err(status),
+        }
     }
 }
 
@@ -115,7 +144,7 @@ pub(crate) fn applications(processes: &[(u32, u64)]) -> Result<BTreeMap<u32, App
     let library = Library::load("rstrtmgr.dll").ok_or(ERROR_NOT_SUPPORTED)?;
     // SAFETY: as in `Session::with`.
     let list = unsafe { library.function::<List>(c"RmGetList") }.ok_or(ERROR_NOT_SUPPORTED)?;
-    let session = Session::with(library, processes)?;
+    let session = Session::with(library, processes, None)?;
     let mut room = processes.len() as u32 + 8;
     // More may come between two calls; three are enough for anything but mischief.
     for _ in 0..3 {
