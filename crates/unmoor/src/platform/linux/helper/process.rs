@@ -1,6 +1,6 @@
 //! `clone(2)`, `kill(2)`, `waitpid(2)`: the helper as a process.
 
-use crate::platform::linux::helper::channel::{receive, send};
+use crate::platform::linux::helper::channel::{receive_parts, send};
 use crate::platform::linux::helper::request::{ANSWER, Encoded, Request, Values, decode_answer};
 use crate::platform::linux::helper::serve::serve;
 use crate::platform::linux::sys::blkdev::last_errno;
@@ -107,21 +107,38 @@ impl Process {
 
     /// Receives the answer to the last request; `None` if the helper has ended without one.
     pub fn receive(&self) -> Option<CallOutcome> {
+        Some(self.receive_content(self.sequence, &mut [])?.0)
+    }
+
+    /// Returns the number of the last request.
+    pub fn last_request(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Receives the answer to this request, and the number of bytes that were read for it.
+    ///
+    /// `None` if the helper has ended without an answer.
+    pub fn receive_content(
+        &self,
+        request: u64,
+        content: &mut [u8],
+    ) -> Option<(CallOutcome, usize)> {
         loop {
             let mut bytes = [0; ANSWER];
-            let (length, fd) = receive(self.socket.as_fd(), &mut bytes).ok()?;
-            if length != ANSWER {
+            let (length, fd) = receive_parts(self.socket.as_fd(), &mut bytes, content).ok()?;
+            if length < ANSWER {
                 return None;
             }
             let (sequence, result, has_fd) = decode_answer(&bytes);
-            if sequence != self.sequence {
+            if sequence != request {
                 continue;
             }
-            return Some(match (result, has_fd && fd.is_none()) {
+            let outcome = match (result, has_fd && fd.is_none()) {
                 // The helper could open it, and this process may open no more.
                 (Ok(_), true) => Err(Errno::MFILE),
                 (result, _) => result.map(|values| (values, fd)),
-            });
+            };
+            return Some((outcome, length - ANSWER));
         }
     }
 

@@ -20,8 +20,8 @@ pub enum Request<'r> {
     Close { device: BorrowedFd<'r> },
     /// `openat(O_PATH)` and `statx`: automounts are not triggered.
     Stat { path: &'r CStr, directory: Option<BorrowedFd<'r>> },
-    /// `LOOP_GET_STATUS64` of the loop device at the path.
-    LoopBacking { path: &'r CStr },
+    /// `LOOP_GET_STATUS64` of the loop device at the path. With `start`, what [`Request::ReadStart`] returns too.
+    LoopBacking { path: &'r CStr, start: bool },
     /// Opens and closes the drive at the path; asks an `optical` one for its status in between.
     ProbeMedium { path: &'r CStr, optical: bool },
     /// `umount2(MNT_EXPIRE)`, then an access, so that the mount does not expire.
@@ -57,6 +57,9 @@ pub enum Request<'r> {
     Write { file: BorrowedFd<'r>, text: &'r [u8] },
     /// `pread` of a range, so that the kernel has it in its page cache.
     ReadAhead { device: BorrowedFd<'r>, offset: u64, length: u64 },
+    /// Opens the device at the path, and reads its first bytes, [`START`] at most. The third number that it
+    /// returns is 1 if an error came after them.
+    ReadStart { path: &'r CStr },
     /// Indexes an array out of its bounds.
     #[cfg(test)]
     Panic { index: usize },
@@ -182,7 +185,7 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::OpenMount { path: p, id } => (2, [id, 0, 0], path(p), None),
         Request::Close { device } => (3, [0; 3], b"", Some(device)),
         Request::Stat { path: p, directory } => (4, [0; 3], path(p), directory),
-        Request::LoopBacking { path: p } => (5, [0; 3], path(p), None),
+        Request::LoopBacking { path: p, start } => (5, [start.into(), 0, 0], path(p), None),
         Request::ProbeMedium { path: p, optical } => (6, [optical.into(), 0, 0], path(p), None),
         Request::ProbeMount { path: p, id } => (7, [id, 0, 0], path(p), None),
         Request::SyncMount { path: p, id } => (8, [id, 0, 0], path(p), None),
@@ -216,6 +219,7 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::ReadAhead { device, offset, length } => {
             (21, [offset, length, 0], b"", Some(device))
         }
+        Request::ReadStart { path: p } => (23, [0; 3], path(p), None),
         #[cfg(test)]
         Request::Panic { index } => (100, [index as u64, 0, 0], b"", None),
         #[cfg(test)]
@@ -253,7 +257,7 @@ fn request<'r>(
         2 => Request::OpenMount { path: path()?, id: a },
         3 => Request::Close { device: fd? },
         4 => Request::Stat { path: path()?, directory: fd },
-        5 => Request::LoopBacking { path: path()? },
+        5 => Request::LoopBacking { path: path()?, start: a == 1 },
         6 => Request::ProbeMedium { path: path()?, optical: a == 1 },
         7 => Request::ProbeMount { path: path()?, id: a },
         8 => Request::SyncMount { path: path()?, id: a },
@@ -283,6 +287,7 @@ fn request<'r>(
             Request::Mount { text, device: a, flags: flags(b)?, remount: flags(c) }
         }
         21 => Request::ReadAhead { device: fd?, offset: a, length: b },
+        23 => Request::ReadStart { path: path()? },
         #[cfg(test)]
         100 => Request::Panic { index: usize::try_from(a).ok()? },
         #[cfg(test)]
@@ -298,6 +303,9 @@ pub type Values = [u64; 6];
 
 /// Length of an answer: sequence number, errno, [`Values`], and whether a descriptor goes with it.
 pub const ANSWER: usize = 9 * 8;
+
+/// Longest content that an answer carries: the bytes in which most file systems have their superblock.
+pub const START: usize = 0x2000;
 
 /// Encodes an answer.
 pub fn encode_answer(sequence: u64, result: Result<Values, Errno>, has_fd: bool) -> [u8; ANSWER] {
@@ -349,7 +357,7 @@ mod tests {
             Request::OpenMount { path, id: 7 },
             Request::Close { device: fd },
             Request::Stat { path, directory: None },
-            Request::LoopBacking { path },
+            Request::LoopBacking { path, start: true },
             Request::ProbeMedium { path, optical: true },
             Request::ProbeMount { path, id: u64::MAX },
             Request::SyncMount { path, id: 1 },
@@ -364,6 +372,7 @@ mod tests {
             Request::HubPower { hub: fd, port: 4, on: true },
             Request::Write { file: fd, text: b"1" },
             Request::ReadAhead { device: fd, offset: 5, length: 6 },
+            Request::ReadStart { path },
             Request::Mount {
                 text: b"/mnt\0/dev/sdb1\0ext4\0\0",
                 device: 8,

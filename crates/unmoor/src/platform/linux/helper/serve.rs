@@ -3,9 +3,9 @@
 //! This runs in a process that was forked from a program with other threads, whose locks may be held for good
 //! in the copy. So nothing here allocates, takes a lock or formats text: it makes system calls, on the stack.
 
-use crate::platform::linux::helper::channel::{receive, send};
+use crate::platform::linux::helper::channel::{receive, send_parts};
 use crate::platform::linux::helper::request::{
-    DeviceCall, MAX_REQUEST, Request, Values, decode, encode_answer,
+    DeviceCall, MAX_REQUEST, Request, START, Values, decode, encode_answer,
 };
 use crate::platform::linux::helper::{mount_again, mount_calls};
 use crate::platform::linux::sys::mtio::Operation;
@@ -34,41 +34,44 @@ pub fn serve(socket: RawFd, parent: Pid) {
     let _ = chdir(c"/");
     // SAFETY: the process has a table of its own, in which nothing closes this number.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    let mut message = [0; MAX_REQUEST];
+    let (mut message, mut content) = ([0; MAX_REQUEST], [0; START]);
     while let Ok((length @ 1.., fd)) = receive(socket, &mut message) {
         let (sequence, request) = decode(message.get(..length).unwrap_or_default(), fd.as_ref());
-        let (result, opened) = match request {
+        let (result, opened, read) = match request {
             Ok(Request::Close { .. }) => {
                 // The sender closes its own descriptor before it sends this byte.
                 let closing = receive(socket, &mut [0; 1]);
                 drop(fd);
-                (closing.map(|_| Values::default()), None)
+                (closing.map(|_| Values::default()), None, 0)
             }
-            Ok(request) => split(carry_out(request)),
-            Err(errno) => (Err(errno), None),
+            Ok(request) => split(carry_out(request, &mut content)),
+            Err(errno) => (Err(errno), None, 0),
         };
         let answer = encode_answer(sequence, result, opened.is_some());
-        if send(socket, &answer, opened.as_ref().map(AsFd::as_fd)).is_err() {
+        let content = content.get(..read).unwrap_or_default();
+        if send_parts(socket, [&answer, content], opened.as_ref().map(AsFd::as_fd)).is_err() {
             return;
         }
     }
 }
 
-/// Result of a request: numbers, and perhaps a descriptor.
+/// Result of a request: numbers, and perhaps a descriptor, or the length of what was read.
 enum Reply {
     Values(Values),
     Opened(OwnedFd, Values),
+    Read(usize, Values),
 }
 
-fn split(reply: Result<Reply, Errno>) -> (Result<Values, Errno>, Option<OwnedFd>) {
+fn split(reply: Result<Reply, Errno>) -> (Result<Values, Errno>, Option<OwnedFd>, usize) {
     match reply {
-        Ok(Reply::Values(values)) => (Ok(values), None),
-        Ok(Reply::Opened(fd, values)) => (Ok(values), Some(fd)),
-        Err(errno) => (Err(errno), None),
+        Ok(Reply::Values(values)) => (Ok(values), None, 0),
+        Ok(Reply::Opened(fd, values)) => (Ok(values), Some(fd), 0),
+        Ok(Reply::Read(length, values)) => (Ok(values), None, length),
+        Err(errno) => (Err(errno), None, 0),
     }
 }
 
-fn carry_out(request: Request<'_>) -> Result<Reply, Errno> {
+fn carry_out(request: Request<'_>, content: &mut [u8]) -> Result<Reply, Errno> {
     let values = match request {
         Request::Open { path, flags, directory } => {
             return open(path, flags, directory).map(|(fd, values)| Reply::Opened(fd, values));
@@ -80,9 +83,19 @@ fn carry_out(request: Request<'_>) -> Result<Reply, Errno> {
         // Done by the caller, which owns the descriptor.
         Request::Close { .. } => return Err(Errno::INVAL),
         Request::Stat { path, directory } => stat(path, directory)?,
-        Request::LoopBacking { path } => {
-            let backing = loop_ioctl::backing(open_device(path)?)?;
-            [backing.device, backing.inode, 0, 0, 0, 0]
+        Request::ReadStart { path } => {
+            let (length, failed) = read_start(&open_device(path)?, content)?;
+            return Ok(Reply::Read(length, [0, 0, failed.into(), 0, 0, 0]));
+        }
+        Request::LoopBacking { path, start } => {
+            let device = open_device(path)?;
+            let backing = loop_ioctl::backing(&device)?;
+            let read = start.then(|| read_start(&device, content));
+            let (length, failed) = read.and_then(Result::ok).unwrap_or((0, start));
+            return Ok(Reply::Read(
+                length,
+                [backing.device, backing.inode, failed.into(), 0, 0, 0],
+            ));
         }
         Request::ProbeMedium { path, optical } => {
             let device = open_device(path)?;
@@ -221,6 +234,20 @@ fn device_call(device: BorrowedFd<'_>, call: DeviceCall) -> Result<Values, Errno
         DeviceCall::ClearNbdSocket => nbd::clear_socket(device),
         DeviceCall::StopArray => md::stop(device),
     })
+}
+
+/// Returns the number of bytes read, and true if an error came after them.
+fn read_start(device: &OwnedFd, content: &mut [u8]) -> Result<(usize, bool), Errno> {
+    let mut filled = 0;
+    while filled < content.len() {
+        match pread(device, &mut content[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(errno) if filled == 0 => return Err(errno),
+            Err(_) => return Ok((filled, true)),
+        }
+    }
+    Ok((filled, false))
 }
 
 fn read_ahead(device: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Values, Errno> {

@@ -9,6 +9,9 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 use std::path::{Path, PathBuf};
 
+/// Block devices without a parent in the device tree.
+pub const VIRTUAL: &str = "/sys/devices/virtual/block";
+
 /// An open directory of sysfs.
 ///
 /// Once its device is gone, reads in it fail, even if another device has the name.
@@ -127,6 +130,11 @@ impl BlockDevice {
             format!("/sys/class/block/{}", name.replace('/', "!")),
             "/sys/class/block",
         )
+    }
+
+    /// Returns the place of a loop device. It has no parent in the device tree.
+    pub fn of_loop(name: String) -> BlockDevice {
+        BlockDevice { disk_path: Path::new(VIRTUAL).join(&name), disk: name, partition: None }
     }
 
     fn of_link(link: String, base: &str) -> Result<BlockDevice, Errno> {
