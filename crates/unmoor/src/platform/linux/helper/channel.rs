@@ -17,22 +17,12 @@ pub fn send(
     message: &[u8],
     fd: Option<BorrowedFd<'_>>,
 ) -> Result<(), Errno> {
-    send_parts(socket, [message, &[]], fd)
-}
-
-/// Sends one message from two places, with at most one descriptor.
-pub fn send_parts(
-    socket: BorrowedFd<'_>,
-    [head, rest]: [&[u8]; 2],
-    fd: Option<BorrowedFd<'_>>,
-) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if let Some(fd) = &fd {
         control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
     }
-    let parts = [IoSlice::new(head), IoSlice::new(rest)];
-    sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL).map(drop)
+    sendmsg(socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
 /// Receives one message: returns its length and its descriptor.
@@ -42,20 +32,28 @@ pub fn receive(
     socket: BorrowedFd<'_>,
     message: &mut [u8],
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
-    receive_parts(socket, message, &mut [])
+    receive_with(socket, message, RecvFlags::empty())
 }
 
-/// Receives one message into two places: returns its length and its descriptor.
-pub fn receive_parts(
+/// Receives one message that is there. `EAGAIN` if there is none.
+pub fn receive_now(
     socket: BorrowedFd<'_>,
-    head: &mut [u8],
-    rest: &mut [u8],
+    message: &mut [u8],
+) -> Result<(usize, Option<OwnedFd>), Errno> {
+    receive_with(socket, message, RecvFlags::DONTWAIT)
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    message: &mut [u8],
+    flags: RecvFlags,
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
     retry_on_intr(|| {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(head), IoSliceMut::new(rest)];
-        let received = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let mut parts = [IoSliceMut::new(message)];
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
+        let received = recvmsg(socket, &mut parts, &mut control, flags)?;
         let fd = control.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,

@@ -1,10 +1,11 @@
 //! Several calls at a time: the next ones are sent before the first is answered.
 //!
-//! The helper makes them in their order, and does not sleep between two of them.
+//! The helper makes them in their order, and sends several answers together. So neither process sleeps between two
+//! calls.
 
 use crate::model::error::Error;
 use crate::platform::linux::helper::process::Process;
-use crate::platform::linux::helper::request::{Request, START, Values};
+use crate::platform::linux::helper::request::{MAX_ANSWERS, Request, Values, decode_answer};
 use crate::platform::linux::helper::{CallResult, Helper, POLL_INTERVAL, SendError, cannot_fork};
 use rustix::io::Errno;
 use std::collections::{HashSet, VecDeque};
@@ -13,7 +14,7 @@ use std::time::Duration;
 /// Number of calls that are sent ahead of their answers. So many requests fit into the buffer of the socket.
 const AHEAD: usize = 16;
 
-/// A call to a drive.
+/// A call to a drive, which may be made twice.
 #[derive(Debug, Clone, Copy)]
 pub struct DriveCall<'r> {
     /// Number of the drive, as the caller counts.
@@ -24,9 +25,17 @@ pub struct DriveCall<'r> {
 /// Numbers that a call returned, and the content that it read.
 pub type Answer<'a> = (Values, &'a [u8]);
 
+/// The helper was killed, or has ended. The calls without an answer are waiting again.
+struct Stopped {
+    unanswered: usize,
+    /// What was wrong; `None` if the helper has ended by itself.
+    error: Option<Error>,
+}
+
 impl Helper {
-    /// Makes these calls, each within `time`, and passes each result to `done` with the position of its call.
+    /// Makes these calls, each within `time`.
     ///
+    /// Passes each result to `done`, with the position of its call.
     /// If a call is late, the others to its drive are not made, and count as late.
     pub fn call_all(
         &self,
@@ -36,12 +45,27 @@ impl Helper {
     ) {
         let mut waiting: VecDeque<usize> = (0..calls.len()).collect();
         let mut silent = HashSet::new();
+        // Number of calls that are made one by one, because one of them was not answered.
+        let mut alone: usize = 0;
         while !waiting.is_empty() {
-            let Err((late, error)) = self.pipeline(calls, time, &mut waiting, &mut done) else {
+            let (count, time) = match alone {
+                0 => (waiting.len(), time / 2),
+                _ => (1, time),
+            };
+            alone = alone.saturating_sub(1);
+            let stopped = self.pipeline(calls, time, count, &mut waiting, &mut done);
+            let Err(Stopped { unanswered, error }) = stopped else { continue };
+            if unanswered > 1 {
+                alone = unanswered;
+                continue;
+            }
+            let Some(last) = waiting.pop_front() else { continue };
+            let Some(error) = error else {
+                done(last, Ok(Err(Errno::INTR)));
                 continue;
             };
-            silent.extend(calls.get(late).map(|call| call.drive));
-            done(late, Err(error.clone()));
+            silent.insert(calls[last].drive);
+            done(last, Err(error.clone()));
             waiting.retain(|at| {
                 let is_silent = silent.contains(&calls[*at].drive);
                 if is_silent {
@@ -52,51 +76,54 @@ impl Helper {
         }
     }
 
-    /// Makes the waiting calls until all are made, the helper ends, or one is late, which is returned.
+    /// Makes the first `count` of the waiting calls.
     fn pipeline(
         &self,
         calls: &[DriveCall<'_>],
         time: Duration,
+        mut count: usize,
         waiting: &mut VecDeque<usize>,
         done: &mut impl FnMut(usize, CallResult<Answer<'_>>),
-    ) -> Result<(), (usize, Error)> {
-        let Some(first) = waiting.pop_front() else { return Ok(()) };
-        self.within(time, |deadline| deadline.check()).map_err(|error| (first, error))?;
+    ) -> Result<(), Stopped> {
+        let Some(first) = waiting.front().copied() else { return Ok(()) };
+        let stopped = |error| Stopped { unanswered: 1, error: Some(error) };
+        self.within(time, |deadline| deadline.check()).map_err(stopped)?;
         let mut process = match self.send(&calls[first].request) {
             Ok(process) => process,
-            Err(SendError::Fork(errno)) => return Err((first, cannot_fork(errno))),
+            Err(SendError::Fork(errno)) => return Err(stopped(cannot_fork(errno))),
             Err(SendError::Request(errno)) => {
+                waiting.pop_front();
                 done(first, Ok(Err(errno)));
                 return Ok(());
             }
         };
+        waiting.pop_front();
+        count -= 1;
         let mut sent = VecDeque::from([(first, process.last_request())]);
-        let mut content = [0; START];
-        while let Some((at, request)) = sent.pop_front() {
+        let mut message = vec![0; MAX_ANSWERS];
+        while !sent.is_empty() {
             while sent.len() < AHEAD
-                && let Some(next) = waiting.front()
-                && process.send(&calls[*next].request).is_ok()
+                && count > 0
+                && let Some(next) = waiting.front().copied()
+                && process.send(&calls[next].request).is_ok()
             {
-                sent.extend(waiting.pop_front().map(|next| (next, process.last_request())));
+                waiting.pop_front();
+                count -= 1;
+                sent.push_back((next, process.last_request()));
             }
             let in_time = self.await_answer(&process, time);
-            let answer =
-                in_time.map(|()| process.receive_content(request, &mut content)).transpose();
-            match answer {
-                Some(Ok((outcome, length))) => {
-                    let content = content.get(..length).unwrap_or_default();
-                    done(at, Ok(outcome.map(|(values, _)| (values, content))));
-                }
-                // The helper is killed, or has ended. Another one makes the calls behind this one.
-                stopped => {
-                    sent.iter().rev().for_each(|(next, _)| waiting.push_front(*next));
-                    return match stopped {
-                        Some(Err(error)) => Err((at, error)),
-                        _ => {
-                            done(at, Ok(Err(Errno::INTR)));
-                            Ok(())
-                        }
-                    };
+            let received =
+                in_time.as_ref().ok().and_then(|()| process.receive_answers(&mut message));
+            let Some((length, _)) = received else {
+                sent.iter().rev().for_each(|(at, _)| waiting.push_front(*at));
+                return Err(Stopped { unanswered: sent.len(), error: in_time.err() });
+            };
+            let mut rest = &message[..length];
+            while let Some((answer, behind)) = decode_answer(rest) {
+                rest = behind;
+                let is_next = sent.front().is_some_and(|(_, number)| *number == answer.sequence);
+                if is_next && let Some((at, _)) = sent.pop_front() {
+                    done(at, Ok(answer.result.map(|values| (values, answer.content))));
                 }
             }
         }

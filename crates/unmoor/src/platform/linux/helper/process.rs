@@ -1,6 +1,6 @@
 //! `clone(2)`, `kill(2)`, `waitpid(2)`: the helper as a process.
 
-use crate::platform::linux::helper::channel::{receive_parts, send};
+use crate::platform::linux::helper::channel::{receive, send};
 use crate::platform::linux::helper::request::{ANSWER, Encoded, Request, Values, decode_answer};
 use crate::platform::linux::helper::serve::serve;
 use crate::platform::linux::sys::blkdev::last_errno;
@@ -105,41 +105,33 @@ impl Process {
         matches!(poll(&mut fds, Some(&timespec(time))), Ok(1..))
     }
 
-    /// Receives the answer to the last request; `None` if the helper has ended without one.
-    pub fn receive(&self) -> Option<CallOutcome> {
-        Some(self.receive_content(self.sequence, &mut [])?.0)
-    }
-
     /// Returns the number of the last request.
     pub fn last_request(&self) -> u64 {
         self.sequence
     }
 
-    /// Receives the answer to this request, and the number of bytes that were read for it.
-    ///
-    /// `None` if the helper has ended without an answer.
-    pub fn receive_content(
-        &self,
-        request: u64,
-        content: &mut [u8],
-    ) -> Option<(CallOutcome, usize)> {
+    /// Receives the answer to the last request; `None` if the helper has ended without one.
+    pub fn receive(&self) -> Option<CallOutcome> {
+        let mut message = [0; ANSWER];
         loop {
-            let mut bytes = [0; ANSWER];
-            let (length, fd) = receive_parts(self.socket.as_fd(), &mut bytes, content).ok()?;
-            if length < ANSWER {
-                return None;
-            }
-            let (sequence, result, has_fd) = decode_answer(&bytes);
-            if sequence != request {
+            let (length, fd) = self.receive_answers(&mut message)?;
+            let (answer, _) = decode_answer(&message[..length])?;
+            if answer.sequence != self.sequence {
                 continue;
             }
-            let outcome = match (result, has_fd && fd.is_none()) {
+            return Some(match (answer.result, answer.has_fd && fd.is_none()) {
                 // The helper could open it, and this process may open no more.
                 (Ok(_), true) => Err(Errno::MFILE),
                 (result, _) => result.map(|values| (values, fd)),
-            };
-            return Some((outcome, length - ANSWER));
+            });
         }
+    }
+
+    /// Receives a message of answers: returns its length and its descriptor.
+    ///
+    /// `None` if the helper has ended.
+    pub fn receive_answers(&self, message: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
+        receive(self.socket.as_fd(), message).ok().filter(|(length, _)| *length > 0)
     }
 
     /// Kills a helper that has not answered in time. Returns the answer if it came after all.

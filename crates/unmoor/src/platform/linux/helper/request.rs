@@ -301,30 +301,52 @@ fn request<'r>(
 /// Numbers that a call returned. Each request defines its own.
 pub type Values = [u64; 6];
 
-/// Length of an answer: sequence number, errno, [`Values`], and whether a descriptor goes with it.
-pub const ANSWER: usize = 9 * 8;
+/// Length of an answer without its content, in bytes.
+///
+/// That is the sequence number, errno, [`Values`], whether a descriptor goes with it, and the length of the content.
+pub const ANSWER: usize = 10 * 8;
 
-/// Longest content that an answer carries: the bytes in which most file systems have their superblock.
+/// Longest content of an answer, in bytes. Most file systems have their superblock there.
 pub const START: usize = 0x2000;
 
+/// Longest message of answers. Several with content may share one.
+pub const MAX_ANSWERS: usize = 4 * (ANSWER + START);
+
 /// Encodes an answer.
-pub fn encode_answer(sequence: u64, result: Result<Values, Errno>, has_fd: bool) -> [u8; ANSWER] {
+pub fn encode_answer(
+    sequence: u64,
+    result: Result<Values, Errno>,
+    has_fd: bool,
+    content: usize,
+) -> [u8; ANSWER] {
     let errno = result.err().map_or(0, Errno::raw_os_error);
     let [a, b, c, d, e, f] = result.unwrap_or_default();
     let mut bytes = [0; ANSWER];
-    let words = [sequence, u64::from(errno.unsigned_abs()), a, b, c, d, e, f, has_fd.into()];
+    let errno = u64::from(errno.unsigned_abs());
+    let words = [sequence, errno, a, b, c, d, e, f, has_fd.into(), content as u64];
     write_words(&mut bytes, &words);
     bytes
 }
 
-/// Reads an answer: its sequence number, the result, and whether a descriptor went with it.
-pub fn decode_answer(bytes: &[u8; ANSWER]) -> (u64, Result<Values, Errno>, bool) {
-    let [sequence, errno, a, b, c, d, e, f, has_fd] = read_words(bytes);
+/// An answer, as it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded<'m> {
+    pub sequence: u64,
+    pub result: Result<Values, Errno>,
+    pub has_fd: bool,
+    pub content: &'m [u8],
+}
+
+/// Reads the first answer of a message, and returns what is behind it.
+pub fn decode_answer(message: &[u8]) -> Option<(Decoded<'_>, &[u8])> {
+    let (head, rest) = message.split_at_checked(ANSWER)?;
+    let [sequence, errno, a, b, c, d, e, f, has_fd, length] = read_words(head);
+    let (content, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     let result = match i32::try_from(errno) {
         Ok(0) => Ok([a, b, c, d, e, f]),
         errno => Err(Errno::from_raw_os_error(errno.unwrap_or(libc::EIO))),
     };
-    (sequence, result, has_fd == 1)
+    Some((Decoded { sequence, result, has_fd: has_fd == 1, content }, rest))
 }
 
 fn write_words(bytes: &mut [u8], words: &[u64]) {
@@ -411,11 +433,34 @@ mod tests {
 
         #[test]
         fn every_answer_arrives_as_it_was_sent(
-            sequence: u64, values: Values, errno in prop::option::of(1i32..4000), has_fd: bool,
+            answers in prop::collection::vec(
+                (
+                    any::<u64>(), any::<Values>(), prop::option::of(1i32..4000), any::<bool>(),
+                    prop::collection::vec(any::<u8>(), 0..20),
+                ),
+                0..5,
+            ),
         ) {
-            let result = errno.map_or(Ok(values), |errno| Err(Errno::from_raw_os_error(errno)));
-            let answer = encode_answer(sequence, result, has_fd);
-            prop_assert_eq!(decode_answer(&answer), (sequence, result, has_fd));
+            let mut message = Vec::new();
+            for (sequence, values, errno, has_fd, content) in &answers {
+                let result = errno.map_or(Ok(*values), |n| Err(Errno::from_raw_os_error(n)));
+                message.extend(encode_answer(*sequence, result, *has_fd, content.len()));
+                message.extend(content);
+            }
+            let mut rest = &message[..];
+            for (sequence, values, errno, has_fd, content) in &answers {
+                let result = errno.map_or(Ok(*values), |n| Err(Errno::from_raw_os_error(n)));
+                let expected = Decoded { sequence: *sequence, result, has_fd: *has_fd, content };
+                let (answer, behind) = decode_answer(rest).unwrap();
+                prop_assert_eq!(answer, expected);
+                rest = behind;
+            }
+            prop_assert_eq!(decode_answer(rest), None);
+        }
+
+        #[test]
+        fn any_answer_is_survived(message in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_answer(&message);
         }
     }
 }

@@ -3,9 +3,9 @@
 //! This runs in a process that was forked from a program with other threads, whose locks may be held for good
 //! in the copy. So nothing here allocates, takes a lock or formats text: it makes system calls, on the stack.
 
-use crate::platform::linux::helper::channel::{receive, send_parts};
+use crate::platform::linux::helper::channel::{receive, receive_now, send};
 use crate::platform::linux::helper::request::{
-    DeviceCall, MAX_REQUEST, Request, START, Values, decode, encode_answer,
+    ANSWER, DeviceCall, MAX_ANSWERS, MAX_REQUEST, Request, START, Values, decode, encode_answer,
 };
 use crate::platform::linux::helper::{mount_again, mount_calls};
 use crate::platform::linux::sys::mtio::Operation;
@@ -16,7 +16,9 @@ use crate::platform::linux::sys::{
     swaps, usbfs,
 };
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, openat, statx};
+use rustix::fs::{
+    Advice, AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fadvise, fstat, openat, statx,
+};
 use rustix::io::{Errno, pread};
 use rustix::process::{Pid, Signal, chdir, getppid, set_parent_process_death_signal};
 use std::ffi::CStr;
@@ -34,8 +36,9 @@ pub fn serve(socket: RawFd, parent: Pid) {
     let _ = chdir(c"/");
     // SAFETY: the process has a table of its own, in which nothing closes this number.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    let (mut message, mut content) = ([0; MAX_REQUEST], [0; START]);
-    while let Ok((length @ 1.., fd)) = receive(socket, &mut message) {
+    let mut message = [0; MAX_REQUEST];
+    let mut held = HeldAnswers { socket, bytes: [0; MAX_ANSWERS], length: 0 };
+    while let Ok((length @ 1.., fd)) = held.next_request(&mut message) {
         let (sequence, request) = decode(message.get(..length).unwrap_or_default(), fd.as_ref());
         let (result, opened, read) = match request {
             Ok(Request::Close { .. }) => {
@@ -44,14 +47,62 @@ pub fn serve(socket: RawFd, parent: Pid) {
                 drop(fd);
                 (closing.map(|_| Values::default()), None, 0)
             }
-            Ok(request) => split(carry_out(request, &mut content)),
+            Ok(request) => split(carry_out(request, held.room())),
             Err(errno) => (Err(errno), None, 0),
         };
-        let answer = encode_answer(sequence, result, opened.is_some());
-        let content = content.get(..read).unwrap_or_default();
-        if send_parts(socket, [&answer, content], opened.as_ref().map(AsFd::as_fd)).is_err() {
+        let answer = encode_answer(sequence, result, opened.is_some(), read);
+        if held.push(&answer, read, opened.as_ref().map(AsFd::as_fd)).is_err() {
             return;
         }
+    }
+}
+
+/// Answers that are sent together: while the next request is there, the parent is not woken for each.
+struct HeldAnswers<'s> {
+    socket: BorrowedFd<'s>,
+    bytes: [u8; MAX_ANSWERS],
+    length: usize,
+}
+
+impl HeldAnswers<'_> {
+    /// Receives the next request. Sends the answers before it waits for one.
+    fn next_request(&mut self, message: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+        if self.length > 0 {
+            match receive_now(self.socket, message) {
+                Err(Errno::AGAIN) => self.flush(None)?,
+                received => return received,
+            }
+        }
+        receive(self.socket, message)
+    }
+
+    /// Returns the place for the content of the next answer.
+    fn room(&mut self) -> &mut [u8] {
+        let start = self.length + ANSWER;
+        self.bytes.get_mut(start..start + START).unwrap_or_default()
+    }
+
+    /// Adds an answer, whose content is in its place.
+    fn push(
+        &mut self,
+        answer: &[u8; ANSWER],
+        content: usize,
+        fd: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Errno> {
+        if fd.is_some() && self.length > 0 {
+            self.flush(None)?;
+        }
+        self.bytes[self.length..self.length + ANSWER].copy_from_slice(answer);
+        self.length += ANSWER + content;
+        match fd.is_some() || content == 0 || self.room().len() < START {
+            true => self.flush(fd),
+            false => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        let length = std::mem::take(&mut self.length);
+        send(self.socket, &self.bytes[..length], fd)
     }
 }
 
@@ -238,6 +289,8 @@ fn device_call(device: BorrowedFd<'_>, call: DeviceCall) -> Result<Values, Errno
 
 /// Returns the number of bytes read, and true if an error came after them.
 fn read_start(device: &OwnedFd, content: &mut [u8]) -> Result<(usize, bool), Errno> {
+    // No more than that is read.
+    let _ = fadvise(device, 0, None, Advice::Random);
     let mut filled = 0;
     while filled < content.len() {
         match pread(device, &mut content[filled..], filled as u64) {

@@ -6,7 +6,7 @@ use crate::platform::linux::helper::pipeline::DriveCall;
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::timed_read::TimedReader;
 use crate::platform::linux::helper::{Helper, c_path};
-use crate::platform::linux::inventory::superblock::{self, Look};
+use crate::platform::linux::inventory::superblock::{self, StartProbe};
 use crate::platform::linux::sys::content::Content;
 use crate::platform::linux::sys::udev::Database;
 use rustix::fs::OFlags;
@@ -45,17 +45,17 @@ struct Unknown<'v> {
     drive: usize,
     volume: &'v mut Volume,
     path: CString,
-    /// True if the start of the volume is worth a look of its own.
+    /// True if the start of the volume is worth a probe of its own.
     by_start: bool,
-    look: Option<Look>,
+    probe: Option<StartProbe>,
 }
 
 /// Sets what is on each volume of these drives.
 ///
-/// `looks` has the starts of loop devices that were read before, by name.
+/// `probes` has the starts of loop devices that were read before, by name.
 pub fn read(
     drives: Vec<&mut Drive>,
-    looks: &HashMap<&str, &Look>,
+    probes: &HashMap<&str, &StartProbe>,
     detail: Detail,
     helper: &Helper,
 ) {
@@ -70,8 +70,8 @@ pub fn read(
                 None if is_read => unknown.extend(c_path(&volume.path).ok().map(|path| {
                     let far = |mount: &str| FURTHER_IN.contains(&mount);
                     let by_start = !is_disc && !volume.file_system.as_deref().is_some_and(far);
-                    let look = looks.get(&*volume.name).map(|look| (*look).clone());
-                    Unknown { drive: number, volume, path, by_start, look }
+                    let probe = probes.get(&*volume.name).map(|probe| (*probe).clone());
+                    Unknown { drive: number, volume, path, by_start, probe }
                 })),
                 None => {}
             }
@@ -85,38 +85,42 @@ pub fn read(
 ///
 /// Returns the drives that did not answer in time. They are not asked for their other volumes.
 fn read_starts(unknown: &mut Vec<Unknown<'_>>, detail: Detail, helper: &Helper) -> HashSet<usize> {
-    let is_asked = |one: &Unknown<'_>| one.by_start && one.look.is_none();
+    let is_asked = |one: &Unknown<'_>| one.by_start && one.probe.is_none();
     let asked: Vec<usize> = (0..unknown.len()).filter(|at| is_asked(&unknown[*at])).collect();
-    let mut looks: Vec<Option<Look>> = asked.iter().map(|_| None).collect();
+    let mut probes: Vec<Option<StartProbe>> = asked.iter().map(|_| None).collect();
     let call = |at: &usize| DriveCall {
         drive: unknown[*at].drive,
         request: Request::ReadStart { path: &unknown[*at].path },
     };
     let calls: Vec<DriveCall<'_>> = asked.iter().map(call).collect();
     helper.call_all(&calls, detail.timeout(), |at, result| {
-        looks[at] = match result {
-            Ok(Ok(([_, _, failed, ..], start))) => Some(Look::at(start, failed != 0)),
-            Ok(Err(_)) => Some(Look::Further(true)),
-            Err(_) => Some(Look::Silent),
+        probes[at] = match result {
+            Ok(Ok(([_, _, failed, ..], start))) => Some(StartProbe::at(start, failed != 0)),
+            Ok(Err(_)) => Some(StartProbe::Unknown(true)),
+            Err(_) => Some(StartProbe::Silent),
         };
     });
-    for (at, look) in asked.into_iter().zip(looks) {
-        unknown[at].look = look;
+    for (at, probe) in asked.into_iter().zip(probes) {
+        unknown[at].probe = probe;
     }
     let mut silent = HashSet::new();
-    unknown.retain_mut(|one| match one.look.take() {
+    unknown.retain_mut(|one| match one.probe.take() {
         // A label that was read in part may be an old one: none is better.
-        Some(Look::Found(_, true) | Look::Further(true)) if detail != Detail::Labels => false,
-        Some(Look::Found(content, _)) => {
+        Some(StartProbe::Known(_, true) | StartProbe::Unknown(true))
+            if detail != Detail::Labels =>
+        {
+            false
+        }
+        Some(StartProbe::Known(content, _)) => {
             set(one.volume, content);
             false
         }
-        Some(Look::Further(true)) => false,
-        Some(Look::Silent) => {
+        Some(StartProbe::Unknown(true)) => false,
+        Some(StartProbe::Silent) => {
             silent.insert(one.drive);
             false
         }
-        Some(Look::Further(false)) | None => true,
+        Some(StartProbe::Unknown(false)) | None => true,
     });
     silent
 }

@@ -33,7 +33,7 @@ pub fn drives(
     });
     let mut found: Vec<(BlockDevice, Drive)> = described.collect();
     let drives = found.iter_mut().map(|(_, drive)| drive).collect();
-    content::read(drives, &snapshot.looks(), detail, helper);
+    content::read(drives, &snapshot.probes(), detail, helper);
     found
 }
 
@@ -48,7 +48,7 @@ pub fn drive(
     helper: &Helper,
 ) -> Result<Drive, Errno> {
     let mut drive = without_content(snapshot, place, helper)?;
-    content::read(vec![&mut drive], &snapshot.looks(), detail, helper);
+    content::read(vec![&mut drive], &snapshot.probes(), detail, helper);
     Ok(drive)
 }
 
@@ -78,11 +78,14 @@ fn without_content(
         bus => bus,
     };
     let port = Port::of(place);
+    let attached = snapshot.loop_named(&name);
+    let generation =
+        attached.and_then(|attached| attached.diskseq).or_else(|| node.number("diskseq"));
     let strings = (kind != DriveKind::Loop).then(|| node.child("device").ok()).flatten();
     let word = |name: &str| strings.as_ref().and_then(|node| node.text(name));
     let fixed_card = kind == DriveKind::Card && word("type").is_some_and(|t| t == "MMC");
     let mut drive = Drive {
-        id: DriveId { device, generation: node.number("diskseq").unwrap_or(0) },
+        id: DriveId { device, generation: generation.unwrap_or(0) },
         path,
         kind,
         bus,
@@ -102,7 +105,7 @@ fn without_content(
         read_only: node.flag("ro") || kind == DriveKind::Optical,
         medium,
         system_uses: Vec::new(),
-        backing_file: snapshot.loop_named(&name).map(|attached| attached.image.clone()),
+        backing_file: attached.map(|attached| attached.image.clone()),
         siblings: port.as_ref().map_or_else(Vec::new, |port| siblings(snapshot, place, port)),
         port: port.map(|port| port.to_string()),
         volumes: Vec::new(),
@@ -258,12 +261,8 @@ pub fn medium(
 
 /// The partitions, or the disk itself where it has none, and what is stacked on them.
 fn volumes(snapshot: &Snapshot, drive: &mut Drive, node: &SysfsDir, disk: &str) {
-    let names = node.names().unwrap_or_default();
-    let partitions: Vec<&String> = names
-        .iter()
-        .filter(|name| name.starts_with(disk) && name.len() > disk.len())
-        .filter(|name| partition_number(disk, name).is_some())
-        .collect();
+    let is_partition = |name: &str| partition_number(disk, name).is_some();
+    let partitions = node.names_that(is_partition).unwrap_or_default();
     let used = !snapshot.mounts_of(drive.id.device).is_empty()
         || snapshot.loops_on(drive.id.device).next().is_some();
     let empty = matches!(drive.medium, Medium::Absent | Medium::TrayOpen);
@@ -274,7 +273,7 @@ fn volumes(snapshot: &Snapshot, drive: &mut Drive, node: &SysfsDir, disk: &str) 
         add_volume(snapshot, drive, node, disk, VolumeKind::Disk, &on);
     }
     for name in partitions {
-        found.extend(node.child(name.as_str()).ok().map(|node| (node, name.clone())));
+        found.extend(node.child(name.as_str()).ok().map(|node| (node, name)));
     }
     found.sort_by_key(|(_, name)| partition_number(disk, name));
     for (node, name) in found {

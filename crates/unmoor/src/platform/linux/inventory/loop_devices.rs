@@ -9,7 +9,7 @@ use crate::deadline::Clock;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::helper::pipeline::DriveCall;
 use crate::platform::linux::helper::request::Request;
-use crate::platform::linux::inventory::superblock::Look;
+use crate::platform::linux::inventory::superblock::StartProbe;
 use crate::platform::linux::sys::clock::MonotonicClock;
 use crate::platform::linux::sys::loop_ioctl::Backing;
 use crate::platform::linux::sys::sysfs::{SysfsDir, VIRTUAL};
@@ -38,8 +38,10 @@ pub struct LoopDevice {
     pub lies_on: u64,
     /// Inode number of the image there; 0 for a block device.
     pub inode: u64,
+    /// Sequence number of the image; none before Linux 5.15.
+    pub diskseq: Option<u64>,
     /// Content, if the start of the device was asked for.
-    pub look: Option<Look>,
+    pub probe: Option<StartProbe>,
 }
 
 /// Answer of a loop device.
@@ -77,7 +79,8 @@ pub fn loop_devices(helper: &Helper, starts: bool) -> Vec<LoopDevice> {
             image: one.image,
             lies_on: backing.map_or(0, |b| b.device),
             inode: backing.map_or(0, |b| b.inode),
-            look: one.look,
+            diskseq: one.identity.1,
+            probe: one.probe,
         }
     });
     let found = found.collect();
@@ -89,14 +92,14 @@ pub fn loop_devices(helper: &Helper, starts: bool) -> Vec<LoopDevice> {
 struct Attached {
     identity: Identity,
     image: PathBuf,
-    look: Option<Look>,
+    probe: Option<StartProbe>,
 }
 
 fn attached(directory: &SysfsDir, name: String) -> Option<Attached> {
     // One failed open is all that a loop device without an image costs.
     let image = PathBuf::from(directory.text(format!("{name}/loop/backing_file"))?);
     let diskseq = directory.number(format!("{name}/diskseq"));
-    Some(Attached { identity: (name, diskseq), image, look: None })
+    Some(Attached { identity: (name, diskseq), image, probe: None })
 }
 
 /// Returns what is known of these devices, and asks those of which nothing is known.
@@ -143,12 +146,12 @@ fn ask(
         let one = &mut *unknown[at];
         let answer = match result {
             Ok(Ok(([device, inode, failed, ..], content))) => {
-                one.look = start.then(|| Look::at(content, failed != 0));
+                one.probe = start.then(|| StartProbe::at(content, failed != 0));
                 Known::Backing(Backing { device, inode })
             }
             Ok(Err(_)) => return,
             Err(_) => {
-                one.look = Some(Look::Silent);
+                one.probe = Some(StartProbe::Silent);
                 Known::Silent(MonotonicClock.now() + SILENCE)
             }
         };

@@ -6,7 +6,7 @@ use crate::platform::linux::inventory::btrfs::{self, Member};
 use crate::platform::linux::inventory::loop_devices::{LoopDevice, loop_devices};
 use crate::platform::linux::inventory::port::{Port, all_disks};
 use crate::platform::linux::inventory::servers::{self, Server};
-use crate::platform::linux::inventory::superblock::Look;
+use crate::platform::linux::inventory::superblock::StartProbe;
 use crate::platform::linux::inventory::system_root::SystemRoot;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
@@ -160,9 +160,9 @@ impl Snapshot {
     }
 
     /// Returns what was seen at the starts of loop devices, by name.
-    pub(crate) fn looks(&self) -> HashMap<&str, &Look> {
+    pub(crate) fn probes(&self) -> HashMap<&str, &StartProbe> {
         let loops = self.loops.iter();
-        loops.filter_map(|one| Some((&*one.name, one.look.as_ref()?))).collect()
+        loops.filter_map(|one| Some((&*one.name, one.probe.as_ref()?))).collect()
     }
 
     /// Returns the loop device over this file.

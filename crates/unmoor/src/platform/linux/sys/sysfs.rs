@@ -76,13 +76,18 @@ impl SysfsDir {
     /// Returns the names in this directory, without `.` and `..`, sorted. Works once: the next call reads on from
     /// the end.
     pub fn names(&self) -> Result<Vec<String>, Errno> {
+        self.names_that(|_| true)
+    }
+
+    /// Returns those names for which `wanted` returns true, sorted. Works once.
+    pub fn names_that(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Errno> {
         let mut names = Vec::new();
         // Room for a hundred entries in one call; a machine has few disks and a disk few partitions.
         let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
         let mut entries = RawDir::new(&self.dir, &mut buffer);
         while let Some(entry) = entries.next() {
             match entry?.file_name().to_str() {
-                Ok(name) if !name.starts_with('.') => names.push(name.to_string()),
+                Ok(name) if !name.starts_with('.') && wanted(name) => names.push(name.to_string()),
                 _ => {}
             }
         }

@@ -32,23 +32,23 @@ pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
         .or_else(|| probe_far(volume))
 }
 
-/// Result of a look at the start of a volume.
+/// Content of a volume, as far as its first bytes show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum StartProbe {
     /// Its content. True if an error came after the start.
-    Found(Content, bool),
+    Known(Content, bool),
     /// Its content is not in the start. True as above.
-    Further(bool),
+    Unknown(bool),
     /// The volume did not answer in time.
     Silent,
 }
 
-impl Look {
+impl StartProbe {
     /// Finds out what is on the volume from its first bytes alone.
-    pub fn at(start: &[u8], failed: bool) -> Look {
+    pub fn at(start: &[u8], failed: bool) -> StartProbe {
         match by_start(&Bytes(start.to_vec())) {
-            Some(content) => Look::Found(content, failed),
-            None => Look::Further(failed),
+            Some(content) => StartProbe::Known(content, failed),
+            None => StartProbe::Unknown(failed),
         }
     }
 }
