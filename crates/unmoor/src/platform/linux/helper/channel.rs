@@ -32,11 +32,28 @@ pub fn receive(
     socket: BorrowedFd<'_>,
     message: &mut [u8],
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
+    receive_with(socket, message, RecvFlags::empty())
+}
+
+/// Receives one message that is there. `EAGAIN` if there is none.
+pub fn receive_now(
+    socket: BorrowedFd<'_>,
+    message: &mut [u8],
+) -> Result<(usize, Option<OwnedFd>), Errno> {
+    receive_with(socket, message, RecvFlags::DONTWAIT)
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    message: &mut [u8],
+    flags: RecvFlags,
+) -> Result<(usize, Option<OwnedFd>), Errno> {
     retry_on_intr(|| {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(message)];
-        let received = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
+        let received = recvmsg(socket, &mut parts, &mut control, flags)?;
         let fd = control.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,

@@ -18,6 +18,7 @@
 pub(crate) mod channel;
 pub(crate) mod mount_again;
 pub(crate) mod mount_calls;
+pub(crate) mod pipeline;
 pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod request;

@@ -105,24 +105,33 @@ impl Process {
         matches!(poll(&mut fds, Some(&timespec(time))), Ok(1..))
     }
 
+    /// Returns the number of the last request.
+    pub fn last_request(&self) -> u64 {
+        self.sequence
+    }
+
     /// Receives the answer to the last request; `None` if the helper has ended without one.
     pub fn receive(&self) -> Option<CallOutcome> {
+        let mut message = [0; ANSWER];
         loop {
-            let mut bytes = [0; ANSWER];
-            let (length, fd) = receive(self.socket.as_fd(), &mut bytes).ok()?;
-            if length != ANSWER {
-                return None;
-            }
-            let (sequence, result, has_fd) = decode_answer(&bytes);
-            if sequence != self.sequence {
+            let (length, fd) = self.receive_answers(&mut message)?;
+            let (answer, _) = decode_answer(&message[..length])?;
+            if answer.sequence != self.sequence {
                 continue;
             }
-            return Some(match (result, has_fd && fd.is_none()) {
+            return Some(match (answer.result, answer.has_fd && fd.is_none()) {
                 // The helper could open it, and this process may open no more.
                 (Ok(_), true) => Err(Errno::MFILE),
                 (result, _) => result.map(|values| (values, fd)),
             });
         }
+    }
+
+    /// Receives a message of answers: returns its length and its descriptor.
+    ///
+    /// `None` if the helper has ended.
+    pub fn receive_answers(&self, message: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
+        receive(self.socket.as_fd(), message).ok().filter(|(length, _)| *length > 0)
     }
 
     /// Kills a helper that has not answered in time. Returns the answer if it came after all.

@@ -21,8 +21,8 @@ pub enum Request<'r> {
     Close { device: BorrowedFd<'r> },
     /// `openat(O_PATH)` and `statx`: automounts are not triggered.
     Stat { path: &'r CStr, directory: Option<BorrowedFd<'r>> },
-    /// `LOOP_GET_STATUS64` of the loop device at the path.
-    LoopBacking { path: &'r CStr },
+    /// `LOOP_GET_STATUS64` of the loop device at the path. With `start`, what [`Request::ReadStart`] returns too.
+    LoopBacking { path: &'r CStr, start: bool },
     /// Opens and closes the drive at the path; asks an `optical` one for its status in between.
     ProbeMedium { path: &'r CStr, optical: bool },
     /// `umount2(MNT_EXPIRE)`, then an access, so that the mount does not expire.
@@ -60,6 +60,9 @@ pub enum Request<'r> {
     Write { file: BorrowedFd<'r>, text: &'r [u8] },
     /// `pread` of a range, so that the kernel has it in its page cache.
     ReadAhead { device: BorrowedFd<'r>, offset: u64, length: u64 },
+    /// Opens the device at the path, and reads its first bytes, [`START`] at most. The third number that it
+    /// returns is 1 if an error came after them.
+    ReadStart { path: &'r CStr },
     /// Indexes an array out of its bounds.
     #[cfg(test)]
     Panic { index: usize },
@@ -185,7 +188,7 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::OpenMount { path: p, id } => (2, [id, 0, 0], path(p), None),
         Request::Close { device } => (3, [0; 3], b"", Some(device)),
         Request::Stat { path: p, directory } => (4, [0; 3], path(p), directory),
-        Request::LoopBacking { path: p } => (5, [0; 3], path(p), None),
+        Request::LoopBacking { path: p, start } => (5, [start.into(), 0, 0], path(p), None),
         Request::ProbeMedium { path: p, optical } => (6, [optical.into(), 0, 0], path(p), None),
         Request::ProbeMount { path: p, id } => (7, [id, 0, 0], path(p), None),
         Request::SyncMount { path: p, id } => (8, [id, 0, 0], path(p), None),
@@ -228,6 +231,7 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
             };
             (23, [kind, number, 0], b"", Some(device))
         }
+        Request::ReadStart { path: p } => (24, [0; 3], path(p), None),
         #[cfg(test)]
         Request::Panic { index } => (100, [index as u64, 0, 0], b"", None),
         #[cfg(test)]
@@ -265,7 +269,7 @@ fn request<'r>(
         2 => Request::OpenMount { path: path()?, id: a },
         3 => Request::Close { device: fd? },
         4 => Request::Stat { path: path()?, directory: fd },
-        5 => Request::LoopBacking { path: path()? },
+        5 => Request::LoopBacking { path: path()?, start: a == 1 },
         6 => Request::ProbeMedium { path: path()?, optical: a == 1 },
         7 => Request::ProbeMount { path: path()?, id: a },
         8 => Request::SyncMount { path: path()?, id: a },
@@ -305,6 +309,7 @@ fn request<'r>(
             };
             Request::Cdrom { device: fd?, setting }
         }
+        24 => Request::ReadStart { path: path()? },
         #[cfg(test)]
         100 => Request::Panic { index: usize::try_from(a).ok()? },
         #[cfg(test)]
@@ -318,27 +323,52 @@ fn request<'r>(
 /// Numbers that a call returned. Each request defines its own.
 pub type Values = [u64; 6];
 
-/// Length of an answer: sequence number, errno, [`Values`], and whether a descriptor goes with it.
-pub const ANSWER: usize = 9 * 8;
+/// Length of an answer without its content, in bytes.
+///
+/// That is the sequence number, errno, [`Values`], whether a descriptor goes with it, and the length of the content.
+pub const ANSWER: usize = 10 * 8;
+
+/// Longest content of an answer, in bytes. Most file systems have their superblock there.
+pub const START: usize = 0x2000;
+
+/// Longest message of answers. Several with content may share one.
+pub const MAX_ANSWERS: usize = 4 * (ANSWER + START);
 
 /// Encodes an answer.
-pub fn encode_answer(sequence: u64, result: Result<Values, Errno>, has_fd: bool) -> [u8; ANSWER] {
+pub fn encode_answer(
+    sequence: u64,
+    result: Result<Values, Errno>,
+    has_fd: bool,
+    content: usize,
+) -> [u8; ANSWER] {
     let errno = result.err().map_or(0, Errno::raw_os_error);
     let [a, b, c, d, e, f] = result.unwrap_or_default();
     let mut bytes = [0; ANSWER];
-    let words = [sequence, u64::from(errno.unsigned_abs()), a, b, c, d, e, f, has_fd.into()];
+    let errno = u64::from(errno.unsigned_abs());
+    let words = [sequence, errno, a, b, c, d, e, f, has_fd.into(), content as u64];
     write_words(&mut bytes, &words);
     bytes
 }
 
-/// Reads an answer: its sequence number, the result, and whether a descriptor went with it.
-pub fn decode_answer(bytes: &[u8; ANSWER]) -> (u64, Result<Values, Errno>, bool) {
-    let [sequence, errno, a, b, c, d, e, f, has_fd] = read_words(bytes);
+/// An answer, as it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded<'m> {
+    pub sequence: u64,
+    pub result: Result<Values, Errno>,
+    pub has_fd: bool,
+    pub content: &'m [u8],
+}
+
+/// Reads the first answer of a message, and returns what is behind it.
+pub fn decode_answer(message: &[u8]) -> Option<(Decoded<'_>, &[u8])> {
+    let (head, rest) = message.split_at_checked(ANSWER)?;
+    let [sequence, errno, a, b, c, d, e, f, has_fd, length] = read_words(head);
+    let (content, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     let result = match i32::try_from(errno) {
         Ok(0) => Ok([a, b, c, d, e, f]),
         errno => Err(Errno::from_raw_os_error(errno.unwrap_or(libc::EIO))),
     };
-    (sequence, result, has_fd == 1)
+    Some((Decoded { sequence, result, has_fd: has_fd == 1, content }, rest))
 }
 
 fn write_words(bytes: &mut [u8], words: &[u64]) {
@@ -371,7 +401,7 @@ mod tests {
             Request::OpenMount { path, id: 7 },
             Request::Close { device: fd },
             Request::Stat { path, directory: None },
-            Request::LoopBacking { path },
+            Request::LoopBacking { path, start: true },
             Request::ProbeMedium { path, optical: true },
             Request::ProbeMount { path, id: u64::MAX },
             Request::SyncMount { path, id: 1 },
@@ -390,6 +420,7 @@ mod tests {
             Request::Cdrom { device: fd, setting: CdromSetting::Speed(u32::MAX) },
             Request::Cdrom { device: fd, setting: CdromSetting::Slot(3) },
             Request::ReadAhead { device: fd, offset: 5, length: 6 },
+            Request::ReadStart { path },
             Request::Mount {
                 text: b"/mnt\0/dev/sdb1\0ext4\0\0",
                 device: 8,
@@ -428,11 +459,34 @@ mod tests {
 
         #[test]
         fn every_answer_arrives_as_it_was_sent(
-            sequence: u64, values: Values, errno in prop::option::of(1i32..4000), has_fd: bool,
+            answers in prop::collection::vec(
+                (
+                    any::<u64>(), any::<Values>(), prop::option::of(1i32..4000), any::<bool>(),
+                    prop::collection::vec(any::<u8>(), 0..20),
+                ),
+                0..5,
+            ),
         ) {
-            let result = errno.map_or(Ok(values), |errno| Err(Errno::from_raw_os_error(errno)));
-            let answer = encode_answer(sequence, result, has_fd);
-            prop_assert_eq!(decode_answer(&answer), (sequence, result, has_fd));
+            let mut message = Vec::new();
+            for (sequence, values, errno, has_fd, content) in &answers {
+                let result = errno.map_or(Ok(*values), |n| Err(Errno::from_raw_os_error(n)));
+                message.extend(encode_answer(*sequence, result, *has_fd, content.len()));
+                message.extend(content);
+            }
+            let mut rest = &message[..];
+            for (sequence, values, errno, has_fd, content) in &answers {
+                let result = errno.map_or(Ok(*values), |n| Err(Errno::from_raw_os_error(n)));
+                let expected = Decoded { sequence: *sequence, result, has_fd: *has_fd, content };
+                let (answer, behind) = decode_answer(rest).unwrap();
+                prop_assert_eq!(answer, expected);
+                rest = behind;
+            }
+            prop_assert_eq!(decode_answer(rest), None);
+        }
+
+        #[test]
+        fn any_answer_is_survived(message in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_answer(&message);
         }
     }
 }

@@ -3,9 +3,9 @@
 //! This runs in a process that was forked from a program with other threads, whose locks may be held for good
 //! in the copy. So nothing here allocates, takes a lock or formats text: it makes system calls, on the stack.
 
-use crate::platform::linux::helper::channel::{receive, send};
+use crate::platform::linux::helper::channel::{receive, receive_now, send};
 use crate::platform::linux::helper::request::{
-    DeviceCall, MAX_REQUEST, Request, Values, decode, encode_answer,
+    ANSWER, DeviceCall, MAX_ANSWERS, MAX_REQUEST, Request, START, Values, decode, encode_answer,
 };
 use crate::platform::linux::helper::{mount_again, mount_calls};
 use crate::platform::linux::sys::mtio::Operation;
@@ -16,7 +16,9 @@ use crate::platform::linux::sys::{
     swaps, usbfs,
 };
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, openat, statx};
+use rustix::fs::{
+    Advice, AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fadvise, fstat, openat, statx,
+};
 use rustix::io::{Errno, pread};
 use rustix::process::{Pid, Signal, chdir, getppid, set_parent_process_death_signal};
 use std::ffi::CStr;
@@ -35,40 +37,92 @@ pub fn serve(socket: RawFd, parent: Pid) {
     // SAFETY: the process has a table of its own, in which nothing closes this number.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
     let mut message = [0; MAX_REQUEST];
-    while let Ok((length @ 1.., fd)) = receive(socket, &mut message) {
+    let mut held = HeldAnswers { socket, bytes: [0; MAX_ANSWERS], length: 0 };
+    while let Ok((length @ 1.., fd)) = held.next_request(&mut message) {
         let (sequence, request) = decode(message.get(..length).unwrap_or_default(), fd.as_ref());
-        let (result, opened) = match request {
+        let (result, opened, read) = match request {
             Ok(Request::Close { .. }) => {
                 // The sender closes its own descriptor before it sends this byte.
                 let closing = receive(socket, &mut [0; 1]);
                 drop(fd);
-                (closing.map(|_| Values::default()), None)
+                (closing.map(|_| Values::default()), None, 0)
             }
-            Ok(request) => split(carry_out(request)),
-            Err(errno) => (Err(errno), None),
+            Ok(request) => split(carry_out(request, held.room())),
+            Err(errno) => (Err(errno), None, 0),
         };
-        let answer = encode_answer(sequence, result, opened.is_some());
-        if send(socket, &answer, opened.as_ref().map(AsFd::as_fd)).is_err() {
+        let answer = encode_answer(sequence, result, opened.is_some(), read);
+        if held.push(&answer, read, opened.as_ref().map(AsFd::as_fd)).is_err() {
             return;
         }
     }
 }
 
-/// Result of a request: numbers, and perhaps a descriptor.
-enum Reply {
-    Values(Values),
-    Opened(OwnedFd, Values),
+/// Answers that are sent together: while the next request is there, the parent is not woken for each.
+struct HeldAnswers<'s> {
+    socket: BorrowedFd<'s>,
+    bytes: [u8; MAX_ANSWERS],
+    length: usize,
 }
 
-fn split(reply: Result<Reply, Errno>) -> (Result<Values, Errno>, Option<OwnedFd>) {
-    match reply {
-        Ok(Reply::Values(values)) => (Ok(values), None),
-        Ok(Reply::Opened(fd, values)) => (Ok(values), Some(fd)),
-        Err(errno) => (Err(errno), None),
+impl HeldAnswers<'_> {
+    /// Receives the next request. Sends the answers before it waits for one.
+    fn next_request(&mut self, message: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+        if self.length > 0 {
+            match receive_now(self.socket, message) {
+                Err(Errno::AGAIN) => self.flush(None)?,
+                received => return received,
+            }
+        }
+        receive(self.socket, message)
+    }
+
+    /// Returns the place for the content of the next answer.
+    fn room(&mut self) -> &mut [u8] {
+        let start = self.length + ANSWER;
+        self.bytes.get_mut(start..start + START).unwrap_or_default()
+    }
+
+    /// Adds an answer, whose content is in its place.
+    fn push(
+        &mut self,
+        answer: &[u8; ANSWER],
+        content: usize,
+        fd: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Errno> {
+        if fd.is_some() && self.length > 0 {
+            self.flush(None)?;
+        }
+        self.bytes[self.length..self.length + ANSWER].copy_from_slice(answer);
+        self.length += ANSWER + content;
+        match fd.is_some() || content == 0 || self.room().len() < START {
+            true => self.flush(fd),
+            false => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        let length = std::mem::take(&mut self.length);
+        send(self.socket, &self.bytes[..length], fd)
     }
 }
 
-fn carry_out(request: Request<'_>) -> Result<Reply, Errno> {
+/// Result of a request: numbers, and perhaps a descriptor, or the length of what was read.
+enum Reply {
+    Values(Values),
+    Opened(OwnedFd, Values),
+    Read(usize, Values),
+}
+
+fn split(reply: Result<Reply, Errno>) -> (Result<Values, Errno>, Option<OwnedFd>, usize) {
+    match reply {
+        Ok(Reply::Values(values)) => (Ok(values), None, 0),
+        Ok(Reply::Opened(fd, values)) => (Ok(values), Some(fd), 0),
+        Ok(Reply::Read(length, values)) => (Ok(values), None, length),
+        Err(errno) => (Err(errno), None, 0),
+    }
+}
+
+fn carry_out(request: Request<'_>, content: &mut [u8]) -> Result<Reply, Errno> {
     let values = match request {
         Request::Open { path, flags, directory } => {
             return open(path, flags, directory).map(|(fd, values)| Reply::Opened(fd, values));
@@ -80,9 +134,19 @@ fn carry_out(request: Request<'_>) -> Result<Reply, Errno> {
         // Done by the caller, which owns the descriptor.
         Request::Close { .. } => return Err(Errno::INVAL),
         Request::Stat { path, directory } => stat(path, directory)?,
-        Request::LoopBacking { path } => {
-            let backing = loop_ioctl::backing(open_device(path)?)?;
-            [backing.device, backing.inode, 0, 0, 0, 0]
+        Request::ReadStart { path } => {
+            let (length, failed) = read_start(&open_device(path)?, content)?;
+            return Ok(Reply::Read(length, [0, 0, failed.into(), 0, 0, 0]));
+        }
+        Request::LoopBacking { path, start } => {
+            let device = open_device(path)?;
+            let backing = loop_ioctl::backing(&device)?;
+            let read = start.then(|| read_start(&device, content));
+            let (length, failed) = read.and_then(Result::ok).unwrap_or((0, start));
+            return Ok(Reply::Read(
+                length,
+                [backing.device, backing.inode, failed.into(), 0, 0, 0],
+            ));
         }
         Request::ProbeMedium { path, optical } => {
             let device = open_device(path)?;
@@ -222,6 +286,22 @@ fn device_call(device: BorrowedFd<'_>, call: DeviceCall) -> Result<Values, Errno
         DeviceCall::ClearNbdSocket => nbd::clear_socket(device),
         DeviceCall::StopArray => md::stop(device),
     })
+}
+
+/// Returns the number of bytes read, and true if an error came after them.
+fn read_start(device: &OwnedFd, content: &mut [u8]) -> Result<(usize, bool), Errno> {
+    // No more than that is read.
+    let _ = fadvise(device, 0, None, Advice::Random);
+    let mut filled = 0;
+    while filled < content.len() {
+        match pread(device, &mut content[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(errno) if filled == 0 => return Err(errno),
+            Err(_) => return Ok((filled, true)),
+        }
+    }
+    Ok((filled, false))
 }
 
 fn read_ahead(device: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Values, Errno> {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::deadline::{Cancel, Clock};
+use crate::platform::linux::helper::pipeline::DriveCall;
 use crate::platform::linux::helper::process::is_helper;
 use crate::platform::linux::sys::clock::MonotonicClock;
 use rustix::fd::AsRawFd;
@@ -41,6 +42,13 @@ fn a_panic_in_the_helper_is_an_error_and_reaches_nothing_else() {
     assert_eq!(answer.unwrap(), Err(Errno::INTR));
     assert!(!std::thread::panicking());
     works(&helper);
+    // The calls behind it are made by another helper.
+    let call = |drive, request| DriveCall { drive, request };
+    let fine = Request::Sleep { seconds: 0 };
+    let calls = [call(1, fine), call(2, Request::Panic { index: 7 }), call(3, fine)];
+    let mut results = Vec::new();
+    helper.call_all(&calls, LONG, |_, answer| results.push(answer.unwrap().map(drop)));
+    assert_eq!(results, [Ok(()), Err(Errno::INTR), Ok(())]);
 }
 
 #[test]

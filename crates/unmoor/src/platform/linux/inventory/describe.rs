@@ -3,38 +3,56 @@
 use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium};
 use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::helper::request::Request;
-use crate::platform::linux::helper::timed_read::TimedReader;
 use crate::platform::linux::helper::{Helper, c_path};
+use crate::platform::linux::inventory::content::{self, Detail};
 use crate::platform::linux::inventory::loop_devices::LoopDevice;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::served::{self, ServedVolume};
 use crate::platform::linux::inventory::servers::{Served, Server};
 use crate::platform::linux::inventory::snapshot::{Snapshot, volume_of_mount};
-use crate::platform::linux::inventory::{superblock, system_mounts};
+use crate::platform::linux::inventory::system_mounts;
 use crate::platform::linux::sys::cdrom::DriveStatus;
-use crate::platform::linux::sys::content::Content;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{overlay_options, udev, writeback};
-use rustix::fs::OFlags;
+use crate::platform::linux::sys::{overlay_options, writeback};
 use rustix::io::Errno;
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Amount of detail in a description.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Detail {
-    /// Everything that a release needs. Labels come from udev alone, and the medium is not read.
-    NoLabels,
-    /// Labels too, from udev or from a medium that answers at once: an ejection waits for no label.
-    QuickLabels,
-    /// Labels too, read from the medium where udev does not know them.
-    Labels,
+/// Describes the drives at these places, in their order. One that leaves meanwhile is left out.
+pub fn drives(
+    snapshot: &Snapshot,
+    places: Vec<BlockDevice>,
+    detail: Detail,
+    helper: &Helper,
+) -> Vec<(BlockDevice, Drive)> {
+    let described = places.into_iter().filter_map(|place| {
+        let drive = without_content(snapshot, &place, helper).ok()?;
+        Some((place, drive))
+    });
+    let mut found: Vec<(BlockDevice, Drive)> = described.collect();
+    let drives = found.iter_mut().map(|(_, drive)| drive).collect();
+    content::read(drives, &snapshot.probes(), detail, helper);
+    found
 }
 
 /// Describes the drive at this place.
+///
+/// # Errors
+/// As [`without_content`].
+pub fn drive(
+    snapshot: &Snapshot,
+    place: &BlockDevice,
+    detail: Detail,
+    helper: &Helper,
+) -> Result<Drive, Errno> {
+    let mut drive = without_content(snapshot, place, helper)?;
+    content::read(vec![&mut drive], &snapshot.probes(), detail, helper);
+    Ok(drive)
+}
+
+/// Describes the drive at this place, without the content of its volumes.
 ///
 /// It is opened for a moment where that is permitted: the kernel notices a changed medium when a drive
 /// is opened, and gives it a new `diskseq`; and only the drive itself knows about its tray.
@@ -42,10 +60,9 @@ pub enum Detail {
 /// # Errors
 /// The errno of sysfs: `ENODEV` or `ENOENT` once the drive is gone. A drive that does not answer is described from
 /// what the system remembers.
-pub fn drive(
+fn without_content(
     snapshot: &Snapshot,
     place: &BlockDevice,
-    detail: Detail,
     helper: &Helper,
 ) -> Result<Drive, Errno> {
     let node = SysfsDir::open(&*place.disk_path)?;
@@ -61,11 +78,14 @@ pub fn drive(
         bus => bus,
     };
     let port = Port::of(place);
-    let strings = node.child("device").ok();
+    let attached = snapshot.loop_named(&name);
+    let generation =
+        attached.and_then(|attached| attached.diskseq).or_else(|| node.number("diskseq"));
+    let strings = (kind != DriveKind::Loop).then(|| node.child("device").ok()).flatten();
     let word = |name: &str| strings.as_ref().and_then(|node| node.text(name));
     let fixed_card = kind == DriveKind::Card && word("type").is_some_and(|t| t == "MMC");
     let mut drive = Drive {
-        id: DriveId { device, generation: node.number("diskseq").unwrap_or(0) },
+        id: DriveId { device, generation: generation.unwrap_or(0) },
         path,
         kind,
         bus,
@@ -78,28 +98,26 @@ pub fn drive(
             SysfsDir::open(usb).ok()?.text("serial")
         }),
         size: size.filter(|_| medium == Medium::Present),
-        removable: node.flag("removable") || (kind == DriveKind::Card && !fixed_card),
+        removable: (kind != DriveKind::Loop && node.flag("removable"))
+            || (kind == DriveKind::Card && !fixed_card),
         hotplug: matches!(bus, Bus::Usb | Bus::Thunderbolt)
             || (bus == Bus::Ata && place.is_external_sata()),
         read_only: node.flag("ro") || kind == DriveKind::Optical,
         medium,
         system_uses: Vec::new(),
-        backing_file: (kind == DriveKind::Loop)
-            .then(|| node.text("loop/backing_file").map(PathBuf::from))
-            .flatten(),
-        siblings: port.as_ref().map_or_else(Vec::new, |port| siblings(place, port)),
+        backing_file: attached.map(|attached| attached.image.clone()),
+        siblings: port.as_ref().map_or_else(Vec::new, |port| siblings(snapshot, place, port)),
         port: port.map(|port| port.to_string()),
         selection: None,
         volumes: Vec::new(),
         name,
     };
-    let labels = LabelReader { detail, helper, silent: Cell::new(false) };
-    volumes(snapshot, &mut drive, &node, &place.disk, &labels);
+    volumes(snapshot, &mut drive, &node, &place.disk);
     adopt_mounts(snapshot, &mut drive);
     served::add_servers_of_own_mounts(snapshot, &mut drive);
     loop {
         add_overlays(snapshot, &mut drive);
-        if !add_served(snapshot, &mut drive, &labels) {
+        if !add_served(snapshot, &mut drive) {
             break;
         }
     }
@@ -138,13 +156,13 @@ impl Remnant {
 }
 
 /// Adds what stands on these parts of a drive that is gone.
-pub fn add_remnants(snapshot: &Snapshot, drive: &mut Drive, lowest: Vec<Remnant>, helper: &Helper) {
-    let labels = LabelReader { detail: Detail::NoLabels, helper, silent: Cell::new(false) };
+pub fn add_remnants(snapshot: &Snapshot, drive: &mut Drive, lowest: Vec<Remnant>) {
+    let gone: Vec<u64> = lowest.iter().filter_map(Remnant::number).collect();
     for remnant in lowest {
         let (name, device) = match remnant {
             Remnant::Level { name, on } => {
                 let Ok(node) = SysfsDir::open(format!("/sys/block/{name}")) else { continue };
-                add_volume(snapshot, drive, &node, &name, mapping_kind(&node), &on, &labels);
+                add_volume(snapshot, drive, &node, &name, mapping_kind(&node), &on);
                 continue;
             }
             Remnant::Device { name, device } => (name, device),
@@ -159,9 +177,12 @@ pub fn add_remnants(snapshot: &Snapshot, drive: &mut Drive, lowest: Vec<Remnant>
                 continue;
             };
             let on = std::slice::from_ref(&name);
-            add_volume(snapshot, drive, &node, &attached.name, VolumeKind::Loop, on, &labels);
+            add_volume(snapshot, drive, &node, &attached.name, VolumeKind::Loop, on);
         }
     }
+    // Its number may be another device's by now.
+    let is_there = |volume: &&mut Volume| !gone.contains(&volume.device);
+    content::set_from_udev(drive.volumes.iter_mut().filter(is_there));
     add_overlays(snapshot, drive);
 }
 
@@ -183,12 +204,6 @@ fn kind(name: &str, node: &SysfsDir) -> DriveKind {
 /// Timeout for the answer of a drive that is described. A drive that does not answer is described from what the
 /// system remembers. Opening it for a release takes as long as the user allows.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Timeout for reading what is on one volume.
-const READ_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Timeout for reading what is on one volume of a drive that is to be released.
-const QUICK_READ_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Returns the status of the drive's tray, if it has one.
 fn probe_status(
@@ -246,19 +261,9 @@ pub fn medium(
 }
 
 /// The partitions, or the disk itself where it has none, and what is stacked on them.
-fn volumes(
-    snapshot: &Snapshot,
-    drive: &mut Drive,
-    node: &SysfsDir,
-    disk: &str,
-    labels: &LabelReader<'_>,
-) {
-    let names = node.names().unwrap_or_default();
-    let partitions: Vec<&String> = names
-        .iter()
-        .filter(|name| name.starts_with(disk) && name.len() > disk.len())
-        .filter(|name| partition_number(disk, name).is_some())
-        .collect();
+fn volumes(snapshot: &Snapshot, drive: &mut Drive, node: &SysfsDir, disk: &str) {
+    let is_partition = |name: &str| partition_number(disk, name).is_some();
+    let partitions = node.names_that(is_partition).unwrap_or_default();
     let used = !snapshot.mounts_of(drive.id.device).is_empty()
         || snapshot.loops_on(drive.id.device).next().is_some();
     let empty = matches!(drive.medium, Medium::Absent | Medium::TrayOpen);
@@ -266,14 +271,14 @@ fn volumes(
     // What was mounted when the medium left is still mounted.
     let on = [disk.to_string()];
     if used || (partitions.is_empty() && !empty) {
-        add_volume(snapshot, drive, node, disk, VolumeKind::Disk, &on, labels);
+        add_volume(snapshot, drive, node, disk, VolumeKind::Disk, &on);
     }
     for name in partitions {
-        found.extend(node.child(name.as_str()).ok().map(|node| (node, name.clone())));
+        found.extend(node.child(name.as_str()).ok().map(|node| (node, name)));
     }
     found.sort_by_key(|(_, name)| partition_number(disk, name));
     for (node, name) in found {
-        add_volume(snapshot, drive, &node, &name, VolumeKind::Partition, &on, labels);
+        add_volume(snapshot, drive, &node, &name, VolumeKind::Partition, &on);
     }
 }
 
@@ -291,7 +296,6 @@ fn add_volume(
     name: &str,
     kind: VolumeKind,
     on: &[String],
-    labels: &LabelReader<'_>,
 ) {
     let name = name.replace('!', "/");
     if let Some(known) = drive.volumes.iter_mut().find(|v| v.name == name) {
@@ -309,12 +313,12 @@ fn add_volume(
     let path = PathBuf::from(format!("/dev/{name}"));
     let mounts = snapshot.mounts_of(device);
     let members = snapshot.members_with(device);
-    let content = labels.content(drive, device, &path);
     let stacked = node.names_in("holders");
     let swaps = snapshot.swaps.iter().filter(|(on, _)| *on == device).map(|(_, path)| path.clone());
     // A partition has that of its disk.
-    let generation = match kind {
-        VolumeKind::Partition => node.number("../diskseq"),
+    let generation = match (of_disk, kind) {
+        (Some(disk), _) => Some(disk.id.generation),
+        (_, VolumeKind::Partition) => node.number("../diskseq"),
         _ => node.number("diskseq"),
     };
     drive.volumes.push(Volume {
@@ -331,9 +335,9 @@ fn add_volume(
             .collect(),
         servers: Vec::new(),
         swaps: swaps.collect(),
-        label: content.as_ref().and_then(|c| c.label.clone()),
-        uuid: content.as_ref().and_then(|c| c.uuid.clone()),
-        file_system: mounts.first().map(|m| m.file_system.clone()).or(content.map(|c| c.kind)),
+        label: None,
+        uuid: None,
+        file_system: mounts.first().map(|m| m.file_system.clone()),
         size,
         read_only,
         unwritten: None,
@@ -345,22 +349,16 @@ fn add_volume(
         // All that it lies on, other drives' parts among it.
         let below = node.present_slaves().iter().map(|n| n.replace('!', "/")).collect::<Vec<_>>();
         let on = if below.contains(&name) { below } else { vec![name.clone()] };
-        add_volume(snapshot, drive, &node, &holder, kind, &on, labels);
+        add_volume(snapshot, drive, &node, &holder, kind, &on);
     }
     if kind != VolumeKind::Disk && kind != VolumeKind::Partition {
-        partitions_of(snapshot, drive, node, &name, labels);
+        partitions_of(snapshot, drive, node, &name);
     }
-    add_loops(snapshot, drive, device, &name, labels);
+    add_loops(snapshot, drive, device, &name);
 }
 
 /// Adds the loop devices over files on this device, and everything on them.
-fn add_loops(
-    snapshot: &Snapshot,
-    drive: &mut Drive,
-    device: u64,
-    name: &str,
-    labels: &LabelReader<'_>,
-) {
+fn add_loops(snapshot: &Snapshot, drive: &mut Drive, device: u64, name: &str) {
     // The running system's own file system is never released, whatever images lie on it.
     let loops: Vec<&LoopDevice> = match carries_system(drive) {
         true => Vec::new(),
@@ -368,15 +366,7 @@ fn add_loops(
     };
     for attached in loops {
         let Ok(node) = SysfsDir::open(format!("/sys/block/{}", attached.name)) else { continue };
-        add_volume(
-            snapshot,
-            drive,
-            &node,
-            &attached.name,
-            VolumeKind::Loop,
-            &[name.to_string()],
-            labels,
-        );
+        add_volume(snapshot, drive, &node, &attached.name, VolumeKind::Loop, &[name.to_string()]);
     }
 }
 
@@ -387,7 +377,7 @@ fn carries_system(drive: &Drive) -> bool {
 /// Adds one volume that a program serves from the drive, with everything on it.
 ///
 /// Returns false if there is no more.
-fn add_served(snapshot: &Snapshot, drive: &mut Drive, labels: &LabelReader<'_>) -> bool {
+fn add_served(snapshot: &Snapshot, drive: &mut Drive) -> bool {
     let next = (!carries_system(drive)).then(|| served::next(snapshot, drive)).flatten();
     let Some(ServedVolume { served, parents }) = next else { return false };
     let first = drive.volumes.len();
@@ -398,11 +388,11 @@ fn add_served(snapshot: &Snapshot, drive: &mut Drive, labels: &LabelReader<'_>) 
             };
             let name = volume.name.clone();
             drive.volumes.push(volume);
-            add_loops(snapshot, drive, *device, &name, labels);
+            add_loops(snapshot, drive, *device, &name);
         }
         Served::Device(name) => {
             let Ok(node) = SysfsDir::open(format!("/sys/block/{name}")) else { return false };
-            add_volume(snapshot, drive, &node, name, VolumeKind::Nbd, &parents, labels);
+            add_volume(snapshot, drive, &node, name, VolumeKind::Nbd, &parents);
         }
     }
     let Some(volume) = drive.volumes.get_mut(first) else { return false };
@@ -413,19 +403,13 @@ fn add_served(snapshot: &Snapshot, drive: &mut Drive, labels: &LabelReader<'_>) 
 }
 
 /// The partitions of an array or of an image, which are volumes of their own.
-fn partitions_of(
-    snapshot: &Snapshot,
-    drive: &mut Drive,
-    node: &SysfsDir,
-    name: &str,
-    labels: &LabelReader<'_>,
-) {
+fn partitions_of(snapshot: &Snapshot, drive: &mut Drive, node: &SysfsDir, name: &str) {
     // A directory that was read is read to its end: this one is new.
     let names = node.names_in(".");
     for part in names.iter().filter(|part| partition_number(name, part).is_some()) {
         let Ok(node) = node.child(part.as_str()) else { continue };
         let on = [name.to_string()];
-        add_volume(snapshot, drive, &node, part, VolumeKind::Partition, &on, labels);
+        add_volume(snapshot, drive, &node, part, VolumeKind::Partition, &on);
     }
 }
 
@@ -491,38 +475,6 @@ fn add_overlays(snapshot: &Snapshot, drive: &mut Drive) {
     }
 }
 
-/// Finds out what is on the volumes of a drive.
-struct LabelReader<'r> {
-    detail: Detail,
-    helper: &'r Helper,
-    /// The drive did not answer in time. It is not asked for its other volumes.
-    silent: Cell<bool>,
-}
-
-impl LabelReader<'_> {
-    fn content(&self, drive: &Drive, device: u64, path: &Path) -> Option<Content> {
-        udev::content(device).or_else(|| match self.detail {
-            Detail::NoLabels => None,
-            _ if drive.medium != Medium::Present || self.silent.get() => None,
-            Detail::QuickLabels => self.read(path, QUICK_READ_TIMEOUT),
-            Detail::Labels => self.read(path, READ_TIMEOUT),
-        })
-    }
-
-    fn read(&self, path: &Path, time: Duration) -> Option<Content> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let opened = self.helper.within(time, |deadline| self.helper.open(path, flags, deadline));
-        self.silent.set(opened.is_err());
-        let device = opened.ok()?.ok()?;
-        let reader = TimedReader::new(&device, time);
-        let content = superblock::probe(&reader);
-        self.silent.set(reader.timed_out());
-        // A label that was read in part may be an old one: none is better.
-        let is_whole = !reader.timed_out() && (self.detail == Detail::Labels || !reader.failed());
-        content.filter(|_| is_whole)
-    }
-}
-
 /// The kernel counts for a whole disk, not for each partition: what it tells is a volume's own only
 /// where no other one of the disk is mounted. A mapping has counters of its own.
 fn count_unwritten(drive: &mut Drive) {
@@ -556,12 +508,12 @@ fn mapping_kind(node: &SysfsDir) -> VolumeKind {
 
 /// The other drives of the same port, which a power-off takes along: LUNs of a USB device, namespaces
 /// and functions of what is in a slot.
-fn siblings(place: &BlockDevice, port: &Port) -> Vec<String> {
+fn siblings(snapshot: &Snapshot, place: &BlockDevice, port: &Port) -> Vec<String> {
     // Each logical unit of a SCSI host goes alone.
     if matches!(port, Port::Scsi(_)) {
         return Vec::new();
     }
-    let others = port.disks().into_iter().filter(|other| other.disk != place.disk);
+    let others = snapshot.disks_at(port).filter(|other| other.disk != place.disk);
     others.map(|other| other.disk.replace('!', "/")).collect()
 }
 

@@ -1,6 +1,7 @@
 //! From the name of a target to the drive, with everything that is stacked on it.
 
 pub(crate) mod btrfs;
+pub(crate) mod content;
 pub(crate) mod describe;
 pub(crate) mod loop_devices;
 pub(crate) mod names;

@@ -109,14 +109,16 @@ impl Port {
 
     /// The drives that are plugged in there: block devices, and tapes.
     pub fn disks(&self) -> Vec<BlockDevice> {
-        let names = SysfsDir::open("/sys/block").and_then(|node| node.names()).unwrap_or_default();
-        names
-            .iter()
-            .filter_map(|name| BlockDevice::of_name(name).ok())
-            .chain(scsi_tape::all())
-            .filter(|place| Port::of(place).as_ref() == Some(self))
-            .collect()
+        all_disks().into_iter().filter(|(_, port)| port == self).map(|(place, _)| place).collect()
     }
+}
+
+/// Lists the drives that are plugged in somewhere.
+pub fn all_disks() -> Vec<(BlockDevice, Port)> {
+    let names = SysfsDir::open("/sys/block").and_then(|node| node.names()).unwrap_or_default();
+    let disks = names.iter().filter_map(|name| BlockDevice::of_name(name).ok());
+    let with_port = |place: BlockDevice| Port::of(&place).map(|port| (place, port));
+    disks.chain(scsi_tape::all()).filter_map(with_port).collect()
 }
 
 impl fmt::Display for Port {

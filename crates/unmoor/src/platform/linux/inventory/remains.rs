@@ -2,7 +2,6 @@
 
 use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium};
 use crate::model::volume::{Volume, VolumeKind};
-use crate::platform::linux::helper::Helper;
 use crate::platform::linux::inventory::describe::{Remnant, add_remnants};
 use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::inventory::system_mounts;
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Returns the remains of the drive with this device number.
 ///
 /// They are described as a drive without a medium. `None` if a device is there, or nothing is left.
-pub fn of_device(snapshot: &Snapshot, device: u64, helper: &Helper) -> Option<Drive> {
+pub fn of_device(snapshot: &Snapshot, device: u64) -> Option<Drive> {
     let line = snapshot.mounts.iter().find(|line| line.device == device);
     let lowest = match BlockDevice::of(device) {
         Ok(place) => dead_levels(&place.disk)?,
@@ -23,11 +22,11 @@ pub fn of_device(snapshot: &Snapshot, device: u64, helper: &Helper) -> Option<Dr
             vec![Remnant::Device { device, name: name_of(line.filter(|line| is_dead(line))?) }]
         }
     };
-    describe(snapshot, lowest, device, helper)
+    describe(snapshot, lowest, device)
 }
 
 /// Returns the remains of the drive with this name: `sda1`, `/dev/sda1`, or its disk `sda`.
-pub fn of_name(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Option<Drive> {
+pub fn of_name(snapshot: &Snapshot, given: &OsStr) -> Option<Drive> {
     let word = given.to_str()?;
     let name = word.strip_prefix("/dev/").unwrap_or(word);
     if name.is_empty() || name.contains('/') {
@@ -48,7 +47,7 @@ pub fn of_name(snapshot: &Snapshot, given: &OsStr, helper: &Helper) -> Option<Dr
             lowest.push(Remnant::Device { device: line.device, name: name_of(line) });
         }
     }
-    describe(snapshot, lowest, first.device, helper)
+    describe(snapshot, lowest, first.device)
 }
 
 /// Returns true if this is a mount of a device that is gone.
@@ -95,18 +94,13 @@ fn name_of(line: &MountInfo) -> String {
     source.strip_prefix("/dev").unwrap_or(source).display().to_string()
 }
 
-fn describe(
-    snapshot: &Snapshot,
-    lowest: Vec<Remnant>,
-    device: u64,
-    helper: &Helper,
-) -> Option<Drive> {
+fn describe(snapshot: &Snapshot, lowest: Vec<Remnant>, device: u64) -> Option<Drive> {
     let name = lowest.first()?.device_name();
     let path = PathBuf::from(format!("/dev/{name}"));
     let id = DriveId { device, generation: 0 };
     let mut drive = Drive::new(id, name, path, DriveKind::Other, Bus::Other);
     drive.medium = Medium::Absent;
-    add_remnants(snapshot, &mut drive, lowest, helper);
+    add_remnants(snapshot, &mut drive, lowest);
     let system = drive.mounts().iter().any(|mount| system_mounts::is_system(&mount.path));
     (!drive.volumes.is_empty() && !system).then_some(drive)
 }

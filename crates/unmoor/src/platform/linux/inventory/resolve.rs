@@ -6,7 +6,8 @@ use crate::model::hint::Hint;
 use crate::model::target::Target;
 use crate::model::volume::Volume;
 use crate::platform::linux::helper::{FileFacts, Helper};
-use crate::platform::linux::inventory::describe::{Detail, drive};
+use crate::platform::linux::inventory::content::Detail;
+use crate::platform::linux::inventory::describe::{drive, drives};
 use crate::platform::linux::inventory::names;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::remains;
@@ -110,9 +111,9 @@ pub fn remains_of(target: &Target, helper: &Helper) -> Option<Drive> {
             FileType::BlockDevice => file.node,
             _ => snapshot.backing_device_of_file(file.device, file.mount),
         };
-        remains::of_device(&snapshot, device, helper)
+        remains::of_device(&snapshot, device)
     });
-    found.or_else(|| remains::of_name(&snapshot, given, helper))
+    found.or_else(|| remains::of_name(&snapshot, given))
 }
 
 /// Returns the error for a drive of which only this is left.
@@ -125,18 +126,21 @@ fn only_remains(given: &str, drive: &Drive) -> Error {
 }
 
 fn snapshot(helper: &Helper) -> Result<Snapshot> {
-    Snapshot::read(helper).map_err(|e| errno::error(e, "/proc/self/mountinfo", "cannot be read"))
+    Snapshot::read(helper).map_err(unreadable_mounts)
+}
+
+fn unreadable_mounts(errno: Errno) -> Error {
+    errno::error(errno, "/proc/self/mountinfo", "cannot be read")
 }
 
 /// Lists the drives of the machine.
 pub fn list(all: bool) -> Result<Vec<Drive>> {
     let helper = Helper::new().with_budget(BUDGET);
-    let snapshot = snapshot(&helper)?;
-    // A drive that leaves meanwhile is left out.
-    let drives = disks()?.into_iter().filter_map(|place| {
-        let found = drive(&snapshot, &place, Detail::Labels, &helper).ok()?;
-        (!is_empty_slot(&place, &found) && (all || found.removable || found.hotplug))
-            .then_some(found)
+    let snapshot = Snapshot::read_with_starts(&helper).map_err(unreadable_mounts)?;
+    let found = drives(&snapshot, disks(&snapshot)?, Detail::Labels, &helper).into_iter();
+    let drives = found.filter_map(|(place, drive)| {
+        (!is_empty_slot(&place, &drive) && (all || drive.removable || drive.hotplug))
+            .then_some(drive)
     });
     let tapes = scsi_tape::all().into_iter().filter_map(|place| tape::drive(&place, &helper).ok());
     Ok(drives.chain(tapes).collect())
@@ -144,15 +148,19 @@ pub fn list(all: bool) -> Result<Vec<Drive>> {
 
 /// The disks below `/sys/block` that are drives: mappings and arrays are volumes, and ram disks are
 /// neither. Loop devices without an image are left out before they cost anything.
-fn disks() -> Result<Vec<BlockDevice>> {
+fn disks(snapshot: &Snapshot) -> Result<Vec<BlockDevice>> {
     let names = SysfsDir::open("/sys/block")
         .and_then(|node| node.names())
         .map_err(|e| errno::error(e, "/sys/block", "cannot be read"))?;
     let no_drive = ["ram", "zram", "dm-", "md"];
+    let place = |name: String| match name.starts_with("loop") {
+        true => snapshot.loop_named(&name).map(|_| BlockDevice::of_loop(name)),
+        false => BlockDevice::of_name(&name).ok(),
+    };
     Ok(names
         .into_iter()
         .filter(|name| !no_drive.iter().any(|prefix| name.starts_with(prefix)))
-        .filter_map(|name| BlockDevice::of_name(&name).ok())
+        .filter_map(place)
         .collect())
 }
 
@@ -387,8 +395,7 @@ fn by_drive(
     helper: &Helper,
 ) -> Result<Option<(Place, String)>> {
     let mut found: Vec<(Place, String)> = Vec::new();
-    for place in disks()? {
-        let Ok(drive) = drive(snapshot, &place, detail, helper) else { continue };
+    for (place, drive) in drives(snapshot, disks(snapshot)?, detail, helper) {
         if !is_empty_slot(&place, &drive) {
             found.extend(wanted(&drive).map(|name| (Place::Disk(place), name)));
         }

@@ -4,14 +4,19 @@ use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::inventory::btrfs::{self, Member};
 use crate::platform::linux::inventory::loop_devices::{LoopDevice, loop_devices};
+use crate::platform::linux::inventory::port::{Port, all_disks};
 use crate::platform::linux::inventory::servers::{self, Server};
+use crate::platform::linux::inventory::superblock::StartProbe;
 use crate::platform::linux::inventory::system_root::SystemRoot;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
+use crate::platform::linux::sys::sysfs::BlockDevice;
 use crate::platform::linux::sys::{mountinfo, swaps};
 use rustix::fs::FileType;
 use rustix::io::Errno;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Timeout for the `stat` of one path.
@@ -35,19 +40,31 @@ pub struct Snapshot {
     pub(crate) servers: Vec<Server>,
     /// The block device behind the file system of each of those images; 0 when we may not ask.
     images: Vec<u64>,
+    /// Ports of the drives of this machine, listed when they are first asked for.
+    ports: OnceLock<Vec<(BlockDevice, Port)>>,
 }
 
 impl Snapshot {
     /// Reads the state of the machine.
     pub fn read(helper: &Helper) -> Result<Snapshot, Errno> {
+        Snapshot::read_all(helper, false)
+    }
+
+    /// Reads the state of the machine, and the start of each loop device.
+    pub fn read_with_starts(helper: &Helper) -> Result<Snapshot, Errno> {
+        Snapshot::read_all(helper, true)
+    }
+
+    fn read_all(helper: &Helper, starts: bool) -> Result<Snapshot, Errno> {
         let mounts = MountTable::read_self()?;
         let backing = mounts.iter().map(|line| backing_device_number(line, helper)).collect();
         let (swaps, images) = (Vec::new(), Vec::new());
-        let (loops, btrfs) = (loop_devices(helper), btrfs::mounted_over_several());
+        let (loops, btrfs) = (loop_devices(helper, starts), btrfs::mounted_over_several());
         let servers = servers::find_all(&mounts);
         let system_root = SystemRoot::read(&mounts, helper);
+        let ports = OnceLock::new();
         let mut snapshot =
-            Snapshot { mounts, backing, swaps, btrfs, loops, system_root, servers, images };
+            Snapshot { mounts, backing, swaps, btrfs, loops, system_root, servers, images, ports };
         let swap = |path: PathBuf| {
             let device = device_of(&path, helper)?;
             Some((snapshot.backing_device_of_path(device, &path, helper), path))
@@ -126,6 +143,24 @@ impl Snapshot {
     pub(crate) fn loops_on(&self, device: u64) -> impl Iterator<Item = &LoopDevice> {
         let on = move |behind: u64| behind != 0 && behind == device;
         self.loops.iter().zip(&self.images).filter(move |(_, b)| on(**b)).map(|(a, _)| a)
+    }
+
+    /// Returns the drives at this port.
+    pub(crate) fn disks_at<'s>(&'s self, port: &Port) -> impl Iterator<Item = &'s BlockDevice> {
+        let all = self.ports.get_or_init(all_disks).iter();
+        all.filter(move |(_, other)| other == port).map(|(place, _)| place)
+    }
+
+    /// Returns the attached loop device with this name.
+    pub(crate) fn loop_named(&self, name: &str) -> Option<&LoopDevice> {
+        let at = self.loops.binary_search_by(|attached| (*attached.name).cmp(name));
+        self.loops.get(at.ok()?)
+    }
+
+    /// Returns what was seen at the starts of loop devices, by name.
+    pub(crate) fn probes(&self) -> HashMap<&str, &StartProbe> {
+        let loops = self.loops.iter();
+        loops.filter_map(|one| Some((&*one.name, one.probe.as_ref()?))).collect()
     }
 
     /// Returns the loop device over this file.

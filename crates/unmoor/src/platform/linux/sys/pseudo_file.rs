@@ -46,7 +46,12 @@ const ATTRIBUTE: usize = 4096;
 
 /// Reads a file of procfs, which comes in as many pieces as it likes.
 pub fn read_proc(path: impl Arg) -> Result<Vec<u8>, Errno> {
-    let file = openat(rustix::fs::CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    read_proc_at(rustix::fs::CWD, path)
+}
+
+/// Reads a file that may come in several pieces, relative to this directory.
+pub fn read_proc_at(dir: impl AsFd, path: impl Arg) -> Result<Vec<u8>, Errno> {
+    let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     read_all(&file, 16 * 1024)
 }
 

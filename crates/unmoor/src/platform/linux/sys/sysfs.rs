@@ -9,6 +9,9 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 use std::path::{Path, PathBuf};
 
+/// Block devices without a parent in the device tree.
+pub const VIRTUAL: &str = "/sys/devices/virtual/block";
+
 /// An open directory of sysfs.
 ///
 /// Once its device is gone, reads in it fail, even if another device has the name.
@@ -73,13 +76,18 @@ impl SysfsDir {
     /// Returns the names in this directory, without `.` and `..`, sorted. Works once: the next call reads on from
     /// the end.
     pub fn names(&self) -> Result<Vec<String>, Errno> {
+        self.names_that(|_| true)
+    }
+
+    /// Returns those names for which `wanted` returns true, sorted. Works once.
+    pub fn names_that(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Errno> {
         let mut names = Vec::new();
         // Room for a hundred entries in one call; a machine has few disks and a disk few partitions.
         let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
         let mut entries = RawDir::new(&self.dir, &mut buffer);
         while let Some(entry) = entries.next() {
             match entry?.file_name().to_str() {
-                Ok(name) if !name.starts_with('.') => names.push(name.to_string()),
+                Ok(name) if !name.starts_with('.') && wanted(name) => names.push(name.to_string()),
                 _ => {}
             }
         }
@@ -127,6 +135,11 @@ impl BlockDevice {
             format!("/sys/class/block/{}", name.replace('/', "!")),
             "/sys/class/block",
         )
+    }
+
+    /// Returns the place of a loop device. It has no parent in the device tree.
+    pub fn of_loop(name: String) -> BlockDevice {
+        BlockDevice { disk_path: Path::new(VIRTUAL).join(&name), disk: name, partition: None }
     }
 
     fn of_link(link: String, base: &str) -> Result<BlockDevice, Errno> {

@@ -4,12 +4,31 @@
 //! as `\x20` (systemd, udev's `encode_devnode_name`).
 
 use crate::platform::linux::sys::content::Content;
-use crate::platform::linux::sys::pseudo_file::read_proc;
+use crate::platform::linux::sys::pseudo_file::{read_proc, read_proc_at};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// Returns the content of this volume, as udev read it last.
-pub fn content(device: u64) -> Option<Content> {
-    let path = format!("/run/udev/data/b{}:{}", device >> 32, device & 0xffff_ffff);
-    parse(&read_proc(path).ok()?)
+/// Directory of the database.
+const DIRECTORY: &str = "/run/udev/data";
+
+/// The open database; empty where udev does not run.
+#[derive(Debug)]
+pub struct Database {
+    directory: Option<OwnedFd>,
+}
+
+impl Database {
+    /// Opens the database.
+    pub fn open() -> Database {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Database { directory: openat(CWD, DIRECTORY, flags, Mode::empty()).ok() }
+    }
+
+    /// Returns the content of this volume, as udev read it last.
+    pub fn content(&self, device: u64) -> Option<Content> {
+        let name = format!("b{}:{}", device >> 32, device & 0xffff_ffff);
+        parse(&read_proc_at(self.directory.as_ref()?, name).ok()?)
+    }
 }
 
 /// Entry of the partition table.
@@ -24,7 +43,7 @@ pub struct PartitionEntry {
 /// Without udev, the kernel has the name (`PARTNAME`), and since Linux 6.11 the UUID (`PARTUUID`).
 pub fn partition_entry(device: u64) -> PartitionEntry {
     let (major, minor) = (device >> 32, device & 0xffff_ffff);
-    let udev = read_proc(format!("/run/udev/data/b{major}:{minor}")).unwrap_or_default();
+    let udev = read_proc(format!("{DIRECTORY}/b{major}:{minor}")).unwrap_or_default();
     let kernel = read_proc(format!("/sys/dev/block/{major}:{minor}/uevent")).unwrap_or_default();
     parse_entry(&udev, &kernel)
 }

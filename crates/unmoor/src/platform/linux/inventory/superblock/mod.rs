@@ -25,6 +25,35 @@ const FAR: usize = 0x11000;
 
 /// Finds out what is on the volume; `None` for nothing, or nothing known.
 pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
+    let head = Bytes(volume.read_at(0, HEAD));
+    by_start(&head)
+        .or_else(|| fat::exfat(&head, volume))
+        .or_else(|| fat::vfat(&head, volume))
+        .or_else(|| probe_far(volume))
+}
+
+/// Content of a volume, as far as its first bytes show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartProbe {
+    /// Its content. True if an error came after the start.
+    Known(Content, bool),
+    /// Its content is not in the start. True as above.
+    Unknown(bool),
+    /// The volume did not answer in time.
+    Silent,
+}
+
+impl StartProbe {
+    /// Finds out what is on the volume from its first bytes alone.
+    pub fn at(start: &[u8], failed: bool) -> StartProbe {
+        match by_start(&Bytes(start.to_vec())) {
+            Some(content) => StartProbe::Known(content, failed),
+            None => StartProbe::Unknown(failed),
+        }
+    }
+}
+
+fn by_start(head: &Bytes) -> Option<Content> {
     let readers: [fn(&Bytes) -> Option<Content>; 9] = [
         magic::luks,
         magic::lvm,
@@ -36,13 +65,7 @@ pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
         magic::squashfs,
         fat::ntfs,
     ];
-    let head = Bytes(volume.read_at(0, HEAD));
-    readers
-        .iter()
-        .find_map(|read| read(&head))
-        .or_else(|| fat::exfat(&head, volume))
-        .or_else(|| fat::vfat(&head, volume))
-        .or_else(|| probe_far(volume))
+    readers.iter().find_map(|read| read(head))
 }
 
 /// Reads the file systems whose superblock lies further in.

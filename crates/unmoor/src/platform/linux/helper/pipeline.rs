@@ -1,0 +1,200 @@
+//! Several calls at a time: the next ones are sent before the first is answered.
+//!
+//! The helper makes them in their order, and sends several answers together. So neither process sleeps between two
+//! calls.
+
+use crate::model::error::Error;
+use crate::platform::linux::helper::process::Process;
+use crate::platform::linux::helper::request::{MAX_ANSWERS, Request, Values, decode_answer};
+use crate::platform::linux::helper::{CallResult, Helper, POLL_INTERVAL, SendError, cannot_fork};
+use rustix::io::Errno;
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+/// Number of calls that are sent ahead of their answers. So many requests fit into the buffer of the socket.
+const AHEAD: usize = 16;
+
+/// A call to a drive, which may be made twice.
+#[derive(Debug, Clone, Copy)]
+pub struct DriveCall<'r> {
+    /// Number of the drive, as the caller counts.
+    pub drive: usize,
+    pub request: Request<'r>,
+}
+
+/// Numbers that a call returned, and the content that it read.
+pub type Answer<'a> = (Values, &'a [u8]);
+
+/// The helper was killed, or has ended. The calls without an answer are waiting again.
+struct Stopped {
+    unanswered: usize,
+    /// What was wrong; `None` if the helper has ended by itself.
+    error: Option<Error>,
+}
+
+impl Helper {
+    /// Makes these calls, each within `time`.
+    ///
+    /// Passes each result to `done`, with the position of its call.
+    /// If a call is late, the others to its drive are not made, and count as late.
+    pub fn call_all(
+        &self,
+        calls: &[DriveCall<'_>],
+        time: Duration,
+        mut done: impl FnMut(usize, CallResult<Answer<'_>>),
+    ) {
+        let mut waiting: VecDeque<usize> = (0..calls.len()).collect();
+        let mut silent = HashSet::new();
+        // Number of calls that are made one by one, because one of them was not answered.
+        let mut alone: usize = 0;
+        while !waiting.is_empty() {
+            let (count, time) = match alone {
+                0 => (waiting.len(), time / 2),
+                _ => (1, time),
+            };
+            alone = alone.saturating_sub(1);
+            let stopped = self.pipeline(calls, time, count, &mut waiting, &mut done);
+            let Err(Stopped { unanswered, error }) = stopped else { continue };
+            if unanswered > 1 {
+                alone = unanswered;
+                continue;
+            }
+            let Some(last) = waiting.pop_front() else { continue };
+            let Some(error) = error else {
+                done(last, Ok(Err(Errno::INTR)));
+                continue;
+            };
+            silent.insert(calls[last].drive);
+            done(last, Err(error.clone()));
+            waiting.retain(|at| {
+                let is_silent = silent.contains(&calls[*at].drive);
+                if is_silent {
+                    done(*at, Err(error.clone()));
+                }
+                !is_silent
+            });
+        }
+    }
+
+    /// Makes the first `count` of the waiting calls.
+    fn pipeline(
+        &self,
+        calls: &[DriveCall<'_>],
+        time: Duration,
+        mut count: usize,
+        waiting: &mut VecDeque<usize>,
+        done: &mut impl FnMut(usize, CallResult<Answer<'_>>),
+    ) -> Result<(), Stopped> {
+        let Some(first) = waiting.front().copied() else { return Ok(()) };
+        let stopped = |error| Stopped { unanswered: 1, error: Some(error) };
+        self.within(time, |deadline| deadline.check()).map_err(stopped)?;
+        let mut process = match self.send(&calls[first].request) {
+            Ok(process) => process,
+            Err(SendError::Fork(errno)) => return Err(stopped(cannot_fork(errno))),
+            Err(SendError::Request(errno)) => {
+                waiting.pop_front();
+                done(first, Ok(Err(errno)));
+                return Ok(());
+            }
+        };
+        waiting.pop_front();
+        count -= 1;
+        let mut sent = VecDeque::from([(first, process.last_request())]);
+        let mut message = vec![0; MAX_ANSWERS];
+        while !sent.is_empty() {
+            while sent.len() < AHEAD
+                && count > 0
+                && let Some(next) = waiting.front().copied()
+                && process.send(&calls[next].request).is_ok()
+            {
+                waiting.pop_front();
+                count -= 1;
+                sent.push_back((next, process.last_request()));
+            }
+            let in_time = self.await_answer(&process, time);
+            let received =
+                in_time.as_ref().ok().and_then(|()| process.receive_answers(&mut message));
+            let Some((length, _)) = received else {
+                sent.iter().rev().for_each(|(at, _)| waiting.push_front(*at));
+                return Err(Stopped { unanswered: sent.len(), error: in_time.err() });
+            };
+            let mut rest = &message[..length];
+            while let Some((answer, behind)) = decode_answer(rest) {
+                rest = behind;
+                let is_next = sent.front().is_some_and(|(_, number)| *number == answer.sequence);
+                if is_next && let Some((at, _)) = sent.pop_front() {
+                    done(at, Ok(answer.result.map(|values| (values, answer.content))));
+                }
+            }
+        }
+        *self.process() = Some(process);
+        Ok(())
+    }
+
+    fn await_answer(&self, process: &Process, time: Duration) -> Result<(), Error> {
+        self.within(time, |deadline| {
+            while !process.poll(POLL_INTERVAL.min(deadline.remaining())) {
+                deadline.check()?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::error::ErrorKind;
+
+    const SHORT: Duration = Duration::from_millis(200);
+
+    fn results(calls: &[DriveCall<'_>]) -> Vec<Result<Result<u64, Errno>, ErrorKind>> {
+        let mut results = vec![None; calls.len()];
+        Helper::new().call_all(calls, SHORT, |at, result| {
+            let first = |answer: Answer<'_>| answer.0[0] + answer.1.len() as u64;
+            let result = result.map(|answer| answer.map(first)).map_err(|error| error.kind());
+            assert_eq!(results[at].replace(result), None, "{at} is answered twice");
+        });
+        results.into_iter().map(|result| result.expect("an answer")).collect()
+    }
+
+    #[test]
+    fn every_call_is_answered_in_its_place() {
+        let calls: Vec<DriveCall<'_>> = (0..100)
+            .map(|drive| DriveCall {
+                drive,
+                request: match drive % 3 {
+                    0 => Request::Stat { path: c"/dev/null/no", directory: None },
+                    1 => Request::ReadStart { path: c"/proc/self/maps" },
+                    _ => Request::ReadStart { path: c"/dev/null" },
+                },
+            })
+            .collect();
+        for (at, result) in results(&calls).into_iter().enumerate() {
+            let result = result.unwrap();
+            match at % 3 {
+                0 => assert_eq!(result, Err(Errno::NOTDIR)),
+                1 => assert!(result.unwrap() > 0),
+                _ => assert_eq!(result, Ok(0)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_silent_drive_takes_its_own_calls_along_and_no_other() {
+        let call = |drive, seconds| DriveCall { drive, request: Request::Sleep { seconds } };
+        let calls = [call(1, 0), call(2, 600), call(1, 0), call(2, 0), call(3, 0)];
+        let late = Err(ErrorKind::TimedOut);
+        let ok = Ok(Ok(0));
+        assert_eq!(results(&calls), [ok, late, ok, late, ok]);
+    }
+
+    #[test]
+    fn calls_that_cannot_be_sent_are_answered() {
+        let long = std::ffi::CString::new(vec![b'a'; 5000]).unwrap();
+        let call = |request| DriveCall { drive: 0, request };
+        let fine = call(Request::Sleep { seconds: 0 });
+        let calls = [fine, call(Request::Detach { path: &long, id: 1 }), fine];
+        assert_eq!(results(&calls), [Ok(Ok(0)), Ok(Err(Errno::NAMETOOLONG)), Ok(Ok(0))]);
+    }
+}
