@@ -133,7 +133,7 @@ fn a_watch_ends_when_its_reader_leaves() {
     }
 }
 
-fn who_prints_again_when_a_program_comes_and_goes() {
+fn unmoor_who_prints_again_when_a_program_comes_and_goes() {
     let image = LoopImage::new("unmoor-watch");
     let mut watch = Watch::start(&["who", "--watch", &image.device]);
     watch.until("not in use");
@@ -167,6 +167,6 @@ pub const TESTS: &[Test] = &[
     test!(a_drive_is_seen_to_come_to_be_unmounted_and_to_leave, LOOP_DEVICES),
     test!(a_target_that_is_not_there_yet_is_waited_for, LOOP_DEVICES),
     test!(a_watch_ends_when_its_reader_leaves, LOOP_DEVICES),
-    test!(who_prints_again_when_a_program_comes_and_goes, LOOP_DEVICES),
+    test!(unmoor_who_prints_again_when_a_program_comes_and_goes, LOOP_DEVICES),
     test!(each_line_of_who_is_a_document, LOOP_DEVICES),
 ];

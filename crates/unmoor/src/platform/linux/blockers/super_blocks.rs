@@ -241,9 +241,9 @@ mod tests {
         }
         let hidden = || {
             let helper = Helper::new();
-            let mut find =
+            let find =
                 |deadline: &mut Deadline<'_>| hidden_mounts(&drive(&stick), &helper, deadline);
-            helper.within(Duration::from_secs(20), &mut find).unwrap()
+            helper.within(Duration::from_secs(20), find).unwrap()
         };
         assert!(hidden().is_empty());
         let mut mount = Command::new("mount");
