@@ -125,11 +125,7 @@ impl Fault {
         Ok(match self {
             Self::IoError => debug(16, -1),
             Self::Timeout => debug(0x8000, -1),
-            // The kernel gives a command up, and sends it again, five times; the next one after the fault is answered.
-            Self::NoRead => format!(
-                "for one in {DEBUG}/adapter0/host*/target*/*/timeout; do echo 10 >$one; done; {}",
-                debug(128, 1)
-            ),
+            Self::NoRead => debug(128, 1),
             Self::Bystander => format!("dmsetup suspend {MAPPING}"),
             Self::NoMedium | Self::Removed | Self::Yanked => "true".to_owned(),
             Self::Interrupt => format!("kill -INT -{main}"),
@@ -150,7 +146,13 @@ impl Fault {
     /// Removes the fault after the release, where it can be removed.
     pub fn mend(self, ctx: &mut TestContext) -> Result<()> {
         match self {
-            Self::IoError | Self::Timeout | Self::NoRead => ctx.sh(&debug(0, 0)).map(drop),
+            Self::IoError | Self::Timeout => ctx.sh(&debug(0, 0)).map(drop),
+            // The kernel sends a command again after thirty seconds, and takes the disk offline after the second time.
+            Self::NoRead => {
+                let inflight = format!("cat {DEBUG}/adapter0/host*/target*/*/block/*/inflight");
+                let idle = format!("test \"$({inflight} | tr -d ' 0\\n')\" = ''");
+                ctx.sh(&format!("{}; until {idle}; do sleep 0.2; done", debug(0, 0))).map(drop)
+            }
             Self::Bystander => ctx.sh(&format!("dmsetup resume {MAPPING}")).map(drop),
             Self::RunFull => ctx.sh("umount /run").map(drop),
             Self::SysReadOnly => ctx.sh("mount -o remount,bind,rw /sys").map(drop),
