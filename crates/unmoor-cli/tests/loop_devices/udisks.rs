@@ -4,7 +4,7 @@ use crate::command::{Run, answer};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use unmoor_test_support::{
-    AT_THE_DESK, Attached, Desktop, Holder, Part, Test, UDISKS, USER, ok, test,
+    AT_THE_DESK, Attached, Desktop, FUSE, Holder, PYTHON, Part, Test, UDISKS, USER, ok, test,
 };
 
 /// Sector at which each of two partitions begins, and its length.
@@ -268,6 +268,95 @@ fn only_root_can_force() {
     assert!(!stick.attached.is_attached());
 }
 
+fn a_mount_that_fstab_leaves_to_users_is_unmounted_by_umount() {
+    let stick = Stick::new(&["HOLIDAY"]);
+    let desktop = stick.desktop(&owner_of_the_image());
+    let device = &*stick.attached.device;
+    let place = "/run/stick";
+    let fstab = "mkdir -p \"$2\" && echo \"$1 $2 ext4 noauto,user 0 0\" >/run/fstab && \
+                 mount --bind /run/fstab /etc/fstab";
+    assert!(ok(&mut desktop.as_root(&["bash", "-c", fstab, "bash", device, place])));
+    assert!(ok(&mut desktop.as_user(&["mount", place])), "mount {place}");
+    write(&desktop, place);
+    let busy = holder(&desktop, true, place);
+    let run = stick.unmoor(&desktop, &[device]);
+    assert_eq!(run.code, 3, "{}", run.text);
+    assert_eq!(desktop.mounts_of(device).len(), 1);
+    drop(busy);
+    let end = "kill $(pidof sleep); while pidof sleep; do :; done";
+    assert!(ok(&mut desktop.as_root(&["bash", "-c", end])));
+    let run = stick.unmoor(&desktop, &["-v", device]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    assert!(run.text.contains("umount ok") && run.text.contains("Loop.Delete"), "{}", run.text);
+    assert!(!stick.attached.is_attached());
+    assert!(stick.read("/file") == written());
+}
+
+/// A FUSE server that has a file open. It mounts with fusermount3, as a user does.
+const FUSE_SERVER: &str = r#"
+import array, os, socket, struct, subprocess, sys
+held = open(sys.argv[1], "rb")
+ours, theirs = socket.socketpair()
+environment = {**os.environ, "_FUSE_COMMFD": str(theirs.fileno())}
+subprocess.run(["fusermount3", "-o", "fsname=held,subtype=held", "--", sys.argv[2]], env=environment,
+               pass_fds=[theirs.fileno()], check=True)
+fuse = array.array("i", ours.recvmsg(1, socket.CMSG_SPACE(4))[1][0][2])[0]
+# The first request comes with the mount.
+ready = False
+while True:
+    try:
+        request = os.read(fuse, 1 << 17)
+    except OSError:
+        sys.exit(0)
+    kind, unique = struct.unpack("=4xIQ", request[:16])
+    directory = struct.pack("=6Q10I", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40755, 2, os.getuid(), os.getgid(), 0, 512, 0)
+    answers = {
+        3: bytes(16) + directory,
+        17: bytes(80),
+        26: struct.pack("=4I2H2I", 7, 31, 1 << 16, 0, 12, 9, 4096, 1).ljust(64, bytes(1)),
+        27: bytes(16),
+        29: b"",
+    }
+    if kind not in (2, 36, 42):
+        answer = answers.get(kind)
+        error = 0 if answer is not None else -38
+        os.write(fuse, struct.pack("=IiQ", 16 + len(answer or b""), error, unique) + (answer or b""))
+    if not ready:
+        ready = print("ready", flush=True) is None
+"#;
+
+fn a_fuse_mount_of_this_user_is_unmounted_by_fusermount() {
+    let stick = Stick::new(&["HOLIDAY"]);
+    let desktop = stick.desktop(&owner_of_the_image());
+    let device = &*stick.attached.device;
+    let place = desktop.mount(device);
+    write(&desktop, &place);
+    assert!(ok(&mut desktop.as_root(&["mknod", "-m", "666", "/dev/fuse", "c", "10", "229"])));
+    let inside = "/run/held";
+    let owner = format!("{USER}:{USER}");
+    let make = "mkdir -p \"$1\" && chown \"$2\" \"$1\"";
+    assert!(ok(&mut desktop.as_root(&["bash", "-c", make, "bash", inside, &owner])));
+    let file = format!("{place}/file");
+    let words = ["/usr/bin/python3", "-c", FUSE_SERVER, &file, inside];
+    let server = Holder::ready(&mut desktop.as_user(&words));
+    // The mount is a level of the stick, and so it is in use with it.
+    let busy = holder(&desktop, false, inside);
+    let run = stick.unmoor(&desktop, &[device]);
+    assert_eq!(run.code, 3, "{}", run.text);
+    assert_eq!(desktop.mounts_of(device).len(), 1);
+    assert_eq!(desktop.mounts_of("held").len(), 1);
+    drop(busy);
+    let end = "kill $(pidof sleep); while pidof sleep; do :; done";
+    assert!(ok(&mut desktop.as_root(&["bash", "-c", end])));
+    let run = stick.unmoor(&desktop, &["-v", device]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    assert!(run.text.contains("fusermount3 -u ok"), "{}", run.text);
+    assert_eq!(desktop.mounts_of("held"), Vec::<String>::new());
+    assert!(!stick.attached.is_attached());
+    assert!(stick.read("/file") == written());
+    drop(server);
+}
+
 pub const TESTS: &[Test] = &[
     test!(a_user_ejects_what_they_have_mounted_and_every_byte_is_on_it, UDISKS),
     test!(one_partition_goes_alone_with_permission_for_nothing_else, UDISKS),
@@ -277,5 +366,7 @@ pub const TESTS: &[Test] = &[
     test!(unmoor_who_reports_when_only_services_of_the_system_stay_unseen, UDISKS),
     test!(flush_says_what_it_could_not_flush, UDISKS),
     test!(only_root_can_force, UDISKS),
+    test!(a_mount_that_fstab_leaves_to_users_is_unmounted_by_umount, UDISKS),
+    test!(a_fuse_mount_of_this_user_is_unmounted_by_fusermount, UDISKS, FUSE, PYTHON),
     test!(a_service_that_does_not_answer_costs_no_more_than_the_timeout, UDISKS),
 ];

@@ -19,6 +19,7 @@ mod power_cut;
 mod refusals;
 mod rig;
 mod served;
+mod sessions;
 mod several;
 mod silent;
 mod stacks;
@@ -58,6 +59,7 @@ const ALL: &[&[Test]] = &[
     unprivileged::TESTS,
     targets::TESTS,
     served::TESTS,
+    sessions::TESTS,
     several::TESTS,
     silent::TESTS,
     document::TESTS,

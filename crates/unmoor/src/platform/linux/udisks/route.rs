@@ -53,6 +53,8 @@ pub fn only_for_root(drive: &Drive) -> Option<String> {
             VolumeKind::Lvm => Some(format!("the logical volume {}", volume.name)),
             VolumeKind::Raid => Some(format!("the array {}", volume.name)),
             VolumeKind::Mapping => Some(format!("the mapping {}", volume.name)),
+            VolumeKind::Nbd => Some(format!("the network block device {}", volume.name)),
+            VolumeKind::Other => Some(format!("the stacked device {}", volume.name)),
             _ => None,
         },
         TeardownStep::Unmount(..) => None,
@@ -112,10 +114,11 @@ mod tests {
 
     #[test]
     fn volumes_that_udisks_takes_down_need_no_root() {
-        for kind in [VolumeKind::Partition, VolumeKind::Crypt, VolumeKind::Loop] {
+        for kind in [VolumeKind::Partition, VolumeKind::Crypt, VolumeKind::Loop, VolumeKind::Fuse] {
             assert_eq!(only_for_root(&with(kind)), None, "{kind:?}");
         }
-        for kind in [VolumeKind::Lvm, VolumeKind::Raid, VolumeKind::Mapping] {
+        use VolumeKind::{Lvm, Mapping, Nbd, Other, Raid};
+        for kind in [Lvm, Raid, Mapping, Nbd, Other] {
             assert!(
                 only_for_root(&with(kind)).is_some_and(|what| what.contains("top")),
                 "{kind:?}"

@@ -88,7 +88,9 @@ impl UdisksSession {
     /// Returns true if udisks2 has to make a call of this release.
     fn needs_udisks(&self, action: Action) -> Result<bool> {
         let drive = self.drive();
-        let levels = drive.volumes.iter().any(teardown::is_stacked);
+        let by_udisks =
+            |volume: &Volume| teardown::is_stacked(volume) && volume.kind != VolumeKind::Fuse;
+        let levels = drive.volumes.iter().any(by_udisks);
         let lines = mount_lines()?;
         let uid = rustix::process::getuid().as_raw();
         let mounted = drive
@@ -102,6 +104,14 @@ impl UdisksSession {
             Action::Eject | Action::Stop | Action::Detach => !self.may_open(),
         };
         Ok(levels || mounted || last)
+    }
+
+    /// Returns the mount point of a FUSE file system on the drive that udisks2 does not know.
+    fn fuse_mount_of_another(&self) -> Result<Option<PathBuf>> {
+        let (lines, uid) = (mount_lines()?, rustix::process::getuid().as_raw());
+        let volumes = self.drive().volumes.iter().filter(|v| v.kind == VolumeKind::Fuse);
+        let foreign = |mount: &&Mount| Unmounter::of(mount, &lines, uid) == Unmounter::Udisks;
+        Ok(volumes.flat_map(|v| &v.mounts).find(foreign).map(|mount| mount.path.clone()))
     }
 
     /// Returns each permission of polkit that the release needs, with what it is for.
@@ -124,7 +134,13 @@ impl UdisksSession {
         {
             required.push((format!("{name}{suffix}"), what.to_string()));
         }
-        let mounts = drive.mounts();
+        let lines = mount_lines()?;
+        let uid = rustix::process::getuid().as_raw();
+        let mounts: Vec<&Mount> = drive
+            .mounts()
+            .into_iter()
+            .filter(|mount| Unmounter::of(mount, &lines, uid) == Unmounter::Udisks)
+            .collect();
         let foreign = mounts.iter().find(|mount| self.is_foreign(mount, deadline));
         if let Some(mount) = foreign {
             let what = format!("unmount {}, which another user has mounted", mount.path.display());
@@ -136,7 +152,6 @@ impl UdisksSession {
         }
         let loops = drive.volumes.iter().filter(|v| v.kind == VolumeKind::Loop).map(|v| &*v.name);
         let detached = (action == Action::Detach && !self.may_open()).then_some(&*drive.name);
-        let uid = rustix::process::getuid().as_raw();
         for name in loops.chain(detached) {
             let owner =
                 udisks.property(&block_path(name), objects::LOOP, "SetupByUID", deadline)?;
@@ -233,6 +248,15 @@ impl UdisksSession {
 
     /// Takes a mapping or a loop device down.
     fn remove_level(&self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        if volume.kind == VolumeKind::Fuse {
+            return teardown::remove_level(
+                self.drive(),
+                volume,
+                false,
+                &self.direct.helper,
+                deadline,
+            );
+        }
         let (name, device, interface, method) = match volume.kind {
             VolumeKind::Loop => (&volume.name, volume.device, objects::LOOP, "Delete"),
             VolumeKind::Crypt => {
@@ -389,6 +413,10 @@ impl Session for UdisksSession {
             && let Some(what) = route::only_for_root(drive)
         {
             return Err(only_root(drive, &format!("take {what} down")));
+        }
+        if let Some(mount) = self.fuse_mount_of_another()? {
+            let what = format!("unmount {}, a FUSE file system of another user", mount.display());
+            return Err(only_root(drive, &what));
         }
         if !self.needs_udisks(action)? {
             self.is_release = true;
