@@ -226,6 +226,7 @@ static const char *system_line(void)
         else if (is(key, "program")) COPY(state.program, value);
         else if (is(key, "substituted")) COPY(state.substituted, value);
         else if (is(key, "container")) COPY(state.container, value);
+        else if (is(key, "container-busy")) state.container_busy = number(value);
         else return "system: unknown key";
     }
     return NULL;
