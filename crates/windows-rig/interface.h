@@ -138,6 +138,7 @@ struct rig_state {
     int no_console;    /* the session is not at the physical console */
     int other_program; /* another program opens what is unlocked (Explorer, indexer) */
     int stuck_pipes;
+    int protected_process; /* a process that nobody may open */
     char current_directory[RIG_LONG];
     char program[RIG_LONG];     /* where unmoor.exe lies: E:\unmoor.exe */
     char substituted[RIG_LONG]; /* S:E:\folder */

@@ -366,6 +366,12 @@ pub struct Who {
     /// Drives to check
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<OsString>,
+    /// If no user is found and not everything could be inspected, lock the drive for a moment
+    ///
+    /// Nothing is open on a drive that can be locked. Windows protects some processes from everybody, so
+    /// that only this shows that a drive is not in use there. Programs are notified of the lock.
+    #[arg(long)]
+    pub try_lock: bool,
     #[command(flatten)]
     pub output: Output,
 }

@@ -222,6 +222,7 @@ static const char *system_line(void)
         else if (is(key, "no-console")) state.no_console = number(value);
         else if (is(key, "other-program")) state.other_program = number(value);
         else if (is(key, "stuck-pipes")) state.stuck_pipes = number(value);
+        else if (is(key, "protected-process")) state.protected_process = number(value);
         else if (is(key, "current-directory")) COPY(state.current_directory, value);
         else if (is(key, "program")) COPY(state.program, value);
         else if (is(key, "substituted")) COPY(state.substituted, value);

@@ -12,7 +12,7 @@
     F(CM_Get_Device_IDW) F(CM_Get_DevNode_Registry_PropertyW) F(CM_Get_DevNode_PropertyW) F(CM_Get_DevNode_Status) \
     F(CM_Locate_DevNodeW) F(CM_Request_Device_EjectW) F(CM_Query_And_Remove_SubTreeW) F(CM_Enable_DevNode) \
     F(CM_Reenumerate_DevNode) F(CM_Setup_DevNode) F(CM_Get_Device_Interface_ListW) F(CM_Get_Device_Interface_List_SizeW) \
-    F(ShellExecuteExW) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
+    F(ShellExecuteExW) F(OpenProcess) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
     F(GetModuleFileNameW) F(CopyFileExW) F(QueryFullProcessImageNameW) F(GetStorageDependencyInformation) F(OpenVirtualDisk) F(DetachVirtualDisk) F(RmStartSession) \
     F(RmRegisterResources) F(RmGetList) F(RmShutdown) F(RmRestart) F(RmEndSession) F(CreateProcessW) F(GetProcAddress)
 
