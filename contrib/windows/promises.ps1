@@ -315,6 +315,9 @@ function Test-Names {
         Assert-Says (Invoke-Unmoor 0 @('list', '-o', 'label', $disk.Letter)) $expected
     }
     Skip-Promise 'other disks of a virtual machine have the same model' 'name/model', 'name/pattern'
+    Skip-Promise 'needs other rules or folders of the machine' @(
+        'relocate/elevated', 'relocate/forbidden', 'relocate/temporary-on-drive'
+    )
     Skip-Promise 'needs a user that no program can find' @('who/try-lock-refused')
     Skip-Promise 'needs VeraCrypt' @(
         'name/container', 'image/container-named', 'image/container-dismounted', 'image/container-in-use'

@@ -161,6 +161,18 @@ DWORD WINAPI rig_GetModuleFileNameW(HMODULE module, WCHAR *room, DWORD units)
     return wcslen(program_path);
 }
 
+DWORD WINAPI rig_GetTempPathW(DWORD units, WCHAR *room)
+{
+    struct rig_state *state = get_state();
+    WCHAR path[RIG_LONG];
+    wide(state->temporary, path, RIG_LONG);
+    free(state);
+    if (!path[0]) return GetTempPathW(units, room);
+    if (wcslen(path) >= units) return wcslen(path) + 1;
+    wcscpy(room, path);
+    return wcslen(path);
+}
+
 BOOL WINAPI rig_CopyFileExW(const WCHAR *from, const WCHAR *to, LPPROGRESS_ROUTINE progress, void *data, BOOL *cancel, DWORD flags)
 {
     WCHAR self[MAX_PATH];
