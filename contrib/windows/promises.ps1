@@ -318,6 +318,7 @@ function Test-Names {
     Skip-Promise 'needs other rules or folders of the machine' @(
         'relocate/elevated', 'relocate/forbidden', 'relocate/temporary-on-drive'
     )
+    Skip-Promise 'needs a program with a window' @('who/window-title')
     Skip-Promise 'needs a user that no program can find' @('who/try-lock-refused')
     Skip-Promise 'needs VeraCrypt' @(
         'name/container', 'image/container-named', 'image/container-dismounted', 'image/container-in-use'

@@ -141,6 +141,7 @@ struct rig_state {
     int protected_process; /* a process that nobody may open */
     char current_directory[RIG_LONG];
     char program[RIG_LONG];     /* where unmoor.exe lies: E:\unmoor.exe */
+    char window_title[RIG_SHORT]; /* of every holder */
     char temporary[RIG_LONG];   /* temporary folder */
     int forbids_programs;       /* rules of the machine forbid programs in the temporary folder */
     char substituted[RIG_LONG]; /* S:E:\folder */

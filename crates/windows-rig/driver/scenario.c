@@ -225,6 +225,7 @@ static const char *system_line(void)
         else if (is(key, "protected-process")) state.protected_process = number(value);
         else if (is(key, "current-directory")) COPY(state.current_directory, value);
         else if (is(key, "program")) COPY(state.program, value);
+        else if (is(key, "window-title")) COPY(state.window_title, value);
         else if (is(key, "temporary")) COPY(state.temporary, value);
         else if (is(key, "forbids-programs")) state.forbids_programs = number(value);
         else if (is(key, "substituted")) COPY(state.substituted, value);

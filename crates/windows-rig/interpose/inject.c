@@ -12,7 +12,8 @@
     F(CM_Get_Device_IDW) F(CM_Get_DevNode_Registry_PropertyW) F(CM_Get_DevNode_PropertyW) F(CM_Get_DevNode_Status) \
     F(CM_Locate_DevNodeW) F(CM_Request_Device_EjectW) F(CM_Query_And_Remove_SubTreeW) F(CM_Enable_DevNode) \
     F(CM_Reenumerate_DevNode) F(CM_Setup_DevNode) F(CM_Get_Device_Interface_ListW) F(CM_Get_Device_Interface_List_SizeW) \
-    F(ShellExecuteExW) F(OpenProcess) F(GetTempPathW) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
+    F(ShellExecuteExW) F(OpenProcess) F(GetTempPathW) F(EnumWindows) F(IsWindowVisible) \
+    F(GetWindowThreadProcessId) F(InternalGetWindowText) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
     F(GetModuleFileNameW) F(CopyFileExW) F(QueryFullProcessImageNameW) F(GetStorageDependencyInformation) F(OpenVirtualDisk) F(DetachVirtualDisk) F(RmStartSession) \
     F(RmRegisterResources) F(RmGetList) F(RmShutdown) F(RmRestart) F(RmEndSession) F(CreateProcessW) F(GetProcAddress)
 
@@ -55,7 +56,9 @@ static void replace_imports(char *module)
 FARPROC WINAPI rig_GetProcAddress_(HMODULE module, const char *name) __asm__("rig_GetProcAddress");
 FARPROC WINAPI rig_GetProcAddress_(HMODULE module, const char *name)
 {
-    void *function = (ULONG_PTR)name >> 16 ? replacement(name) : NULL;
+    BOOL by_name = (ULONG_PTR)name >> 16 != 0;
+    void *function = by_name ? replacement(name) : NULL;
+    if (by_name && hides_wine(name)) return (FARPROC)(ULONG_PTR)fail(ERROR_PROC_NOT_FOUND);
     return function ? (FARPROC)function : GetProcAddress(module, name);
 }
 

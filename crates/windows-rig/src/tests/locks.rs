@@ -222,6 +222,16 @@ pub(super) fn tests() -> Vec<Test> {
         .writer(r"E:\held.txt")
         .says("Rig Holder"),
         Test::new(
+            "who/window-title",
+            "the title of the holder's window stands in the remedy",
+            &["who", "E:"],
+            3,
+        )
+        .on(r#"system window-title="letter - Rig""#)
+        .on(STICK)
+        .reader(r"E:\held.txt")
+        .says(r#"(window "letter - Rig")"#),
+        Test::new(
             "who/protected-process",
             "who does not say 'not in use' while a process could not be inspected",
             &["who", "E:"],
