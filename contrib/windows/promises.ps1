@@ -222,6 +222,15 @@ function Test-Who {
         $shell.StandardOutput.ReadLine()
         Assert-Says (Invoke-Unmoor 3 @('who', $disk.Letter)) 'Windows PowerShell'
     }
+    Test-Promise 'who/protected-process' {
+        $disk = New-Disk fat32
+        Assert-Says (Invoke-Unmoor 5 @('who', $disk.Letter)) 'could not be inspected'
+    }
+    Test-Promise 'who/try-lock' {
+        $disk = New-Disk fat32
+        Assert-Says (Invoke-Unmoor 0 @('who', '--try-lock', $disk.Letter)) 'not in use'
+        Assert-Mounted $disk.Letter
+    }
     Test-Promise 'kill/asked' {
         $disk = New-Disk fat32
         $held = Start-Holder 'read', "$($disk.Letter)\letter.txt"
@@ -306,7 +315,14 @@ function Test-Names {
         Assert-Says (Invoke-Unmoor 0 @('list', '-o', 'label', $disk.Letter)) $expected
     }
     Skip-Promise 'other disks of a virtual machine have the same model' 'name/model', 'name/pattern'
-    Skip-Promise 'needs VeraCrypt' 'name/container', 'image/container-named'
+    Skip-Promise 'needs other rules or folders of the machine' @(
+        'relocate/elevated', 'relocate/forbidden', 'relocate/temporary-on-drive'
+    )
+    Skip-Promise 'needs a program with a window' @('who/window-title')
+    Skip-Promise 'needs a user that no program can find' @('who/try-lock-refused')
+    Skip-Promise 'needs VeraCrypt' @(
+        'name/container', 'image/container-named', 'image/container-dismounted', 'image/container-in-use'
+    )
 }
 
 function Test-Devices {

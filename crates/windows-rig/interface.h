@@ -24,6 +24,7 @@
 #define RIG_CYCLE_PORT RIG_CODE(7)     /* in: struct rig_node_request */
 #define RIG_WRITE_JOURNAL RIG_CODE(8)  /* in: text */
 #define RIG_DETACH_IMAGE RIG_CODE(9)   /* in: index of the disk, 4 bytes */
+#define RIG_DISMOUNT_CONTAINER RIG_CODE(10)
 /* On a device of the rig. */
 #define RIG_OPEN RIG_CODE(20)      /* in: struct rig_open. Applies the rules of opening to the handle. */
 #define RIG_FILE_NAME RIG_CODE(21) /* out: path of the file that the handle is of, UTF-8; empty for a device */
@@ -137,10 +138,15 @@ struct rig_state {
     int no_console;    /* the session is not at the physical console */
     int other_program; /* another program opens what is unlocked (Explorer, indexer) */
     int stuck_pipes;
+    int protected_process; /* a process that nobody may open */
     char current_directory[RIG_LONG];
     char program[RIG_LONG];     /* where unmoor.exe lies: E:\unmoor.exe */
+    char window_title[RIG_SHORT]; /* of every holder */
+    char temporary[RIG_LONG];   /* temporary folder */
+    int forbids_programs;       /* rules of the machine forbid programs in the temporary folder */
     char substituted[RIG_LONG]; /* S:E:\folder */
     char container[RIG_LONG];   /* V:E:\secret.hc, mounted by VeraCrypt */
+    int container_busy;         /* files on its volume are open */
     struct rig_volume volumes[RIG_VOLUMES];
     struct rig_disk disks[RIG_DISKS];
     struct rig_node nodes[RIG_NODES];

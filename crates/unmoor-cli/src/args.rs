@@ -390,6 +390,12 @@ pub struct Who {
     /// With --json, each time one line with the JSON document.
     #[arg(long)]
     pub watch: bool,
+    /// If no user is found and not everything could be inspected, lock the drive for a moment
+    ///
+    /// Nothing is open on a drive that can be locked. Windows protects some processes from everybody, so
+    /// that only this shows that a drive is not in use there. Programs are notified of the lock.
+    #[arg(long, conflicts_with = "watch")]
+    pub try_lock: bool,
     #[command(flatten)]
     pub output: Output,
 }

@@ -43,6 +43,8 @@ unsigned open_handles(const struct rig_volume *volume, const struct handle *exce
         const struct rig_disk *disk = &state.disks[i];
         if (disk->used && !disk->gone && disk->image[0] && disk->image[0] == volume->letter) count++;
     }
+    /* The driver of VeraCrypt has the file open. */
+    if (state.container[0] && state.container[2] == volume->letter) count++;
     for (handle = handles; handle; handle = handle->next)
         if (handle != except && handle->volume == volume && (handle->mode == MODE_VOLUME || handle->mode == MODE_FILE))
             count++;

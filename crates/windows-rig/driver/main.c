@@ -228,6 +228,12 @@ static NTSTATUS control(struct device *device, struct handle *handle, unsigned c
         remove_disk(&state.disks[index], "detached");
         return STATUS_SUCCESS;
     }
+    case RIG_DISMOUNT_CONTAINER:
+        /* VeraCrypt, "Normal Dismount vs Force Dismount": it locks the volume first, which fails with open files. */
+        if (!state.container[0] || state.container_busy) return STATUS_ACCESS_DENIED;
+        journal("container dismounted: %s", state.container);
+        state.container[0] = 0;
+        return STATUS_SUCCESS;
     case RIG_ENABLE_NODE:
     case RIG_CYCLE_PORT:
         if (in < sizeof(struct rig_node_request)) return STATUS_INVALID_PARAMETER;

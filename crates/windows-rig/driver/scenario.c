@@ -222,10 +222,15 @@ static const char *system_line(void)
         else if (is(key, "no-console")) state.no_console = number(value);
         else if (is(key, "other-program")) state.other_program = number(value);
         else if (is(key, "stuck-pipes")) state.stuck_pipes = number(value);
+        else if (is(key, "protected-process")) state.protected_process = number(value);
         else if (is(key, "current-directory")) COPY(state.current_directory, value);
         else if (is(key, "program")) COPY(state.program, value);
+        else if (is(key, "window-title")) COPY(state.window_title, value);
+        else if (is(key, "temporary")) COPY(state.temporary, value);
+        else if (is(key, "forbids-programs")) state.forbids_programs = number(value);
         else if (is(key, "substituted")) COPY(state.substituted, value);
         else if (is(key, "container")) COPY(state.container, value);
+        else if (is(key, "container-busy")) state.container_busy = number(value);
         else return "system: unknown key";
     }
     return NULL;

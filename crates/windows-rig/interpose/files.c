@@ -1,5 +1,6 @@
 /* Opening, controlling and naming of files and devices. */
 #include "interpose.h"
+#include <tlhelp32.h>
 
 NTSTATUS NTAPI NtQueryObject_(HANDLE, int, void *, ULONG, ULONG *) __asm__("NtQueryObject");
 
@@ -160,6 +161,18 @@ DWORD WINAPI rig_GetModuleFileNameW(HMODULE module, WCHAR *room, DWORD units)
     return wcslen(program_path);
 }
 
+DWORD WINAPI rig_GetTempPathW(DWORD units, WCHAR *room)
+{
+    struct rig_state *state = get_state();
+    WCHAR path[RIG_LONG];
+    wide(state->temporary, path, RIG_LONG);
+    free(state);
+    if (!path[0]) return GetTempPathW(units, room);
+    if (wcslen(path) >= units) return wcslen(path) + 1;
+    wcscpy(room, path);
+    return wcslen(path);
+}
+
 BOOL WINAPI rig_CopyFileExW(const WCHAR *from, const WCHAR *to, LPPROGRESS_ROUTINE progress, void *data, BOOL *cancel, DWORD flags)
 {
     WCHAR self[MAX_PATH];
@@ -233,6 +246,29 @@ BOOL WINAPI rig_AdjustTokenPrivileges(HANDLE token, BOOL disable, TOKEN_PRIVILEG
     if (before && size >= sizeof(*before)) memset(before, 0, sizeof(*before));
     SetLastError(ERROR_NOT_ALL_ASSIGNED);
     return TRUE;
+}
+
+static BOOL is_services(DWORD process)
+{
+    PROCESSENTRY32W entry = {.dwSize = sizeof(entry)};
+    HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+    BOOL found = FALSE, more;
+    for (more = Process32FirstW(snapshot, &entry); more && !found; more = Process32NextW(snapshot, &entry))
+        found = entry.th32ProcessID == process && !_wcsicmp(entry.szExeFile, L"services.exe");
+    CloseHandle(snapshot);
+    return found;
+}
+
+/* A protected process (PROTECTION_LEVEL of PsProtectedType) is closed to administrators too: "Process Security and
+ * Access Rights", "Protected Processes". */
+HANDLE WINAPI rig_OpenProcess(DWORD access, BOOL inherit, DWORD process)
+{
+    struct rig_state *state = get_state();
+    BOOL protected_process = state->protected_process && is_services(process);
+    free(state);
+    if (!protected_process) return OpenProcess(access, inherit, process);
+    SetLastError(ERROR_ACCESS_DENIED);
+    return NULL;
 }
 
 /* The code page of a console of Windows in Western Europe; Wine's is that of Linux. */

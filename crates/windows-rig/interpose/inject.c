@@ -12,7 +12,8 @@
     F(CM_Get_Device_IDW) F(CM_Get_DevNode_Registry_PropertyW) F(CM_Get_DevNode_PropertyW) F(CM_Get_DevNode_Status) \
     F(CM_Locate_DevNodeW) F(CM_Request_Device_EjectW) F(CM_Query_And_Remove_SubTreeW) F(CM_Enable_DevNode) \
     F(CM_Reenumerate_DevNode) F(CM_Setup_DevNode) F(CM_Get_Device_Interface_ListW) F(CM_Get_Device_Interface_List_SizeW) \
-    F(ShellExecuteExW) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
+    F(ShellExecuteExW) F(OpenProcess) F(GetTempPathW) F(EnumWindows) F(IsWindowVisible) \
+    F(GetWindowThreadProcessId) F(InternalGetWindowText) F(CM_Get_Device_ID_ListW) F(CM_Get_Device_ID_List_SizeW) \
     F(GetModuleFileNameW) F(CopyFileExW) F(QueryFullProcessImageNameW) F(GetStorageDependencyInformation) F(OpenVirtualDisk) F(DetachVirtualDisk) F(RmStartSession) \
     F(RmRegisterResources) F(RmGetList) F(RmShutdown) F(RmRestart) F(RmEndSession) F(CreateProcessW) F(GetProcAddress)
 
@@ -55,7 +56,9 @@ static void replace_imports(char *module)
 FARPROC WINAPI rig_GetProcAddress_(HMODULE module, const char *name) __asm__("rig_GetProcAddress");
 FARPROC WINAPI rig_GetProcAddress_(HMODULE module, const char *name)
 {
-    void *function = (ULONG_PTR)name >> 16 ? replacement(name) : NULL;
+    BOOL by_name = (ULONG_PTR)name >> 16 != 0;
+    void *function = by_name ? replacement(name) : NULL;
+    if (by_name && hides_wine(name)) return (FARPROC)(ULONG_PTR)fail(ERROR_PROC_NOT_FOUND);
     return function ? (FARPROC)function : GetProcAddress(module, name);
 }
 
@@ -94,6 +97,16 @@ BOOL WINAPI rig_CreateProcessW_(const WCHAR *program, WCHAR *line, SECURITY_ATTR
                                 BOOL inherit, DWORD flags, void *environment, const WCHAR *directory, STARTUPINFOW *start,
                                 PROCESS_INFORMATION *process)
 {
+    char text[512];
+    struct rig_state *state = get_state();
+    /* AppLocker and Software Restriction Policies: ERROR_ACCESS_DISABLED_BY_POLICY. */
+    BOOL forbidden = state->forbids_programs && program && wcsstr(program, L"\\Temp\\");
+    free(state);
+    if (program) {
+        _snprintf(text, sizeof(text), "CreateProcess %ls", program);
+        rig_control(RIG_WRITE_JOURNAL, text, strlen(text), NULL, 0, NULL);
+    }
+    if (forbidden) return fail(ERROR_ACCESS_DISABLED_BY_POLICY);
     if (!CreateProcessW(program, line, security, thread, inherit, flags | CREATE_SUSPENDED, environment, directory, start, process))
         return FALSE;
     inject(process->hProcess);

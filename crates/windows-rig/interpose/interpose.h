@@ -46,6 +46,9 @@ BOOL hub_control(HANDLE handle, DWORD code, const void *in, DWORD in_size, BOOL 
 HANDLE open_container_driver(struct rig_state *state, const WCHAR *path);
 BOOL container_control(HANDLE handle, DWORD code, DWORD in_size, void *out, DWORD out_size, DWORD *written, BOOL *ok);
 
+/* windows.c */
+BOOL hides_wine(const char *function);
+
 /* inject.c */
 EXPORT BOOL rig_start(WCHAR *line, const WCHAR *directory, PROCESS_INFORMATION *process);
 void *replacement(const char *name);

@@ -33,6 +33,7 @@ impl Rig {
             rig.end();
             fs::write(rig.prefix().join("made"), "")?;
         }
+        rig.install_veracrypt()?;
         let mut server = rig.environment(Command::new(SERVER));
         ensure!(rig.quietly(server.arg("--persistent=300"))?.success(), "wineserver");
         let started = rig.quietly(&mut rig.wine(&["rig.exe", "start", "rig.sys"]))?;
@@ -54,8 +55,16 @@ impl Rig {
         self.compile(&source.join("interpose"), "interpose.dll", &["-shared"], &libraries)?;
         let library = self.directory.join("interpose.dll");
         let library = library.to_str().context("a path that is no UTF-8")?;
+        self.compile(&source.join("veracrypt"), "veracrypt.exe", &[], &[])?;
         let libraries = [library, "-ladvapi32"];
         self.compile(&source.join("launcher"), "rig.exe", &["-municode"], &libraries)
+    }
+
+    fn install_veracrypt(&self) -> Result<()> {
+        let folder = self.prefix().join("drive_c/Program Files/VeraCrypt");
+        fs::create_dir_all(&folder)?;
+        fs::copy(self.directory.join("veracrypt.exe"), folder.join("VeraCrypt.exe"))?;
+        Ok(())
     }
 
     fn compile(&self, folder: &Path, name: &str, flags: &[&str], libraries: &[&str]) -> Result<()> {

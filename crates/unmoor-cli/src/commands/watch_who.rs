@@ -33,7 +33,7 @@ pub fn run(args: args::Who) -> Result<u8, Error> {
         let results: Vec<TargetResult> = targets
             .iter()
             .zip(&drives)
-            .map(|((given, _), drive)| look(given.clone(), drive.clone(), &options))
+            .map(|((given, _), drive)| look(given.clone(), drive.clone(), &options, false))
             .collect();
         if options.cancel.is_cancelled() {
             return Ok(changes.exit_code());

@@ -20,8 +20,9 @@ pub fn run(args: args::Who) -> Result<u8, Error> {
         targets.iter().map(|(_, target)| find(&platforms, target)).collect();
     working_directory::leave();
     let mut drives = drives.into_iter();
+    let try_lock = args.try_lock;
     Ok(run_each(CommandKind::Who, targets, &args.output, &options.cancel, |given, _| {
-        look(given, drives.next().expect("one for each target"), &options)
+        look(given, drives.next().expect("one for each target"), &options, try_lock)
     }))
 }
 
@@ -38,8 +39,9 @@ pub fn look(
     given: OsString,
     drive: Result<Resolved<'_>, Error>,
     options: &Options,
+    try_lock: bool,
 ) -> TargetResult {
-    match drive.and_then(|(platform, drive)| search(platform, drive, options)) {
+    match drive.and_then(|(platform, drive)| search(platform, drive, options, try_lock)) {
         Ok((drive, scan, as_whom)) => result(given, drive, scan, as_whom),
         Err(error) => TargetResult::from_error(given, CommandKind::Who, None, error),
     }
@@ -48,7 +50,12 @@ pub fn look(
 /// Drive, scan, and the account that could see more.
 type Scanned = (Drive, BlockerScan, Option<&'static str>);
 
-fn search(platform: &dyn Platform, drive: Drive, options: &Options) -> Result<Scanned, Error> {
+fn search(
+    platform: &dyn Platform,
+    drive: Drive,
+    options: &Options,
+    try_lock: bool,
+) -> Result<Scanned, Error> {
     let mut opened = Opened::open(platform, drive, options)?;
     let scan = opened.blockers();
     // A drive that is never released, or is empty, is not reported as free.
@@ -59,7 +66,28 @@ fn search(platform: &dyn Platform, drive: Drive, options: &Options) -> Result<Sc
     {
         return Err(error.with_scan(scan));
     }
-    Ok((opened.drive().clone(), scan, platform.elevated_account()))
+    let drive = opened.drive().clone();
+    let scan = match try_lock && scan.blockers.is_empty() && !scan.complete {
+        true => complete_by_lock(opened, scan)?,
+        false => scan,
+    };
+    Ok((drive, scan, platform.elevated_account()))
+}
+
+/// Locks the drive for a moment. Nothing is open on a drive that can be locked, so the scan is complete.
+fn complete_by_lock(opened: Opened<'_>, mut scan: BlockerScan) -> Result<BlockerScan, Error> {
+    match opened.lock() {
+        Ok(locked) => {
+            drop(locked);
+            scan.complete = true;
+            scan.notes.push("nothing is open on it: it could be locked".into());
+            Ok(scan)
+        }
+        Err(failed) if failed.error.kind() == ErrorKind::Busy => {
+            Ok(failed.error.scan().cloned().unwrap_or(scan))
+        }
+        Err(failed) => Err(failed.error),
+    }
 }
 
 fn result(

@@ -1,13 +1,14 @@
 //! Releases the drive that this program itself runs from.
 //!
 //! The open program file would keep the drive busy, so the program copies itself to a new folder below
-//! the temporary folder, runs the copy with the same arguments, waits, passes the exit code on and
+//! the temporary folder, or as administrator below "Program Files", runs the copy with the same arguments, waits, passes the exit code on and
 //! removes the copy. Windows refuses the lock while the waiting process lives, because its program file
 //! stays open. The copy therefore knows the number of the waiting process (`Windows::waited_for_by`) and
 //! dismounts without a lock if no other process uses the drive. The waiting process alone is cut off,
 //! and its pages are locked in memory.
 
 use super::keep_in_memory::keep_in_memory;
+use super::runas;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -18,7 +19,7 @@ use unmoor::{Drive, Error, ErrorKind, Result, Target};
 
 /// Environment variable that gives the copy the number of the waiting process.
 const WAITING_PROCESS: &str = "UNMOOR_WAITED_FOR_BY";
-/// Start of the name of a copy's folder below the temporary folder. Each copy has a new folder: Windows
+/// Start of the name of a copy's folder. Each copy has a new folder: Windows
 /// looks for a program's libraries beside the program first, so no other user may have put files there.
 const FOLDER: &str = "unmoor-copy-";
 /// Name of the copy in its folder.
@@ -67,7 +68,7 @@ fn arguments_for_copy(targets: &[Target], arguments: &[OsString]) -> Result<Opti
         |target: &Target| windows.resolve(target).is_ok_and(|drive: Drive| drive.id == own.id);
     let on_own: Vec<&Target> = targets.iter().filter(|target| is_own(target)).collect();
     let (Some(_), Some(volume)) = (on_own.first(), own.volumes.first()) else { return Ok(None) };
-    let temporary = std::env::temp_dir();
+    let temporary = parent();
     if is_own(&Target::Path(temporary.clone().into())) {
         let why = format!(
             "lies on the drive that it is to release, and so does the temporary folder, {}",
@@ -104,9 +105,9 @@ fn run_copy(arguments: &[OsString]) -> Result<i32> {
         }
     };
     let program = std::env::current_exe().map_err(|e| failed("find itself", &e))?;
-    let temporary = std::env::temp_dir();
-    remove_old(&temporary);
-    let folder = new_folder(&temporary).map_err(|e| failed("make a folder for its copy", &e))?;
+    let parent = parent();
+    remove_old(&parent);
+    let folder = new_folder(&parent).map_err(|e| failed("make a folder for its copy", &e))?;
     let copy = folder.join(COPY);
     if let Err(e) = fs::copy(&program, &copy) {
         remove(&folder);
@@ -119,7 +120,7 @@ fn run_copy(arguments: &[OsString]) -> Result<i32> {
         .current_dir(&folder)
         .env(WAITING_PROCESS, std::process::id().to_string());
     let ended = command.spawn().and_then(|mut child| {
-        _ = std::env::set_current_dir(&temporary);
+        _ = std::env::set_current_dir(&parent);
         keep_in_memory();
         child.wait()
     });
@@ -128,6 +129,15 @@ fn run_copy(arguments: &[OsString]) -> Result<i32> {
     status
         .code()
         .ok_or_else(|| Error::new(ErrorKind::Failed, "unmoor.exe", "its copy was terminated"))
+}
+
+/// Returns the folder for the folders of copies.
+///
+/// Other programs of the same user may write to the temporary folder, also between the copy and its start as
+/// administrator; and rules of an enterprise often forbid programs there, but not in "Program Files".
+fn parent() -> PathBuf {
+    let program_folder = || Windows::program_folder().filter(|_| runas::is_elevated());
+    program_folder().unwrap_or_else(std::env::temp_dir)
 }
 
 /// Creates a folder with a name that no other folder had.

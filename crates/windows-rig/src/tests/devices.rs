@@ -99,6 +99,31 @@ pub(super) fn tests() -> Vec<Test> {
         .on(STICK)
         .says(r"E:\secret.hc")
         .says("veracrypt /q /d V"),
+        Test::new(
+            "image/container-dismounted",
+            "a VeraCrypt container on the drive is dismounted by its program, without force",
+            &["eject", "E:"],
+            0,
+        )
+        .on(r"system container=V:E:\secret.hc")
+        .on(STICK)
+        .journal("VeraCrypt /dismount V /quit /silent")
+        .journal("container dismounted: V:")
+        .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "image/container-in-use",
+            "a VeraCrypt container with open files keeps the drive in, and is named",
+            &["eject", "E:"],
+            3,
+        )
+        .on(r"system container=V:E:\secret.hc container-busy=1")
+        .on(STICK)
+        .says(r"E:\secret.hc")
+        .says("veracrypt /q /d V")
+        .journal("VeraCrypt /dismount V /quit /silent")
+        .never("/force")
+        .never("EJECT_MEDIA"),
         Test::new("image/vhdx-detached", "an attached VHDX is detached", &["eject", "F:"], 0)
             .on(USB_DISK)
             .with("bus=usb hotplug=1", r"bus=file image=C:\disk.vhdx")

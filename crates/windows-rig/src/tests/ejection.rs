@@ -296,6 +296,38 @@ pub(super) fn tests() -> Vec<Test> {
         .journal("FSCTL_DISMOUNT_VOLUME E: without a lock -> SUCCESS")
         .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
         Test::new(
+            "relocate/elevated",
+            "an administrator's copy lies where only administrators may write",
+            &["eject", r"\"],
+            0,
+        )
+        .on(r"system program=E:\unmoor.exe forbids-programs=1")
+        .on(STICK)
+        .journal(r"CreateProcess C:\Program Files\unmoor-copy-")
+        .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS"),
+        Test::new(
+            "relocate/forbidden",
+            "where rules forbid programs in the temporary folder, the message says what to do",
+            &["eject", r"\"],
+            1,
+        )
+        .on(r"system program=E:\unmoor.exe forbids-programs=1 restricted=1")
+        .on(STICK)
+        .says("1260")
+        .says("copy unmoor.exe to another drive")
+        .never("FSCTL_DISMOUNT_VOLUME"),
+        Test::new(
+            "relocate/temporary-on-drive",
+            "unmoor.exe on the drive is refused where its copy would lie there too",
+            &["eject", r"\"],
+            1,
+        )
+        .on(r"system program=E:\unmoor.exe temporary=E:\ restricted=1")
+        .on(STICK)
+        .says("temporary folder")
+        .never("CreateProcess")
+        .never("FSCTL_DISMOUNT_VOLUME"),
+        Test::new(
             "relocate/blocked-pipes",
             "pipes of other programs do not keep unmoor.exe from it",
             &["eject", r"\"],

@@ -222,6 +222,49 @@ pub(super) fn tests() -> Vec<Test> {
         .writer(r"E:\held.txt")
         .says("Rig Holder"),
         Test::new(
+            "who/window-title",
+            "the title of the holder's window stands in the remedy",
+            &["who", "E:"],
+            3,
+        )
+        .on(r#"system window-title="letter - Rig""#)
+        .on(STICK)
+        .reader(r"E:\held.txt")
+        .says(r#"(window "letter - Rig")"#),
+        Test::new(
+            "who/protected-process",
+            "who does not say 'not in use' while a process could not be inspected",
+            &["who", "E:"],
+            5,
+        )
+        .on("system protected-process=1")
+        .on(STICK)
+        .says("1 process could not be inspected")
+        .never("FSCTL_LOCK_VOLUME"),
+        Test::new(
+            "who/try-lock",
+            "who --try-lock shows by a lock that nothing is open, and unlocks",
+            &["who", "--try-lock", "E:"],
+            0,
+        )
+        .on("system protected-process=1")
+        .on(STICK)
+        .says("not in use")
+        .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS")
+        .journal("handle closed: E: unlocked")
+        .never("FSCTL_DISMOUNT_VOLUME")
+        .never("EJECT_MEDIA"),
+        Test::new(
+            "who/try-lock-refused",
+            "a lock that is refused shows a user that was not found",
+            &["who", "--try-lock", "E:"],
+            3,
+        )
+        .on("system protected-process=1")
+        .on(STICK)
+        .with("label=STICK", "label=STICK foreign-handles=1")
+        .says("not found"),
+        Test::new(
             "kill/asked",
             "--kill asks the program to close, by the Restart Manager",
             &["eject", "--kill", "--yes", "E:"],

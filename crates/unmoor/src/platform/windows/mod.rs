@@ -33,7 +33,9 @@ use crate::platform::windows::release::{attach, process_handle, remount};
 use crate::platform::windows::session::WindowsSession;
 use crate::platform::windows::sys::current_directory;
 use crate::platform::windows::sys::privilege::Privilege;
+use crate::platform::windows::sys::registry;
 use crate::platform::{Clock, Platform, ProcessHandle, Session};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,11 @@ impl Windows {
     pub fn new() -> Self {
         current_directory::at_start();
         Windows::default()
+    }
+
+    /// Returns the folder in which programs are installed, where only administrators may write.
+    pub fn program_folder() -> Option<PathBuf> {
+        registry::program_folders().into_iter().next().map(PathBuf::from)
     }
 
     /// Names a process that runs from the drive and only waits for this one.

@@ -5,10 +5,17 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::StepOutcome;
 use crate::model::step::Attempt;
 use crate::platform::win32_parse;
+use crate::platform::win32_parse::Container;
 use crate::platform::windows::inventory::snapshot::Inventory;
-use crate::platform::windows::inventory::{describe, images};
+use crate::platform::windows::inventory::{describe, images, resolve};
 use crate::platform::windows::release::handles::DriveHandles;
-use crate::platform::windows::sys::{cancellable_io, virtual_disks};
+use crate::platform::windows::sys::{
+    cancellable_io, container_driver, container_program, virtual_disks,
+};
+use std::time::Duration;
+
+/// Interval between checks whether a container was dismounted.
+const CONTAINER_POLL: Duration = Duration::from_millis(50);
 
 impl DriveHandles {
     /// Detaches the drive from its image file, once its handles are closed.
@@ -33,8 +40,8 @@ impl DriveHandles {
         }
     }
 
-    /// Releases and detaches every image whose file lies on the drive: Windows has those files open, so
-    /// that no volume with one can be locked.
+    /// Releases and detaches every image and container whose file lies on the drive: those files are
+    /// open, so that no volume with one can be locked.
     ///
     /// # Errors
     /// As a release of the image would fail: `Busy` if something on it is in use.
@@ -42,6 +49,7 @@ impl DriveHandles {
         let inventory = Inventory::take();
         let mut done = StepOutcome::default();
         let mut notes = Vec::new();
+        self.dismount_containers(&inventory, deadline, &mut done)?;
         let images = images::attached(&inventory);
         for image in images.into_iter().filter(|image| image.hosts.contains(&self.key)) {
             let drive = describe::describe(&inventory, &image.key);
@@ -62,4 +70,40 @@ impl DriveHandles {
         }
         Ok(done)
     }
+
+    /// Dismounts the encrypted containers on the drive by the program that mounted them. One that is in
+    /// use, or whose program is not installed, stays mounted, and keeps the drive busy.
+    fn dismount_containers(
+        &self,
+        inventory: &Inventory,
+        deadline: &mut Deadline<'_>,
+        done: &mut StepOutcome,
+    ) -> Result<()> {
+        for (program, container) in mounted_containers(deadline)? {
+            let path = container.path();
+            let host = resolve::by_path(inventory, path.as_ref(), path);
+            if !host.is_ok_and(|host| host == self.key) {
+                continue;
+            }
+            let Some(mut child) = container_program::dismount(program, container.letter) else {
+                continue;
+            };
+            while matches!(child.try_wait(), Ok(None)) {
+                deadline.sleep(CONTAINER_POLL)?;
+            }
+            let method = format!("{program} /dismount {}", container.letter);
+            let stays = mounted_containers(deadline)?.iter().any(|(_, left)| *left == container);
+            done.attempts.push(match stays {
+                true => Attempt::failed(method, "it is still mounted"),
+                false => Attempt::accepted(method).with_detail(path),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Returns the mounted containers of this user, each with the name of its program.
+fn mounted_containers(deadline: &mut Deadline<'_>) -> Result<Vec<(&'static str, Container)>> {
+    let mounted = || Ok(container_driver::mounted());
+    Ok(cancellable_io::run_until(deadline, || false, mounted)?.unwrap_or_default())
 }

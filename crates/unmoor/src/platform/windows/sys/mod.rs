@@ -2,6 +2,7 @@
 
 pub(crate) mod cancellable_io;
 pub(crate) mod container_driver;
+pub(crate) mod container_program;
 pub(crate) mod current_directory;
 pub(crate) mod device;
 pub(crate) mod devnode;

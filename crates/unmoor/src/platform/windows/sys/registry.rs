@@ -1,4 +1,4 @@
-//! Registry values that name the volumes of the running Windows.
+//! Registry values that name the volumes and folders of the running Windows.
 //!
 //! `ExistingPageFiles` is what is in use since start-up, `PagingFiles` what the user asked for; both
 //! are readable by everybody, which `NtQuerySystemInformation(SystemPageFileInformation)` is too, but
@@ -50,6 +50,12 @@ pub(crate) fn page_file_volumes() -> Vec<String> {
         .iter()
         .filter_map(|entry| win32_parse::page_file_volume(entry).map(|volume| volume.into_owned()))
         .collect()
+}
+
+/// Returns the folders in which programs are installed, that of 64-bit programs first.
+pub(crate) fn program_folders() -> Vec<String> {
+    const WINDOWS: &str = r"SOFTWARE\Microsoft\Windows\CurrentVersion";
+    ["ProgramW6432Dir", "ProgramFilesDir"].iter().flat_map(|value| texts(WINDOWS, value)).collect()
 }
 
 /// Returns the kernel name of the system partition.
