@@ -398,6 +398,7 @@ impl<'w> Writer<'w> {
     }
 
     /// Goes through the memory map. The loop does not wait for its lock, and reports that it could not look.
+    /// R8 has the file of the last mapping: the parts of a library follow each other.
     fn mapped_files(&mut self) -> Result<(), Errno> {
         let [next, end, done] = [self.code.label(), self.code.label(), self.code.label()];
         let seen = self.code.label();
@@ -413,6 +414,7 @@ impl<'w> Writer<'w> {
         self.code.set(R1, 0);
         self.report(Kind::MappingsUnseen)?;
         self.code.place(seen);
+        self.code.set(R8, 0);
         self.code.place(next);
         self.stack_address(R1, LOOP);
         self.call(MAPPINGS_NEXT)?;
@@ -421,6 +423,8 @@ impl<'w> Writer<'w> {
         self.forget_trust("vm_area_struct", R9)?;
         self.load("vm_area_struct", "vm_file", Bits64, R9, R9)?;
         self.code.jump_if(R9, Equal, 0, next);
+        self.code.jump_if_same(R9, R8, next);
+        self.code.copy(R8, R9);
         self.file_of_many(next, Kind::MappedFile, Kind::MappedNode)?;
         self.code.place(end);
         self.stack_address(R1, LOOP);
