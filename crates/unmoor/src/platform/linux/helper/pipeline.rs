@@ -23,7 +23,7 @@ pub struct DriveCall<'r> {
 }
 
 /// Numbers that a call returned, and the content that it read.
-pub type Answer<'a> = (Values, &'a [u8]);
+pub type Reply<'a> = (Values, &'a [u8]);
 
 /// The helper was killed, or has ended. The calls without an answer are waiting again.
 struct Stopped {
@@ -41,7 +41,7 @@ impl Helper {
         &self,
         calls: &[DriveCall<'_>],
         time: Duration,
-        mut done: impl FnMut(usize, CallResult<Answer<'_>>),
+        mut done: impl FnMut(usize, CallResult<Reply<'_>>),
     ) {
         let mut waiting: VecDeque<usize> = (0..calls.len()).collect();
         let mut silent = HashSet::new();
@@ -83,7 +83,7 @@ impl Helper {
         time: Duration,
         mut count: usize,
         waiting: &mut VecDeque<usize>,
-        done: &mut impl FnMut(usize, CallResult<Answer<'_>>),
+        done: &mut impl FnMut(usize, CallResult<Reply<'_>>),
     ) -> Result<(), Stopped> {
         let Some(first) = waiting.front().copied() else { return Ok(()) };
         let stopped = |error| Stopped { unanswered: 1, error: Some(error) };
@@ -111,7 +111,7 @@ impl Helper {
                 count -= 1;
                 sent.push_back((next, process.last_request()));
             }
-            let in_time = self.await_answer(&process, time);
+            let in_time = self.wait_for_message(&process, time);
             let received =
                 in_time.as_ref().ok().and_then(|()| process.receive_answers(&mut message));
             let Some((length, _)) = received else {
@@ -131,7 +131,7 @@ impl Helper {
         Ok(())
     }
 
-    fn await_answer(&self, process: &Process, time: Duration) -> Result<(), Error> {
+    fn wait_for_message(&self, process: &Process, time: Duration) -> Result<(), Error> {
         self.within(time, |deadline| {
             while !process.poll(POLL_INTERVAL.min(deadline.remaining())) {
                 deadline.check()?;
@@ -151,7 +151,7 @@ mod tests {
     fn results(calls: &[DriveCall<'_>]) -> Vec<Result<Result<u64, Errno>, ErrorKind>> {
         let mut results = vec![None; calls.len()];
         Helper::new().call_all(calls, SHORT, |at, result| {
-            let first = |answer: Answer<'_>| answer.0[0] + answer.1.len() as u64;
+            let first = |answer: Reply<'_>| answer.0[0] + answer.1.len() as u64;
             let result = result.map(|answer| answer.map(first)).map_err(|error| error.kind());
             assert_eq!(results[at].replace(result), None, "{at} is answered twice");
         });

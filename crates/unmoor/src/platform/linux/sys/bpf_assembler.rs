@@ -16,6 +16,7 @@ pub(crate) enum Register {
     R1,
     R2,
     R3,
+    R4,
     R6 = 6,
     R7,
     R8,

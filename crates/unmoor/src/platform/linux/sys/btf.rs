@@ -23,11 +23,11 @@ pub struct WantedTypes<'w> {
 #[derive(Debug, Default)]
 pub struct TypeInfo {
     /// Type numbers of functions.
-    functions: HashMap<&'static str, u32>,
+    pub(super) functions: HashMap<&'static str, u32>,
     /// Type numbers of structures.
-    structures: HashMap<&'static str, u32>,
+    pub(super) structures: HashMap<&'static str, u32>,
     /// Members: structure, name, place.
-    members: HashMap<(&'static str, &'static str), Offset>,
+    pub(super) members: HashMap<(&'static str, &'static str), Offset>,
 }
 
 impl TypeInfo {

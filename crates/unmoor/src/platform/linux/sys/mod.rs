@@ -6,6 +6,7 @@ pub(crate) mod blkpg;
 pub(crate) mod bpf;
 pub(crate) mod bpf_assembler;
 pub(crate) mod btf;
+pub(crate) mod btf_cache;
 pub(crate) mod cdrom;
 pub(crate) mod character_devices;
 pub(crate) mod clock;

@@ -9,7 +9,9 @@ use crate::platform::linux::sys::bpf::Instruction;
 use crate::platform::linux::sys::bpf_assembler::Condition::{
     AnyBit, Equal, NotEqual, SignedLess, WordEqual,
 };
-use crate::platform::linux::sys::bpf_assembler::Register::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
+use crate::platform::linux::sys::bpf_assembler::Register::{
+    R0, R1, R2, R3, R4, R6, R7, R8, R9, R10,
+};
 use crate::platform::linux::sys::bpf_assembler::Size::{Bits16, Bits32, Bits64};
 use crate::platform::linux::sys::bpf_assembler::{Assembler, Helper, Label, Register, Size};
 use crate::platform::linux::sys::btf::{TypeInfo, WantedTypes};
@@ -372,11 +374,11 @@ impl<'w> Writer<'w> {
         self.code.set(R2, 0);
         self.stack_address(R1, LOOP);
         self.call(NUMBERS_NEW)?;
-        self.code.store_number(Bits64, R10, LAST_DEVICE, -1);
         self.code.jump_if(R0, Equal, 0, fits);
         self.code.set(R1, 0);
         self.report(Kind::FilesUnseen)?;
         self.code.place(fits);
+        self.begin_loop()?;
         self.code.place(next);
         self.stack_address(R1, LOOP);
         self.call(NUMBERS_NEXT)?;
@@ -399,6 +401,7 @@ impl<'w> Writer<'w> {
     }
 
     /// Goes through the memory map. The loop does not wait for its lock, and reports that it could not look.
+    /// R8 has the file of the last mapping: the parts of a library follow each other.
     fn mapped_files(&mut self) -> Result<(), Errno> {
         let [next, end, done] = [self.code.label(), self.code.label(), self.code.label()];
         let seen = self.code.label();
@@ -408,12 +411,13 @@ impl<'w> Writer<'w> {
         self.stack_address(R1, LOOP);
         self.code.set(R3, 0);
         self.call(MAPPINGS_NEW)?;
-        self.code.store_number(Bits64, R10, LAST_DEVICE, -1);
         self.code.jump_if(R0, Equal, 0, seen);
         self.code.jump_if(R0, SignedLess, -EBUSY, seen);
         self.code.set(R1, 0);
         self.report(Kind::MappingsUnseen)?;
         self.code.place(seen);
+        self.begin_loop()?;
+        self.code.set(R8, 0);
         self.code.place(next);
         self.stack_address(R1, LOOP);
         self.call(MAPPINGS_NEXT)?;
@@ -422,11 +426,31 @@ impl<'w> Writer<'w> {
         self.forget_trust("vm_area_struct", R9)?;
         self.load("vm_area_struct", "vm_file", Bits64, R9, R9)?;
         self.code.jump_if(R9, Equal, 0, next);
+        self.code.jump_if_same(R9, R8, next);
+        self.code.copy(R8, R9);
         self.file_of_many(next, Kind::MappedFile, Kind::MappedNode)?;
         self.code.place(end);
         self.stack_address(R1, LOOP);
         self.call(MAPPINGS_DESTROY)?;
         self.code.place(done);
+        Ok(())
+    }
+
+    /// Writes numbers that the verifier does not know to all that the loop writes.
+    ///
+    /// It goes through a loop again for each combination of what it knows. The last device is none that there is.
+    fn begin_loop(&mut self) -> Result<(), Errno> {
+        self.load("task_struct", "pid", Bits32, R1, R7)?;
+        for offset in [0, 4, 8, 12] {
+            self.code.store(Bits32, R10, RECORD + offset, R1);
+        }
+        for offset in [0, 4] {
+            self.code.store(Bits32, R10, POINTER + offset, R1);
+        }
+        self.code.shift_left(R1, 32);
+        self.load("task_struct", "flags", Bits32, R2, R7)?;
+        self.code.add(R1, R2);
+        self.code.store(Bits64, R10, LAST_DEVICE, R1);
         Ok(())
     }
 
@@ -447,24 +471,35 @@ impl<'w> Writer<'w> {
         let (on_file_system, is_node) = (self.code.label(), self.code.label());
         self.match_file(on_file_system, is_node)?;
         self.code.jump(next);
-        for (label, kind) in [(on_file_system, file), (is_node, node)] {
-            self.code.place(label);
-            self.code.load(Bits64, R2, R10, LAST_DEVICE);
-            self.code.jump_if_same(R1, R2, next);
-            self.code.store(Bits64, R10, LAST_DEVICE, R1);
-            self.report(kind)?;
-            self.code.jump(next);
-        }
+        let report = self.code.label();
+        self.code.place(on_file_system);
+        self.code.set(R3, file as i32);
+        self.code.jump(report);
+        self.code.place(is_node);
+        self.code.set(R3, node as i32);
+        self.code.place(report);
+        self.code.load(Bits64, R2, R10, LAST_DEVICE);
+        self.code.jump_if_same(R1, R2, next);
+        self.code.store(Bits64, R10, LAST_DEVICE, R1);
+        self.write_record()?;
+        self.code.jump(next);
         Ok(())
     }
 
     /// Compares the device of a file system with the wanted ones. Leaves it in R1.
     fn match_file_system(&mut self, file_system: Register, found: Label) -> Result<(), Errno> {
         self.load("super_block", "s_dev", Bits32, R1, file_system)?;
+        self.copy_for_comparison();
         for device in &self.devices.file_systems {
-            self.code.jump_if(R1, WordEqual, *device, found);
+            self.code.jump_if(R4, WordEqual, *device, found);
         }
         Ok(())
+    }
+
+    /// Copies the device in R1 to R4, so that the verifier does not learn R1 from the comparisons.
+    fn copy_for_comparison(&mut self) {
+        self.code.copy(R4, R1);
+        self.code.and_number(R4, -1);
     }
 
     /// Compares the file in R9 with the wanted devices. Leaves the number of the device in R1.
@@ -475,7 +510,7 @@ impl<'w> Writer<'w> {
         self.match_file_system(R3, on_file_system)?;
         if let Some(anonymous) = self.devices.anonymous {
             let (other, maybe) = (self.code.label(), self.code.label());
-            self.code.jump_if(R1, WordEqual, anonymous, maybe);
+            self.code.jump_if(R4, WordEqual, anonymous, maybe);
             self.code.jump(other);
             self.code.place(maybe);
             self.match_ring(on_file_system)?;
@@ -483,6 +518,7 @@ impl<'w> Writer<'w> {
             self.code.place(other);
         }
         self.load("inode", "i_rdev", Bits32, R1, R2)?;
+        self.copy_for_comparison();
         self.load("inode", "i_mode", Bits16, R2, R2)?;
         self.code.and_number(R2, S_IFMT);
         let nodes =
@@ -491,7 +527,7 @@ impl<'w> Writer<'w> {
             let other = self.code.label();
             self.code.jump_if(R2, NotEqual, kind, other);
             for device in nodes {
-                self.code.jump_if(R1, WordEqual, *device, is_node);
+                self.code.jump_if(R4, WordEqual, *device, is_node);
             }
             self.code.place(other);
         }
@@ -525,12 +561,18 @@ impl<'w> Writer<'w> {
 
     /// Writes a record of this kind, with the number in R1.
     fn report(&mut self, kind: Kind) -> Result<(), Errno> {
+        self.code.set(R3, kind as i32);
+        self.write_record()
+    }
+
+    /// Writes a record of the kind in R3, with the number in R1.
+    fn write_record(&mut self) -> Result<(), Errno> {
+        self.code.store(Bits32, R10, RECORD + 8, R3);
         self.code.store(Bits32, R10, RECORD + 12, R1);
         self.load("task_struct", "tgid", Bits32, R1, R7)?;
         self.code.store(Bits32, R10, RECORD, R1);
         self.load("task_struct", "pid", Bits32, R1, R7)?;
         self.code.store(Bits32, R10, RECORD + 4, R1);
-        self.code.store_number(Bits32, R10, RECORD + 8, kind as i32);
         self.code.load(Bits64, R1, R10, SEQ);
         self.stack_address(R2, RECORD);
         self.code.set(R3, RECORD_SIZE as i32);

@@ -24,6 +24,7 @@ use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::helper::process::is_helper;
 use crate::platform::linux::sys::bpf::{Instruction, iterate};
 use crate::platform::linux::sys::btf::{self, TypeInfo};
+use crate::platform::linux::sys::btf_cache;
 use crate::platform::stuck_pool::run_one;
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, read};
@@ -108,8 +109,12 @@ pub(crate) fn types(deadline: &ScanDeadline) -> Result<&'static TypeInfo, Errno>
     if let Some(types) = TYPES.get() {
         return Ok(types);
     }
+    if let Some(types) = btf_cache::load(&programs::WANTED) {
+        return Ok(TYPES.get_or_init(|| types));
+    }
     let description = Description { file: btf::open()?, deadline };
     let types = btf::find_in(&description, &programs::WANTED)?;
+    btf_cache::save(&types, &programs::WANTED);
     Ok(TYPES.get_or_init(|| types))
 }
 
