@@ -7,6 +7,7 @@ pub(crate) mod lock;
 pub(crate) mod open_drive;
 pub(crate) mod operation;
 pub(crate) mod siblings;
+pub(crate) mod signaled;
 pub(crate) mod stages;
 pub(crate) mod terminate;
 

@@ -14,7 +14,7 @@ use crate::policy::plan::{self, nothing_to_eject};
 use crate::policy::preconditions::check_medium;
 use crate::policy::verify;
 use crate::release::operation::DriveOperation;
-use crate::release::terminate::{self, Signaled};
+use crate::release::signaled::{self, Signaled};
 use std::time::Duration;
 
 /// Time for a drive to do what it has accepted.
@@ -324,10 +324,10 @@ impl<'p> OpenDrive<'p> {
     }
 
     pub(crate) fn unlock(&mut self) -> Result<StepOutcome> {
-        let OpenDrive { operation, session, signaled, .. } = self;
+        let OpenDrive { operation, session, signaled: stopped, .. } = self;
         operation.step(Step::Unlock, |_| {
             let unlocked = session.unlock();
-            let restarted = terminate::restart(signaled);
+            let restarted = signaled::restart(stopped);
             unlocked.map(|mut done| {
                 if restarted != StepOutcome::default() {
                     done.merge(restarted);

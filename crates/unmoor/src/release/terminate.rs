@@ -6,9 +6,10 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::report::{StepOutcome, Termination, TerminationResult};
 use crate::model::step::{Attempt, Step};
 use crate::options::{Confirm, Kill, Options, PromptFn};
-use crate::platform::{Platform, ProcessHandle};
+use crate::platform::Platform;
 use crate::policy::overrides::{check_terminable, is_kill_futile};
 use crate::release::open_drive::OpenDrive;
+use crate::release::signaled::Signaled;
 use std::time::Duration;
 
 /// Number of times that blockers are terminated before the release gives up.
@@ -22,15 +23,6 @@ const KILL_WAIT: Duration = Duration::from_secs(5);
 
 /// Time for the user to answer where no timeout was given.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-
-/// A process that was signaled.
-pub(crate) struct Signaled<'p> {
-    handle: Box<dyn ProcessHandle + 'p>,
-    /// Index of its [`Termination`].
-    at: usize,
-    name: String,
-    exited: bool,
-}
 
 impl OpenDrive<'_> {
     /// Locks the drive; by force if the options allow it.
@@ -245,25 +237,6 @@ fn await_exit(
         }
         deadline.sleep(POLL_INTERVAL.min(remaining))?;
     }
-}
-
-/// Starts the services again that were stopped.
-pub(crate) fn restart(signaled: &mut Vec<Signaled<'_>>) -> StepOutcome {
-    let mut outcome = StepOutcome::default();
-    for mut one in signaled.drain(..) {
-        match one.handle.restart() {
-            Ok(None) => {}
-            Ok(Some(method)) => {
-                outcome.attempts.push(Attempt::accepted(method).with_detail(one.name));
-            }
-            Err(error) => outcome.warnings.push(format!(
-                "the service of {} was stopped, and could not be started again: {}",
-                one.name,
-                error.detail()
-            )),
-        }
-    }
-    outcome
 }
 
 /// Returns true if both are the same process. The number alone may have been given to another one.

@@ -30,7 +30,7 @@ struct OpenProcess {
     /// Service that has the process for itself.
     service: Option<String>,
     /// `RmShutdown` waits for the process. Dropped, its thread is left behind.
-    shutdown: Option<Request<Result<ShutDown, Code>>>,
+    shutdown: Option<Request<Result<Option<ShutDown>, Code>>>,
 }
 
 /// Opens the process; returns `None` if it has ended.
@@ -81,7 +81,11 @@ impl ProcessHandle for OpenProcess {
     fn terminate(&mut self) -> Result<&'static str> {
         let (process, service) = ((self.pid, self.started), self.service.clone());
         if self.shutdown.is_none() {
-            let call = move || restart_manager::shut_down(process, service.as_deref());
+            let call = move || {
+                let done = restart_manager::shut_down(process, service.as_deref())?;
+                // A program's session is not needed any more, and a user has at most 64.
+                Ok(service.is_some().then_some(done))
+            };
             self.shutdown = Some(Request::start(call)?);
         }
         Ok("RmShutdown")
@@ -111,7 +115,8 @@ impl ProcessHandle for OpenProcess {
             return Ok(None);
         };
         let stopped = shutdown.wait_for(SERVICES_TIMEOUT)?;
-        let Some(stopped) = stopped.ok().filter(|_| self.has_exited()) else { return Ok(None) };
+        let stopped = stopped.ok().flatten().filter(|_| self.has_exited());
+        let Some(stopped) = stopped else { return Ok(None) };
         match run_for(SERVICES_TIMEOUT, move || stopped.restart())? {
             Ok(()) => Ok(Some("RmRestart")),
             Err(code) => Err(win32_parse::error(code, &service, "RmRestart")),
