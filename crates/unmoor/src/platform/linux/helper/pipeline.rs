@@ -28,7 +28,7 @@ pub type Reply<'a> = (Values, &'a [u8]);
 /// The helper was killed, or has ended. The calls without an answer are waiting again.
 struct Stopped {
     unanswered: usize,
-    /// What was wrong; `None` if the helper has ended by itself.
+    /// Reason for killing it; `None` if the helper has ended by itself.
     error: Option<Error>,
 }
 

@@ -1,4 +1,4 @@
-//! What is on the volumes of drives: type, label and UUID, from udev's database or from the medium.
+//! Content of volumes: type, label and UUID, from udev's database or from the medium.
 
 use crate::model::drive::{Drive, DriveKind, Medium};
 use crate::model::volume::Volume;

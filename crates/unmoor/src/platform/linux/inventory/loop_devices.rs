@@ -55,7 +55,7 @@ enum Known {
 /// Name of a loop device and its `diskseq`, which is never used twice. Before Linux 5.15 there is none.
 type Identity = (String, Option<u64>);
 
-/// What is known of each.
+/// Answers of loop devices, by their identity.
 static KNOWN: Mutex<Option<HashMap<Identity, Known>>> = Mutex::new(None);
 
 /// Lists the loop devices that have an image.

@@ -109,11 +109,6 @@ impl Assembler {
         self.push(STORE | size as u8, to, from, offset, 0);
     }
 
-    /// `*(to + offset) = number`
-    pub(crate) fn store_number(&mut self, size: Size, to: Register, offset: i16, number: i32) {
-        self.push(STORE_NUMBER | size as u8, to, Register::R0, offset, number);
-    }
-
     /// `to = number`
     pub(crate) fn set(&mut self, to: Register, number: i32) {
         self.push(SET, to, Register::R0, 0, number);

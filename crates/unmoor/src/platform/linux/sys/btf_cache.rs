@@ -46,7 +46,7 @@ fn load_from(folder: impl Arg, boot: &str, wanted: &WantedTypes<'_>) -> Option<T
     (first == boot).then(|| TypeInfo::from_text(types, wanted)).flatten()
 }
 
-/// Opens this, unless it is a link, or somebody else than this user can write to it.
+/// Opens this, unless it is a link, or another user can write to it.
 fn open_of_root(directory: impl AsFd, name: impl Arg, flags: OFlags) -> Option<OwnedFd> {
     let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(directory, name, flags, Mode::empty()).ok()?;

@@ -35,22 +35,27 @@ impl NsMember {
     }
 }
 
-/// Processes that can be blockers.
-#[derive(Debug, Default)]
-pub(crate) struct Processes {
-    pub(crate) pids: Vec<u32>,
-    /// True if this user may not inspect one of them.
-    pub(crate) has_closed: bool,
-}
-
 /// Lists the processes that can be blockers: all but kernel threads, which have no files.
 ///
 /// # Errors
 /// Errors of reading the directory `/proc`.
-pub(crate) fn processes(proc: &Proc) -> Result<Processes> {
-    let mut all = Processes::default();
-    proc.pids(|pid| all.pids.push(pid))?;
-    let Processes { pids, has_closed } = &mut all;
+pub(crate) fn processes(proc: &Proc) -> Result<Vec<u32>> {
+    Ok(list_processes(proc, false)?.0)
+}
+
+/// Lists the processes, or none if this user may not inspect one of them.
+///
+/// # Errors
+/// As [`processes`].
+pub(crate) fn open_processes(proc: &Proc) -> Result<Option<Vec<u32>>> {
+    let (pids, has_closed) = list_processes(proc, true)?;
+    Ok((!has_closed).then_some(pids))
+}
+
+/// Returns the processes, and true if this user may not inspect one of them.
+fn list_processes(proc: &Proc, stop_at_closed: bool) -> Result<(Vec<u32>, bool)> {
+    let (mut pids, mut has_closed) = (Vec::new(), false);
+    proc.pids(|pid| pids.push(pid))?;
     let mut text = Vec::new();
     let kernel_threads = OnceCell::new();
     let is_kernel_thread_by_parent = |pid| {
@@ -60,7 +65,7 @@ pub(crate) fn processes(proc: &Proc) -> Result<Processes> {
         (known.contains(&pid) && !has_threads()) || is_kernel_thread(proc, pid).unwrap_or(false)
     };
     pids.retain(|pid| {
-        if is_helper(*pid) {
+        if is_helper(*pid) || (stop_at_closed && has_closed) {
             return false;
         }
         // Only the link itself is read, since its target may be on a dead server. A process whose first thread has
@@ -69,13 +74,13 @@ pub(crate) fn processes(proc: &Proc) -> Result<Processes> {
             Err(Errno::NOENT) => !is_kernel_thread_by_parent(*pid),
             Err(errno) if is_denied(errno) => {
                 let is_kernel = is_kernel_thread(proc, *pid).unwrap_or(true);
-                *has_closed |= !is_kernel;
+                has_closed |= !is_kernel;
                 !is_kernel
             }
             _ => true,
         }
     });
-    Ok(all)
+    Ok((pids, has_closed))
 }
 
 /// PID of the kernel thread that all others are children of.
@@ -130,7 +135,7 @@ mod tests {
     #[test]
     fn only_kernel_threads_are_left_out() {
         let proc = Proc::open().unwrap();
-        let listed = processes(&proc).unwrap().pids;
+        let listed = processes(&proc).unwrap();
         assert!(listed.contains(&std::process::id()));
         let mut all = Vec::new();
         proc.pids(|pid| all.push(pid)).unwrap();

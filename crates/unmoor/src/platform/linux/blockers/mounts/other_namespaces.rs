@@ -41,7 +41,7 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
     let Ok(proc) = Proc::open() else { return MountedElsewhere::default() };
     let nodes: Vec<_> =
         devices.iter().enumerate().map(|(index, device)| (*device, index)).collect();
-    let pids = processes(&proc).unwrap_or_default().pids;
+    let pids = processes(&proc).unwrap_or_default();
     let scan = MountScan::run(&proc, &pids, &nodes, &ScanDeadline::of(time));
     let (copies, others): (Vec<_>, Vec<_>) = scan
         .drive_mounts

@@ -2,7 +2,7 @@
 
 use crate::model::blocker::Blocker;
 use crate::platform::linux::blockers::kernel_users;
-use crate::platform::linux::blockers::mounts::ns_members::processes;
+use crate::platform::linux::blockers::mounts::ns_members::{open_processes, processes};
 use crate::platform::linux::blockers::mounts::scan::NamespaceWalk;
 use crate::platform::linux::blockers::processes::bpf_scan::{self, BpfScan, Devices};
 use crate::platform::linux::blockers::processes::sockets::{BoundSockets, Sockets};
@@ -14,8 +14,9 @@ use std::sync::atomic::Ordering;
 
 /// Smallest number of threads, those of the kernel included, that is worth the programs in the kernel.
 ///
-/// Their preparation costs five milliseconds, /proc seventy microseconds for a process with a dozen files.
-const MIN_THREADS_FOR_BPF: usize = 192;
+/// Their preparation costs a millisecond, /proc seventy microseconds for a process with a dozen files and three for a
+/// thread of the kernel.
+const MIN_THREADS_FOR_BPF: usize = 128;
 
 impl Search {
     /// Reads the mount tables and the kernel's lists, and decides what the processes are scanned for.
@@ -26,18 +27,18 @@ impl Search {
         if let (Scope::EveryNamespace, Ok(sockets)) = (self.scope, &mut sockets) {
             self.add_remote(sockets, &mut walk, deadline);
         }
-        let listed = (!self.has_many_processes()).then(|| processes(&self.proc));
+        let few = !self.has_many_processes();
         // A process that this user may not inspect is visible to the kernel alone.
-        let is_closed = matches!(&listed, Some(Ok(listed)) if listed.has_closed);
-        let wanted = listed.is_none() || (is_closed && self.source == Source::Fastest);
+        let listed = few.then(|| open_processes(&self.proc).ok().flatten()).flatten();
+        let wanted = listed.is_none() && (!few || self.source == Source::Fastest);
         let kernel = match wanted && limitations::sees_every_process(&self.proc) {
             true => self.ask_kernel(&nodes, &mut walk, &sockets, deadline),
             false => None,
         };
         let (pids, pids_complete) = match (&kernel, listed) {
             (Some(scan), _) if scan.has_mappings => (scan.suspects.keys().copied().collect(), true),
-            (_, Some(Ok(listed))) => (listed.pids, true),
-            _ => processes(&self.proc).map_or((Vec::new(), false), |listed| (listed.pids, true)),
+            (_, Some(listed)) => (listed, true),
+            _ => processes(&self.proc).map_or((Vec::new(), false), |listed| (listed, true)),
         };
         let _ = self.total.set(pids.len());
         if kernel.is_none() {
