@@ -18,8 +18,10 @@ pub fn of_device(snapshot: &Snapshot, device: u64) -> Option<Drive> {
     let line = snapshot.mounts.iter().find(|line| line.device == device);
     let lowest = match BlockDevice::of(device) {
         Ok(place) => dead_levels(&place.disk)?,
+        // Its other partitions are gone too.
         Err(_) => {
-            vec![Remnant::Device { device, name: name_of(line.filter(|line| is_dead(line))?) }]
+            let name = name_of(line.filter(|line| is_dead(line))?);
+            dead_parts(snapshot, disk_of(&name))
         }
     };
     describe(snapshot, lowest, device)
@@ -32,22 +34,38 @@ pub fn of_name(snapshot: &Snapshot, given: &OsStr) -> Option<Drive> {
     if name.is_empty() || name.contains('/') {
         return None;
     }
-    let is_of = |line: &&MountInfo| {
-        let source = line.source.to_str().and_then(|source| source.strip_prefix("/dev/"));
-        let rest = source.and_then(|source| source.strip_prefix(name));
-        let partition =
-            |rest: &str| rest.trim_start_matches('p').bytes().all(|byte| byte.is_ascii_digit());
-        rest.is_some_and(partition) && is_dead(line)
-    };
-    let dead: Vec<&MountInfo> = snapshot.mounts.iter().filter(is_of).collect();
-    let first = dead.first()?;
-    let mut lowest: Vec<Remnant> = Vec::new();
-    for line in &dead {
-        if !lowest.iter().any(|known| known.number() == Some(line.device)) {
-            lowest.push(Remnant::Device { device: line.device, name: name_of(line) });
+    let lowest = dead_parts(snapshot, disk_of(name));
+    let first = lowest.first()?.number()?;
+    describe(snapshot, lowest, first)
+}
+
+/// Returns the devices of this disk that are gone and still mounted.
+fn dead_parts(snapshot: &Snapshot, disk: &str) -> Vec<Remnant> {
+    let source_of =
+        |line: &MountInfo| Some(line.source.to_str()?.strip_prefix("/dev/")?.to_owned());
+    let is_part = |line: &&MountInfo| source_of(line).is_some_and(|name| disk_of(&name) == disk);
+    let mut parts: Vec<Remnant> = Vec::new();
+    for line in snapshot.mounts.iter().filter(is_part).filter(|line| is_dead(line)) {
+        if !parts.iter().any(|known| known.number() == Some(line.device)) {
+            parts.push(Remnant::Device { device: line.device, name: name_of(line) });
         }
     }
-    describe(snapshot, lowest, first.device)
+    parts
+}
+
+/// Returns the name of the disk that a partition with this name is on; the name of a disk itself.
+///
+/// The disk is gone, so sysfs does not tell. A disk whose name ends in a digit has partitions with a `p`
+/// (`disk_name` of the kernel's block/genhd.c).
+fn disk_of(name: &str) -> &str {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let stem = name.trim_end_matches(is_digit);
+    match stem.strip_suffix('p') {
+        _ if stem.len() == name.len() => name,
+        Some(disk) if disk.ends_with(is_digit) => disk,
+        _ if ["sd", "hd", "vd", "xvd"].iter().any(|kind| stem.starts_with(kind)) => stem,
+        _ => name,
+    }
 }
 
 /// Returns true if this is a mount of a device that is gone.
@@ -114,4 +132,30 @@ pub fn names(drive: &Drive) -> Vec<String> {
         mounts.chain(level.then(|| volume.name.clone())).collect::<Vec<_>>()
     };
     drive.volumes.iter().rev().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::disk_of;
+
+    #[test]
+    fn a_partition_belongs_to_its_disk_and_to_no_other() {
+        let cases = [
+            ("sda1", "sda"),
+            ("sdaa12", "sdaa"),
+            ("sdp1", "sdp"),
+            ("vdb3", "vdb"),
+            ("mmcblk0p1", "mmcblk0"),
+            ("nvme0n1p2", "nvme0n1"),
+            ("loop1p2", "loop1"),
+            ("md0p1", "md0"),
+        ];
+        for (name, disk) in cases {
+            assert_eq!(disk_of(name), disk);
+            assert_eq!(disk_of(disk), disk);
+        }
+        for disk in ["loop10", "sr0", "dm-0", "md127", "nbd3", ""] {
+            assert_eq!(disk_of(disk), disk);
+        }
+    }
 }

@@ -394,11 +394,15 @@ fn removal(drive: &Drive) -> Option<(PathBuf, &'static str)> {
 /// Checks that this user may take the device off its bus.
 ///
 /// # Errors
-/// `NotPermitted`. A bus without such a file is no error here.
+/// `NotPermitted`; `Failed` if sysfs is read-only. A bus without such a file is no error here.
 pub fn check_removal(drive: &Drive) -> Result<()> {
     let Some((file, _)) = removal(drive) else { return Ok(()) };
     match access(&file, Access::WRITE_OK) {
-        Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+        Err(Errno::ROFS) => {
+            let why = format!("it cannot be powered off: {}: {}", file.display(), Errno::ROFS);
+            Err(Error::new(ErrorKind::Failed, &drive.name, why))
+        }
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
             let why = format!("this user may not power it off: {}: {errno}", file.display());
             Err(Error::new(ErrorKind::NotPermitted, &drive.name, why).with_hint(Hint::Elevate))
         }

@@ -68,7 +68,7 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
 /// `None` if the tables do not tell: not all could be read, or an overlay has layers there.
 pub(crate) fn mounts_in_tables(device: u64, time: Duration) -> Option<usize> {
     let proc = Proc::open().ok()?;
-    let pids = processes(&proc).ok()?.pids;
+    let pids = processes(&proc).ok()?;
     let nodes = [(device, 0)];
     let mut walk = NamespaceWalk::begin(&proc, &nodes);
     let deadline = ScanDeadline::of(time);

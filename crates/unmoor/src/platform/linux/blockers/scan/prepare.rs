@@ -99,7 +99,7 @@ impl Search {
         walk: &mut NamespaceWalk<'_>,
         deadline: &ScanDeadline,
     ) {
-        let pids = processes(&self.proc).unwrap_or_default().pids;
+        let pids = processes(&self.proc).unwrap_or_default();
         sockets.add_other_networks(&self.proc, &pids, deadline);
         walk.add_kept_by_descriptors(&pids, deadline);
     }
