@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_loaded_in_the_same_boot() {
+    fn saved_types_are_loaded_in_the_same_boot() {
         let (_directory, folder) = saved();
         let loaded = load_from(&*folder, "boot 1", &WANTED).unwrap();
         assert_eq!(loaded.to_text(&WANTED), types().to_text(&WANTED));
