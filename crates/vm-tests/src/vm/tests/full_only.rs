@@ -34,6 +34,7 @@ pub const TESTS: &[(&str, &str)] = &[
     ("eject-command.partitions", "eject-command.disks"),
     ("eject-command.scsi-debug", "eject-command.disks"),
     ("unprivileged.desktop-power-off", "unprivileged.desktop"),
+    ("unprivileged.desktop-luks", "unprivileged.desktop"),
     ("optical.without-verb", "optical.by-device"),
     ("optical.by-label", "target.labels"),
     ("stick.by-other-partition", "target.names"),
