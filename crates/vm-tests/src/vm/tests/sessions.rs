@@ -9,7 +9,7 @@ use unmoor_rig::drives::STICK;
 pub const TESTS: &[Test] = &[
     Test {
         name: "session.desk",
-        promise: "by polkit's own rules, a person at the desk sees, flushes and ejects a stick, and is told who uses it",
+        promise: "by polkit's own rules, a person at the desk sees, flushes and ejects a stick, and who names its users",
         drives: &[&STICK],
         machine: &DESKTOP,
         run: desk,
@@ -118,13 +118,12 @@ fn desk(ctx: &mut TestContext) -> Result<()> {
     }
     // Only services of the system could use it unseen.
     expect(ctx, Seat::Desk, &format!("unmoor who {node}"), 5, "")?;
-    let own =
-        format!("cd {fat} && sleep 600 & sleep 1; unmoor who {node}; code=$?; kill %1; exit $code");
-    expect(ctx, Seat::Desk, &own, 3, "sleep (pid")?;
-    let busy = format!(
-        "cd {fat} && sleep 600 & sleep 1; unmoor eject {node}; code=$?; kill %1; exit $code"
-    );
-    expect(ctx, Seat::Desk, &busy, 3, "sleep (pid")?;
+    for command in ["who", "eject"] {
+        let held = format!(
+            "(cd {fat} && exec sleep 600) & held=$!; sleep 1; unmoor {command} {node}; code=$?; kill $held; exit $code"
+        );
+        expect(ctx, Seat::Desk, &held, 3, "sleep (pid")?;
+    }
     expect(ctx, Seat::Desk, &format!("unmoor eject --force --elevate {node}"), 5, "")?;
     expect(ctx, Seat::Desk, "unmoor attach", 5, "")?;
     for place in [&ext, &fat] {
