@@ -135,10 +135,10 @@ fn desktop_luks(ctx: &mut TestContext) -> Result<()> {
     ctx.sh(SERVICES)?;
     let node = ctx.node(&STICK)?;
     let part = super::stacks::make_luks(ctx)?;
-    ctx.sh(&format!(
+    ctx.sh(
         "mkfs.ext4 -q -E root_owner=5:60 /dev/mapper/rigluks && cryptsetup close rigluks && chmod 644 /tmp/key
          udevadm trigger -c change -s block; udevadm settle"
-    ))?;
+    )?;
     let unlock =
         ["udisksctl", "unlock", "--no-user-interaction", "-b", &part, "--key-file", "/tmp/key"];
     let output = ctx.run(words(&as_user(&unlock)))?;
