@@ -43,6 +43,7 @@ pub const VM: PackageSet = PackageSet {
         "qemu-utils",
         "nbd-client",
         "udisks2",
+        "libblockdev-crypto2",
         "polkitd",
         "dbus",
     ],

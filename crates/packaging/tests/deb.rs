@@ -78,6 +78,39 @@ fn the_package_installs_works_and_is_removed_without_a_trace() {
     assert!(!removed.contains("diversion"), "{removed}");
 }
 
+/// Runs each action as its file manager does, on a session bus that is listened to.
+#[test]
+#[ignore = "needs root and the package (cargo xtask package)"]
+fn the_actions_of_file_managers_release_and_notify() {
+    let out = in_a_copy(
+        r#"dpkg -i /tmp/unmoor.deb >/dev/null
+         examples=/usr/share/doc/unmoor/examples
+         dolphin=$(sed -n 's/^Exec=//p' /usr/share/kio/servicemenus/unmoor.desktop)
+         thunar=$(sed -n 's|.*<command>\(.*\)</command>.*|\1|p' $examples/thunar.xml)
+         export dolphin thunar examples
+         dbus-run-session -- sh -e <<'BUS'
+             dbus-monitor --session member=Notify >/tmp/monitor & monitor=$!
+             until grep -q NameAcquired /tmp/monitor; do sleep 0.05; done
+             echo == dolphin; sh -c "${dolphin%?F}sim:stick" | tail -1
+             echo == thunar; sh -c "${thunar%?F}sim:cd" | tail -1
+             echo == nautilus; NAUTILUS_SCRIPT_SELECTED_FILE_PATHS='sim:stick
+sim:busy
+' sh $examples/nautilus-script 2>&1 | grep released || true
+             until [ $(grep -c member=Notify /tmp/monitor) -ge 4 ]; do sleep 0.05; done
+             kill $monitor
+BUS
+         echo == shown; grep -E 'Safe to|In use' /tmp/monitor"#,
+    );
+    for action in ["dolphin", "thunar", "nautilus"] {
+        let of_action = out.split(&format!("== {action}\n")).nth(1).expect("it was run");
+        let of_action = of_action.split("==").next().unwrap_or_default();
+        assert!(of_action.contains("released"), "{action}: {out}");
+    }
+    let shown = out.split("== shown").nth(1).expect("it was listened to");
+    assert_eq!(shown.matches("\"Safe to take out\"").count(), 3, "{out}");
+    assert_eq!(shown.matches("\"In use: not released\"").count(), 1, "{out}");
+}
+
 #[test]
 #[ignore = "needs desktop-file-validate"]
 fn desktop_files_are_valid() {

@@ -29,6 +29,13 @@ pub const TESTS: &[Test] = &[
         machine: &DESKTOP,
         run: desktop_power_off,
     },
+    Test {
+        name: "unprivileged.desktop-luks",
+        promise: "through real udisks2: a LUKS stick that its user has unlocked is locked and ejected, every byte there",
+        drives: &[&STICK],
+        machine: &DESKTOP,
+        run: desktop_luks,
+    },
 ];
 
 fn disk_group(ctx: &mut TestContext) -> Result<()> {
@@ -51,7 +58,7 @@ mkdir -p /run/dbus /run/mount /run/udev /run/lock /etc/polkit-1/rules.d
 rm -f /usr/share/dbus-1/system-services/org.freedesktop.login1.service
 cat >/etc/polkit-1/rules.d/10-desk.rules <<'END'
 polkit.addRule(function(a, s) {
-    if (s.user == "games" && /udisks2\.(filesystem-mount|eject-media|power-off-drive)$/.test(a.id)) return polkit.Result.YES;
+    if (s.user == "games" && /udisks2\.(filesystem-mount|encrypted-unlock|eject-media|power-off-drive)$/.test(a.id)) return polkit.Result.YES;
 });
 END
 exec >/run/services.log 2>&1
@@ -122,4 +129,47 @@ fn desktop_power_off(ctx: &mut TestContext) -> Result<()> {
     expect_code(&output, 0)?;
     ensure!(ctx.try_sh(&format!("test -e {node}"))?.code == Some(1), "the device is still there");
     written.expect_on(&ctx.snapshot(&STICK)?)
+}
+
+fn desktop_luks(ctx: &mut TestContext) -> Result<()> {
+    ctx.sh(SERVICES)?;
+    let node = ctx.node(&STICK)?;
+    let part = super::stacks::make_luks(ctx)?;
+    ctx.sh(
+        "mkfs.ext4 -q -E root_owner=5:60 /dev/mapper/rigluks && cryptsetup close rigluks && chmod 644 /tmp/key
+         udevadm trigger -c change -s block; udevadm settle"
+    )?;
+    let unlock =
+        ["udisksctl", "unlock", "--no-user-interaction", "-b", &part, "--key-file", "/tmp/key"];
+    let output = ctx.run(words(&as_user(&unlock)))?;
+    expect_code(&output, 0)?;
+    let mapping = output.stdout.split_once(" as ").map(|(_, mapping)| mapping.trim());
+    let mapping = mapping.context("udisksctl names the mapping")?.trim_end_matches('.').to_owned();
+    let output =
+        ctx.run(words(&as_user(&["udisksctl", "mount", "--no-user-interaction", "-b", &mapping])))?;
+    expect_code(&output, 0)?;
+    let place = output.stdout.split_once(" at ").map(|(_, place)| place.trim());
+    let place = place.context("udisksctl names the mount point")?.trim_end_matches('.').to_owned();
+    ctx.sh(&format!("head -c 8000000 /dev/urandom >/tmp/data && cp /tmp/data '{place}/data.bin'"))?;
+
+    let mark = ctx.machine.qmp.mark();
+    let job = ctx.start_sh(&format!("cd '{place}' && exec sleep 600"))?;
+    ctx.sh("until pidof sleep; do :; done")?;
+    expect_code(&ctx.run(words(&as_user(&["unmoor", "eject", &node])))?, 3)?;
+    ctx.expect_mounted(&place, true)?;
+    ctx.expect_untouched(mark, &STICK)?;
+    ctx.sh("kill $(pidof sleep)")?;
+    ctx.wait(job)?;
+
+    let output = ctx.run(words(&as_user(&["unmoor", "eject", "-v", &node])))?;
+    expect_code(&output, 0)?;
+    ctx.expect_tray(mark, &STICK, true)?;
+    ctx.sh("! ls /sys/block | grep -q ^dm-")?;
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.await_partitions(&STICK, 2)?;
+    ctx.sh(&format!(
+        "set -e; export DM_DISABLE_UDEV=1; cryptsetup open -d /tmp/key {part} rigluks; fsck.ext4 -fn /dev/mapper/rigluks
+         mkdir -p /mnt/luks; mount /dev/mapper/rigluks /mnt/luks; cmp /tmp/data /mnt/luks/data.bin"
+    ))
+    .map(drop)
 }
