@@ -227,16 +227,15 @@ impl Helper {
         }))
     }
 
-    /// Closes a device, and waits for that no longer than [`CLOSE_TIMEOUT`].
+    /// Closes a device, and waits for that no longer than `time`.
     ///
     /// The last `close` of a removable drive sends it a command and waits for the answer. So the helper closes
     /// last.
-    fn close(&self, device: OwnedFd) {
+    fn close(&self, device: OwnedFd, time: Duration) {
         let Ok(process) = self.send(&Request::Close { device: device.as_fd() }) else { return };
         drop(device);
         if process.confirm_close().is_ok() {
-            let _ =
-                within(CLOSE_TIMEOUT, |deadline| self.await_reply(process, deadline, &mut |_| {}));
+            let _ = within(time, |deadline| self.await_reply(process, deadline, &mut |_| {}));
         }
     }
 
@@ -332,7 +331,7 @@ impl AsFd for Device {
 impl Drop for Device {
     fn drop(&mut self) {
         if let Some(fd) = self.fd.take() {
-            self.helper.close(fd);
+            self.helper.close(fd, CLOSE_TIMEOUT);
         }
     }
 }

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Number of calls that are sent ahead of their answers. So many requests fit into the buffer of the socket.
 const AHEAD: usize = 16;
 
+/// Timeout for closing a device whose call was late. The helper is left behind then.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
+
 /// A call to a drive, which may be made twice.
 #[derive(Debug, Clone, Copy)]
 pub struct DriveCall<'r> {
@@ -115,6 +118,9 @@ impl Helper {
             let received =
                 in_time.as_ref().ok().and_then(|()| process.receive_answers(&mut message));
             let Some((length, _)) = received else {
+                let devices = process.open_devices();
+                drop(process);
+                devices.into_iter().for_each(|device| self.close(device, CLOSE_TIMEOUT));
                 sent.iter().rev().for_each(|(at, _)| waiting.push_front(*at));
                 return Err(Stopped { unanswered: sent.len(), error: in_time.err() });
             };

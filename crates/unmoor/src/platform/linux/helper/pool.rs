@@ -42,7 +42,9 @@ impl Pool {
 
     /// Takes an idle helper out.
     pub fn take(&self) -> Option<Process> {
-        self.state().idle.pop()
+        let mut state = self.state();
+        let usable = state.idle.iter().rposition(Process::outlives_this_thread)?;
+        Some(state.idle.swap_remove(usable))
     }
 
     /// Takes a helper back, for the next user.
@@ -50,6 +52,10 @@ impl Pool {
         let mut state = self.state();
         if state.batches > 0 && process.is_for_every_thread() {
             state.idle.push(process);
+        } else if state.batches == 0 {
+            let before = std::mem::replace(&mut state.idle, vec![process]);
+            drop(state);
+            end_all(before);
         }
     }
 
@@ -101,6 +107,28 @@ mod tests {
         assert_eq!(idle(&pool), forked);
         pool.batch_finished();
         assert!(idle(&pool).is_empty() && !is_helper(forked[0]));
+    }
+
+    #[test]
+    fn without_a_batch_one_helper_serves_the_operations_of_a_thread() {
+        let pool = Arc::new(Pool::default());
+        assert!(works(&Helper::from_pool(&pool)));
+        let first = idle(&pool);
+        assert_eq!(first.len(), 1);
+        let (one, other) = (Helper::from_pool(&pool), Helper::from_pool(&pool));
+        assert!(works(&one) && works(&other));
+        drop((one, other));
+        assert_eq!(idle(&pool).len(), 1);
+        // It ends with the thread that forked it, so another thread has its own.
+        let ours = idle(&pool);
+        let of_thread = pool.clone();
+        std::thread::spawn(move || assert!(works(&Helper::from_pool(&of_thread)))).join().unwrap();
+        assert!(works(&Helper::from_pool(&pool)));
+        assert_eq!(idle(&pool).len(), 1);
+        assert!(!is_helper(ours[0]));
+        let last = idle(&pool);
+        drop(pool);
+        assert!(!is_helper(last[0]));
     }
 
     #[test]

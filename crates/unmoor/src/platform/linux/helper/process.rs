@@ -7,9 +7,10 @@ use crate::platform::linux::sys::blkdev::last_errno;
 use crate::platform::linux::sys::clock::timespec;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, getpid};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use std::mem::MaybeUninit;
 use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -132,6 +133,21 @@ impl Process {
     /// `None` if the helper has ended.
     pub fn receive_answers(&self, message: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
         receive(self.socket.as_fd(), message).ok().filter(|(length, _)| *length > 0)
+    }
+
+    /// Returns copies of the block devices that the helper has open (pidfd_getfd(2), Linux 5.6).
+    ///
+    /// The last `close` of a device may not return. With a copy elsewhere, a helper that is killed can exit.
+    pub fn open_devices(&self) -> Vec<OwnedFd> {
+        let pidfd = Pid::from_raw(self.pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        let Some(Ok(pidfd)) = pidfd else { return Vec::new() };
+        let copy = |number| pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty()).ok();
+        let is_device = |fd: &OwnedFd| {
+            fstat(fd)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice)
+        };
+        // It closes all but its socket at first, and opens one device at a time.
+        (0..=2).filter_map(copy).filter(is_device).collect()
     }
 
     /// Kills a helper that has not answered in time. Returns the answer if it came after all.
