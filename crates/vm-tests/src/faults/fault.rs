@@ -149,9 +149,10 @@ impl Fault {
             Self::IoError | Self::Timeout => ctx.sh(&debug(0, 0)).map(drop),
             // The kernel sends a command again after thirty seconds, and takes the disk offline after the second time.
             Self::NoRead => {
-                let inflight = format!("cat {DEBUG}/adapter0/host*/target*/*/block/*/inflight");
-                let idle = format!("test \"$({inflight} | tr -d ' 0\\n')\" = ''");
-                ctx.sh(&format!("{}; until {idle}; do sleep 0.2; done", debug(0, 0))).map(drop)
+                let disks = format!("{DEBUG}/adapter0/host*/target*/*/block/*");
+                let wait =
+                    format!("for one in {disks}; do blockdev --flushbufs /dev/${{one##*/}}; done");
+                ctx.sh(&format!("{}; {wait}", debug(0, 0))).map(drop)
             }
             Self::Bystander => ctx.sh(&format!("dmsetup resume {MAPPING}")).map(drop),
             Self::RunFull => ctx.sh("umount /run").map(drop),
