@@ -105,7 +105,9 @@ fn stop_image(ctx: &mut TestContext) -> Result<Silent> {
     ctx.sh(&format!("kill -STOP {server}"))?;
     let asked = ctx.try_sh(&format!("timeout -s KILL 2 losetup {node} & sleep 3; ! wait $!"))?;
     ensure!(asked.code == Some(0), "the image still answers");
-    let mend = format!("kill -CONT {server}; losetup -d {node}");
+    // An ejection may have detached it.
+    let mend =
+        format!("kill -CONT {server}; if losetup {node} >/dev/null; then losetup -d {node}; fi");
     Ok(Silent { node, mend })
 }
 
