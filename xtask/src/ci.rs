@@ -121,7 +121,7 @@ const STEPS: &[Step] = &[
                 "faults",
                 "resolve.timeout,dismount.io-error,lock.no-medium,flush.removed,dismount.yanked,\
                  flush.sigint,eject.sigterm,dismount.sigkill,resolve.no-fds,unlock.run-full,\
-                 eject.sys-ro,verify.sigkill,flush.no-read,lock.bystander",
+                 eject.sys-ro,verify.sigkill,eject.no-read,lock.bystander",
             ]),
         )
     },

@@ -243,7 +243,7 @@ impl Machine {
     pub fn plug_image(&mut self, drive: &Drive, image: &Path, log: Option<&Path>) -> Result<()> {
         let contents = match log {
             Some(log) => recorded(image, log)?,
-            None => format!(",format=raw,file={}", image.display()),
+            None => format!(",format=raw,file={}", option_value(image)),
         };
         self.add(drive, &format!("if=none,id={}{contents}", drive.id))
     }
@@ -251,7 +251,8 @@ impl Machine {
     fn add(&mut self, drive: &Drive, backend: &str) -> Result<()> {
         // The machine protocol cannot make a backend that is called by its drive's name, as the ones made
         // at the start are, and a usb-storage's medium can be changed by that name alone.
-        let line = format!("drive_add dummy {backend}");
+        let quoted = backend.replace('\\', "\\\\").replace('"', "\\\"");
+        let line = format!("drive_add dummy \"{quoted}\"");
         let said = self.qmp.execute("human-monitor-command", json!({ "command-line": line }))?;
         anyhow::ensure!(said.as_str().is_some_and(|said| said.trim() == "OK"), "{line}: {said}");
         let mut arguments = json!({});
@@ -288,7 +289,7 @@ const HOST_ROOT: &str =
 
 /// Returns the part of the `-drive` argument that defines the drive's contents.
 fn contents(drive: &Drive, medium: Medium, image: &Path) -> Result<String> {
-    let file = image.display();
+    let file = option_value(image);
     if drive.logged {
         return recorded(image, &image.with_extension("log"));
     }
@@ -308,9 +309,14 @@ fn recorded(image: &Path, log: &Path) -> Result<String> {
     fs::File::create(log)?;
     Ok(format!(
         ",driver=blklogwrites,file.driver=file,file.filename={},log.driver=file,log.filename={}",
-        image.display(),
-        log.display()
+        option_value(image),
+        option_value(log)
     ))
+}
+
+/// Returns the path as a value in QEMU's options, where a comma ends it unless it is doubled.
+fn option_value(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
 }
 
 fn device(drive: &Drive) -> String {
