@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -53,6 +54,8 @@ pub struct Rig {
     directory: PathBuf,
     kernel: kernel::Kernel,
     archive: PathBuf,
+    /// Number of machines that were booted.
+    machines: AtomicUsize,
 }
 
 impl Rig {
@@ -67,12 +70,21 @@ impl Rig {
         replace(&std::env::current_exe()?, &programs.join(GUEST_TOOLS))?;
         replace(binary, &programs.join("unmoor"))?;
         let archive = initramfs::build(&kernel, &directory)?;
-        Ok(Self { directory, kernel, archive })
+        Ok(Self { directory, kernel, archive, machines: AtomicUsize::new(0) })
     }
 
     /// Adds a program to the folder of `unmoor`, which is in the guest's `PATH`.
     pub fn add_program(binary: &Path, name: &str) -> Result<()> {
         replace(binary, &xtask::paths::rig().join("bin").join(name))
+    }
+
+    /// Creates an empty folder for a machine. Machines with the same hardware may run at the same time.
+    fn folder_of(&self, hardware: &Hardware) -> Result<PathBuf> {
+        let number = self.machines.fetch_add(1, Ordering::Relaxed);
+        let folder = self.directory.join(format!("{}.{number}", hardware.name));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 
     pub fn boot(&self, hardware: &'static Hardware) -> Result<Machine> {
@@ -100,14 +112,13 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
 impl Machine {
     fn boot(rig: &Rig, hardware: &'static Hardware) -> Result<Self> {
-        let directory = rig.directory.join(hardware.name);
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&directory)?;
+        let directory = rig.folder_of(hardware)?;
         let (control, control_end) = channel()?;
         let (agent, agent_end) = channel()?;
         // It must not go on alone when this program is killed.
