@@ -153,6 +153,13 @@ pub const TESTS: &[Test] = &[
         run: swapoff,
     },
     Test {
+        name: "stack.whole-and-partition",
+        promise: "vfat on the whole stick, with the partition over all of it that mkfs.vfat makes: ejected, every byte there",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: whole_and_partition,
+    },
+    Test {
         name: "stack.spanning",
         promise: "a volume group that spans another drive: in use, with the reason, also by force, nothing touched",
         drives: &[&STICK, &STICK2],
@@ -305,6 +312,30 @@ fn lvm(ctx: &mut TestContext) -> Result<()> {
     make(ctx, "lvm vgchange -q -ay rigvg; fsck.ext4 -fn /dev/mapper/rigvg-riglv")?;
     ctx.mount("/dev/mapper/rigvg-riglv", "/mnt/lv")?;
     expect_data(ctx, "/mnt/lv")
+}
+
+fn whole_and_partition(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
+    make(
+        ctx,
+        &format!(
+            "wipefs -qa {node}; mkfs.vfat -F 32 --mbr=y -I {node}; blockdev --rereadpt {node}; \
+             for i in $(seq 50); do test -e {node}1 && break; sleep 0.1; done; test -e {node}1"
+        ),
+    )?;
+    ctx.mount(&node, "/mnt/whole")?;
+    fill(ctx, "/mnt/whole")?;
+    let mark = ctx.machine.qmp.mark();
+    let document = ctx.unmoor_json(0, &["eject", "/mnt/whole"])?;
+    let warnings = &document["targets"][0]["warnings"];
+    ensure!(warnings.as_array().is_some_and(Vec::is_empty), "it warns: {warnings}");
+    ctx.expect_tray(mark, &STICK, true)?;
+    ctx.unmoor(0, &["load", &node])?;
+    ctx.sh(&format!(
+        "for i in $(seq 100); do test $(blockdev --getsize64 {node}) -gt 0 && break; sleep 0.1; done"
+    ))?;
+    ctx.mount(&node, "/mnt/whole")?;
+    expect_data(ctx, "/mnt/whole")
 }
 
 fn luks_whole(ctx: &mut TestContext) -> Result<()> {

@@ -43,6 +43,21 @@ pub fn has_no_known_user(drive: &Drive, volume: &Volume) -> bool {
         && volume.swaps.is_empty()
         && volume.other_members.is_empty()
         && !drive.volumes.iter().any(on_top)
+        && !is_below_whole_use(drive, volume)
+}
+
+/// Returns true if this is a partition of a drive that is in use as a whole.
+///
+/// The kernel refuses a claim on it then, and no program can have one (`bd_may_claim` of block/bdev.c). `mkfs.vfat`
+/// makes such a partition, which spans the drive, beside the file system on the drive itself.
+fn is_below_whole_use(drive: &Drive, volume: &Volume) -> bool {
+    let uses_whole = |other: &Volume| match other.name == drive.name {
+        true => {
+            !other.mounts.is_empty() || !other.swaps.is_empty() || !other.other_members.is_empty()
+        }
+        false => other.kind != VolumeKind::Partition && other.parents.contains(&drive.name),
+    };
+    volume.kind == VolumeKind::Partition && drive.volumes.iter().any(uses_whole)
 }
 
 /// Returns true if an unknown user holds a claim on the volume.
@@ -208,6 +223,19 @@ mod tests {
         let mut stick = drive();
         stick.volumes = vec![volume("sdb", "sdb")];
         assert_eq!(unknown(&stick), ["sdb"]);
+    }
+
+    #[test]
+    fn a_partition_of_a_drive_in_use_as_a_whole_is_not_asked_for() {
+        let mut stick = drive();
+        stick.volumes = vec![volume("sdb", "sdb"), volume("sdb1", "sdb")];
+        stick.volumes[0].kind = VolumeKind::Disk;
+        assert_eq!(unknown(&stick), ["sdb1"]);
+        stick.volumes[0].swaps.push("/dev/sdb".into());
+        assert!(unknown(&stick).is_empty());
+        stick.volumes[0].swaps.clear();
+        stick.volumes.push(Volume { kind: VolumeKind::Crypt, ..volume("dm-0", "sdb") });
+        assert_eq!(unknown(&stick), ["dm-0"]);
     }
 
     #[test]
