@@ -11,7 +11,7 @@ use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::error::Result;
 use crate::model::volume::{Mount, Volume};
-use crate::platform::linux::blockers::mounts::other_namespaces::mounts_in_tables;
+use crate::platform::linux::blockers::mounts::other_namespaces::{Kept, mounts_in_tables};
 use crate::platform::linux::blockers::processes::bpf_scan;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::shell_quote::command_on;
@@ -71,11 +71,15 @@ pub(crate) fn hidden_mounts(
     deadline: &mut Deadline<'_>,
 ) -> Result<Vec<Blocker>> {
     let mut hidden: Vec<Blocker> = Vec::new();
-    // A program that starts in a namespace of its own copies all mounts, which takes a moment.
-    for _ in 0..COUNTS {
+    for count in 0..COUNTS {
+        if count > 0 {
+            // A program that starts in a namespace of its own copies all mounts, which takes a moment.
+            deadline.sleep(COUNT_INTERVAL)?;
+        }
         let counted = |mount: &Mount| COUNTED.contains(&&*mount.file_system);
         let found = read_mounted(drive, counted, helper, deadline)?;
-        let shown = |volume: &Volume| mounts_in_tables(volume.device, deadline.remaining());
+        let kept = if count == 0 { Kept::ByMembers } else { Kept::ByDescriptors };
+        let shown = |volume: &Volume| mounts_in_tables(volume.device, kept, deadline.remaining());
         let is_hidden = |volume: &Volume, state: &SuperBlock| {
             shown(volume).is_some_and(|shown| state.mounts as usize > shown)
         };
@@ -84,7 +88,6 @@ pub(crate) fn hidden_mounts(
         if hidden.is_empty() {
             break;
         }
-        deadline.sleep(COUNT_INTERVAL)?;
     }
     Ok(hidden)
 }

@@ -63,17 +63,28 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
     MountedElsewhere { mounts, overlays, copies: !copies.is_empty() }
 }
 
-/// Returns the number of mounts of this block device in all mount namespaces.
+/// Namespaces whose mounts are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Those with a process, or pinned by a mount.
+    ByMembers,
+    /// Also those that only a descriptor keeps. All descriptors of all processes are looked at for them.
+    ByDescriptors,
+}
+
+/// Returns the number of mounts of this block device in these mount namespaces.
 ///
 /// `None` if the tables do not tell: not all could be read, or an overlay has layers there.
-pub(crate) fn mounts_in_tables(device: u64, time: Duration) -> Option<usize> {
+pub(crate) fn mounts_in_tables(device: u64, kept: Kept, time: Duration) -> Option<usize> {
     let proc = Proc::open().ok()?;
     let pids = processes(&proc).ok()?;
     let nodes = [(device, 0)];
     let mut walk = NamespaceWalk::begin(&proc, &nodes);
     let deadline = ScanDeadline::of(time);
     walk.read_of_processes(&pids, &deadline);
-    walk.add_kept_by_descriptors(&pids, &deadline);
+    if kept == Kept::ByDescriptors {
+        walk.add_kept_by_descriptors(&pids, &deadline);
+    }
     let scan = walk.finish();
     let is_whole = scan.unreadable == 0 && !scan.timed_out && scan.overlays.is_empty();
     is_whole.then_some(scan.drive_mounts.len())
