@@ -37,7 +37,7 @@ pub use holder::{Holder, shell};
 pub use loop_image::{Attached, LoopImage, alone};
 pub use need::{
     BINFMT_MISC, BTRFS, C_COMPILER, DBUS_DAEMON, FUSE, IO_URING_PATHS, LOOP_DEVICES,
-    LOOP_PARTITIONS, Need, PYTHON, SCRIPT, STATIC_C, UDISKS, UPROBES, USER_NAMESPACES,
+    LOOP_PARTITIONS, Need, OVERLAY, PYTHON, SCRIPT, STATIC_C, UDISKS, UPROBES, USER_NAMESPACES,
 };
 pub use runner::{Test, run};
 

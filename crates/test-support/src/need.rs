@@ -23,6 +23,8 @@ pub const LOOP_PARTITIONS: Need =
 pub const FUSE: Need = Need { name: "loop devices, FUSE and ntfs-3g", check: has_fuse };
 /// btrfs, and its tools.
 pub const BTRFS: Need = Need { name: "btrfs", check: has_btrfs };
+/// overlayfs, and the kernel's types for BPF.
+pub const OVERLAY: Need = Need { name: "overlayfs and BTF", check: has_overlay };
 /// Python with ctypes.
 pub const PYTHON: Need = Need { name: "python3", check: has_python };
 /// A C compiler.
@@ -90,6 +92,11 @@ fn has_fuse() -> bool {
         && std::fs::File::open("/dev/fuse").is_ok()
         && ok(Command::new("mkfs.ntfs").arg("--version"))
         && ok(Command::new("sh").args(["-c", "command -v ntfs-3g"]))
+}
+
+fn has_overlay() -> bool {
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    known.contains("\toverlay\n") && std::path::Path::new("/sys/kernel/btf/vmlinux").exists()
 }
 
 fn has_btrfs() -> bool {

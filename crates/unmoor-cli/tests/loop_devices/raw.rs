@@ -4,7 +4,7 @@
 use crate::command::unmoor;
 use serde_json::Value;
 use std::process::Command;
-use unmoor_test_support::{LOOP_DEVICES, LoopImage, PYTHON, Test, ok, shell, test};
+use unmoor_test_support::{LOOP_DEVICES, LoopImage, OVERLAY, PYTHON, Test, ok, shell, test};
 
 fn a_writer_of_the_device_blocks_it_and_is_named() {
     let image = LoopImage::new("unmoor-raw");
@@ -82,6 +82,49 @@ time.sleep(600)
     assert_eq!(unmoor(&["eject", &image.device]).code, 0);
 }
 
+/// The list of bound sockets is one of each network namespace.
+fn a_socket_of_another_network_namespace_is_named() {
+    let image = LoopImage::new("unmoor-network");
+    let script = r#"
+import ctypes, os, socket, sys, time
+assert ctypes.CDLL(None).unshare(0x40000000) == 0
+os.chdir(sys.argv[1])
+bound = socket.socket(socket.AF_UNIX)
+bound.bind("socket")
+os.chdir("/")
+print(flush=True)
+time.sleep(600)
+"#;
+    let holder = shell(&format!("exec python3 -c '{script}' \"$1\""), &image.mount);
+    for command in ["who", "eject"] {
+        let answer = unmoor(&[command, &image.device]);
+        assert_eq!((answer.code, image.mounts()), (3, 1), "{}", answer.text);
+        assert!(answer.text.contains(&holder.0.id().to_string()), "{}", answer.text);
+    }
+    drop(holder);
+    assert_eq!(unmoor(&["eject", &image.device]).code, 0);
+}
+
+/// The layers were given by relative paths from a folder that nothing shows any more.
+fn a_layer_of_an_overlay_that_no_path_leads_to_is_reported_by_who() {
+    let image = LoopImage::new("unmoor-layer");
+    let merged = image.beside("merged");
+    let folder = image.mount.join("folder");
+    for name in ["l1", "l2"] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "overlay", "unmoor", "-o", "lowerdir=l1:l2"]).arg(&merged);
+    assert!(ok(mount.current_dir(&folder)));
+    for command in ["who", "eject"] {
+        let answer = unmoor(&[command, &image.device]);
+        assert_eq!((answer.code, image.mounts()), (3, 1), "{}", answer.text);
+    }
+    assert!(ok(Command::new("umount").arg(&merged)));
+    assert_eq!(unmoor(&["who", &image.device]).code, 0);
+    assert_eq!(unmoor(&["eject", &image.device]).code, 0);
+}
+
 pub const TESTS: &[Test] = &[
     test!(a_writer_of_the_device_blocks_it_and_is_named, LOOP_DEVICES),
     test!(a_reader_of_the_device_is_shown_and_blocks_nothing, LOOP_DEVICES),
@@ -91,4 +134,6 @@ pub const TESTS: &[Test] = &[
         LOOP_DEVICES,
         PYTHON
     ),
+    test!(a_socket_of_another_network_namespace_is_named, LOOP_DEVICES, PYTHON),
+    test!(a_layer_of_an_overlay_that_no_path_leads_to_is_reported_by_who, LOOP_DEVICES, OVERLAY),
 ];
