@@ -88,6 +88,7 @@ const STEPS: &[Step] = &[
     ),
     // Some tests install the package.
     step("debian", Cargo(&["xtask", "package"])),
+    step("size", Cargo(&["xtask", "size"])),
     Step {
         full: Some(CargoWith(TESTS, &[("PROPTEST_CASES", "3000")])),
         ..step("tests", Cargo(TESTS))

@@ -8,6 +8,7 @@ mod files;
 pub mod man_pages;
 mod output;
 pub mod release;
+pub mod size;
 
 pub use files::write_files;
 pub use output::output;
