@@ -46,6 +46,7 @@ nsenter -t $init -a sh -c 'udevadm trigger -c change -s block; udevadm settle'
 /// Ends the user's processes, and unmounts what they have mounted: the services run on for the next test.
 const LEAVE: &str = r#"
 pkill -KILL -u ann
+pkill -KILL -x sleep
 : >/etc/fstab
 nsenter -t $(pgrep -o -x systemd) -a sh -c '
     for try in 1 2 3 4 5; do
@@ -120,8 +121,9 @@ pub fn expect(
 pub fn mount(ctx: &mut TestContext, device: &str) -> Result<String> {
     let command = format!("udisksctl mount --no-user-interaction -b {device}");
     let (code, text) = session(ctx, Seat::Desk, &command)?;
-    let place = text.split_once(" at ").map(|(_, place)| place.trim().trim_end_matches('.'));
-    place.map(str::to_owned).with_context(|| format!("{command}: exit {code}: {text}"))
+    let place = text.split_once(" at ").filter(|_| code == 0).map(|(_, place)| place.trim());
+    let place = place.with_context(|| format!("{command}: exit {code}: {text}"))?;
+    Ok(place.trim_end_matches('.').to_owned())
 }
 
 /// Returns true if this is a mount point where the user is.
