@@ -127,18 +127,18 @@ rows! {
         Row { mounted: BOTH, says: &["flushed"], ..row(Far,
             "unmoor flush $stick && unmoor flush $fat", 0, Untouched) };
     "session.who-idle": "at the desk, who finds no user, and says that services of the system could be unseen",
-        Row { mounted: BOTH, says: &["no user was found", "only a service of the system could use it unseen"], ..row(Desk, "unmoor who $stick", 5, Untouched) };
+        Row { mounted: BOTH, says: &["no user was found", "only a service of the system"], ..row(Desk, "unmoor who $stick", 5, Untouched) };
     "session.who-idle-far": "far away, who finds no user, and says the same",
-        Row { mounted: BOTH, says: &["no user was found", "only a service of the system could use it unseen"], ..row(Far, "unmoor who $stick", 5, Untouched) };
+        Row { mounted: BOTH, says: &["no user was found", "only a service of the system"], ..row(Far, "unmoor who $stick", 5, Untouched) };
     "session.who-own": "at the desk, who names the user's own process",
         Row { mounted: BOTH, says: &["sleep (pid", "kill "], ..row(Desk, "held $fat unmoor who $stick", 3, Untouched) };
     "session.who-own-far": "far away, who names the user's own process",
         Row { mounted: BOTH, says: &["sleep (pid"], ..row(Far, "held $fat unmoor who $stick", 3, Untouched) };
     "session.who-root": "at the desk, a process of root is not seen: who says that it may be there",
-        Row { mounted: BOTH, root: ROOT_HOLDS, says: &["no user was found", "only a service of the system could use it unseen"], ..row(Desk,
+        Row { mounted: BOTH, root: ROOT_HOLDS, says: &["no user was found", "only a service of the system"], ..row(Desk,
             "unmoor who $stick", 5, Untouched) };
     "session.who-root-far": "far away, a process of root is not seen: who says that it may be there",
-        Row { mounted: BOTH, root: ROOT_HOLDS, says: &["no user was found", "only a service of the system could use it unseen"], ..row(Far,
+        Row { mounted: BOTH, root: ROOT_HOLDS, says: &["no user was found", "only a service of the system"], ..row(Far,
             "unmoor who $stick", 5, Untouched) };
     "session.busy-own": "at the desk, a partition in use by the user: both stay mounted, and the process is named",
         Row { mounted: BOTH, says: &["sleep (pid"], ..row(Desk, "held $fat unmoor $stick", 3, Untouched) };

@@ -101,15 +101,16 @@ pub fn uid(status: &[u8]) -> Option<u32> {
     )
 }
 
-/// Returns true if the process runs as root or as the user of a service, and as no person.
-pub(crate) fn is_of_service(task: &Task) -> bool {
+/// Returns the effective user ID of a process.
+pub(crate) fn user_of(task: &Task) -> Option<u32> {
     let mut status = Vec::new();
-    task.read(c"status", &mut status).is_ok() && uid(&status).is_some_and(is_service)
+    task.read(c"status", &mut status).ok()?;
+    uid(&status)
 }
 
 /// Returns true for the user IDs of root and of services, fixed or dynamic
 /// (<https://systemd.io/UIDS-GIDS/>).
-fn is_service(uid: u32) -> bool {
+pub(crate) fn is_service(uid: u32) -> bool {
     matches!(uid, 0..1000 | 61_184..=65_519)
 }
 

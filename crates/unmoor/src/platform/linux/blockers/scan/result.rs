@@ -33,29 +33,31 @@ impl Search {
         }
     }
 
-    /// Returns a note with the names of the first inaccessible processes, one of which may be a blocker.
-    fn candidates(&self, inaccessible: &[u32]) -> Option<String> {
-        let identified = inaccessible.iter().filter_map(|pid| self.identify(*pid));
+    /// Returns the first of the processes with their names, and how many more there are.
+    fn names(&self, pids: &[u32]) -> Option<String> {
+        let identified = pids.iter().filter_map(|pid| self.identify(*pid));
         let names: Vec<String> = identified
             .take(MAX_CANDIDATES)
             .map(|process| process_blocker::description(&process))
             .collect();
-        let more = match inaccessible.len().saturating_sub(names.len()) {
+        let more = match pids.len().saturating_sub(names.len()) {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        (!names.is_empty()).then(|| {
-            format!(
-                "one of the processes that could not be inspected may use it: {}{more}",
-                names.join(", ")
-            )
-        })
+        (!names.is_empty()).then(|| format!("{}{more}", names.join(", ")))
     }
 
-    /// Returns a note that no process of a person can be the blocker.
+    /// Returns a note with the names of the first inaccessible processes, one of which may be a blocker.
+    fn candidates(&self, inaccessible: &[u32]) -> Option<String> {
+        let names = self.names(inaccessible)?;
+        Some(format!("one of the processes that could not be inspected may use it: {names}"))
+    }
+
+    /// Returns a note that no process of another person can be the blocker.
     ///
     /// A mount below a directory that no other user may enter (`/media/USER` of udisks2) is used by its owner and
     /// by root. Services with a user of their own (polkitd, dbus-daemon) run on every desktop, and cannot reach it.
+    /// So do a few of the user's own processes that cannot be inspected, as `(sd-pam)` of systemd.
     fn only_services_left(&self, inaccessible: &[u32]) -> Option<String> {
         let mut mounts = self.drives.iter().flat_map(|drive| drive.mounts()).peekable();
         mounts.peek()?;
@@ -63,13 +65,19 @@ impl Search {
         if inaccessible.is_empty() || !is_private {
             return None;
         }
-        let of_service =
-            |pid: &u32| self.proc.task(*pid).is_ok_and(|task| identity::is_of_service(&task));
-        inaccessible.iter().all(of_service).then(|| {
-            "those are all processes of root, or of users that cannot reach the mount: only a service of the system \
-             could use it unseen"
-                .into()
-        })
+        let own_uid = rustix::process::getuid().as_raw();
+        let mut own = Vec::new();
+        for pid in inaccessible {
+            match identity::user_of(&self.proc.task(*pid).ok()?)? {
+                uid if identity::is_service(uid) => {}
+                uid if uid == own_uid => own.push(*pid),
+                _ => return None,
+            }
+        }
+        let or_own = self.names(&own).map_or_else(String::new, |names| format!(", or {names},"));
+        Some(format!(
+            "no other user can reach the mount: only a service of the system{or_own} could use it unseen"
+        ))
     }
 
     /// Returns the findings so far; `stuck` are the processes whose scan hangs.
