@@ -24,7 +24,7 @@ fn the_package_installs_works_and_is_removed_without_a_trace() {
          mkdir -p /tmp/repository/target/package; cd /tmp/repository
          cp /tmp/unmoor.deb target/package/unmoor_0.0.0-1_amd64.deb
          export DEBIAN_FRONTEND=noninteractive
-         yes | {} >/dev/null 2>&1
+         {} >/tmp/installed 2>&1 || {{ cat /tmp/installed; exit 1; }}
          echo == files; dpkg -L unmoor
          echo == version; unmoor --version
          unmoor sim:stick
