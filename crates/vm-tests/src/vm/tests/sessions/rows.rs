@@ -186,8 +186,11 @@ rows! {
         row(FarIn("disk"), "unmoor $stick", 0, Open(BOTH));
     "session.disk-flush": "a member of the group disk, far away, flushes",
         Row { mounted: BOTH, says: &["flushed"], ..row(FarIn("disk"), "unmoor flush $stick", 0, Untouched) };
-    "session.disk-mounted": "a member of the group disk, far away, ejects a stick that they have mounted",
-        Row { mounted: BOTH, ..row(FarIn("disk"), "unmoor $stick", 0, Open(BOTH)) };
+    "session.disk-mounted": "a member of the group disk, far away, ejects a stick with one mount of their own",
+        Row { mounted: BOTH, ..row(FarIn("disk"), "unmoor eject -u --volume $ext && unmoor $stick", 0, Open(BOTH)) };
+    "session.disk-two-mounts": "of two mounts, one could not be mounted again far away: refused before anything is unmounted",
+        Row { mounted: BOTH, says: &["filesystem-mount", "nothing was done"], ..row(FarIn("disk"),
+            "unmoor $stick", 5, Untouched) };
     "session.disk-power-off": "a member of the group disk, far away, is refused --power-off before anything is done",
         row(FarIn("disk"), "unmoor eject --power-off $stick", 5, Untouched);
     "session.cdrom": "a member of the group cdrom, far away, ejects and loads a CD that is not mounted",
