@@ -10,10 +10,15 @@
 //! | 5.12 and later | one program for each thread, one for each open file, one for each mapping |
 //! | without BTF, CAP_BPF or CAP_PERFMON | nothing: /proc is read |
 
+mod devices;
 mod kernel_programs;
+mod kernel_types;
+mod loops;
 mod record;
+mod writer;
 
-pub(crate) use kernel_programs::{Devices, FILES};
+pub(crate) use devices::Devices;
+pub(crate) use kernel_types::FILES;
 pub(crate) use record::{Kind, Record};
 
 use crate::model::blocker::{Usage, UsageKind};
@@ -80,7 +85,7 @@ fn run_with_loops(
     own: u32,
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
-    let tasks = start(programs::TASKS, &programs::of_tasks(devices, types, own, true)?, types)?;
+    let tasks = start(kernel_types::TASKS, &programs::of_tasks(devices, types, own, true)?, types)?;
     let mut scan = BpfScan { has_mappings: true, ..BpfScan::default() };
     read_all(&tasks, deadline, |record| scan.add(record))?;
     scan.sort();
@@ -94,9 +99,10 @@ fn run_iterators(
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
     let mut scan = BpfScan::default();
-    let tasks = start(programs::TASKS, &programs::of_tasks(devices, types, own, false)?, types)?;
+    let tasks =
+        start(kernel_types::TASKS, &programs::of_tasks(devices, types, own, false)?, types)?;
     read_all(&tasks, deadline, |record| scan.add(record))?;
-    let files = start(programs::FILES, &programs::of_files(devices, types)?, types)?;
+    let files = start(kernel_types::FILES, &programs::of_files(devices, types)?, types)?;
     read_all(&files, deadline, |record| scan.add(record))?;
     scan.has_mappings = scan.add_mappings(devices, types, deadline).is_ok();
     scan.sort();
@@ -109,12 +115,12 @@ pub(crate) fn types(deadline: &ScanDeadline) -> Result<&'static TypeInfo, Errno>
     if let Some(types) = TYPES.get() {
         return Ok(types);
     }
-    if let Some(types) = btf_cache::load(&programs::WANTED) {
+    if let Some(types) = btf_cache::load(&kernel_types::WANTED) {
         return Ok(TYPES.get_or_init(|| types));
     }
     let description = Description { file: btf::open()?, deadline };
-    let types = btf::find_in(&description, &programs::WANTED)?;
-    btf_cache::save(&types, &programs::WANTED);
+    let types = btf::find_in(&description, &kernel_types::WANTED)?;
+    btf_cache::save(&types, &kernel_types::WANTED);
     Ok(TYPES.get_or_init(|| types))
 }
 
@@ -189,7 +195,7 @@ impl BpfScan {
         deadline: &ScanDeadline,
     ) -> Result<(), Errno> {
         let program = programs::of_mappings(devices, types)?;
-        let mappings = start(programs::MAPPINGS, &program, types)?;
+        let mappings = start(kernel_types::MAPPINGS, &program, types)?;
         let of_thread = deadline.clone();
         let go_on = || !deadline.has_passed();
         let records = run_one(MAPPINGS_TIMEOUT, go_on, move || {

@@ -25,10 +25,10 @@ fn the_kernel_accepts_the_programs() {
     let types = types(&ScanDeadline::of(Duration::from_secs(60))).unwrap();
     let devices = devices();
     let programs = [
-        (programs::TASKS, programs::of_tasks(&devices, types, 1, false)),
-        (programs::FILES, programs::of_files(&devices, types)),
-        (programs::MAPPINGS, programs::of_mappings(&devices, types)),
-        (programs::TASKS, programs::of_tasks(&devices, types, 1, true)),
+        (kernel_types::TASKS, programs::of_tasks(&devices, types, 1, false)),
+        (kernel_types::FILES, programs::of_files(&devices, types)),
+        (kernel_types::MAPPINGS, programs::of_mappings(&devices, types)),
+        (kernel_types::TASKS, programs::of_tasks(&devices, types, 1, true)),
     ];
     for (iterator, program) in programs {
         let Ok(program) = program else {
@@ -45,7 +45,7 @@ fn the_kernel_accepts_the_programs() {
 /// The listing tells what a change does. `UNMOOR_WRITE_DOCS=1` writes it anew.
 #[test]
 fn the_programs_are_listed() {
-    let (devices, types) = (devices(), TypeInfo::counted(&programs::WANTED));
+    let (devices, types) = (devices(), TypeInfo::counted(&kernel_types::WANTED));
     let programs = [
         ("tasks.lst", programs::of_tasks(&devices, &types, 77, true)),
         ("files.lst", programs::of_files(&devices, &types)),
