@@ -13,10 +13,18 @@ use rustix::io::Errno;
 const PF_EXITING: i32 = 0x4;
 const PF_KTHREAD: i32 = 0x0020_0000;
 
+/// What the program for each thread goes through itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loops {
+    None,
+    Files,
+    FilesAndMappings,
+}
+
 /// Returns the program for [`TASKS`].
 ///
 /// It reports directories, programs, exiting processes, and mount namespaces other than the one with this number.
-/// With `loops` it reports open files and mapped files too. For those the kernel has functions since Linux 6.7.
+/// The loops, for which the kernel has functions since Linux 6.7, report open files and mapped files too.
 ///
 /// # Errors
 /// ENOTSUP if the kernel lacks a type or function.
@@ -24,7 +32,7 @@ pub(crate) fn of_tasks(
     devices: &Devices,
     types: &TypeInfo,
     own_namespace: u32,
-    loops: bool,
+    loops: Loops,
 ) -> Result<Vec<Instruction>, Errno> {
     let mut w = Writer::begin(devices, types, TASK, R7)?;
     w.load("task_struct", "flags", Bits32, R1, R7)?;
@@ -34,8 +42,10 @@ pub(crate) fn of_tasks(
     w.program()?;
     w.directories()?;
     w.namespace(own_namespace)?;
-    if loops {
+    if loops != Loops::None {
         w.open_files()?;
+    }
+    if loops == Loops::FilesAndMappings {
         w.mapped_files()?;
     }
     w.finish()

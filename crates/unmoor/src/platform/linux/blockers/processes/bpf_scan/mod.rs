@@ -14,6 +14,7 @@ mod devices;
 mod kernel_programs;
 mod kernel_types;
 mod loops;
+mod mapped_inodes;
 mod record;
 mod writer;
 
@@ -23,11 +24,13 @@ pub(crate) use record::{Kind, Record};
 
 use crate::model::blocker::{Usage, UsageKind};
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
-use crate::platform::linux::blockers::processes::bpf_scan::kernel_programs as programs;
+use crate::platform::linux::blockers::processes::bpf_scan::kernel_programs::{
+    self as programs, Loops,
+};
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::helper::process::is_helper;
-use crate::platform::linux::sys::bpf::{Instruction, iterate};
+use crate::platform::linux::sys::bpf::{Instruction, iterate, iterate_process};
 use crate::platform::linux::sys::btf::{self, TypeInfo};
 use crate::platform::linux::sys::btf_cache;
 use crate::platform::stuck_pool::run_one;
@@ -85,11 +88,30 @@ fn run_with_loops(
     own: u32,
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
-    let tasks = start(kernel_types::TASKS, &programs::of_tasks(devices, types, own, true)?, types)?;
+    let loops = match nothing_is_mapped(devices, types, deadline) {
+        Ok(true) => Loops::Files,
+        _ => Loops::FilesAndMappings,
+    };
+    let program = programs::of_tasks(devices, types, own, loops)?;
+    let tasks = start(kernel_types::TASKS, &program, types)?;
     let mut scan = BpfScan { has_mappings: true, ..BpfScan::default() };
     read_all(&tasks, deadline, |record| scan.add(record))?;
     scan.sort();
     Ok(scan)
+}
+
+/// Returns true if the kernel says that no process maps a file of these devices.
+fn nothing_is_mapped(
+    devices: &Devices,
+    types: &TypeInfo,
+    deadline: &ScanDeadline,
+) -> Result<bool, Errno> {
+    let program = mapped_inodes::of_inodes(devices, types)?;
+    let function = types.function(kernel_types::TASKS).ok_or(Errno::NOTSUP)?;
+    let one = iterate_process(&program, function, std::process::id())?;
+    let mut nothing = false;
+    read_all(&one, deadline, |record| nothing |= record.kind == Kind::NothingMapped)?;
+    Ok(nothing)
 }
 
 fn run_iterators(
@@ -100,7 +122,7 @@ fn run_iterators(
 ) -> Result<BpfScan, Errno> {
     let mut scan = BpfScan::default();
     let tasks =
-        start(kernel_types::TASKS, &programs::of_tasks(devices, types, own, false)?, types)?;
+        start(kernel_types::TASKS, &programs::of_tasks(devices, types, own, Loops::None)?, types)?;
     read_all(&tasks, deadline, |record| scan.add(record))?;
     let files = start(kernel_types::FILES, &programs::of_files(devices, types)?, types)?;
     read_all(&files, deadline, |record| scan.add(record))?;
@@ -230,9 +252,11 @@ pub(crate) fn recorded_uses(
             Kind::File => (filter.fs_device(device)?, UsageKind::OpenFile),
             Kind::MappedFile => (filter.fs_device(device)?, UsageKind::MappedFile),
             Kind::Node | Kind::MappedNode => (filter.device(device)?, UsageKind::Device),
-            Kind::FilesUnseen | Kind::MappingsUnseen | Kind::Namespace | Kind::Exiting => {
-                return None;
-            }
+            Kind::FilesUnseen
+            | Kind::MappingsUnseen
+            | Kind::Namespace
+            | Kind::Exiting
+            | Kind::NothingMapped => return None,
         };
         let mut usage = Usage::new(kind, &names[index]);
         usage.thread = (record.tid != record.pid).then_some(record.tid);

@@ -23,10 +23,12 @@ pub(crate) enum Kind {
     Namespace,
     /// Exiting process.
     Exiting,
+    /// No file of the devices is mapped, by any process.
+    NothingMapped,
 }
 
 impl Kind {
-    const ALL: [Kind; 11] = [
+    const ALL: [Kind; 12] = [
         Kind::WorkingDirectory,
         Kind::Root,
         Kind::Program,
@@ -38,6 +40,7 @@ impl Kind {
         Kind::MappingsUnseen,
         Kind::Namespace,
         Kind::Exiting,
+        Kind::NothingMapped,
     ];
 }
 

@@ -16,9 +16,9 @@ use crate::platform::linux::sys::bpf_assembler::{Assembler, Helper, Label, Regis
 use crate::platform::linux::sys::btf::TypeInfo;
 use rustix::io::Errno;
 
-const S_IFMT: i32 = 0xf000;
-const S_IFBLK: i32 = 0x6000;
-const S_IFCHR: i32 = 0x2000;
+pub(super) const S_IFMT: i32 = 0xf000;
+pub(super) const S_IFBLK: i32 = 0x6000;
+pub(super) const S_IFCHR: i32 = 0x2000;
 /// First eight bytes of the name of an io_uring instance.
 const RING_NAME: u64 = u64::from_le_bytes(*b"[io_urin");
 
@@ -28,6 +28,7 @@ pub(super) const LOOP: i16 = RECORD - 8;
 pub(super) const POINTER: i16 = LOOP - 8;
 pub(super) const LAST_DEVICE: i16 = POINTER - 8;
 const SEQ: i16 = LAST_DEVICE - 8;
+pub(super) const START: i16 = SEQ - 8;
 
 // Offsets in the contexts of the iterators: struct bpf_iter__task, bpf_iter__task_file, bpf_iter__task_vma.
 const META: i16 = 0;
