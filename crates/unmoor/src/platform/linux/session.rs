@@ -9,7 +9,7 @@ use crate::model::report::StepOutcome;
 use crate::model::step::{Action, Attempt};
 use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::Session;
-use crate::platform::linux::blockers;
+use crate::platform::linux::blockers::{self, open_counts};
 use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::DeviceCall;
 use crate::platform::linux::helper::{CallResult, Helper};
@@ -318,6 +318,10 @@ impl Session for LinuxSession {
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
+        let own_handles = u32::from(self.device.is_some());
+        if open_counts::is_proven_idle(&self.drive, own_handles, deadline.remaining()) {
+            return Ok(StepOutcome::skipped(busy_check::NO_RAW_USERS));
+        }
         let done = busy_check::check_raw_users(&self.drive, stays, deadline)?;
         busy_check::check_frozen(&self.drive, &self.helper, deadline)?;
         Ok(done)

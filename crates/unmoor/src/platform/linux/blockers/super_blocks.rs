@@ -34,7 +34,7 @@ const FREEZABLE: [&str; 12] = [
 ];
 
 /// File systems of which each mount counts once in the kernel, and nothing else does.
-const COUNTED: [&str; 9] =
+pub(crate) const COUNTED: [&str; 9] =
     ["exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "udf", "vfat", "xfs"];
 
 /// Number of times that the mounts are counted before they count as hidden.

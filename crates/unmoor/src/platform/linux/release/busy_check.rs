@@ -15,6 +15,9 @@ use crate::platform::linux::release::{teardown, umount};
 use crate::platform::linux::sys::{errno, mountinfo, nbd};
 use std::time::Duration;
 
+/// Words for a drive that no process writes to, past its file systems.
+pub const NO_RAW_USERS: &str = "no process writes to the device itself";
+
 /// Timeout for a scan of processes and other mount namespaces.
 const SCAN_BUDGET: Duration = Duration::from_secs(5);
 
@@ -256,7 +259,6 @@ pub fn check_raw_users(
     stays: bool,
     deadline: &mut Deadline<'_>,
 ) -> Result<StepOutcome> {
-    const NO_RAW_USERS: &str = "no process writes to the device itself";
     const NO_VISIBLE_RAW_USERS: &str = "not every process could be looked into";
     let usage = drive_usage(drive, &mut deadline.capped(SCAN_BUDGET));
     deadline.check()?;

@@ -64,6 +64,8 @@ pub(crate) const WANTED: WantedTypes<'_> = WantedTypes {
         ("inode", "i_mapping"),
         ("address_space", "i_mmap"),
         ("list_head", "next"),
+        ("bdev_inode", "vfs_inode"),
+        ("block_device", "bd_openers"),
         ("super_block", "s_dev"),
         ("super_block", "s_list"),
         ("super_block", "s_inodes"),

@@ -16,11 +16,14 @@ mod kernel_types;
 mod loops;
 mod mapped_inodes;
 mod record;
+mod super_block_walk;
+mod use_counts;
 mod writer;
 
 pub(crate) use devices::Devices;
 pub(crate) use kernel_types::FILES;
 pub(crate) use record::{Kind, Record};
+pub(crate) use use_counts::UseCount;
 
 use crate::model::blocker::{Usage, UsageKind};
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
@@ -114,6 +117,24 @@ fn nothing_is_mapped(
     Ok(nothing)
 }
 
+/// Reads how often the kernel uses these file systems and devices; `None` if its lists changed meanwhile.
+///
+/// # Errors
+/// Errors of bpf(2) where the kernel does not allow the program; ENOTSUP before Linux 6.7; ETIMEDOUT at the deadline.
+pub(crate) fn use_counts(
+    devices: &Devices,
+    deadline: &ScanDeadline,
+) -> Result<Option<Vec<UseCount>>, Errno> {
+    let types = types(deadline)?;
+    let program = use_counts::of_counts(devices, types)?;
+    let function = types.function(kernel_types::TASKS).ok_or(Errno::NOTSUP)?;
+    let one = iterate_process(&program, function, std::process::id())?;
+    let mut counts = Vec::new();
+    read_bytes(&one, deadline, |bytes| counts.extend(UseCount::all(bytes)))?;
+    // The program runs once for each thread.
+    Ok(counts.last().is_some_and(|last| *last == UseCount::Complete).then_some(counts))
+}
+
 fn run_iterators(
     devices: &Devices,
     types: &TypeInfo,
@@ -170,11 +191,19 @@ fn read_all(
     deadline: &ScanDeadline,
     mut each: impl FnMut(Record),
 ) -> Result<(), Errno> {
+    read_bytes(iterator, deadline, |bytes| Record::all(bytes).for_each(&mut each))
+}
+
+fn read_bytes(
+    iterator: &OwnedFd,
+    deadline: &ScanDeadline,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), Errno> {
     let mut buf = [0u8; 4096];
     while !deadline.has_passed() {
         match read(iterator, &mut buf) {
             Ok(0) => return Ok(()),
-            Ok(len) => Record::all(&buf[..len]).for_each(&mut each),
+            Ok(len) => each(&buf[..len]),
             // The kernel pauses the iterator after a million objects without output.
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(errno),

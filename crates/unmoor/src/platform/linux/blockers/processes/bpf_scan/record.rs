@@ -69,8 +69,13 @@ impl Record {
 
     /// Returns the number of the device as the rest of the program writes it.
     pub(crate) fn device(&self) -> u64 {
-        u64::from(self.number >> 20) << 32 | u64::from(self.number & 0xf_ffff)
+        device_of(self.number)
     }
+}
+
+/// Returns a device number, given in the kernel's own form, as the rest of the program writes it.
+pub(super) fn device_of(number: u32) -> u64 {
+    u64::from(number >> 20) << 32 | u64::from(number & 0xf_ffff)
 }
 
 #[cfg(test)]

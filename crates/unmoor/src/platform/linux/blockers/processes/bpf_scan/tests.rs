@@ -33,6 +33,7 @@ fn the_kernel_accepts_the_programs() {
         (kernel_types::TASKS, programs::of_tasks(&devices, types, 1, Loops::FilesAndMappings)),
         (kernel_types::TASKS, programs::of_tasks(&devices, types, 1, Loops::Files)),
         (kernel_types::TASKS, mapped_inodes::of_inodes(&devices, types)),
+        (kernel_types::TASKS, use_counts::of_counts(&devices, types)),
     ];
     for (iterator, program) in programs {
         let Ok(program) = program else {
@@ -53,6 +54,7 @@ fn the_programs_are_listed() {
     let programs = [
         ("tasks.lst", programs::of_tasks(&devices, &types, 77, Loops::FilesAndMappings)),
         ("inodes.lst", mapped_inodes::of_inodes(&devices, &types)),
+        ("counts.lst", use_counts::of_counts(&devices, &types)),
         ("files.lst", programs::of_files(&devices, &types)),
         ("mappings.lst", programs::of_mappings(&devices, &types)),
     ];
@@ -135,7 +137,7 @@ fn more_inodes_than_the_program_goes_through_may_be_mapped() {
     let path = std::ffi::CString::new(place.as_os_str().as_encoded_bytes()).unwrap();
     let device = procfs::stat_at(&path).unwrap().device;
     assert!(nothing_mapped_on(device), "an empty file system");
-    for number in 0..mapped_inodes::MAX_INODES {
+    for number in 0..super_block_walk::MAX_INODES {
         std::fs::write(place.join(number.to_string()), "").unwrap();
     }
     assert!(!nothing_mapped_on(device));

@@ -163,6 +163,18 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
+    /// Leaves the device number of the inode in R0 in R4; goes to `other` if it is no wanted block device.
+    pub(super) fn match_block_device(&mut self, other: Label) -> Result<(), Errno> {
+        let found = self.code.label();
+        self.load("inode", "i_rdev", Bits32, R4, R0)?;
+        for device in &self.devices.block_nodes {
+            self.code.jump_if(R4, WordEqual, *device, found);
+        }
+        self.code.jump(other);
+        self.code.place(found);
+        Ok(())
+    }
+
     /// Copies the device in R1 to R4, so that the verifier does not learn R1 from the comparisons.
     pub(super) fn copy_for_comparison(&mut self) {
         self.code.copy(R4, R1);
@@ -244,11 +256,16 @@ impl<'w> Writer<'w> {
         self.code.store(Bits32, R10, RECORD, R1);
         self.load("task_struct", "pid", Bits32, R1, R7)?;
         self.code.store(Bits32, R10, RECORD + 4, R1);
+        self.write_bytes();
+        Ok(())
+    }
+
+    /// Writes the record as it is on the stack.
+    pub(super) fn write_bytes(&mut self) {
         self.code.load(Bits64, R1, R10, SEQ);
         self.stack_address(R2, RECORD);
         self.code.set(R3, RECORD_SIZE as i32);
         self.code.call(Helper::SeqWrite);
-        Ok(())
     }
 
     pub(super) fn stack_address(&mut self, to: Register, offset: i16) {
