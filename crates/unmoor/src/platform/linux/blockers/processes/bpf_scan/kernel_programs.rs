@@ -13,7 +13,7 @@ use rustix::io::Errno;
 const PF_EXITING: i32 = 0x4;
 const PF_KTHREAD: i32 = 0x0020_0000;
 
-/// What the program for each thread goes through itself.
+/// Loops of the program for each thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loops {
     None,

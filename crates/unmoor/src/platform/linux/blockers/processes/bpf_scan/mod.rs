@@ -13,10 +13,10 @@
 mod devices;
 mod kernel_programs;
 mod kernel_types;
-mod loops;
 mod mapped_inodes;
 mod record;
 mod super_block_walk;
+mod thread_loops;
 mod use_counts;
 mod writer;
 

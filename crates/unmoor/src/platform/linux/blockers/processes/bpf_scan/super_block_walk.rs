@@ -41,7 +41,7 @@ impl<'w> Writer<'w> {
     ///
     /// # Errors
     /// ENOTSUP if the kernel lacks a type or function.
-    pub(super) fn walk(
+    pub(super) fn walk_file_systems(
         devices: &'w Devices,
         types: &'w TypeInfo,
         file_system: impl FnOnce(&mut Self, Exits) -> Result<(), Errno>,
@@ -84,7 +84,7 @@ impl<'w> Writer<'w> {
     /// Looks at each inode, in R0, of the file system in R9.
     ///
     /// # Errors
-    /// As [`Writer::walk`].
+    /// As [`Writer::walk_file_systems`].
     pub(super) fn each_inode(
         &mut self,
         exits: Exits,

@@ -90,7 +90,7 @@ pub(crate) fn of_counts(devices: &Devices, types: &TypeInfo) -> Result<Vec<Instr
         w.write_count(COMPLETE);
         Ok(())
     };
-    Writer::walk(devices, types, file_system, block_devices, last)?.finish()
+    Writer::walk_file_systems(devices, types, file_system, block_devices, last)?.finish()
 }
 
 impl Writer<'_> {
