@@ -1,9 +1,9 @@
 //! Proof from the kernel's own counts that nothing but its mounts and this program uses a drive.
 //!
 //! The kernel counts the mounts of each file system, detached ones and those of other namespaces among them
-//! (`super_block.s_active`), and the opens of each block device, mapped ones and its own among them
+//! (`super_block.s_active`), and the opens of each drive and its partitions, mapped ones and its own among them
 //! (`block_device.bd_openers`). Where both are what the mounts here explain, and these are idle, no process has to be
-//! looked at. A drive with character devices, or with levels above its partitions, is not proven this way.
+//! looked at. A drive with character devices, with levels above its partitions, or without a mount is not proven so.
 
 use crate::model::drive::Drive;
 use crate::model::volume::{Volume, VolumeKind};
@@ -26,7 +26,7 @@ pub(crate) fn is_proven_idle(drive: &Drive, own_handles: u32, time: Duration) ->
         return false;
     };
     match use_counts(&devices, &ScanDeadline::of(time)) {
-        Ok(Some(counts)) => explains(drive, own_handles, &nodes, &counts),
+        Ok(Some(counts)) => explains(drive, own_handles, &counts),
         _ => false,
     }
 }
@@ -40,30 +40,17 @@ fn is_counted(volume: &Volume) -> bool {
 }
 
 /// Returns true if the mounts of the drive and our handles are all that the kernel has counted.
-fn explains(drive: &Drive, own_handles: u32, nodes: &[u64], counts: &[UseCount]) -> bool {
-    let mounts = |device: u64| {
-        let volume = drive.volumes.iter().find(|volume| volume.device == device);
-        volume.map_or(0, |volume| volume.mounts.len())
+fn explains(drive: &Drive, own_handles: u32, counts: &[UseCount]) -> bool {
+    let mounted = drive.volumes.iter().filter(|volume| !volume.mounts.is_empty());
+    // Each file system opens its device once, and a partition the whole drive with it.
+    let opens = mounted.clone().count() as u32 + own_handles;
+    let is_explained = |count: &UseCount| {
+        let volume = drive.volumes.iter().find(|volume| volume.device == count.device);
+        let mounts = volume.map_or(0, |volume| volume.mounts.len());
+        count.mounts as usize == mounts && count.opens == opens && !count.frozen
     };
-    // Each file system opens its device once; a partition opens the whole drive too.
-    let mounted = |device: &u64| u32::from(mounts(*device) > 0);
-    let opens = |device: u64| match device == drive.id.device {
-        true => nodes.iter().map(mounted).sum::<u32>() + own_handles,
-        false => mounted(&device),
-    };
-    let known = |count: &UseCount| match *count {
-        UseCount::FileSystem { device, mounts: counted, frozen } => {
-            counted as usize == mounts(device) && !frozen
-        }
-        UseCount::BlockDevice { device, opens: counted } => counted == opens(device),
-        UseCount::Complete => true,
-    };
-    let is_seen = |node: &u64| {
-        let of_node = |count: &UseCount| matches!(count, UseCount::BlockDevice { device, .. } if device == node);
-        let of_mount = |count: &UseCount| matches!(count, UseCount::FileSystem { device, .. } if device == node);
-        counts.iter().any(of_node) && (mounts(*node) == 0 || counts.iter().any(of_mount))
-    };
-    counts.iter().all(known) && nodes.iter().all(is_seen)
+    let is_seen = |volume: &Volume| counts.iter().any(|count| count.device == volume.device);
+    drive.is_mounted() && mounted.clone().all(is_seen) && counts.iter().all(is_explained)
 }
 
 #[cfg(test)]
@@ -125,6 +112,6 @@ mod tests {
         }
         assert!(ok(Command::new("umount").arg(&stick.mount)));
         assert!(!proven(&here, 0), "the mount is gone");
-        assert!(proven(&drive(&stick), 0), "nothing is mounted");
+        assert!(!proven(&drive(&stick), 0), "nothing is mounted, and nothing has counts");
     }
 }

@@ -117,7 +117,7 @@ fn nothing_is_mapped(
     Ok(nothing)
 }
 
-/// Reads how often the kernel uses these file systems and devices; `None` if its lists changed meanwhile.
+/// Reads how often the kernel uses the file systems on these devices; `None` if its lists changed meanwhile.
 ///
 /// # Errors
 /// Errors of bpf(2) where the kernel does not allow the program; ENOTSUP before Linux 6.7; ETIMEDOUT at the deadline.
@@ -129,10 +129,11 @@ pub(crate) fn use_counts(
     let program = use_counts::of_counts(devices, types)?;
     let function = types.function(kernel_types::TASKS).ok_or(Errno::NOTSUP)?;
     let one = iterate_process(&program, function, std::process::id())?;
-    let mut counts = Vec::new();
+    let mut counts: Vec<Option<UseCount>> = Vec::new();
     read_bytes(&one, deadline, |bytes| counts.extend(UseCount::all(bytes)))?;
     // The program runs once for each thread.
-    Ok(counts.last().is_some_and(|last| *last == UseCount::Complete).then_some(counts))
+    let is_complete = counts.last().is_some_and(Option::is_none);
+    Ok(is_complete.then(|| counts.into_iter().flatten().collect()))
 }
 
 fn run_iterators(
