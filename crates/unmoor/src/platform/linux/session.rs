@@ -192,7 +192,14 @@ impl LinuxSession {
             return force::force_unmount(&self.drive, volume, mount, known, &self.helper, deadline);
         }
         self.overlay_lower_volumes.extend(volume.parents.iter().cloned());
-        umount::detach(mount, &self.helper, deadline)
+        let mut done = StepOutcome::default();
+        if !known {
+            // The cache of eCryptfs is its own, and programs have gone on writing since the flush.
+            let tick = progress(self.drive.id.device);
+            done.merge(umount::sync(mount, &self.helper, deadline, tick)?.unwrap_or_default());
+        }
+        done.merge(umount::detach(mount, &self.helper, deadline)?);
+        Ok(done)
     }
 
     fn drive_status(
@@ -328,6 +335,7 @@ impl Session for LinuxSession {
         let LinuxSession { drive, helper, .. } = self;
         helper.within(CLAIM_TIMEOUT, |deadline| {
             claim::check_unknown_users(drive, helper, deadline)?;
+            busy_check::check_foreign_caches(drive, deadline)?;
             busy_check::check_frozen(drive, helper, deadline)?;
             busy_check::check_servers(drive, helper, deadline)
         })

@@ -115,6 +115,10 @@ pub const TESTS: &[(&str, &str)] = &[
     ("swapped.covered", "swapped.parent"),
     ("served.elsewhere", "served.container"),
     ("silent.suspended-mapping", "silent.no-read"),
+    ("stack.ecryptfs-busy", "stack.ecryptfs"),
+    ("force.ecryptfs", "force.writers-ext4"),
+    ("who.ecryptfs-namespace", "who.service"),
+    ("who.ecryptfs-relative", "unseen.ecryptfs"),
 ];
 
 #[cfg(test)]

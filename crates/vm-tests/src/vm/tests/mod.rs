@@ -4,6 +4,7 @@ mod busy;
 mod card;
 mod doc_kinds;
 mod document;
+mod ecryptfs;
 mod eject_command;
 mod force;
 mod force_writers;
@@ -48,6 +49,7 @@ const ALL: &[&[Test]] = &[
     stacks::TESTS,
     mounts::TESTS,
     overlays::TESTS,
+    ecryptfs::TESTS,
     force::TESTS,
     kinds::TESTS,
     doc_kinds::TESTS,

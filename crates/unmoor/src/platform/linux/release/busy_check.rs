@@ -79,9 +79,10 @@ pub fn check_scan(drive: &Drive, volume: &Volume, scan: &BlockerScan) -> Result<
 /// Returns true if something that is torn down before the mount keeps it busy.
 ///
 /// That is another mount of this drive on it or over it, a loop device over a file there, a program that serves a
-/// file there, or a swap file.
+/// file there, a swap file, or eCryptfs over a directory there, which holds the mount itself.
 fn has_dependents(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
-    let over_a_file = |v: &Volume| v.kind.lies_on_files() && v.parents.contains(&volume.name);
+    let holds = |v: &Volume| v.kind.lies_on_files() || v.file_system.as_deref() == Some("ecryptfs");
+    let over_a_file = |v: &Volume| holds(v) && v.parents.contains(&volume.name);
     drive
         .volumes
         .iter()
@@ -127,7 +128,8 @@ fn check_other_namespaces(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<
         return Err(busy(&drive.name, &detail));
     }
     if let Some(overlay) = elsewhere.overlays.first() {
-        let detail = format!("carries a layer of the overlay mounted on {}", overlay.display());
+        let (kind, path) = (&overlay.file_system, overlay.path.display());
+        let detail = format!("carries a layer of the {kind} mounted on {path}");
         return Err(busy(&drive.name, &detail));
     }
     let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
@@ -172,6 +174,28 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
             );
             Err(Error::new(ErrorKind::NotExclusive, &drive.name, what)
                 .with_help("unmount that first, or name its drive too"))
+        }
+    }
+}
+
+/// Checks that no eCryptfs has its files on the drive, except those that a release unmounts.
+///
+/// It has a cache of its own, which force would lose.
+///
+/// # Errors
+/// `NotExclusive`, with the mount.
+pub fn check_foreign_caches(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<()> {
+    let time = deadline.capped(SCAN_BUDGET).remaining();
+    match other_namespaces::caches_over(drive, time).first() {
+        None => Ok(()),
+        Some(other) => {
+            let path = other.path.display();
+            let what = format!(
+                "the {} on {path} has its files on it, and is not unmounted with it",
+                other.file_system
+            );
+            Err(Error::new(ErrorKind::NotExclusive, &drive.name, what)
+                .with_help("unmount that first: force would lose what was written through it"))
         }
     }
 }

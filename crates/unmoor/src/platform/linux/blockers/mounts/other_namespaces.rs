@@ -1,12 +1,13 @@
 //! Mounts of a volume in other mount namespaces, cheap enough for every release.
 
+use crate::model::drive::Drive;
 use crate::platform::linux::blockers::mounts::ns_members::processes;
 use crate::platform::linux::blockers::mounts::overlay::Overlay;
 use crate::platform::linux::blockers::mounts::scan::{MountScan, NamespaceWalk};
 use crate::platform::linux::blockers::mounts::types::Namespace;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::sys::procfs::Proc;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Mount in another mount namespace that stays when ours is unmounted.
@@ -18,6 +19,26 @@ pub(crate) struct OtherMount {
     pub(crate) path: PathBuf,
 }
 
+/// Overlay or eCryptfs mount with a layer on a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OtherOverlay {
+    /// Process in its namespace; `None` if the namespace has no process.
+    pub(crate) pid: Option<u32>,
+    /// Mount point there.
+    pub(crate) path: PathBuf,
+    /// Type: `overlay`, `ecryptfs`.
+    pub(crate) file_system: String,
+    /// Device number of the file system.
+    pub(crate) device: u64,
+}
+
+impl OtherOverlay {
+    /// Returns true if it has a cache of its own. That of an overlay is the cache of its layers.
+    pub(crate) fn has_cache(&self) -> bool {
+        self.file_system == "ecryptfs"
+    }
+}
+
 /// Mounts of a volume in other namespaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MountedElsewhere {
@@ -26,7 +47,7 @@ pub(crate) struct MountedElsewhere {
     /// Overlays in any namespace with a layer on the devices, without those that were asked for.
     ///
     /// An overlay pins the device, and the probe of our mounts does not show it.
-    pub(crate) overlays: Vec<PathBuf>,
+    pub(crate) overlays: Vec<OtherOverlay>,
     /// True if there are copies that are unmounted together with our mounts.
     ///
     /// A file that is open on such a copy keeps the device busy, and the probe of our mounts does not show it.
@@ -48,20 +69,37 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
         .into_iter()
         .filter(|mount| !mount.namespace.is_ours())
         .partition(|mount| mount.propagates);
+    let pid_in = |namespace: Namespace| match namespace {
+        Namespace::Ours => Some(std::process::id()),
+        Namespace::Member(member) => Some(member.pid),
+        Namespace::Pinned(_) => None,
+    };
     let mounts = others
         .into_iter()
-        .map(|mount| {
-            let pid = match mount.namespace {
-                Namespace::Member(member) => Some(member.pid),
-                Namespace::Ours | Namespace::Pinned(_) => None,
-            };
-            OtherMount { pid, path: mount.path }
-        })
+        .map(|mount| OtherMount { pid: pid_in(mount.namespace), path: mount.path })
         .collect();
     let unplanned = |o: &Overlay| !(o.namespace.is_ours() && devices.contains(&o.device));
-    let overlays = scan.overlays.into_iter().filter(unplanned).map(|o| o.path).collect();
+    let other = |o: Overlay| {
+        let Overlay { path, file_system, device, namespace, .. } = o;
+        OtherOverlay { pid: pid_in(namespace), path, file_system, device }
+    };
+    let overlays = scan.overlays.into_iter().filter(unplanned).map(other).collect();
     MountedElsewhere { mounts, overlays, copies: !copies.is_empty() }
 }
+
+/// Finds the mounts over the drive's directories that have a cache of their own, and that no release unmounts.
+pub(crate) fn caches_over(drive: &Drive, time: Duration) -> Vec<OtherOverlay> {
+    if !Path::new(ECRYPTFS).exists() {
+        return Vec::new();
+    }
+    let devices: Vec<u64> = drive.volumes.iter().map(|volume| volume.device).collect();
+    let mut overlays = mounted_elsewhere(&devices, time).overlays;
+    overlays.retain(OtherOverlay::has_cache);
+    overlays
+}
+
+/// Folder in sysfs that is there once the kernel has eCryptfs.
+const ECRYPTFS: &str = "/sys/fs/ecryptfs";
 
 /// Namespaces whose mounts are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::sys::fuse::is_fuse;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::{self, MountInfo};
+use crate::platform::linux::sys::overlay_options::has_layers;
 use crate::platform::linux::sys::procfs::{
     Proc, ProcPath, Result, dir_buf, is_gone, namespace_number, parse, stat_at,
 };
@@ -375,8 +376,8 @@ fn device_of(line: &MountInfo, nodes: &[(u64, DeviceIndex)]) -> Option<DeviceInd
     if line.device >> 32 != 0 {
         return find(line.device);
     }
-    // Of those, only overlays and FUSE file systems are scanned for by their number.
-    if line.file_system == "overlay" || is_fuse(&line.file_system) {
+    // Of those, only overlays, eCryptfs and FUSE file systems are scanned for by their number.
+    if has_layers(&line.file_system) || is_fuse(&line.file_system) {
         return find(line.device);
     }
     if !mountinfo::source_is_device(line) {
