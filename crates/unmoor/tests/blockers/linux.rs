@@ -196,6 +196,48 @@ ready()
     assert!(unmounts(&image.mount));
 }
 
+const BIND_RELATIVE: &str = "
+import socket
+os.chdir(keep)
+bound = socket.socket(socket.AF_UNIX)
+bound.bind('socket')
+os.chdir('/')
+ready()
+";
+
+/// A file system that is mounted within the drive's mount alone has its sockets there, whatever their names.
+fn a_socket_on_a_nested_mount_is_named_by_its_device() {
+    let image = image();
+    let nested = image.mount.join("nested");
+    std::fs::create_dir(&nested).unwrap();
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&nested)));
+    let mut holder = Holder::python(BIND_RELATIVE, &nested);
+    let scan = scan_image(&image);
+    let blocker = blocker_of(&scan, &holder);
+    assert_eq!(only_usage(blocker).path.as_deref(), Some(Path::new("socket")));
+    run_remedy(blocker);
+    holder.0.wait().unwrap();
+    run_remedy(of_kind(&scan, BlockerKind::Mount)[0]);
+    assert!(unmounts(&image.mount));
+}
+
+/// The socket may be anywhere on it: its program is not named, and is not ended. The mount is.
+fn a_socket_on_a_file_system_that_is_mounted_elsewhere_too_is_not_named() {
+    let image = image();
+    let (nested, beside) = (image.mount.join("nested"), image.beside("beside"));
+    std::fs::create_dir(&nested).unwrap();
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&beside)));
+    assert!(ok(Command::new("mount").arg("--bind").arg(&beside).arg(&nested)));
+    let holder = Holder::python(BIND_RELATIVE, &beside);
+    let scan = scan_image(&image);
+    let named = |b: &&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
+    assert!(scan.blockers.iter().find(named).is_none(), "{scan:#?}");
+    run_remedy(of_kind(&scan, BlockerKind::Mount)[0]);
+    assert!(unmounts(&image.mount));
+    drop(holder);
+    assert!(ok(Command::new("umount").arg(&beside)));
+}
+
 fn a_program_whose_first_thread_has_ended_is_named() {
     let image = image();
     let program = image.mount.join("program");
@@ -481,6 +523,12 @@ pub const TESTS: &[Test] = &[
     test!(programs_roots_and_mapped_files_are_named, LOOP_DEVICES, STATIC_C),
     test!(a_thread_with_a_directory_and_files_of_its_own_is_named, LOOP_DEVICES, PYTHON),
     test!(a_bound_socket_and_its_connections_are_named, LOOP_DEVICES, PYTHON),
+    test!(a_socket_on_a_nested_mount_is_named_by_its_device, LOOP_DEVICES, PYTHON),
+    test!(
+        a_socket_on_a_file_system_that_is_mounted_elsewhere_too_is_not_named,
+        LOOP_DEVICES,
+        PYTHON
+    ),
     test!(a_program_whose_first_thread_has_ended_is_named, LOOP_DEVICES, C_COMPILER),
     test!(an_open_device_is_named, LOOP_DEVICES),
     test!(a_nested_mount_and_its_users_are_named_and_the_command_unmounts_it, LOOP_DEVICES),

@@ -178,7 +178,7 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
     }
 }
 
-/// Checks that no eCryptfs has its files on the drive, except those that a release unmounts.
+/// Checks that the drive carries no eCryptfs that a release leaves mounted.
 ///
 /// It has a cache of its own, which force would lose.
 ///
