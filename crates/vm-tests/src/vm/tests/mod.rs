@@ -12,6 +12,7 @@ mod full_only;
 mod gone;
 mod kinds;
 mod late;
+mod logs;
 mod loops;
 mod mounts;
 mod optical;
@@ -49,6 +50,7 @@ const ALL: &[&[Test]] = &[
     stacks::TESTS,
     mounts::TESTS,
     overlays::TESTS,
+    logs::TESTS,
     ecryptfs::TESTS,
     force::TESTS,
     kinds::TESTS,

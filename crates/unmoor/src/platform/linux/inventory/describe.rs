@@ -9,12 +9,12 @@ use crate::platform::linux::inventory::loop_devices::LoopDevice;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::served::{self, ServedVolume};
 use crate::platform::linux::inventory::servers::{Served, Server};
-use crate::platform::linux::inventory::snapshot::{Snapshot, volume_of_mount};
+use crate::platform::linux::inventory::snapshot::{Snapshot, device_of, volume_of_mount};
 use crate::platform::linux::inventory::system_mounts;
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{overlay_options, writeback};
+use crate::platform::linux::sys::{external_logs, overlay_options, writeback};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -114,6 +114,7 @@ fn without_content(
     };
     volumes(snapshot, &mut drive, &node, &place.disk);
     adopt_mounts(snapshot, &mut drive);
+    add_logs(snapshot, &mut drive, helper);
     served::add_servers_of_own_mounts(snapshot, &mut drive);
     loop {
         let before = drive.volumes.len();
@@ -420,6 +421,23 @@ fn adopt_mounts(snapshot: &Snapshot, drive: &mut Drive) {
         }
         drive.volumes[at].mounts =
             members.iter().flat_map(|m| snapshot.mounts_of(m.device)).collect();
+    }
+}
+
+/// Puts each file system above the volume of this drive that has its log.
+fn add_logs(snapshot: &Snapshot, drive: &mut Drive, helper: &Helper) {
+    if drive.volumes.iter().all(|volume| !volume.mounts.is_empty()) {
+        return;
+    }
+    for at in 0..drive.volumes.len() {
+        let mount = drive.volumes[at].mounts.first();
+        let Some(line) = mount.and_then(|mount| snapshot.mounts.get(mount.id)) else { continue };
+        for path in external_logs::of_mount(line) {
+            let device = device_of(&path, helper);
+            let log = drive.volumes.iter().find(|volume| Some(volume.device) == device);
+            let parent = log.map(|log| log.name.clone());
+            drive.volumes[at].parents.extend(parent);
+        }
     }
 }
 

@@ -190,7 +190,7 @@ fn backing_device_number(line: &MountInfo, helper: &Helper) -> u64 {
 }
 
 /// Returns the device number of a path: a device node's own, or that of its file system.
-fn device_of(path: &Path, helper: &Helper) -> Option<u64> {
+pub(crate) fn device_of(path: &Path, helper: &Helper) -> Option<u64> {
     let facts = helper.within(STAT_TIMEOUT, |deadline| helper.stat(path, deadline)).ok()?.ok()?;
     Some(match facts.kind {
         FileType::BlockDevice => facts.node,

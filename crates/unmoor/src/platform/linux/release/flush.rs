@@ -13,10 +13,9 @@ use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::release::drive_errors::gone;
 use crate::platform::linux::release::eject::synchronize;
 use crate::platform::linux::release::{claim, umount, volume_device};
-use crate::platform::linux::sys::device_number::from_dev;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::SysfsDir;
-use crate::platform::linux::sys::{errno, md, writeback};
+use crate::platform::linux::sys::{errno, md, mount_id, writeback};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -161,7 +160,7 @@ impl Flusher<'_> {
         let time = deadline.capped(NAMESPACE_SCAN_TIME).remaining();
         let elsewhere = other_namespaces::mounted_elsewhere(&[volume.device], time);
         for mount in elsewhere.mounts {
-            let synced = self.sync_through(mount.pid, &mount.path, volume.device, deadline)?;
+            let synced = self.sync_through(mount.pid, &mount.path, mount.id, deadline)?;
             if let Some(done) = synced {
                 return Ok(done);
             }
@@ -180,7 +179,7 @@ impl Flusher<'_> {
         let time = deadline.capped(NAMESPACE_SCAN_TIME).remaining();
         let mut all = StepOutcome::default();
         for other in other_namespaces::caches_over(self.drive, time) {
-            match self.sync_through(other.pid, &other.path, other.device, deadline)? {
+            match self.sync_through(other.pid, &other.path, other.id, deadline)? {
                 Some(done) => all.merge(done),
                 None => {
                     let path = other.path.display();
@@ -197,12 +196,12 @@ impl Flusher<'_> {
 
     /// Calls `syncfs` on a mount that this process sees, through its root directory.
     ///
-    /// `None` if no file system with this number is there: the process may have changed its root, or ended.
+    /// `None` if the mount with this ID is not there: the process may have changed its root, or ended.
     fn sync_through(
         &self,
         pid: Option<u32>,
         mount: &Path,
-        device: u64,
+        id: u64,
         deadline: &mut Deadline<'_>,
     ) -> Result<Option<StepOutcome>> {
         let Some(pid) = pid else { return Ok(None) };
@@ -211,7 +210,7 @@ impl Flusher<'_> {
         let Ok(root) = self.helper.open(&path, claim::OPEN_FLAGS, deadline)? else {
             return Ok(None);
         };
-        if rustix::fs::fstat(&root).map(|stat| from_dev(stat.st_dev)) != Ok(device) {
+        if mount_id::of_file(&root) != Some(id) {
             return Ok(None);
         }
         match self.call(root.as_fd(), DeviceCall::SyncFs, deadline)? {

@@ -17,6 +17,7 @@ pub(crate) struct OtherMount {
     pub(crate) pid: Option<u32>,
     /// Mount point there.
     pub(crate) path: PathBuf,
+    pub(crate) id: u64,
 }
 
 /// Overlay or eCryptfs mount with a layer on a volume.
@@ -28,8 +29,7 @@ pub(crate) struct OtherOverlay {
     pub(crate) path: PathBuf,
     /// Type: `overlay`, `ecryptfs`.
     pub(crate) file_system: String,
-    /// Device number of the file system.
-    pub(crate) device: u64,
+    pub(crate) id: u64,
 }
 
 impl OtherOverlay {
@@ -76,12 +76,12 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
     };
     let mounts = others
         .into_iter()
-        .map(|mount| OtherMount { pid: pid_in(mount.namespace), path: mount.path })
+        .map(|mount| OtherMount { pid: pid_in(mount.namespace), path: mount.path, id: mount.id })
         .collect();
     let unplanned = |o: &Overlay| !(o.namespace.is_ours() && devices.contains(&o.device));
     let other = |o: Overlay| {
-        let Overlay { path, file_system, device, namespace, .. } = o;
-        OtherOverlay { pid: pid_in(namespace), path, file_system, device }
+        let Overlay { path, file_system, id, namespace, .. } = o;
+        OtherOverlay { pid: pid_in(namespace), path, file_system, id }
     };
     let overlays = scan.overlays.into_iter().filter(unplanned).map(other).collect();
     MountedElsewhere { mounts, overlays, copies: !copies.is_empty() }
@@ -138,10 +138,9 @@ mod tests {
     const TIME: Duration = Duration::from_secs(20);
 
     /// Returns the mounts in the namespace of this process; other tests have namespaces of their own.
-    fn found(stick: &LoopImage, holder: &Holder) -> Vec<OtherMount> {
-        let mut found = mounted_elsewhere(&[number(stick)], TIME).mounts;
-        found.retain(|e| e.pid == Some(holder.pid()));
-        found
+    fn found(stick: &LoopImage, holder: &Holder) -> Vec<(Option<u32>, PathBuf)> {
+        let found = mounted_elsewhere(&[number(stick)], TIME).mounts.into_iter();
+        found.filter(|m| m.pid == Some(holder.pid())).map(|m| (m.pid, m.path)).collect()
     }
 
     #[test]
@@ -149,8 +148,7 @@ mod tests {
     fn a_private_mount_in_another_namespace_is_found_with_its_process() {
         let stick = image();
         let holder = Holder::in_a_namespace("private", "", &stick.mount);
-        let expected = OtherMount { pid: Some(holder.pid()), path: stick.mount.clone() };
-        assert_eq!(found(&stick, &holder), [expected]);
+        assert_eq!(found(&stick, &holder), [(Some(holder.pid()), stick.mount.clone())]);
     }
 
     #[test]
@@ -163,7 +161,7 @@ mod tests {
         let rooted = format!("apart()\nos.chroot({jail:?})\nready()");
         for script in [thread, &rooted] {
             let holder = Holder::python(script, &stick.mount);
-            let expected = OtherMount { pid: Some(holder.pid()), path: stick.mount.clone() };
+            let expected = (Some(holder.pid()), stick.mount.clone());
             assert_eq!(found(&stick, &holder), [expected], "{script}");
         }
     }

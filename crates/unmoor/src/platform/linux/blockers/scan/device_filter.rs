@@ -75,6 +75,11 @@ impl DeviceFilter {
         DeviceFilter { own_table, ..self }
     }
 
+    /// Returns the mount table of this process.
+    pub(crate) fn own_table(&self) -> &MountTable {
+        &self.own_table
+    }
+
     /// Returns the device that this socket is bound on, and the name that was given to bind(2).
     pub(crate) fn socket(&self, stat: &FileStat) -> Option<(DeviceIndex, PathBuf)> {
         self.sockets.find(stat).map(|(index, name)| (index, name.clone()))
