@@ -10,6 +10,7 @@ use crate::model::step::{Action, Attempt};
 use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::Session;
 use crate::platform::linux::blockers;
+use crate::platform::linux::blockers::super_blocks::FileSystems;
 use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::DeviceCall;
 use crate::platform::linux::helper::{CallResult, Helper};
@@ -326,7 +327,7 @@ impl Session for LinuxSession {
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
         let done = busy_check::check_raw_users(&self.drive, stays, deadline)?;
-        busy_check::check_frozen(&self.drive, &self.helper, deadline)?;
+        busy_check::check_file_systems(&self.drive, &self.helper, deadline)?;
         Ok(done)
     }
 
@@ -556,11 +557,12 @@ impl Session for LinuxSession {
         // Mounts and levels may have changed since the drive was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
         let mut scan = blockers::scan(&now, deadline);
-        let frozen = blockers::super_blocks::frozen(&now, &self.helper, deadline);
-        scan.blockers.extend(frozen.unwrap_or_default());
-        if scan.blockers.is_empty() {
-            let hidden = blockers::super_blocks::hidden_mounts(&now, &self.helper, deadline);
-            scan.blockers.extend(hidden.unwrap_or_default());
+        if let Ok(systems) = FileSystems::read(&now, &self.helper, deadline) {
+            scan.blockers.extend(systems.frozen());
+            if scan.blockers.is_empty() {
+                let hidden = systems.hidden_mounts(&self.helper, deadline);
+                scan.blockers.extend(hidden.unwrap_or_default());
+            }
         }
         scan
     }

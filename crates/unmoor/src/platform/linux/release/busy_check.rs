@@ -10,6 +10,7 @@ use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::blockers;
 use crate::platform::linux::blockers::mounts::other_namespaces;
 use crate::platform::linux::blockers::scan::shared_scan::{DriveUsage, drive_usage};
+use crate::platform::linux::blockers::super_blocks::FileSystems;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::release::{teardown, umount};
 use crate::platform::linux::sys::{errno, mountinfo, nbd};
@@ -207,7 +208,27 @@ pub fn check_foreign_caches(drive: &Drive, deadline: &mut Deadline<'_>) -> Resul
 /// # Errors
 /// `Busy`; `TimedOut`; `Interrupted`.
 pub fn check_frozen(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
-    match blockers::super_blocks::frozen(drive, helper, deadline)?.first() {
+    refused_by(&FileSystems::read(drive, helper, deadline)?.frozen())
+}
+
+/// Checks that no file system of the drive is frozen or has hidden mounts.
+///
+/// Both can be unmounted, and keep the drive in use all the same.
+///
+/// # Errors
+/// `Busy`; `TimedOut`; `Interrupted`.
+pub fn check_file_systems(
+    drive: &Drive,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<()> {
+    let systems = FileSystems::read(drive, helper, deadline)?;
+    refused_by(&systems.frozen())?;
+    refused_by(&systems.hidden_mounts(helper, deadline)?)
+}
+
+fn refused_by(found: &[Blocker]) -> Result<()> {
+    match found.first() {
         None => Ok(()),
         Some(blocker) => Err(busy("", &blocker.description)),
     }

@@ -110,13 +110,18 @@ pub(crate) enum Kept {
     ByDescriptors,
 }
 
-/// Returns the number of mounts of this block device in these mount namespaces.
+/// Returns the number of mounts of each of these block devices in these mount namespaces.
 ///
-/// `None` if the tables do not tell: not all could be read, or an overlay has layers there.
-pub(crate) fn mounts_in_tables(device: u64, kept: Kept, time: Duration) -> Option<usize> {
-    let proc = Proc::open().ok()?;
-    let pids = processes(&proc).ok()?;
-    let nodes = [(device, 0)];
+/// `None` for one of which the tables do not tell: not all could be read, or an overlay has layers there.
+pub(crate) fn mounts_in_tables(devices: &[u64], kept: Kept, time: Duration) -> Vec<Option<usize>> {
+    let unknown = || vec![None; devices.len()];
+    if devices.is_empty() {
+        return Vec::new();
+    }
+    let Ok(proc) = Proc::open() else { return unknown() };
+    let Ok(pids) = processes(&proc) else { return unknown() };
+    let nodes: Vec<_> =
+        devices.iter().enumerate().map(|(index, device)| (*device, index)).collect();
     let mut walk = NamespaceWalk::begin(&proc, &nodes);
     let deadline = ScanDeadline::of(time);
     walk.read_of_processes(&pids, &deadline);
@@ -124,8 +129,15 @@ pub(crate) fn mounts_in_tables(device: u64, kept: Kept, time: Duration) -> Optio
         walk.add_kept_by_descriptors(&pids, &deadline);
     }
     let scan = walk.finish();
-    let is_whole = scan.unreadable == 0 && !scan.timed_out && scan.overlays.is_empty();
-    is_whole.then_some(scan.drive_mounts.len())
+    if scan.unreadable != 0 || scan.timed_out {
+        return unknown();
+    }
+    let count = |(_, index): &(u64, usize)| {
+        let shown = scan.drive_mounts.iter().filter(|mount| mount.index == *index).count();
+        let has_layers = scan.overlays.iter().any(|overlay| overlay.index == *index);
+        (!has_layers).then_some(shown)
+    };
+    nodes.iter().map(count).collect()
 }
 
 #[cfg(test)]
