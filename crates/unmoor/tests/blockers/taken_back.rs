@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use unmoor::platform::linux::Linux;
-use unmoor::{ErrorKind, Event, Opened, Options, Outcome, Report, Step, release};
+use unmoor::{ErrorKind, Event, Hint, Opened, Options, Outcome, Report, Step, release};
 use unmoor_test_support::{BTRFS, LOOP_DEVICES, LoopImage, OVERLAY, Test, ok, test};
 
 pub const TESTS: &[Test] = &[
@@ -188,6 +188,14 @@ fn a_hidden_mount_refuses_before_the_first_dismount() {
     let error = report.error().unwrap();
     assert_eq!((error.kind(), error.step()), (ErrorKind::Busy, Some(Step::Lock)), "{error}");
     assert!(error.to_string().contains("no mount table"), "{error}");
+    assert_eq!(error.hint(), Some(&Hint::CloseOrWait), "force would not help");
+    let mut options = Options::default();
+    options.force = true;
+    let before = mounts(&image);
+    let report = release(&Linux::new(), &image.device.parse().unwrap(), &options, &mut |event| {
+        assert!(!matches!(event, Event::Started(Step::Dismount)), "nothing may be dismounted");
+    });
+    assert_eq!((report.error_kind(), mounts(&image)), (Some(ErrorKind::Busy), before));
     assert!(ok(Command::new("umount").arg(&merged)));
     assert_eq!(released(&image, Duration::ZERO, || {}).outcome, Outcome::Completed);
 }

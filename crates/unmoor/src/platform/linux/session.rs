@@ -337,7 +337,7 @@ impl Session for LinuxSession {
         helper.within(CLAIM_TIMEOUT, |deadline| {
             claim::check_unknown_users(drive, helper, deadline)?;
             busy_check::check_foreign_caches(drive, deadline)?;
-            busy_check::check_frozen(drive, helper, deadline)?;
+            busy_check::check_file_systems(drive, helper, deadline)?;
             busy_check::check_servers(drive, helper, deadline)
         })
     }

@@ -201,16 +201,6 @@ pub fn check_foreign_caches(drive: &Drive, deadline: &mut Deadline<'_>) -> Resul
     }
 }
 
-/// Checks that no file system of the drive is frozen.
-///
-/// A frozen one can be unmounted, and keeps the drive in use all the same.
-///
-/// # Errors
-/// `Busy`; `TimedOut`; `Interrupted`.
-pub fn check_frozen(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
-    refused_by(&FileSystems::read(drive, helper, deadline)?.frozen())
-}
-
 /// Checks that no file system of the drive is frozen or has hidden mounts.
 ///
 /// Both can be unmounted, and keep the drive in use all the same.
