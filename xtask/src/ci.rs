@@ -19,7 +19,8 @@ pub struct Options {
 /// One step of [`STEPS`].
 struct Step {
     name: &'static str,
-    run: Run,
+    /// `None` for a step of `--full` alone.
+    run: Option<Run>,
     /// Thorough form of the step, for `--full`.
     full: Option<Run>,
     /// True if the other steps need this one.
@@ -38,7 +39,11 @@ enum Run {
 use Run::{Call, Cargo, CargoWith};
 
 const fn step(name: &'static str, run: Run) -> Step {
-    Step { name, run, full: None, needed: false }
+    Step { name, run: Some(run), full: None, needed: false }
+}
+
+const fn full_step(name: &'static str, run: Run) -> Step {
+    Step { name, run: None, full: Some(run), needed: false }
 }
 
 const TESTS: &[&str] =
@@ -88,6 +93,9 @@ const STEPS: &[Step] = &[
     ),
     // Some tests install the package.
     step("debian", Cargo(&["xtask", "package"])),
+    step("size", Cargo(&["xtask", "size"])),
+    full_step("file-managers", Cargo(&["xtask", "file-managers"])),
+    full_step("release", Cargo(&["xtask", "release"])),
     Step {
         full: Some(CargoWith(TESTS, &[("PROPTEST_CASES", "3000")])),
         ..step("tests", Cargo(TESTS))
@@ -142,9 +150,10 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let start = Instant::now();
     let mut outcomes = Vec::new();
     for step in STEPS.iter().filter(|step| step.name.contains(filter)) {
+        let thorough = step.full.as_ref().filter(|_| options.full);
+        let Some(run) = thorough.or(step.run.as_ref()) else { continue };
         println!("\n=== {} ===", step.name);
         let begun = Instant::now();
-        let run = step.full.as_ref().filter(|_| options.full).unwrap_or(&step.run);
         let result = match run {
             Call(function) => function(),
             Cargo(words) => cargo(words, &[]),

@@ -44,6 +44,12 @@ enum Command {
     /// Make the Debian package, and check it with lintian
     #[command(disable_help_flag = true)]
     Package(Forwarded),
+    /// Use the actions of Thunar, Nautilus and Dolphin, in a copy of this system (as root)
+    #[command(disable_help_flag = true)]
+    FileManagers(Forwarded),
+    /// Build the program without its optional features, and fail if it is larger than 2 MiB
+    #[command(disable_help_flag = true)]
+    Size(Forwarded),
     /// Make the Debian package, archives for Linux and Windows, and their checksums
     #[command(disable_help_flag = true)]
     Release(Forwarded),
@@ -86,6 +92,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Soak(arguments) => arguments.forward(VM_TESTS, &["soak"]),
         Command::Bench(arguments) => arguments.forward(BENCHES, &[]),
         Command::Package(arguments) => arguments.forward(PACKAGING, &["package"]),
+        Command::FileManagers(arguments) => arguments.forward(PACKAGING, &["file-managers"]),
+        Command::Size(arguments) => arguments.forward(PACKAGING, &["size"]),
         Command::Release(arguments) => arguments.forward(PACKAGING, &["release"]),
         Command::Structure(arguments) => arguments.forward(SOURCE_CHECKS, &["structure"]),
         Command::Prose(arguments) => arguments.forward(SOURCE_CHECKS, &["prose"]),

@@ -9,6 +9,7 @@ use xtask::{packages, paths, process, setup};
 
 use crate::files::write_files;
 use crate::output::output;
+use crate::size;
 
 /// Version of cargo-deb that is installed if there is none.
 const CARGO_DEB: &str = "3.8.0";
@@ -18,7 +19,7 @@ pub fn make() -> Result<PathBuf> {
     setup::ensure(&[&packages::PACKAGE])?;
     ensure_cargo_deb()?;
     write_files(&output())?;
-    process::build_unmoor()?;
+    size::check_whole(&process::build_unmoor()?)?;
     let mut cargo = Command::new(process::cargo());
     // The profile strips the program already.
     cargo.args([

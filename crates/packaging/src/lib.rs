@@ -4,10 +4,13 @@
 mod changelog;
 pub mod completions;
 pub mod deb;
+pub mod file_managers;
 mod files;
 pub mod man_pages;
 mod output;
 pub mod release;
+pub mod size;
+pub mod system_copy;
 
 pub use files::write_files;
 pub use output::output;

@@ -17,6 +17,20 @@ sdz   a`touch PWNED`;b
 sdw
 ";
 
+/// Beginnings of options, and the options that they complete to.
+const OPTIONS: [(&str, &str); 10] = [
+    ("unmoor list --wat", "--watch"),
+    ("unmoor list --no-h", "--no-headings"),
+    ("unmoor who --wat", "--watch"),
+    ("unmoor who --try", "--try-lock"),
+    ("unmoor eject --vol", "--volume"),
+    ("unmoor eject --not", "--notify"),
+    ("unmoor eject --serv", "--services"),
+    ("unmoor eject --inter", "--interactive"),
+    ("unmoor eject --all-r", "--all-removable"),
+    ("unmoor flush --elev", "--elevate"),
+];
+
 /// Returns a folder with the completion scripts and with a program `unmoor` that lists [`LIST`].
 fn shell_files() -> TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -117,6 +131,9 @@ fn bash_completes_commands_options_drives_and_labels() {
     assert_eq!(bash("unmoor -f sdw"), ["sdw"]);
     has_not(&bash("unmoor attach "), &["sdx"]);
     has_not(&bash("unmoor list "), &["[TARGET]..."]);
+    for (line, option) in OPTIONS {
+        has(&bash(line), &[option]);
+    }
 }
 
 #[test]
@@ -129,6 +146,9 @@ fn fish_completes_commands_options_drives_and_labels() {
     has(&fish("unmoor who "), &["sdx", "sdx1", "HOLIDAY", "Ferien 2026", "$(touch PWNED)", "sdw"]);
     has(&fish("unmoor flush HOL"), &["HOLIDAY"]);
     has_not(&fish("unmoor attach "), &["sdx"]);
+    for (line, option) in OPTIONS {
+        has(&fish(line), &[option]);
+    }
 }
 
 #[test]
@@ -142,4 +162,8 @@ fn zsh_completes_commands_options_drives_and_labels() {
     assert_eq!(zsh("unmoor eject Fer"), r"unmoor eject Ferien\ 2026");
     assert_eq!(zsh("unmoor list sdw"), "unmoor list sdw");
     assert_eq!(zsh(r"unmoor who \\$"), r"unmoor who \$\(touch\ PWNED\)");
+    for (line, option) in OPTIONS {
+        let command = line.rsplit_once(' ').expect("it has a command").0;
+        assert_eq!(zsh(line), format!("{command} {option}"));
+    }
 }

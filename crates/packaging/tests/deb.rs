@@ -3,41 +3,28 @@
 
 use std::process::Command;
 
-/// Runs a script as root of this system under an overlay, so that nothing of it remains.
 fn in_a_copy(script: &str) -> String {
     let package = unmoor_packaging::deb::find().expect("the package is built");
-    let script = format!(
-        "set -e
-         copy=$(mktemp -d)
-         mount -t tmpfs tmpfs $copy
-         mkdir $copy/upper $copy/work $copy/root
-         mount -t overlay overlay -o lowerdir=/,upperdir=$copy/upper,workdir=$copy/work $copy/root
-         mount --bind /proc $copy/root/proc
-         mount --bind /dev $copy/root/dev
-         cp '{}' $copy/root/tmp/unmoor.deb
-         cat > $copy/root/tmp/script <<'END'
-{script}
-END
-         chroot $copy/root sh -e /tmp/script",
-        package.display()
-    );
-    let run = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
-        .env("LC_ALL", "C.UTF-8")
-        .output()
-        .expect("unshare is there");
-    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "{out}\n{err}");
-    out.into_owned()
+    unmoor_packaging::system_copy::run(&package, script).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Returns the line of the README that installs the package.
+fn documented_line() -> &'static str {
+    let readme = include_str!("../../../README.md");
+    let line = readme.lines().map(str::trim).find(|line| line.starts_with("apt install "));
+    line.expect("the README installs it with apt")
 }
 
 #[test]
 #[ignore = "needs root and the package (cargo xtask package)"]
 fn the_package_installs_works_and_is_removed_without_a_trace() {
-    let out = in_a_copy(
+    let out = in_a_copy(&format!(
         "find /usr /etc /var/lib/dpkg/alternatives /var/lib/dpkg/diversions -newer /tmp/unmoor.deb >/tmp/before
          md5sum /usr/bin/eject >/tmp/eject.before
-         dpkg -i /tmp/unmoor.deb >/dev/null
+         mkdir -p /tmp/repository/target/package; cd /tmp/repository
+         cp /tmp/unmoor.deb target/package/unmoor_0.0.0-1_amd64.deb
+         export DEBIAN_FRONTEND=noninteractive
+         yes | {} >/dev/null 2>&1
          echo == files; dpkg -L unmoor
          echo == version; unmoor --version
          unmoor sim:stick
@@ -49,7 +36,8 @@ fn the_package_installs_works_and_is_removed_without_a_trace() {
          update-alternatives --query eject 2>&1 || true
          dpkg-divert --list '*eject*'
          ls /usr/bin/*unmoor* /usr/libexec/unmoor /usr/share/doc/unmoor 2>&1 || true",
-    );
+        documented_line()
+    ));
     for part in [
         "/usr/bin/unmoor\n",
         "/usr/bin/eject.unmoor\n",

@@ -15,7 +15,7 @@ use std::time::Duration;
     override_usage = "unmoor [OPTIONS] TARGET...\n       unmoor COMMAND [OPTIONS] [TARGET...]",
     arg_required_else_help = true,
     subcommand_required = true,
-    after_help = AFTER_HELP
+    after_help = after_help()
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -57,16 +57,27 @@ Flushes cached writes, checks that nothing uses the drive, dismounts it, ejects 
 the device off, and verifies that it happened. If something uses the drive, unmoor says what it is
 and how to close it.";
 
-const AFTER_HELP: &str = "\
+fn after_help() -> String {
+    let (or_simulated, and_demo) = match cfg!(feature = "demo") {
+        true => (
+            ", or a simulated drive to try things out (sim:stick)",
+            " `unmoor demo` shows a release, with no drive needed.",
+        ),
+        false => ("", ""),
+    };
+    format!(
+        "\
 TARGET is a drive (sdb, /dev/sdb, E:), a partition (/dev/sdb1), a mount point or any path below it
 (/media/stick), a label (HOLIDAY), a model, a serial number, LABEL=…, UUID=…, PARTLABEL=…,
-PARTUUID=…, or a simulated drive to try things out (sim:stick). It always means the whole drive. A
+PARTUUID=…{or_simulated}. It always means the whole drive. A
 name or a pattern ('HOLI*') that fits several drives is refused, with the list of them.
 
 Exit codes: 0 released, 1 failed or refused, 2 wrong usage, 3 in use, 4 no medium, 5 not permitted,
 6 no such target, 7 not supported by this drive, 130 interrupted.
 
-`unmoor COMMAND --help` explains a command. `unmoor demo` shows a release, with no drive needed.";
+`unmoor COMMAND --help` explains a command.{and_demo}"
+    )
+}
 
 /// The commands. Keep [`COMMANDS`] in step.
 #[derive(Debug, Subcommand)]
@@ -81,6 +92,7 @@ pub enum Command {
     Who(Who),
     #[cfg(feature = "ui")]
     Ui(Ui),
+    #[cfg(feature = "demo")]
     Demo(Demo),
 }
 
@@ -96,6 +108,7 @@ pub const COMMANDS: &[&str] = &[
     "who",
     #[cfg(feature = "ui")]
     "ui",
+    #[cfg(feature = "demo")]
     "demo",
     "help",
 ];
@@ -292,7 +305,7 @@ pub struct List {
     #[arg(long, short)]
     pub all: bool,
     /// List the simulated drives instead: targets named sim:NAME, to try things out
-    #[arg(long)]
+    #[arg(long, hide = cfg!(not(feature = "demo")))]
     pub simulated: bool,
     /// Print every change until interrupted: present, added, changed, removed
     ///
@@ -408,7 +421,7 @@ pub struct Who {
 #[derive(Debug, Args)]
 pub struct Ui {
     /// Show the simulated drives, to try it out
-    #[arg(long)]
+    #[arg(long, hide = cfg!(not(feature = "demo")))]
     pub simulated: bool,
 }
 
@@ -416,6 +429,7 @@ pub struct Ui {
 ///
 /// As root on Linux, uses a real file system in an image file; otherwise a drive in memory. Touches
 /// only what it made, and removes it afterwards.
+#[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Use a drive in memory even where a real file system could be made

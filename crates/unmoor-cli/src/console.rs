@@ -157,9 +157,11 @@ fn terminal_style(style: Style) -> console::Style {
     }
 }
 
-/// Returns true if standard error is a terminal that can redraw lines.
+/// Returns true if standard error is a terminal that can redraw lines, and this build does so.
 pub fn is_watched() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+    cfg!(feature = "progress")
+        && io::stderr().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
 }
 
 /// Returns the width of the terminal on standard output, or `None` without one.

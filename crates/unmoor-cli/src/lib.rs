@@ -4,11 +4,14 @@
 //! from the same definition of the command line as the program.
 
 mod args;
+#[cfg(feature = "progress")]
+mod bar;
 mod blockers;
 mod command_kind;
 mod commands;
 mod confirm;
 mod console;
+#[cfg(feature = "demo")]
 mod demo;
 mod duration;
 #[cfg(target_os = "linux")]
@@ -16,8 +19,12 @@ mod eject_command;
 mod elevation;
 mod escape;
 mod json;
+#[cfg(feature = "progress")]
+mod live_lines;
 mod live_progress;
 mod messages;
+#[cfg(not(feature = "progress"))]
+mod no_bar;
 mod notification;
 mod outcome;
 mod platforms;
@@ -37,6 +44,8 @@ mod working_directory;
 use args::{Cli, Command};
 use commands::{attach, list, release, status, watch_list, watch_who, who};
 use console::{Style, print_err, print_out};
+#[cfg(not(feature = "progress"))]
+use no_bar as bar;
 use outcome::{Outcome, WRONG_USAGE};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -148,6 +157,7 @@ fn carry_out(command: Command) -> Result<u8, Error> {
         Command::Who(args) => who::run(args),
         #[cfg(feature = "ui")]
         Command::Ui(args) => ui::run(args.simulated),
+        #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
     }
 }

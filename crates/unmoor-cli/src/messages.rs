@@ -40,18 +40,22 @@ pub fn model(drive: &Drive) -> Option<String> {
 
 /// Formats bytes in decimal units, as printed on drives: 1 GB is 10⁹ bytes.
 pub fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "kB", "MB", "GB", "TB", "PB"] {
-        // 999.96 would be rounded to 1000.0.
-        if value < 999.95 {
-            return match unit {
-                "B" => format!("{bytes} B"),
-                _ => format!("{value:.1} {unit}"),
-            };
+    const UNITS: [(u64, &str); 6] = [
+        (1_000, "kB"),
+        (1_000_000, "MB"),
+        (1_000_000_000, "GB"),
+        (1_000_000_000_000, "TB"),
+        (1_000_000_000_000_000, "PB"),
+        (1_000_000_000_000_000_000, "EB"),
+    ];
+    let tenths = |unit: u64| bytes.saturating_add(unit / 20) / (unit / 10);
+    // 999.96 would be rounded to 1000.0.
+    match UNITS.iter().find(|(unit, name)| tenths(*unit) < 10_000 || *name == "EB") {
+        Some((unit, name)) if bytes >= 1000 => {
+            format!("{}.{} {name}", tenths(*unit) / 10, tenths(*unit) % 10)
         }
-        value /= 1000.0;
+        _ => format!("{bytes} B"),
     }
-    format!("{value:.1} EB")
 }
 
 /// Returns one sentence about the outcome.

@@ -7,14 +7,15 @@ use std::cell::OnceCell;
 use unmoor::platform::Platform;
 #[cfg(not(windows))]
 use unmoor::platform::native;
+#[cfg(not(feature = "demo"))]
+use unmoor::{Error, ErrorKind};
 use unmoor::{Result, Target};
-use unmoor_simulated::Simulated;
 
 /// Native and simulated platform.
 #[derive(Default)]
 pub struct Platforms {
     native: OnceCell<Box<dyn Platform>>,
-    simulated: OnceCell<Simulated>,
+    simulated: OnceCell<Box<dyn Platform>>,
 }
 
 impl Platforms {
@@ -25,12 +26,23 @@ impl Platforms {
 
     /// Returns the simulated platform, or the native one.
     pub fn listed(&self, simulated: bool) -> Result<&dyn Platform> {
-        if simulated {
-            return Ok(self.simulated.get_or_init(Simulated::demo));
+        let cell = if simulated { &self.simulated } else { &self.native };
+        if cell.get().is_none() {
+            _ = cell.set(if simulated { self::simulated()? } else { native()? });
         }
-        if self.native.get().is_none() {
-            _ = self.native.set(native()?);
-        }
-        Ok(&**self.native.get().expect("it was made a line above"))
+        Ok(&**cell.get().expect("it was made a line above"))
     }
+}
+
+/// Returns a new simulated platform.
+#[cfg(feature = "demo")]
+pub fn simulated() -> Result<Box<dyn Platform>> {
+    Ok(Box::new(unmoor_simulated::Simulated::demo()))
+}
+
+/// Returns an error: this build has no simulated platform.
+#[cfg(not(feature = "demo"))]
+pub fn simulated() -> Result<Box<dyn Platform>> {
+    let why = "this build has no simulated drives (cargo feature `demo`)";
+    Err(Error::new(ErrorKind::NotSupported, "sim:", why))
 }

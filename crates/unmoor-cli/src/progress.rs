@@ -4,13 +4,12 @@
 //! nothing.
 
 use crate::args::Output;
+use crate::bar::Bar;
 use crate::console::{self, Style, print_err};
 use crate::escape::{escape, escape_os};
-use crate::{blockers, duration, messages, steps};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use crate::{blockers, duration, steps};
 use std::cell::OnceCell;
 use std::ffi::OsStr;
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 use unmoor::{Error, Event, Step};
 
@@ -30,7 +29,7 @@ pub struct Progress {
     quiet: bool,
     /// With `--wait`, waiting is announced once even without a terminal.
     tell_waiting: bool,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     /// Largest number of bytes left so far: the length of the bar.
     whole: u64,
     /// Start of flushing.
@@ -92,9 +91,7 @@ impl Progress {
 
     /// Removes whatever is drawn.
     pub fn clear(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.bar = None;
         self.whole = 0;
         self.since = None;
     }
@@ -109,12 +106,12 @@ impl Progress {
         if since.elapsed() < REDRAW_INTERVAL || !self.is_watched() {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| flush_bar(&self.name, self.whole));
-        let whole = self.whole;
-        bar.update(|state| {
-            state.set_len(whole);
-            state.set_pos(whole - left);
-        });
+        if self.bar.is_none() {
+            self.bar = Bar::of_flush(&self.name, self.whole);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_left(left, self.whole);
+        }
     }
 
     fn show_wait(&mut self, error: &Error, left: Duration) {
@@ -124,9 +121,12 @@ impl Progress {
         }
         let (why, waiting) = (error.to_string(), duration::waiting(left));
         if self.is_watched() && !self.waits_plainly {
-            let bar = self.bar.get_or_insert_with(wait_line);
-            bar.set_message(format!("{}; {waiting} (Ctrl-C stops)", escape(&why)));
-            bar.tick();
+            if self.bar.is_none() {
+                self.bar = Bar::of_wait();
+            }
+            if let Some(bar) = &self.bar {
+                bar.set_message(format!("{}; {waiting} (Ctrl-C stops)", escape(&why)));
+            }
         } else if !self.waiting {
             print_err(Style::Plain, &format!("{why}; {waiting}"));
         }
@@ -170,35 +170,6 @@ fn few(names: &[String]) -> String {
         0..=4 => names.join(", "),
         all => format!("{} and {} more", names[..3].join(", "), all - 3),
     }
-}
-
-/// Returns a bar with bytes left, rate and time left.
-fn flush_bar(name: &str, whole: u64) -> ProgressBar {
-    let left = |state: &ProgressState, out: &mut dyn Write| {
-        let left = state.len().unwrap_or_default().saturating_sub(state.pos());
-        _ = out.write_str(&messages::size(left));
-    };
-    let template = "{prefix}: writing {bar:30} {left} left, {decimal_bytes_per_sec}, {eta}";
-    let style = style(template).with_key("left", left);
-    let blocks = if console::has_lines() { "█▉▊▋▌▍▎▏░" } else { "#>-" };
-    drawn(whole, style.progress_chars(blocks), name)
-}
-
-fn wait_line() -> ProgressBar {
-    drawn(0, style("{spinner} {msg}"), "")
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// Returns a bar that is drawn only after everything is set.
-fn drawn(whole: u64, style: ProgressStyle, name: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(whole), ProgressDrawTarget::hidden());
-    bar.set_style(style);
-    bar.set_prefix(name.to_string());
-    bar.set_draw_target(ProgressDrawTarget::stderr());
-    bar
 }
 
 impl Drop for Progress {

@@ -33,6 +33,7 @@ pub fn cancel() -> Cancel {
 }
 
 /// As [`cancel`], for a program that must clean up in any case: no signal ends it at once.
+#[cfg(feature = "demo")]
 pub fn cancel_only() -> Cancel {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in heeded() {

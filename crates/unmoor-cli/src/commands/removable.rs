@@ -4,20 +4,17 @@ use super::document::print_document;
 use crate::args::Output;
 use crate::console::{Style, print_err};
 use crate::outcome::Outcome;
-use crate::{json, messages};
+use crate::{json, messages, platforms};
 use std::ffi::OsString;
 use unmoor::{Drive, Error, ErrorKind, Result, platform};
-use unmoor_simulated::Simulated;
 
 /// Skipped drive and the reason.
 pub type Skipped = (Drive, String);
 
 /// Returns the selected drives as targets, and the skipped ones.
 pub fn find(simulated: bool) -> Result<(Vec<OsString>, Vec<Skipped>)> {
-    let drives = match simulated {
-        true => unmoor::list(&Simulated::demo(), true)?,
-        false => unmoor::list(&*platform::native()?, true)?,
-    };
+    let platform = if simulated { platforms::simulated()? } else { platform::native()? };
+    let drives = unmoor::list(&*platform, true)?;
     let (chosen, skipped) = unmoor::select_removable(drives);
     Ok((chosen.into_iter().map(|drive| drive.path.into_os_string()).collect(), skipped))
 }

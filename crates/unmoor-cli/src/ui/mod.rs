@@ -6,7 +6,7 @@ mod state;
 mod work;
 
 use crate::outcome::Outcome;
-use crate::signals;
+use crate::{platforms, signals};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
 use state::{Request, State};
@@ -16,7 +16,6 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use unmoor::platform::{self, Platform};
 use unmoor::{Cancel, Error, ErrorKind};
-use unmoor_simulated::Simulated;
 use work::{Message, Workers};
 
 /// Interval between two redraws while nothing is typed.
@@ -37,7 +36,7 @@ pub fn run(simulated: bool) -> Result<u8, Error> {
             .with_help("without one: unmoor list, unmoor status, unmoor eject"));
     }
     let platform: Arc<dyn Platform> =
-        if simulated { Arc::new(Simulated::demo()) } else { platform::native()?.into() };
+        if simulated { platforms::simulated()? } else { platform::native()? }.into();
     let cancel = signals::cancel();
     let (sender, receiver) = mpsc::channel();
     let workers = Workers::start(platform, sender, cancel.clone(), simulated);

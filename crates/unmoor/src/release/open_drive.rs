@@ -390,7 +390,9 @@ fn not_flushed(error: Error, volumes: &[Volume], bytes: Option<u64>) -> Error {
     match bytes {
         // As the sizes of drives are given: 1 MB is a million bytes.
         Some(bytes) if bytes > 0 => {
-            error.append_detail(format!("{:.1} MB are not on the drive yet", bytes as f64 / 1e6))
+            let tenths = bytes.saturating_add(50_000) / 100_000;
+            let (whole, tenth) = (tenths / 10, tenths % 10);
+            error.append_detail(format!("{whole}.{tenth} MB are not on the drive yet"))
         }
         _ => error,
     }

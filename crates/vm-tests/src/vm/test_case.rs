@@ -48,3 +48,11 @@ pub static FLAWED: Hardware =
 /// Machine with a stick and the services of a desktop, which probe every drive.
 pub static DESKTOP: Hardware =
     Hardware { name: "desktop", memory_mb: 1024, drives: &[&drives::STICK], shared: false };
+
+/// Machine with drives that a person at a desk has, for tests that leave its services running.
+pub static SESSIONS: Hardware = Hardware {
+    name: "sessions",
+    memory_mb: 1280,
+    drives: &[&drives::STICK, &drives::CD, &drives::CARD],
+    shared: true,
+};

@@ -35,8 +35,6 @@ pub const TESTS: &[(&str, &str)] = &[
     ("eject-command.scsi-debug", "eject-command.disks"),
     ("unprivileged.desktop-power-off", "unprivileged.desktop"),
     ("unprivileged.desktop-luks", "unprivileged.desktop"),
-    ("session.desk", "unprivileged.desktop"),
-    ("session.far", "unprivileged.desktop"),
     ("optical.without-verb", "optical.by-device"),
     ("optical.by-label", "target.labels"),
     ("stick.by-other-partition", "target.names"),

@@ -101,10 +101,16 @@ pub fn uid(status: &[u8]) -> Option<u32> {
     )
 }
 
-/// Returns true if the process runs as root.
-pub(crate) fn is_root(task: &Task) -> bool {
+/// Returns true if the process runs as root or as the user of a service, and as no person.
+pub(crate) fn is_of_service(task: &Task) -> bool {
     let mut status = Vec::new();
-    task.read(c"status", &mut status).is_ok() && uid(&status) == Some(0)
+    task.read(c"status", &mut status).is_ok() && uid(&status).is_some_and(is_service)
+}
+
+/// Returns true for the user IDs of root and of services, fixed or dynamic
+/// (<https://systemd.io/UIDS-GIDS/>).
+fn is_service(uid: u32) -> bool {
+    matches!(uid, 0..1000 | 61_184..=65_519)
 }
 
 /// Fields of `/proc/PID/stat` (proc_pid_stat(5)).
@@ -151,6 +157,12 @@ mod tests {
     use super::*;
     use crate::platform::linux::sys::procfs::Proc;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_person_is_no_service() {
+        assert!([0, 5, 101, 999, 61_184, 65_519].into_iter().all(is_service));
+        assert!(![1000, 1234, 60_000, 65_534, 100_000].into_iter().any(is_service));
+    }
 
     #[test]
     fn this_process_is_identified() {

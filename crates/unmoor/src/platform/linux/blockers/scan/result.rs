@@ -52,20 +52,21 @@ impl Search {
         })
     }
 
-    /// Returns a note that no process of another user can be the blocker.
+    /// Returns a note that no process of a person can be the blocker.
     ///
     /// A mount below a directory that no other user may enter (`/media/USER` of udisks2) is used by its owner and
-    /// by root.
-    fn only_root_left(&self, inaccessible: &[u32]) -> Option<String> {
+    /// by root. Services with a user of their own (polkitd, dbus-daemon) run on every desktop, and cannot reach it.
+    fn only_services_left(&self, inaccessible: &[u32]) -> Option<String> {
         let mut mounts = self.drives.iter().flat_map(|drive| drive.mounts()).peekable();
         mounts.peek()?;
         let is_private = mounts.all(|mount| private_folder(&mount.path).is_some_and(is_closed));
         if inaccessible.is_empty() || !is_private {
             return None;
         }
-        let of_root = |pid: &u32| self.proc.task(*pid).is_ok_and(|task| identity::is_root(&task));
-        inaccessible.iter().all(of_root).then(|| {
-            "those are all processes of root, and no other user can reach the mount: only a service of the system \
+        let of_service =
+            |pid: &u32| self.proc.task(*pid).is_ok_and(|task| identity::is_of_service(&task));
+        inaccessible.iter().all(of_service).then(|| {
+            "those are all processes of root, or of users that cannot reach the mount: only a service of the system \
              could use it unseen"
                 .into()
         })
@@ -94,7 +95,7 @@ impl Search {
         }
         inaccessible.sort_unstable();
         scan.notes.extend(self.candidates(&inaccessible));
-        scan.notes.extend(self.only_root_left(&inaccessible));
+        scan.notes.extend(self.only_services_left(&inaccessible));
         if !mounts_complete || scanned + stuck.len() < total {
             scan.notes.push(format!(
                 "the time ran out: {scanned} of {} processes were inspected",
