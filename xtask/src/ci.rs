@@ -93,7 +93,7 @@ const STEPS: &[Step] = &[
     ),
     // Some tests install the package.
     step("debian", Cargo(&["xtask", "package"])),
-    step("size", Cargo(&["xtask", "size"])),
+    full_step("size", Cargo(&["xtask", "size"])),
     full_step("file-managers", Cargo(&["xtask", "file-managers"])),
     full_step("release", Cargo(&["xtask", "release"])),
     Step {

@@ -75,6 +75,19 @@ pub fn build_unmoor() -> Result<PathBuf> {
     Ok(crate::paths::target().join("release/unmoor"))
 }
 
+/// Target of the program that needs no library of the system.
+const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// Builds the command in release mode without a dynamic linker, and returns its path.
+pub fn build_static_unmoor() -> Result<PathBuf> {
+    run(Command::new("rustup").args(["target", "add", STATIC_TARGET]))?;
+    let mut cargo = Command::new(cargo());
+    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
+    cargo.args(["--target", STATIC_TARGET]).current_dir(crate::paths::repository());
+    run_visibly(&mut cargo)?;
+    Ok(crate::paths::target().join(STATIC_TARGET).join("release/unmoor"))
+}
+
 /// Returns `cargo run` for the program of a package of this workspace; its arguments come next.
 pub fn cargo_run(package: &str) -> Command {
     let mut cargo = Command::new(cargo());

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RawDir, StatxFlags, openat, statx};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use unmoor::fuzzing::linux::{bpf, btf};
@@ -40,6 +40,32 @@ pub fn every_file(function: u32) -> Result<ExitCode> {
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// Lists the descriptors of each process, and asks the kernel once for each which file it is.
+pub fn every_descriptor() -> Result<ExitCode> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
+    for process in Dir::read_from(&proc)? {
+        let process = process?;
+        let name = process.file_name().to_bytes();
+        if !name.first().is_some_and(u8::is_ascii_digit) {
+            continue;
+        }
+        let path = [name, b"/fd"].concat();
+        let Ok(descriptors) = openat(&proc, &*path, flags, Mode::empty()) else { continue };
+        let mut buffer = Vec::with_capacity(64 << 10);
+        let mut entries = RawDir::new(&descriptors, buffer.spare_capacity_mut());
+        while let Some(Ok(entry)) = entries.next() {
+            let _ = statx(
+                &descriptors,
+                entry.file_name(),
+                AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT,
+                StatxFlags::TYPE | StatxFlags::INO,
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Unmounts what is mounted from this drive, or from the drive of this mount point, and ejects it. A loop device is

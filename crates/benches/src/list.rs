@@ -12,7 +12,7 @@ use crate::cost::{Runs, in_turn, system_calls};
 use crate::loop_control;
 use crate::measure::measure;
 use crate::table;
-use xtask::process::{program, run};
+use xtask::process::{build_static_unmoor, program, run};
 
 const DEVICE_COUNTS: [usize; 3] = [1, 20, 200];
 
@@ -21,15 +21,18 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
         println!("\nThe list is left out: attaching loop devices needs root.");
         return Ok(());
     }
-    let binary = binary.to_string_lossy();
-    DEVICE_COUNTS.into_iter().try_for_each(|count| compare(&binary, count, rounds))
+    let without_linker = build_static_unmoor()?;
+    let binaries = [binary.to_string_lossy(), without_linker.to_string_lossy()];
+    let binaries = binaries.each_ref().map(|binary| &**binary);
+    DEVICE_COUNTS.into_iter().try_for_each(|count| compare(binaries, count, rounds))
 }
 
-fn compare(binary: &str, count: usize, rounds: usize) -> Result<()> {
+fn compare(binaries: [&str; 2], count: usize, rounds: usize) -> Result<()> {
     let devices = Devices::attach(count)?;
     // With labels and file systems, which unmoor shows too, lsblk has to read each device.
-    let programs: [(&str, &[&str]); 3] = [
-        ("unmoor list --all", &[binary, "list", "--all", "--json"]),
+    let programs: [(&str, &[&str]); 4] = [
+        ("unmoor list --all", &[binaries[0], "list", "--all", "--json"]),
+        ("unmoor list --all, static", &[binaries[1], "list", "--all", "--json"]),
         ("lsblk -f", &["lsblk", "--json", "-f"]),
         ("lsblk", &["lsblk", "--json"]),
     ];

@@ -1,4 +1,5 @@
-//! Ioctls that take a drive away: of loop devices (linux/loop.h) and of drives with an eject (linux/cdrom.h).
+//! Ioctls that take a drive away: of loop devices (linux/loop.h) and of drives with an eject (linux/cdrom.h,
+//! scsi/scsi_ioctl.h).
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,6 +8,7 @@ use std::os::fd::AsRawFd;
 const LOOP_CTL_REMOVE: libc::Ioctl = 0x4C81;
 const LOOP_CLR_FD: libc::Ioctl = 0x4C01;
 const CDROMEJECT: libc::Ioctl = 0x5309;
+const SCSI_IOCTL_DOORUNLOCK: libc::Ioctl = 0x5381;
 
 /// Removes `/dev/loopN` (`LOOP_CTL_REMOVE`). The kernel refuses while it is attached or open.
 pub fn remove(number: libc::c_long) -> io::Result<()> {
@@ -21,8 +23,9 @@ pub fn detach(device: &File) -> io::Result<()> {
     without_argument(device, LOOP_CLR_FD)
 }
 
-/// Ejects the medium. The kernel sends START STOP UNIT to a disk.
+/// Ejects the medium. The kernel sends START STOP UNIT to a disk, and has locked the door when it was opened.
 pub fn eject(device: &File) -> io::Result<()> {
+    without_argument(device, SCSI_IOCTL_DOORUNLOCK)?;
     without_argument(device, CDROMEJECT)
 }
 

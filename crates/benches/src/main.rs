@@ -65,6 +65,9 @@ enum Command {
     /// Run an empty program in the kernel for each open file
     #[command(hide = true)]
     EveryFile { function: u32 },
+    /// List the descriptors of each process, and ask the kernel once for each
+    #[command(hide = true)]
+    EveryDescriptor,
     /// Unmount and eject a drive with nothing but the system calls for it
     #[command(hide = true)]
     BareEject { node: String },
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Some(Command::Measure(options)) => measure::command(&options),
         Some(Command::Compute) => busy_load::command(),
         Some(Command::EveryFile { function }) => floor::every_file(function),
+        Some(Command::EveryDescriptor) => floor::every_descriptor(),
         Some(Command::BareEject { node }) => floor::eject(&node),
         Some(Command::ProcessLoad(options)) => process_load::command(&options),
         Some(Command::Guest(command)) => command.run(),

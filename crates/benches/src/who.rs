@@ -33,6 +33,9 @@ fn rounds_of(name: &str, processes: usize, rounds: usize) -> usize {
 /// Name of the row with the least that the kernel's own walk over the files costs.
 const FLOOR: &str = "floor: an empty program for each open file";
 
+/// Name of the row with the least that a program costs that asks for each descriptor through proc.
+const FLOOR_WITHOUT_BPF: &str = "floor without BPF: each descriptor is listed, and asked for once";
+
 /// Command prefix that drops the capabilities for BPF, so that the scan reads every descriptor.
 const WITHOUT_BPF: [&str; 3] = ["setpriv", "--bounding-set", "-bpf,-perfmon,-sys_admin"];
 
@@ -58,6 +61,7 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
     let words = [&*binary.to_string_lossy(), "who", "--json"];
     programs.push(("unmoor who, without BPF", line(&WITHOUT_BPF, &words)));
     let mount = drive.mount.to_string_lossy().into_owned();
+    let agent = std::env::current_exe()?.to_string_lossy().into_owned();
     let floor = match floor::every_file_command() {
         Ok(words) => Some(words),
         Err(error) => {
@@ -79,6 +83,8 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
             all.push(Runs::new(name));
             words.push(line);
         }
+        all.push(Runs::new(FLOOR_WITHOUT_BPF));
+        words.push(vec![&agent, "every-descriptor"]);
         if let Some(floor) = &floor {
             all.push(Runs::new(FLOOR));
             words.push(floor.iter().map(String::as_str).collect());

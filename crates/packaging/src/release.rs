@@ -10,9 +10,6 @@ use xtask::{paths, process, windows};
 use crate::deb;
 use crate::output::output;
 
-/// Target of the program that needs no library of the system.
-const STATIC: &str = "x86_64-unknown-linux-musl";
-
 const DOCUMENTS: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
 /// Makes the Debian package, the archives and SHA256SUMS.
@@ -40,12 +37,7 @@ fn name(system: &str) -> String {
 
 /// Makes a tarball of the static program, man pages and completions.
 fn static_archive(directory: &Path) -> Result<()> {
-    let mut rustup = Command::new("rustup");
-    process::run(rustup.args(["target", "add", STATIC]))?;
-    let mut cargo = Command::new(process::cargo());
-    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli", "--target", STATIC]);
-    process::run_visibly(cargo.current_dir(paths::repository()))?;
-    let program = paths::target().join(STATIC).join("release/unmoor");
+    let program = process::build_static_unmoor()?;
     check_static(&program)?;
     let folder = directory.join(name("linux-x86_64"));
     fill(&folder, &program)?;

@@ -36,8 +36,9 @@ pub use desktop::{AT_THE_DESK, Desktop, Part, USER, answer_as_udev_if_asked};
 pub use holder::{Holder, shell};
 pub use loop_image::{Attached, LoopImage, alone};
 pub use need::{
-    BINFMT_MISC, BTRFS, C_COMPILER, DBUS_DAEMON, FUSE, IO_URING_PATHS, LOOP_DEVICES,
+    BINFMT_MISC, BTRFS, C_COMPILER, CGROUP2, DBUS_DAEMON, FUSE, IO_URING_PATHS, LOOP_DEVICES,
     LOOP_PARTITIONS, Need, OVERLAY, PYTHON, SCRIPT, STATIC_C, UDISKS, UPROBES, USER_NAMESPACES,
+    XFS,
 };
 pub use runner::{Test, run};
 

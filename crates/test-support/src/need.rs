@@ -55,6 +55,22 @@ pub const UPROBES: Need = Need {
 /// io_uring with paths of registered files in fdinfo (Linux 6.7).
 pub const IO_URING_PATHS: Need =
     Need { name: "python3 and io_uring of Linux 6.7", check: has_io_uring_paths };
+/// XFS, and its tools.
+pub const XFS: Need = Need {
+    name: "xfs",
+    check: || {
+        let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        known.contains("\txfs\n") && ok(Command::new("mkfs.xfs").arg("-V"))
+    },
+};
+/// Control groups of version 2, alone or beside those of version 1.
+pub const CGROUP2: Need = Need {
+    name: "control groups of version 2",
+    check: || {
+        let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+        mounts.iter().any(|m| std::path::Path::new(m).join("cgroup.controllers").exists())
+    },
+};
 /// User namespaces.
 pub const USER_NAMESPACES: Need = Need {
     name: "user namespaces",

@@ -44,6 +44,12 @@ pub fn print_out(style: Style, line: &str) {
     write_out(&styled(style, line, io::stdout().is_terminal()));
 }
 
+/// Prints these lines on standard output, in one piece. An error is kept for [`write_error`].
+pub fn print_lines<'l>(lines: impl Iterator<Item = (Style, &'l str)>) {
+    let terminal = io::stdout().is_terminal();
+    write_out(&lines.map(|(style, line)| styled(style, line, terminal)).collect::<String>());
+}
+
 /// Prints one line on standard error.
 pub fn print_err(style: Style, line: &str) {
     write_err(&styled(style, line, io::stderr().is_terminal()));

@@ -2,8 +2,10 @@
 //! ends the program at once; the system drops every lock with its handles.
 
 use signal_hook::flag;
-use std::sync::Arc;
+use std::fs::File;
+use std::io::Read;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use unmoor::Cancel;
 
 /// Exit code after an interrupt.
@@ -46,10 +48,15 @@ fn heeded() -> impl Iterator<Item = i32> {
     SIGNALS.into_iter().filter(move |signal| ignored & (1 << (signal - 1)) == 0)
 }
 
-/// Returns the set of ignored signals: `SigIgn` in `/proc/self/status` (proc_pid_status(5)).
+/// Returns the set of signals that were ignored at first: `SigIgn` in `/proc/self/status` (proc_pid_status(5)).
 fn ignored_signals() -> u64 {
-    let status = std::fs::read("/proc/self/status").unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    *IGNORED.get_or_init(|| {
+        let mut status = Vec::with_capacity(4096);
+        let file = File::open("/proc/self/status");
+        _ = file.and_then(|mut file| file.read_to_end(&mut status));
+        let status = String::from_utf8_lossy(&status);
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    })
 }

@@ -17,8 +17,8 @@ pub fn run_if_wanted(results: &[TargetResult], output: &Output, ask: bool, cance
             && result.error.as_ref().is_none_or(|error| error.hint() == Some(&Hint::Elevate))
     };
     let untouched = |result: &TargetResult| lacks(result) || result.outcome == Outcome::NotStarted;
-    let possible = cfg!(unix) && elevation::elevator().is_some() && !cancel.is_cancelled();
-    if !possible || !results.iter().any(lacks) || !results.iter().all(untouched) {
+    let wanted = results.iter().any(lacks) && results.iter().all(untouched);
+    if !cfg!(unix) || !wanted || cancel.is_cancelled() || elevation::elevator().is_none() {
         return;
     }
     let asks = ask && !output.json && !output.quiet && confirm::can_answer();

@@ -3,7 +3,7 @@
 use super::document::print_document;
 use super::parse;
 use crate::args::{self, Column};
-use crate::console::{self, Style, print_err, print_out};
+use crate::console::{self, Style, print_err};
 use crate::escape::escape_os;
 use crate::outcome::Outcome;
 use crate::platforms::Platforms;
@@ -88,10 +88,12 @@ fn print(drives: &[Drive], layout: &args::Layout) {
         table.row(columns.iter().map(|column| column.heading()));
     }
     drives.iter().flat_map(|drive| rows(drive, layout)).for_each(|row| table.row(row));
-    for (index, line) in table.lines(console::width()).iter().enumerate() {
-        let heading = index == 0 && !layout.no_headings;
-        print_out(if heading { Style::Strong } else { Style::Plain }, line);
-    }
+    let style = |index| match index == 0 && !layout.no_headings {
+        true => Style::Strong,
+        false => Style::Plain,
+    };
+    let lines = table.lines(console::width());
+    console::print_lines(lines.iter().enumerate().map(|(index, line)| (style(index), &**line)));
 }
 
 /// Returns the rows of a drive: its own, and one per volume.

@@ -2,8 +2,9 @@
 
 use crate::deadline::Deadline;
 use crate::model::drive::Drive;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::event::{Event, EventHandler};
+use crate::model::hint::Hint;
 use crate::model::report::{Outcome, Report, StepOutcome, StepReport};
 use crate::model::step::{Action, Status, Step};
 use crate::model::target::Target;
@@ -260,7 +261,16 @@ impl<'p> DriveOperation<'p> {
     }
 
     pub(crate) fn finish(mut self, outcome: Result<Outcome>) -> Report {
-        self.report.outcome = outcome.unwrap_or_else(Outcome::Failed);
+        // Force was in vain: it is no advice.
+        let is_vain = |error: &Error| {
+            self.options.force && error.kind() == ErrorKind::Busy && error.hint().is_none()
+        };
+        self.report.outcome = outcome.unwrap_or_else(|error| {
+            Outcome::Failed(match is_vain(&error) {
+                true => error.with_hint(Hint::CloseOrWait),
+                false => error,
+            })
+        });
         self.report
     }
 

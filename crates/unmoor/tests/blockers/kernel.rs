@@ -5,8 +5,8 @@ use std::process::Command;
 use unmoor::platform::linux::Linux;
 use unmoor::{Blocker, BlockerKind, BlockerScan, ErrorKind, Options, UsageKind, release};
 use unmoor_test_support::{
-    BINFMT_MISC, Holder, IO_URING_PATHS, LOOP_DEVICES, LoopImage, PYTHON, Test, UPROBES,
-    USER_NAMESPACES, ok, test,
+    Attached, BINFMT_MISC, Holder, IO_URING_PATHS, LOOP_DEVICES, LoopImage, PYTHON, Test, UPROBES,
+    USER_NAMESPACES, XFS, ok, test,
 };
 
 use crate::linux::{blocker_of, image, only_usage, run_remedy, scan_image, unmounts};
@@ -100,6 +100,48 @@ fn an_interpreter_that_binfmt_misc_has_open_is_named_and_the_command_closes_it()
     let scan = scan_image(&image);
     run_remedy(kernel_user(&scan, &link));
     assert!(unmounts(&image.mount));
+}
+
+/// Makes a file beside the image that has this size, and a loop device of it.
+fn disk(image: &LoopImage, name: &str, size: u64) -> Attached {
+    let path = image.file().with_file_name(name);
+    std::fs::File::create(&path).unwrap().set_len(size).unwrap();
+    Attached::new(&path, &[])
+}
+
+fn a_file_system_with_its_log_on_the_drive_is_named(make: &str) {
+    let image = image();
+    assert!(ok(Command::new("umount").arg(&image.mount)));
+    std::fs::OpenOptions::new().write(true).open(image.file()).unwrap().set_len(80 << 20).unwrap();
+    assert!(ok(Command::new("losetup").args(["-c", &image.device])));
+    let (other, place, bound) =
+        (disk(&image, "other", 400 << 20), image.beside("other-fs"), image.beside("bound"));
+    let shell = |script: &str| {
+        let words = [&*image.device, &*other.device].map(String::from);
+        let at = [&place, &bound].map(|path| path.display().to_string());
+        ok(Command::new("sh").args(["-c", script, "sh"]).args(words).args(at))
+    };
+    assert!(shell(make), "{make}");
+    assert!(shell("mount --bind $3 $4"));
+    for mounted in [&bound, &place] {
+        let scan = scan_image(&image);
+        let blocker = kernel_user(&scan, mounted);
+        assert_eq!(blocker.kind, BlockerKind::Mount, "{scan:#?}");
+        run_remedy(blocker);
+    }
+    assert_eq!(scan_image(&image).blockers, []);
+}
+
+fn an_ext4_with_its_journal_on_the_drive_is_named() {
+    a_file_system_with_its_log_on_the_drive_is_named(
+        "mke2fs -q -F -O journal_dev -b 4096 $1 && mkfs.ext4 -q -b 4096 -J device=$1 $2 && mount $2 $3",
+    );
+}
+
+fn an_xfs_with_its_log_on_the_drive_is_named() {
+    a_file_system_with_its_log_on_the_drive_is_named(
+        "mkfs.xfs -q -f -l logdev=$1,size=64m $2 && mount -o logdev=$1 $2 $3",
+    );
 }
 
 fn a_program_with_an_uprobe_is_named_and_the_command_removes_the_probe() {
@@ -218,6 +260,8 @@ pub const TESTS: &[Test] = &[
         PYTHON
     ),
     test!(a_mapping_through_another_node_of_the_device_is_named, LOOP_DEVICES, PYTHON),
+    test!(an_ext4_with_its_journal_on_the_drive_is_named, LOOP_DEVICES),
+    test!(an_xfs_with_its_log_on_the_drive_is_named, LOOP_DEVICES, XFS),
     test!(a_shared_writable_mapping_of_the_device_refuses_a_release, LOOP_DEVICES, PYTHON),
     test!(
         an_interpreter_that_binfmt_misc_has_open_is_named_and_the_command_closes_it,

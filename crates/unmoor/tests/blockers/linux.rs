@@ -7,7 +7,7 @@ use unmoor::platform::Platform;
 use unmoor::platform::linux::Linux;
 use unmoor::{Blocker, BlockerKind, BlockerScan, Cancel, Clock, Deadline, Usage, UsageKind};
 use unmoor_test_support::{
-    BTRFS, C_COMPILER, Holder, LOOP_DEVICES, LoopImage, PYTHON, STATIC_C, Test, ok, test,
+    BTRFS, C_COMPILER, CGROUP2, Holder, LOOP_DEVICES, LoopImage, PYTHON, STATIC_C, Test, ok, test,
 };
 
 pub(crate) fn image() -> LoopImage {
@@ -194,6 +194,100 @@ ready()
     let mut holder = holder;
     holder.0.wait().unwrap();
     assert!(unmounts(&image.mount));
+}
+
+/// Returns the command for the only process that uses the drive.
+fn command_of_only_process(scan: &BlockerScan) -> &str {
+    let [blocker] = of_kind(scan, BlockerKind::Process)[..] else { panic!("not one: {scan:#?}") };
+    blocker.command.as_deref().unwrap()
+}
+
+/// A signal that is not SIGKILL goes to the debugger.
+fn a_process_that_a_debugger_holds_gets_sigkill() {
+    let image = image();
+    let script = "
+child = os.fork()
+if child == 0:
+    os.open(keep + '/file', os.O_WRONLY | os.O_CREAT)
+    libc.ptrace(0, 0, 0, 0)
+    os.kill(os.getpid(), 19)
+os.waitpid(child, 2)
+ready()
+";
+    let _holder = Holder::python(script, &image.mount);
+    let scan = scan_image(&image);
+    assert!(command_of_only_process(&scan).starts_with("kill -KILL "), "{scan:#?}");
+    run_remedy(of_kind(&scan, BlockerKind::Process)[0]);
+    assert!(unmounts(&image.mount));
+}
+
+/// A process of a frozen control group gets no other signal (cgroup-v2.rst, "cgroup.freeze").
+fn a_process_of_a_frozen_group_gets_sigkill() {
+    let image = image();
+    let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .into_iter()
+        .find(|mount| Path::new(mount).join("cgroup.controllers").exists())
+        .unwrap();
+    let group = Path::new(mount).join(format!("unmoor-test-{}", std::process::id()));
+    std::fs::create_dir(&group).unwrap();
+    let mut holder = Holder::shell("trap exit TERM; exec 7>$1/file", &image.mount);
+    std::fs::write(group.join("cgroup.procs"), holder.pid().to_string()).unwrap();
+    std::fs::write(group.join("cgroup.freeze"), "1").unwrap();
+    let is_frozen =
+        || std::fs::read_to_string(group.join("cgroup.events")).unwrap().contains("frozen 1");
+    while !is_frozen() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let scan = scan_image(&image);
+    let command = command_of_only_process(&scan).to_owned();
+    run_remedy(of_kind(&scan, BlockerKind::Process)[0]);
+    let ended = unmounts(&image.mount);
+    std::fs::write(group.join("cgroup.freeze"), "0").unwrap();
+    holder.0.wait().unwrap();
+    let _ = std::fs::remove_dir(&group);
+    assert!(ended, "{command} did not end it");
+}
+
+const BIND_RELATIVE: &str = "
+import socket
+os.chdir(keep)
+bound = socket.socket(socket.AF_UNIX)
+bound.bind('socket')
+os.chdir('/')
+ready()
+";
+
+/// A file system that is mounted within the drive's mount alone has its sockets there, whatever their names.
+fn a_socket_on_a_nested_mount_is_named_by_its_device() {
+    let image = image();
+    let nested = image.mount.join("nested");
+    std::fs::create_dir(&nested).unwrap();
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&nested)));
+    let mut holder = Holder::python(BIND_RELATIVE, &nested);
+    let scan = scan_image(&image);
+    let blocker = blocker_of(&scan, &holder);
+    assert_eq!(only_usage(blocker).path.as_deref(), Some(Path::new("socket")));
+    run_remedy(blocker);
+    holder.0.wait().unwrap();
+    run_remedy(of_kind(&scan, BlockerKind::Mount)[0]);
+    assert!(unmounts(&image.mount));
+}
+
+/// The socket may be anywhere on it: its program is not named, and is not ended. The mount is.
+fn a_socket_on_a_file_system_that_is_mounted_elsewhere_too_is_not_named() {
+    let image = image();
+    let (nested, beside) = (image.mount.join("nested"), image.beside("beside"));
+    std::fs::create_dir(&nested).unwrap();
+    assert!(ok(Command::new("mount").args(["-t", "tmpfs", "unmoor"]).arg(&beside)));
+    assert!(ok(Command::new("mount").arg("--bind").arg(&beside).arg(&nested)));
+    let holder = Holder::python(BIND_RELATIVE, &beside);
+    let scan = scan_image(&image);
+    let named = |b: &&Blocker| b.process.as_ref().is_some_and(|p| p.pid == holder.pid());
+    assert!(scan.blockers.iter().find(named).is_none(), "{scan:#?}");
+    run_remedy(of_kind(&scan, BlockerKind::Mount)[0]);
+    assert!(unmounts(&image.mount));
+    drop(holder);
+    assert!(ok(Command::new("umount").arg(&beside)));
 }
 
 fn a_program_whose_first_thread_has_ended_is_named() {
@@ -481,6 +575,14 @@ pub const TESTS: &[Test] = &[
     test!(programs_roots_and_mapped_files_are_named, LOOP_DEVICES, STATIC_C),
     test!(a_thread_with_a_directory_and_files_of_its_own_is_named, LOOP_DEVICES, PYTHON),
     test!(a_bound_socket_and_its_connections_are_named, LOOP_DEVICES, PYTHON),
+    test!(a_process_that_a_debugger_holds_gets_sigkill, LOOP_DEVICES, PYTHON),
+    test!(a_process_of_a_frozen_group_gets_sigkill, LOOP_DEVICES, CGROUP2),
+    test!(a_socket_on_a_nested_mount_is_named_by_its_device, LOOP_DEVICES, PYTHON),
+    test!(
+        a_socket_on_a_file_system_that_is_mounted_elsewhere_too_is_not_named,
+        LOOP_DEVICES,
+        PYTHON
+    ),
     test!(a_program_whose_first_thread_has_ended_is_named, LOOP_DEVICES, C_COMPILER),
     test!(an_open_device_is_named, LOOP_DEVICES),
     test!(a_nested_mount_and_its_users_are_named_and_the_command_unmounts_it, LOOP_DEVICES),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use unmoor::platform::linux::Linux;
-use unmoor::{ErrorKind, Event, Opened, Options, Outcome, Report, Step, release};
-use unmoor_test_support::{BTRFS, LOOP_DEVICES, LoopImage, Test, ok, test};
+use unmoor::{ErrorKind, Event, Hint, Opened, Options, Outcome, Report, Step, release};
+use unmoor_test_support::{BTRFS, LOOP_DEVICES, LoopImage, OVERLAY, Test, ok, test};
 
 pub const TESTS: &[Test] = &[
     test!(a_bind_mount_comes_back_with_its_options, LOOP_DEVICES),
@@ -16,6 +16,8 @@ pub const TESTS: &[Test] = &[
     test!(a_frozen_btrfs_stays_mounted_and_is_named, LOOP_DEVICES, BTRFS),
     test!(a_frozen_file_system_is_not_forced, LOOP_DEVICES),
     test!(a_file_system_that_is_thawed_is_waited_for, LOOP_DEVICES),
+    test!(a_hidden_mount_refuses_before_the_first_dismount, LOOP_DEVICES, OVERLAY),
+    test!(a_namespace_that_starts_meanwhile_is_no_hidden_mount, LOOP_DEVICES),
 ];
 
 /// Returns the mounts below the directory of the image without their numbers, sorted.
@@ -170,4 +172,47 @@ fn a_file_system_that_is_thawed_is_waited_for() {
     let report = released(&image, Duration::from_secs(60), || {});
     thaw.join().unwrap();
     assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
+}
+
+/// The layers were given by relative paths from a folder that nothing shows any more.
+fn a_hidden_mount_refuses_before_the_first_dismount() {
+    let image = LoopImage::new("unmoor-hidden");
+    let (merged, folder) = (image.beside("merged"), image.mount.join("folder"));
+    for name in ["l1", "l2"] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    let mut overlay = Command::new("mount");
+    overlay.args(["-t", "overlay", "unmoor", "-o", "lowerdir=l1:l2"]).arg(&merged);
+    assert!(ok(overlay.current_dir(&folder)));
+    let report = released(&image, Duration::ZERO, || panic!("nothing may be dismounted"));
+    let error = report.error().unwrap();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Busy, Some(Step::Lock)), "{error}");
+    assert!(error.to_string().contains("no mount table"), "{error}");
+    assert_eq!(error.hint(), Some(&Hint::CloseOrWait), "force would not help");
+    let mut options = Options::default();
+    options.force = true;
+    let before = mounts(&image);
+    let report = release(&Linux::new(), &image.device.parse().unwrap(), &options, &mut |event| {
+        assert!(!matches!(event, Event::Started(Step::Dismount)), "nothing may be dismounted");
+    });
+    assert_eq!((report.error_kind(), mounts(&image)), (Some(ErrorKind::Busy), before));
+    assert!(ok(Command::new("umount").arg(&merged)));
+    assert_eq!(released(&image, Duration::ZERO, || {}).outcome, Outcome::Completed);
+}
+
+/// Each new namespace has copies of all mounts before its process can be found.
+fn a_namespace_that_starts_meanwhile_is_no_hidden_mount() {
+    let image = LoopImage::new("unmoor-hidden");
+    image.share();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                ok(Command::new("unshare").args(["-m", "--propagation", "slave", "true"]));
+            }
+        });
+        let report = released(&image, Duration::from_secs(60), || {});
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
+    });
 }

@@ -9,7 +9,8 @@ use crate::model::report::StepOutcome;
 use crate::model::step::{Action, Attempt};
 use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::Session;
-use crate::platform::linux::blockers;
+use crate::platform::linux::blockers::super_blocks::FileSystems;
+use crate::platform::linux::blockers::{self, open_counts};
 use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::DeviceCall;
 use crate::platform::linux::helper::{CallResult, Helper};
@@ -192,7 +193,14 @@ impl LinuxSession {
             return force::force_unmount(&self.drive, volume, mount, known, &self.helper, deadline);
         }
         self.overlay_lower_volumes.extend(volume.parents.iter().cloned());
-        umount::detach(mount, &self.helper, deadline)
+        let mut done = StepOutcome::default();
+        if !known {
+            // The cache of eCryptfs is its own, and programs have gone on writing since the flush.
+            let tick = progress(self.drive.id.device);
+            done.merge(umount::sync(mount, &self.helper, deadline, tick)?.unwrap_or_default());
+        }
+        done.merge(umount::detach(mount, &self.helper, deadline)?);
+        Ok(done)
     }
 
     fn drive_status(
@@ -318,8 +326,12 @@ impl Session for LinuxSession {
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
+        let own_handles = u32::from(self.device.is_some());
+        if open_counts::is_proven_idle(&self.drive, own_handles, deadline.remaining()) {
+            return Ok(StepOutcome::skipped(busy_check::NO_RAW_USERS));
+        }
         let done = busy_check::check_raw_users(&self.drive, stays, deadline)?;
-        busy_check::check_frozen(&self.drive, &self.helper, deadline)?;
+        busy_check::check_file_systems(&self.drive, &self.helper, deadline)?;
         Ok(done)
     }
 
@@ -328,7 +340,8 @@ impl Session for LinuxSession {
         let LinuxSession { drive, helper, .. } = self;
         helper.within(CLAIM_TIMEOUT, |deadline| {
             claim::check_unknown_users(drive, helper, deadline)?;
-            busy_check::check_frozen(drive, helper, deadline)?;
+            busy_check::check_foreign_caches(drive, deadline)?;
+            busy_check::check_file_systems(drive, helper, deadline)?;
             busy_check::check_servers(drive, helper, deadline)
         })
     }
@@ -548,11 +561,12 @@ impl Session for LinuxSession {
         // Mounts and levels may have changed since the drive was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
         let mut scan = blockers::scan(&now, deadline);
-        let frozen = blockers::super_blocks::frozen(&now, &self.helper, deadline);
-        scan.blockers.extend(frozen.unwrap_or_default());
-        if scan.blockers.is_empty() {
-            let hidden = blockers::super_blocks::hidden_mounts(&now, &self.helper, deadline);
-            scan.blockers.extend(hidden.unwrap_or_default());
+        if let Ok(systems) = FileSystems::read(&now, &self.helper, deadline) {
+            scan.blockers.extend(systems.frozen());
+            if scan.blockers.is_empty() {
+                let hidden = systems.hidden_mounts(&self.helper, deadline);
+                scan.blockers.extend(hidden.unwrap_or_default());
+            }
         }
         scan
     }

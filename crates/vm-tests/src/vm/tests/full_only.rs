@@ -115,6 +115,13 @@ pub const TESTS: &[(&str, &str)] = &[
     ("swapped.covered", "swapped.parent"),
     ("served.elsewhere", "served.container"),
     ("silent.suspended-mapping", "silent.no-read"),
+    ("stack.foreign-journal", "stack.own-journal"),
+    ("who.kernel-nvme-target", "who.kernel-target-file"),
+    ("who.kernel-bitmap", "who.kernel-target-file"),
+    ("stack.ecryptfs-busy", "stack.ecryptfs"),
+    ("force.ecryptfs", "force.writers-ext4"),
+    ("who.ecryptfs-namespace", "who.service"),
+    ("who.ecryptfs-relative", "unseen.ecryptfs"),
 ];
 
 /// Returns true if the default CI leaves the test out.

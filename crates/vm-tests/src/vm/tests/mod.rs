@@ -4,6 +4,7 @@ mod busy;
 mod card;
 mod doc_kinds;
 mod document;
+mod ecryptfs;
 mod eject_command;
 mod force;
 mod force_writers;
@@ -11,6 +12,7 @@ mod full_only;
 mod gone;
 mod kinds;
 mod late;
+mod logs;
 mod loops;
 mod mounts;
 mod optical;
@@ -48,6 +50,8 @@ const ALL: &[&[Test]] = &[
     stacks::TESTS,
     mounts::TESTS,
     overlays::TESTS,
+    logs::TESTS,
+    ecryptfs::TESTS,
     force::TESTS,
     kinds::TESTS,
     doc_kinds::TESTS,

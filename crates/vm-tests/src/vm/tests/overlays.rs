@@ -31,6 +31,13 @@ pub const TESTS: &[Test] = &[
         run: overlay_force,
     },
     Test {
+        name: "stack.overlay-image",
+        promise: "an image in an overlay whose upper layer is on the stick: taken down first, every byte there afterwards",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: overlay_image,
+    },
+    Test {
         name: "stack.autofs",
         promise: "a stick that an automounter mounted: released, and its trigger is not set off again",
         drives: &[&STICK],
@@ -91,6 +98,30 @@ fn overlay_busy(ctx: &mut TestContext) -> Result<()> {
         ctx.expect_mounted(directory, true)?;
     }
     ctx.expect_untouched(mark, &STICK)
+}
+
+/// The image has the number of the overlay in one of these overlays, and of the stick's file system in the other.
+fn overlay_image(ctx: &mut TestContext) -> Result<()> {
+    let part = ctx.partition(&STICK, 1)?;
+    let node = ctx.node(&STICK)?;
+    for lower in ["/tmp/lower", "/mnt/ext/lower"] {
+        ctx.mount(&part, "/mnt/ext")?;
+        ctx.sh(&format!(
+            "set -e; mkdir -p {lower} /mnt/ext/upper /mnt/ext/work /mnt/merged /mnt/image
+             mount -t overlay one -o lowerdir={lower},upperdir=/mnt/ext/upper,workdir=/mnt/ext/work /mnt/merged
+             truncate -s 12M /mnt/merged/image; mkfs.ext4 -qF /mnt/merged/image; mount -o loop /mnt/merged/image /mnt/image
+             head -c 4000000 /dev/urandom >/tmp/data; cp /tmp/data /mnt/image/data.bin"
+        ))?;
+        ctx.unmoor(0, &["who", &node])?;
+        let mark = ctx.machine.qmp.mark();
+        ctx.unmoor(0, &["eject", &node])?;
+        ctx.expect_tray(mark, &STICK, true)?;
+        ctx.unmoor(0, &["load", &node])?;
+        ctx.await_partitions(&STICK, 2)?;
+        ctx.mount(&part, "/mnt/ext")?;
+        ctx.sh("mount -o loop /mnt/ext/upper/image /mnt/image && cmp /tmp/data /mnt/image/data.bin; umount /mnt/image /mnt/ext")?;
+    }
+    Ok(())
 }
 
 fn overlay_force(ctx: &mut TestContext) -> Result<()> {

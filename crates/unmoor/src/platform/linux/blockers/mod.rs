@@ -5,6 +5,7 @@
 //! | Where is the drive mounted, in every mount namespace, and what is mounted on it? | [`mounts`] |
 //! | Which swap files, NFS exports and stacked devices use it? | [`kernel_users`], [`external_stack`], [`btrfs`] |
 //! | Which of its file systems are frozen, or mounted where no table shows it? | [`super_blocks`] |
+//! | Do the kernel's own counts prove that nothing else uses it? | [`open_counts`] |
 //! | Which processes use it, and how? (by device and mount, never by path) | [`processes`] |
 //! | How do the threads share the work, and when does the scan end? | [`scan`] |
 //! | How is a command written so that a shell reads it back? | [`shell_quote`] |
@@ -15,6 +16,7 @@ pub(crate) mod kernel_users;
 pub(crate) mod mounts;
 #[cfg(test)]
 mod old_kernel_tests;
+pub(crate) mod open_counts;
 pub(crate) mod processes;
 pub(crate) mod scan;
 pub(crate) mod shell_quote;

@@ -34,7 +34,7 @@ const FREEZABLE: [&str; 12] = [
 ];
 
 /// File systems of which each mount counts once in the kernel, and nothing else does.
-const COUNTED: [&str; 9] =
+pub(crate) const COUNTED: [&str; 9] =
     ["exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "udf", "vfat", "xfs"];
 
 /// Number of times that the mounts are counted before they count as hidden.
@@ -43,83 +43,97 @@ const COUNTS: u32 = 3;
 /// Interval between these.
 const COUNT_INTERVAL: Duration = Duration::from_millis(40);
 
-/// Returns one blocker for each frozen file system of the drive.
-///
-/// # Errors
-/// `TimedOut`; `Interrupted`.
-pub(crate) fn frozen(
-    drive: &Drive,
-    helper: &Helper,
-    deadline: &mut Deadline<'_>,
-) -> Result<Vec<Blocker>> {
-    let freezable = |mount: &Mount| FREEZABLE.contains(&&*mount.file_system);
-    let found = read_mounted(drive, freezable, helper, deadline)?;
-    let frozen = found.iter().filter(|(_, _, state)| state.frozen != 0);
-    Ok(frozen.map(|(volume, mount, _)| frozen_blocker(volume, mount)).collect())
+/// Mounted file systems of a drive, with what the kernel knows of each.
+pub(crate) struct FileSystems<'d> {
+    drive: &'d Drive,
+    read: Vec<(&'d Volume, &'d Mount, SuperBlock)>,
 }
 
-/// Returns one blocker for each file system of the drive that the kernel has more mounts of than any table shows.
-///
-/// The kernel counts the mounts of a file system (`super_block.s_active`), those of detached trees and of the layers of
-/// overlays too.
-///
-/// # Errors
-/// `TimedOut`; `Interrupted`.
-pub(crate) fn hidden_mounts(
-    drive: &Drive,
-    helper: &Helper,
-    deadline: &mut Deadline<'_>,
-) -> Result<Vec<Blocker>> {
-    let mut hidden: Vec<Blocker> = Vec::new();
-    for count in 0..COUNTS {
-        if count > 0 {
+impl<'d> FileSystems<'d> {
+    /// Reads each file system through an uncovered mount. One that cannot be reached is left out.
+    ///
+    /// # Errors
+    /// `TimedOut`; `Interrupted`.
+    pub(crate) fn read(
+        drive: &'d Drive,
+        helper: &Helper,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<FileSystems<'d>> {
+        let mut roots: Vec<(&Volume, &Mount, Device)> = Vec::new();
+        for volume in &drive.volumes {
+            let mount = volume.mounts.iter().find(|mount| mount.covered_by.is_empty());
+            let tells = |mount: &&Mount| {
+                let name = &*mount.file_system;
+                FREEZABLE.contains(&name) || COUNTED.contains(&name)
+            };
+            let Some(mount) = mount.filter(tells) else { continue };
+            let Ok(path) = c_path(&mount.path) else { continue };
+            let request = Request::OpenMount { path: &path, id: mount.id };
+            if let Ok(root) = helper.open_by(&request, deadline)? {
+                roots.push((volume, mount, root));
+            }
+        }
+        let states = match roots.is_empty() {
+            true => Vec::new(),
+            false => super_blocks(deadline.remaining()).unwrap_or_default(),
+        };
+        let state = |root: &Device| {
+            let descriptor = root.as_fd().as_raw_fd();
+            states.iter().find(|state| state.descriptor == descriptor).copied()
+        };
+        let read =
+            roots.iter().filter_map(|(volume, mount, root)| Some((*volume, *mount, state(root)?)));
+        Ok(FileSystems { drive, read: read.collect() })
+    }
+
+    /// Returns one blocker for each frozen file system.
+    pub(crate) fn frozen(&self) -> Vec<Blocker> {
+        let is_frozen = |mount: &Mount, state: &SuperBlock| {
+            FREEZABLE.contains(&&*mount.file_system) && state.frozen != 0
+        };
+        let frozen = self.read.iter().filter(|(_, mount, state)| is_frozen(mount, state));
+        frozen.map(|(volume, mount, _)| frozen_blocker(volume, mount)).collect()
+    }
+
+    /// Returns one blocker for each file system that the kernel has more mounts of than any table shows.
+    ///
+    /// The kernel counts the mounts of a file system (`super_block.s_active`), those of detached trees and of the layers
+    /// of overlays too. Where it counts no more than are known here, no table is read.
+    ///
+    /// # Errors
+    /// `TimedOut`; `Interrupted`.
+    pub(crate) fn hidden_mounts(
+        self,
+        helper: &Helper,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<Vec<Blocker>> {
+        let (drive, mut now) = (self.drive, self);
+        for count in 0.. {
+            let kept = if count == 0 { Kept::ByMembers } else { Kept::ByDescriptors };
+            let hidden = now.hidden(kept, deadline.remaining());
+            if hidden.is_empty() || count + 1 == COUNTS {
+                return Ok(hidden);
+            }
             // A program that starts in a namespace of its own copies all mounts, which takes a moment.
             deadline.sleep(COUNT_INTERVAL)?;
+            now = FileSystems::read(drive, helper, deadline)?;
         }
-        let counted = |mount: &Mount| COUNTED.contains(&&*mount.file_system);
-        let found = read_mounted(drive, counted, helper, deadline)?;
-        let kept = if count == 0 { Kept::ByMembers } else { Kept::ByDescriptors };
-        let shown = |volume: &Volume| mounts_in_tables(volume.device, kept, deadline.remaining());
-        let is_hidden = |volume: &Volume, state: &SuperBlock| {
-            shown(volume).is_some_and(|shown| state.mounts as usize > shown)
-        };
-        let found = found.iter().filter(|(volume, _, state)| is_hidden(volume, state));
-        hidden = found.map(|(volume, mount, _)| hidden_blocker(volume, mount)).collect();
-        if hidden.is_empty() {
-            break;
-        }
+        Ok(Vec::new())
     }
-    Ok(hidden)
-}
 
-/// Reads the file systems of the drive's volumes that have a mount for which `wanted` returns true.
-fn read_mounted<'d>(
-    drive: &'d Drive,
-    wanted: impl Fn(&Mount) -> bool,
-    helper: &Helper,
-    deadline: &mut Deadline<'_>,
-) -> Result<Vec<(&'d Volume, &'d Mount, SuperBlock)>> {
-    let mut roots: Vec<(&Volume, &Mount, Device)> = Vec::new();
-    for volume in &drive.volumes {
-        let mount = volume.mounts.iter().find(|mount| mount.covered_by.is_empty());
-        let Some(mount) = mount.filter(|mount| wanted(mount)) else { continue };
-        let Ok(path) = c_path(&mount.path) else { continue };
-        let request = Request::OpenMount { path: &path, id: mount.id };
-        if let Ok(root) = helper.open_by(&request, deadline)? {
-            roots.push((volume, mount, root));
-        }
+    fn hidden(&self, kept: Kept, time: Duration) -> Vec<Blocker> {
+        let has_more = |volume: &Volume, mount: &Mount, state: &SuperBlock| {
+            COUNTED.contains(&&*mount.file_system) && state.mounts as usize > volume.mounts.len()
+        };
+        let suspects = self.read.iter().filter(|(v, mount, state)| has_more(v, mount, state));
+        let suspects: Vec<_> = suspects.collect();
+        let devices: Vec<u64> = suspects.iter().map(|(volume, ..)| volume.device).collect();
+        let shown = mounts_in_tables(&devices, kept, time);
+        let hidden = suspects.iter().zip(shown).filter(|((_, _, state), shown)| {
+            shown.is_some_and(|shown| state.mounts as usize > shown)
+        });
+        hidden.map(|((volume, mount, _), _)| hidden_blocker(volume, mount)).collect()
     }
-    if roots.is_empty() {
-        return Ok(Vec::new());
-    }
-    let states = super_blocks(deadline.remaining()).unwrap_or_default();
-    let state = |root: &Device| {
-        let descriptor = root.as_fd().as_raw_fd();
-        states.iter().find(|state| state.descriptor == descriptor).copied()
-    };
-    let read =
-        roots.iter().filter_map(|(volume, mount, root)| Some((*volume, *mount, state(root)?)));
-    Ok(read.collect())
 }
 
 fn frozen_blocker(volume: &Volume, mount: &Mount) -> Blocker {
@@ -244,8 +258,10 @@ mod tests {
         }
         let hidden = || {
             let helper = Helper::new();
-            let find =
-                |deadline: &mut Deadline<'_>| hidden_mounts(&drive(&stick), &helper, deadline);
+            let drive = drive(&stick);
+            let find = |deadline: &mut Deadline<'_>| {
+                FileSystems::read(&drive, &helper, deadline)?.hidden_mounts(&helper, deadline)
+            };
             helper.within(Duration::from_secs(20), find).unwrap()
         };
         assert!(hidden().is_empty());

@@ -17,11 +17,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-/// Number of times that a killed helper is polled for its end, [`REAP_INTERVAL`] apart: 100 ms in all.
-const REAP_POLLS: u32 = 500;
+/// First interval between polls for the end of a killed helper. Each is twice as long as the one before.
+const REAP_INTERVAL: Duration = Duration::from_micros(20);
 
-/// Interval between these polls.
-const REAP_INTERVAL: Duration = Duration::from_micros(200);
+/// Number of these polls: 160 ms in all.
+const REAP_POLLS: u32 = 13;
 
 /// A helper process. Dropped, it is killed, and left behind if it is stuck in the kernel.
 #[derive(Debug)]
@@ -169,11 +169,11 @@ impl Process {
             return;
         }
         self.kill();
-        for _ in 0..REAP_POLLS {
+        for poll in 0..REAP_POLLS {
             if has_exited(self.pid) {
                 return;
             }
-            let _ = rustix::thread::nanosleep(&timespec(REAP_INTERVAL));
+            let _ = rustix::thread::nanosleep(&timespec(REAP_INTERVAL * (1 << poll)));
         }
         children().abandoned.push(self.pid);
     }

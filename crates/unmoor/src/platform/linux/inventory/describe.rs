@@ -9,12 +9,12 @@ use crate::platform::linux::inventory::loop_devices::LoopDevice;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::served::{self, ServedVolume};
 use crate::platform::linux::inventory::servers::{Served, Server};
-use crate::platform::linux::inventory::snapshot::{Snapshot, volume_of_mount};
+use crate::platform::linux::inventory::snapshot::{Snapshot, device_of, volume_of_mount};
 use crate::platform::linux::inventory::system_mounts;
 use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
-use crate::platform::linux::sys::{overlay_options, writeback};
+use crate::platform::linux::sys::{external_logs, overlay_options, writeback};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -114,10 +114,13 @@ fn without_content(
     };
     volumes(snapshot, &mut drive, &node, &place.disk);
     adopt_mounts(snapshot, &mut drive);
+    add_logs(snapshot, &mut drive, helper);
     served::add_servers_of_own_mounts(snapshot, &mut drive);
     loop {
+        let before = drive.volumes.len();
         add_overlays(snapshot, &mut drive);
-        if !add_served(snapshot, &mut drive) {
+        add_served(snapshot, &mut drive);
+        if drive.volumes.len() == before {
             break;
         }
     }
@@ -375,31 +378,25 @@ fn carries_system(drive: &Drive) -> bool {
 }
 
 /// Adds one volume that a program serves from the drive, with everything on it.
-///
-/// Returns false if there is no more.
-fn add_served(snapshot: &Snapshot, drive: &mut Drive) -> bool {
+fn add_served(snapshot: &Snapshot, drive: &mut Drive) {
     let next = (!carries_system(drive)).then(|| served::next(snapshot, drive)).flatten();
-    let Some(ServedVolume { served, parents }) = next else { return false };
+    let Some(ServedVolume { served, parents }) = next else { return };
     let first = drive.volumes.len();
     match served {
         Served::FileSystem(device, _) => {
-            let Some(volume) = served::fuse_volume(snapshot, *device, parents) else {
-                return false;
-            };
+            let Some(volume) = served::fuse_volume(snapshot, *device, parents) else { return };
             let name = volume.name.clone();
             drive.volumes.push(volume);
             add_loops(snapshot, drive, *device, &name);
         }
         Served::Device(name) => {
-            let Ok(node) = SysfsDir::open(format!("/sys/block/{name}")) else { return false };
+            let Ok(node) = SysfsDir::open(format!("/sys/block/{name}")) else { return };
             add_volume(snapshot, drive, &node, name, VolumeKind::Nbd, &parents);
         }
     }
-    let Some(volume) = drive.volumes.get_mut(first) else { return false };
+    let Some(volume) = drive.volumes.get_mut(first) else { return };
     let serves = |other: &&Server| other.is_level(served) && other.serves.contains(served);
     volume.servers = snapshot.servers.iter().filter(serves).map(|other| other.pid).collect();
-
-    true
 }
 
 /// The partitions of an array or of an image, which are volumes of their own.
@@ -427,7 +424,24 @@ fn adopt_mounts(snapshot: &Snapshot, drive: &mut Drive) {
     }
 }
 
-/// Adds the overlays with a layer on a mount of this drive, and overlays on those.
+/// Puts each file system above the volume of this drive that has its log.
+fn add_logs(snapshot: &Snapshot, drive: &mut Drive, helper: &Helper) {
+    if drive.volumes.iter().all(|volume| !volume.mounts.is_empty()) {
+        return;
+    }
+    for at in 0..drive.volumes.len() {
+        let mount = drive.volumes[at].mounts.first();
+        let Some(line) = mount.and_then(|mount| snapshot.mounts.get(mount.id)) else { continue };
+        for path in external_logs::of_mount(line) {
+            let device = device_of(&path, helper);
+            let log = drive.volumes.iter().find(|volume| Some(volume.device) == device);
+            let parent = log.map(|log| log.name.clone());
+            drive.volumes[at].parents.extend(parent);
+        }
+    }
+}
+
+/// Adds the overlays with a layer on a mount of this drive, overlays on those, and the images in them.
 ///
 /// An overlay pins the file systems of its layers, whether or not they are still mounted.
 fn add_overlays(snapshot: &Snapshot, drive: &mut Drive) {
@@ -437,8 +451,7 @@ fn add_overlays(snapshot: &Snapshot, drive: &mut Drive) {
     let table = &snapshot.mounts;
     let mut overlays: Vec<(&MountInfo, Vec<u64>)> = table
         .iter()
-        .filter(|line| line.file_system == "overlay")
-        .map(|line| (line, overlay_options::layer_mounts(table, line)))
+        .filter_map(|line| Some((line, overlay_options::layer_mounts(table, line)?)))
         .collect();
     if overlays.is_empty() {
         return;
@@ -451,6 +464,7 @@ fn add_overlays(snapshot: &Snapshot, drive: &mut Drive) {
     let volumes = drive.volumes.iter().enumerate();
     let mut volume_of: HashMap<u64, usize> =
         volumes.flat_map(|(at, v)| v.mounts.iter().map(move |mount| (mount.id, at))).collect();
+    let first = drive.volumes.len();
     // An overlay may be listed before the overlay that it has a layer on.
     loop {
         let before = drive.volumes.len();
@@ -470,8 +484,12 @@ fn add_overlays(snapshot: &Snapshot, drive: &mut Drive) {
             false
         });
         if drive.volumes.len() == before {
-            return;
+            break;
         }
+    }
+    for at in first..drive.volumes.len() {
+        let (device, name) = (drive.volumes[at].device, drive.volumes[at].name.clone());
+        add_loops(snapshot, drive, device, &name);
     }
 }
 

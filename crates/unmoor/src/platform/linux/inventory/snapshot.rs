@@ -10,6 +10,7 @@ use crate::platform::linux::inventory::superblock::StartProbe;
 use crate::platform::linux::inventory::system_root::SystemRoot;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
+use crate::platform::linux::sys::overlay_options::has_layers;
 use crate::platform::linux::sys::sysfs::BlockDevice;
 use crate::platform::linux::sys::{mountinfo, swaps};
 use rustix::fs::FileType;
@@ -72,7 +73,10 @@ impl Snapshot {
         let swaps = swaps::active().into_iter().filter_map(swap).collect();
         let behind = |attached: &LoopDevice| match attached.lies_on {
             0 => 0,
-            device => snapshot.backing_device_of_path(device, &attached.image, helper),
+            device => match snapshot.layered_file_system(device, &attached.image, helper) {
+                Some(device) => device,
+                None => snapshot.backing_device_of_path(device, &attached.image, helper),
+            },
         };
         snapshot.images = snapshot.loops.iter().map(behind).collect();
         snapshot.swaps = swaps;
@@ -120,6 +124,14 @@ impl Snapshot {
             }
             _ => found,
         }
+    }
+
+    /// Returns the device number of the overlay that a file was opened through.
+    ///
+    /// Such a file may have the number of its layer's file system (overlayfs.rst, "Inode properties").
+    fn layered_file_system(&self, device: u64, path: &Path, helper: &Helper) -> Option<u64> {
+        let over = self.mounts.mount_of(path).filter(|line| has_layers(&line.file_system))?;
+        (device_of(path, helper) == Some(device)).then_some(over.device)
     }
 
     /// Returns the mounts of this device.
@@ -178,7 +190,7 @@ fn backing_device_number(line: &MountInfo, helper: &Helper) -> u64 {
 }
 
 /// Returns the device number of a path: a device node's own, or that of its file system.
-fn device_of(path: &Path, helper: &Helper) -> Option<u64> {
+pub(crate) fn device_of(path: &Path, helper: &Helper) -> Option<u64> {
     let facts = helper.within(STAT_TIMEOUT, |deadline| helper.stat(path, deadline)).ok()?.ok()?;
     Some(match facts.kind {
         FileType::BlockDevice => facts.node,

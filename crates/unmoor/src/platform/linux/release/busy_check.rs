@@ -10,10 +10,14 @@ use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::blockers;
 use crate::platform::linux::blockers::mounts::other_namespaces;
 use crate::platform::linux::blockers::scan::shared_scan::{DriveUsage, drive_usage};
+use crate::platform::linux::blockers::super_blocks::FileSystems;
 use crate::platform::linux::helper::Helper;
 use crate::platform::linux::release::{teardown, umount};
 use crate::platform::linux::sys::{errno, mountinfo, nbd};
 use std::time::Duration;
+
+/// Words for a drive that no process writes to, past its file systems.
+pub const NO_RAW_USERS: &str = "no process writes to the device itself";
 
 /// Timeout for a scan of processes and other mount namespaces.
 const SCAN_BUDGET: Duration = Duration::from_secs(5);
@@ -79,9 +83,10 @@ pub fn check_scan(drive: &Drive, volume: &Volume, scan: &BlockerScan) -> Result<
 /// Returns true if something that is torn down before the mount keeps it busy.
 ///
 /// That is another mount of this drive on it or over it, a loop device over a file there, a program that serves a
-/// file there, or a swap file.
+/// file there, a swap file, or eCryptfs over a directory there, which holds the mount itself.
 fn has_dependents(drive: &Drive, volume: &Volume, mount: &Mount) -> bool {
-    let over_a_file = |v: &Volume| v.kind.lies_on_files() && v.parents.contains(&volume.name);
+    let holds = |v: &Volume| v.kind.lies_on_files() || v.file_system.as_deref() == Some("ecryptfs");
+    let over_a_file = |v: &Volume| holds(v) && v.parents.contains(&volume.name);
     drive
         .volumes
         .iter()
@@ -127,7 +132,8 @@ fn check_other_namespaces(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<
         return Err(busy(&drive.name, &detail));
     }
     if let Some(overlay) = elsewhere.overlays.first() {
-        let detail = format!("carries a layer of the overlay mounted on {}", overlay.display());
+        let (kind, path) = (&overlay.file_system, overlay.path.display());
+        let detail = format!("carries a layer of the {kind} mounted on {path}");
         return Err(busy(&drive.name, &detail));
     }
     let names: Vec<&str> = mounted.iter().map(|v| &*v.name).collect();
@@ -176,14 +182,46 @@ pub fn check_foreign_mounts(drive: &Drive) -> Result<()> {
     }
 }
 
-/// Checks that no file system of the drive is frozen.
+/// Checks that the drive carries no eCryptfs that a release leaves mounted.
 ///
-/// A frozen one can be unmounted, and keeps the drive in use all the same.
+/// It has a cache of its own, which force would lose.
+///
+/// # Errors
+/// `NotExclusive`, with the mount.
+pub fn check_foreign_caches(drive: &Drive, deadline: &mut Deadline<'_>) -> Result<()> {
+    let time = deadline.capped(SCAN_BUDGET).remaining();
+    match other_namespaces::caches_over(drive, time).first() {
+        None => Ok(()),
+        Some(other) => {
+            let path = other.path.display();
+            let what = format!(
+                "the {} on {path} has its files on it, and is not unmounted with it",
+                other.file_system
+            );
+            Err(Error::new(ErrorKind::NotExclusive, &drive.name, what)
+                .with_help("unmount that first: force would lose what was written through it"))
+        }
+    }
+}
+
+/// Checks that no file system of the drive is frozen or has hidden mounts.
+///
+/// Both can be unmounted, and keep the drive in use all the same.
 ///
 /// # Errors
 /// `Busy`; `TimedOut`; `Interrupted`.
-pub fn check_frozen(drive: &Drive, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<()> {
-    match blockers::super_blocks::frozen(drive, helper, deadline)?.first() {
+pub fn check_file_systems(
+    drive: &Drive,
+    helper: &Helper,
+    deadline: &mut Deadline<'_>,
+) -> Result<()> {
+    let systems = FileSystems::read(drive, helper, deadline)?;
+    refused_by(&systems.frozen())?;
+    refused_by(&systems.hidden_mounts(helper, deadline)?)
+}
+
+fn refused_by(found: &[Blocker]) -> Result<()> {
+    match found.first() {
         None => Ok(()),
         Some(blocker) => Err(busy("", &blocker.description)),
     }
@@ -256,7 +294,6 @@ pub fn check_raw_users(
     stays: bool,
     deadline: &mut Deadline<'_>,
 ) -> Result<StepOutcome> {
-    const NO_RAW_USERS: &str = "no process writes to the device itself";
     const NO_VISIBLE_RAW_USERS: &str = "not every process could be looked into";
     let usage = drive_usage(drive, &mut deadline.capped(SCAN_BUDGET));
     deadline.check()?;

@@ -13,14 +13,13 @@ use crate::platform::linux::helper::request::{DeviceCall, Request};
 use crate::platform::linux::release::drive_errors::gone;
 use crate::platform::linux::release::eject::synchronize;
 use crate::platform::linux::release::{claim, umount, volume_device};
-use crate::platform::linux::sys::device_number::from_dev;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
 use crate::platform::linux::sys::sysfs::SysfsDir;
-use crate::platform::linux::sys::{errno, md, writeback};
+use crate::platform::linux::sys::{errno, md, mount_id, writeback};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Timeout for the scan of other mount namespaces.
@@ -122,6 +121,12 @@ impl Flusher<'_> {
         volume: &Volume,
         deadline: &mut Deadline<'_>,
     ) -> Result<StepOutcome> {
+        let mut done = self.flush_caches_over(deadline)?;
+        done.merge(self.sync_volume(volume, deadline)?);
+        Ok(done)
+    }
+
+    fn sync_volume(&self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         if claim::has_no_known_user(self.drive, volume)
             && self.drive.kind != DriveKind::Floppy
             && claim::is_claimed(volume, self.helper, deadline)?
@@ -155,22 +160,10 @@ impl Flusher<'_> {
         let time = deadline.capped(NAMESPACE_SCAN_TIME).remaining();
         let elsewhere = other_namespaces::mounted_elsewhere(&[volume.device], time);
         for mount in elsewhere.mounts {
-            let Some(pid) = mount.pid else { continue };
-            let mut path = PathBuf::from(format!("/proc/{pid}/root"));
-            path.push(mount.path.strip_prefix("/").unwrap_or(&mount.path));
-            let Ok(root) = self.helper.open(&path, claim::OPEN_FLAGS, deadline)? else { continue };
-            // The process may have changed its root, or ended.
-            let mount_device = rustix::fs::fstat(&root).map(|stat| from_dev(stat.st_dev));
-            if mount_device != Ok(volume.device) {
-                continue;
+            let synced = self.sync_through(mount.pid, &mount.path, mount.id, deadline)?;
+            if let Some(done) = synced {
+                return Ok(done);
             }
-            return match self.call(root.as_fd(), DeviceCall::SyncFs, deadline)? {
-                Ok(()) => {
-                    let attempt = Attempt::accepted("syncfs");
-                    Ok(StepOutcome::via(attempt.with_detail(path.display().to_string())))
-                }
-                Err(errno) => Err(errno::unwritten(errno, path.display().to_string(), "syncfs")),
-            };
         }
         // The file system of several devices is not known to any one of them.
         if volume.file_system.as_deref() == Some("btrfs") {
@@ -179,6 +172,54 @@ impl Flusher<'_> {
         }
         let why = format!("{} is in use, but no mount of it was found", volume.name);
         self.flush_block_device(volume, &why, deadline)
+    }
+
+    /// Writes the caches of eCryptfs mounts over directories of the drive that are not volumes of it.
+    fn flush_caches_over(&self, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
+        let time = deadline.capped(NAMESPACE_SCAN_TIME).remaining();
+        let mut all = StepOutcome::default();
+        for other in other_namespaces::caches_over(self.drive, time) {
+            match self.sync_through(other.pid, &other.path, other.id, deadline)? {
+                Some(done) => all.merge(done),
+                None => {
+                    let path = other.path.display();
+                    let why = format!(
+                        "carries the files of the {} on {path}, which could not be flushed",
+                        other.file_system
+                    );
+                    return Err(Error::new(ErrorKind::Busy, &self.drive.name, why));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Calls `syncfs` on a mount that this process sees, through its root directory.
+    ///
+    /// `None` if the mount with this ID is not there: the process may have changed its root, or ended.
+    fn sync_through(
+        &self,
+        pid: Option<u32>,
+        mount: &Path,
+        id: u64,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<Option<StepOutcome>> {
+        let Some(pid) = pid else { return Ok(None) };
+        let mut path = PathBuf::from(format!("/proc/{pid}/root"));
+        path.push(mount.strip_prefix("/").unwrap_or(mount));
+        let Ok(root) = self.helper.open(&path, claim::OPEN_FLAGS, deadline)? else {
+            return Ok(None);
+        };
+        if mount_id::of_file(&root) != Some(id) {
+            return Ok(None);
+        }
+        match self.call(root.as_fd(), DeviceCall::SyncFs, deadline)? {
+            Ok(()) => {
+                let attempt = Attempt::accepted("syncfs");
+                Ok(Some(StepOutcome::via(attempt.with_detail(path.display().to_string()))))
+            }
+            Err(errno) => Err(errno::unwritten(errno, path.display().to_string(), "syncfs")),
+        }
     }
 
     /// `BLKFLSBUF`, for a file system that cannot be reached through a mount.

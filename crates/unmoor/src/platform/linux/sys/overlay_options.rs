@@ -1,4 +1,4 @@
-//! Mount options of overlayfs (Documentation/filesystems/overlayfs.rst), as mountinfo shows them.
+//! Layers of overlayfs and eCryptfs (Documentation/filesystems/overlayfs.rst, ecryptfs.rst), as mountinfo shows them.
 
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::{MountInfo, unescape};
@@ -6,14 +6,30 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// Returns the mounts of the same table that the layers of this overlay lie on.
-pub(crate) fn layer_mounts(table: &MountTable, overlay: &MountInfo) -> Vec<u64> {
-    let layers = layers(&overlay.super_options).into_iter();
-    layers.filter_map(|(_, layer)| table.mount_of(&layer)).map(|mount| mount.id).collect()
+/// Option that names a layer, or `source`, and the path of the layer.
+pub(crate) type Layer = (&'static str, PathBuf);
+
+/// Returns true if a file system of this type lies on directories of others, and has a device number of its own.
+pub(crate) fn has_layers(file_system: &str) -> bool {
+    matches!(file_system, "overlay" | "ecryptfs")
 }
 
-/// Option that names a layer, and the path of the layer.
-pub(crate) type Layer = (&'static str, PathBuf);
+/// Returns the layers of a mount; `None` for a file system without layers.
+///
+/// The source of an eCryptfs mount is its lower directory.
+pub(crate) fn layers_of(line: &MountInfo) -> Option<Vec<Layer>> {
+    match &*line.file_system {
+        "overlay" => Some(layers(&line.super_options)),
+        "ecryptfs" => Some(vec![("source", PathBuf::from(line.source.clone()))]),
+        _ => None,
+    }
+}
+
+/// Returns the mounts of the same table that the layers of this mount lie on; `None` if it has no layers.
+pub(crate) fn layer_mounts(table: &MountTable, line: &MountInfo) -> Option<Vec<u64>> {
+    let layers = layers_of(line)?.into_iter().filter_map(|(_, layer)| table.mount_of(&layer));
+    Some(layers.map(|mount| mount.id).collect())
+}
 
 /// Returns the layers in the options of an overlay.
 pub fn layers(options: &[u8]) -> Vec<Layer> {

@@ -7,6 +7,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat};
 use rustix::io::Errno;
 use rustix::path::Arg;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Block devices without a parent in the device tree.
@@ -242,9 +243,13 @@ impl BlockDevice {
         is_esata(bits("ahci_host_caps"), bits("ahci_port_cmd"))
     }
 
-    /// The USB device above it: the nearest directory with a `busnum`. Its interfaces have none.
+    /// Returns the USB device above it: the nearest directory with a `busnum`. Its interfaces have none.
+    ///
+    /// Above every USB device is a root hub, which is called `usb` and the number of its bus.
     pub fn usb_device(&self) -> Option<PathBuf> {
-        self.disk_path
+        let is_below_hub = self.disk_path.as_os_str().as_bytes().windows(4).any(|at| at == b"/usb");
+        is_below_hub
+            .then_some(&self.disk_path)?
             .ancestors()
             .skip(1)
             .take_while(|dir| dir.starts_with("/sys/devices"))

@@ -29,6 +29,13 @@ pub const TESTS: &[Test] = &[
     row!("bsg", ONE, "so is a program that has /dev/bsg of it open", bsg),
     row!("target-file", ONE, "a file that a SCSI target has open is named", target_file),
     row!("target-device", ONE, "a partition that a SCSI target has open is named", target_device),
+    row!(
+        "nvme-target",
+        ONE,
+        "a file and a partition that an NVMe target has open are named",
+        nvme_target
+    ),
+    row!("bitmap", ONE, "a file that has the bitmap of an array is named", bitmap),
     row!("gadget", ONE, "a file that a USB gadget has open is named", gadget),
     row!("zram", ONE, "the backing device of zram is named", zram),
     row!("bcache", ONE, "a bcache device on a partition is named, and no mapping", bcache),
@@ -153,6 +160,33 @@ fn target_device(ctx: &mut TestContext) -> Result<()> {
     let node = ctx.partition(&STICK, 2)?;
     target(ctx, "iblock", &format!("udev_path={node}"))?;
     blocked(ctx, &node, &[kernel("kernel", "/sys/kernel/config/target/core/iblock_0/disk")])
+}
+
+fn nvme_target(ctx: &mut TestContext) -> Result<()> {
+    let (node, second) = (image(ctx)?, ctx.partition(&STICK, 2)?);
+    ctx.sh(&format!(
+        "{CONFIGFS}
+         modprobe nvmet || exit 9
+         cd /sys/kernel/config/nvmet/subsystems && mkdir -p rig/namespaces/1 rig/namespaces/2 && \
+         printf '/mnt/ext/an image' >rig/namespaces/1/device_path && \
+         printf {second} >rig/namespaces/2/device_path && \
+         echo 1 >rig/namespaces/1/enable && echo 1 >rig/namespaces/2/enable"
+    ))?;
+    let ended =
+        blocked(ctx, &node, &[kernel("kernel", "/mnt/ext/an image"), kernel("kernel", &second)]);
+    ctx.try_sh("cd /sys/kernel/config/nvmet/subsystems && rmdir rig/namespaces/* rig")?;
+    ended
+}
+
+fn bitmap(ctx: &mut TestContext) -> Result<()> {
+    let node = image(ctx)?;
+    ctx.sh(
+        "modprobe raid1; modprobe md-mod; modprobe loop; truncate -s 16M /tmp/one /tmp/two
+         losetup /dev/loop6 /tmp/one && losetup /dev/loop7 /tmp/two && \
+         mdadm --create /dev/md77 --run --level=1 --raid-devices=2 --assume-clean \
+         --metadata=1.2 --bitmap='/mnt/ext/the bitmap' --force /dev/loop6 /dev/loop7 && cat /proc/mdstat",
+    )?;
+    blocked(ctx, &node, &[kernel("kernel", "/mnt/ext/the bitmap")])
 }
 
 fn gadget(ctx: &mut TestContext) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::blockers::shell_quote::{command_on, shell_command};
 use crate::platform::linux::sys::target_core::Backing;
 use crate::platform::linux::sys::{
-    binfmt_misc, swaps, target_core, uprobe_events, usb_gadget, zram,
+    binfmt_misc, mdstat, nvme_target, swaps, target_core, uprobe_events, usb_gadget, zram,
 };
 use std::path::{Path, PathBuf};
 
@@ -27,8 +27,15 @@ pub(crate) fn blockers<'d>(
     filter: &DeviceFilter,
     name: &impl Fn(DeviceIndex) -> &'d str,
 ) -> Vec<Blocker> {
-    let files =
-        [interpreters(filter), uprobes(filter), targets(filter), gadgets(filter), zrams(filter)];
+    let files = [
+        interpreters(filter),
+        uprobes(filter),
+        targets(filter),
+        nvme_targets(filter),
+        bitmaps(filter),
+        gadgets(filter),
+        zrams(filter),
+    ];
     let blocker = |file: KernelFile| {
         let description = format!("{} {}", file.path.display(), file.user);
         let usage = Usage::new(UsageKind::Kernel, name(file.index)).at(&file.path);
@@ -83,6 +90,33 @@ fn targets(filter: &DeviceFilter) -> Vec<KernelFile> {
             user: format!("is open for the SCSI target {}", store.directory.display()),
             remedy: "remove it from the target",
             command: remove.collect::<Option<Vec<_>>>().map(|commands| commands.join(" && ")),
+        })
+    });
+    on_drive.collect()
+}
+
+fn nvme_targets(filter: &DeviceFilter) -> Vec<KernelFile> {
+    let on_drive = nvme_target::enabled_namespaces().into_iter().filter_map(|namespace| {
+        Some(KernelFile {
+            index: filter.path(&namespace.backing)?,
+            path: namespace.backing,
+            user: format!("is open for the NVMe target {}", namespace.directory.display()),
+            remedy: "disable that",
+            command: write_to("0", &namespace.directory.join("enable")),
+        })
+    });
+    on_drive.collect()
+}
+
+fn bitmaps(filter: &DeviceFilter) -> Vec<KernelFile> {
+    let on_drive = mdstat::bitmap_files().into_iter().filter_map(|bitmap| {
+        let array = Path::new("/dev").join(&bitmap.array);
+        Some(KernelFile {
+            index: filter.path(&bitmap.path)?,
+            path: bitmap.path,
+            user: format!("is the bitmap of the array {}", bitmap.array),
+            remedy: "remove it from the array",
+            command: command_on(&["mdadm", "--grow", "--bitmap=none"], &array),
         })
     });
     on_drive.collect()

@@ -1,5 +1,6 @@
 //! Users of the drive in the kernel: mounts, stacked devices, swap, NFS, files of other parts of the kernel.
 
+mod external_logs;
 mod kernel_files;
 mod nfs;
 mod remedy;
@@ -80,9 +81,12 @@ fn is_planned(drive: &Drive, overlay: &Overlay) -> bool {
     overlay.namespace.is_ours() && drive.volumes.iter().any(is_overlay)
 }
 
-/// Returns the blockers for files of the drive that other parts of the kernel have open.
+/// Returns the blockers for files and devices of the drive that other parts of the kernel have open.
 pub(crate) fn kernel_file_blockers(drive: &Drive, filter: &DeviceFilter) -> Vec<Blocker> {
-    kernel_files::blockers(filter, &|index| volume_name(drive, index))
+    let name = |index| volume_name(drive, index);
+    let mut found = kernel_files::blockers(filter, &name);
+    found.extend(external_logs::blockers(drive, filter, &name));
+    found
 }
 
 /// Returns the name of the volume with this index, or of the drive.

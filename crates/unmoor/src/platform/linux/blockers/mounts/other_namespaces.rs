@@ -1,12 +1,13 @@
 //! Mounts of a volume in other mount namespaces, cheap enough for every release.
 
+use crate::model::drive::Drive;
 use crate::platform::linux::blockers::mounts::ns_members::processes;
 use crate::platform::linux::blockers::mounts::overlay::Overlay;
 use crate::platform::linux::blockers::mounts::scan::{MountScan, NamespaceWalk};
 use crate::platform::linux::blockers::mounts::types::Namespace;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::sys::procfs::Proc;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Mount in another mount namespace that stays when ours is unmounted.
@@ -16,6 +17,26 @@ pub(crate) struct OtherMount {
     pub(crate) pid: Option<u32>,
     /// Mount point there.
     pub(crate) path: PathBuf,
+    pub(crate) id: u64,
+}
+
+/// Overlay or eCryptfs mount with a layer on a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OtherOverlay {
+    /// Process in its namespace; `None` if the namespace has no process.
+    pub(crate) pid: Option<u32>,
+    /// Mount point there.
+    pub(crate) path: PathBuf,
+    /// Type: `overlay`, `ecryptfs`.
+    pub(crate) file_system: String,
+    pub(crate) id: u64,
+}
+
+impl OtherOverlay {
+    /// Returns true if it has a cache of its own. That of an overlay is the cache of its layers.
+    pub(crate) fn has_cache(&self) -> bool {
+        self.file_system == "ecryptfs"
+    }
 }
 
 /// Mounts of a volume in other namespaces.
@@ -26,7 +47,7 @@ pub(crate) struct MountedElsewhere {
     /// Overlays in any namespace with a layer on the devices, without those that were asked for.
     ///
     /// An overlay pins the device, and the probe of our mounts does not show it.
-    pub(crate) overlays: Vec<PathBuf>,
+    pub(crate) overlays: Vec<OtherOverlay>,
     /// True if there are copies that are unmounted together with our mounts.
     ///
     /// A file that is open on such a copy keeps the device busy, and the probe of our mounts does not show it.
@@ -48,20 +69,37 @@ pub(crate) fn mounted_elsewhere(devices: &[u64], time: Duration) -> MountedElsew
         .into_iter()
         .filter(|mount| !mount.namespace.is_ours())
         .partition(|mount| mount.propagates);
+    let pid_in = |namespace: Namespace| match namespace {
+        Namespace::Ours => Some(std::process::id()),
+        Namespace::Member(member) => Some(member.pid),
+        Namespace::Pinned(_) => None,
+    };
     let mounts = others
         .into_iter()
-        .map(|mount| {
-            let pid = match mount.namespace {
-                Namespace::Member(member) => Some(member.pid),
-                Namespace::Ours | Namespace::Pinned(_) => None,
-            };
-            OtherMount { pid, path: mount.path }
-        })
+        .map(|mount| OtherMount { pid: pid_in(mount.namespace), path: mount.path, id: mount.id })
         .collect();
     let unplanned = |o: &Overlay| !(o.namespace.is_ours() && devices.contains(&o.device));
-    let overlays = scan.overlays.into_iter().filter(unplanned).map(|o| o.path).collect();
+    let other = |o: Overlay| {
+        let Overlay { path, file_system, id, namespace, .. } = o;
+        OtherOverlay { pid: pid_in(namespace), path, file_system, id }
+    };
+    let overlays = scan.overlays.into_iter().filter(unplanned).map(other).collect();
     MountedElsewhere { mounts, overlays, copies: !copies.is_empty() }
 }
+
+/// Finds the mounts over the drive's directories that have a cache of their own, and that no release unmounts.
+pub(crate) fn caches_over(drive: &Drive, time: Duration) -> Vec<OtherOverlay> {
+    if !Path::new(ECRYPTFS).exists() {
+        return Vec::new();
+    }
+    let devices: Vec<u64> = drive.volumes.iter().map(|volume| volume.device).collect();
+    let mut overlays = mounted_elsewhere(&devices, time).overlays;
+    overlays.retain(OtherOverlay::has_cache);
+    overlays
+}
+
+/// Folder in sysfs that is there once the kernel has eCryptfs.
+const ECRYPTFS: &str = "/sys/fs/ecryptfs";
 
 /// Namespaces whose mounts are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,13 +110,18 @@ pub(crate) enum Kept {
     ByDescriptors,
 }
 
-/// Returns the number of mounts of this block device in these mount namespaces.
+/// Returns the number of mounts of each of these block devices in these mount namespaces.
 ///
-/// `None` if the tables do not tell: not all could be read, or an overlay has layers there.
-pub(crate) fn mounts_in_tables(device: u64, kept: Kept, time: Duration) -> Option<usize> {
-    let proc = Proc::open().ok()?;
-    let pids = processes(&proc).ok()?;
-    let nodes = [(device, 0)];
+/// `None` for one of which the tables do not tell: not all could be read, or an overlay has layers there.
+pub(crate) fn mounts_in_tables(devices: &[u64], kept: Kept, time: Duration) -> Vec<Option<usize>> {
+    let unknown = || vec![None; devices.len()];
+    if devices.is_empty() {
+        return Vec::new();
+    }
+    let Ok(proc) = Proc::open() else { return unknown() };
+    let Ok(pids) = processes(&proc) else { return unknown() };
+    let nodes: Vec<_> =
+        devices.iter().enumerate().map(|(index, device)| (*device, index)).collect();
     let mut walk = NamespaceWalk::begin(&proc, &nodes);
     let deadline = ScanDeadline::of(time);
     walk.read_of_processes(&pids, &deadline);
@@ -86,8 +129,15 @@ pub(crate) fn mounts_in_tables(device: u64, kept: Kept, time: Duration) -> Optio
         walk.add_kept_by_descriptors(&pids, &deadline);
     }
     let scan = walk.finish();
-    let is_whole = scan.unreadable == 0 && !scan.timed_out && scan.overlays.is_empty();
-    is_whole.then_some(scan.drive_mounts.len())
+    if scan.unreadable != 0 || scan.timed_out {
+        return unknown();
+    }
+    let count = |(_, index): &(u64, usize)| {
+        let shown = scan.drive_mounts.iter().filter(|mount| mount.index == *index).count();
+        let has_layers = scan.overlays.iter().any(|overlay| overlay.index == *index);
+        (!has_layers).then_some(shown)
+    };
+    nodes.iter().map(count).collect()
 }
 
 #[cfg(test)]
@@ -100,10 +150,9 @@ mod tests {
     const TIME: Duration = Duration::from_secs(20);
 
     /// Returns the mounts in the namespace of this process; other tests have namespaces of their own.
-    fn found(stick: &LoopImage, holder: &Holder) -> Vec<OtherMount> {
-        let mut found = mounted_elsewhere(&[number(stick)], TIME).mounts;
-        found.retain(|e| e.pid == Some(holder.pid()));
-        found
+    fn found(stick: &LoopImage, holder: &Holder) -> Vec<(Option<u32>, PathBuf)> {
+        let found = mounted_elsewhere(&[number(stick)], TIME).mounts.into_iter();
+        found.filter(|m| m.pid == Some(holder.pid())).map(|m| (m.pid, m.path)).collect()
     }
 
     #[test]
@@ -111,8 +160,7 @@ mod tests {
     fn a_private_mount_in_another_namespace_is_found_with_its_process() {
         let stick = image();
         let holder = Holder::in_a_namespace("private", "", &stick.mount);
-        let expected = OtherMount { pid: Some(holder.pid()), path: stick.mount.clone() };
-        assert_eq!(found(&stick, &holder), [expected]);
+        assert_eq!(found(&stick, &holder), [(Some(holder.pid()), stick.mount.clone())]);
     }
 
     #[test]
@@ -125,7 +173,7 @@ mod tests {
         let rooted = format!("apart()\nos.chroot({jail:?})\nready()");
         for script in [thread, &rooted] {
             let holder = Holder::python(script, &stick.mount);
-            let expected = OtherMount { pid: Some(holder.pid()), path: stick.mount.clone() };
+            let expected = (Some(holder.pid()), stick.mount.clone());
             assert_eq!(found(&stick, &holder), [expected], "{script}");
         }
     }

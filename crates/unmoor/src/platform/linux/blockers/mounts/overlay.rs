@@ -7,7 +7,7 @@ use crate::platform::linux::blockers::mounts::overlay_relative;
 use crate::platform::linux::blockers::mounts::types::{DeviceIndex, DriveMount, Namespace};
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
-use crate::platform::linux::sys::overlay_options::{Layer, layers};
+use crate::platform::linux::sys::overlay_options::{Layer, layers_of};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -72,17 +72,6 @@ pub(crate) fn find(
             });
             false
         });
-    }
-}
-
-/// Returns the layers of a mount; `None` for a file system without layers.
-///
-/// The source of an eCryptfs mount is its lower directory.
-fn layers_of(line: &MountInfo) -> Option<Vec<Layer>> {
-    match &*line.file_system {
-        "overlay" => Some(layers(&line.super_options)),
-        "ecryptfs" => Some(vec![("source", PathBuf::from(line.source.clone()))]),
-        _ => None,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::sys::fuse::is_fuse;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::{self, MountInfo};
+use crate::platform::linux::sys::overlay_options::has_layers;
 use crate::platform::linux::sys::procfs::{
     Proc, ProcPath, Result, dir_buf, is_gone, namespace_number, parse, stat_at,
 };
@@ -36,6 +37,8 @@ pub struct MountScan {
     pub(crate) own_table: MountTable,
     /// Overlays with a layer on the drive.
     pub overlays: Vec<Overlay>,
+    /// Device numbers of the file systems that are mounted outside of all those mounts, in any namespace.
+    pub(crate) outside: HashSet<u64>,
     /// Mounts on which stat(2) may block.
     pub(crate) remote_mounts: Vec<u64>,
     /// Namespaces without a process that a mount of ours pins.
@@ -93,13 +96,14 @@ impl MountScan {
         overlay::find(table, namespace, &self.drive_mounts[first..], &mut self.overlays);
         let overlays = &self.overlays[first_overlay..];
         below.extend(overlays.iter().map(|overlay| (overlay.id, overlay.index)));
-        if below.is_empty() {
-            return;
+        if !below.is_empty() {
+            if namespace.is_ours() {
+                self.add_hiding(table, first, &mut below);
+            }
+            self.add_nested(table, namespace, &mut below);
         }
-        if namespace.is_ours() {
-            self.add_hiding(table, first, &mut below);
-        }
-        self.add_nested(table, namespace, &mut below);
+        let outside = table.iter().filter(|line| !below.contains_key(&line.id));
+        self.outside.extend(outside.map(|line| line.device));
     }
 
     /// Adds the mounts that lie on these mounts, and those that lie on them in turn.
@@ -375,8 +379,8 @@ fn device_of(line: &MountInfo, nodes: &[(u64, DeviceIndex)]) -> Option<DeviceInd
     if line.device >> 32 != 0 {
         return find(line.device);
     }
-    // Of those, only overlays and FUSE file systems are scanned for by their number.
-    if line.file_system == "overlay" || is_fuse(&line.file_system) {
+    // Of those, only overlays, eCryptfs and FUSE file systems are scanned for by their number.
+    if has_layers(&line.file_system) || is_fuse(&line.file_system) {
         return find(line.device);
     }
     if !mountinfo::source_is_device(line) {

@@ -1,6 +1,11 @@
 //! Mildest signal that ends a process (signal(7), pid_namespaces(7)).
 
 use crate::platform::linux::sys::procfs::{Proc, ProcPath, Task, dir_buf, parse, status_line};
+use crate::platform::linux::sys::pseudo_file::read_path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
 
 /// Signal that ends a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub struct SignalState {
     is_init: bool,
     /// True if it is stopped, and gets no signal before SIGCONT.
     pub(crate) stopped: bool,
+    /// True if no signal but SIGKILL ends it: a debugger holds it, or its control group is frozen.
+    held: bool,
 }
 
 impl SignalState {
@@ -37,6 +44,7 @@ impl SignalState {
             // Its PID in each namespace, the innermost last.
             is_init: numbers.next().is_some() && numbers.next_back().and_then(parse) == Some(1u32),
             stopped: status_line(status, b"State:").is_some_and(|state| state.starts_with(b"T")),
+            held: false,
         }
     }
 
@@ -48,6 +56,9 @@ impl SignalState {
             state.caught |= state.blocked & !blocked;
             state.blocked &= blocked;
         }
+        // A signal that is not caught ends a frozen process too.
+        let is_caught = state.caught & bit(libc::SIGTERM) != 0;
+        state.held = is_held_by_debugger(task, status) || is_caught && is_frozen(task);
         state
     }
 
@@ -65,6 +76,7 @@ impl SignalState {
         let lost = self.ignored | self.blocked;
         let gets = |signal| lost & bit(signal) == 0;
         match (gets(libc::SIGTERM), gets(libc::SIGHUP)) {
+            _ if self.held => TermSignal::Kill,
             _ if self.is_init && self.caught & !lost & bit(libc::SIGTERM) == 0 => TermSignal::Kill,
             (true, _) => TermSignal::Terminate,
             (false, true) => TermSignal::HangUp,
@@ -72,6 +84,44 @@ impl SignalState {
         }
     }
 }
+
+/// Returns true if a debugger holds the process (ptrace(2), "Stopped states").
+///
+/// A tracer of system calls stops it for a moment only. The number of context switches tells the two apart.
+fn is_held_by_debugger(task: &Task, status: &[u8]) -> bool {
+    let stop = |status: &[u8]| {
+        let is_traced = status_line(status, b"State:")?.starts_with(b"t");
+        let switches = status_line(status, b"voluntary_ctxt_switches:")?.to_vec();
+        is_traced.then_some(switches)
+    };
+    let Some(before) = stop(status) else { return false };
+    std::thread::sleep(TRACER_TIME);
+    let mut now = Vec::new();
+    task.read(c"status", &mut now).is_ok() && stop(&now) == Some(before)
+}
+
+/// Returns true if its control group is frozen (cgroup-v2.rst, `cgroup.events`).
+fn is_frozen(task: &Task) -> bool {
+    let mut text = Vec::new();
+    if task.read(c"cgroup", &mut text).is_err() {
+        return false;
+    }
+    let Some(group) = text.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"0::/"))
+    else {
+        return false;
+    };
+    CGROUPS.iter().any(|mount| {
+        let file = Path::new(mount).join(OsStr::from_bytes(group)).join("cgroup.events");
+        let events = read_path(&*file).unwrap_or_default();
+        events.split(|b| *b == b'\n').any(|line| line == b"frozen 1")
+    })
+}
+
+/// Mount points of the control groups of version 2: alone, and beside those of version 1.
+const CGROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
+/// Time in which a tracer lets the process go on.
+const TRACER_TIME: Duration = Duration::from_millis(20);
 
 /// Returns the signals that every thread blocks and no signalfd(2) descriptor reads.
 ///

@@ -25,6 +25,8 @@ pub(crate) struct DeviceFilter {
     mounts: Vec<(u64, DeviceIndex)>,
     /// Device numbers of file systems mounted on those mounts, sorted.
     nested_devices: Vec<u64>,
+    /// Those of them that are mounted nowhere else.
+    nested_only: Vec<(u64, DeviceIndex)>,
     /// Mounts on which stat(2) may block, sorted.
     remote_mounts: Vec<u64>,
     /// Sockets bound on those devices.
@@ -48,6 +50,9 @@ impl DeviceFilter {
         filter.mounts.extend(scan.nested_mounts.iter().map(|nested| (nested.id, nested.index)));
         filter.mounts.extend(scan.overlays.iter().map(|overlay| (overlay.id, overlay.index)));
         filter.nested_devices.extend(scan.nested_mounts.iter().map(|nested| nested.device));
+        let only =
+            scan.nested_mounts.iter().filter(|nested| !scan.outside.contains(&nested.device));
+        filter.nested_only.extend(only.map(|nested| (nested.device, nested.index)));
         filter.nested_devices.extend(scan.overlays.iter().map(|overlay| overlay.device));
         filter.nested_devices.sort_unstable();
         filter.nested_devices.dedup();
@@ -70,6 +75,11 @@ impl DeviceFilter {
         DeviceFilter { own_table, ..self }
     }
 
+    /// Returns the mount table of this process.
+    pub(crate) fn own_table(&self) -> &MountTable {
+        &self.own_table
+    }
+
     /// Returns the device that this socket is bound on, and the name that was given to bind(2).
     pub(crate) fn socket(&self, stat: &FileStat) -> Option<(DeviceIndex, PathBuf)> {
         self.sockets.find(stat).map(|(index, name)| (index, name.clone()))
@@ -77,13 +87,15 @@ impl DeviceFilter {
 
     /// Returns the device that the file of this socket lies on.
     ///
-    /// On a mount inside the drive's mount, only the name tells where it is; a relative one does not.
+    /// A file system that is mounted inside the drive's mount alone has all its sockets there. Of one that is mounted
+    /// elsewhere too, only an absolute name tells.
     pub(crate) fn socket_file(&self, socket: &BoundSocket) -> Option<DeviceIndex> {
         let by_name = || {
             let name = Path::new(OsStr::from_bytes(&socket.name));
             self.is_nested(socket.device).then(|| self.path_by_mount(name))?
         };
-        self.fs_device(socket.device).or_else(by_name)
+        let only = self.nested_only.iter().find(|(device, _)| *device == socket.device);
+        self.fs_device(socket.device).or_else(|| only.map(|(_, index)| *index)).or_else(by_name)
     }
 
     /// Returns the devices of all file systems that a file of the drive can be on, anonymous files aside.

@@ -28,6 +28,7 @@ use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::sys::procfs::{self, Proc};
 use crate::platform::stuck_pool::{self, Heartbeat, Work};
+use rustix::thread::sched_getaffinity;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -202,7 +203,7 @@ impl Search {
             pids: OnceLock::new(),
             source: Source::Fastest,
             suspects: OnceLock::new(),
-            processors: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
+            processors: sched_getaffinity(None).map_or(1, |set| set.count().clamp(1, 4) as usize),
             next: AtomicUsize::new(0),
             scanned: AtomicUsize::new(0),
             state: Mutex::default(),

@@ -10,19 +10,30 @@
 //! | 5.12 and later | one program for each thread, one for each open file, one for each mapping |
 //! | without BTF, CAP_BPF or CAP_PERFMON | nothing: /proc is read |
 
+mod devices;
 mod kernel_programs;
+mod kernel_types;
+mod mapped_inodes;
 mod record;
+mod super_block_walk;
+mod thread_loops;
+mod use_counts;
+mod writer;
 
-pub(crate) use kernel_programs::{Devices, FILES};
+pub(crate) use devices::Devices;
+pub(crate) use kernel_types::FILES;
 pub(crate) use record::{Kind, Record};
+pub(crate) use use_counts::UseCount;
 
 use crate::model::blocker::{Usage, UsageKind};
 use crate::platform::linux::blockers::mounts::ns_members::NsMember;
-use crate::platform::linux::blockers::processes::bpf_scan::kernel_programs as programs;
+use crate::platform::linux::blockers::processes::bpf_scan::kernel_programs::{
+    self as programs, Loops,
+};
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::helper::process::is_helper;
-use crate::platform::linux::sys::bpf::{Instruction, iterate};
+use crate::platform::linux::sys::bpf::{Instruction, iterate, iterate_process};
 use crate::platform::linux::sys::btf::{self, TypeInfo};
 use crate::platform::linux::sys::btf_cache;
 use crate::platform::stuck_pool::run_one;
@@ -80,11 +91,49 @@ fn run_with_loops(
     own: u32,
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
-    let tasks = start(programs::TASKS, &programs::of_tasks(devices, types, own, true)?, types)?;
+    let loops = match nothing_is_mapped(devices, types, deadline) {
+        Ok(true) => Loops::Files,
+        _ => Loops::FilesAndMappings,
+    };
+    let program = programs::of_tasks(devices, types, own, loops)?;
+    let tasks = start(kernel_types::TASKS, &program, types)?;
     let mut scan = BpfScan { has_mappings: true, ..BpfScan::default() };
     read_all(&tasks, deadline, |record| scan.add(record))?;
     scan.sort();
     Ok(scan)
+}
+
+/// Returns true if the kernel says that no process maps a file of these devices.
+fn nothing_is_mapped(
+    devices: &Devices,
+    types: &TypeInfo,
+    deadline: &ScanDeadline,
+) -> Result<bool, Errno> {
+    let program = mapped_inodes::of_inodes(devices, types)?;
+    let function = types.function(kernel_types::TASKS).ok_or(Errno::NOTSUP)?;
+    let one = iterate_process(&program, function, std::process::id())?;
+    let mut nothing = false;
+    read_all(&one, deadline, |record| nothing |= record.kind == Kind::NothingMapped)?;
+    Ok(nothing)
+}
+
+/// Reads how often the kernel uses the file systems on these devices; `None` if its lists changed meanwhile.
+///
+/// # Errors
+/// Errors of bpf(2) where the kernel does not allow the program; ENOTSUP before Linux 6.7; ETIMEDOUT at the deadline.
+pub(crate) fn use_counts(
+    devices: &Devices,
+    deadline: &ScanDeadline,
+) -> Result<Option<Vec<UseCount>>, Errno> {
+    let types = types(deadline)?;
+    let program = use_counts::of_counts(devices, types)?;
+    let function = types.function(kernel_types::TASKS).ok_or(Errno::NOTSUP)?;
+    let one = iterate_process(&program, function, std::process::id())?;
+    let mut counts: Vec<Option<UseCount>> = Vec::new();
+    read_bytes(&one, deadline, |bytes| counts.extend(UseCount::all(bytes)))?;
+    // The program runs once for each thread.
+    let is_complete = counts.last().is_some_and(Option::is_none);
+    Ok(is_complete.then(|| counts.into_iter().flatten().collect()))
 }
 
 fn run_iterators(
@@ -94,9 +143,10 @@ fn run_iterators(
     deadline: &ScanDeadline,
 ) -> Result<BpfScan, Errno> {
     let mut scan = BpfScan::default();
-    let tasks = start(programs::TASKS, &programs::of_tasks(devices, types, own, false)?, types)?;
+    let tasks =
+        start(kernel_types::TASKS, &programs::of_tasks(devices, types, own, Loops::None)?, types)?;
     read_all(&tasks, deadline, |record| scan.add(record))?;
-    let files = start(programs::FILES, &programs::of_files(devices, types)?, types)?;
+    let files = start(kernel_types::FILES, &programs::of_files(devices, types)?, types)?;
     read_all(&files, deadline, |record| scan.add(record))?;
     scan.has_mappings = scan.add_mappings(devices, types, deadline).is_ok();
     scan.sort();
@@ -109,12 +159,12 @@ pub(crate) fn types(deadline: &ScanDeadline) -> Result<&'static TypeInfo, Errno>
     if let Some(types) = TYPES.get() {
         return Ok(types);
     }
-    if let Some(types) = btf_cache::load(&programs::WANTED) {
+    if let Some(types) = btf_cache::load(&kernel_types::WANTED) {
         return Ok(TYPES.get_or_init(|| types));
     }
     let description = Description { file: btf::open()?, deadline };
-    let types = btf::find_in(&description, &programs::WANTED)?;
-    btf_cache::save(&types, &programs::WANTED);
+    let types = btf::find_in(&description, &kernel_types::WANTED)?;
+    btf_cache::save(&types, &kernel_types::WANTED);
     Ok(TYPES.get_or_init(|| types))
 }
 
@@ -142,11 +192,19 @@ fn read_all(
     deadline: &ScanDeadline,
     mut each: impl FnMut(Record),
 ) -> Result<(), Errno> {
+    read_bytes(iterator, deadline, |bytes| Record::all(bytes).for_each(&mut each))
+}
+
+fn read_bytes(
+    iterator: &OwnedFd,
+    deadline: &ScanDeadline,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), Errno> {
     let mut buf = [0u8; 4096];
     while !deadline.has_passed() {
         match read(iterator, &mut buf) {
             Ok(0) => return Ok(()),
-            Ok(len) => Record::all(&buf[..len]).for_each(&mut each),
+            Ok(len) => each(&buf[..len]),
             // The kernel pauses the iterator after a million objects without output.
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(errno),
@@ -189,7 +247,7 @@ impl BpfScan {
         deadline: &ScanDeadline,
     ) -> Result<(), Errno> {
         let program = programs::of_mappings(devices, types)?;
-        let mappings = start(programs::MAPPINGS, &program, types)?;
+        let mappings = start(kernel_types::MAPPINGS, &program, types)?;
         let of_thread = deadline.clone();
         let go_on = || !deadline.has_passed();
         let records = run_one(MAPPINGS_TIMEOUT, go_on, move || {
@@ -224,9 +282,11 @@ pub(crate) fn recorded_uses(
             Kind::File => (filter.fs_device(device)?, UsageKind::OpenFile),
             Kind::MappedFile => (filter.fs_device(device)?, UsageKind::MappedFile),
             Kind::Node | Kind::MappedNode => (filter.device(device)?, UsageKind::Device),
-            Kind::FilesUnseen | Kind::MappingsUnseen | Kind::Namespace | Kind::Exiting => {
-                return None;
-            }
+            Kind::FilesUnseen
+            | Kind::MappingsUnseen
+            | Kind::Namespace
+            | Kind::Exiting
+            | Kind::NothingMapped => return None,
         };
         let mut usage = Usage::new(kind, &names[index]);
         usage.thread = (record.tid != record.pid).then_some(record.tid);

@@ -23,10 +23,12 @@ pub(crate) enum Kind {
     Namespace,
     /// Exiting process.
     Exiting,
+    /// No file of the devices is mapped, by any process.
+    NothingMapped,
 }
 
 impl Kind {
-    const ALL: [Kind; 11] = [
+    const ALL: [Kind; 12] = [
         Kind::WorkingDirectory,
         Kind::Root,
         Kind::Program,
@@ -38,6 +40,7 @@ impl Kind {
         Kind::MappingsUnseen,
         Kind::Namespace,
         Kind::Exiting,
+        Kind::NothingMapped,
     ];
 }
 
@@ -66,8 +69,13 @@ impl Record {
 
     /// Returns the number of the device as the rest of the program writes it.
     pub(crate) fn device(&self) -> u64 {
-        u64::from(self.number >> 20) << 32 | u64::from(self.number & 0xf_ffff)
+        device_of(self.number)
     }
+}
+
+/// Returns a device number, given in the kernel's own form, as the rest of the program writes it.
+pub(super) fn device_of(number: u32) -> u64 {
+    u64::from(number >> 20) << 32 | u64::from(number & 0xf_ffff)
 }
 
 #[cfg(test)]
