@@ -1,7 +1,7 @@
 //! A drive, opened and bound.
 
 use crate::deadline::Deadline;
-use crate::model::blocker::BlockerScan;
+use crate::model::blocker::{Blocker, BlockerScan};
 use crate::model::cdrom::CdromSetting;
 use crate::model::drive::{Drive, DriveKind, Medium, Presence};
 use crate::model::error::{Error, ErrorKind, Result};
@@ -10,7 +10,7 @@ use crate::model::step::{Action, Attempt};
 use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::Session;
 use crate::platform::linux::blockers::super_blocks::FileSystems;
-use crate::platform::linux::blockers::{self, open_counts};
+use crate::platform::linux::blockers::{self, open_counts, unanswered};
 use crate::platform::linux::helper::Device;
 use crate::platform::linux::helper::request::DeviceCall;
 use crate::platform::linux::helper::{CallResult, Helper};
@@ -203,6 +203,21 @@ impl LinuxSession {
         Ok(done)
     }
 
+    /// Names what keeps the drive from answering, in place of the advice to allow more time.
+    fn explain_timeout(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::TimedOut {
+            return error;
+        }
+        let mut causes = unanswered::suspended_mappings(&self.drive);
+        causes.extend(unanswered::listeners(&self.drive));
+        match causes.first() {
+            Some(Blocker { description, command: Some(command), .. }) => {
+                error.with_help(format!("{description}: {command}"))
+            }
+            _ => error,
+        }
+    }
+
     fn drive_status(
         &self,
         device: &Device,
@@ -242,6 +257,9 @@ impl LinuxSession {
 
 /// Timeout for the claims that are tried before something is forced.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time in which a file system that is asked about itself answers.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Time for retries of the claim.
 const CLAIM_RETRY_TIME: Duration = Duration::from_millis(500);
@@ -290,7 +308,7 @@ impl Session for LinuxSession {
             done.merge(flusher.flush_node(volume, deadline)?);
             Ok(done)
         });
-        done.map_err(|error| self.record_write_error(error))
+        done.map_err(|error| self.record_write_error(self.explain_timeout(error)))
     }
 
     fn unwritten(&self) -> Option<u64> {
@@ -321,7 +339,8 @@ impl Session for LinuxSession {
     }
 
     fn try_lock(&mut self, volume: &Volume, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
-        busy_check::check_volume(&self.drive, volume, &self.helper, deadline)
+        let checked = busy_check::check_volume(&self.drive, volume, &self.helper, deadline);
+        checked.map_err(|error| self.explain_timeout(error))
     }
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
@@ -561,11 +580,19 @@ impl Session for LinuxSession {
         // Mounts and levels may have changed since the drive was opened.
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
         let mut scan = blockers::scan(&now, deadline);
-        if let Ok(systems) = FileSystems::read(&now, &self.helper, deadline) {
-            scan.blockers.extend(systems.frozen());
-            if scan.blockers.is_empty() {
-                let hidden = systems.hidden_mounts(&self.helper, deadline);
-                scan.blockers.extend(hidden.unwrap_or_default());
+        scan.blockers.extend(unanswered::suspended_mappings(&now));
+        match FileSystems::read(&now, &self.helper, &mut deadline.capped(ANSWER_TIME)) {
+            Ok(systems) => {
+                scan.blockers.extend(systems.frozen());
+                if scan.blockers.is_empty() {
+                    let hidden = systems.hidden_mounts(&self.helper, deadline);
+                    scan.blockers.extend(hidden.unwrap_or_default());
+                }
+            }
+            Err(error) => {
+                scan.blockers.extend(unanswered::listeners(&now));
+                scan.notes.push(format!("a file system on it could not be asked: {error}"));
+                scan.complete = false;
             }
         }
         scan

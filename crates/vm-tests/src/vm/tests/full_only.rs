@@ -115,6 +115,7 @@ pub const TESTS: &[(&str, &str)] = &[
     ("swapped.covered", "swapped.parent"),
     ("served.elsewhere", "served.container"),
     ("silent.suspended-mapping", "silent.no-read"),
+    ("who.kernel-target-scsi", "who.kernel-target-device"),
     ("stack.foreign-journal", "stack.own-journal"),
     ("who.kernel-nvme-target", "who.kernel-target-file"),
     ("who.kernel-bitmap", "who.kernel-target-file"),

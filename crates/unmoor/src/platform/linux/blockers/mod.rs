@@ -6,6 +6,7 @@
 //! | Which swap files, NFS exports and stacked devices use it? | [`kernel_users`], [`external_stack`], [`btrfs`] |
 //! | Which of its file systems are frozen, or mounted where no table shows it? | [`super_blocks`] |
 //! | Do the kernel's own counts prove that nothing else uses it? | [`open_counts`] |
+//! | What keeps it from answering? | [`unanswered`] |
 //! | Which processes use it, and how? (by device and mount, never by path) | [`processes`] |
 //! | How do the threads share the work, and when does the scan end? | [`scan`] |
 //! | How is a command written so that a shell reads it back? | [`shell_quote`] |
@@ -23,6 +24,7 @@ pub(crate) mod shell_quote;
 pub(crate) mod super_blocks;
 #[cfg(test)]
 pub(crate) mod test_support;
+pub(crate) mod unanswered;
 
 use crate::platform::linux::blockers::scan::limitations::sees_every_process;
 use crate::platform::linux::inventory::servers;

@@ -150,12 +150,16 @@ fn frozen_blocker(volume: &Volume, mount: &Mount) -> Blocker {
 
 fn hidden_blocker(volume: &Volume, mount: &Mount) -> Blocker {
     let what = format!(
-        "the kernel has the file system of {} mounted where no mount table shows it: in an overlay, or detached",
+        "the kernel has the file system of {} mounted where no mount table shows it: in an overlay, detached, or for \
+         process accounting",
         volume.name
     );
     Blocker::new(BlockerKind::Unknown, what)
         .with_usage(Usage::new(UsageKind::Kernel, &volume.name).at(&mount.path))
-        .with_remedy("unmount the overlays that were made from it", None)
+        .with_remedy(
+            "unmount the overlays that were made from it; accounting ends with accton off",
+            None,
+        )
 }
 
 /// State of the file system that a descriptor is on.

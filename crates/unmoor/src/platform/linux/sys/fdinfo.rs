@@ -1,5 +1,6 @@
 //! `/proc/PID/fdinfo/N` (proc(5)): how a file was opened, without touching the file.
 
+use crate::platform::linux::sys::device_number::number;
 use crate::platform::linux::sys::mountinfo::unescape;
 use crate::platform::linux::sys::procfs::parse;
 use std::path::PathBuf;
@@ -55,11 +56,59 @@ pub(crate) fn registered_files(fdinfo: &[u8]) -> Vec<PathBuf> {
     lines.take(count).filter_map(path).collect()
 }
 
+/// Mark of a fanotify(7) listener that is asked before a file is opened or read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PermissionMark {
+    /// Files opened through the mount with this ID.
+    Mount(u64),
+    /// Files of the file system with this device number, or one of them.
+    FileSystem(u64),
+}
+
+/// `FAN_OPEN_PERM`, `FAN_ACCESS_PERM`, `FAN_OPEN_EXEC_PERM` (linux/fanotify.h).
+const PERMISSION_EVENTS: u64 = 0x7_0000;
+
+/// Returns the marks of a fanotify listener that ask for permission (proc_pid_fdinfo(5)). All numbers are hexadecimal.
+pub(crate) fn permission_marks(fdinfo: &[u8]) -> Vec<PermissionMark> {
+    let mark = |line: &[u8]| {
+        let line = std::str::from_utf8(line.strip_prefix(b"fanotify ")?).ok()?;
+        let value = |name: &str| {
+            let word = line.split(' ').find_map(|word| word.strip_prefix(name))?;
+            u64::from_str_radix(word, 16).ok()
+        };
+        (value("mask:")? & PERMISSION_EVENTS != 0).then_some(())?;
+        if let Some(id) = value("mnt_id:") {
+            return Some(PermissionMark::Mount(id));
+        }
+        // Twelve bits and twenty, as the kernel has it inside (linux/kdev_t.h).
+        let device = u32::try_from(value("sdev:")?).ok()?;
+        Some(PermissionMark::FileSystem(number(device >> 20, device & 0xf_ffff)))
+    };
+    fdinfo.split(|b| *b == b'\n').filter_map(mark).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::os::fd::AsRawFd;
+
+    #[test]
+    fn marks_that_ask_for_permission_are_read() {
+        let info = b"pos:\t0\nflags:\t02\nfanotify flags:4 event-flags:0\n\
+            fanotify mnt_id:2a mflags:0 mask:40030000 ignored_mask:0\n\
+            fanotify sdev:800011 mflags:0 mask:10000 ignored_mask:0\n\
+            fanotify ino:4f969 sdev:800013 mflags:0 mask:3b ignored_mask:40000000 fhandle-bytes:8\n";
+        let (mount, device) = (PermissionMark::Mount(42), PermissionMark::FileSystem(8 << 32 | 17));
+        assert_eq!(permission_marks(info), [mount, device]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_fanotify_text_panics(text: Vec<u8>) {
+            permission_marks(&[b"fanotify ", &*text].concat());
+        }
+    }
 
     #[test]
     fn writing_is_told_from_reading() {

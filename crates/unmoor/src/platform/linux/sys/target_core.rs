@@ -22,7 +22,7 @@ pub(crate) struct BackingStore {
 pub(crate) enum Backing {
     /// File of `fileio`.
     File(PathBuf),
-    /// Block device of `iblock`, by number.
+    /// Block device of `iblock` or `pscsi`, by number.
     Device(u64),
 }
 
@@ -71,6 +71,9 @@ fn below(directory: &Path) -> impl Iterator<Item = PathBuf> {
 /// `fileio` writes `File: PATH  Size: …` (`fd_show_configfs_dev_params`), `iblock` writes `Major: N Minor: N`
 /// (`iblock_show_configfs_dev_params`).
 pub(crate) fn parse(info: &[u8]) -> Option<Backing> {
+    if find(info, b"SCSI Device Bus Location: ").is_some() {
+        return scsi_device(info);
+    }
     if let Some(start) = find(info, b"File: ") {
         let rest = &info[start + 6..];
         let path = rest[..find(rest, b"  Size: ")?].to_vec();
@@ -80,6 +83,20 @@ pub(crate) fn parse(info: &[u8]) -> Option<Backing> {
     let mut words = text.split_ascii_whitespace();
     let (major, minor) = (words.nth(1)?.parse().ok()?, words.nth(1)?.parse().ok()?);
     Some(Backing::Device(number(major, minor)))
+}
+
+/// Returns the block device of a SCSI device that `pscsi` has open (`pscsi_show_configfs_dev_params`).
+fn scsi_device(info: &[u8]) -> Option<Backing> {
+    let field = |name: &[u8]| {
+        let rest = &info[find(info, name)? + name.len()..];
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        std::str::from_utf8(&rest[..digits]).ok()?.parse::<u32>().ok()
+    };
+    let [host, channel] = [field(b"Host ID: ")?, field(b"Channel ID: ")?];
+    let [target, unit] = [field(b"Target ID: ")?, field(b"LUN: ")?];
+    let block = format!("/sys/bus/scsi/devices/{host}:{channel}:{target}:{unit}/block");
+    let name = names(Path::new(&block)).into_iter().next()?;
+    Some(Backing::Device(SysfsDir::open(format!("{block}/{name}")).ok()?.device()?))
 }
 
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {

@@ -2,7 +2,7 @@
 //!
 //! The scan sends it no request, and its answer about the drive is right.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{ExpectedBlocker, expect_named, refused};
@@ -31,6 +31,20 @@ pub const TESTS: &[Test] = &[
         drives: &[&STICK],
         machine: &STANDARD,
         run: on_its_way_out,
+    },
+    Test {
+        name: "who.dead-listener",
+        promise: "a fanotify listener that does not answer is named when the release has timed out, and the command helps",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: listener,
+    },
+    Test {
+        name: "who.dead-mapping",
+        promise: "so is a suspended mapping",
+        drives: &[&STICK],
+        machine: &STANDARD,
+        run: mapping,
     },
 ];
 
@@ -153,4 +167,47 @@ fn on_its_way_out(ctx: &mut TestContext) -> Result<()> {
     ensure!(notes.is_some_and(|notes| notes.iter().any(told)), "who it is: {scan}");
     ctx.sh(&format!("kill -CONT {server}"))?;
     ctx.unmoor(0, &["eject", "--wait", "60s", &node]).map(drop)
+}
+
+/// Checks that the release times out, that the answer has the same command as `who`, and that it helps.
+fn named_after_timeout(ctx: &mut TestContext, node: &str, command: &str) -> Result<()> {
+    let mark = ctx.machine.qmp.mark();
+    let late = ctx.unmoor(1, &["eject", "--timeout", "10s", node])?;
+    ensure!(late.stderr.contains(command), "no {command} in {}", late.stderr);
+    ctx.expect_untouched(mark, &STICK)?;
+    let document = in_time(ctx, 3, &["who", node])?;
+    // The helper that is stuck is a user of the drive too.
+    let blockers = document["targets"][0]["blockers"].as_array().context("blockers")?;
+    ensure!(blockers.iter().any(|b| b["command"] == command), "{blockers:#?}");
+    ctx.sh(command)?;
+    ctx.unmoor(0, &["eject", "--wait", "60s", node]).map(drop)
+}
+
+/// Listens to the opening of files, and never answers: `FAN_CLASS_CONTENT`, `FAN_MARK_ADD | FAN_MARK_FILESYSTEM`.
+const LISTENER: &str = "import ctypes, os, time
+libc = ctypes.CDLL(None)
+listener = libc.fanotify_init(4, 0)
+assert listener >= 0
+assert libc.fanotify_mark(listener, 0x101, ctypes.c_ulonglong(0x40030000), -100, b'/mnt/ext') == 0
+print('held', os.getpid(), flush=True)
+time.sleep(1000)";
+
+fn listener(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.partition(&STICK, 1)?;
+    ctx.mount(&node, "/mnt/ext")?;
+    let pid = ctx.hold(&format!("exec python3 -c \"{LISTENER}\""))?;
+    named_after_timeout(ctx, &node, &format!("kill {pid}"))
+}
+
+fn mapping(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.partition(&STICK, 2)?;
+    ctx.sh(&format!(
+        "modprobe dm-mod; umount {node} 2>/dev/null
+         dmsetup create rig-dead --table \"0 $(blockdev --getsz {node}) linear {node} 0\" && \
+         mkfs.ext4 -q -F /dev/dm-0 && mkdir -p /mnt/ext && mount /dev/dm-0 /mnt/ext && \
+         head -c 3000000 /dev/urandom >/mnt/ext/data && dmsetup suspend --nolockfs rig-dead"
+    ))?;
+    let named = named_after_timeout(ctx, &node, "dmsetup resume rig-dead");
+    ctx.try_sh("dmsetup resume rig-dead")?;
+    named
 }

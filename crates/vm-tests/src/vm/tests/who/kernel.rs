@@ -36,6 +36,7 @@ pub const TESTS: &[Test] = &[
         nvme_target
     ),
     row!("bitmap", ONE, "a file that has the bitmap of an array is named", bitmap),
+    row!("target-scsi", ONE, "a stick that a SCSI target passes commands to is named", target_scsi),
     row!("gadget", ONE, "a file that a USB gadget has open is named", gadget),
     row!("zram", ONE, "the backing device of zram is named", zram),
     row!("bcache", ONE, "a bcache device on a partition is named, and no mapping", bcache),
@@ -160,6 +161,20 @@ fn target_device(ctx: &mut TestContext) -> Result<()> {
     let node = ctx.partition(&STICK, 2)?;
     target(ctx, "iblock", &format!("udev_path={node}"))?;
     blocked(ctx, &node, &[kernel("kernel", "/sys/kernel/config/target/core/iblock_0/disk")])
+}
+
+fn target_scsi(ctx: &mut TestContext) -> Result<()> {
+    let node = ctx.node(&STICK)?;
+    ctx.sh(&format!(
+        "{CONFIGFS}
+         modprobe target_core_mod && modprobe target_core_pscsi || exit 9
+         IFS=: read h c i l <<END\n$(basename $(readlink /sys/block/{}/device))\nEND
+         cd /sys/kernel/config/target/core && mkdir -p pscsi_0/disk && \
+         echo \"scsi_host_id=$h,scsi_channel_id=$c,scsi_target_id=$i,scsi_lun_id=$l\" >pscsi_0/disk/control && \
+         echo {node} >pscsi_0/disk/udev_path && echo 1 >pscsi_0/disk/enable",
+        node.trim_start_matches("/dev/")
+    ))?;
+    blocked(ctx, &node, &[kernel("kernel", "/sys/kernel/config/target/core/pscsi_0/disk")])
 }
 
 fn nvme_target(ctx: &mut TestContext) -> Result<()> {
