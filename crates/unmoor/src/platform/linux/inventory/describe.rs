@@ -277,10 +277,12 @@ fn volumes(snapshot: &Snapshot, drive: &mut Drive, node: &SysfsDir, disk: &str) 
         add_volume(snapshot, drive, node, disk, VolumeKind::Disk, &on);
     }
     for name in partitions {
-        found.extend(node.child(name.as_str()).ok().map(|node| (node, name)));
+        let Ok(node) = node.child(name.as_str()) else { continue };
+        let number = partition_number(disk, &name);
+        let at = found.partition_point(|(before, _, _)| *before <= number);
+        found.insert(at, (number, node, name));
     }
-    found.sort_by_key(|(_, name)| partition_number(disk, name));
-    for (node, name) in found {
+    for (_, node, name) in found {
         add_volume(snapshot, drive, &node, &name, VolumeKind::Partition, &on);
     }
 }

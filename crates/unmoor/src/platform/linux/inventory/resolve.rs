@@ -445,17 +445,20 @@ fn by_link(target: &Target, directory: &str, name: &str, helper: &Helper) -> Res
 fn below_mapping(place: BlockDevice, given: &str) -> Result<BlockDevice> {
     let mut disks = vec![place];
     for _ in 0..16 {
-        let mut below = Vec::new();
+        let mut below: Vec<BlockDevice> = Vec::new();
         for place in &disks {
             let node = SysfsDir::open(&*place.disk_path).map_err(|_| nothing(given))?;
             let slaves = node.names_in("slaves");
-            match &slaves[..] {
-                [] => below.push(place.clone()),
-                _ => below.extend(slaves.iter().filter_map(|s| BlockDevice::of_name(s).ok())),
+            let found = match &slaves[..] {
+                [] => vec![place.clone()],
+                _ => slaves.iter().filter_map(|s| BlockDevice::of_name(s).ok()).collect(),
+            };
+            for device in found {
+                if below.iter().all(|known| known.disk != device.disk) {
+                    below.push(device);
+                }
             }
         }
-        below.sort_by(|a, b| a.disk.cmp(&b.disk));
-        below.dedup_by(|a, b| a.disk == b.disk);
         if below == disks {
             break;
         }

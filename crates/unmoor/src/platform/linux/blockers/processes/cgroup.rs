@@ -41,17 +41,16 @@ impl Owner {
     pub fn parse(text: &[u8]) -> Option<Owner> {
         let text = String::from_utf8_lossy(text);
         // The unified hierarchy and systemd's own have the units, so they come first.
-        let mut paths: Vec<(bool, &str)> = text
+        let (of_systemd, others): (Vec<_>, Vec<_>) = text
             .lines()
             .filter_map(|line| {
                 let (_, rest) = line.split_once(':')?;
                 let (controllers, path) = rest.split_once(':')?;
-                Some((!matches!(controllers, "" | "name=systemd"), path))
+                Some((controllers, path))
             })
-            .collect();
-        paths.sort_by_key(|(late, _)| *late);
-        let container = paths.iter().find_map(|(_, path)| container(path));
-        container.or_else(|| paths.iter().find_map(|(_, path)| unit(path)))
+            .partition(|(controllers, _)| matches!(*controllers, "" | "name=systemd"));
+        let paths = || of_systemd.iter().chain(&others).map(|(_, path)| *path);
+        paths().find_map(container).or_else(|| paths().find_map(unit))
     }
 
     /// Returns the words of the command that stops it.
