@@ -72,7 +72,7 @@ fn script(manager: &FileManager) -> String {
          timeout 300 dbus-run-session -- sh -e /tmp/session.sh {name} {menu} '{ACTION}' >/tmp/log 2>&1 || cat /tmp/log
          kill $screen
          mountpoint /media/desk/stick || true
-         grep -o '\"Safe to take out\"' /tmp/notified
-         umount /media/desk/stick 2>/dev/null || true"
+         umount /media/desk/stick 2>/dev/null || true
+         grep -o '\"Safe to take out\"' /tmp/notified"
     )
 }
