@@ -346,7 +346,7 @@ impl Session for LinuxSession {
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
         let own_handles = u32::from(self.device.is_some());
-        if open_counts::is_proven_idle(&self.drive, own_handles, deadline.remaining()) {
+        if open_counts::is_proven_idle(&self.drive, own_handles, deadline) {
             return Ok(StepOutcome::skipped(busy_check::NO_RAW_USERS));
         }
         let done = busy_check::check_raw_users(&self.drive, stays, deadline)?;

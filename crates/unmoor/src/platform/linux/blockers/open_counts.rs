@@ -5,30 +5,39 @@
 //! (`block_device.bd_openers`). Where both are what the mounts here explain, and these are idle, no process has to be
 //! looked at. A drive with character devices, with levels above its partitions, or without a mount is not proven so.
 
+use crate::deadline::Deadline;
 use crate::model::drive::Drive;
 use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::blockers::kernel_users;
 use crate::platform::linux::blockers::processes::bpf_scan::{Devices, UseCount, use_counts};
+use crate::platform::linux::blockers::scan::coalesce::Coalescer;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::super_blocks::COUNTED;
 use crate::platform::linux::sys::device_number::is_character_device;
-use std::time::Duration;
 
 /// Returns true if nothing but its mounts, which are not looked at, and this many handles of ours uses the drive.
-pub(crate) fn is_proven_idle(drive: &Drive, own_handles: u32, time: Duration) -> bool {
+///
+/// Drives that are released at the same time share one read of the counts.
+pub(crate) fn is_proven_idle(drive: &Drive, own_handles: u32, deadline: &mut Deadline<'_>) -> bool {
     let nodes = kernel_users::nodes_of(std::slice::from_ref(drive));
     let nodes: Vec<u64> = nodes.into_iter().map(|(device, _)| device).collect();
-    if nodes.iter().any(|node| is_character_device(*node)) || !drive.volumes.iter().all(is_counted)
-    {
+    let has_characters = nodes.iter().any(|node| is_character_device(*node));
+    if has_characters || drive.selection.is_some() || !drive.volumes.iter().all(is_counted) {
         return false;
     }
-    let Some(devices) = Devices::of_blocks(&nodes).filter(|_| drive.selection.is_none()) else {
-        return false;
-    };
-    match use_counts(&devices, &ScanDeadline::of(time)) {
-        Ok(Some(counts)) => explains(drive, own_handles, &counts),
-        _ => false,
-    }
+    let counts = READS.request(nodes.clone(), deadline, read_for_all).unwrap_or_default();
+    let of_drive = |count: &UseCount| nodes.contains(&count.device);
+    let counts: Vec<UseCount> = counts.into_iter().filter(of_drive).collect();
+    explains(drive, own_handles, &counts)
+}
+
+static READS: Coalescer<Vec<u64>, Vec<UseCount>> = Coalescer::new();
+
+fn read_for_all(requests: &[Vec<u64>], deadline: &mut Deadline<'_>) -> Vec<Vec<UseCount>> {
+    let deadline = ScanDeadline::of(deadline.remaining());
+    let counts = Devices::of_blocks(&requests.concat())
+        .and_then(|devices| use_counts(&devices, &deadline).ok().flatten());
+    vec![counts.unwrap_or_default(); requests.len()]
 }
 
 /// Returns true if the counts of this volume are known to be exact.
@@ -57,11 +66,15 @@ fn explains(drive: &Drive, own_handles: u32, counts: &[UseCount]) -> bool {
 mod tests {
     use super::*;
     use crate::platform::linux::blockers::test_support::{Holder, drive, image, ok};
+    use crate::platform::linux::helper::Helper;
     use std::fs::File;
     use std::process::Command;
+    use std::time::Duration;
 
     fn proven(drive: &Drive, own_handles: u32) -> bool {
-        is_proven_idle(drive, own_handles, Duration::from_secs(60))
+        let helper = Helper::new();
+        let prove = |deadline: &mut Deadline<'_>| is_proven_idle(drive, own_handles, deadline);
+        helper.within(Duration::from_secs(60), prove)
     }
 
     /// Files that are open through the mount make it busy, and that is asked elsewhere.

@@ -13,6 +13,7 @@ use crate::model::error::Result;
 use crate::model::volume::{Mount, Volume};
 use crate::platform::linux::blockers::mounts::other_namespaces::{Kept, mounts_in_tables};
 use crate::platform::linux::blockers::processes::bpf_scan;
+use crate::platform::linux::blockers::scan::coalesce::Coalescer;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::shell_quote::command_on;
 use crate::platform::linux::helper::request::Request;
@@ -42,6 +43,13 @@ const COUNTS: u32 = 3;
 
 /// Interval between these.
 const COUNT_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Reads for drives that are released at the same time: one tells the file systems of all descriptors.
+static READS: Coalescer<(), Vec<SuperBlock>> = Coalescer::new();
+
+fn read_for_all(requests: &[()], deadline: &mut Deadline<'_>) -> Vec<Vec<SuperBlock>> {
+    vec![super_blocks(deadline.remaining()).unwrap_or_default(); requests.len()]
+}
 
 /// Mounted file systems of a drive, with what the kernel knows of each.
 pub(crate) struct FileSystems<'d> {
@@ -75,7 +83,7 @@ impl<'d> FileSystems<'d> {
         }
         let states = match roots.is_empty() {
             true => Vec::new(),
-            false => super_blocks(deadline.remaining()).unwrap_or_default(),
+            false => READS.request((), deadline, read_for_all).unwrap_or_default(),
         };
         let state = |root: &Device| {
             let descriptor = root.as_fd().as_raw_fd();

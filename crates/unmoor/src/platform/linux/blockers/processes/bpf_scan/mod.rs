@@ -131,7 +131,6 @@ pub(crate) fn use_counts(
     let one = iterate_process(&program, function, std::process::id())?;
     let mut counts: Vec<Option<UseCount>> = Vec::new();
     read_bytes(&one, deadline, |bytes| counts.extend(UseCount::all(bytes)))?;
-    // The program runs once for each thread.
     let is_complete = counts.last().is_some_and(Option::is_none);
     Ok(is_complete.then(|| counts.into_iter().flatten().collect()))
 }

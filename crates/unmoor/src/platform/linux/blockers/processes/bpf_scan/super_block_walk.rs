@@ -13,7 +13,7 @@ use crate::platform::linux::blockers::processes::bpf_scan::writer::{
 use crate::platform::linux::sys::bpf_assembler::Condition::Equal;
 use crate::platform::linux::sys::bpf_assembler::Label;
 use crate::platform::linux::sys::bpf_assembler::Register::{R0, R1, R2, R3, R7, R8, R9, R10};
-use crate::platform::linux::sys::bpf_assembler::Size::Bits64;
+use crate::platform::linux::sys::bpf_assembler::Size::{Bits32, Bits64};
 use crate::platform::linux::sys::btf::TypeInfo;
 use rustix::io::Errno;
 
@@ -52,7 +52,13 @@ impl<'w> Writer<'w> {
         last: impl FnOnce(&mut Self) -> Result<(), Errno>,
     ) -> Result<Self, Errno> {
         let mut w = Writer::begin(devices, types, TASK, R7)?;
-        let [next, wanted, nodes, end, seen, stop] = [(); 6].map(|()| w.code.label());
+        let [first, next, wanted, nodes, end, seen, stop] = [(); 7].map(|()| w.code.label());
+        // The iterator runs for each thread, and once is enough.
+        w.load("task_struct", "pid", Bits32, R1, R7)?;
+        w.load("task_struct", "tgid", Bits32, R2, R7)?;
+        w.code.jump_if_same(R1, R2, first);
+        w.code.jump(w.end);
+        w.code.place(first);
         w.load("task_struct", "fs", Bits64, R1, R7)?;
         w.code.jump_if(R1, Equal, 0, w.end);
         let dentry = w.member("fs_struct", "root")? + w.member("path", "dentry")?;
