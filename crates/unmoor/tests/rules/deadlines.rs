@@ -54,7 +54,8 @@ proptest! {
         scenario.faults.push(hang);
         scenario.requested.timeout = None;
         let ran = Ran::of(&scenario);
-        let wait = ms(scenario.requested.wait).max(Options::MIN_RETRY);
+        // The first attempt to lock has a time of its own. A scan for blockers may follow it.
+        let wait = ms(scenario.requested.wait).max(Options::FIRST_LOCK_TIMEOUT);
         for moment in &ran.moments {
             let took = moment.to - moment.from;
             // A flush that makes progress may take its time: all dirty data, at 1 MiB/s or more.
