@@ -590,9 +590,12 @@ impl Session for LinuxSession {
                 }
             }
             Err(error) => {
+                // A file system was asked only for what the scan does not see.
+                if scan.blockers.is_empty() {
+                    scan.notes.push(format!("a file system on it could not be asked: {error}"));
+                    scan.complete = false;
+                }
                 scan.blockers.extend(unanswered::listeners(&now));
-                scan.notes.push(format!("a file system on it could not be asked: {error}"));
-                scan.complete = false;
             }
         }
         scan
