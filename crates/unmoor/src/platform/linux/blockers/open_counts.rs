@@ -19,10 +19,14 @@ use crate::platform::linux::sys::device_number::is_character_device;
 ///
 /// Drives that are released at the same time share one read of the counts.
 pub(crate) fn is_proven_idle(drive: &Drive, own_handles: u32, deadline: &mut Deadline<'_>) -> bool {
+    // Without a mount, nothing has counts.
+    let may_tell = drive.is_mounted() && drive.selection.is_none();
+    if !may_tell || !drive.volumes.iter().all(is_counted) {
+        return false;
+    }
     let nodes = kernel_users::nodes_of(std::slice::from_ref(drive));
     let nodes: Vec<u64> = nodes.into_iter().map(|(device, _)| device).collect();
-    let has_characters = nodes.iter().any(|node| is_character_device(*node));
-    if has_characters || drive.selection.is_some() || !drive.volumes.iter().all(is_counted) {
+    if nodes.iter().any(|node| is_character_device(*node)) {
         return false;
     }
     let counts = READS.request(nodes.clone(), deadline, read_for_all).unwrap_or_default();
@@ -59,7 +63,7 @@ fn explains(drive: &Drive, own_handles: u32, counts: &[UseCount]) -> bool {
         count.mounts as usize == mounts && count.opens == opens && !count.frozen
     };
     let is_seen = |volume: &Volume| counts.iter().any(|count| count.device == volume.device);
-    drive.is_mounted() && mounted.clone().all(is_seen) && counts.iter().all(is_explained)
+    mounted.clone().all(is_seen) && counts.iter().all(is_explained)
 }
 
 #[cfg(test)]

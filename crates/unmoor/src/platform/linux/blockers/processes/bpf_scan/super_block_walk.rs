@@ -4,9 +4,6 @@
 //! program does not write its last record.
 
 use crate::platform::linux::blockers::processes::bpf_scan::devices::Devices;
-use crate::platform::linux::blockers::processes::bpf_scan::kernel_types::{
-    NUMBERS_DESTROY, NUMBERS_NEW, NUMBERS_NEXT,
-};
 use crate::platform::linux::blockers::processes::bpf_scan::writer::{
     LOOP, POINTER, START, TASK, Writer,
 };
@@ -65,7 +62,8 @@ impl<'w> Writer<'w> {
         w.code.load(Bits64, R1, R1, dentry);
         w.load("dentry", "d_sb", Bits64, R9, R1)?;
         w.code.store(Bits64, R10, START, R9);
-        w.begin_numbers(LOOP, MAX_FILE_SYSTEMS)?;
+        w.code.set(R3, MAX_FILE_SYSTEMS);
+        w.begin_numbers(LOOP)?;
         w.code.place(next);
         w.next_number(LOOP, stop)?;
         w.load("super_block", "s_list", Bits64, R1, R9)?;
@@ -104,7 +102,8 @@ impl<'w> Writer<'w> {
         look: impl FnOnce(&mut Self, Exits) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let [next, advance, end, stop, same] = [(); 5].map(|()| self.code.label());
-        self.begin_numbers(POINTER, MAX_INODES)?;
+        self.code.set(R3, MAX_INODES);
+        self.begin_numbers(POINTER)?;
         self.load("super_block", "s_inodes", Bits64, R8, R9)?;
         self.code.place(next);
         self.next_number(POINTER, stop)?;
@@ -139,24 +138,5 @@ impl<'w> Writer<'w> {
         let offset = self.member(of, member)?;
         self.code.add_number(R1, -i32::from(offset));
         self.cast(of)
-    }
-
-    fn begin_numbers(&mut self, place: i16, end: i32) -> Result<(), Errno> {
-        self.stack_address(R1, place);
-        self.code.set(R2, 0);
-        self.code.set(R3, end);
-        self.call(NUMBERS_NEW)
-    }
-
-    fn next_number(&mut self, place: i16, end: Label) -> Result<(), Errno> {
-        self.stack_address(R1, place);
-        self.call(NUMBERS_NEXT)?;
-        self.code.jump_if(R0, Equal, 0, end);
-        Ok(())
-    }
-
-    fn end_numbers(&mut self, place: i16) -> Result<(), Errno> {
-        self.stack_address(R1, place);
-        self.call(NUMBERS_DESTROY)
     }
 }

@@ -1,7 +1,7 @@
 //! Loops of the program for each thread: over its open files and its mappings (Linux 6.7).
 
 use crate::platform::linux::blockers::processes::bpf_scan::kernel_types::{
-    MAPPINGS_DESTROY, MAPPINGS_NEW, MAPPINGS_NEXT, NUMBERS_DESTROY, NUMBERS_NEW, NUMBERS_NEXT,
+    MAPPINGS_DESTROY, MAPPINGS_NEW, MAPPINGS_NEXT,
 };
 use crate::platform::linux::blockers::processes::bpf_scan::record::Kind;
 use crate::platform::linux::blockers::processes::bpf_scan::writer::{
@@ -25,18 +25,14 @@ impl Writer<'_> {
         self.code.jump_if(R1, Equal, 0, done);
         self.load("fdtable", "max_fds", Bits32, R3, R1)?;
         self.load("fdtable", "fd", Bits64, R8, R1)?;
-        self.code.set(R2, 0);
-        self.stack_address(R1, LOOP);
-        self.call(NUMBERS_NEW)?;
+        self.begin_numbers(LOOP)?;
         self.code.jump_if(R0, Equal, 0, fits);
         self.code.set(R1, 0);
         self.report(Kind::FilesUnseen)?;
         self.code.place(fits);
         self.begin_loop()?;
         self.code.place(next);
-        self.stack_address(R1, LOOP);
-        self.call(NUMBERS_NEXT)?;
-        self.code.jump_if(R0, Equal, 0, end);
+        self.next_number(LOOP, end)?;
         self.code.load(Bits32, R1, R0, 0);
         self.code.shift_left(R1, 3);
         self.code.add(R1, R8);
@@ -48,8 +44,7 @@ impl Writer<'_> {
         self.code.copy(R9, R0);
         self.file_of_many(next, Kind::File, Kind::Node)?;
         self.code.place(end);
-        self.stack_address(R1, LOOP);
-        self.call(NUMBERS_DESTROY)?;
+        self.end_numbers(LOOP)?;
         self.code.place(done);
         self.load("task_struct", "group_leader", Bits64, R8, R7)
     }

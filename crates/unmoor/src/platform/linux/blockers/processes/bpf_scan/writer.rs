@@ -4,7 +4,9 @@
 //! gives a wrong number and never a fault. Processes that are reported are read again through /proc.
 
 use crate::platform::linux::blockers::processes::bpf_scan::devices::Devices;
-use crate::platform::linux::blockers::processes::bpf_scan::kernel_types::CAST;
+use crate::platform::linux::blockers::processes::bpf_scan::kernel_types::{
+    CAST, NUMBERS_DESTROY, NUMBERS_NEW, NUMBERS_NEXT,
+};
 use crate::platform::linux::blockers::processes::bpf_scan::record::{Kind, RECORD_SIZE};
 use crate::platform::linux::sys::bpf::Instruction;
 use crate::platform::linux::sys::bpf_assembler::Condition::{Equal, NotEqual, WordEqual};
@@ -240,6 +242,27 @@ impl<'w> Writer<'w> {
         self.code.set(R1, self.devices.anonymous.unwrap_or_default());
         self.code.jump_if_same(R2, R3, found);
         Ok(())
+    }
+
+    /// Begins a loop over the numbers below the one in R3, with its state in this place of the stack.
+    pub(super) fn begin_numbers(&mut self, place: i16) -> Result<(), Errno> {
+        self.code.set(R2, 0);
+        self.stack_address(R1, place);
+        self.call(NUMBERS_NEW)
+    }
+
+    /// `R0 = &next number`; goes to `end` after the last.
+    pub(super) fn next_number(&mut self, place: i16, end: Label) -> Result<(), Errno> {
+        self.stack_address(R1, place);
+        self.call(NUMBERS_NEXT)?;
+        self.code.jump_if(R0, Equal, 0, end);
+        Ok(())
+    }
+
+    /// Ends the loop, as the verifier demands on every way out of it.
+    pub(super) fn end_numbers(&mut self, place: i16) -> Result<(), Errno> {
+        self.stack_address(R1, place);
+        self.call(NUMBERS_DESTROY)
     }
 
     /// Writes a record of this kind, with the number in R1.
