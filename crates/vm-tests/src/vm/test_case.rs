@@ -17,6 +17,17 @@ pub struct Test {
     pub run: fn(&mut TestContext) -> Result<()>,
 }
 
+impl Test {
+    /// Returns a test with a stick in the standard machine.
+    pub const fn with_stick(
+        name: &'static str,
+        promise: &'static str,
+        run: fn(&mut TestContext) -> Result<()>,
+    ) -> Test {
+        Test { name, promise, drives: &[&drives::STICK], machine: &STANDARD, run }
+    }
+}
+
 /// Error of a test that cannot run here, with the reason.
 #[derive(Debug)]
 pub struct Skip(pub String);

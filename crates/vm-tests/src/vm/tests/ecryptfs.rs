@@ -6,45 +6,37 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::test_context::{TestContext, unmoor};
-use crate::vm::test_case::{STANDARD, Test};
+use crate::vm::test_case::Test;
 use unmoor_rig::drives::STICK;
 use unmoor_rig::media::{FileSystem, STICK_EXT4, checksum, recover};
 
-const fn test(
-    name: &'static str,
-    promise: &'static str,
-    run: fn(&mut TestContext) -> Result<()>,
-) -> Test {
-    Test { name, promise, drives: &[&STICK], machine: &STANDARD, run }
-}
-
 pub const TESTS: &[Test] = &[
-    test(
+    Test::with_stick(
         "stack.ecryptfs",
         "eCryptfs over a directory of the stick, an image in it: unmounted first, every byte there afterwards",
         level,
     ),
-    test(
+    Test::with_stick(
         "stack.ecryptfs-busy",
         "a file open in it: exit 3, its program alone is named and ended, every byte there afterwards",
         busy,
     ),
-    test(
+    Test::with_stick(
         "force.ecryptfs",
         "--force: a program that writes through it is cut off, and every byte from before is there",
         forced,
     ),
-    test(
+    Test::with_stick(
         "who.ecryptfs-namespace",
         "eCryptfs in another mount namespace is named, and the printed commands release the stick",
         elsewhere,
     ),
-    test(
+    Test::with_stick(
         "who.ecryptfs-relative",
         "so is one whose lower directory was given by a relative path",
         relative,
     ),
-    test(
+    Test::with_stick(
         "unseen.ecryptfs",
         "flush writes what a program has mapped through eCryptfs in another mount namespace",
         mapped_elsewhere,

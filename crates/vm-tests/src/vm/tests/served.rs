@@ -7,54 +7,46 @@ use serde_json::Value;
 
 use super::kinds::NBD;
 use crate::test_context::TestContext;
-use crate::vm::test_case::{STANDARD, Test};
+use crate::vm::test_case::Test;
 use unmoor_rig::drives::STICK;
 
-const fn test(
-    name: &'static str,
-    promise: &'static str,
-    run: fn(&mut TestContext) -> Result<()>,
-) -> Test {
-    Test { name, promise, drives: &[&STICK], machine: &STANDARD, run }
-}
-
 pub const TESTS: &[Test] = &[
-    test(
+    Test::with_stick(
         "served.container",
         "a container served by a FUSE program, a loop device and dm-crypt on it (VeraCrypt): taken down, every byte there",
         container,
     ),
-    test(
+    Test::with_stick(
         "served.busy",
         "a file open above such a container: only its program is named and ended; --force refuses; the server lives",
         busy,
     ),
-    test(
+    Test::with_stick(
         "served.ntfs-image",
         "an NTFS image on the stick that ntfs-3g serves: unmounted first, every byte there",
         ntfs_image,
     ),
-    test(
+    Test::with_stick(
         "served.device",
         "a FUSE program that serves a partition itself (dislocker): unmounted first, every byte there",
         device,
     ),
-    test(
+    Test::with_stick(
         "served.elsewhere",
         "a FUSE file system in another mount namespace: refused, its server is never ended, the remedies release it",
         elsewhere,
     ),
-    test(
+    Test::with_stick(
         "served.runs-from-it",
         "a FUSE server that only runs from the stick: refused, never ended, the remedies release it",
         runs_from_it,
     ),
-    test(
+    Test::with_stick(
         "served.nbd",
         "an image on the stick that qemu-nbd serves, LUKS on it, mounted: taken down, every byte there",
         nbd,
     ),
-    test(
+    Test::with_stick(
         "served.nbd-socket",
         "an image behind a socket of qemu-nbd and nbd-client: refused, never ended, the remedies release it",
         nbd_socket,
