@@ -35,7 +35,11 @@ pub fn run(
         if !test.id.contains(filter) {
             continue;
         }
-        let outcome = rig.run(program, &test)?;
+        let outcome = rig.run(program, &test).or_else(|error| {
+            println!("{error:#}: once more, with a new start of Wine");
+            rig.boot()?;
+            rig.run(program, &test)
+        })?;
         println!("{}  {:5.1} s  {}: {}", outcome.word(), outcome.seconds, test.id, test.promise);
         for fault in &outcome.faults {
             println!("      {fault}");

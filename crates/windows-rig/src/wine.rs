@@ -5,7 +5,7 @@ use crate::{Outcome, Test};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const WINE: &str = "/usr/lib/wine/wine64";
@@ -23,22 +23,39 @@ pub struct Rig {
 
 impl Rig {
     /// Builds what is needed below `target`, and starts it. The first time makes a prefix (700 MB).
+    ///
+    /// Wine 8.0 sometimes ends a program with 1 before its first instruction. A prefix made meanwhile may lack
+    /// services, so a second attempt makes a new one.
     pub fn start(target: &Path) -> Result<Rig> {
         let rig = Rig { directory: target.join("windows-rig") };
         fs::create_dir_all(rig.prefix())?;
         rig.build()?;
-        rig.end();
-        if !rig.prefix().join("made").exists() {
-            ensure!(rig.quietly(&mut rig.wine(&["wineboot", "--init"]))?.success(), "wineboot");
+        rig.boot().or_else(|error| {
+            println!("Wine does not start: {error:#}; a new prefix is made");
             rig.end();
-            fs::write(rig.prefix().join("made"), "")?;
-        }
-        rig.install_veracrypt()?;
-        let mut server = rig.environment(Command::new(SERVER));
-        ensure!(rig.quietly(server.arg("--persistent=300"))?.success(), "wineserver");
-        let started = rig.quietly(&mut rig.wine(&["rig.exe", "start", "rig.sys"]))?;
-        ensure!(started.success(), "the driver does not start: {started}");
+            fs::remove_dir_all(rig.prefix())?;
+            fs::create_dir_all(rig.prefix())?;
+            rig.boot()
+        })?;
         Ok(rig)
+    }
+
+    /// Starts Wine and the driver, and ends a Wine that runs already.
+    ///
+    /// # Errors
+    /// When a program of Wine fails, with its output.
+    pub fn boot(&self) -> Result<()> {
+        self.end();
+        let made = self.prefix().join("made");
+        if !made.exists() {
+            self.quietly(&mut self.wine(&["wineboot", "--init"]))?;
+            // The registry is written to its files when the server ends by itself.
+            self.quietly(self.environment(Command::new(SERVER)).arg("--wait"))?;
+            fs::write(made, "")?;
+        }
+        self.install_veracrypt()?;
+        self.quietly(self.environment(Command::new(SERVER)).arg("--persistent=300"))?;
+        self.quietly(&mut self.wine(&["rig.exe", "start", "rig.sys"]))
     }
 
     fn prefix(&self) -> PathBuf {
@@ -95,9 +112,20 @@ impl Rig {
         command
     }
 
-    fn quietly(&self, command: &mut Command) -> Result<ExitStatus> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(command.status()?)
+    /// Runs a command, whose output becomes part of the error where it fails.
+    ///
+    /// The output goes to a file: Wine's services inherit it, and would keep a pipe open.
+    fn quietly(&self, command: &mut Command) -> Result<()> {
+        let output = self.directory.join("boot.txt");
+        let file = File::create(&output)?;
+        let status =
+            command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).status()?;
+        ensure!(
+            status.success(),
+            "{command:?}: {status}: {}",
+            String::from_utf8_lossy(&fs::read(output)?).trim()
+        );
+        Ok(())
     }
 
     fn end(&self) {
