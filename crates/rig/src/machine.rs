@@ -292,7 +292,7 @@ impl Machine {
 /// `no_timer_check`: on a busy host the kernel takes the emulated timer for broken, and panics.
 /// `cryptomgr.notests`: the self-tests of a cipher take seconds when emulated.
 const COMMAND_LINE: &str =
-    "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check cryptomgr.notests=1";
+    "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check tsc=reliable cryptomgr.notests=1";
 
 /// QEMU's export of the host's root, read-only. `remap` keeps inode numbers unique across file systems.
 const HOST_ROOT: &str =

@@ -345,12 +345,16 @@ impl Session for LinuxSession {
 
     fn check_raw_users(&mut self, stays: bool, deadline: &mut Deadline<'_>) -> Result<StepOutcome> {
         claim::check_unknown_users(&self.drive, &self.helper, deadline)?;
+        let systems = FileSystems::read(&self.drive, &self.helper, deadline);
         let own_handles = u32::from(self.device.is_some());
-        if open_counts::is_proven_idle(&self.drive, own_handles, deadline) {
+        let is_idle = |systems: &FileSystems<'_>| {
+            open_counts::is_proven_idle(&self.drive, systems, own_handles, deadline)
+        };
+        if systems.as_ref().is_ok_and(is_idle) {
             return Ok(StepOutcome::skipped(busy_check::NO_RAW_USERS));
         }
         let done = busy_check::check_raw_users(&self.drive, stays, deadline)?;
-        busy_check::check_file_systems(&self.drive, &self.helper, deadline)?;
+        busy_check::check_file_systems(systems?, &self.helper, deadline)?;
         Ok(done)
     }
 
@@ -360,7 +364,8 @@ impl Session for LinuxSession {
         helper.within(CLAIM_TIMEOUT, |deadline| {
             claim::check_unknown_users(drive, helper, deadline)?;
             busy_check::check_foreign_caches(drive, deadline)?;
-            busy_check::check_file_systems(drive, helper, deadline)?;
+            let systems = FileSystems::read(drive, helper, deadline)?;
+            busy_check::check_file_systems(systems, helper, deadline)?;
             busy_check::check_servers(drive, helper, deadline)
         })
     }

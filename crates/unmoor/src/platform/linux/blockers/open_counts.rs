@@ -3,45 +3,61 @@
 //! The kernel counts the mounts of each file system, detached ones and those of other namespaces among them
 //! (`super_block.s_active`), and the opens of each drive and its partitions, mapped ones and its own among them
 //! (`block_device.bd_openers`). Where both are what the mounts here explain, and these are idle, no process has to be
-//! looked at. A drive with character devices, with levels above its partitions, or without a mount is not proven so.
+//! looked at. Character devices (`/dev/sg1`) have no counts: a program in the kernel goes through the open files for
+//! them. A drive with levels above its partitions, or without a mount, is not proven so.
 
 use crate::deadline::Deadline;
 use crate::model::drive::Drive;
 use crate::model::volume::{Volume, VolumeKind};
 use crate::platform::linux::blockers::kernel_users;
-use crate::platform::linux::blockers::processes::bpf_scan::{Devices, UseCount, use_counts};
+use crate::platform::linux::blockers::mounts::scan::MountScan;
+use crate::platform::linux::blockers::mounts::types::DeviceIndex;
+use crate::platform::linux::blockers::processes::bpf_scan::{Devices, Kind, Record, open_nodes};
 use crate::platform::linux::blockers::scan::coalesce::Coalescer;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
-use crate::platform::linux::blockers::super_blocks::COUNTED;
-use crate::platform::linux::sys::device_number::is_character_device;
+use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
+use crate::platform::linux::blockers::super_blocks::{COUNTED, FileSystems};
+use crate::platform::linux::sys::device_number::{is_character_device, without_type};
 
 /// Returns true if nothing but its mounts, which are not looked at, and this many handles of ours uses the drive.
 ///
-/// Drives that are released at the same time share one read of the counts.
-pub(crate) fn is_proven_idle(drive: &Drive, own_handles: u32, deadline: &mut Deadline<'_>) -> bool {
+/// Drives that are released at the same time share one search for open character devices.
+pub(crate) fn is_proven_idle(
+    drive: &Drive,
+    systems: &FileSystems<'_>,
+    own_handles: u32,
+    deadline: &mut Deadline<'_>,
+) -> bool {
     // Without a mount, nothing has counts.
     let may_tell = drive.is_mounted() && drive.selection.is_none();
-    if !may_tell || !drive.volumes.iter().all(is_counted) {
+    if !may_tell || !drive.volumes.iter().all(is_counted) || !systems.explain_all_uses(own_handles)
+    {
         return false;
     }
-    let nodes = kernel_users::nodes_of(std::slice::from_ref(drive));
-    let nodes: Vec<u64> = nodes.into_iter().map(|(device, _)| device).collect();
-    if nodes.iter().any(|node| is_character_device(*node)) {
-        return false;
+    let mut nodes = kernel_users::nodes_of(std::slice::from_ref(drive));
+    nodes.retain(|(node, _)| is_character_device(*node));
+    if nodes.is_empty() {
+        return true;
     }
-    let counts = READS.request(nodes.clone(), deadline, read_for_all).unwrap_or_default();
-    let of_drive = |count: &UseCount| nodes.contains(&count.device);
-    let counts: Vec<UseCount> = counts.into_iter().filter(of_drive).collect();
-    explains(drive, own_handles, &counts)
+    let open = SEARCHES.request(nodes.clone(), deadline, search_for_all).flatten();
+    let is_user = |record: &Record| {
+        let is_ours = |(node, _): &Node| without_type(*node) == Some(record.device());
+        // Any other kind is a file that may hold others, such as an io_uring instance.
+        record.kind != Kind::Node || nodes.iter().any(is_ours)
+    };
+    open.is_some_and(|records| !records.iter().any(is_user))
 }
 
-static READS: Coalescer<Vec<u64>, Vec<UseCount>> = Coalescer::new();
+/// Character device, with the index of its drive.
+type Node = (u64, DeviceIndex);
 
-fn read_for_all(requests: &[Vec<u64>], deadline: &mut Deadline<'_>) -> Vec<Vec<UseCount>> {
+static SEARCHES: Coalescer<Vec<Node>, Option<Vec<Record>>> = Coalescer::new();
+
+fn search_for_all(requests: &[Vec<Node>], deadline: &mut Deadline<'_>) -> Vec<Option<Vec<Record>>> {
+    let filter = DeviceFilter::new(&requests.concat(), &MountScan::default());
     let deadline = ScanDeadline::of(deadline.remaining());
-    let counts = Devices::of_blocks(&requests.concat())
-        .and_then(|devices| use_counts(&devices, &deadline).ok().flatten());
-    vec![counts.unwrap_or_default(); requests.len()]
+    let found = Devices::of(&filter).and_then(|devices| open_nodes(&devices, &deadline).ok());
+    vec![found; requests.len()]
 }
 
 /// Returns true if the counts of this volume are known to be exact.
@@ -50,20 +66,6 @@ fn is_counted(volume: &Volume) -> bool {
         && volume.swaps.is_empty()
         && volume.other_members.is_empty()
         && volume.mounts.iter().all(|mount| COUNTED.contains(&&*mount.file_system))
-}
-
-/// Returns true if the mounts of the drive and our handles are all that the kernel has counted.
-fn explains(drive: &Drive, own_handles: u32, counts: &[UseCount]) -> bool {
-    let mounted = drive.volumes.iter().filter(|volume| !volume.mounts.is_empty());
-    // Each file system opens its device once, and a partition the whole drive with it.
-    let opens = mounted.clone().count() as u32 + own_handles;
-    let is_explained = |count: &UseCount| {
-        let volume = drive.volumes.iter().find(|volume| volume.device == count.device);
-        let mounts = volume.map_or(0, |volume| volume.mounts.len());
-        count.mounts as usize == mounts && count.opens == opens && !count.frozen
-    };
-    let is_seen = |volume: &Volume| counts.iter().any(|count| count.device == volume.device);
-    mounted.clone().all(is_seen) && counts.iter().all(is_explained)
 }
 
 #[cfg(test)]
@@ -77,13 +79,16 @@ mod tests {
 
     fn proven(drive: &Drive, own_handles: u32) -> bool {
         let helper = Helper::new();
-        let prove = |deadline: &mut Deadline<'_>| is_proven_idle(drive, own_handles, deadline);
+        let prove = |deadline: &mut Deadline<'_>| {
+            let systems = FileSystems::read(drive, &helper, deadline).unwrap();
+            is_proven_idle(drive, &systems, own_handles, deadline)
+        };
         helper.within(Duration::from_secs(60), prove)
     }
 
     /// Files that are open through the mount make it busy, and that is asked elsewhere.
     #[test]
-    #[ignore = "needs root, loop devices, overlayfs, Python and a kernel with the functions of Linux 6.7"]
+    #[ignore = "needs root, loop devices, overlayfs, Python and a kernel with BTF"]
     fn whatever_is_not_explained_by_the_mounts_is_no_proof() {
         let stick = image();
         let here = drive(&stick);

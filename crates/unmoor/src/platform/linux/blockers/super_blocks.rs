@@ -10,22 +10,15 @@ use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::error::Result;
-use crate::model::volume::{Mount, Volume};
+use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::blockers::mounts::other_namespaces::{Kept, mounts_in_tables};
-use crate::platform::linux::blockers::processes::bpf_scan;
+use crate::platform::linux::blockers::processes::bpf_scan::{UseCount, use_counts};
 use crate::platform::linux::blockers::scan::coalesce::Coalescer;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::shell_quote::command_on;
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::{Device, Helper, c_path};
-use crate::platform::linux::sys::bpf::{Instruction, iterate_process};
-use crate::platform::linux::sys::bpf_assembler::Condition::{Equal, NotEqual};
-use crate::platform::linux::sys::bpf_assembler::Register::{R1, R2, R3, R6, R7, R10};
-use crate::platform::linux::sys::bpf_assembler::Size::{Bits16, Bits32, Bits64};
-use crate::platform::linux::sys::bpf_assembler::{self, Assembler};
-use crate::platform::linux::sys::btf::TypeInfo;
 use rustix::fd::{AsFd, AsRawFd};
-use rustix::io::{Errno, read};
 use std::time::Duration;
 
 /// File systems that support `FIFREEZE` (`freeze_fs` or `freeze_super` in their `super_operations`).
@@ -45,16 +38,17 @@ const COUNTS: u32 = 3;
 const COUNT_INTERVAL: Duration = Duration::from_millis(40);
 
 /// Reads for drives that are released at the same time: one tells the file systems of all descriptors.
-static READS: Coalescer<(), Vec<SuperBlock>> = Coalescer::new();
+static READS: Coalescer<(), Vec<UseCount>> = Coalescer::new();
 
-fn read_for_all(requests: &[()], deadline: &mut Deadline<'_>) -> Vec<Vec<SuperBlock>> {
-    vec![super_blocks(deadline.remaining()).unwrap_or_default(); requests.len()]
+fn read_for_all(requests: &[()], deadline: &mut Deadline<'_>) -> Vec<Vec<UseCount>> {
+    let counts = use_counts(&ScanDeadline::of(deadline.remaining()));
+    vec![counts.unwrap_or_default(); requests.len()]
 }
 
 /// Mounted file systems of a drive, with what the kernel knows of each.
 pub(crate) struct FileSystems<'d> {
     drive: &'d Drive,
-    read: Vec<(&'d Volume, &'d Mount, SuperBlock)>,
+    read: Vec<(&'d Volume, &'d Mount, UseCount)>,
 }
 
 impl<'d> FileSystems<'d> {
@@ -94,10 +88,31 @@ impl<'d> FileSystems<'d> {
         Ok(FileSystems { drive, read: read.collect() })
     }
 
+    /// Returns true if the mounts here and this many handles of ours are all that the kernel has counted.
+    ///
+    /// Each file system opens its device once, and a partition the whole drive with it. So a count of the drive tells
+    /// the users of partitions without a mount too.
+    pub(crate) fn explain_all_uses(&self, own_handles: u32) -> bool {
+        let mounted: Vec<&Volume> =
+            self.drive.volumes.iter().filter(|volume| !volume.mounts.is_empty()).collect();
+        let drive_opens = mounted.len() as u32 + own_handles;
+        let is_explained = |volume: &Volume, count: &UseCount| {
+            let opens = if volume.kind == VolumeKind::Disk { drive_opens } else { 1 };
+            count.mounts as usize == volume.mounts.len()
+                && (count.opens, count.drive_opens) == (opens, drive_opens)
+                && !count.frozen
+        };
+        mounted.iter().all(|volume| {
+            self.read
+                .iter()
+                .any(|(read, _, count)| read.name == volume.name && is_explained(volume, count))
+        })
+    }
+
     /// Returns one blocker for each frozen file system.
     pub(crate) fn frozen(&self) -> Vec<Blocker> {
-        let is_frozen = |mount: &Mount, state: &SuperBlock| {
-            FREEZABLE.contains(&&*mount.file_system) && state.frozen != 0
+        let is_frozen = |mount: &Mount, state: &UseCount| {
+            FREEZABLE.contains(&&*mount.file_system) && state.frozen
         };
         let frozen = self.read.iter().filter(|(_, mount, state)| is_frozen(mount, state));
         frozen.map(|(volume, mount, _)| frozen_blocker(volume, mount)).collect()
@@ -130,7 +145,7 @@ impl<'d> FileSystems<'d> {
     }
 
     fn hidden(&self, kept: Kept, time: Duration) -> Vec<Blocker> {
-        let has_more = |volume: &Volume, mount: &Mount, state: &SuperBlock| {
+        let has_more = |volume: &Volume, mount: &Mount, state: &UseCount| {
             COUNTED.contains(&&*mount.file_system) && state.mounts as usize > volume.mounts.len()
         };
         let suspects = self.read.iter().filter(|(v, mount, state)| has_more(v, mount, state));
@@ -170,82 +185,6 @@ fn hidden_blocker(volume: &Volume, mount: &Mount) -> Blocker {
         )
 }
 
-/// State of the file system that a descriptor is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SuperBlock {
-    descriptor: i32,
-    /// Number of mounts, in all namespaces and in none.
-    mounts: u32,
-    /// State of `freeze_super`; 0 if not frozen.
-    frozen: u32,
-}
-
-/// Size of what the program writes for each descriptor.
-const RECORD: i16 = 12;
-
-/// Reads the file system of each descriptor of this process.
-///
-/// # Errors
-/// Errors of bpf(2) where the kernel does not allow the program.
-fn super_blocks(time: Duration) -> std::result::Result<Vec<SuperBlock>, Errno> {
-    let types = bpf_scan::types(&ScanDeadline::of(time))?;
-    let function = types.function(bpf_scan::FILES).ok_or(Errno::NOTSUP)?;
-    let process = std::process::id();
-    let files = iterate_process(&program(types, process)?, function, process)?;
-    let (mut found, mut buffer) = (Vec::new(), [0u8; 4096 / RECORD as usize * RECORD as usize]);
-    loop {
-        match read(&files, &mut buffer) {
-            Ok(0) => return Ok(found),
-            Ok(length) => {
-                let (numbers, _) = buffer[..length].as_chunks();
-                let numbers: Vec<u32> = numbers.iter().map(|n| u32::from_ne_bytes(*n)).collect();
-                found.extend(numbers.as_chunks().0.iter().map(|[descriptor, mounts, frozen]| {
-                    SuperBlock { descriptor: *descriptor as i32, mounts: *mounts, frozen: *frozen }
-                }));
-            }
-            // The kernel pauses the iterator after a million files without output.
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-}
-
-/// Returns the program that runs for each open file.
-///
-/// For a descriptor of this process it writes its number, then `s_active` and `s_writers.frozen` of the super block.
-fn program(types: &TypeInfo, process: u32) -> std::result::Result<Vec<Instruction>, Errno> {
-    let member = |of, name| types.member(of, name).ok_or(Errno::NOTSUP);
-    let process = i32::try_from(process).map_err(|_| Errno::RANGE)?;
-    let frozen = member("super_block", "s_writers")? + member("sb_writers", "frozen")?;
-    let mut code = Assembler::default();
-    let end = code.label();
-    // struct bpf_iter__task_file: meta, task, fd, file; each in eight bytes.
-    code.copy(R6, R1);
-    code.load(Bits64, R7, R6, 24); // file; none at the end
-    code.jump_if(R7, Equal, 0, end);
-    code.load(Bits64, R1, R6, 8); // task
-    code.jump_if(R1, Equal, 0, end);
-    code.load(Bits32, R1, R1, member("task_struct", "tgid")?);
-    code.jump_if(R1, NotEqual, process, end);
-    code.load(Bits64, R1, R7, member("file", "f_inode")?);
-    code.load(Bits64, R1, R1, member("inode", "i_sb")?);
-    code.load(Bits16, R2, R1, frozen);
-    code.store(Bits32, R10, -RECORD + 8, R2);
-    code.load(Bits32, R2, R1, member("super_block", "s_active")?);
-    code.store(Bits32, R10, -RECORD + 4, R2);
-    code.load(Bits32, R2, R6, 16); // fd
-    code.store(Bits32, R10, -RECORD, R2);
-    code.load(Bits64, R1, R6, 0); // meta
-    code.load(Bits64, R1, R1, 0); // meta->seq
-    code.copy(R2, R10);
-    code.add_number(R2, (-RECORD).into());
-    code.set(R3, RECORD.into());
-    code.call(bpf_assembler::Helper::SeqWrite);
-    code.place(end);
-    code.exit(0);
-    code.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,8 +194,8 @@ mod tests {
     #[test]
     #[ignore = "needs root and a kernel with BTF"]
     fn the_kernel_takes_the_program_and_finds_nothing_frozen() {
-        let states = super_blocks(Duration::from_secs(60)).unwrap();
-        assert!(!states.is_empty() && states.iter().all(|state| state.frozen == 0), "{states:?}");
+        let counts = use_counts(&ScanDeadline::of(Duration::from_secs(60))).unwrap();
+        assert!(!counts.is_empty() && !counts.iter().any(|count| count.frozen), "{counts:?}");
     }
 
     #[test]

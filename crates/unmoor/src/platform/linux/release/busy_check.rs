@@ -204,18 +204,17 @@ pub fn check_foreign_caches(drive: &Drive, deadline: &mut Deadline<'_>) -> Resul
     }
 }
 
-/// Checks that no file system of the drive is frozen or has hidden mounts.
+/// Checks that none of these file systems is frozen or has hidden mounts.
 ///
 /// Both can be unmounted, and keep the drive in use all the same.
 ///
 /// # Errors
 /// `Busy`; `TimedOut`; `Interrupted`.
 pub fn check_file_systems(
-    drive: &Drive,
+    systems: FileSystems<'_>,
     helper: &Helper,
     deadline: &mut Deadline<'_>,
 ) -> Result<()> {
-    let systems = FileSystems::read(drive, helper, deadline)?;
     refused_by(&systems.frozen())?;
     refused_by(&systems.hidden_mounts(helper, deadline)?)
 }

@@ -29,13 +29,6 @@ impl Devices {
             anonymous: anonymous.flatten(),
         })
     }
-
-    /// Returns these block devices and the file systems on them.
-    pub(crate) fn of_blocks(devices: &[u64]) -> Option<Devices> {
-        let numbers: Vec<i32> =
-            devices.iter().map(|device| kernel_number(*device)).collect::<Option<_>>()?;
-        Some(Devices { file_systems: numbers.clone(), block_nodes: numbers, ..Devices::default() })
-    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(crate) fn of_inodes(devices: &Devices, types: &TypeInfo) -> Result<Vec<Instr
         w.code.set(R1, 0);
         w.report(Kind::NothingMapped)
     };
-    Writer::walk_file_systems(devices, types, unmapped, Some(&unmapped_device), last)?.finish()
+    Writer::walk_file_systems(devices, types, unmapped, unmapped_device, last)?.finish()
 }
 
 impl Writer<'_> {

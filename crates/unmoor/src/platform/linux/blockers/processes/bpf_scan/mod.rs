@@ -21,8 +21,7 @@ mod use_counts;
 mod writer;
 
 pub(crate) use devices::Devices;
-pub(crate) use kernel_types::FILES;
-pub(crate) use record::{Kind, Record};
+pub(crate) use record::{Kind, RECORD_SIZE, Record};
 pub(crate) use use_counts::UseCount;
 
 use crate::model::blocker::{Usage, UsageKind};
@@ -45,6 +44,11 @@ use std::time::Duration;
 
 /// Timeout for the iterator over mappings, which takes the lock of each memory map.
 const MAPPINGS_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Size of a read, in bytes: a multiple of each size of a record, which the kernel would split otherwise.
+const BUFFER: usize = 51 * 5 * RECORD_SIZE;
+
+const _: () = assert!(BUFFER.is_multiple_of(use_counts::SIZE));
 
 /// Findings of the programs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -117,22 +121,34 @@ fn nothing_is_mapped(
     Ok(nothing)
 }
 
-/// Reads how often the kernel uses the file systems on these devices; `None` if its lists changed meanwhile.
+/// Reads how often the kernel uses the file systems that this process has open.
 ///
 /// # Errors
-/// Errors of bpf(2) where the kernel does not allow the program; ENOTSUP before Linux 6.7; ETIMEDOUT at the deadline.
-pub(crate) fn use_counts(
-    devices: &Devices,
-    deadline: &ScanDeadline,
-) -> Result<Option<Vec<UseCount>>, Errno> {
+/// Errors of bpf(2) where the kernel does not allow the program; ETIMEDOUT at the deadline.
+pub(crate) fn use_counts(deadline: &ScanDeadline) -> Result<Vec<UseCount>, Errno> {
     let types = types(deadline)?;
-    let program = use_counts::of_counts(devices, types)?;
-    let function = types.function(kernel_types::TASKS).ok_or(Errno::NOTSUP)?;
-    let one = iterate_process(&program, function, std::process::id())?;
-    let mut counts: Vec<Option<UseCount>> = Vec::new();
-    read_bytes(&one, deadline, |bytes| counts.extend(UseCount::all(bytes)))?;
-    let is_complete = counts.last().is_some_and(Option::is_none);
-    Ok(is_complete.then(|| counts.into_iter().flatten().collect()))
+    let function = types.function(kernel_types::FILES).ok_or(Errno::NOTSUP)?;
+    let process = std::process::id();
+    let start = |opens| {
+        let program = use_counts::of_descriptors(process, opens, types)?;
+        iterate_process(&program, function, process)
+    };
+    let files = start(true).or_else(|_| start(false))?;
+    let mut counts = Vec::new();
+    read_bytes(&files, deadline, |bytes| counts.extend(UseCount::all(bytes)))?;
+    Ok(counts)
+}
+
+/// Lists the nodes of these devices that processes have open, and the files that may hold such a node.
+///
+/// # Errors
+/// As [`use_counts`].
+pub(crate) fn open_nodes(devices: &Devices, deadline: &ScanDeadline) -> Result<Vec<Record>, Errno> {
+    let types = types(deadline)?;
+    let files = start(kernel_types::FILES, &programs::of_files(devices, types)?, types)?;
+    let mut found = Vec::new();
+    read_all(&files, deadline, |record| found.push(record))?;
+    Ok(found)
 }
 
 fn run_iterators(
@@ -199,7 +215,7 @@ fn read_bytes(
     deadline: &ScanDeadline,
     mut each: impl FnMut(&[u8]),
 ) -> Result<(), Errno> {
-    let mut buf = [0u8; 4096];
+    let mut buf = [0u8; BUFFER];
     while !deadline.has_passed() {
         match read(iterator, &mut buf) {
             Ok(0) => return Ok(()),

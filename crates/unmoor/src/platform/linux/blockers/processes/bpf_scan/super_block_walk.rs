@@ -23,9 +23,6 @@ pub(super) const MAX_INODES: i32 = 1 << 14;
 /// Magic number of the file system that has an inode for each block device (linux/magic.h).
 const BDEVFS_MAGIC: i32 = 0x6264_6576;
 
-/// Part of a program, which ends with a jump to one of the exits.
-type Part<'p, 'w> = &'p dyn Fn(&mut Writer<'w>, Exits) -> Result<(), Errno>;
-
 /// Places where a program goes on after one file system or inode.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exits {
@@ -35,9 +32,9 @@ pub(super) struct Exits {
 }
 
 impl<'w> Writer<'w> {
-    /// Begins a program that looks at each wanted file system, and at that of the block devices if wanted, in R9.
+    /// Begins a program that looks at each wanted file system, and at that of the block devices, in R9.
     ///
-    /// `last` runs after all of them.
+    /// Both parts end with a jump to one of the exits; `last` runs after all of them.
     ///
     /// # Errors
     /// ENOTSUP if the kernel lacks a type or function.
@@ -45,7 +42,7 @@ impl<'w> Writer<'w> {
         devices: &'w Devices,
         types: &'w TypeInfo,
         file_system: impl FnOnce(&mut Self, Exits) -> Result<(), Errno>,
-        block_devices: Option<Part<'_, 'w>>,
+        block_devices: impl FnOnce(&mut Self, Exits) -> Result<(), Errno>,
         last: impl FnOnce(&mut Self) -> Result<(), Errno>,
     ) -> Result<Self, Errno> {
         let mut w = Writer::begin(devices, types, TASK, R7)?;
@@ -70,10 +67,8 @@ impl<'w> Writer<'w> {
         w.container("super_block", "s_list")?;
         w.code.copy(R9, R0);
         w.match_file_system(R9, wanted)?;
-        if block_devices.is_some() {
-            w.load("super_block", "s_magic", Bits64, R1, R9)?;
-            w.code.jump_if(R1, Equal, BDEVFS_MAGIC, nodes);
-        }
+        w.load("super_block", "s_magic", Bits64, R1, R9)?;
+        w.code.jump_if(R1, Equal, BDEVFS_MAGIC, nodes);
         w.code.place(seen);
         w.code.load(Bits64, R1, R10, START);
         w.code.jump_if_same(R9, R1, end);
@@ -82,9 +77,7 @@ impl<'w> Writer<'w> {
         w.code.place(wanted);
         file_system(&mut w, exits)?;
         w.code.place(nodes);
-        if let Some(block_devices) = block_devices {
-            block_devices(&mut w, exits)?;
-        }
+        block_devices(&mut w, exits)?;
         w.code.place(end);
         last(&mut w)?;
         w.code.place(stop);

@@ -33,7 +33,8 @@ fn the_kernel_accepts_the_programs() {
         (kernel_types::TASKS, programs::of_tasks(&devices, types, 1, Loops::FilesAndMappings)),
         (kernel_types::TASKS, programs::of_tasks(&devices, types, 1, Loops::Files)),
         (kernel_types::TASKS, mapped_inodes::of_inodes(&devices, types)),
-        (kernel_types::TASKS, use_counts::of_counts(&devices, types)),
+        (kernel_types::FILES, use_counts::of_descriptors(1, true, types)),
+        (kernel_types::FILES, use_counts::of_descriptors(1, false, types)),
     ];
     for (iterator, program) in programs {
         let Ok(program) = program else {
@@ -54,7 +55,7 @@ fn the_programs_are_listed() {
     let programs = [
         ("tasks.lst", programs::of_tasks(&devices, &types, 77, Loops::FilesAndMappings)),
         ("inodes.lst", mapped_inodes::of_inodes(&devices, &types)),
-        ("counts.lst", use_counts::of_counts(&devices, &types)),
+        ("counts.lst", use_counts::of_descriptors(77, true, &types)),
         ("files.lst", programs::of_files(&devices, &types)),
         ("mappings.lst", programs::of_mappings(&devices, &types)),
     ];

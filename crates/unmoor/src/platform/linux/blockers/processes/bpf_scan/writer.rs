@@ -279,15 +279,15 @@ impl<'w> Writer<'w> {
         self.code.store(Bits32, R10, RECORD, R1);
         self.load("task_struct", "pid", Bits32, R1, R7)?;
         self.code.store(Bits32, R10, RECORD + 4, R1);
-        self.write_bytes();
+        self.write_bytes(RECORD, RECORD_SIZE);
         Ok(())
     }
 
-    /// Writes the record as it is on the stack.
-    pub(super) fn write_bytes(&mut self) {
+    /// Writes this part of the stack.
+    pub(super) fn write_bytes(&mut self, place: i16, size: usize) {
         self.code.load(Bits64, R1, R10, SEQ);
-        self.stack_address(R2, RECORD);
-        self.code.set(R3, RECORD_SIZE as i32);
+        self.stack_address(R2, place);
+        self.code.set(R3, size as i32);
         self.code.call(Helper::SeqWrite);
     }
 
