@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Number of calls that are sent ahead of their answers. So many requests fit into the buffer of the socket.
 const AHEAD: usize = 16;
 
+/// Number of calls that are found out first and then sent together, so that they wake the helper once.
+const TOGETHER: usize = AHEAD / 2;
+
 /// Timeout for closing a device whose call was late. The helper is left behind then.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -44,9 +47,23 @@ impl Helper {
         &self,
         calls: &[DriveCall<'_>],
         time: Duration,
+        done: impl FnMut(usize, CallResult<Reply<'_>>),
+    ) {
+        self.call_each(calls.len(), time, |at| Some(calls[at]), done);
+    }
+
+    /// Makes up to `count` calls in the same way, and takes each from `call` when its turn comes.
+    ///
+    /// So what `call` does to find out whether and what to ask overlaps with the calls before. For a call that is made
+    /// again it is asked again.
+    pub fn call_each<'r>(
+        &self,
+        count: usize,
+        time: Duration,
+        mut call: impl FnMut(usize) -> Option<DriveCall<'r>>,
         mut done: impl FnMut(usize, CallResult<Reply<'_>>),
     ) {
-        let mut waiting: VecDeque<usize> = (0..calls.len()).collect();
+        let mut waiting: VecDeque<usize> = (0..count).collect();
         let mut silent = HashSet::new();
         // Number of calls that are made one by one, because one of them was not answered.
         let mut alone: usize = 0;
@@ -56,7 +73,7 @@ impl Helper {
                 _ => (1, time),
             };
             alone = alone.saturating_sub(1);
-            let stopped = self.pipeline(calls, time, count, &mut waiting, &mut done);
+            let stopped = self.pipeline(&mut call, time, count, &mut waiting, &mut done);
             let Err(Stopped { unanswered, error }) = stopped else { continue };
             if unanswered > 1 {
                 alone = unanswered;
@@ -67,10 +84,10 @@ impl Helper {
                 done(last, Ok(Err(Errno::INTR)));
                 continue;
             };
-            silent.insert(calls[last].drive);
+            silent.extend(call(last).map(|last| last.drive));
             done(last, Err(error.clone()));
             waiting.retain(|at| {
-                let is_silent = silent.contains(&calls[*at].drive);
+                let is_silent = call(*at).is_some_and(|call| silent.contains(&call.drive));
                 if is_silent {
                     done(*at, Err(error.clone()));
                 }
@@ -80,18 +97,18 @@ impl Helper {
     }
 
     /// Makes the first `count` of the waiting calls.
-    fn pipeline(
+    fn pipeline<'r>(
         &self,
-        calls: &[DriveCall<'_>],
+        call: &mut impl FnMut(usize) -> Option<DriveCall<'r>>,
         time: Duration,
         mut count: usize,
         waiting: &mut VecDeque<usize>,
         done: &mut impl FnMut(usize, CallResult<Reply<'_>>),
     ) -> Result<(), Stopped> {
-        let Some(first) = waiting.front().copied() else { return Ok(()) };
+        let Some((first, request)) = next_call(call, waiting) else { return Ok(()) };
         let stopped = |error| Stopped { unanswered: 1, error: Some(error) };
         self.within(time, |deadline| deadline.check()).map_err(stopped)?;
-        let mut process = match self.send(&calls[first].request) {
+        let mut process = match self.send(&request) {
             Ok(process) => process,
             Err(SendError::Fork(errno)) => return Err(stopped(cannot_fork(errno))),
             Err(SendError::Request(errno)) => {
@@ -105,14 +122,25 @@ impl Helper {
         let mut sent = VecDeque::from([(first, process.last_request())]);
         let mut message = vec![0; MAX_ANSWERS];
         while !sent.is_empty() {
-            while sent.len() < AHEAD
-                && count > 0
-                && let Some(next) = waiting.front().copied()
-                && process.send(&calls[next].request).is_ok()
-            {
-                waiting.pop_front();
-                count -= 1;
-                sent.push_back((next, process.last_request()));
+            if sent.len() + TOGETHER <= AHEAD {
+                let mut ready = VecDeque::with_capacity(AHEAD);
+                while sent.len() + ready.len() < AHEAD
+                    && ready.len() < count
+                    && let Some(next) = next_call(call, waiting)
+                {
+                    waiting.pop_front();
+                    ready.push_back(next);
+                }
+                count -= ready.len();
+                while let Some((next, request)) = ready.front()
+                    && process.send(request).is_ok()
+                {
+                    sent.push_back((*next, process.last_request()));
+                    ready.pop_front();
+                }
+                // One that cannot be sent becomes the first of the next pipeline.
+                count += ready.len();
+                ready.iter().rev().for_each(|(at, _)| waiting.push_front(*at));
             }
             let in_time = self.wait_for_message(&process, time);
             let received =
@@ -144,6 +172,20 @@ impl Helper {
             }
             Ok(())
         })
+    }
+}
+
+/// Returns the first of the waiting calls, without those that are not to be made.
+fn next_call<'r>(
+    call: &mut impl FnMut(usize) -> Option<DriveCall<'r>>,
+    waiting: &mut VecDeque<usize>,
+) -> Option<(usize, Request<'r>)> {
+    loop {
+        let at = *waiting.front()?;
+        match call(at) {
+            Some(call) => return Some((at, call.request)),
+            None => _ = waiting.pop_front(),
+        }
     }
 }
 
@@ -184,6 +226,21 @@ mod tests {
                 _ => assert_eq!(result, Ok(0)),
             }
         }
+    }
+
+    #[test]
+    fn calls_that_are_not_to_be_made_are_left_out() {
+        let mut results = Vec::new();
+        let is_made = |at: usize| at % 3 == 1 && at != 1;
+        let call = |at| {
+            let request = Request::Sleep { seconds: 0 };
+            is_made(at).then_some(DriveCall { drive: at, request })
+        };
+        Helper::new().call_each(100, SHORT, call, |at, result| results.push((at, result.is_ok())));
+        let made: Vec<(usize, bool)> =
+            (0..100).filter(|at| is_made(*at)).map(|at| (at, true)).collect();
+        assert_eq!(results, made);
+        Helper::new().call_each(9, SHORT, |_| None, |at, _| panic!("{at}"));
     }
 
     #[test]

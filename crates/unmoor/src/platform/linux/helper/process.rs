@@ -146,8 +146,8 @@ impl Process {
             fstat(fd)
                 .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice)
         };
-        // It closes all but its socket at first, and opens one device at a time.
-        (0..=2).filter_map(copy).filter(is_device).collect()
+        // It closes all but its socket at first, and has two devices open at most.
+        (0..=3).filter_map(copy).filter(is_device).collect()
     }
 
     /// Kills a helper that has not answered in time. Returns the answer if it came after all.

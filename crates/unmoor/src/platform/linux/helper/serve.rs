@@ -22,6 +22,7 @@ use rustix::fs::{
 use rustix::io::{Errno, pread};
 use rustix::process::{Pid, Signal, chdir, getppid, set_parent_process_death_signal};
 use std::ffi::CStr;
+use std::num::NonZeroU64;
 
 /// Serves requests until the other end of the socket is closed.
 ///
@@ -36,24 +37,83 @@ pub fn serve(socket: RawFd, parent: Pid) {
     let _ = chdir(c"/");
     // SAFETY: the process has a table of its own, in which nothing closes this number.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    let mut message = [0; MAX_REQUEST];
     let mut held = HeldAnswers { socket, bytes: [0; MAX_ANSWERS], length: 0 };
-    while let Ok((length @ 1.., fd)) = held.next_request(&mut message) {
-        let (sequence, request) = decode(message.get(..length).unwrap_or_default(), fd.as_ref());
+    let (mut now, mut next) = (&mut Incoming::new(), &mut Incoming::new());
+    loop {
+        if next.length > 0 {
+            (now, next) = (next, now);
+        } else if !now.receive(|message| held.next_request(message)) {
+            return;
+        }
+        next.length = 0;
+        now.begin_read();
+        // The kernel reads from two devices at a time.
+        if now.device.is_some() && next.receive(|message| receive_now(socket, message)) {
+            next.begin_read();
+        }
+        let device = now.device.take();
+        let (sequence, request) = now.decode();
         let (result, opened, read) = match request {
             Ok(Request::Close { .. }) => {
                 // The sender closes its own descriptor before it sends this byte.
                 let closing = receive(socket, &mut [0; 1]);
-                drop(fd);
+                now.fd = None;
                 (closing.map(|_| Values::default()), None, 0)
             }
-            Ok(request) => split(carry_out(request, held.room())),
+            Ok(request) => split(carry_out(request, device, held.room())),
             Err(errno) => (Err(errno), None, 0),
         };
         let answer = encode_answer(sequence, result, opened.is_some(), read);
         if held.push(&answer, read, opened.as_ref().map(AsFd::as_fd)).is_err() {
             return;
         }
+    }
+}
+
+/// A request that was received, and the device whose start it reads.
+struct Incoming {
+    message: [u8; MAX_REQUEST],
+    /// 0 if there is none.
+    length: usize,
+    fd: Option<OwnedFd>,
+    device: Option<Result<OwnedFd, Errno>>,
+}
+
+impl Incoming {
+    fn new() -> Incoming {
+        Incoming { message: [0; MAX_REQUEST], length: 0, fd: None, device: None }
+    }
+
+    /// Returns true if a request was received.
+    fn receive(
+        &mut self,
+        receive: impl FnOnce(&mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno>,
+    ) -> bool {
+        (self.length, self.fd) = receive(&mut self.message).unwrap_or_default();
+        self.length > 0
+    }
+
+    fn decode(&self) -> (u64, Result<Request<'_>, Errno>) {
+        decode(self.message.get(..self.length).unwrap_or_default(), self.fd.as_ref())
+    }
+
+    /// Has the kernel read the start of a device that is wanted, and does not wait for it.
+    fn begin_read(&mut self) {
+        if self.device.is_some() {
+            return;
+        }
+        let (Ok(Request::ReadStart { path }) | Ok(Request::LoopBacking { path, start: true })) =
+            self.decode().1
+        else {
+            return;
+        };
+        let device = open_device(path);
+        if let Ok(device) = &device {
+            // No more than that is read.
+            let _ = fadvise(device, 0, None, Advice::Random);
+            let _ = fadvise(device, 0, NonZeroU64::new(START as u64), Advice::WillNeed);
+        }
+        self.device = Some(device);
     }
 }
 
@@ -94,7 +154,7 @@ impl HeldAnswers<'_> {
         }
         self.bytes[self.length..self.length + ANSWER].copy_from_slice(answer);
         self.length += ANSWER + content;
-        match fd.is_some() || content == 0 || self.room().len() < START {
+        match fd.is_some() || self.room().len() < START {
             true => self.flush(fd),
             false => Ok(()),
         }
@@ -122,7 +182,13 @@ fn split(reply: Result<Reply, Errno>) -> (Result<Values, Errno>, Option<OwnedFd>
     }
 }
 
-fn carry_out(request: Request<'_>, content: &mut [u8]) -> Result<Reply, Errno> {
+/// Makes the calls of a request. The device is the one that was opened before, if one was.
+fn carry_out(
+    request: Request<'_>,
+    device: Option<Result<OwnedFd, Errno>>,
+    content: &mut [u8],
+) -> Result<Reply, Errno> {
+    let open_device = |path| device.unwrap_or_else(|| open_device(path));
     let values = match request {
         Request::Open { path, flags, directory } => {
             return open(path, flags, directory).map(|(fd, values)| Reply::Opened(fd, values));
@@ -290,8 +356,6 @@ fn device_call(device: BorrowedFd<'_>, call: DeviceCall) -> Result<Values, Errno
 
 /// Returns the number of bytes read, and true if an error came after them.
 fn read_start(device: &OwnedFd, content: &mut [u8]) -> Result<(usize, bool), Errno> {
-    // No more than that is read.
-    let _ = fadvise(device, 0, None, Advice::Random);
     let mut filled = 0;
     while filled < content.len() {
         match pread(device, &mut content[filled..], filled as u64) {

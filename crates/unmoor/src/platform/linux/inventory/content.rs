@@ -52,7 +52,7 @@ struct Unknown<'v> {
 
 /// Sets what is on each volume of these drives.
 ///
-/// `probes` has the starts of loop devices that were read before, by name.
+/// `probes` has what was found on loop devices before, by name.
 pub fn read(
     drives: Vec<&mut Drive>,
     probes: &HashMap<&str, &StartProbe>,
@@ -65,12 +65,14 @@ pub fn read(
         let is_read = detail != Detail::NoLabels && drive.medium == Medium::Present;
         let is_disc = drive.kind == DriveKind::Optical;
         for volume in drive.volumes.iter_mut().filter(|volume| volume.kind.has_node()) {
-            match database.content(volume.device) {
+            let probe = probes.get(&*volume.name).map(|probe| (*probe).clone());
+            // Only what udev does not know was read before.
+            let known = if probe.is_none() { database.content(volume.device) } else { None };
+            match known {
                 Some(content) => set(volume, content),
                 None if is_read => unknown.extend(c_path(&volume.path).ok().map(|path| {
                     let far = |mount: &str| FURTHER_IN.contains(&mount);
                     let by_start = !is_disc && !volume.file_system.as_deref().is_some_and(far);
-                    let probe = probes.get(&*volume.name).map(|probe| (*probe).clone());
                     Unknown { drive: number, volume, path, by_start, probe }
                 })),
                 None => {}

@@ -66,8 +66,10 @@ fn without_content(
     helper: &Helper,
 ) -> Result<Drive, Errno> {
     let node = SysfsDir::open(&*place.disk_path)?;
-    let device = node.device().ok_or(Errno::NODEV)?;
     let name = place.disk.replace('!', "/");
+    let attached = snapshot.loop_named(&name);
+    let known = attached.and_then(|attached| attached.device);
+    let device = known.or_else(|| node.device()).ok_or(Errno::NODEV)?;
     let path = PathBuf::from(format!("/dev/{name}"));
     let kind = kind(&name, &node);
     let size = node.size();
@@ -78,7 +80,6 @@ fn without_content(
         bus => bus,
     };
     let port = Port::of(place);
-    let attached = snapshot.loop_named(&name);
     let generation =
         attached.and_then(|attached| attached.diskseq).or_else(|| node.number("diskseq"));
     let strings = (kind != DriveKind::Loop).then(|| node.child("device").ok()).flatten();

@@ -6,13 +6,16 @@
 //! which the kernel changes with the image.
 
 use crate::deadline::Clock;
-use crate::platform::linux::helper::Helper;
-use crate::platform::linux::helper::pipeline::DriveCall;
+use crate::platform::linux::helper::pipeline::{DriveCall, Reply};
 use crate::platform::linux::helper::request::Request;
+use crate::platform::linux::helper::{CallResult, Helper};
 use crate::platform::linux::inventory::superblock::StartProbe;
 use crate::platform::linux::sys::clock::MonotonicClock;
+use crate::platform::linux::sys::device_number;
 use crate::platform::linux::sys::loop_ioctl::Backing;
 use crate::platform::linux::sys::sysfs::{SysfsDir, VIRTUAL};
+use crate::platform::linux::sys::udev::Database;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -38,9 +41,11 @@ pub struct LoopDevice {
     pub lies_on: u64,
     /// Inode number of the image there; 0 for a block device.
     pub inode: u64,
+    /// Device number, if it was read.
+    pub device: Option<u64>,
     /// Sequence number of the image; none before Linux 5.15.
     pub diskseq: Option<u64>,
-    /// Content, if the start of the device was asked for.
+    /// Content, if it was asked for.
     pub probe: Option<StartProbe>,
 }
 
@@ -60,101 +65,124 @@ static KNOWN: Mutex<Option<HashMap<Identity, Known>>> = Mutex::new(None);
 
 /// Lists the loop devices that have an image.
 ///
-/// With `starts`, the start of each is read on the way.
+/// With `starts`, the start of each is read on the way, unless udev knows what is on it.
 pub fn loop_devices(helper: &Helper, starts: bool) -> Vec<LoopDevice> {
     let Ok(directory) = SysfsDir::open(VIRTUAL) else { return Vec::new() };
-    let names = directory.names().unwrap_or_default();
-    let loops = names.into_iter().filter(|name| name.starts_with("loop"));
-    let attached: Vec<Attached> = loops.filter_map(|name| attached(&directory, name)).collect();
+    let names = directory.names_that(|name| name.starts_with("loop")).unwrap_or_default();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut attached = attached;
-    let answers = answers(&mut attached, known.take().unwrap_or_default(), helper, starts);
-    let found = attached.into_iter().map(|one| {
-        let backing = match answers.get(&one.identity) {
-            Some(Known::Backing(backing)) => Some(*backing),
-            _ => None,
-        };
-        LoopDevice {
-            name: one.identity.0,
-            image: one.image,
-            lies_on: backing.map_or(0, |b| b.device),
-            inode: backing.map_or(0, |b| b.inode),
-            diskseq: one.identity.1,
-            probe: one.probe,
-        }
-    });
-    let found = found.collect();
-    *known = Some(answers);
-    found
+    let search = Search {
+        directory,
+        database: starts.then(Database::open),
+        before: known.take().unwrap_or_default(),
+        now: MonotonicClock.now(),
+    };
+    let attached = search.run(names, helper, starts);
+    *known =
+        Some(attached.iter().filter_map(|one| Some((one.identity.clone(), one.answer?))).collect());
+    attached.into_iter().map(Attached::into_device).collect()
 }
 
 /// A loop device with an image, as sysfs shows it.
 struct Attached {
     identity: Identity,
     image: PathBuf,
+    device: Option<u64>,
     probe: Option<StartProbe>,
+    answer: Option<Known>,
 }
 
-fn attached(directory: &SysfsDir, name: String) -> Option<Attached> {
-    // One failed open is all that a loop device without an image costs.
-    let image = PathBuf::from(directory.text(format!("{name}/loop/backing_file"))?);
-    let diskseq = directory.number(format!("{name}/diskseq"));
-    Some(Attached { identity: (name, diskseq), image, probe: None })
-}
-
-/// Returns what is known of these devices, and asks those of which nothing is known.
-fn answers(
-    attached: &mut [Attached],
-    before: HashMap<Identity, Known>,
-    helper: &Helper,
-    starts: bool,
-) -> HashMap<Identity, Known> {
-    let now = MonotonicClock.now();
-    let is_known = |one: &Attached| match before.get(&one.identity) {
-        Some(Known::Silent(until)) => *until > now,
-        Some(Known::Backing(_)) => one.identity.1.is_some(),
-        None => false,
-    };
-    let (known, mut unknown): (Vec<&mut Attached>, Vec<&mut Attached>) =
-        attached.iter_mut().partition(|one| is_known(one));
-    let kept = known.iter().map(|one| (one.identity.clone(), before[&one.identity]));
-    let mut answers: HashMap<Identity, Known> = kept.collect();
-    ask(&mut unknown, &mut answers, helper, starts);
-    if starts {
-        // An image that cannot be read has a status all the same.
-        let is_silent =
-            |one: &&mut Attached| matches!(answers.get(&one.identity), Some(Known::Silent(_)));
-        let mut silent: Vec<&mut Attached> = unknown.into_iter().filter(is_silent).collect();
-        ask(&mut silent, &mut answers, helper, false);
-    }
-    answers
-}
-
-fn ask(
-    unknown: &mut [&mut Attached],
-    answers: &mut HashMap<Identity, Known>,
-    helper: &Helper,
-    start: bool,
-) {
-    let path = |one: &&mut Attached| CString::new(format!("/dev/{}", one.identity.0));
-    // The kernel's names have no NUL.
-    let paths: Vec<CString> = unknown.iter().map(|one| path(one).unwrap_or_default()).collect();
-    let requests = paths.iter().map(|path| Request::LoopBacking { path, start });
-    let calls: Vec<DriveCall<'_>> =
-        requests.enumerate().map(|(drive, request)| DriveCall { drive, request }).collect();
-    helper.call_all(&calls, STATUS_TIMEOUT, |at, result| {
-        let one = &mut *unknown[at];
-        let answer = match result {
-            Ok(Ok(([device, inode, failed, ..], content))) => {
-                one.probe = start.then(|| StartProbe::at(content, failed != 0));
-                Known::Backing(Backing { device, inode })
+impl Attached {
+    /// Sets the answer, with the start if one was read.
+    fn set(&mut self, result: CallResult<Reply<'_>>) {
+        match result {
+            Ok(Ok(([device, inode, failed, ..], start))) => {
+                self.answer = Some(Known::Backing(Backing { device, inode }));
+                if !start.is_empty() || failed != 0 {
+                    self.probe = Some(StartProbe::at(start, failed != 0));
+                }
             }
-            Ok(Err(_)) => return,
+            Ok(Err(_)) => {}
             Err(_) => {
-                one.probe = Some(StartProbe::Silent);
-                Known::Silent(MonotonicClock.now() + SILENCE)
+                self.probe = Some(StartProbe::Silent);
+                self.answer = Some(Known::Silent(MonotonicClock.now() + SILENCE));
+            }
+        }
+    }
+
+    fn into_device(self) -> LoopDevice {
+        let backing = match self.answer {
+            Some(Known::Backing(backing)) => Some(backing),
+            _ => None,
+        };
+        LoopDevice {
+            name: self.identity.0,
+            image: self.image,
+            lies_on: backing.map_or(0, |b| b.device),
+            inode: backing.map_or(0, |b| b.inode),
+            device: self.device,
+            diskseq: self.identity.1,
+            probe: self.probe,
+        }
+    }
+}
+
+/// Search for loop devices with an image.
+struct Search {
+    directory: SysfsDir,
+    /// udev's database, if the content is asked for.
+    database: Option<Database>,
+    before: HashMap<Identity, Known>,
+    now: Duration,
+}
+
+impl Search {
+    /// Returns the loop devices with an image, and asks those of which nothing is known.
+    fn run(&self, names: Vec<String>, helper: &Helper, starts: bool) -> Vec<Attached> {
+        let path = |name: &String| CString::new(format!("/dev/{name}"));
+        // The kernel's names have no NUL.
+        let paths: Vec<CString> = names.iter().map(|n| path(n).unwrap_or_default()).collect();
+        let found: Vec<OnceCell<Option<RefCell<Attached>>>> =
+            names.iter().map(|_| OnceCell::new()).collect();
+        let one = |at: usize| {
+            found[at].get_or_init(|| self.attached(&names[at]).map(RefCell::new)).as_ref()
+        };
+        let ask = |at: usize, start| {
+            let request = Request::LoopBacking { path: &paths[at], start };
+            DriveCall { drive: at, request }
+        };
+        let unknown = |at| {
+            let one = one(at)?.borrow();
+            one.answer.is_none().then(|| ask(at, starts && one.probe.is_none()))
+        };
+        let set = |at, result: CallResult<Reply<'_>>| {
+            if let Some(one) = one(at) {
+                one.borrow_mut().set(result);
             }
         };
-        answers.insert(one.identity.clone(), answer);
-    });
+        helper.call_each(names.len(), STATUS_TIMEOUT, unknown, set);
+        // An image that cannot be read has a status all the same.
+        let silent = |at| {
+            let is_silent = one(at)?.borrow().probe == Some(StartProbe::Silent);
+            (starts && is_silent).then(|| ask(at, false))
+        };
+        helper.call_each(names.len(), STATUS_TIMEOUT, silent, set);
+        found.into_iter().filter_map(|one| Some(one.into_inner()??.into_inner())).collect()
+    }
+
+    fn attached(&self, name: &str) -> Option<Attached> {
+        // One failed open is all that a loop device without an image costs.
+        let image = PathBuf::from(self.directory.text(format!("{name}/loop/backing_file"))?);
+        let identity = (name.to_owned(), self.directory.number(format!("{name}/diskseq")));
+        let is_kept = |known: &Known| match known {
+            Known::Silent(until) => *until > self.now,
+            Known::Backing(_) => identity.1.is_some(),
+        };
+        let answer = self.before.get(&identity).copied().filter(is_kept);
+        let is_there = self.database.as_ref().filter(|database| !database.is_empty());
+        let number = || device_number::parse(&self.directory.text(format!("{name}/dev"))?);
+        let device = is_there.and_then(|_| number());
+        let content = is_there.zip(device).and_then(|(database, device)| database.content(device));
+        let probe = content.map(|content| StartProbe::Known(content, false));
+        Some(Attached { identity, image, device, probe, answer })
+    }
 }

@@ -24,6 +24,11 @@ impl Database {
         Database { directory: openat(CWD, DIRECTORY, flags, Mode::empty()).ok() }
     }
 
+    /// Returns true where udev does not run.
+    pub fn is_empty(&self) -> bool {
+        self.directory.is_none()
+    }
+
     /// Returns the content of this volume, as udev read it last.
     pub fn content(&self, device: u64) -> Option<Content> {
         let name = format!("b{}:{}", device >> 32, device & 0xffff_ffff);
