@@ -1,8 +1,8 @@
 //! Names of a drive, and what is reported about it.
 
-use crate::command::unmoor;
+use crate::command::{answer, unmoor};
 use std::process::Command;
-use unmoor_test_support::{LOOP_DEVICES, LoopImage, Test, test};
+use unmoor_test_support::{LOOP_DEVICES, LoopImage, Test, ok, test};
 
 fn every_way_to_name_it_releases_it() {
     let mut image = LoopImage::new("unmoor-names");
@@ -45,6 +45,37 @@ fn every_document_has_the_label_and_the_uuid() {
         assert_eq!(volume["uuid"].as_str().map(str::len), Some(36), "{words:?}: {volume}");
         assert_eq!(volume["file_system"], "ext4", "{words:?}: {volume}");
     }
+}
+
+/// The kernel counts the reads of each device. Another test may list it at the same time, so one run of many counts.
+fn a_device_that_udev_knows_is_not_read() {
+    let image = LoopImage::new("unmoor-udev");
+    assert!(ok(Command::new("umount").arg(&image.mount)));
+    let folder = format!("/sys/block/{}", image.device.trim_start_matches("/dev/"));
+    let attribute = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).unwrap();
+    let reads = || attribute("stat").split_whitespace().next().unwrap().parse::<u64>().unwrap();
+    let script = "mount -t tmpfs none /run && mkdir -p /run/udev/data && printf \"$1\" >\"/run/udev/data/b$2\" &&
+        exec \"$3\" list --all --json";
+    // Returns the label, and true if there is a run that reads nothing.
+    let list = |entry: &str| {
+        let mut labels = Vec::new();
+        let unread = (0..20).any(|_| {
+            let before = reads();
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", script, "sh", entry, attribute("dev").trim()]);
+            command.arg(env!("CARGO_BIN_EXE_unmoor"));
+            let document: serde_json::Value =
+                serde_json::from_str(&answer(&mut command).text).unwrap();
+            let ours =
+                document["drives"].as_array().unwrap().iter().find(|d| d["path"] == *image.device);
+            labels.push(ours.expect("the device")["volumes"][0]["label"].clone());
+            reads() == before
+        });
+        (labels.remove(0), unread)
+    };
+    let known = "E:ID_FS_TYPE=ext4\\nE:ID_FS_LABEL_ENC=by-udev\\n";
+    assert_eq!(list(known), ("by-udev".into(), true));
+    assert_eq!(list("E:ID_PATH=no\\n"), ("unmoor-udev".into(), false));
 }
 
 fn the_running_system_is_refused() {
@@ -90,6 +121,7 @@ pub const TESTS: &[Test] = &[
     test!(every_way_to_name_it_releases_it, LOOP_DEVICES),
     test!(a_uuid_may_be_typed_in_capitals, LOOP_DEVICES),
     test!(every_document_has_the_label_and_the_uuid, LOOP_DEVICES),
+    test!(a_device_that_udev_knows_is_not_read, LOOP_DEVICES),
     test!(the_running_system_is_refused),
     test!(a_drive_that_cannot_load_reports_that_and_no_dismount, LOOP_DEVICES),
     test!(a_loop_device_without_an_image_has_no_medium, LOOP_DEVICES),
