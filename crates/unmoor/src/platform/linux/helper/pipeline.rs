@@ -31,6 +31,12 @@ pub struct DriveCall<'r> {
 /// Numbers that a call returned, and the content that it read.
 pub type Reply<'a> = (Values, &'a [u8]);
 
+/// Returns the call at a position, or `None` if it is not to be made.
+type NextCall<'c, 'r> = dyn FnMut(usize) -> Option<DriveCall<'r>> + 'c;
+
+/// Takes the result of the call at a position.
+type Done<'d> = dyn FnMut(usize, CallResult<Reply<'_>>) + 'd;
+
 /// The helper was killed, or has ended. The calls without an answer are waiting again.
 struct Stopped {
     unanswered: usize,
@@ -43,13 +49,8 @@ impl Helper {
     ///
     /// Passes each result to `done`, with the position of its call.
     /// If a call is late, the others to its drive are not made, and count as late.
-    pub fn call_all(
-        &self,
-        calls: &[DriveCall<'_>],
-        time: Duration,
-        done: impl FnMut(usize, CallResult<Reply<'_>>),
-    ) {
-        self.call_each(calls.len(), time, |at| Some(calls[at]), done);
+    pub fn call_all(&self, calls: &[DriveCall<'_>], time: Duration, done: &mut Done<'_>) {
+        self.call_each(calls.len(), time, &mut |at| Some(calls[at]), done);
     }
 
     /// Makes up to `count` calls in the same way, and takes each from `call` when its turn comes.
@@ -60,8 +61,8 @@ impl Helper {
         &self,
         count: usize,
         time: Duration,
-        mut call: impl FnMut(usize) -> Option<DriveCall<'r>>,
-        mut done: impl FnMut(usize, CallResult<Reply<'_>>),
+        call: &mut NextCall<'_, 'r>,
+        done: &mut Done<'_>,
     ) {
         let mut waiting: VecDeque<usize> = (0..count).collect();
         let mut silent = HashSet::new();
@@ -73,7 +74,7 @@ impl Helper {
                 _ => (1, time),
             };
             alone = alone.saturating_sub(1);
-            let stopped = self.pipeline(&mut call, time, count, &mut waiting, &mut done);
+            let stopped = self.pipeline(call, time, count, &mut waiting, done);
             let Err(Stopped { unanswered, error }) = stopped else { continue };
             if unanswered > 1 {
                 alone = unanswered;
@@ -99,11 +100,11 @@ impl Helper {
     /// Makes the first `count` of the waiting calls.
     fn pipeline<'r>(
         &self,
-        call: &mut impl FnMut(usize) -> Option<DriveCall<'r>>,
+        call: &mut NextCall<'_, 'r>,
         time: Duration,
         mut count: usize,
         waiting: &mut VecDeque<usize>,
-        done: &mut impl FnMut(usize, CallResult<Reply<'_>>),
+        done: &mut Done<'_>,
     ) -> Result<(), Stopped> {
         let Some((first, request)) = next_call(call, waiting) else { return Ok(()) };
         let stopped = |error| Stopped { unanswered: 1, error: Some(error) };
@@ -177,7 +178,7 @@ impl Helper {
 
 /// Returns the first of the waiting calls, without those that are not to be made.
 fn next_call<'r>(
-    call: &mut impl FnMut(usize) -> Option<DriveCall<'r>>,
+    call: &mut NextCall<'_, 'r>,
     waiting: &mut VecDeque<usize>,
 ) -> Option<(usize, Request<'r>)> {
     loop {
@@ -198,7 +199,7 @@ mod tests {
 
     fn results(calls: &[DriveCall<'_>]) -> Vec<Result<Result<u64, Errno>, ErrorKind>> {
         let mut results = vec![None; calls.len()];
-        Helper::new().call_all(calls, SHORT, |at, result| {
+        Helper::new().call_all(calls, SHORT, &mut |at, result| {
             let first = |answer: Reply<'_>| answer.0[0] + answer.1.len() as u64;
             let result = result.map(|answer| answer.map(first)).map_err(|error| error.kind());
             assert_eq!(results[at].replace(result), None, "{at} is answered twice");
@@ -236,11 +237,13 @@ mod tests {
             let request = Request::Sleep { seconds: 0 };
             is_made(at).then_some(DriveCall { drive: at, request })
         };
-        Helper::new().call_each(100, SHORT, call, |at, result| results.push((at, result.is_ok())));
+        Helper::new().call_each(100, SHORT, &mut { call }, &mut |at, result| {
+            results.push((at, result.is_ok()))
+        });
         let made: Vec<(usize, bool)> =
             (0..100).filter(|at| is_made(*at)).map(|at| (at, true)).collect();
         assert_eq!(results, made);
-        Helper::new().call_each(9, SHORT, |_| None, |at, _| panic!("{at}"));
+        Helper::new().call_each(9, SHORT, &mut |_| None, &mut |at, _| panic!("{at}"));
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn a_panic_in_the_helper_is_an_error_and_reaches_nothing_else() {
     let fine = Request::Sleep { seconds: 0 };
     let calls = [call(1, fine), call(2, Request::Panic { index: 7 }), call(3, fine)];
     let mut results = Vec::new();
-    helper.call_all(&calls, LONG, |_, answer| results.push(answer.unwrap().map(drop)));
+    helper.call_all(&calls, LONG, &mut |_, answer| results.push(answer.unwrap().map(drop)));
     assert_eq!(results, [Ok(()), Err(Errno::INTR), Ok(())]);
 }
 

@@ -95,7 +95,7 @@ fn read_starts(unknown: &mut Vec<Unknown<'_>>, detail: Detail, helper: &Helper) 
         request: Request::ReadStart { path: &unknown[*at].path },
     };
     let calls: Vec<DriveCall<'_>> = asked.iter().map(call).collect();
-    helper.call_all(&calls, detail.timeout(), |at, result| {
+    helper.call_all(&calls, detail.timeout(), &mut |at, result| {
         probes[at] = match result {
             Ok(Ok(([_, _, failed, ..], start))) => Some(StartProbe::at(start, failed != 0)),
             Ok(Err(_)) => Some(StartProbe::Unknown(true)),

@@ -150,22 +150,22 @@ impl Search {
             let request = Request::LoopBacking { path: &paths[at], start };
             DriveCall { drive: at, request }
         };
-        let unknown = |at| {
+        let mut unknown = |at| {
             let one = one(at)?.borrow();
             one.answer.is_none().then(|| ask(at, starts && one.probe.is_none()))
         };
-        let set = |at, result: CallResult<Reply<'_>>| {
+        let mut set = |at, result: CallResult<Reply<'_>>| {
             if let Some(one) = one(at) {
                 one.borrow_mut().set(result);
             }
         };
-        helper.call_each(names.len(), STATUS_TIMEOUT, unknown, set);
+        helper.call_each(names.len(), STATUS_TIMEOUT, &mut unknown, &mut set);
         // An image that cannot be read has a status all the same.
-        let silent = |at| {
+        let mut silent = |at| {
             let is_silent = one(at)?.borrow().probe == Some(StartProbe::Silent);
             (starts && is_silent).then(|| ask(at, false))
         };
-        helper.call_each(names.len(), STATUS_TIMEOUT, silent, set);
+        helper.call_each(names.len(), STATUS_TIMEOUT, &mut silent, &mut set);
         found.into_iter().filter_map(|one| Some(one.into_inner()??.into_inner())).collect()
     }
 
