@@ -134,7 +134,7 @@ impl Helper {
                 }
                 count -= ready.len();
                 while let Some((next, request)) = ready.front()
-                    && process.send(request).is_ok()
+                    && process.send_followed(request, ready.len() > 1).is_ok()
                 {
                     sent.push_back((*next, process.last_request()));
                     ready.pop_front();

@@ -90,8 +90,16 @@ impl Process {
 
     /// Sends a request. `EPIPE` or `ECONNRESET` if the helper has ended.
     pub fn send(&mut self, request: &Request<'_>) -> Result<(), Errno> {
+        self.send_followed(request, false)
+    }
+
+    /// Sends a request, and tells whether another one follows at once.
+    ///
+    /// # Errors
+    /// As [`Process::send`].
+    pub fn send_followed(&mut self, request: &Request<'_>, by_another: bool) -> Result<(), Errno> {
         self.sequence += 1;
-        let encoded = Encoded::new(request, self.sequence)?;
+        let encoded = Encoded::new(request, self.sequence)?.followed(by_another);
         send(self.socket.as_fd(), encoded.message(), encoded.fd())
     }
 

@@ -138,8 +138,11 @@ const NO_REMOUNT: u64 = u64::MAX;
 /// Longest path or text of a request, with the NUL at its end (`PATH_MAX`).
 const MAX_TEXT: usize = 4096;
 
-/// Sequence number, kind of request, and four numbers.
-const HEAD: usize = 6 * 8;
+/// Sequence number, kind of request, and five numbers.
+const HEAD: usize = 7 * 8;
+
+/// Place of the number that is 1 if another request follows at once.
+const FOLLOWED: usize = HEAD - 8;
 
 /// Longest message of a request.
 pub const MAX_REQUEST: usize = HEAD + MAX_TEXT;
@@ -159,10 +162,16 @@ impl<'r> Encoded<'r> {
             return Err(Errno::NAMETOOLONG);
         }
         let mut bytes = [0; MAX_REQUEST];
-        let head = [sequence, kind, numbers[0], numbers[1], numbers[2], fd.is_some().into()];
-        write_words(&mut bytes, &head);
+        let [a, b, c] = numbers;
+        write_words(&mut bytes, &[sequence, kind, a, b, c, fd.is_some().into(), 0]);
         bytes[HEAD..HEAD + text.len()].copy_from_slice(text);
         Ok(Encoded { bytes, length: HEAD + text.len(), fd })
+    }
+
+    /// Tells the helper that another request follows at once, so that its answer may wait.
+    pub fn followed(mut self, by_another: bool) -> Encoded<'r> {
+        write_words(&mut self.bytes[FOLLOWED..], &[by_another.into()]);
+        self
     }
 
     /// The bytes of the message.
@@ -246,12 +255,17 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
 /// # Errors
 /// `EMFILE` if the descriptor of the request did not arrive, `EINVAL` if the message is no request.
 pub fn decode<'r>(message: &'r [u8], fd: Option<&'r OwnedFd>) -> (u64, Result<Request<'r>, Errno>) {
-    let [sequence, kind, a, b, c, has_fd] = read_words(message);
+    let [sequence, kind, a, b, c, has_fd, _] = read_words(message);
     if has_fd == 1 && fd.is_none() {
         return (sequence, Err(Errno::MFILE));
     }
     let text = message.get(HEAD..).unwrap_or_default();
     (sequence, request(kind, [a, b, c], text, fd.map(AsFd::as_fd)).ok_or(Errno::INVAL))
+}
+
+/// Returns true if another request follows this one at once.
+pub fn is_followed(message: &[u8]) -> bool {
+    read_words(message.get(FOLLOWED..).unwrap_or_default()) == [1]
 }
 
 fn request<'r>(

@@ -6,6 +6,7 @@
 use crate::platform::linux::helper::channel::{receive, receive_now, send};
 use crate::platform::linux::helper::request::{
     ANSWER, DeviceCall, MAX_ANSWERS, MAX_REQUEST, Request, START, Values, decode, encode_answer,
+    is_followed,
 };
 use crate::platform::linux::helper::{mount_again, mount_calls};
 use crate::platform::linux::sys::mtio::Operation;
@@ -48,7 +49,8 @@ pub fn serve(socket: RawFd, parent: Pid) {
         next.length = 0;
         now.begin_read();
         // The kernel reads from two devices at a time.
-        if now.device.is_some() && next.receive(|message| receive_now(socket, message)) {
+        let is_followed = is_followed(now.bytes());
+        if is_followed && next.receive(|message| receive_now(socket, message)) {
             next.begin_read();
         }
         let device = now.device.take();
@@ -64,9 +66,12 @@ pub fn serve(socket: RawFd, parent: Pid) {
             Err(errno) => (Err(errno), None, 0),
         };
         let answer = encode_answer(sequence, result, opened.is_some(), read);
-        if held.push(&answer, read, opened.as_ref().map(AsFd::as_fd)).is_err() {
+        let opened = opened.as_ref().map(AsFd::as_fd);
+        if held.push(&answer, read, opened, is_followed).is_err() {
             return;
         }
+        // Between two requests, no drive is held.
+        now.fd = None;
     }
 }
 
@@ -93,8 +98,12 @@ impl Incoming {
         self.length > 0
     }
 
+    fn bytes(&self) -> &[u8] {
+        self.message.get(..self.length).unwrap_or_default()
+    }
+
     fn decode(&self) -> (u64, Result<Request<'_>, Errno>) {
-        decode(self.message.get(..self.length).unwrap_or_default(), self.fd.as_ref())
+        decode(self.bytes(), self.fd.as_ref())
     }
 
     /// Has the kernel read the start of a device that is wanted, and does not wait for it.
@@ -142,19 +151,20 @@ impl HeldAnswers<'_> {
         self.bytes.get_mut(start..start + START).unwrap_or_default()
     }
 
-    /// Adds an answer, whose content is in its place.
+    /// Adds an answer, whose content is in its place. One to a request that another follows may wait for that.
     fn push(
         &mut self,
         answer: &[u8; ANSWER],
         content: usize,
         fd: Option<BorrowedFd<'_>>,
+        is_followed: bool,
     ) -> Result<(), Errno> {
         if fd.is_some() && self.length > 0 {
             self.flush(None)?;
         }
         self.bytes[self.length..self.length + ANSWER].copy_from_slice(answer);
         self.length += ANSWER + content;
-        match fd.is_some() || self.room().len() < START {
+        match fd.is_some() || !is_followed || self.room().len() < START {
             true => self.flush(fd),
             false => Ok(()),
         }

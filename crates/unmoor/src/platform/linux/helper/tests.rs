@@ -3,7 +3,9 @@ use crate::deadline::{Cancel, Clock};
 use crate::platform::linux::helper::pipeline::DriveCall;
 use crate::platform::linux::helper::process::is_helper;
 use crate::platform::linux::sys::clock::MonotonicClock;
-use rustix::fd::AsRawFd;
+use crate::platform::linux::sys::clock::timespec;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{FileType, mknodat};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -123,6 +125,19 @@ fn the_helper_holds_nothing_and_hears_no_signal() {
     assert_eq!((closed, blocked, root), (1, 1, 1));
     drop(write_end);
     assert_eq!(rustix::io::read(&read_end, &mut [0; 1]), Ok(0), "no process writes to it any more");
+}
+
+#[test]
+fn a_descriptor_is_held_during_its_request_alone() {
+    let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let helper = Helper::new();
+    let stat = Request::Stat { path: c"/dev/null", directory: Some(write_end.as_fd()) };
+    within(LONG, |deadline| helper.call(&stat, deadline).unwrap().unwrap());
+    drop(write_end);
+    // The end of the pipe: if the helper held it, this would wait for good.
+    let mut end = [PollFd::new(&read_end, PollFlags::IN)];
+    assert_eq!(poll(&mut end, Some(&timespec(LONG))), Ok(1));
+    works(&helper);
 }
 
 #[test]
