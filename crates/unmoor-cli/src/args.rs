@@ -2,6 +2,7 @@
 
 use crate::duration;
 use clap::builder::Resettable;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -79,39 +80,70 @@ Exit codes: 0 released, 1 failed or refused, 2 wrong usage, 3 in use, 4 no mediu
     )
 }
 
-/// The commands. Keep [`COMMANDS`] in step.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    Eject(Eject),
-    Load(Load),
-    Flush(Flush),
-    Remount(Remount),
-    Attach(Attach),
-    List(List),
-    Status(Status),
-    Who(Who),
-    #[cfg(feature = "ui")]
-    Ui(Ui),
-    #[cfg(feature = "demo")]
-    Demo(Demo),
+/// Defines the commands: the struct of each, its name, its line in the list of commands, and whether it is hidden there.
+///
+/// The options of a command are built when it is called or asked about ([`clap::Command::defer`]): those of the others
+/// would take a tenth of the time of a short command.
+macro_rules! commands {
+    ($($(#[$when:meta])* $command:ident, $name:literal, $about:literal, $hidden:expr;)*) => {
+        #[derive(Debug)]
+        pub enum Command {
+            $($(#[$when])* $command($command),)*
+        }
+
+        /// First words that are commands and not targets.
+        pub const COMMANDS: &[&str] = &[$($(#[$when])* $name,)* "help"];
+
+        impl FromArgMatches for Command {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Command, clap::Error> {
+                match matches.subcommand() {
+                    $($(#[$when])* Some(($name, matches)) => {
+                        $command::from_arg_matches(matches).map(Command::$command)
+                    })*
+                    _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
+                }
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Command::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+
+        impl Subcommand for Command {
+            fn augment_subcommands(mut top: clap::Command) -> clap::Command {
+                $($(#[$when])* {
+                    let command = clap::Command::new($name).about($about).hide($hidden);
+                    top = top.subcommand(command.defer($command::augment_args));
+                })*
+                top
+            }
+
+            fn augment_subcommands_for_update(top: clap::Command) -> clap::Command {
+                Command::augment_subcommands(top)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                COMMANDS.contains(&name)
+            }
+        }
+    };
 }
 
-/// First words that are commands and not targets.
-pub const COMMANDS: &[&str] = &[
-    "eject",
-    "load",
-    "flush",
-    "remount",
-    "attach",
-    "list",
-    "status",
-    "who",
+commands! {
+    Eject, "eject", "Release drives: flush, dismount, eject and verify (the default command)", false;
+    Load, "load", "Close the tray of a CD or DVD drive", false;
+    Flush, "flush", "Write all cached data to the drives, and leave them mounted", false;
+    Remount, "remount", "Mount again what was dismounted and is still in the drive (Windows)", cfg!(not(windows));
+    Attach, "attach", "Bring back a drive that was powered off and is still plugged in", false;
+    List, "list", "List removable drives and the volumes on them", false;
+    Status, "status", "Show drives in detail, and what `eject` would do", false;
+    Who, "who", "Show which programs and mounts keep a drive from being ejected, and how to close them", false;
     #[cfg(feature = "ui")]
-    "ui",
+    Ui, "ui", "Show the drives live, and release them with a key", false;
     #[cfg(feature = "demo")]
-    "demo",
-    "help",
-];
+    Demo, "demo", "Show a refused and a successful release, with no drive needed", false;
+}
 
 /// Release drives: flush, dismount, eject and verify (the default command)
 ///
@@ -258,7 +290,6 @@ pub struct Flush {
 
 /// Mount again what was dismounted and is still in the drive (Windows)
 #[derive(Debug, Args)]
-#[command(hide = cfg!(not(windows)))]
 pub struct Remount {
     /// Drives to mount
     #[arg(required = true, value_name = "TARGET")]
@@ -454,11 +485,17 @@ pub struct Output {
 /// Heading of the options of `eject` in the help of `unmoor` itself.
 const DEFAULT_OPTIONS: &str = "Options of eject, the default command";
 
-/// Builds the command line. The top level lists the options of `eject` for `--help` alone:
-/// [`with_command_first`] puts a command before every option.
-pub fn cli() -> clap::Command {
-    let top = Cli::command();
-    let eject = top.find_subcommand("eject").cloned().unwrap_or_default();
+/// Builds the command line with the options of every command.
+pub fn command_line() -> clap::Command {
+    let mut top = with_options_of_eject(Cli::command());
+    top.build();
+    top
+}
+
+/// Adds the options of `eject` to the top level, for its `--help` alone: [`with_command_first`] puts a command before
+/// every option.
+fn with_options_of_eject(top: clap::Command) -> clap::Command {
+    let eject = Eject::augment_args(clap::Command::new("eject"));
     let options = eject.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set());
     top.args(options.map(summary).collect::<Vec<_>>())
 }
@@ -473,7 +510,13 @@ fn summary(option: &Arg) -> Arg {
 /// Parses the command line, the program's name first.
 pub fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
     let first = first_word(&words).map(|at| words[at].clone());
-    let matches: ArgMatches = cli().try_get_matches_from(with_command_first(words))?;
+    let words = with_command_first(words);
+    let has_command = words.get(1).is_some_and(|word| COMMANDS.iter().any(|c| word == *c));
+    let top = match has_command {
+        true => Cli::command(),
+        false => with_options_of_eject(Cli::command()),
+    };
+    let matches = top.try_get_matches_from(words)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     if let Command::Eject(eject) = &mut cli.command {
         eject.first_word = first.filter(|word| !COMMANDS.iter().any(|command| word == *command));
@@ -598,7 +641,8 @@ mod tests {
 
     #[test]
     fn every_option_that_takes_the_next_word_is_known() {
-        let top = Cli::command();
+        let mut top = Cli::command();
+        top.build();
         for command in top.get_subcommands().chain([&top]) {
             for option in command.get_arguments().filter(|a| a.get_action().takes_values()) {
                 let long = option.get_long().map(|long| format!("--{long}"));
@@ -613,14 +657,19 @@ mod tests {
         }
     }
 
+    /// The line is written twice: in the list of commands and as the first of the command's own help.
     #[test]
-    fn every_command_is_known_as_one() {
-        let mut known: Vec<_> = COMMANDS.iter().filter(|c| **c != "help").collect();
-        let cli = Cli::command();
-        let mut real: Vec<_> = cli.get_subcommands().map(clap::Command::get_name).collect();
-        known.sort();
-        real.sort();
-        assert!(known.into_iter().eq(real.iter()));
-        cli.debug_assert();
+    fn every_command_says_the_same_in_the_list_and_in_its_own_help() {
+        let listed = Cli::command();
+        let mut built = Cli::command();
+        built.build();
+        for command in listed.get_subcommands() {
+            let own = built.find_subcommand(command.get_name()).unwrap();
+            assert_eq!(
+                command.get_about().unwrap().to_string(),
+                own.get_about().unwrap().to_string()
+            );
+        }
+        built.debug_assert();
     }
 }

@@ -53,7 +53,7 @@ use unmoor::{Error, ErrorKind};
 
 /// Returns the definition of the command line of `unmoor`.
 pub fn command_line() -> clap::Command {
-    args::cli()
+    args::command_line()
 }
 
 /// Returns the definition of the command line of `eject`, the command that replaces util-linux's.
