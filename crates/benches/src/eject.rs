@@ -46,21 +46,34 @@ fn emulated(machine: &mut Machine, drive: &Drive, rounds: usize) -> Result<Vec<R
     let mut all =
         vec![Runs::new("unmoor eject"), Runs::new("eject (util-linux)"), Runs::new(FLOOR)];
     for (words, runs) in programs.iter().zip(&mut all) {
+        // The first run after the boot reads the kernel's types.
+        run_once(machine, drive, words, Load::None)?;
         let strace: &[&str] = &["strace", "-f", "-c", "-o", "/tmp/calls"];
-        run_once(machine, drive, &[strace, *words].concat())?;
+        run_once(machine, drive, &[strace, *words].concat(), Load::None)?;
         let mut ctx = TestContext::new(machine, Instant::now() + TIMEOUT);
         runs.system_calls = system_calls(&ctx.sh("cat /tmp/calls")?);
     }
-    for _ in 0..rounds {
-        for (words, runs) in programs.iter().zip(&mut all) {
-            runs.add(run_once(machine, drive, words)?);
+    for load in [Load::None, Load::Computing] {
+        for _ in 0..rounds {
+            for (words, runs) in programs.iter().zip(&mut all) {
+                let cost = run_once(machine, drive, words, load)?;
+                if load == Load::None { runs.add(cost) } else { runs.add_busy(cost) }
+            }
         }
     }
     Ok(all)
 }
 
+/// Other load of the emulated machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    None,
+    /// One computing process for each processor.
+    Computing,
+}
+
 /// Mounts and writes to a new medium, releases it once, and checks that it was released.
-fn run_once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Cost> {
+fn run_once(machine: &mut Machine, drive: &Drive, program: &[&str], load: Load) -> Result<Cost> {
     machine.guest.reset()?;
     machine.insert(drive)?;
     let mut ctx = TestContext::new(machine, Instant::now() + TIMEOUT);
@@ -80,7 +93,12 @@ fn run_once(machine: &mut Machine, drive: &Drive, program: &[&str]) -> Result<Co
     let program = program.iter().map(|word| if *word == "$AGENT" { &*agent } else { word });
     let program: Vec<&str> = program.collect();
     let all = [&[agent.as_str(), "measure"], &*program, &[node.as_str()]].concat();
+    if load == Load::Computing {
+        let each = "sh -c 'while :; do :; done' computing >/dev/null 2>&1 &";
+        ctx.sh(&format!("for n in $(seq $(nproc)); do {each} done"))?;
+    }
     let output = ctx.run(words(&all))?;
+    ctx.sh("pkill -KILL -f '[c]omputing' || true")?;
     let cost: Cost = serde_json::from_str(&output.stdout).context(output.stderr)?;
     ensure!(cost.code == 0, "{program:?} exited with {}", cost.code);
     ctx.expect_tray(mark, drive, true)?;
