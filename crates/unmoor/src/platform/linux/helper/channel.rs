@@ -11,10 +11,10 @@ use rustix::net::{
 };
 use std::mem::MaybeUninit;
 
-/// Sends one message, with at most one descriptor.
+/// Sends one message in two parts, with at most one descriptor.
 pub fn send(
     socket: BorrowedFd<'_>,
-    message: &[u8],
+    parts: [&[u8]; 2],
     fd: Option<BorrowedFd<'_>>,
 ) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
@@ -22,7 +22,7 @@ pub fn send(
     if let Some(fd) = &fd {
         control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
     }
-    sendmsg(socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL).map(drop)
+    sendmsg(socket, &parts.map(IoSlice::new), &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
 /// Receives one message: returns its length and its descriptor.

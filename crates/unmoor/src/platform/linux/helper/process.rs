@@ -99,13 +99,13 @@ impl Process {
     /// As [`Process::send`].
     pub fn send_followed(&mut self, request: &Request<'_>, by_another: bool) -> Result<(), Errno> {
         self.sequence += 1;
-        let encoded = Encoded::new(request, self.sequence)?.followed(by_another);
-        send(self.socket.as_fd(), encoded.message(), encoded.fd())
+        let Encoded { head, text, fd } = Encoded::new(request, self.sequence, by_another)?;
+        send(self.socket.as_fd(), [&head, text], fd)
     }
 
     /// Lets a [`Request::Close`] go on.
     pub fn confirm_close(&self) -> Result<(), Errno> {
-        send(self.socket.as_fd(), &[1], None)
+        send(self.socket.as_fd(), [&[1], &[]], None)
     }
 
     /// Waits for an answer or the end of the helper; returns true if either came.

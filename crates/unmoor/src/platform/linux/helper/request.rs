@@ -147,41 +147,26 @@ const FOLLOWED: usize = HEAD - 8;
 /// Longest message of a request.
 pub const MAX_REQUEST: usize = HEAD + MAX_TEXT;
 
-/// A request on its way: the message, and the descriptor that goes with it.
+/// A request on its way: the two parts of the message, and the descriptor that goes with it.
 pub struct Encoded<'r> {
-    bytes: [u8; MAX_REQUEST],
-    length: usize,
-    fd: Option<BorrowedFd<'r>>,
+    pub head: [u8; HEAD],
+    /// Path or other bytes.
+    pub text: &'r [u8],
+    pub fd: Option<BorrowedFd<'r>>,
 }
 
 impl<'r> Encoded<'r> {
     /// Encodes a request; `ENAMETOOLONG` if its path or text does not fit.
-    pub fn new(request: &Request<'r>, sequence: u64) -> Result<Encoded<'r>, Errno> {
-        let (kind, numbers, text, fd) = parts(request);
+    ///
+    /// `followed` tells the helper that another request follows at once, so that its answer may wait.
+    pub fn new(request: &Request<'r>, sequence: u64, followed: bool) -> Result<Encoded<'r>, Errno> {
+        let (kind, [a, b, c], text, fd) = parts(request);
         if text.len() > MAX_TEXT {
             return Err(Errno::NAMETOOLONG);
         }
-        let mut bytes = [0; MAX_REQUEST];
-        let [a, b, c] = numbers;
-        write_words(&mut bytes, &[sequence, kind, a, b, c, fd.is_some().into(), 0]);
-        bytes[HEAD..HEAD + text.len()].copy_from_slice(text);
-        Ok(Encoded { bytes, length: HEAD + text.len(), fd })
-    }
-
-    /// Tells the helper that another request follows at once, so that its answer may wait.
-    pub fn followed(mut self, by_another: bool) -> Encoded<'r> {
-        write_words(&mut self.bytes[FOLLOWED..], &[by_another.into()]);
-        self
-    }
-
-    /// The bytes of the message.
-    pub fn message(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// The descriptor that goes with it.
-    pub fn fd(&self) -> Option<BorrowedFd<'r>> {
-        self.fd
+        let mut head = [0; HEAD];
+        write_words(&mut head, &[sequence, kind, a, b, c, fd.is_some().into(), followed.into()]);
+        Ok(Encoded { head, text, fd })
     }
 }
 
@@ -447,13 +432,14 @@ mod tests {
         let timeout = Duration::from_millis(1500);
         requests.extend(Command::ALL.map(|command| Request::Scsi { device: fd, command, timeout }));
         for (sequence, sent) in (1..).zip(&requests) {
-            let encoded = Encoded::new(sent, sequence).unwrap();
-            let carried = encoded.fd().map(|_| &file);
-            let (number, arrived) = decode(encoded.message(), carried);
-            assert_eq!(number, sequence);
+            let encoded = Encoded::new(sent, sequence, sequence % 2 == 0).unwrap();
+            let message = [&encoded.head, encoded.text].concat();
+            let carried = encoded.fd.map(|_| &file);
+            let (number, arrived) = decode(&message, carried);
+            assert_eq!((number, is_followed(&message)), (sequence, sequence % 2 == 0));
             assert_eq!(format!("{:?}", arrived.unwrap()), format!("{sent:?}"));
             if carried.is_some() && !format!("{sent:?}").contains("directory") {
-                assert_eq!(decode(encoded.message(), None).1.unwrap_err(), Errno::MFILE);
+                assert_eq!(decode(&message, None).1.unwrap_err(), Errno::MFILE);
             }
         }
     }
@@ -462,7 +448,7 @@ mod tests {
     fn a_path_that_is_too_long_is_refused() {
         let path = std::ffi::CString::new(vec![b'a'; MAX_TEXT]).unwrap();
         let request = Request::Detach { path: &path, id: 1 };
-        assert_eq!(Encoded::new(&request, 1).err(), Some(Errno::NAMETOOLONG));
+        assert_eq!(Encoded::new(&request, 1, false).err(), Some(Errno::NAMETOOLONG));
     }
 
     proptest! {

@@ -172,7 +172,7 @@ impl HeldAnswers<'_> {
 
     fn flush(&mut self, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
         let length = std::mem::take(&mut self.length);
-        send(self.socket, &self.bytes[..length], fd)
+        send(self.socket, [&self.bytes[..length], &[]], fd)
     }
 }
 
