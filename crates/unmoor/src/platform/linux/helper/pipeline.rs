@@ -53,7 +53,7 @@ impl Helper {
         self.call_each(calls.len(), time, &mut |at| Some(calls[at]), done);
     }
 
-    /// Makes up to `count` calls in the same way, and takes each from `call` when its turn comes.
+    /// Makes up to `count` calls, each taken from `call` when its turn comes.
     ///
     /// So what `call` does to find out whether and what to ask overlaps with the calls before. For a call that is made
     /// again it is asked again.

@@ -147,7 +147,7 @@ const FOLLOWED: usize = HEAD - 8;
 /// Longest message of a request.
 pub const MAX_REQUEST: usize = HEAD + MAX_TEXT;
 
-/// A request on its way: the two parts of the message, and the descriptor that goes with it.
+/// Encoded request: the two parts of its message, and its descriptor.
 pub struct Encoded<'r> {
     pub head: [u8; HEAD],
     /// Path or other bytes.

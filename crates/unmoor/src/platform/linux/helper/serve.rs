@@ -106,7 +106,7 @@ impl Incoming {
         decode(self.bytes(), self.fd.as_ref())
     }
 
-    /// Has the kernel read the start of a device that is wanted, and does not wait for it.
+    /// Opens the device whose start is wanted, and starts the read without waiting for it.
     fn begin_read(&mut self) {
         if self.device.is_some() {
             return;

@@ -129,7 +129,7 @@ impl Attached {
 /// Search for loop devices with an image.
 struct Search {
     directory: SysfsDir,
-    /// udev's database, if the content is asked for.
+    /// udev's database, if the content is wanted.
     database: Option<Database>,
     before: HashMap<Identity, Known>,
     now: Duration,
