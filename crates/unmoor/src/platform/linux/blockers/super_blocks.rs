@@ -81,7 +81,10 @@ impl<'d> FileSystems<'d> {
         };
         let state = |root: &Device| {
             let descriptor = root.as_fd().as_raw_fd();
-            states.iter().find(|state| state.descriptor == descriptor).copied()
+            let mut found = states.iter().filter(|state| state.descriptor == descriptor);
+            let first = found.next()?;
+            // A thread with a table of its own may have the same number for something else.
+            found.all(|other| other == first).then_some(*first)
         };
         let read =
             roots.iter().filter_map(|(volume, mount, root)| Some((*volume, *mount, state(root)?)));
