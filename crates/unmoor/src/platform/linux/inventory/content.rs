@@ -40,6 +40,13 @@ impl Detail {
 /// File systems whose label is not at the start of the volume.
 const FURTHER_IN: [&str; 6] = ["vfat", "msdos", "exfat", "btrfs", "iso9660", "udf"];
 
+/// Drive whose content is not read yet.
+pub struct Described {
+    pub drive: Drive,
+    /// True if this user may not open its node.
+    pub denied: bool,
+}
+
 /// A volume that udev does not know.
 struct Unknown<'v> {
     drive: usize,
@@ -54,27 +61,30 @@ struct Unknown<'v> {
 ///
 /// `probes` has what was found on loop devices before, by name.
 pub fn read(
-    drives: Vec<&mut Drive>,
+    drives: Vec<&mut Described>,
     probes: &HashMap<&str, &StartProbe>,
     detail: Detail,
     helper: &Helper,
 ) {
     let database = Database::open();
     let mut unknown: Vec<Unknown<'_>> = Vec::new();
-    for (number, drive) in drives.into_iter().enumerate() {
+    for (number, Described { drive, denied }) in drives.into_iter().enumerate() {
         let is_read = detail != Detail::NoLabels && drive.medium == Medium::Present;
         let is_disc = drive.kind == DriveKind::Optical;
         for volume in drive.volumes.iter_mut().filter(|volume| volume.kind.has_node()) {
             let probe = probes.get(&*volume.name).map(|probe| (*probe).clone());
             // Only what udev does not know was read before.
             let known = if probe.is_none() { database.content(volume.device) } else { None };
+            let is_readable = !(*denied && volume.name == drive.name);
             match known {
                 Some(content) => set(volume, content),
-                None if is_read => unknown.extend(c_path(&volume.path).ok().map(|path| {
-                    let far = |mount: &str| FURTHER_IN.contains(&mount);
-                    let by_start = !is_disc && !volume.file_system.as_deref().is_some_and(far);
-                    Unknown { drive: number, volume, path, by_start, probe }
-                })),
+                None if is_read && is_readable => {
+                    unknown.extend(c_path(&volume.path).ok().map(|path| {
+                        let far = |mount: &str| FURTHER_IN.contains(&mount);
+                        let by_start = !is_disc && !volume.file_system.as_deref().is_some_and(far);
+                        Unknown { drive: number, volume, path, by_start, probe }
+                    }))
+                }
                 None => {}
             }
         }

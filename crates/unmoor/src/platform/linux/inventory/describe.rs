@@ -4,7 +4,7 @@ use crate::model::drive::{Bus, Drive, DriveId, DriveKind, Medium};
 use crate::model::volume::{Mount, Volume, VolumeKind};
 use crate::platform::linux::helper::request::Request;
 use crate::platform::linux::helper::{Helper, c_path};
-use crate::platform::linux::inventory::content::{self, Detail};
+use crate::platform::linux::inventory::content::{self, Described, Detail};
 use crate::platform::linux::inventory::loop_devices::LoopDevice;
 use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::served::{self, ServedVolume};
@@ -27,14 +27,13 @@ pub fn drives(
     detail: Detail,
     helper: &Helper,
 ) -> Vec<(BlockDevice, Drive)> {
-    let described = places.into_iter().filter_map(|place| {
-        let drive = without_content(snapshot, &place, helper).ok()?;
-        Some((place, drive))
-    });
-    let mut found: Vec<(BlockDevice, Drive)> = described.collect();
-    let drives = found.iter_mut().map(|(_, drive)| drive).collect();
+    let described = places
+        .into_iter()
+        .filter_map(|place| Some((place.clone(), without_content(snapshot, &place, helper).ok()?)));
+    let mut found: Vec<(BlockDevice, Described)> = described.collect();
+    let drives = found.iter_mut().map(|(_, described)| described).collect();
     content::read(drives, &snapshot.probes(), detail, helper);
-    found
+    found.into_iter().map(|(place, described)| (place, described.drive)).collect()
 }
 
 /// Describes the drive at this place.
@@ -47,9 +46,9 @@ pub fn drive(
     detail: Detail,
     helper: &Helper,
 ) -> Result<Drive, Errno> {
-    let mut drive = without_content(snapshot, place, helper)?;
-    content::read(vec![&mut drive], &snapshot.probes(), detail, helper);
-    Ok(drive)
+    let mut described = without_content(snapshot, place, helper)?;
+    content::read(vec![&mut described], &snapshot.probes(), detail, helper);
+    Ok(described.drive)
 }
 
 /// Describes the drive at this place, without the content of its volumes.
@@ -64,7 +63,7 @@ fn without_content(
     snapshot: &Snapshot,
     place: &BlockDevice,
     helper: &Helper,
-) -> Result<Drive, Errno> {
+) -> Result<Described, Errno> {
     let node = SysfsDir::open(&*place.disk_path)?;
     let name = place.disk.replace('!', "/");
     let attached = snapshot.loop_named(&name);
@@ -73,7 +72,9 @@ fn without_content(
     let path = PathBuf::from(format!("/dev/{name}"));
     let kind = kind(&name, &node);
     let size = node.size();
-    let medium = medium(kind, &path, &node, size, helper);
+    let status = probe_status(kind, &path, helper);
+    let denied = matches!(status, Err(Errno::ACCESS | Errno::PERM));
+    let medium = medium_by_answer(kind, status, &node, size);
     // The kernel says so of what hangs on a port that its firmware calls external: Thunderbolt, USB4.
     let bus = match place.bus() {
         Bus::Nvme if place.pci_says_removable() => Bus::Thunderbolt,
@@ -130,7 +131,7 @@ fn without_content(
         drive.system_uses.extend(snapshot.system_root.uses(&drive, helper));
     }
     count_unwritten(&mut drive);
-    Ok(drive)
+    Ok(Described { drive, denied })
 }
 
 /// Part of a drive that is gone, on which something still stands.
@@ -235,7 +236,15 @@ pub fn medium(
     size: Option<u64>,
     helper: &Helper,
 ) -> Medium {
-    let status = probe_status(kind, path, helper);
+    medium_by_answer(kind, probe_status(kind, path, helper), node, size)
+}
+
+fn medium_by_answer(
+    kind: DriveKind,
+    status: Result<Option<DriveStatus>, Errno>,
+    node: &SysfsDir,
+    size: Option<u64>,
+) -> Medium {
     match (kind, status) {
         // Its size may be older than its connection.
         (DriveKind::Network, _) if node.text("pid").is_none() => Medium::Absent,
