@@ -291,7 +291,7 @@ impl Machine {
 ///
 /// `no_timer_check`: on a busy host the kernel takes the emulated timer for broken, and panics.
 /// `norandmaps`: at random addresses, the emulator translates the code of each program again at every start, which
-/// takes two thirds of the time. `tsc=reliable`: else the clock is a device that is emulated, and no processor has that.
+/// takes two thirds of the time. `tsc=reliable`: without it, the kernel reads the time from an emulated device.
 /// `cryptomgr.notests`: the self-tests of a cipher take seconds when emulated.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check norandmaps tsc=reliable \
                             cryptomgr.notests=1";

@@ -657,6 +657,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_command_is_known_as_one() {
+        let mut known: Vec<_> = COMMANDS.iter().filter(|c| **c != "help").collect();
+        let cli = Cli::command();
+        let mut real: Vec<_> = cli.get_subcommands().map(clap::Command::get_name).collect();
+        known.sort();
+        real.sort();
+        assert!(known.into_iter().eq(real.iter()));
+        cli.debug_assert();
+    }
+
     /// The line is written twice: in the list of commands and as the first of the command's own help.
     #[test]
     fn every_command_says_the_same_in_the_list_and_in_its_own_help() {

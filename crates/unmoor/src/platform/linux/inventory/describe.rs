@@ -27,9 +27,10 @@ pub fn drives(
     detail: Detail,
     helper: &Helper,
 ) -> Vec<(BlockDevice, Drive)> {
-    let described = places
-        .into_iter()
-        .filter_map(|place| Some((place.clone(), without_content(snapshot, &place, helper).ok()?)));
+    let described = places.into_iter().filter_map(|place| {
+        let described = without_content(snapshot, &place, helper).ok()?;
+        Some((place, described))
+    });
     let mut found: Vec<(BlockDevice, Described)> = described.collect();
     let drives = found.iter_mut().map(|(_, described)| described).collect();
     content::read(drives, &snapshot.probes(), detail, helper);

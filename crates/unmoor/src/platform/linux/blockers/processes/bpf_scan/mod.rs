@@ -21,7 +21,7 @@ mod use_counts;
 mod writer;
 
 pub(crate) use devices::Devices;
-pub(crate) use record::{Kind, RECORD_SIZE, Record};
+pub(crate) use record::{Kind, Record};
 pub(crate) use use_counts::UseCount;
 
 use crate::model::blocker::{Usage, UsageKind};
@@ -29,6 +29,7 @@ use crate::platform::linux::blockers::mounts::ns_members::NsMember;
 use crate::platform::linux::blockers::processes::bpf_scan::kernel_programs::{
     self as programs, Loops,
 };
+use crate::platform::linux::blockers::processes::bpf_scan::record::RECORD_SIZE;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::helper::process::is_helper;

@@ -28,7 +28,7 @@ pub(crate) struct UseCount {
     pub(crate) frozen: bool,
     /// Number of opens of its device, by programs and by the kernel. A mount is one.
     pub(crate) opens: u32,
-    /// Number of opens of the whole drive. Each open of a partition is one, before Linux 6.4 only the first.
+    /// Number of opens of the whole drive. Each open of a partition is one; on older kernels (6.1), only the first.
     pub(crate) drive_opens: u32,
 }
 
