@@ -3,7 +3,6 @@
 //! A dead server, or a process whose memory lock is taken, can keep a thread in the kernel for good. The caller
 //! waits outside of such threads, and takes what was found by the end of its time ([`stuck_pool`]).
 
-pub(crate) mod coalesce;
 pub(crate) mod deadline;
 pub(crate) mod device_filter;
 pub(crate) mod limitations;

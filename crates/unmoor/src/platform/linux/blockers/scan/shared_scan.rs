@@ -7,8 +7,8 @@
 use crate::deadline::Deadline;
 use crate::model::blocker::{Blocker, BlockerScan, Usage, UsageKind};
 use crate::model::drive::Drive;
+use crate::platform::coalesce::Coalescer;
 use crate::platform::linux::blockers::kernel_users::names;
-use crate::platform::linux::blockers::scan::coalesce::Coalescer;
 use crate::platform::linux::blockers::scan::scan_hidden;
 
 static SCANS: Coalescer<Drive, DriveUsage> = Coalescer::new();
