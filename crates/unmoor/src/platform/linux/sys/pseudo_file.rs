@@ -3,6 +3,7 @@
 //! `std::fs::read` asks for the size first and seeks; these files have no size, and a release reads
 //! dozens of them.
 
+use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, read};
@@ -21,23 +22,21 @@ pub fn read_path(path: impl Arg) -> Result<Vec<u8>, Errno> {
 
 /// Reads what is left of the file; `chunk` is how much is expected.
 pub fn read_all(file: &OwnedFd, chunk: usize) -> Result<Vec<u8>, Errno> {
-    let mut bytes = vec![0; chunk];
-    let mut filled = 0;
+    let mut bytes = Vec::with_capacity(chunk);
     loop {
-        match read(file, &mut bytes[filled..]) {
+        match read(file, spare_capacity(&mut bytes)) {
             Ok(0) => break,
-            Ok(n) => filled += n,
+            Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error),
         }
-        if filled == bytes.len() {
-            bytes.resize(bytes.len() * 4, 0);
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(bytes.len() * 3);
         } else if chunk <= ATTRIBUTE {
             // sysfs gives an attribute in one piece (sysfs.rst: "a full read at offset 0").
             break;
         }
     }
-    bytes.truncate(filled);
     Ok(bytes)
 }
 
