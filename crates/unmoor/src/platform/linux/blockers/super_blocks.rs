@@ -11,14 +11,14 @@ use crate::model::blocker::{Blocker, BlockerKind, Usage, UsageKind};
 use crate::model::drive::Drive;
 use crate::model::error::Result;
 use crate::model::volume::{Mount, Volume, VolumeKind};
+use crate::platform::coalesce::Coalescer;
 use crate::platform::linux::blockers::mounts::other_namespaces::{Kept, mounts_in_tables};
 use crate::platform::linux::blockers::processes::bpf_scan::{UseCount, use_counts};
-use crate::platform::linux::blockers::scan::coalesce::Coalescer;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::shell_quote::command_on;
 use crate::platform::linux::helper::request::Request;
-use crate::platform::linux::helper::{Device, Helper, c_path};
-use rustix::fd::{AsFd, AsRawFd};
+use crate::platform::linux::helper::{Helper, c_path};
+use rustix::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 /// File systems that support `FIFREEZE` (`freeze_fs` or `freeze_super` in their `super_operations`).
@@ -61,7 +61,7 @@ impl<'d> FileSystems<'d> {
         helper: &Helper,
         deadline: &mut Deadline<'_>,
     ) -> Result<FileSystems<'d>> {
-        let mut roots: Vec<(&Volume, &Mount, Device)> = Vec::new();
+        let mut roots: Vec<(&Volume, &Mount, OwnedFd)> = Vec::new();
         for volume in &drive.volumes {
             let mount = volume.mounts.iter().find(|mount| mount.covered_by.is_empty());
             let tells = |mount: &&Mount| {
@@ -70,8 +70,8 @@ impl<'d> FileSystems<'d> {
             };
             let Some(mount) = mount.filter(tells) else { continue };
             let Ok(path) = c_path(&mount.path) else { continue };
-            let request = Request::OpenMount { path: &path, id: mount.id };
-            if let Ok(root) = helper.open_by(&request, deadline)? {
+            let request = Request::OpenMount { path: &path, id: mount.id, reading: false };
+            if let Ok((_, Some(root))) = helper.call_with_progress(&request, deadline, |_| {})? {
                 roots.push((volume, mount, root));
             }
         }
@@ -79,8 +79,8 @@ impl<'d> FileSystems<'d> {
             true => Vec::new(),
             false => READS.request((), deadline, read_for_all).unwrap_or_default(),
         };
-        let state = |root: &Device| {
-            let descriptor = root.as_fd().as_raw_fd();
+        let state = |root: &OwnedFd| {
+            let descriptor = root.as_raw_fd();
             let mut found = states.iter().filter(|state| state.descriptor == descriptor);
             let first = found.next()?;
             // A thread with a table of its own may have the same number for something else.

@@ -112,15 +112,18 @@ impl<'p> MountPoint<'p> {
         }
     }
 
-    /// Opens the root of the mount; `ESTALE` if another mount is there.
-    ///
-    /// The root is opened for reading only after it was checked: opening a device or a pipe has effects.
-    fn open_root(&self, id: u64) -> Result<OwnedFd, Errno> {
+    /// Returns the root of the mount, opened with `O_PATH`; `ESTALE` if another mount is there.
+    fn root(&self, id: u64) -> Result<OwnedFd, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = openat(&self.directory, self.name, flags, Mode::empty())?;
-        if mount_id::of_file(&root) != Some(id) {
-            return Err(Errno::STALE);
-        }
+        (mount_id::of_file(&root) == Some(id)).then_some(root).ok_or(Errno::STALE)
+    }
+
+    /// Opens the root of the mount for reading; `ESTALE` if another mount is there.
+    ///
+    /// Only after it was checked: opening a device or a pipe has effects.
+    fn open_root(&self, id: u64) -> Result<OwnedFd, Errno> {
+        let root = self.root(id)?;
         let number = u32::try_from(root.as_raw_fd()).map_err(|_| Errno::BADF)?;
         let link = ProcPath::within("/proc/self/fd/", number);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -175,9 +178,13 @@ fn expire(name: &CStr) -> Result<MountReply, Errno> {
     unmount(name, UnmountFlags::EXPIRE | UnmountFlags::NOFOLLOW).map(|()| MountReply::Done)
 }
 
-/// Opens the root of the mount; `ESTALE` if another mount is at the path.
-pub fn open_mount(path: &CStr, id: u64) -> Result<OwnedFd, Errno> {
-    MountPoint::open(path)?.open_root(id)
+/// Opens the root of the mount, for `reading` or with `O_PATH`.
+///
+/// # Errors
+/// `ESTALE` if another mount is at the path.
+pub fn open_mount(path: &CStr, id: u64, reading: bool) -> Result<OwnedFd, Errno> {
+    let place = MountPoint::open(path)?;
+    if reading { place.open_root(id) } else { place.root(id) }
 }
 
 /// `MNT_EXPIRE`: `EBUSY` if the mount is in use, `EAGAIN` if not. A second such call without an access in

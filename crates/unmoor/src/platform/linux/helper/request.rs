@@ -15,8 +15,11 @@ pub enum Request<'r> {
     /// `openat`: returns the descriptor, with the device's number and `diskseq` where it is a block device.
     /// A relative path begins at `directory`.
     Open { path: &'r CStr, flags: OFlags, directory: Option<BorrowedFd<'r>> },
-    /// Opens the root of the mount, if the mount of this ID is at the path.
-    OpenMount { path: &'r CStr, id: u64 },
+    /// Opens the device at the path without waiting for a medium, and reads its first bytes into the kernel's
+    /// page cache. An error of that read is not returned.
+    OpenAndReadAhead { path: &'r CStr, length: u64 },
+    /// Opens the root of the mount, if the mount of this ID is at the path: for `reading`, or with `O_PATH`.
+    OpenMount { path: &'r CStr, id: u64, reading: bool },
     /// `close` by the helper as the last holder: the sender closes its own descriptor, then sends one byte.
     Close { device: BorrowedFd<'r> },
     /// `openat(O_PATH)` and `statx`: automounts are not triggered.
@@ -179,7 +182,7 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
         Request::Open { path: p, flags, directory } => {
             (1, [flags.bits().into(), 0, 0], path(p), directory)
         }
-        Request::OpenMount { path: p, id } => (2, [id, 0, 0], path(p), None),
+        Request::OpenMount { path: p, id, reading } => (2, [id, reading.into(), 0], path(p), None),
         Request::Close { device } => (3, [0; 3], b"", Some(device)),
         Request::Stat { path: p, directory } => (4, [0; 3], path(p), directory),
         Request::LoopBacking { path: p, start } => (5, [start.into(), 0, 0], path(p), None),
@@ -226,6 +229,7 @@ fn parts<'r>(request: &Request<'r>) -> Parts<'r> {
             (23, [kind, number, 0], b"", Some(device))
         }
         Request::ReadStart { path: p } => (24, [0; 3], path(p), None),
+        Request::OpenAndReadAhead { path: p, length } => (25, [length, 0, 0], path(p), None),
         #[cfg(test)]
         Request::Panic { index } => (100, [index as u64, 0, 0], b"", None),
         #[cfg(test)]
@@ -265,7 +269,7 @@ fn request<'r>(
             let flags = OFlags::from_bits_retain(u32::try_from(a).ok()?);
             Request::Open { path: path()?, flags, directory: fd }
         }
-        2 => Request::OpenMount { path: path()?, id: a },
+        2 => Request::OpenMount { path: path()?, id: a, reading: b == 1 },
         3 => Request::Close { device: fd? },
         4 => Request::Stat { path: path()?, directory: fd },
         5 => Request::LoopBacking { path: path()?, start: a == 1 },
@@ -309,6 +313,7 @@ fn request<'r>(
             Request::Cdrom { device: fd?, setting }
         }
         24 => Request::ReadStart { path: path()? },
+        25 => Request::OpenAndReadAhead { path: path()?, length: a },
         #[cfg(test)]
         100 => Request::Panic { index: usize::try_from(a).ok()? },
         #[cfg(test)]
@@ -397,7 +402,7 @@ mod tests {
         let mut requests = vec![
             Request::Open { path, flags: OFlags::RDWR | OFlags::EXCL, directory: None },
             Request::Open { path, flags: OFlags::PATH, directory: Some(fd) },
-            Request::OpenMount { path, id: 7 },
+            Request::OpenMount { path, id: 7, reading: true },
             Request::Close { device: fd },
             Request::Stat { path, directory: None },
             Request::LoopBacking { path, start: true },

@@ -203,8 +203,13 @@ fn carry_out(
         Request::Open { path, flags, directory } => {
             return open(path, flags, directory).map(|(fd, values)| Reply::Opened(fd, values));
         }
-        Request::OpenMount { path, id } => {
-            return mount_calls::open_mount(path, id)
+        Request::OpenAndReadAhead { path, length } => {
+            let (device, values) = open(path, DEVICE_FLAGS, None)?;
+            let _ = read_ahead(device.as_fd(), 0, length);
+            return Ok(Reply::Opened(device, values));
+        }
+        Request::OpenMount { path, id, reading } => {
+            return mount_calls::open_mount(path, id, reading)
                 .map(|root| Reply::Opened(root, Values::default()));
         }
         // Done by the caller, which owns the descriptor.
@@ -283,9 +288,10 @@ fn none(result: Result<(), Errno>) -> Result<Values, Errno> {
 }
 
 /// Without waiting for a medium, without closing a tray, and without a claim.
+const DEVICE_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
 fn open_device(path: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty())
+    openat(CWD, path, DEVICE_FLAGS, Mode::empty())
 }
 
 /// Opens the file, and returns the number and the `diskseq` of a block device, else 0.

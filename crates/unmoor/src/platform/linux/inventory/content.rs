@@ -9,10 +9,8 @@ use crate::platform::linux::helper::{Helper, c_path};
 use crate::platform::linux::inventory::superblock::{self, StartProbe};
 use crate::platform::linux::sys::content::Content;
 use crate::platform::linux::sys::udev::Database;
-use rustix::fs::OFlags;
 use std::collections::{HashMap, HashSet};
-use std::ffi::CString;
-use std::path::Path;
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 /// Amount of detail in a description.
@@ -147,7 +145,7 @@ fn read_further(
         if silent.contains(&one.drive) {
             continue;
         }
-        match probe(&one.volume.path, detail, helper) {
+        match probe(&one.path, detail, helper) {
             Ok(Some(content)) => set(one.volume, content),
             Ok(None) => {}
             Err(Silent) => _ = silent.insert(one.drive),
@@ -158,9 +156,10 @@ fn read_further(
 /// The drive did not answer in time.
 struct Silent;
 
-fn probe(path: &Path, detail: Detail, helper: &Helper) -> Result<Option<Content>, Silent> {
-    let (time, flags) = (detail.timeout(), OFlags::RDONLY | OFlags::NONBLOCK);
-    let opened = helper.within(time, |deadline| helper.open(path, flags, deadline));
+fn probe(path: &CStr, detail: Detail, helper: &Helper) -> Result<Option<Content>, Silent> {
+    let time = detail.timeout();
+    let request = Request::OpenAndReadAhead { path, length: superblock::FAR as u64 };
+    let opened = helper.within(time, |deadline| helper.open_by(&request, deadline));
     let Ok(device) = opened.map_err(|_| Silent)? else { return Ok(None) };
     let reader = TimedReader::new(&device, time);
     let content = superblock::probe(&reader);

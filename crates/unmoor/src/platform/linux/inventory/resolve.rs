@@ -1,10 +1,12 @@
 //! From what a user named to the one drive it means.
 
+use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Drive};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;
 use crate::model::target::Target;
 use crate::model::volume::Volume;
+use crate::platform::coalesce::Coalescer;
 use crate::platform::linux::helper::{FileFacts, Helper};
 use crate::platform::linux::inventory::content::Detail;
 use crate::platform::linux::inventory::describe::{drive, drives};
@@ -21,7 +23,11 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Snapshots for targets that are resolved at the same time.
+static SNAPSHOTS: Coalescer<(), std::result::Result<Arc<Snapshot>, Errno>> = Coalescer::new();
 
 /// Time for all that a target or a list asks of devices and file systems.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -125,8 +131,13 @@ fn only_remains(given: &str, drive: &Drive) -> Error {
     Error::new(ErrorKind::Gone, given, what).with_hint(Hint::RemoveRemains)
 }
 
-fn snapshot(helper: &Helper) -> Result<Snapshot> {
-    Snapshot::read(helper).map_err(unreadable_mounts)
+/// Returns a snapshot that is not older than this call. Targets that are resolved at the same time share one.
+fn snapshot(helper: &Helper) -> Result<Arc<Snapshot>> {
+    let read = |requests: &[()], _: &mut Deadline<'_>| {
+        vec![Snapshot::read(helper).map(Arc::new); requests.len()]
+    };
+    let shared = helper.within(BUDGET, |deadline| SNAPSHOTS.request((), deadline, read));
+    shared.unwrap_or(Err(Errno::TIMEDOUT)).map_err(unreadable_mounts)
 }
 
 fn unreadable_mounts(errno: Errno) -> Error {

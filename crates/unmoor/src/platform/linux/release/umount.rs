@@ -166,7 +166,7 @@ fn remove_from_table(mount: &Mount) {
 /// Opens the root of the mount, and makes sure that it is this one.
 pub fn open(mount: &Mount, helper: &Helper, deadline: &mut Deadline<'_>) -> Result<Device> {
     let path = mount_path(mount)?;
-    let request = Request::OpenMount { path: &path, id: mount.id };
+    let request = Request::OpenMount { path: &path, id: mount.id, reading: true };
     match helper.open_by(&request, deadline)? {
         Ok(root) => Ok(root),
         Err(errno) if leads_elsewhere(errno) => {

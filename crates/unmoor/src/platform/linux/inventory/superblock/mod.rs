@@ -21,7 +21,7 @@ use crate::platform::linux::sys::content::{Content, ReadAt};
 const HEAD: usize = 0x2000;
 
 /// Up to the end of btrfs' superblock, the one that lies furthest in.
-const FAR: usize = 0x11000;
+pub const FAR: usize = 0x11000;
 
 /// Finds out what is on the volume; `None` for nothing, or nothing known.
 pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
