@@ -22,6 +22,7 @@ pub const LIBRARY: &[Layer] = &[
         name: "platform seam",
         files: &[
             "platform/mod.rs",
+            "platform/coalesce.rs",
             "platform/pattern.rs",
             "platform/stuck_pool.rs",
             "platform/watcher.rs",

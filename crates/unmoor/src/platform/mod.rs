@@ -9,6 +9,8 @@
 //! too, as the crate `unmoor-simulated` does, but without a promise: a minor release may add required
 //! methods or change their contract.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod coalesce;
 mod host;
 #[cfg(target_os = "linux")]
 pub mod linux;

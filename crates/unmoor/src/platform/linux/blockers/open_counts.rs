@@ -9,11 +9,11 @@
 use crate::deadline::Deadline;
 use crate::model::drive::Drive;
 use crate::model::volume::{Volume, VolumeKind};
+use crate::platform::coalesce::Coalescer;
 use crate::platform::linux::blockers::kernel_users;
 use crate::platform::linux::blockers::mounts::scan::MountScan;
 use crate::platform::linux::blockers::mounts::types::DeviceIndex;
 use crate::platform::linux::blockers::processes::bpf_scan::{Devices, Kind, Record, open_nodes};
-use crate::platform::linux::blockers::scan::coalesce::Coalescer;
 use crate::platform::linux::blockers::scan::deadline::ScanDeadline;
 use crate::platform::linux::blockers::scan::device_filter::DeviceFilter;
 use crate::platform::linux::blockers::super_blocks::{COUNTED, FileSystems};

@@ -32,7 +32,7 @@ pub fn receive(
     socket: BorrowedFd<'_>,
     message: &mut [u8],
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
-    receive_with(socket, message, RecvFlags::empty())
+    retry_on_intr(|| receive_once(socket, message, RecvFlags::empty()))
 }
 
 /// Receives one message that is there. `EAGAIN` if there is none.
@@ -40,24 +40,23 @@ pub fn receive_now(
     socket: BorrowedFd<'_>,
     message: &mut [u8],
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
-    receive_with(socket, message, RecvFlags::DONTWAIT)
+    retry_on_intr(|| receive_once(socket, message, RecvFlags::DONTWAIT))
 }
 
-fn receive_with(
+/// Receives one message. `EINTR` after a signal.
+pub fn receive_once(
     socket: BorrowedFd<'_>,
     message: &mut [u8],
     flags: RecvFlags,
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
-    retry_on_intr(|| {
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(message)];
-        let flags = flags | RecvFlags::CMSG_CLOEXEC;
-        let received = recvmsg(socket, &mut parts, &mut control, flags)?;
-        let fd = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        });
-        Ok((received.bytes, fd))
-    })
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(message)];
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(socket, &mut parts, &mut control, flags)?;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((received.bytes, fd))
 }

@@ -31,7 +31,7 @@ use crate::deadline::{Clock, Deadline};
 use crate::model::cdrom::CdromSetting;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::platform::linux::helper::pool::Pool;
-use crate::platform::linux::helper::process::{CallOutcome, Process};
+use crate::platform::linux::helper::process::{CallOutcome, Process, Received};
 use crate::platform::linux::helper::request::{DeviceCall, Request, Values};
 use crate::platform::linux::sys::clock::{MonotonicClock, within};
 use crate::platform::linux::sys::device_number;
@@ -44,9 +44,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// Interval between reports of progress, and between checks of the cancel flag, while a call runs.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Timeout for closing a device.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -252,7 +249,7 @@ impl Helper {
                 }
             }
         }
-        let mut process = Process::fork().map_err(SendError::Fork)?;
+        let mut process = Process::fork_here().map_err(SendError::Fork)?;
         process.send(request).map_err(SendError::Request)?;
         Ok(process)
     }
@@ -265,16 +262,21 @@ impl Helper {
         deadline: &mut Deadline<'_>,
         tick: &mut dyn FnMut(&mut Deadline<'_>),
     ) -> Result<CallOutcome> {
-        while !process.poll(POLL_INTERVAL.min(deadline.remaining())) {
+        loop {
+            match process.answer(deadline.remaining()) {
+                Received::Message(answer) => {
+                    *self.process() = Some(process);
+                    return Ok(answer);
+                }
+                // A helper that was killed says nothing.
+                Received::Closed => return Ok(Err(Errno::INTR)),
+                Received::NotYet => {}
+            }
             tick(deadline);
             if let Err(error) = deadline.check() {
                 return process.abandon().ok_or(error);
             }
         }
-        // A helper that was killed says nothing.
-        let Some(answer) = process.receive() else { return Ok(Err(Errno::INTR)) };
-        *self.process() = Some(process);
-        Ok(answer)
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {

@@ -4,9 +4,11 @@
 //! calls.
 
 use crate::model::error::Error;
-use crate::platform::linux::helper::process::Process;
-use crate::platform::linux::helper::request::{MAX_ANSWERS, Request, Values, decode_answer};
-use crate::platform::linux::helper::{CallResult, Helper, POLL_INTERVAL, SendError, cannot_fork};
+use crate::platform::linux::helper::process::{Process, Received};
+use crate::platform::linux::helper::request::{
+    ANSWER, MAX_ANSWERS, Request, START, Values, decode_answer,
+};
+use crate::platform::linux::helper::{CallResult, Helper, SendError, cannot_fork};
 use rustix::io::Errno;
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -119,9 +121,10 @@ impl Helper {
             }
         };
         waiting.pop_front();
+        let sent_at_most = count;
         count -= 1;
         let mut sent = VecDeque::from([(first, process.last_request())]);
-        let mut message = vec![0; MAX_ANSWERS];
+        let mut message = vec![0; (sent_at_most * (ANSWER + START)).min(MAX_ANSWERS)];
         while !sent.is_empty() {
             if sent.len() + TOGETHER <= AHEAD {
                 let mut ready = VecDeque::with_capacity(AHEAD);
@@ -131,6 +134,9 @@ impl Helper {
                 {
                     waiting.pop_front();
                     ready.push_back(next);
+                }
+                if ready.len() >= TOGETHER {
+                    process.run_in_parallel();
                 }
                 count -= ready.len();
                 while let Some((next, request)) = ready.front()
@@ -143,15 +149,13 @@ impl Helper {
                 count += ready.len();
                 ready.iter().rev().for_each(|(at, _)| waiting.push_front(*at));
             }
-            let in_time = self.wait_for_message(&process, time);
-            let received =
-                in_time.as_ref().ok().and_then(|()| process.receive_answers(&mut message));
-            let Some((length, _)) = received else {
+            let received = self.receive_answers(&process, time, &mut message);
+            let Ok(Some(length)) = received else {
                 let devices = process.open_devices();
                 drop(process);
                 devices.into_iter().for_each(|device| self.close(device, CLOSE_TIMEOUT));
                 sent.iter().rev().for_each(|(at, _)| waiting.push_front(*at));
-                return Err(Stopped { unanswered: sent.len(), error: in_time.err() });
+                return Err(Stopped { unanswered: sent.len(), error: received.err() });
             };
             let mut rest = &message[..length];
             while let Some((answer, behind)) = decode_answer(rest) {
@@ -166,12 +170,21 @@ impl Helper {
         Ok(())
     }
 
-    fn wait_for_message(&self, process: &Process, time: Duration) -> Result<(), Error> {
+    /// Receives a message of answers: returns its length, or `None` if the helper has ended.
+    fn receive_answers(
+        &self,
+        process: &Process,
+        time: Duration,
+        message: &mut [u8],
+    ) -> Result<Option<usize>, Error> {
         self.within(time, |deadline| {
-            while !process.poll(POLL_INTERVAL.min(deadline.remaining())) {
-                deadline.check()?;
+            loop {
+                match process.receive(deadline.remaining(), message) {
+                    Received::Message((length, _)) => return Ok(Some(length)),
+                    Received::Closed => return Ok(None),
+                    Received::NotYet => deadline.check()?,
+                }
             }
-            Ok(())
         })
     }
 }

@@ -1,21 +1,27 @@
 //! `clone(2)`, `kill(2)`, `waitpid(2)`: the helper as a process.
 
-use crate::platform::linux::helper::channel::{receive, send};
+use crate::platform::linux::helper::channel::{receive_once, send};
 use crate::platform::linux::helper::request::{ANSWER, Encoded, Request, Values, decode_answer};
 use crate::platform::linux::helper::serve::serve;
+use crate::platform::linux::sys::affinity::Pinned;
 use crate::platform::linux::sys::blkdev::last_errno;
 use crate::platform::linux::sys::clock::timespec;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity};
 use std::mem::MaybeUninit;
 use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
+
+/// Longest wait for a message at a time: so often is the cancel flag checked, and progress reported.
+const RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// First interval between polls for the end of a killed helper. Each is twice as long as the one before.
 const REAP_INTERVAL: Duration = Duration::from_micros(20);
@@ -32,10 +38,20 @@ pub struct Process {
     thread: Option<ThreadId>,
     /// Number of the last request.
     sequence: u64,
+    /// Processor that it shares with the thread that forked it.
+    processor: Option<usize>,
 }
 
-/// CallOutcome to a request, with the descriptor that came along.
+/// Result of a request, with the descriptor that came along.
 pub type CallOutcome = Result<(Values, Option<OwnedFd>), Errno>;
+
+/// Result of waiting for a message from the helper.
+pub enum Received<T> {
+    Message(T),
+    NotYet,
+    /// The helper has ended.
+    Closed,
+}
 
 impl Process {
     /// Forks a helper.
@@ -44,9 +60,22 @@ impl Process {
     /// reaches the helper, so it runs none of this program's handlers. Its end sends no SIGCHLD, and only
     /// `__WALL` waits for it.
     pub fn fork() -> Result<Process, Errno> {
+        Process::fork_on(None)
+    }
+
+    /// Forks a helper that stays on the processor of the current thread.
+    ///
+    /// The two mostly take turns. To wake a process on another processor costs an interrupt there, and that
+    /// processor may be asleep.
+    pub fn fork_here() -> Result<Process, Errno> {
+        Process::fork_on(Pinned::here())
+    }
+
+    fn fork_on(here: Option<Pinned>) -> Result<Process, Errno> {
         reap_abandoned();
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        set_socket_timeout(&ours, Timeout::Recv, Some(RECEIVE_TIMEOUT))?;
         let (socket, parent) = (theirs.as_raw_fd(), getpid());
         let pid = without_signals(|| {
             // SAFETY: as fork(2): no flag, no stack of its own and no exit signal. The child runs `child_main`
@@ -62,7 +91,8 @@ impl Process {
             return Err(last_errno());
         }
         children().live.push(pid);
-        Ok(Process { pid, socket: ours, thread: Some(std::thread::current().id()), sequence: 0 })
+        let (thread, processor) = (Some(std::thread::current().id()), here.map(|h| h.processor));
+        Ok(Process { pid, socket: ours, thread, sequence: 0, processor })
     }
 
     /// Returns the process number.
@@ -76,6 +106,15 @@ impl Process {
         let mut process = self;
         process.thread = None;
         process
+    }
+
+    /// Lets it run beside the thread that forked it, on every processor of that.
+    pub fn run_in_parallel(&mut self) {
+        if self.processor.take().is_some()
+            && let Ok(processors) = sched_getaffinity(None)
+        {
+            let _ = sched_setaffinity(Pid::from_raw(self.pid), &processors);
+        }
     }
 
     /// Returns true if threads other than the one that forked it may use it.
@@ -98,6 +137,9 @@ impl Process {
     /// # Errors
     /// As [`Process::send`].
     pub fn send_followed(&mut self, request: &Request<'_>, by_another: bool) -> Result<(), Errno> {
+        if self.processor.is_some_and(|shared| shared != sched_getcpu()) {
+            self.run_in_parallel();
+        }
         self.sequence += 1;
         let Encoded { head, text, fd } = Encoded::new(request, self.sequence, by_another)?;
         send(self.socket.as_fd(), [&head, text], fd)
@@ -108,27 +150,27 @@ impl Process {
         send(self.socket.as_fd(), [&[1], &[]], None)
     }
 
-    /// Waits for an answer or the end of the helper; returns true if either came.
-    pub fn poll(&self, time: Duration) -> bool {
-        let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
-        matches!(poll(&mut fds, Some(&timespec(time))), Ok(1..))
-    }
-
     /// Returns the number of the last request.
     pub fn last_request(&self) -> u64 {
         self.sequence
     }
 
-    /// Receives the answer to the last request; `None` if the helper has ended without one.
-    pub fn receive(&self) -> Option<CallOutcome> {
+    /// Receives the answer to the last request, if it comes within `time` or [`RECEIVE_TIMEOUT`].
+    pub fn answer(&self, time: Duration) -> Received<CallOutcome> {
         let mut message = [0; ANSWER];
         loop {
-            let (length, fd) = self.receive_answers(&mut message)?;
-            let (answer, _) = decode_answer(&message[..length])?;
+            let (length, fd) = match self.receive(time, &mut message) {
+                Received::Message(received) => received,
+                Received::NotYet => return Received::NotYet,
+                Received::Closed => return Received::Closed,
+            };
+            let Some((answer, _)) = decode_answer(&message[..length]) else {
+                return Received::Closed;
+            };
             if answer.sequence != self.sequence {
                 continue;
             }
-            return Some(match (answer.result, answer.has_fd && fd.is_none()) {
+            return Received::Message(match (answer.result, answer.has_fd && fd.is_none()) {
                 // The helper could open it, and this process may open no more.
                 (Ok(_), true) => Err(Errno::MFILE),
                 (result, _) => result.map(|values| (values, fd)),
@@ -136,11 +178,28 @@ impl Process {
         }
     }
 
-    /// Receives a message of answers: returns its length and its descriptor.
-    ///
-    /// `None` if the helper has ended.
-    pub fn receive_answers(&self, message: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
-        receive(self.socket.as_fd(), message).ok().filter(|(length, _)| *length > 0)
+    /// Receives a message, if one comes within `time` or [`RECEIVE_TIMEOUT`]: its length and its descriptor.
+    pub fn receive(
+        &self,
+        time: Duration,
+        message: &mut [u8],
+    ) -> Received<(usize, Option<OwnedFd>)> {
+        let is_here = self.processor.is_some_and(|shared| shared == sched_getcpu());
+        // It is woken where the helper runs.
+        let _here = is_here.then(Pinned::here);
+        // The socket's own timeout makes one call of the usual two.
+        if time < RECEIVE_TIMEOUT {
+            let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
+            if !matches!(poll(&mut fds, Some(&timespec(time))), Ok(1..)) {
+                return Received::NotYet;
+            }
+        }
+        match receive_once(self.socket.as_fd(), message, RecvFlags::empty()) {
+            Ok((0, _)) => Received::Closed,
+            Ok(received) => Received::Message(received),
+            Err(Errno::AGAIN | Errno::INTR) => Received::NotYet,
+            Err(_) => Received::Closed,
+        }
     }
 
     /// Returns copies of the block devices that the helper has open (pidfd_getfd(2), Linux 5.6).
@@ -161,8 +220,10 @@ impl Process {
     /// Kills a helper that has not answered in time. Returns the answer if it came after all.
     pub fn abandon(self) -> Option<CallOutcome> {
         self.kill_and_reap();
-        let answered = self.poll(Duration::ZERO);
-        answered.then(|| self.receive()).flatten()
+        match self.answer(Duration::ZERO) {
+            Received::Message(answer) => Some(answer),
+            Received::NotYet | Received::Closed => None,
+        }
     }
 
     /// Sends SIGKILL.

@@ -60,7 +60,13 @@ fn a_helper_that_was_killed_is_replaced() {
     let first = pid(&helper).unwrap();
     let killed = rustix::process::Pid::from_raw(first.cast_signed()).unwrap();
     rustix::process::kill_process(killed, rustix::process::Signal::KILL).unwrap();
-    assert!(helper.process().as_ref().is_some_and(|process| process.poll(LONG)), "it ends");
+    let ends = |process: &Process| loop {
+        match process.answer(LONG) {
+            Received::NotYet => {}
+            received => break matches!(received, Received::Closed),
+        }
+    };
+    assert!(helper.process().as_ref().is_some_and(ends));
     works(&helper);
     assert_ne!(pid(&helper), Some(first));
 }

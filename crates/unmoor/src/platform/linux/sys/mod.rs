@@ -1,5 +1,6 @@
 //! The kernel's interfaces, one a file: errno in, errno out. Nothing here knows a drive or a deadline's policy.
 
+pub(crate) mod affinity;
 pub(crate) mod binfmt_misc;
 pub(crate) mod blkdev;
 pub(crate) mod blkpg;

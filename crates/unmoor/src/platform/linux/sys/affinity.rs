@@ -1,0 +1,47 @@
+//! `sched_setaffinity(2)`, `getcpu(2)`: the processor that a thread runs on.
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+
+/// Keeps the current thread on its processor. Dropped, the thread may run on those that it could run on before.
+#[derive(Debug)]
+pub struct Pinned {
+    pub processor: usize,
+    /// Processors that the thread could run on before.
+    pub before: CpuSet,
+}
+
+impl Pinned {
+    /// Pins the thread. `None` if that is not allowed.
+    ///
+    /// Or if the kernel has more processors than a [`CpuSet`].
+    pub fn here() -> Option<Pinned> {
+        let before = sched_getaffinity(None).ok()?;
+        let processor = sched_getcpu();
+        let mut here = CpuSet::new();
+        here.set(processor);
+        sched_setaffinity(None, &here).ok()?;
+        Some(Pinned { processor, before })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let _ = sched_setaffinity(None, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_pinned_until_the_end_of_the_guard() {
+        let processors = || sched_getaffinity(None).unwrap();
+        let before = processors();
+        let pinned = Pinned::here().unwrap();
+        assert_eq!(processors().count(), 1);
+        assert!(processors().is_set(pinned.processor));
+        drop(pinned);
+        assert_eq!(processors(), before);
+    }
+}
