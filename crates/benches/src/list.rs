@@ -21,7 +21,7 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
         println!("\nThe list is left out: attaching loop devices needs root.");
         return Ok(());
     }
-    let without_linker = build_static_unmoor()?;
+    let without_linker = crate::installed::copy(&build_static_unmoor()?, "unmoor-static")?;
     let binaries = [binary.to_string_lossy(), without_linker.to_string_lossy()];
     let binaries = binaries.each_ref().map(|binary| &**binary);
     DEVICE_COUNTS.into_iter().try_for_each(|count| compare(binaries, count, rounds))

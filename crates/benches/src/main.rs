@@ -7,6 +7,7 @@ mod busy_load;
 mod cost;
 mod eject;
 mod floor;
+mod installed;
 mod list;
 mod loop_control;
 mod many;
@@ -102,10 +103,13 @@ fn main() -> ExitCode {
 /// Runs one comparison, or all of them.
 fn compare(comparison: Option<Command>, options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
-    let binary = match &options.binary {
-        Some(path) => path.clone(),
-        None => process::build_unmoor()?,
-    };
+    let binary = installed::copy(
+        &match &options.binary {
+            Some(path) => path.clone(),
+            None => process::build_unmoor()?,
+        },
+        "unmoor",
+    )?;
     let rounds = options.rounds;
     match comparison {
         Some(Command::Eject) => eject::command(&binary, rounds)?,

@@ -10,6 +10,9 @@ use std::sync::{Mutex, PoisonError};
 /// Maximum number of drives that are worked on at the same time.
 pub const MAX_CONCURRENT: usize = 64;
 
+/// Stack of a worker, in bytes. glibc keeps up to 40 MiB of stacks for later threads (glibc.pthread.stack_cache_size).
+const STACK_SIZE: usize = 512 << 10;
+
 /// A task, and the platform that it works on.
 pub(crate) type Task<'p, T> = (&'p dyn Platform, T);
 
@@ -37,7 +40,7 @@ pub(crate) fn run<'p, T: Send, M: Send>(
         for _ in 0..threads {
             let (queue, work, tx) = (&queue, &work, tx.clone());
             // The thread has no name: a helper process that is left behind bears the program's own.
-            let thread = std::thread::Builder::new();
+            let thread = std::thread::Builder::new().stack_size(STACK_SIZE);
             let thread = thread.spawn_scoped(scope, move || run_queue(queue, work, &tx));
             spawned += usize::from(thread.is_ok());
         }

@@ -17,12 +17,30 @@ pub fn send(
     parts: [&[u8]; 2],
     fd: Option<BorrowedFd<'_>>,
 ) -> Result<(), Errno> {
+    send_with(socket, parts, fd, SendFlags::empty())
+}
+
+/// Sends one message if the socket's buffer has room for it, else returns `EAGAIN`.
+pub fn send_now(
+    socket: BorrowedFd<'_>,
+    parts: [&[u8]; 2],
+    fd: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
+    send_with(socket, parts, fd, SendFlags::DONTWAIT)
+}
+
+fn send_with(
+    socket: BorrowedFd<'_>,
+    parts: [&[u8]; 2],
+    fd: Option<BorrowedFd<'_>>,
+    flags: SendFlags,
+) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if let Some(fd) = &fd {
         control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
     }
-    sendmsg(socket, &parts.map(IoSlice::new), &mut control, SendFlags::NOSIGNAL).map(drop)
+    sendmsg(socket, &parts.map(IoSlice::new), &mut control, flags | SendFlags::NOSIGNAL).map(drop)
 }
 
 /// Receives one message: returns its length and its descriptor.

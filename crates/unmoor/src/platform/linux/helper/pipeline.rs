@@ -13,8 +13,8 @@ use rustix::io::Errno;
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-/// Number of calls that are sent ahead of their answers. So many requests fit into the buffer of the socket.
-const AHEAD: usize = 16;
+/// Number of calls that are sent ahead of their answers. So many requests with short paths fit into the socket's buffer.
+const AHEAD: usize = 64;
 
 /// Number of calls that are found out first and then sent together, so that they wake the helper once.
 const TOGETHER: usize = AHEAD / 2;
@@ -134,9 +134,6 @@ impl Helper {
                 {
                     waiting.pop_front();
                     ready.push_back(next);
-                }
-                if ready.len() >= TOGETHER {
-                    process.run_in_parallel();
                 }
                 count -= ready.len();
                 while let Some((next, request)) = ready.front()
@@ -275,5 +272,17 @@ mod tests {
         let fine = call(Request::Sleep { seconds: 0 });
         let calls = [fine, call(Request::Detach { path: &long, id: 1 }), fine];
         assert_eq!(results(&calls), [Ok(Ok(0)), Ok(Err(Errno::NAMETOOLONG)), Ok(Ok(0))]);
+    }
+
+    #[test]
+    fn more_calls_than_the_socket_holds_do_not_wait_for_a_helper_that_hangs() {
+        let path = std::ffi::CString::new(vec![b'/'; 4000]).unwrap();
+        let stat = Request::Stat { path: &path, directory: None };
+        let hangs = DriveCall { drive: 200, request: Request::Sleep { seconds: 2 } };
+        let mut calls = vec![hangs];
+        calls.extend((0..200).map(|drive| DriveCall { drive, request: stat }));
+        let results = results(&calls);
+        assert_eq!(results[0], Err(ErrorKind::TimedOut));
+        assert!(results[1..].iter().all(|result| matches!(result, Ok(Ok(_)))));
     }
 }

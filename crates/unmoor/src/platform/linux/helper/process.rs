@@ -1,9 +1,9 @@
 //! `clone(2)`, `kill(2)`, `waitpid(2)`: the helper as a process.
 
-use crate::platform::linux::helper::channel::{receive_once, send};
+use crate::platform::linux::helper::channel::{receive_once, send_now};
 use crate::platform::linux::helper::request::{ANSWER, Encoded, Request, Values, decode_answer};
 use crate::platform::linux::helper::serve::serve;
-use crate::platform::linux::sys::affinity::Pinned;
+use crate::platform::linux::sys::affinity::{self, Pinned};
 use crate::platform::linux::sys::blkdev::last_errno;
 use crate::platform::linux::sys::clock::timespec;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity};
+use rustix::thread::sched_getcpu;
 use std::mem::MaybeUninit;
 use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,7 @@ pub struct Process {
     thread: Option<ThreadId>,
     /// Number of the last request.
     sequence: u64,
-    /// Processor that it shares with the thread that forked it.
+    /// Processor that it shares with the thread that sends its requests; `None` if it runs on any.
     processor: Option<usize>,
 }
 
@@ -63,10 +63,10 @@ impl Process {
         Process::fork_on(None)
     }
 
-    /// Forks a helper that stays on the processor of the current thread.
+    /// Forks a helper that runs on the processor of the thread that sends its requests.
     ///
-    /// The two mostly take turns. To wake a process on another processor costs an interrupt there, and that
-    /// processor may be asleep.
+    /// The two mostly take turns, and to wake a process on another processor costs an interrupt there. Among the many
+    /// processes of a batch, the moves would cost more.
     pub fn fork_here() -> Result<Process, Errno> {
         Process::fork_on(Pinned::here())
     }
@@ -91,7 +91,8 @@ impl Process {
             return Err(last_errno());
         }
         children().live.push(pid);
-        let (thread, processor) = (Some(std::thread::current().id()), here.map(|h| h.processor));
+        let processor = here.map(|pinned| pinned.processor);
+        let thread = Some(std::thread::current().id());
         Ok(Process { pid, socket: ours, thread, sequence: 0, processor })
     }
 
@@ -108,12 +109,11 @@ impl Process {
         process
     }
 
-    /// Lets it run beside the thread that forked it, on every processor of that.
-    pub fn run_in_parallel(&mut self) {
-        if self.processor.take().is_some()
-            && let Ok(processors) = sched_getaffinity(None)
-        {
-            let _ = sched_setaffinity(Pid::from_raw(self.pid), &processors);
+    /// Moves a helper that shares a processor with the current thread to where that is now.
+    fn follow(&mut self) {
+        let here = sched_getcpu();
+        if self.processor.is_some_and(|shared| shared != here) {
+            self.processor = affinity::set(Pid::from_raw(self.pid), here).ok().map(|()| here);
         }
     }
 
@@ -127,7 +127,10 @@ impl Process {
         self.thread.is_none_or(|thread| thread == std::thread::current().id())
     }
 
-    /// Sends a request. `EPIPE` or `ECONNRESET` if the helper has ended.
+    /// Sends a request, without waiting.
+    ///
+    /// # Errors
+    /// `EPIPE` or `ECONNRESET` if the helper has ended; `EAGAIN` if too many requests are on their way.
     pub fn send(&mut self, request: &Request<'_>) -> Result<(), Errno> {
         self.send_followed(request, false)
     }
@@ -137,17 +140,15 @@ impl Process {
     /// # Errors
     /// As [`Process::send`].
     pub fn send_followed(&mut self, request: &Request<'_>, by_another: bool) -> Result<(), Errno> {
-        if self.processor.is_some_and(|shared| shared != sched_getcpu()) {
-            self.run_in_parallel();
-        }
+        self.follow();
         self.sequence += 1;
         let Encoded { head, text, fd } = Encoded::new(request, self.sequence, by_another)?;
-        send(self.socket.as_fd(), [&head, text], fd)
+        send_now(self.socket.as_fd(), [&head, text], fd)
     }
 
     /// Lets a [`Request::Close`] go on.
     pub fn confirm_close(&self) -> Result<(), Errno> {
-        send(self.socket.as_fd(), [&[1], &[]], None)
+        send_now(self.socket.as_fd(), [&[1], &[]], None)
     }
 
     /// Returns the number of the last request.
@@ -184,9 +185,8 @@ impl Process {
         time: Duration,
         message: &mut [u8],
     ) -> Received<(usize, Option<OwnedFd>)> {
-        let is_here = self.processor.is_some_and(|shared| shared == sched_getcpu());
-        // It is woken where the helper runs.
-        let _here = is_here.then(Pinned::here);
+        // This thread is woken where the helper runs.
+        let _here = (self.processor == Some(sched_getcpu())).then(Pinned::here);
         // The socket's own timeout makes one call of the usual two.
         if time < RECEIVE_TIMEOUT {
             let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];

@@ -205,7 +205,7 @@ fn carry_out(
         }
         Request::OpenAndReadAhead { path, length } => {
             let (device, values) = open(path, DEVICE_FLAGS, None)?;
-            let _ = read_ahead(device.as_fd(), 0, length);
+            let _ = read_ahead(device.as_fd(), 0, length, content);
             return Ok(Reply::Opened(device, values));
         }
         Request::OpenMount { path, id, reading } => {
@@ -264,7 +264,9 @@ fn carry_out(
         Request::HubConnected { hub, port } => one(usbfs::is_connected(hub, port)?.into()),
         Request::HubPower { hub, port, on } => none(usbfs::power(hub, port, on))?,
         Request::Write { file, text } => none(rustix::io::write(file, text).map(drop))?,
-        Request::ReadAhead { device, offset, length } => read_ahead(device, offset, length)?,
+        Request::ReadAhead { device, offset, length } => {
+            read_ahead(device, offset, length, content)?
+        }
         #[cfg(test)]
         Request::Panic { index } => one([1, 2, 3][index]),
         #[cfg(test)]
@@ -384,12 +386,17 @@ fn read_start(device: &OwnedFd, content: &mut [u8]) -> Result<(usize, bool), Err
     Ok((filled, false))
 }
 
-fn read_ahead(device: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Values, Errno> {
-    let mut page = [0; 4096];
+fn read_ahead(
+    device: BorrowedFd<'_>,
+    offset: u64,
+    length: u64,
+    scratch: &mut [u8],
+) -> Result<Values, Errno> {
     let mut done = 0;
-    while done < length {
-        pread(device, &mut page, offset.saturating_add(done))?;
-        done = done.saturating_add(page.len() as u64);
+    while done < length && !scratch.is_empty() {
+        let left = usize::try_from(length - done).unwrap_or(usize::MAX).min(scratch.len());
+        pread(device, &mut scratch[..left], offset.saturating_add(done))?;
+        done += left as u64;
     }
     Ok(Values::default())
 }

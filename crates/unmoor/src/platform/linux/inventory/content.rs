@@ -145,7 +145,11 @@ fn read_further(
         if silent.contains(&one.drive) {
             continue;
         }
-        match probe(&one.path, detail, helper) {
+        let length = match one.volume.file_system.as_deref() {
+            Some("vfat" | "msdos" | "exfat") => superblock::SMALL_FAT,
+            _ => superblock::FAR,
+        };
+        match probe(&one.path, length, detail, helper) {
             Ok(Some(content)) => set(one.volume, content),
             Ok(None) => {}
             Err(Silent) => _ = silent.insert(one.drive),
@@ -156,9 +160,15 @@ fn read_further(
 /// The drive did not answer in time.
 struct Silent;
 
-fn probe(path: &CStr, detail: Detail, helper: &Helper) -> Result<Option<Content>, Silent> {
+/// Finds out what is on a volume. The first `length` bytes are read in one go.
+fn probe(
+    path: &CStr,
+    length: usize,
+    detail: Detail,
+    helper: &Helper,
+) -> Result<Option<Content>, Silent> {
     let time = detail.timeout();
-    let request = Request::OpenAndReadAhead { path, length: superblock::FAR as u64 };
+    let request = Request::OpenAndReadAhead { path, length: length as u64 };
     let opened = helper.within(time, |deadline| helper.open_by(&request, deadline));
     let Ok(device) = opened.map_err(|_| Silent)? else { return Ok(None) };
     let reader = TimedReader::new(&device, time);

@@ -1,6 +1,18 @@
 //! `sched_setaffinity(2)`, `getcpu(2)`: the processor that a thread runs on.
 
+use rustix::io::Errno;
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+
+/// Restricts a thread to this processor. `None` is the current thread.
+pub fn set(thread: Option<Pid>, processor: usize) -> Result<(), Errno> {
+    let mut set = CpuSet::new();
+    if processor >= CpuSet::MAX_CPU {
+        return Err(Errno::INVAL);
+    }
+    set.set(processor);
+    sched_setaffinity(thread, &set)
+}
 
 /// Keeps the current thread on its processor. Dropped, the thread may run on those that it could run on before.
 #[derive(Debug)]
@@ -17,9 +29,7 @@ impl Pinned {
     pub fn here() -> Option<Pinned> {
         let before = sched_getaffinity(None).ok()?;
         let processor = sched_getcpu();
-        let mut here = CpuSet::new();
-        here.set(processor);
-        sched_setaffinity(None, &here).ok()?;
+        set(None, processor).ok()?;
         Some(Pinned { processor, before })
     }
 }

@@ -23,6 +23,9 @@ const HEAD: usize = 0x2000;
 /// Up to the end of btrfs' superblock, the one that lies furthest in.
 pub const FAR: usize = 0x11000;
 
+/// Up to the root directory of a small FAT, which has the label.
+pub const SMALL_FAT: usize = 0x8000;
+
 /// Finds out what is on the volume; `None` for nothing, or nothing known.
 pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Content> {
     let head = Bytes(volume.read_at(0, HEAD));
