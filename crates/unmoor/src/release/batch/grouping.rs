@@ -1,6 +1,7 @@
 //! Grouping: which drives are released together, which one after the other, and which independently.
 
 use crate::model::drive::Drive;
+use crate::model::volume::Mount;
 
 /// Drives that are released together, as indices.
 pub(crate) type Group = Vec<usize>;
@@ -14,14 +15,18 @@ pub(crate) type Group = Vec<usize>;
 ///
 /// Otherwise drives keep their order.
 pub(crate) fn order_groups(drives: &[&Drive], whole_device: bool) -> Vec<Vec<Group>> {
+    let are_siblings =
+        |a: &Drive, b: &Drive| a.siblings.contains(&b.name) || b.siblings.contains(&a.name);
     let stacks = connected_components(drives.len(), |a, b| {
         let (a, b) = (drives[a], drives[b]);
-        shares_stack(a, b) || (whole_device && a.siblings.contains(&b.name))
+        shares_stack(a, b) || (whole_device && are_siblings(a, b))
     });
     let above = |high: &Group, low: &Group| {
         high.iter().any(|h| low.iter().any(|l| h != l && depends_on(drives[*h], drives[*l])))
     };
-    let queues = connected_components(stacks.len(), |a, b| above(&stacks[a], &stacks[b]));
+    let queues = connected_components(stacks.len(), |a, b| {
+        above(&stacks[a], &stacks[b]) || above(&stacks[b], &stacks[a])
+    });
     queues
         .into_iter()
         .map(|queue| {
@@ -59,29 +64,26 @@ fn shares_stack(a: &Drive, b: &Drive) -> bool {
 
 /// Returns true if `high` is mounted on a directory or a mount of `low`, or is an image on it.
 fn depends_on(high: &Drive, low: &Drive) -> bool {
-    let mounts = |drive: &Drive| {
-        drive.volumes.iter().flat_map(|v| &v.mounts).map(|m| (m.id, m.parent)).collect::<Vec<_>>()
-    };
-    let (ours, theirs) = (mounts(high), mounts(low));
-    let is = |id: u64, all: &[(u64, u64)]| all.iter().any(|(known, _)| *known == id);
-    let hidden = |id: u64| {
-        low.volumes.iter().flat_map(|v| &v.mounts).any(|mount| mount.covered_by.contains(&id))
-    };
+    let has = |drive: &Drive, id: u64| mounts(drive).any(|mount| mount.id == id);
+    let hidden = |id: u64| mounts(low).any(|mount| mount.covered_by.contains(&id));
     low.volume(&high.name).is_some()
-        || ours.iter().any(|(id, _)| hidden(*id) && !is(*id, &theirs))
-        // A mount that both have in common lies on neither.
-        || ours
-            .iter()
-            .any(|(id, parent)| *parent != 0 && is(*parent, &theirs) && !is(*id, &theirs) && !is(*parent, &ours))
+        || mounts(high).any(|mount| {
+            let parent = mount.parent;
+            // A mount that both have in common lies on neither.
+            let lies_on = parent != 0 && has(low, parent) && !has(high, parent);
+            (hidden(mount.id) || lies_on) && !has(low, mount.id)
+        })
 }
 
-/// Returns the numbers from 0 to `count` in groups that `related` connects in either direction.
+fn mounts(drive: &Drive) -> impl Iterator<Item = &Mount> {
+    drive.volumes.iter().flat_map(|volume| &volume.mounts)
+}
+
+/// Returns the numbers from 0 to `count` in groups that `related` connects, which is symmetric.
 fn connected_components(count: usize, related: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for number in 0..count {
-        let touches = |group: &Vec<usize>| {
-            group.iter().any(|other| related(*other, number) || related(number, *other))
-        };
+        let touches = |group: &Vec<usize>| group.iter().any(|other| related(*other, number));
         let (mut mine, others): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
         groups = others;
         let mut group: Vec<usize> = mine.drain(..).flatten().collect();
@@ -96,7 +98,6 @@ fn connected_components(count: usize, related: impl Fn(usize, usize) -> bool) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::volume::Mount;
     use crate::model::volume::Volume;
     use crate::model::volume::VolumeKind;
 
