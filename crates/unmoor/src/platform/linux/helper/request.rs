@@ -402,7 +402,9 @@ mod tests {
         let mut requests = vec![
             Request::Open { path, flags: OFlags::RDWR | OFlags::EXCL, directory: None },
             Request::Open { path, flags: OFlags::PATH, directory: Some(fd) },
+            Request::OpenAndReadAhead { path, length: 9 },
             Request::OpenMount { path, id: 7, reading: true },
+            Request::OpenMount { path, id: 7, reading: false },
             Request::Close { device: fd },
             Request::Stat { path, directory: None },
             Request::LoopBacking { path, start: true },

@@ -1,6 +1,5 @@
 //! From what a user named to the one drive it means.
 
-use crate::deadline::Deadline;
 use crate::model::drive::{Bus, Drive};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::hint::Hint;
@@ -15,6 +14,7 @@ use crate::platform::linux::inventory::port::Port;
 use crate::platform::linux::inventory::remains;
 use crate::platform::linux::inventory::snapshot::Snapshot;
 use crate::platform::linux::inventory::tape;
+use crate::platform::linux::sys::clock::within;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::pseudo_file::read_proc;
 use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
@@ -31,6 +31,9 @@ static SNAPSHOTS: Coalescer<(), std::result::Result<Arc<Snapshot>, Errno>> = Coa
 
 /// Time for all that a target or a list asks of devices and file systems.
 const BUDGET: Duration = Duration::from_secs(10);
+
+/// Timeout for a snapshot that another thread reads.
+const SHARING_TIME: Duration = Duration::from_millis(250);
 
 /// Timeout for the file at a path.
 const STAT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -132,12 +135,14 @@ fn only_remains(given: &str, drive: &Drive) -> Error {
 }
 
 /// Returns a snapshot that is not older than this call. Targets that are resolved at the same time share one.
+///
+/// A read that takes longer than [`SHARING_TIME`] waits for something that does not answer; others do not wait for it.
 fn snapshot(helper: &Helper) -> Result<Arc<Snapshot>> {
-    let read = |requests: &[()], _: &mut Deadline<'_>| {
-        vec![Snapshot::read(helper).map(Arc::new); requests.len()]
-    };
-    let shared = helper.within(BUDGET, |deadline| SNAPSHOTS.request((), deadline, read));
-    shared.unwrap_or(Err(Errno::TIMEDOUT)).map_err(unreadable_mounts)
+    let read = || Snapshot::read(helper).map(Arc::new);
+    let shared = within(SHARING_TIME, |deadline| {
+        SNAPSHOTS.request((), deadline, |requests, _| vec![read(); requests.len()])
+    });
+    shared.unwrap_or_else(read).map_err(unreadable_mounts)
 }
 
 fn unreadable_mounts(errno: Errno) -> Error {
@@ -487,5 +492,31 @@ fn below_mapping(place: BlockDevice, given: &str) -> Result<BlockDevice> {
             )
             .with_help("name one of them"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_target_does_not_wait_for_the_snapshot_of_another_that_hangs() {
+        let (begin, has_begun) = channel();
+        let (end, may_end) = channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                within(Duration::from_secs(600), |deadline| {
+                    SNAPSHOTS.request((), deadline, |_, _| {
+                        begin.send(()).unwrap();
+                        let _ = may_end.recv();
+                        Vec::new()
+                    })
+                })
+            });
+            has_begun.recv().unwrap();
+            assert!(snapshot(&Helper::new().with_budget(BUDGET)).is_ok());
+            drop(end);
+        });
     }
 }
