@@ -4,7 +4,8 @@ use super::*;
 use crate::model::blocker::UsageKind;
 use crate::platform::linux::blockers::processes::bpf_scan;
 use crate::platform::linux::blockers::test_support::{Holder, LoopImage, drive, image, ok};
-use proptest::prelude::*;
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::TestRunner;
 use std::path::Path;
 use std::process::Command;
 
@@ -169,17 +170,19 @@ fn each_kind_of_user_is_found_by_the_kernel_and_in_proc() {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(6) })]
-
-    #[test]
-    #[ignore = "needs root, loop devices, Python and a kernel with BTF"]
-    fn any_users_are_found_by_the_kernel_and_in_proc(
-        users in proptest::sample::subsequence((0..USERS.len()).collect::<Vec<_>>(), 2..8),
-    ) {
+/// `PROPTEST_CASES` does not count here: a case starts up to eight programs.
+#[test]
+#[ignore = "needs root, loop devices, Python and a kernel with BTF"]
+fn any_users_are_found_by_the_kernel_and_in_proc() {
+    let config =
+        ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() };
+    let sets = proptest::sample::subsequence((0..USERS.len()).collect::<Vec<_>>(), 2..8);
+    let compared = TestRunner::new(config).run(&sets, |users| {
         let users: Vec<&User> = users.into_iter().map(|at| &USERS[at]).collect();
         compare(&image(), &users);
-    }
+        Ok(())
+    });
+    compared.unwrap_or_else(|failed| panic!("{failed}"));
 }
 
 /// A process that /proc keeps closed is named by what the programs report.
