@@ -151,7 +151,7 @@ rows! {
         Row { mounted: BOTH, says: &["the other volumes of the drive were left alone"], ..row(Far,
             "unmoor eject -u --volume $fat && ! mountpoint -q $fat && mountpoint -q $ext", 0, Checked) };
     "session.cd": "at the desk, a CD that is not mounted comes out, and goes in again",
-        row(Desk, "unmoor $cd && unmoor load $cd && unmoor $cd", 0, Open(&[&CD]));
+        row(Desk, "unmoor $cd && unmoor load $cd && udevadm settle && unmoor $cd", 0, Open(&[&CD]));
     "session.cd-far": "far away, a CD that is not mounted is refused",
         row(Far, "unmoor $cd", 5, Untouched);
     "session.cd-mounted": "at the desk, a CD that udisks2 has mounted comes out",
@@ -194,7 +194,7 @@ rows! {
     "session.disk-power-off": "a member of the group disk, far away, is refused --power-off before anything is done",
         row(FarIn("disk"), "unmoor eject --power-off $stick", 5, Untouched);
     "session.cdrom": "a member of the group cdrom, far away, ejects and loads a CD that is not mounted",
-        row(FarIn("cdrom"), "unmoor $cd && unmoor load $cd && unmoor $cd", 0, Open(&[&CD]));
+        row(FarIn("cdrom"), "unmoor $cd && unmoor load $cd && udevadm settle && unmoor $cd", 0, Open(&[&CD]));
     "session.cdrom-mounted": "a member of the group cdrom, far away, ejects a CD that they have mounted",
         Row { mounted: &[&CD], ..row(FarIn("cdrom"), "unmoor $cd", 0, Open(&[&CD])) };
     "session.plugdev": "the group plugdev gives nothing: a stick is refused before anything is unmounted",
