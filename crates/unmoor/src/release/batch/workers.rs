@@ -10,8 +10,9 @@ use std::sync::{Mutex, PoisonError};
 /// Maximum number of drives that are worked on at the same time.
 pub const MAX_CONCURRENT: usize = 64;
 
-/// Stack of a worker, in bytes. glibc keeps up to 40 MiB of stacks for later threads (glibc.pthread.stack_cache_size).
-const STACK_SIZE: usize = 512 << 10;
+/// Stack of a worker, in bytes. glibc keeps up to 40 MiB of stacks for later threads (glibc.pthread.stack_cache_size);
+/// elsewhere it is the standard library's 2 MiB.
+const STACK_SIZE: usize = if cfg!(target_env = "gnu") && cfg!(unix) { 512 << 10 } else { 2 << 20 };
 
 /// A task, and the platform that it works on.
 pub(crate) type Task<'p, T> = (&'p dyn Platform, T);
