@@ -28,7 +28,7 @@ use crate::platform::linux::sys::cdrom::DriveStatus;
 use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::MountInfo;
 use crate::platform::linux::sys::sg::{Command, ScsiResponse};
-use crate::platform::linux::sys::sysfs::{Attribute, BlockDevice, SysfsDir};
+use crate::platform::linux::sys::sysfs::{BlockDevice, SysfsDir};
 use crate::platform::linux::sys::{errno, writeback};
 use rustix::fd::AsFd;
 use rustix::fs::OFlags;
@@ -41,8 +41,6 @@ pub struct LinuxSession {
     pub(crate) drive: Drive,
     /// Directory of the drive in sysfs. Reads in it fail once the device is gone.
     pub(crate) node: SysfsDir,
-    /// `diskseq` of the drive; `None` before Linux 5.15.
-    diskseq: Option<Attribute>,
     /// The drive itself: bound at first, claimed later. `None` once it was closed.
     pub(crate) device: Option<Device>,
     /// Process that makes the calls that may hang.
@@ -74,7 +72,6 @@ impl LinuxSession {
         let node = SysfsDir::open(&*place.disk_path).map_err(|e| cannot_open(e, drive))?;
         let mut session = LinuxSession {
             drive: drive.clone(),
-            diskseq: node.attribute("diskseq"),
             node,
             device: None,
             helper,
@@ -119,7 +116,7 @@ impl LinuxSession {
 
     /// Checks that the device is still there, with the medium that was in it.
     pub(crate) fn check_identity(&self) -> Result<()> {
-        if let Some(seq) = self.diskseq.as_ref().and_then(Attribute::number) {
+        if let Some(seq) = self.node.number("diskseq") {
             return self.check_sequence(seq);
         }
         match self.node.device_now() {

@@ -2,10 +2,10 @@
 
 use crate::model::drive::Bus;
 use crate::platform::linux::sys::device_number;
-use crate::platform::linux::sys::pseudo_file::{number_at, read_at, text_at, text_of};
+use crate::platform::linux::sys::pseudo_file::{number_at, read_at, text_at};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 use rustix::path::Arg;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -45,12 +45,6 @@ impl SysfsDir {
     /// Returns an attribute as a number.
     pub fn number(&self, name: impl Arg) -> Option<u64> {
         number_at(&self.dir, name)
-    }
-
-    /// Opens an attribute that is read several times.
-    pub fn attribute(&self, name: impl Arg) -> Option<Attribute> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        openat(&self.dir, name, flags, Mode::empty()).ok().map(Attribute)
     }
 
     /// Returns true if the attribute is 1.
@@ -115,19 +109,6 @@ impl SysfsDir {
     /// The names in a directory below; none where it does not exist.
     pub fn names_in(&self, name: impl Arg) -> Vec<String> {
         self.child(name).and_then(|node| node.names()).unwrap_or_default()
-    }
-}
-
-/// An open attribute. Reads fail once its device is gone.
-#[derive(Debug)]
-pub struct Attribute(OwnedFd);
-
-impl Attribute {
-    /// Returns its present value, if that is a number.
-    pub fn number(&self) -> Option<u64> {
-        let mut bytes = [0; 32];
-        let length = pread(&self.0, &mut bytes, 0).ok()?;
-        text_of(&bytes[..length])?.parse().ok()
     }
 }
 
