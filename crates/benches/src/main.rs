@@ -103,13 +103,11 @@ fn main() -> ExitCode {
 /// Runs one comparison, or all of them.
 fn compare(comparison: Option<Command>, options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
-    let binary = installed::copy(
-        &match &options.binary {
-            Some(path) => path.clone(),
-            None => process::build_unmoor()?,
-        },
-        "unmoor",
-    )?;
+    let built = match &options.binary {
+        Some(path) => path.clone(),
+        None => process::build_unmoor()?,
+    };
+    let binary = installed::copy(&built, "unmoor")?;
     let rounds = options.rounds;
     match comparison {
         Some(Command::Eject) => eject::command(&binary, rounds)?,

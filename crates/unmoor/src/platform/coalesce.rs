@@ -1,4 +1,4 @@
-//! Request coalescing: requests that arrive during a scan are answered together by the next one.
+//! Request coalescing: requests that arrive while one is answered are answered together.
 
 use crate::deadline::Deadline;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};

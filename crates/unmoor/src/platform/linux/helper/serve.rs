@@ -289,7 +289,7 @@ fn none(result: Result<(), Errno>) -> Result<Values, Errno> {
     result.map(|()| Values::default())
 }
 
-/// Without waiting for a medium, without closing a tray, and without a claim.
+/// Flags that open a device without waiting for a medium, without closing a tray, and without a claim.
 const DEVICE_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 fn open_device(path: &CStr) -> Result<OwnedFd, Errno> {

@@ -2,12 +2,14 @@ use super::*;
 use crate::deadline::{Cancel, Clock};
 use crate::platform::linux::helper::pipeline::DriveCall;
 use crate::platform::linux::helper::process::is_helper;
+use crate::platform::linux::sys::affinity;
 use crate::platform::linux::sys::clock::MonotonicClock;
 use crate::platform::linux::sys::clock::timespec;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{FileType, mknodat};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -51,6 +53,33 @@ fn a_panic_in_the_helper_is_an_error_and_reaches_nothing_else() {
     let mut results = Vec::new();
     helper.call_all(&calls, LONG, &mut |_, answer| results.push(answer.unwrap().map(drop)));
     assert_eq!(results, [Ok(()), Err(Errno::INTR), Ok(())]);
+}
+
+/// Returns the processors that a helper may run on.
+fn processors_of(process: &Process) -> CpuSet {
+    sched_getaffinity(rustix::process::Pid::from_raw(process.pid().cast_signed())).unwrap()
+}
+
+#[test]
+fn a_helper_runs_on_the_processor_of_its_thread_and_moves_with_it() {
+    let allowed = sched_getaffinity(None).unwrap();
+    let helper = Helper::new();
+    for processor in (0..CpuSet::MAX_CPU).filter(|at| allowed.is_set(*at)) {
+        affinity::set(None, processor).unwrap();
+        works(&helper);
+        let processors = helper.process().as_ref().map(processors_of);
+        assert_eq!(processors, Some(sched_getaffinity(None).unwrap()));
+    }
+    sched_setaffinity(None, &allowed).unwrap();
+    works(&helper);
+    assert_eq!(helper.process().as_ref().map(|process| processors_of(process).count()), Some(1));
+    assert_eq!(sched_getaffinity(None).unwrap(), allowed, "the thread is free again");
+}
+
+#[test]
+fn a_helper_of_a_batch_runs_on_any_processor() {
+    let process = Process::fork().unwrap().for_every_thread();
+    assert_eq!(processors_of(&process), sched_getaffinity(None).unwrap());
 }
 
 #[test]

@@ -19,13 +19,13 @@ pub fn set(thread: Option<Pid>, processor: usize) -> Result<(), Errno> {
 pub struct Pinned {
     pub processor: usize,
     /// Processors that the thread could run on before.
-    pub before: CpuSet,
+    before: CpuSet,
 }
 
 impl Pinned {
-    /// Pins the thread. `None` if that is not allowed.
+    /// Pins the thread. `None` if the system call fails.
     ///
-    /// Or if the kernel has more processors than a [`CpuSet`].
+    /// A sandbox may not allow it, and a kernel may have more processors than a [`CpuSet`].
     pub fn here() -> Option<Pinned> {
         let before = sched_getaffinity(None).ok()?;
         let processor = sched_getcpu();
