@@ -586,7 +586,7 @@ impl Session for LinuxSession {
         let now = self.refresh().unwrap_or_else(|_| self.drive.clone());
         let mut scan = blockers::scan(&now, deadline);
         scan.blockers.extend(unanswered::suspended_mappings(&now));
-        match FileSystems::read(&now, &self.helper, &mut deadline.capped(ANSWER_TIME)) {
+        match FileSystems::open_and_read(&now, &self.helper, &mut deadline.capped(ANSWER_TIME)) {
             Ok(systems) => {
                 scan.blockers.extend(systems.frozen());
                 if scan.blockers.is_empty() {

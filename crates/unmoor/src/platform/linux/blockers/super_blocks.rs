@@ -61,6 +61,28 @@ impl<'d> FileSystems<'d> {
         helper: &Helper,
         deadline: &mut Deadline<'_>,
     ) -> Result<FileSystems<'d>> {
+        FileSystems::read_through(drive, false, helper, deadline)
+    }
+
+    /// Reads each file system like [`FileSystems::read`], and opens its root as a program would.
+    ///
+    /// # Errors
+    /// `TimedOut` if a root cannot be opened in time: a program that permits it (fanotify(7)) does not answer;
+    /// `Interrupted`.
+    pub(crate) fn open_and_read(
+        drive: &'d Drive,
+        helper: &Helper,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<FileSystems<'d>> {
+        FileSystems::read_through(drive, true, helper, deadline)
+    }
+
+    fn read_through(
+        drive: &'d Drive,
+        reading: bool,
+        helper: &Helper,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<FileSystems<'d>> {
         let mut roots: Vec<(&Volume, &Mount, OwnedFd)> = Vec::new();
         for volume in &drive.volumes {
             let mount = volume.mounts.iter().find(|mount| mount.covered_by.is_empty());
@@ -70,7 +92,7 @@ impl<'d> FileSystems<'d> {
             };
             let Some(mount) = mount.filter(tells) else { continue };
             let Ok(path) = c_path(&mount.path) else { continue };
-            let request = Request::OpenMount { path: &path, id: mount.id, reading: false };
+            let request = Request::OpenMount { path: &path, id: mount.id, reading };
             if let Ok((_, Some(root))) = helper.call_with_progress(&request, deadline, |_| {})? {
                 roots.push((volume, mount, root));
             }
