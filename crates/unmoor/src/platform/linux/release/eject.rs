@@ -18,6 +18,13 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use rustix::io::Errno;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest wait for another program that has the drive open, such as udev's probe of a new medium.
+const PROBE_TIME: Duration = Duration::from_secs(5);
+
+/// Interval between two attempts meanwhile.
+const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// One way to make a drive carry out an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +162,7 @@ pub fn perform(
     deadline: &mut Deadline<'_>,
 ) -> Result<StepOutcome> {
     let mut done = StepOutcome::default();
-    let mut refusal = None;
+    let (mut refusal, mut locked) = (None, None);
     for &method in methods {
         let name = method.name(drive);
         match attempt(drive, method, device, helper, deadline)? {
@@ -173,13 +180,16 @@ pub fn perform(
                 if refused.kind == ErrorKind::Unwritten || not_permitted {
                     return Err(refused.error(drive, action).with_attempts(done.attempts));
                 }
-                if !action.is_some_and(|action| method.is_preparatory(action)) {
+                if method == Method::UnlockDoor && refused.kind == ErrorKind::Busy {
+                    let words = "its door is locked, and another program has the drive open".into();
+                    locked = Some(MethodError { words, ..refused });
+                } else if !action.is_some_and(|action| method.is_preparatory(action)) {
                     refusal = Some(refused);
                 }
             }
         }
     }
-    let refused = refusal.unwrap_or_else(|| MethodError {
+    let refused = locked.or(refusal).unwrap_or_else(|| MethodError {
         kind: ErrorKind::NotSupported,
         words: "no method is known for it".into(),
         code: None,
@@ -282,6 +292,7 @@ fn attempt(
         let fd = device.as_ref().ok_or_else(gone)?.as_fd();
         match (method, method.device_call()) {
             (Method::Scsi(command), _) => return scsi(fd, command, helper, deadline),
+            (Method::UnlockDoor, _) => unlock_door(fd, helper, deadline)?,
             (_, Some(call)) => helper.device_call(fd, call, deadline)?.map(drop),
             (_, None) => remove(drive, helper, deadline)?,
         }
@@ -299,6 +310,21 @@ fn attempt(
         }
         (_, Ok(())) => Ok(Ok(())),
         (_, Err(errno)) => Ok(Err(MethodError::errno(errno))),
+    }
+}
+
+/// Unlocks the door, once no other program has the drive open.
+///
+/// udev opens a drive with a new medium, and locks its door. While it has it open, the kernel lets root alone unlock it.
+fn unlock_door(fd: BorrowedFd<'_>, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let unlocked = helper.device_call(fd, DeviceCall::UnlockDoor, deadline)?;
+        if unlocked != Err(Errno::BUSY) || waited >= PROBE_TIME {
+            return Ok(unlocked.map(drop));
+        }
+        deadline.sleep(PROBE_INTERVAL)?;
+        waited += PROBE_INTERVAL;
     }
 }
 

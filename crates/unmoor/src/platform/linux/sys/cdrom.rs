@@ -68,24 +68,40 @@ impl DriveStatus {
 ///
 /// The kernel allows unlocking to other users only while no other process has the drive open.
 pub fn lock_door(device: impl AsFd, locked: bool) -> Result<(), Errno> {
-    call(device, CDROM_LOCKDOOR, locked.into()).map(drop)
+    accepted(call(device, CDROM_LOCKDOOR, locked.into()))
 }
 
 /// `CDROMEJECT`: opens the tray.
+///
+/// # Errors
+/// `EIO` if the drive refuses it, as with a locked door.
 pub fn eject(device: impl AsFd) -> Result<(), Errno> {
-    call(device, CDROMEJECT, 0).map(drop)
+    accepted(call(device, CDROMEJECT, 0))
 }
 
 /// `CDROMCLOSETRAY`: closes the tray.
+///
+/// # Errors
+/// `EIO` if the drive refuses it.
 pub fn close_tray(device: impl AsFd) -> Result<(), Errno> {
-    call(device, CDROMCLOSETRAY, 0).map(drop)
+    accepted(call(device, CDROMCLOSETRAY, 0))
+}
+
+/// Returns `EIO` for a command that the drive has refused.
+///
+/// The kernel returns the SCSI status then, which is above 0 (`ioctl_internal_command` in drivers/scsi/scsi_ioctl.c).
+fn accepted(answer: Result<i32, Errno>) -> Result<(), Errno> {
+    match answer? {
+        0 => Ok(()),
+        _ => Err(Errno::IO),
+    }
 }
 
 /// Changes a setting.
 pub fn set(device: impl AsFd, setting: CdromSetting) -> Result<(), Errno> {
     let number = |number: u32| usize::try_from(number).map_err(|_| Errno::INVAL);
     let (request, argument) = match setting {
-        CdromSetting::ButtonLocked(locked) => (CDROM_LOCKDOOR, locked.into()),
+        CdromSetting::ButtonLocked(locked) => return lock_door(device, locked),
         CdromSetting::AutoEject(true) => (CDROM_SET_OPTIONS, AUTO_EJECT),
         CdromSetting::AutoEject(false) => (CDROM_CLEAR_OPTIONS, AUTO_EJECT),
         CdromSetting::Speed(speed) => (CDROM_SELECT_SPEED, number(speed)?),
