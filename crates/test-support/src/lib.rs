@@ -44,6 +44,16 @@ pub use runner::{Test, run};
 
 use std::process::{Command, Stdio};
 
+/// Returns a command that starts this program with every signal at its default (env(1)).
+///
+/// Below nohup(1), and in the background of a shell, programs start with signals ignored.
+#[cfg(unix)]
+pub fn with_default_signals(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal", program]);
+    command
+}
+
 /// Runs a command silently; returns true if it succeeds.
 pub fn ok(command: &mut Command) -> bool {
     command

@@ -21,7 +21,7 @@ fn stopped_at(words: &[&str], chapter: &str) -> (Option<i32>, String) {
     use std::io::{BufRead, BufReader, Read};
     use std::process::{Command, Stdio};
 
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_unmoor"))
+    let mut demo = unmoor_test_support::with_default_signals(env!("CARGO_BIN_EXE_unmoor"))
         .args(words)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

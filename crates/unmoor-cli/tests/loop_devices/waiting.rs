@@ -4,7 +4,7 @@ use crate::command::unmoor;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
-use unmoor_test_support::{LOOP_DEVICES, LoopImage, Test, ok, shell, test};
+use unmoor_test_support::{LOOP_DEVICES, LoopImage, Test, ok, shell, test, with_default_signals};
 
 fn the_blockers_of_a_wait_are_named_and_so_is_each_that_ends() {
     let image = LoopImage::new("unmoor-shrinking");
@@ -63,7 +63,7 @@ fn every_signal_that_ends_a_program_ends_the_waiting_and_leaves_everything_as_it
     let image = LoopImage::new("unmoor-signals");
     let held = File::create(image.mount.join("letter.txt")).expect("it can be written");
     for signal in ["-INT", "-TERM", "-HUP", "-QUIT"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_unmoor"));
+        let mut command = with_default_signals(env!("CARGO_BIN_EXE_unmoor"));
         command.args(["eject", "--wait", "1h"]).arg(&image.mount);
         let (code, told) = signalled(&mut command, signal);
         assert_eq!(code, Some(130), "{signal}: {told}");

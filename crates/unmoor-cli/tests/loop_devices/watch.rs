@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
-use unmoor_test_support::{Attached, LOOP_DEVICES, LoopImage, Test, ok, shell, test};
+use unmoor_test_support::{
+    Attached, LOOP_DEVICES, LoopImage, Test, ok, shell, test, with_default_signals,
+};
 
 /// Time after which a line that does not come is a failure, and no longer a hang.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -19,7 +21,7 @@ struct Watch {
 
 impl Watch {
     fn start(words: &[&str]) -> Watch {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_unmoor"))
+        let mut child = with_default_signals(env!("CARGO_BIN_EXE_unmoor"))
             .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
