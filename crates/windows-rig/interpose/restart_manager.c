@@ -118,6 +118,8 @@ DWORD WINAPI rig_RmShutdown(DWORD session, ULONG flags, RM_WRITE_STATUS_CALLBACK
     BOOL all = TRUE;
     unsigned i;
     (void)session;
+    /* What ends has closed its files before its end is noted below: a lock may come in between. */
+    note(service[0] ? "RmShutdown of a service" : "RmShutdown", "-> asked");
     if (service[0]) {
         stopped = TRUE;
         all = stop_service();

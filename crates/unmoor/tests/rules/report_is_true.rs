@@ -109,12 +109,22 @@ fn tolerated(step: &unmoor::StepReport, scenario: &Scenario) -> bool {
     }
 }
 
+/// Returns true if the step was done when it was tried again: what comes between lock and dismount may leave.
+fn is_done_later(report: &Report, at: usize) -> bool {
+    let step = report.steps[at].step;
+    report.steps[at..].iter().any(|later| later.step == step && later.status == Status::Done)
+}
+
 fn outcome_is_true(report: &Report, scenario: &Scenario) -> TestCaseResult {
     let failed: Vec<_> = report.steps.iter().filter(|s| s.status == Status::Failed).collect();
     match &report.outcome {
         Outcome::Completed => {
             prop_assert_eq!(report.error_kind(), None);
-            prop_assert!(failed.iter().all(|s| tolerated(s, scenario)), "{:?}", failed);
+            let is_tolerated =
+                |at| tolerated(&report.steps[at], scenario) || is_done_later(report, at);
+            let mut steps = 0..report.steps.len();
+            let failed = |at: &usize| report.steps[*at].status == Status::Failed;
+            prop_assert!(steps.all(|at| !failed(&at) || is_tolerated(at)), "{:?}", report.steps);
             let last = report.steps.last().map(|s| s.step);
             prop_assert_eq!(last, Some(Step::Unlock));
         }

@@ -272,7 +272,7 @@ pub(super) fn tests() -> Vec<Test> {
         )
         .on(STICK)
         .writer(r"E:\held.txt")
-        .journal("RmShutdown -> ended")
+        .journal("RmShutdown -> asked")
         .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS"),
         Test::new(
             "kill/ended",
@@ -314,7 +314,7 @@ pub(super) fn tests() -> Vec<Test> {
         )
         .on(STICK)
         .service(r"E:\held.txt")
-        .journal("RmShutdown of a service -> stopped")
+        .journal("RmShutdown of a service -> asked")
         .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS")
         .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS")
         .journal("RmRestart -> started"),
