@@ -218,6 +218,16 @@ impl LinuxSession {
         }
     }
 
+    /// Returns true if the medium is out, whatever the drive has answered.
+    ///
+    /// With a bad cable, a drive carries out a command and its answer is lost.
+    fn has_ejected(&mut self, action: Action, deadline: &mut Deadline<'_>) -> bool {
+        let seen = self.presence(deadline).unwrap_or(Presence::Unknown);
+        let stopped = self.drive.kind == DriveKind::Disk && seen == Presence::Stopped;
+        action == Action::Eject
+            && (stopped || matches!(seen, Presence::Absent | Presence::TrayOpen))
+    }
+
     fn drive_status(
         &self,
         device: &Device,
@@ -497,11 +507,17 @@ impl Session for LinuxSession {
         let methods = methods(&self.drive, action);
         let done =
             perform(&self.drive, Some(action), methods, &mut self.device, &self.helper, deadline);
-        done.map_err(|error| match self.is_gone() {
-            true => Error::new(ErrorKind::Gone, &self.drive.name, "the drive is gone")
-                .with_attempts(error.attempts().to_vec())
-                .with_help("everything was flushed and dismounted before"),
-            false => error,
+        done.or_else(|error| {
+            let attempts = error.attempts().to_vec();
+            if self.is_gone() {
+                return Err(Error::new(ErrorKind::Gone, &self.drive.name, "the drive is gone")
+                    .with_attempts(attempts)
+                    .with_help("everything was flushed and dismounted before"));
+            }
+            match error.kind() == ErrorKind::Failed && self.has_ejected(action, deadline) {
+                true => Ok(StepOutcome { attempts, ..StepOutcome::default() }),
+                false => Err(error),
+            }
         })
     }
 
