@@ -5,7 +5,8 @@ use crate::escape::{escape, escape_os};
 use crate::{duration, messages, steps};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::ffi::OsStr;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 use unmoor::{Event, Step};
 
 /// Time before the first line is drawn; a shorter run would only flash.
@@ -16,8 +17,6 @@ pub struct LiveLines {
     all: MultiProgress,
     lines: Vec<Line>,
     verbose: bool,
-    since: Instant,
-    drawn: bool,
 }
 
 struct Line {
@@ -37,16 +36,13 @@ impl LiveLines {
             bar.set_message("resolving");
             Line { name, bar }
         };
-        let lines = names.map(line).collect();
-        LiveLines { all, lines, verbose, since: Instant::now(), drawn: false }
+        let lines: Vec<Line> = names.map(line).collect();
+        draw_later(all.clone(), lines.iter().map(|line| line.bar.clone()).collect());
+        LiveLines { all, lines, verbose }
     }
 
     /// Shows one event of the target.
     pub fn on_event(&mut self, target: usize, event: &Event) {
-        if !self.drawn && self.since.elapsed() >= REDRAW_INTERVAL {
-            self.drawn = true;
-            self.all.set_draw_target(ProgressDrawTarget::stderr());
-        }
         let line = &mut self.lines[target];
         if let Event::Resolved { drive, .. } = event {
             line.name = escape(&drive.name).into_owned();
@@ -71,6 +67,19 @@ impl LiveLines {
         self.all.remove(bar);
         self.all.suspend(print);
     }
+}
+
+/// Draws all lines after [`REDRAW_INTERVAL`].
+///
+/// A drive may have had its last event before that, and be at it for minutes.
+fn draw_later(all: MultiProgress, bars: Vec<ProgressBar>) {
+    let draw = move || {
+        thread::sleep(REDRAW_INTERVAL);
+        all.set_draw_target(ProgressDrawTarget::stderr());
+        bars.iter().filter(|bar| !bar.is_finished()).for_each(ProgressBar::tick);
+    };
+    // Without a thread, nothing is drawn, and the results are printed all the same.
+    let _ = thread::Builder::new().spawn(draw);
 }
 
 /// Returns what the drive is doing, if the event says so.
