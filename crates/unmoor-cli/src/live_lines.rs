@@ -71,7 +71,7 @@ impl LiveLines {
 
 /// Draws all lines after [`REDRAW_INTERVAL`].
 ///
-/// A drive may have had its last event before that, and be at it for minutes.
+/// A drive may have had its last event before that, and its step may take minutes.
 fn draw_later(all: MultiProgress, bars: Vec<ProgressBar>) {
     let draw = move || {
         thread::sleep(REDRAW_INTERVAL);

@@ -273,7 +273,8 @@ pub(super) fn tests() -> Vec<Test> {
         .on(STICK)
         .writer(r"E:\held.txt")
         .journal("RmShutdown -> asked")
-        .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS"),
+        .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS")
+        .never("RmShutdown -> remains"),
         Test::new(
             "kill/ended",
             "--kill ends a program that does not close within --grace",
@@ -317,7 +318,8 @@ pub(super) fn tests() -> Vec<Test> {
         .journal("RmShutdown of a service -> asked")
         .journal("FSCTL_LOCK_VOLUME E: -> SUCCESS")
         .journal("IOCTL_STORAGE_EJECT_MEDIA E: -> SUCCESS")
-        .journal("RmRestart -> started"),
+        .journal("RmRestart -> started")
+        .never("RmShutdown of a service -> remains"),
         Test::new(
             "kill/service-remains",
             "a service that does not stop is never ended by force",

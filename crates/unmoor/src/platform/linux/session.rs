@@ -222,10 +222,12 @@ impl LinuxSession {
     ///
     /// With a bad cable, a drive carries out a command and its answer is lost.
     fn has_ejected(&mut self, action: Action, deadline: &mut Deadline<'_>) -> bool {
+        if action != Action::Eject {
+            return false;
+        }
         let seen = self.presence(deadline).unwrap_or(Presence::Unknown);
         let stopped = self.drive.kind == DriveKind::Disk && seen == Presence::Stopped;
-        action == Action::Eject
-            && (stopped || matches!(seen, Presence::Absent | Presence::TrayOpen))
+        stopped || matches!(seen, Presence::Absent | Presence::TrayOpen)
     }
 
     fn drive_status(

@@ -67,7 +67,7 @@ impl<'d> FileSystems<'d> {
     /// Reads each file system like [`FileSystems::read`], and opens its root as a program would.
     ///
     /// # Errors
-    /// `TimedOut` if a root cannot be opened in time: a program that permits it (fanotify(7)) does not answer;
+    /// `TimedOut` if a root cannot be opened in time: a program that permits opens (fanotify(7)) does not answer;
     /// `Interrupted`.
     pub(crate) fn open_and_read(
         drive: &'d Drive,

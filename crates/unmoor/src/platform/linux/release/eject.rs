@@ -315,7 +315,8 @@ fn attempt(
 
 /// Unlocks the door, once no other program has the drive open.
 ///
-/// udev opens a drive with a new medium, and locks its door. While it has it open, the kernel lets root alone unlock it.
+/// udev opens a drive with a new medium, and locks its door. Until udev closes the drive, the kernel lets root alone
+/// unlock the door.
 fn unlock_door(fd: BorrowedFd<'_>, helper: &Helper, deadline: &mut Deadline<'_>) -> CallResult<()> {
     let mut waited = Duration::ZERO;
     loop {

@@ -114,3 +114,18 @@ fn call(device: impl AsFd, request: ioctl::Request, argument: usize) -> Result<i
     // SAFETY: the requests of this file take a number, not a pointer.
     unsafe { ioctl::with_number(device, request, argument) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scsi_status_above_0_is_a_refusal() {
+        assert_eq!(accepted(Ok(0)), Ok(()));
+        // CHECK CONDITION, BUSY, RESERVATION CONFLICT (SAM-5 5.3.1).
+        for status in [0x02, 0x08, 0x18] {
+            assert_eq!(accepted(Ok(status)), Err(Errno::IO), "{status:#x}");
+        }
+        assert_eq!(accepted(Err(Errno::BUSY)), Err(Errno::BUSY));
+    }
+}

@@ -205,7 +205,7 @@ rows! {
         row(FarIn("disk"), "unmoor eject --power-off $stick", 5, Untouched);
     "session.cdrom": "a member of the group cdrom, far away, ejects and loads a CD that is not mounted",
         row(FarIn("cdrom"), IN_AND_OUT, 0, Open(&[&CD]));
-    "session.cdrom-held": "a CD stays in while its door is locked and another program has the drive open, and that is said",
+    "session.cdrom-held": "a CD stays in while its door is locked and another program has the drive open, and the message says so",
         Row { root: ROOT_LOCKS, says: &["its door is locked, and another program has the drive open"],
             ..row(FarIn("cdrom"), "unmoor $cd", 3, Untouched) };
     "session.cdrom-mounted": "a member of the group cdrom, far away, ejects a CD that they have mounted",
