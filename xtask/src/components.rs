@@ -1,5 +1,6 @@
-//! Components of the Rust toolchain that rustup's minimal profile leaves out.
+//! Components and targets of the Rust toolchain that rustup's minimal profile leaves out.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -33,4 +34,24 @@ fn works(verb: &str) -> bool {
     let mut cargo = Command::new(process::cargo());
     let run = cargo.args([verb, "--version"]).stdin(Stdio::null()).output();
     run.is_ok_and(|output| output.status.success())
+}
+
+/// Adds a target to the toolchain that runs this program, unless it is there.
+pub fn ensure_target(target: &str) -> Result<()> {
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--print", "target-libdir", "--target", target]);
+    let is_there = process::run(rustc.current_dir(crate::paths::repository()))
+        .is_ok_and(|directory| Path::new(directory.trim()).exists());
+    if is_there {
+        return Ok(());
+    }
+    println!("rust: {target}");
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", target]).current_dir(crate::paths::repository());
+    process::run(&mut rustup).map(drop).with_context(|| {
+        format!(
+            "the standard library for {target} is missing here; try by hand: {}",
+            process::line(&rustup)
+        )
+    })
 }

@@ -3,6 +3,7 @@
 //! The rig, the VM tests and the benches share these modules with the task runner. The task runner depends on none
 //! of them, so that `cargo xtask demo` compiles none of them.
 
+pub mod build;
 pub mod ci;
 mod components;
 pub mod demo;

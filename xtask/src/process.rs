@@ -1,7 +1,6 @@
 //! Running other programs, with errors that name the program and show its output.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -65,27 +64,6 @@ pub fn line(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
-}
-
-/// Builds `unmoor` (release profile) and returns its path.
-pub fn build_unmoor() -> Result<PathBuf> {
-    let mut cargo = Command::new(cargo());
-    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
-    run_visibly(cargo.current_dir(crate::paths::repository()))?;
-    Ok(crate::paths::target().join("release/unmoor"))
-}
-
-/// Target of the program that needs no library of the system.
-const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
-
-/// Builds the command in release mode without a dynamic linker, and returns its path.
-pub fn build_static_unmoor() -> Result<PathBuf> {
-    run(Command::new("rustup").args(["target", "add", STATIC_TARGET]))?;
-    let mut cargo = Command::new(cargo());
-    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
-    cargo.args(["--target", STATIC_TARGET]).current_dir(crate::paths::repository());
-    run_visibly(&mut cargo)?;
-    Ok(crate::paths::target().join(STATIC_TARGET).join("release/unmoor"))
 }
 
 /// Returns `cargo run` for the program of a package of this workspace; its arguments come next.

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::packages::{self, PackageSet};
-use crate::{components, process};
+use crate::{build, components, process};
 
 pub fn command() -> Result<ExitCode> {
     everything()?;
@@ -18,6 +18,7 @@ pub fn command() -> Result<ExitCode> {
 /// Installs everything that the other commands need.
 pub fn everything() -> Result<()> {
     components::ensure()?;
+    components::ensure_target(build::PACKAGED_TARGET)?;
     self::ensure(packages::ALL)
 }
 

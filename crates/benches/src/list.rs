@@ -12,7 +12,8 @@ use crate::cost::{Runs, in_turn, system_calls};
 use crate::loop_control;
 use crate::measure::measure;
 use crate::table;
-use xtask::process::{build_static_unmoor, program, run};
+use xtask::build;
+use xtask::process::{program, run};
 
 const DEVICE_COUNTS: [usize; 3] = [1, 20, 200];
 
@@ -21,8 +22,8 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
         println!("\nThe list is left out: attaching loop devices needs root.");
         return Ok(());
     }
-    let without_linker = crate::installed::copy(&build_static_unmoor()?, "unmoor-static")?;
-    let binaries = [binary.to_string_lossy(), without_linker.to_string_lossy()];
+    let dynamic = crate::installed::copy(&build::dynamic()?, "unmoor-dynamic")?;
+    let binaries = [binary.to_string_lossy(), dynamic.to_string_lossy()];
     let binaries = binaries.each_ref().map(|binary| &**binary);
     DEVICE_COUNTS.into_iter().try_for_each(|count| compare(binaries, count, rounds))
 }
@@ -32,7 +33,7 @@ fn compare(binaries: [&str; 2], count: usize, rounds: usize) -> Result<()> {
     // With labels and file systems, which unmoor shows too, lsblk has to read each device.
     let programs: [(&str, &[&str]); 4] = [
         ("unmoor list --all", &[binaries[0], "list", "--all", "--json"]),
-        ("unmoor list --all, static", &[binaries[1], "list", "--all", "--json"]),
+        ("unmoor list --all, dynamic", &[binaries[1], "list", "--all", "--json"]),
         ("lsblk -f", &["lsblk", "--json", "-f"]),
         ("lsblk", &["lsblk", "--json"]),
     ];

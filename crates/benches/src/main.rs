@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use unmoor_rig::guest_command::GuestCommand;
-use xtask::{packages, process, setup};
+use xtask::{build, packages, setup};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", about = "Compares unmoor's cost with other programs'")]
@@ -105,7 +105,7 @@ fn compare(comparison: Option<Command>, options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
     let built = match &options.binary {
         Some(path) => path.clone(),
-        None => process::build_unmoor()?,
+        None => build::packaged()?,
     };
     let binary = installed::copy(&built, "unmoor")?;
     let rounds = options.rounds;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use xtask::{packages, paths, process, setup};
+use xtask::{build, packages, paths, process, setup};
 
 use crate::files::write_files;
 use crate::output::output;
@@ -19,13 +19,15 @@ pub fn make() -> Result<PathBuf> {
     setup::ensure(&[&packages::PACKAGE])?;
     ensure_cargo_deb()?;
     write_files(&output())?;
-    size::check_whole(&process::build_unmoor()?)?;
+    size::check_whole(&build::packaged()?)?;
     let mut cargo = Command::new(process::cargo());
     // The profile strips the program already.
     cargo.args([
         "deb",
         "--package",
         "unmoor-cli",
+        "--target",
+        build::PACKAGED_TARGET,
         "--no-build",
         "--no-strip",
         "--quiet",

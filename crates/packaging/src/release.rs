@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use xtask::{paths, process, windows};
+use xtask::{build, paths, process, windows};
 
 use crate::deb;
 use crate::output::output;
@@ -37,7 +37,7 @@ fn name(system: &str) -> String {
 
 /// Makes a tarball of the static program, man pages and completions.
 fn static_archive(directory: &Path) -> Result<()> {
-    let program = process::build_static_unmoor()?;
+    let program = build::packaged()?;
     check_static(&program)?;
     let folder = directory.join(name("linux-x86_64"));
     fill(&folder, &program)?;

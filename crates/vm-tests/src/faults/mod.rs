@@ -20,7 +20,7 @@ use crate::vm::run;
 use unmoor_rig::drives::{CD, Drive, STICK};
 use unmoor_rig::guest::Hung;
 use unmoor_rig::machine::{Hardware, Machine, Rig};
-use xtask::{packages, process, setup};
+use xtask::{build, packages, setup};
 
 use expected::{Expected, expected};
 use fault::Fault;
@@ -61,7 +61,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
     let binary = match &options.binary {
         Some(path) => path.clone(),
-        None => process::build_unmoor()?,
+        None => build::packaged()?,
     };
     let rig = Rig::prepare(&binary)?;
     let before = if options.again { Matrix::read(&record()) } else { Matrix::default() };

@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use crate::test_context::TestContext;
 use unmoor_rig::drives::{CD, STICK};
 use unmoor_rig::machine::{Hardware, Machine, Rig};
-use xtask::{packages, paths, process, setup};
+use xtask::{build, packages, paths, setup};
 
 use cycle::Medium;
 use summary::Summary;
@@ -60,7 +60,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let binary = match (&options.mutant, &options.binary) {
         (Some(name), _) => mutants::build(name)?,
         (None, Some(path)) => path.clone(),
-        (None, None) => process::build_unmoor()?,
+        (None, None) => build::packaged()?,
     };
     let logs = paths::rig().join("log");
     std::fs::create_dir_all(&logs)?;

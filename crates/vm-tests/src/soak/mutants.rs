@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use xtask::{paths, process};
+use xtask::{build, paths, process};
 
 /// One mutant.
 struct Mutant {
@@ -91,9 +91,10 @@ pub fn build(name: &str) -> Result<PathBuf> {
     mutant.apply(&source)?;
     let target = folder.join("target");
     let mut cargo = Command::new(process::cargo());
-    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli", "--target-dir"]);
+    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
+    cargo.args(["--target", build::PACKAGED_TARGET, "--target-dir"]);
     process::run_visibly(cargo.arg(&target).current_dir(&source))?;
-    Ok(target.join("release/unmoor"))
+    Ok(target.join(build::PACKAGED_TARGET).join("release/unmoor"))
 }
 
 impl Mutant {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use unmoor_rig::machine::Rig;
-use xtask::{packages, process, setup, windows};
+use xtask::{build, packages, setup, windows};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -42,7 +42,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     setup::ensure(&[&packages::VM])?;
     let binary = match &options.binary {
         Some(path) => path.clone(),
-        None => process::build_unmoor()?,
+        None => build::packaged()?,
     };
     let rig = Rig::prepare(&binary)?;
     if chosen.iter().any(|test| test.machine.name == tests::WINE.name) {
