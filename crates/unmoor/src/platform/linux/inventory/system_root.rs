@@ -14,6 +14,7 @@ use crate::platform::linux::sys::overlay_options;
 use crate::platform::linux::sys::procfs::Proc;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,43 +40,54 @@ struct Witness<'t> {
     table: &'t MountTable,
 }
 
+/// An overlay that is the root of a witness, and hides lower layers.
+struct Overlay {
+    device: u64,
+    /// Number of lower layers that are not at their paths.
+    hidden: usize,
+    /// Devices of the files that the witness has mapped from it.
+    mapped: Vec<u64>,
+}
+
 impl SystemRoot {
     /// Looks at the roots and the programs of this process and of the first one.
     pub fn read(own: &MountTable, helper: &Helper) -> SystemRoot {
         let mut root = SystemRoot::default();
         let Ok(proc) = Proc::open() else { return root };
-        let is_there = |path: &Path| is_there(path, helper);
-        root.add_layers(&Witness { pid: "self", table: own }, is_there, &proc);
         for link in [c"1/root", c"1/exe"] {
             root.known.extend(proc.stat(link).ok().map(|stat| (stat.device, "/".into())));
         }
+        let is_there = |path: &Path| is_there(path, helper);
+        let mut overlays =
+            Vec::from_iter(overlay(&Witness { pid: "self", table: own }, is_there, &proc));
         let mut text = Vec::new();
-        if !shares_namespace(&proc) && proc.read(c"1/mountinfo", &mut text).is_ok() {
+        if shares_namespace(&proc) {
+            // What this process has mapped may come from the upper layer alone: a static program is one file.
+            if !overlays.is_empty() {
+                overlays.extend(overlay(&Witness { pid: "1", table: own }, is_there, &proc));
+            }
+        } else if proc.read(c"1/mountinfo", &mut text).is_ok() {
             let table = MountTable::new(mountinfo::parse(&text));
             let needed = table.iter().filter(|line| is_system(&line.path));
             root.known.extend(needed.map(|line| (line.device, line.path.clone())));
             // Its paths cannot be looked at from here.
-            root.add_layers(&Witness { pid: "1", table: &table }, |_| false, &proc);
+            overlays.extend(overlay(&Witness { pid: "1", table: &table }, |_| false, &proc));
         }
+        root.add_layers(&overlays);
         // Anonymous numbers are those of overlays and of the network, which are on no drive.
         root.known.retain(|(device, _)| device >> 32 != 0);
         root
     }
 
-    /// Adds the devices below an overlay at the root, as far as they are known.
-    ///
-    /// Up to Linux 6.6, a file that is mapped from an overlay shows the device of its layer.
-    fn add_layers(&mut self, witness: &Witness<'_>, is_there: impl Fn(&Path) -> bool, proc: &Proc) {
-        let mut lines = witness.table.iter().rev();
-        let Some(line) = lines.find(|line| line.path == Path::new("/")) else { return };
-        let hidden = hidden_lower_layers(witness.table, line, is_there);
-        if hidden == 0 {
-            return;
+    /// Adds the devices below the overlays, as far as they are known.
+    fn add_layers(&mut self, overlays: &[Overlay]) {
+        for overlay in overlays {
+            let same = overlays.iter().filter(|other| other.device == overlay.device);
+            let mapped: BTreeSet<u64> = same.flat_map(|other| &other.mapped).copied().collect();
+            let on_device = mapped.iter().any(|device| device >> 32 != 0);
+            self.has_unknown_layers |= !on_device && mapped.len() < overlay.hidden;
+            self.known.extend(mapped.into_iter().map(|device| (device, "/".into())));
         }
-        let mapped = devices_mapped_from(proc, witness, line);
-        let on_device = mapped.iter().any(|device| device >> 32 != 0);
-        self.has_unknown_layers |= !on_device && mapped.len() < hidden;
-        self.known.extend(mapped.into_iter().map(|device| (device, "/".into())));
     }
 
     /// Returns what the running system uses of the drive, besides its mounts in this namespace.
@@ -134,6 +146,20 @@ fn hidden_lower_layers(
     layers.filter(|(name, layer)| *name == "lowerdir" && is_hidden(layer)).count()
 }
 
+/// Returns the overlay at the root of the witness, if it hides lower layers.
+///
+/// Up to Linux 6.6, a file that is mapped from an overlay shows the device of its layer.
+fn overlay(
+    witness: &Witness<'_>,
+    is_there: impl Fn(&Path) -> bool,
+    proc: &Proc,
+) -> Option<Overlay> {
+    let line = witness.table.iter().rev().find(|line| line.path == Path::new("/"))?;
+    let hidden = hidden_lower_layers(witness.table, line, is_there);
+    let mapped = || devices_mapped_from(proc, witness, line);
+    (hidden > 0).then(|| Overlay { device: line.device, hidden, mapped: mapped() })
+}
+
 /// Returns the devices of the files that the witness has mapped from this mount, without the mount's own.
 fn devices_mapped_from(proc: &Proc, witness: &Witness<'_>, root: &MountInfo) -> Vec<u64> {
     let (mut text, mut devices) = (Vec::new(), Vec::new());
@@ -183,6 +209,23 @@ mod tests {
         assert_eq!(hidden("lowerdir=/a.squashfs:/b.squashfs,upperdir=/cow/upper"), 2);
         assert_eq!(hidden("lowerdir=/run/gone"), 1);
         assert_eq!(hidden("lowerdir=/run/here,upperdir=/cow/upper"), 0);
+    }
+
+    #[test]
+    fn a_layer_that_either_process_has_mapped_is_known() {
+        let overlay =
+            |device, mapped: &[u64]| Overlay { device, hidden: 2, mapped: mapped.to_vec() };
+        let unknown = |overlays: &[Overlay]| {
+            let mut root = SystemRoot::default();
+            root.add_layers(overlays);
+            root.has_unknown_layers
+        };
+        assert!(unknown(&[overlay(25, &[41])]));
+        assert!(!unknown(&[overlay(25, &[41, 42])]));
+        assert!(!unknown(&[overlay(25, &[41]), overlay(25, &[42])]));
+        assert!(unknown(&[overlay(25, &[41]), overlay(25, &[41])]));
+        // Another overlay's layers are its own.
+        assert!(unknown(&[overlay(25, &[41]), overlay(26, &[42, 43])]));
     }
 
     #[test]
