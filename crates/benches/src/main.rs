@@ -13,6 +13,7 @@ mod loop_control;
 mod many;
 mod measure;
 mod process_load;
+mod slow_images;
 mod table;
 mod wait4;
 mod who;

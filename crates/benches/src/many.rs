@@ -1,6 +1,7 @@
 //! `cargo xtask bench many`: 32 drives with a latency of a second, in one call.
 //!
-//! The same run measures one of them alone, and a shell loop of util-linux `eject`.
+//! The same run measures one of them alone, and a shell loop of util-linux `eject`. The drives are loop devices on
+//! this machine, and SCSI drives in the emulated one.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::cost::{Cost, Runs};
+use crate::slow_images::SlowImages;
 use unmoor_rig::machine::{Hardware, Machine, Rig};
 use unmoor_vm_tests::scsi_debug;
 use unmoor_vm_tests::test_context::{TestContext, words};
@@ -41,6 +43,7 @@ const LATENCIES: [Latency; 2] = [
 ];
 
 pub fn command(binary: &Path, rounds: usize) -> Result<()> {
+    loop_devices(binary, rounds)?;
     let mut machine = Rig::prepare(binary)?.boot(&MACHINE)?;
     for latency in &LATENCIES {
         let mut one = Runs::new("unmoor eject, 1 drive");
@@ -53,27 +56,54 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
                 each.add(run_once(&mut machine, latency, DRIVE_COUNT, LOOP)?);
             }
         }
-        println!(
-            "\n### many: {DRIVE_COUNT} scsi_debug drives, vfat mounted on each; {}\n",
-            latency.title
-        );
-        println!(
-            "| | runs | wall, s | user+system, s | peak memory, KiB | wall, times one drive |"
-        );
-        println!("|---|---|---|---|---|---|");
-        for runs in [&one, &all, &each] {
-            println!(
-                "| {} | {} | {:.2} | {:.2} | {} | {:.2} |",
-                runs.name,
-                runs.count(),
-                seconds(runs.wall_us()),
-                seconds(runs.cpu_us()),
-                runs.peak_kib(),
-                runs.wall_us() as f64 / one.wall_us() as f64,
-            );
-        }
+        let drives = format!("{DRIVE_COUNT} scsi_debug drives, vfat mounted on each");
+        print(&format!("{drives}; {}", latency.title), [&one, &all, &each]);
     }
     Ok(())
+}
+
+/// Measures loop devices whose images take a second to write, on this machine's own processors.
+fn loop_devices(binary: &Path, rounds: usize) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("\nThe loop devices are left out: mounting them needs root.");
+        return Ok(());
+    }
+    let mut images = SlowImages::serve(DRIVE_COUNT)?;
+    let binary = binary.to_string_lossy();
+    let ours = [&*binary, "eject"];
+    let mut one = Runs::new("unmoor eject, 1 drive");
+    let mut all = Runs::new("unmoor eject, 32 drives");
+    let mut each = Runs::new("for each of 32: umount -d");
+    for round in 0..rounds {
+        one.add(images.measure(1, &ours)?);
+        all.add(images.measure(DRIVE_COUNT, &ours)?);
+        if round == 0 {
+            let words = ["sh", "-c", "for node; do umount -d $node || exit; done", "sh"];
+            each.add(images.measure(DRIVE_COUNT, &words)?);
+        }
+    }
+    let title =
+        format!("{DRIVE_COUNT} loop devices, ext4 mounted on each; 1 MB takes 1 s to write");
+    print(&title, [&one, &all, &each]);
+    Ok(())
+}
+
+/// Prints a table. The first runs are those of one drive.
+fn print(title: &str, all: [&Runs; 3]) {
+    println!("\n### many: {title}\n");
+    println!("| | runs | wall, s | user+system, s | peak memory, KiB | wall, times one drive |");
+    println!("|---|---|---|---|---|---|");
+    for runs in all {
+        println!(
+            "| {} | {} | {:.2} | {:.2} | {} | {:.2} |",
+            runs.name,
+            runs.count(),
+            seconds(runs.wall_us()),
+            seconds(runs.cpu_us()),
+            runs.peak_kib(),
+            runs.wall_us() as f64 / all[0].wall_us() as f64,
+        );
+    }
 }
 
 fn seconds(microseconds: u64) -> f64 {
