@@ -14,7 +14,6 @@ use crate::platform::linux::sys::overlay_options;
 use crate::platform::linux::sys::procfs::Proc;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -83,7 +82,10 @@ impl SystemRoot {
     fn add_layers(&mut self, overlays: &[Overlay]) {
         for overlay in overlays {
             let same = overlays.iter().filter(|other| other.device == overlay.device);
-            let mapped: BTreeSet<u64> = same.flat_map(|other| &other.mapped).copied().collect();
+            let mut mapped: Vec<u64> =
+                same.flat_map(|other| other.mapped.iter().copied()).collect();
+            mapped.sort_unstable();
+            mapped.dedup();
             let on_device = mapped.iter().any(|device| device >> 32 != 0);
             self.has_unknown_layers |= !on_device && mapped.len() < overlay.hidden;
             self.known.extend(mapped.into_iter().map(|device| (device, "/".into())));
