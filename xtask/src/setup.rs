@@ -18,7 +18,7 @@ pub fn command() -> Result<ExitCode> {
 /// Installs everything that the other commands need.
 pub fn everything() -> Result<()> {
     components::ensure()?;
-    components::ensure_target(build::PACKAGED_TARGET)?;
+    build::packaged_target();
     self::ensure(packages::ALL)
 }
 

@@ -19,6 +19,7 @@ pub fn make() -> Result<PathBuf> {
     setup::ensure(&[&packages::PACKAGE])?;
     ensure_cargo_deb()?;
     write_files(&output())?;
+    let target = build::packaged_target();
     size::check_whole(&build::packaged()?)?;
     let mut cargo = Command::new(process::cargo());
     // The profile strips the program already.
@@ -26,14 +27,15 @@ pub fn make() -> Result<PathBuf> {
         "deb",
         "--package",
         "unmoor-cli",
-        "--target",
-        build::PACKAGED_TARGET,
         "--no-build",
         "--no-strip",
         "--quiet",
         "--output",
     ]);
     cargo.arg(output()).current_dir(paths::repository());
+    if let Some(target) = target {
+        cargo.args(["--target", target]);
+    }
     process::run_visibly(&mut cargo)?;
     let package = find()?;
     check(&package)?;

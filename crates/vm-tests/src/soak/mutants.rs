@@ -92,9 +92,12 @@ pub fn build(name: &str) -> Result<PathBuf> {
     let target = folder.join("target");
     let mut cargo = Command::new(process::cargo());
     cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
-    cargo.args(["--target", build::PACKAGED_TARGET, "--target-dir"]);
-    process::run_visibly(cargo.arg(&target).current_dir(&source))?;
-    Ok(target.join(build::PACKAGED_TARGET).join("release/unmoor"))
+    let packaged = build::packaged_target();
+    if let Some(packaged) = packaged {
+        cargo.args(["--target", packaged]);
+    }
+    process::run_visibly(cargo.arg("--target-dir").arg(&target).current_dir(&source))?;
+    Ok(build::program_in(&target, packaged))
 }
 
 impl Mutant {
