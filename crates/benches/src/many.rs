@@ -57,7 +57,7 @@ pub fn command(binary: &Path, rounds: usize) -> Result<()> {
             }
         }
         let drives = format!("{DRIVE_COUNT} scsi_debug drives, vfat mounted on each");
-        print(&format!("{drives}; {}", latency.title), [&one, &all, &each]);
+        print(&format!("{drives}; {}", latency.title), &[&one, &all, &each]);
     }
     Ok(())
 }
@@ -73,10 +73,13 @@ fn loop_devices(binary: &Path, rounds: usize) -> Result<()> {
     let ours = [&*binary, "eject"];
     let mut one = Runs::new("unmoor eject, 1 drive");
     let mut all = Runs::new("unmoor eject, 32 drives");
+    let mut floor = Runs::new("floor: 32 times umount -d, at once");
     let mut each = Runs::new("for each of 32: umount -d");
     for round in 0..rounds {
         one.add(images.measure(1, &ours)?);
         all.add(images.measure(DRIVE_COUNT, &ours)?);
+        let at_once = ["sh", "-c", "for node; do umount -d $node & done; wait", "sh"];
+        floor.add(images.measure(DRIVE_COUNT, &at_once)?);
         if round == 0 {
             let words = ["sh", "-c", "for node; do umount -d $node || exit; done", "sh"];
             each.add(images.measure(DRIVE_COUNT, &words)?);
@@ -84,12 +87,12 @@ fn loop_devices(binary: &Path, rounds: usize) -> Result<()> {
     }
     let title =
         format!("{DRIVE_COUNT} loop devices, ext4 mounted on each; 1 MB takes 1 s to write");
-    print(&title, [&one, &all, &each]);
+    print(&title, &[&one, &all, &floor, &each]);
     Ok(())
 }
 
 /// Prints a table. The first runs are those of one drive.
-fn print(title: &str, all: [&Runs; 3]) {
+fn print(title: &str, all: &[&Runs]) {
     println!("\n### many: {title}\n");
     println!("| | runs | wall, s | user+system, s | peak memory, KiB | wall, times one drive |");
     println!("|---|---|---|---|---|---|");

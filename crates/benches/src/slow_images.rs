@@ -18,11 +18,11 @@ const RATE: usize = 1_000_000;
 /// Size of an image, in bytes.
 const SIZE: u64 = 32 << 20;
 
-/// Images that `qemu-storage-daemon` serves through FUSE, each as slow as the others.
+/// Images that are served through FUSE, each as slow as the others.
 pub struct SlowImages {
     directory: PathBuf,
-    server: Child,
-    count: usize,
+    /// One `qemu-storage-daemon` for each image: of several images, it writes one at a time.
+    servers: Vec<Child>,
     nodes: Vec<String>,
 }
 
@@ -32,31 +32,11 @@ impl SlowImages {
         let directory = xtask::paths::rig().join("bench-slow");
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
-        let mut daemon = program("qemu-storage-daemon");
+        let mut images = Self { directory, servers: Vec::new(), nodes: Vec::new() };
         for number in 0..count {
-            let image = directory.join(format!("{number}.img"));
-            File::create(&image)?.set_len(SIZE)?;
-            run(program("mkfs.ext4").arg("-q").arg(&image))?;
-            let served = served(&directory, number);
-            File::create(&served)?;
-            let (image, served) = (image.display(), served.display());
-            daemon.args([
-                "--object",
-                &format!("throttle-group,id=rate{number},x-bps-write={RATE}"),
-                "--blockdev",
-                &format!("file,filename={image},node-name=file{number}"),
-                "--blockdev",
-                &format!(
-                    "throttle,throttle-group=rate{number},file=file{number},node-name=slow{number}"
-                ),
-                "--export",
-                &format!(
-                    "fuse,id=export{number},node-name=slow{number},mountpoint={served},writable=on"
-                ),
-            ]);
+            let server = start_server(&images.directory, number)?;
+            images.servers.push(server);
         }
-        let server = daemon.stdin(Stdio::null()).spawn()?;
-        let images = Self { directory, server, count, nodes: Vec::new() };
         images.wait()?;
         Ok(images)
     }
@@ -67,7 +47,7 @@ impl SlowImages {
         let is_served = |number| {
             fs::metadata(served(&self.directory, number)).is_ok_and(|file| file.len() == SIZE)
         };
-        while !(0..self.count).all(is_served) {
+        while !(0..self.servers.len()).all(is_served) {
             ensure!(Instant::now() < deadline, "qemu-storage-daemon does not serve the images");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -122,13 +102,31 @@ impl SlowImages {
 impl Drop for SlowImages {
     fn drop(&mut self) {
         let _ = self.detach();
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-        for number in 0..self.count {
+        for (number, server) in self.servers.iter_mut().enumerate() {
+            let _ = server.kill();
+            let _ = server.wait();
             let _ = run(program("umount").args(["--lazy"]).arg(served(&self.directory, number)));
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Makes an image with an ext4, and starts its server.
+fn start_server(directory: &Path, number: usize) -> Result<Child> {
+    let image = directory.join(format!("{number}.img"));
+    File::create(&image)?.set_len(SIZE)?;
+    // Otherwise the kernel goes on with it once the file system is mounted, and the image has no time left.
+    let whole = ["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
+    run(program("mkfs.ext4").args(whole).arg(&image))?;
+    let served = served(directory, number);
+    File::create(&served)?;
+    let mut daemon = program("qemu-storage-daemon");
+    daemon.args(["--object", &format!("throttle-group,id=rate,x-bps-write={RATE}")]);
+    daemon.args(["--blockdev", &format!("file,filename={},node-name=file", image.display())]);
+    daemon.args(["--blockdev", "throttle,throttle-group=rate,file=file,node-name=slow"]);
+    let export = format!("fuse,id=slow,node-name=slow,mountpoint={},writable=on", served.display());
+    daemon.args(["--export", &export]);
+    Ok(daemon.stdin(Stdio::null()).spawn()?)
 }
 
 /// Returns the path at which an image is served.
