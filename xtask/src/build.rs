@@ -8,7 +8,11 @@ use anyhow::Result;
 use crate::{components, paths, process};
 
 /// Target of the program that is packaged: it needs no library of the system, and so starts faster.
-const STATIC: &str = "x86_64-unknown-linux-musl";
+const STATIC: &str = if cfg!(target_arch = "aarch64") {
+    "aarch64-unknown-linux-musl"
+} else {
+    "x86_64-unknown-linux-musl"
+};
 
 /// Returns the target of the program that is packaged, and adds it to the toolchain.
 ///
