@@ -23,27 +23,28 @@ pub fn packaged_target() -> Option<&'static str> {
     Some(STATIC)
 }
 
-/// Returns the path of the program that is packaged, below a target directory.
-pub fn program_in(directory: &Path, target: Option<&str>) -> PathBuf {
-    directory.join(target.unwrap_or_default()).join("release/unmoor")
-}
-
 /// Builds the command as it is packaged, and returns its path.
 pub fn packaged() -> Result<PathBuf> {
-    let target = packaged_target();
-    command(&target.map_or_else(Vec::new, |target| vec!["--target", target]))?;
-    Ok(program_in(&paths::target(), target))
+    packaged_from(&paths::repository(), &paths::target())
+}
+
+/// Builds the command as it is packaged, from a copy of the repository, and returns its path.
+pub fn packaged_from(sources: &Path, directory: &Path) -> Result<PathBuf> {
+    build(sources, directory, packaged_target())
 }
 
 /// Builds the command with the C library of this system, as `cargo install` does, and returns its path.
 pub fn dynamic() -> Result<PathBuf> {
-    command(&[])?;
-    Ok(program_in(&paths::target(), None))
+    build(&paths::repository(), &paths::target(), None)
 }
 
-/// Builds the command in release mode, with these arguments of cargo besides.
-fn command(words: &[&str]) -> Result<()> {
+/// Builds the command in release mode, and returns its path below the target directory.
+fn build(sources: &Path, directory: &Path, target: Option<&str>) -> Result<PathBuf> {
     let mut cargo = Command::new(process::cargo());
-    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]).args(words);
-    process::run_visibly(cargo.current_dir(paths::repository()))
+    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
+    if let Some(target) = target {
+        cargo.args(["--target", target]);
+    }
+    process::run_visibly(cargo.arg("--target-dir").arg(directory).current_dir(sources))?;
+    Ok(directory.join(target.unwrap_or_default()).join("release/unmoor"))
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::cost::{Runs, in_turn, system_calls};
-use crate::loop_control;
+use crate::loop_control::Existing;
 use crate::measure::measure;
 use crate::table;
 use xtask::build;
@@ -69,7 +69,7 @@ fn names(document: &Value) -> BTreeSet<String> {
 struct Devices {
     directory: std::path::PathBuf,
     nodes: Vec<String>,
-    before: BTreeSet<String>,
+    existing: Existing,
 }
 
 impl Devices {
@@ -77,11 +77,7 @@ impl Devices {
         let directory = xtask::paths::rig().join("bench-list");
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
-        let before = fs::read_dir("/sys/block")?
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        let mut devices = Self { directory, nodes: Vec::new(), before };
+        let mut devices = Self { directory, nodes: Vec::new(), existing: Existing::read()? };
         let template = devices.directory.join("template.img");
         fs::File::create(&template)?.set_len(1 << 20)?;
         run(program("mkfs.ext4").args(["-q", "-L", "LISTED"]).arg(&template))?;
@@ -103,12 +99,7 @@ impl Drop for Devices {
     fn drop(&mut self) {
         for node in &self.nodes {
             let _ = run(program("losetup").args(["--detach", node]));
-            let name = node.replace("/dev/", "");
-            if let (false, Ok(number)) =
-                (self.before.contains(&name), name.replace("loop", "").parse())
-            {
-                let _ = loop_control::remove(number);
-            }
+            self.existing.remove_new(node);
         }
         let _ = fs::remove_dir_all(&self.directory);
     }

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use xtask::process::{program, run};
 
 use crate::cost::Cost;
-use crate::loop_control;
+use crate::loop_control::Existing;
 use crate::measure::measure;
 
 /// Bytes that an image takes in a second, and that are not written yet when a run begins.
@@ -24,6 +24,7 @@ pub struct SlowImages {
     /// One `qemu-storage-daemon` for each image: of several images, it writes one at a time.
     servers: Vec<Child>,
     nodes: Vec<String>,
+    existing: Existing,
 }
 
 impl SlowImages {
@@ -32,7 +33,8 @@ impl SlowImages {
         let directory = xtask::paths::rig().join("bench-slow");
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
-        let mut images = Self { directory, servers: Vec::new(), nodes: Vec::new() };
+        let existing = Existing::read()?;
+        let mut images = Self { directory, servers: Vec::new(), nodes: Vec::new(), existing };
         for number in 0..count {
             let server = start_server(&images.directory, number)?;
             images.servers.push(server);
@@ -83,17 +85,12 @@ impl SlowImages {
         let mut left = 0;
         for node in std::mem::take(&mut self.nodes) {
             let name = node.replace("/dev/", "");
-            if Path::new("/sys/block").join(&name).join("loop").exists() {
+            if Path::new("/sys/block").join(name).join("loop").exists() {
                 left += 1;
                 let _ = run(program("umount").arg(&node));
                 let _ = run(program("losetup").args(["--detach", &node]));
             }
-            // The kernel makes eight by itself.
-            if let Some(number) = name.strip_prefix("loop").and_then(|number| number.parse().ok())
-                && number >= 8
-            {
-                let _ = loop_control::remove(number);
-            }
+            self.existing.remove_new(&node);
         }
         Ok(left)
     }

@@ -5,10 +5,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use xtask::{build, paths, process};
+use xtask::{build, paths};
 
 /// One mutant.
 struct Mutant {
@@ -89,15 +88,7 @@ pub fn build(name: &str) -> Result<PathBuf> {
         copy(&paths::repository().join(part), &source.join(part))?;
     }
     mutant.apply(&source)?;
-    let target = folder.join("target");
-    let mut cargo = Command::new(process::cargo());
-    cargo.args(["build", "--release", "--quiet", "--package", "unmoor-cli"]);
-    let packaged = build::packaged_target();
-    if let Some(packaged) = packaged {
-        cargo.args(["--target", packaged]);
-    }
-    process::run_visibly(cargo.arg("--target-dir").arg(&target).current_dir(&source))?;
-    Ok(build::program_in(&target, packaged))
+    build::packaged_from(&source, &folder.join("target"))
 }
 
 impl Mutant {

@@ -92,6 +92,7 @@ fn root_disk(ctx: &mut TestContext) -> Result<()> {
     let script = format!(
         "mkdir -p /mnt/own && mount {node} /mnt/own && cd /mnt/own && mkdir -p proc sys dev bin && \
          cp $(command -v unmoor) bin && \
+         for f in $(ldd bin/unmoor | grep -o '/[^ ]*'); do mkdir -p .${{f%/*}}; cp -L $f .$f; done; \
          for d in proc sys dev; do mount --rbind /$d $d; done; exec chroot . /bin/unmoor eject --json /"
     );
     let output = ctx.run(in_namespace(&script))?;
@@ -110,8 +111,9 @@ enum Medium {
     Partition,
 }
 
-/// Copies `unmoor` and `busybox`, which need no libraries, to the working directory.
-const POPULATE: &str = "mkdir -p proc sys dev bin old tmp && cp /bin/busybox $(command -v unmoor) bin && ln -s busybox bin/sh";
+/// Copies `unmoor`, `busybox` and their libraries to the working directory.
+const POPULATE: &str = "mkdir -p proc sys dev bin old tmp && cp /bin/busybox $(command -v unmoor) bin && \
+     ln -s busybox bin/sh; for f in $(ldd bin/unmoor | grep -o '/[^ ]*'); do mkdir -p .${f%/*}; cp -L $f .$f; done";
 
 /// Runs `unmoor` in a root like that of a live system, which hides the mounts that it is made of.
 fn live_root(ctx: &mut TestContext, medium: Medium) -> Result<()> {
