@@ -12,10 +12,9 @@ use crate::platform::linux::sys::mount_table::MountTable;
 use crate::platform::linux::sys::mountinfo::{self, MountInfo};
 use crate::platform::linux::sys::overlay_options;
 use crate::platform::linux::sys::procfs::Proc;
-use crate::platform::stuck_pool::run_one;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,19 +57,20 @@ impl SystemRoot {
             root.known.extend(proc.stat(link).ok().map(|stat| (stat.device, "/".into())));
         }
         let is_there = |path: &Path| is_there(path, helper);
-        let mut overlays = Vec::from_iter(overlay(&Witness { pid: "self", table: own }, is_there));
+        let mut overlays =
+            Vec::from_iter(overlay(&Witness { pid: "self", table: own }, is_there, &proc));
         let mut text = Vec::new();
         if shares_namespace(&proc) {
             // What this process has mapped may come from the upper layer alone: a static program is one file.
             if !overlays.is_empty() {
-                overlays.extend(overlay(&Witness { pid: "1", table: own }, is_there));
+                overlays.extend(overlay(&Witness { pid: "1", table: own }, is_there, &proc));
             }
         } else if proc.read(c"1/mountinfo", &mut text).is_ok() {
             let table = MountTable::new(mountinfo::parse(&text));
             let needed = table.iter().filter(|line| is_system(&line.path));
             root.known.extend(needed.map(|line| (line.device, line.path.clone())));
             // Its paths cannot be looked at from here.
-            overlays.extend(overlay(&Witness { pid: "1", table: &table }, |_| false));
+            overlays.extend(overlay(&Witness { pid: "1", table: &table }, |_| false, &proc));
         }
         root.add_layers(&overlays);
         // Anonymous numbers are those of overlays and of the network, which are on no drive.
@@ -151,20 +151,24 @@ fn hidden_lower_layers(
 /// Returns the overlay at the root of the witness, if it hides lower layers.
 ///
 /// Up to Linux 6.6, a file that is mapped from an overlay shows the device of its layer.
-fn overlay(witness: &Witness<'_>, is_there: impl Fn(&Path) -> bool) -> Option<Overlay> {
+fn overlay(
+    witness: &Witness<'_>,
+    is_there: impl Fn(&Path) -> bool,
+    proc: &Proc,
+) -> Option<Overlay> {
     let line = witness.table.iter().rev().find(|line| line.path == Path::new("/"))?;
     let hidden = hidden_lower_layers(witness.table, line, is_there);
-    let mapped = || devices_mapped_from(witness, line);
+    let mapped = || devices_mapped_from(proc, witness, line);
     (hidden > 0).then(|| Overlay { device: line.device, hidden, mapped: mapped() })
 }
 
 /// Returns the devices of the files that the witness has mapped from this mount, without the mount's own.
-fn devices_mapped_from(witness: &Witness<'_>, root: &MountInfo) -> Vec<u64> {
-    let mut devices = Vec::new();
-    let file = format!("/proc/{}/maps", witness.pid);
-    // The kernel takes the lock of the memory map, for which another process may keep this one waiting.
-    let text = run_one(LOOK_TIMEOUT, || true, move || std::fs::read(file));
-    let Some(Ok(text)) = text else { return devices };
+fn devices_mapped_from(proc: &Proc, witness: &Witness<'_>, root: &MountInfo) -> Vec<u64> {
+    let (mut text, mut devices) = (Vec::new(), Vec::new());
+    let Ok(file) = CString::new(format!("{}/maps", witness.pid)) else { return devices };
+    if proc.read(&file, &mut text).is_err() {
+        return devices;
+    }
     for mapping in Mapping::all(&text) {
         let (path, _) = mapping.path();
         let on_root = witness.table.mount_of(&path).is_some_and(|mount| mount.id == root.id);
